@@ -1,0 +1,1 @@
+"""What stands between Quarry and bad input: model files, a dead parent, broken numbers."""

@@ -1,0 +1,1 @@
+"""What a worker does with a unit: encode it, or search it; no socket in here."""

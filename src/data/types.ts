@@ -1,0 +1,127 @@
+/** What the data plane offers to the rest of Quarry: tables of texts, judgements on row numbers, groups for training. */
+import type { SourceConfig } from "../experiment/schema.js";
+
+/** Where a record came from, for messages and traces. */
+export interface Origin {
+  readonly file: string;
+  /** Line in the file, from 1. */
+  readonly line: number;
+}
+
+/** A memory-mapped table of passages or queries; row numbers count from 0 in file order. */
+export interface TextTable {
+  readonly rowCount: number;
+  /** Hash of the content: equal fingerprints mean equal ids and texts in equal order. */
+  readonly fingerprint: string;
+  id(row: number): string;
+  /** The row of an id, or -1. */
+  rowOf(id: string): number;
+  /** Rank of each row's id among all ids ordered as UTF-8 bytes, [rowCount]; breaks ties between equal scores. */
+  readonly idRanks: Int32Array;
+  title(row: number): string;
+  text(row: number): string;
+  origin(row: number): Origin;
+  /**
+   * One Arrow IPC stream with columns row:int32, idRank:int32, title:utf8, text:utf8 of these rows, in this order.
+   * Bytes are copied column by column; no string is decoded. `row` holds `rows[i] + rowOffset`.
+   */
+  gather(rows: Int32Array, rowOffset?: number): Uint8Array;
+  close(): void;
+}
+
+/** The judgements of one query after the algebra. */
+export interface Judgements {
+  /** Passage rows. */
+  readonly rows: Int32Array;
+  readonly scores: Float32Array;
+}
+
+/** Lazily materialised qrels: row numbers only; filters, transforms and selection happen when a query is asked for. */
+export interface Qrels {
+  /** Rows of queries that have at least one judgement after the filters, ascending. */
+  readonly queryRows: Int32Array;
+  /** Judgements of a query in file order; random selection depends on (seed, epoch, query) only. */
+  judgements(queryRow: number, epoch: number): Judgements;
+  /** All judgements of a query before any selection or filter: what counts as annotated. */
+  annotated(queryRow: number): Judgements;
+  /** Where a judgement was read. */
+  origin(queryRow: number, passageRow: number): Origin | null;
+}
+
+/** A source made ready: everything validated and memory-mapped. */
+export interface PreparedSource {
+  readonly passages: TextTable;
+  readonly queries: TextTable;
+  /** Null for a source without judgements. */
+  readonly qrels: Qrels | null;
+  close(): void;
+}
+
+/** Surroundings of preparation. */
+export interface DataContext {
+  /** Relative paths in sources start here. */
+  readonly baseDir: string;
+  readonly cacheDir: string;
+  readonly seed: number;
+  readonly onProgress?: (done: {
+    readonly label: string;
+    readonly lines: number;
+    readonly bytes: number;
+    readonly totalBytes: number;
+  }) => void;
+  readonly onWarning?: (message: string, hint: string | null) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Makes a source ready, building what the cache lacks; raises DATA, CONFIG or ENVIRONMENT errors. */
+export type PrepareSource = (source: SourceConfig, context: DataContext) => Promise<PreparedSource>;
+
+/** One query with its passages for a training step. */
+export interface Group {
+  /** Row of the query in the training set's query numbering. */
+  readonly query: number;
+  /** Rows in the training set's passage numbering, [passagesPerQuery]; the positive (or highest label) first. */
+  readonly passages: Int32Array;
+  /** [passagesPerQuery]. */
+  readonly labels: Float32Array;
+}
+
+/** What a model learns from; several corpora share one numbering (offset of the corpus + row). */
+export interface TrainingSet {
+  /** Queries that can form a group. */
+  readonly queryCount: number;
+  readonly passagesPerQuery: number;
+  /** Hash over texts, judgements and every option that shapes a group. */
+  readonly fingerprint: string;
+  /** The group of the i-th query (0 ≤ i < queryCount) in an epoch: a pure function of (seed, epoch, i). */
+  group(index: number, epoch: number): Group;
+  /** Whether a passage is judged relevant to the query of a group. */
+  isKnownPositive(query: number, passage: number): boolean;
+  /** Arrow IPC stream as TextTable.gather. */
+  gatherQueries(rows: Int32Array): Uint8Array;
+  gatherPassages(rows: Int32Array): Uint8Array;
+  queryOrigin(row: number): Origin;
+  passageOrigin(row: number): Origin;
+  close(): void;
+}
+
+/** One rank's share of a micro-step, ready for the wire. */
+export interface MicroBatch {
+  /** Arrow IPC stream, [Q] queries of this rank. */
+  readonly queries: Uint8Array;
+  /** Arrow IPC stream, [Q × P] passages of this rank, query by query. */
+  readonly passages: Uint8Array;
+  /** Column of each query's own positive among the passages of all ranks, [Q]. */
+  readonly positiveColumns: Int32Array;
+  /** 1 where a column must not count as a negative: known positives and copies of the positive, [Q × C] row by row. */
+  readonly mask: Uint8Array;
+  /** [Q × P] row by row. */
+  readonly labels: Float32Array;
+  readonly queryCount: number;
+  readonly passagesPerQuery: number;
+  /** C: passages of all ranks in this micro-step. */
+  readonly columnCount: number;
+  /** Row numbers, for traces and for proving that a resume goes on with the very next batch. */
+  readonly queryRows: Int32Array;
+  readonly passageRows: Int32Array;
+}

@@ -1,0 +1,64 @@
+/** The error family: every failure a user can meet has a kind, an exit status, a message and a way out. */
+
+/**
+ * Kinds of failure and the exit status that each ends the process with.
+ * The Python runtime raises the same codes (py_runtime/quarry_runtime/errors.py).
+ */
+export const EXIT_STATUS = {
+  INTERNAL: 1,
+  CONFIG: 2,
+  DATA: 3,
+  ENVIRONMENT: 4,
+  WORKER: 5,
+  INTEGRITY: 6,
+  PROTOCOL: 7,
+  INTERRUPTED: 130,
+} as const;
+
+/** The kind of a failure, shared with the Python runtime. */
+export type ErrorCode = keyof typeof EXIT_STATUS;
+
+/** What an error may carry beside its message. */
+export interface QuarryErrorOptions {
+  /** The command or edit that mends the failure. */
+  readonly hint?: string;
+  /** The failure underneath, shown with `--debug`. */
+  readonly cause?: unknown;
+  /** Whether doing the same work again may succeed. */
+  readonly isRetryable?: boolean;
+}
+
+/**
+ * A failure that a user can act on.
+ *
+ * @example
+ * throw new QuarryError("DATA", "corpus.jsonl:3: no field \"_id\"", { hint: "Give each line an id." });
+ */
+export class QuarryError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly isRetryable: boolean;
+
+  constructor(code: ErrorCode, message: string, options: QuarryErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "QuarryError";
+    this.code = code;
+    this.hint = options.hint;
+    this.isRetryable = options.isRetryable ?? false;
+  }
+
+  /** The status the process ends with when this error reaches the command line. */
+  get exitStatus(): number {
+    return EXIT_STATUS[this.code];
+  }
+}
+
+/** Wraps whatever was thrown, so that callers deal with one family only. */
+export function toQuarryError(thrown: unknown): QuarryError {
+  if (thrown instanceof QuarryError) return thrown;
+  if (thrown instanceof Error && thrown.name === "AbortError") {
+    return new QuarryError("INTERRUPTED", "Stopped on request.", { cause: thrown });
+  }
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new QuarryError("INTERNAL", message, { cause: thrown, hint: "Run again with --debug and report the trace." });
+}

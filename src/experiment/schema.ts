@@ -1,0 +1,209 @@
+/**
+ * Every option of an experiment, its default and its sentence: the only source of the editor's help (options.generated.ts),
+ * of `--help`, of validation and of the documentation.
+ */
+import { z } from "zod";
+
+const positive = z.int().min(1);
+
+export const sourceSchema = z.strictObject({
+  kind: z.literal("source"),
+  corpus: z.string().describe("Passages: a corpus.jsonl in BEIR layout, or a folder that holds one."),
+  queries: z
+    .string()
+    .optional()
+    .describe("Queries: a queries.jsonl in BEIR layout; defaults to the one beside the corpus."),
+  qrels: z
+    .union([z.string(), z.array(z.string()).min(1)])
+    .optional()
+    .describe(
+      "Judgements: one or several TSV files (query id, passage id, score), with or without header; later files win.",
+    ),
+  minScore: z.number().optional().describe("Keeps judgements with this score or a higher one (inclusive)."),
+  maxScore: z.number().optional().describe("Keeps judgements below this score (exclusive)."),
+  scoreTransform: z.number().optional().describe("Replaces every kept score by this constant."),
+  groupRandomK: positive.optional().describe("Takes this many passages of each query at random, anew in each epoch."),
+});
+
+export const binarySchema = z.strictObject({
+  kind: z.literal("binary"),
+  positives: sourceSchema.describe("Where relevant passages come from."),
+  negatives: sourceSchema
+    .optional()
+    .describe("Where explicit (mined) negatives come from; none means in-batch negatives only."),
+  negativesPerQuery: z.int().min(0).default(0).describe("Explicit negatives in each query's group."),
+});
+
+export const multiLevelSchema = z.strictObject({
+  kind: z.literal("multiLevel"),
+  sources: z
+    .array(sourceSchema)
+    .min(1)
+    .describe("Sources of graded judgements; where several judge a pair, the last one wins."),
+  passagesPerQuery: positive
+    .default(8)
+    .describe("Passages in each query's group; the first one has the highest label."),
+});
+
+export const modelSchema = z.strictObject({
+  kind: z.literal("biEncoder"),
+  checkpoint: z.string().min(1).describe("A Hugging Face model id, a folder, or demoModel."),
+  revision: z.string().optional().describe("Commit, tag or branch on the hub."),
+  trustRemoteCode: z
+    .boolean()
+    .default(false)
+    .describe("Runs the checkpoint's own Python code; needs a revision that is a commit."),
+  encoder: z.string().default("auto").describe("Name of a registered encoder."),
+  encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
+  pooling: z
+    .enum(["mean", "cls", "last"])
+    .optional()
+    .describe("How token vectors become one; default: the checkpoint's own."),
+  normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
+  similarity: z
+    .enum(["dot", "cosine"])
+    .optional()
+    .describe("How two vectors are compared; default: the checkpoint's own."),
+  prompts: z
+    .strictObject({
+      query: z.string().optional().describe("Text put before each query."),
+      passage: z.string().optional().describe("Text put before each passage."),
+    })
+    .prefault({})
+    .describe("Texts put in front; default: the checkpoint's own."),
+  queryMaxLength: positive.optional().describe("Longest query in tokens; default: the checkpoint's own."),
+  passageMaxLength: positive.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
+  dtype: z
+    .enum(["auto", "float32", "bfloat16", "float16"])
+    .default("auto")
+    .describe("Number format of inference; auto is bfloat16 on a GPU that has it, else float32."),
+});
+
+export const workersSchema = z.strictObject({
+  count: z
+    .union([positive, z.literal("auto")])
+    .default("auto")
+    .describe("Worker processes; auto is one per GPU, else one."),
+  threads: positive.optional().describe("CPU threads of each worker; default: the cores shared equally."),
+  device: z
+    .string()
+    .default("auto")
+    .describe("auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some."),
+  batchSize: positive.default(16).describe("Texts in one forward pass."),
+  unitSize: positive
+    .default(256)
+    .describe("Texts in one unit of work: what is sorted by length together and done again after a death."),
+  credits: positive.default(8).describe("Units a worker holds ahead, so that it never waits."),
+  maxAttempts: positive.default(3).describe("Workers that a unit may kill before it counts as failed."),
+  heartbeatTimeoutMs: positive
+    .default(15_000)
+    .describe("A worker silent for this long is killed and its work given to others."),
+  unitTimeoutMs: positive.default(600_000).describe("A worker without progress on a unit for this long is killed."),
+});
+
+export const trainingArgsSchema = z.strictObject({
+  maxSteps: z.int().min(-1).default(-1).describe("Optimiser steps; -1 takes numTrainEpochs instead."),
+  numTrainEpochs: z.number().positive().default(1).describe("Passes over the training queries when maxSteps is -1."),
+  learningRate: z.number().positive().default(2e-5).describe("Peak learning rate of AdamW."),
+  weightDecay: z.number().min(0).default(0).describe("Weight decay of AdamW."),
+  adamBeta1: z.number().min(0).max(1).default(0.9).describe("First beta of AdamW."),
+  adamBeta2: z.number().min(0).max(1).default(0.999).describe("Second beta of AdamW."),
+  adamEpsilon: z.number().positive().default(1e-8).describe("Epsilon of AdamW."),
+  maxGradNorm: z.number().min(0).default(1).describe("Gradients are clipped to this norm; 0 turns it off."),
+  lrSchedulerType: z.string().default("linear").describe("Learning rate schedule, as transformers names it."),
+  warmupSteps: z.number().min(0).default(0).describe("Steps of warm-up; below 1 a share of all steps."),
+  optim: z.string().default("adamw_torch").describe("Optimiser, as transformers names it."),
+  bf16: z.boolean().default(false).describe("Mixed precision in bfloat16."),
+  fp16: z.boolean().default(false).describe("Mixed precision in float16."),
+  gradientCheckpointing: z.boolean().default(false).describe("Trades compute for memory in the backward pass."),
+  saveSteps: positive.default(500).describe("A checkpoint every so many steps; one is always written at the end."),
+  saveTotalLimit: positive.default(2).describe("Checkpoints kept; the last one always stays."),
+  torchCompile: z.boolean().default(false).describe("Compiles the model with torch.compile."),
+});
+
+export const lossSchema = z.looseObject({
+  name: z.string().default("infonce").describe("Name of a registered loss; further fields are its options."),
+});
+
+export const trainSchema = z.strictObject({
+  data: z.discriminatedUnion("kind", [binarySchema, multiLevelSchema]).describe("What the model learns from."),
+  loss: lossSchema.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
+  globalBatchSize: positive.default(32).describe("Queries in one optimiser step, over all ranks."),
+  queriesPerRank: positive
+    .optional()
+    .describe("Queries in one forward pass of a rank; default: the batch shared equally, no accumulation."),
+  ranks: z
+    .union([positive, z.literal("auto")])
+    .default("auto")
+    .describe("Training processes; auto is one per GPU, else one."),
+  threads: positive.optional().describe("CPU threads of each rank; default: the cores shared equally."),
+  maxRestarts: z.int().min(0).default(3).describe("How often torchrun starts the ranks again after a death."),
+  dropout: z.boolean().default(true).describe("False turns dropout off: equal curves on any number of ranks."),
+  args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
+});
+
+export const evaluateSchema = z.strictObject({
+  data: sourceSchema.describe("Passages to search, queries and judgements."),
+  measures: z
+    .array(z.string())
+    .min(1)
+    .default(["nDCG@10", "RR@10", "R@100"])
+    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1."),
+  topK: positive.default(100).describe("Passages kept for each query."),
+});
+
+export const mineSchema = z.strictObject({
+  data: sourceSchema.describe("Passages to mine from, and queries with their judgements."),
+  topK: positive.default(100).describe("Passages retrieved for each query."),
+  skipTop: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Highest-ranked passages that are skipped: likely positives without a label."),
+  negativesPerQuery: positive.default(10).describe("Negatives written for each query, best first."),
+});
+
+export const encodeSchema = z.strictObject({
+  data: sourceSchema.describe("What to encode."),
+  side: z
+    .enum(["passage", "query"])
+    .default("passage")
+    .describe("Whether texts are encoded as passages or as queries."),
+});
+
+export const stepNames = ["evaluate", "train", "mine", "encode"] as const;
+
+export const experimentSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[\w.-]+$/, "letters, digits, '.', '_' and '-' only")
+    .describe("Names the run folder."),
+  model: modelSchema.describe("The model that is evaluated, trained and mined with."),
+  train: trainSchema.optional().describe("How to train; leave it out to use the model as it is."),
+  evaluate: evaluateSchema.optional().describe("What to evaluate on."),
+  mine: mineSchema.optional().describe("Which hard negatives to mine."),
+  encode: encodeSchema.optional().describe("What to encode."),
+  steps: z
+    .array(z.enum(stepNames))
+    .optional()
+    .describe("What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present."),
+  workers: workersSchema.prefault({}).describe("The worker processes for inference."),
+  seed: z.int().min(0).max(0xffffffff).default(42).describe("Seed of everything that is random."),
+  runDir: z.string().optional().describe("Where the run's files go; default: runs/<name> under the working folder."),
+  cacheDir: z
+    .string()
+    .optional()
+    .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
+});
+
+/** What a user writes: everything with a default may be left out. */
+export type ExperimentInput = z.input<typeof experimentSchema>;
+/** What Quarry works with: every default filled in. */
+export type ExperimentConfig = z.output<typeof experimentSchema>;
+export type SourceConfig = z.output<typeof sourceSchema>;
+export type ModelConfig = z.output<typeof modelSchema>;
+export type WorkersConfig = z.output<typeof workersSchema>;
+export type TrainConfig = z.output<typeof trainSchema>;
+export type EvaluateConfig = z.output<typeof evaluateSchema>;
+export type MineConfig = z.output<typeof mineSchema>;
+export type EncodeConfig = z.output<typeof encodeSchema>;

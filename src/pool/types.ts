@@ -1,0 +1,79 @@
+/** What a pool of workers offers: units of texts go in, durable results come out, whatever dies in between. */
+import type { ModelContract, ModelSpec } from "../protocol/messages.js";
+
+/** A list of units that are built only when a worker takes them. */
+export interface UnitList {
+  readonly count: number;
+  /** Stable name of the unit, the same on every run, e.g. "passages-12". */
+  id(index: number): string;
+  rowCount(index: number): number;
+  /** Row numbers of a unit, for the error that names them. */
+  rows(index: number): Int32Array;
+  /** The unit's Arrow IPC stream. */
+  frame(index: number): Uint8Array;
+}
+
+/** A unit given up: it killed `maxAttempts` workers or failed for a reason that will not change. */
+export interface FailedUnit {
+  readonly unit: string;
+  readonly rows: Int32Array;
+  readonly message: string;
+}
+
+interface Job {
+  /** Phase id under which progress is reported. */
+  readonly phase: string;
+  readonly model: ModelSpec;
+  readonly units: UnitList;
+  /** Units that need no work because an earlier run made them durable. */
+  readonly isDone?: (index: number) => boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface EncodeJob extends Job {
+  readonly side: "query" | "passage";
+  /** Takes a unit's vectors, [rowCount × dimension] row by row; the unit is durable when the promise resolves. */
+  readonly onVectors: (index: number, vectors: Float32Array, dimension: number) => Promise<void>;
+}
+
+/** The running top-k of one worker, cumulative; replaces the worker's earlier one. */
+export interface Snapshot {
+  /** Names one life of one worker, e.g. "worker-0.2". */
+  readonly session: string;
+  /** Every unit that this snapshot covers since the session began. */
+  readonly units: readonly number[];
+  /** [queryCount × topK], score descending then id rank descending. */
+  readonly scores: Float32Array;
+  /** [queryCount × topK]; -1 pads. */
+  readonly rows: Int32Array;
+}
+
+export interface SearchJob extends Job {
+  readonly topK: number;
+  /** [queryCount × dimension]. */
+  readonly queries: Float32Array;
+  readonly queryCount: number;
+  readonly dimension: number;
+  /** The units of the snapshot are durable when the promise resolves. */
+  readonly onSnapshot: (snapshot: Snapshot) => Promise<void>;
+  readonly snapshotEveryUnits?: number;
+}
+
+export interface JobOutcome {
+  readonly contract: ModelContract;
+  readonly failed: readonly FailedUnit[];
+  /** Texts worked on in this call (not those that were done before). */
+  readonly rowCount: number;
+  /** From the first unit sent to the last result, without loading the model. */
+  readonly seconds: number;
+}
+
+export interface WorkerPool {
+  readonly size: number;
+  /** Loads the model in every worker and says what it turned out to be. */
+  describe(model: ModelSpec): Promise<ModelContract>;
+  encode(job: EncodeJob): Promise<JobOutcome>;
+  search(job: SearchJob): Promise<JobOutcome>;
+  /** Drains, waits, kills what does not leave; nothing is left running afterwards. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,215 @@
+/**
+ * Every message on the wire, both directions, on one page: the only source of both languages' types.
+ *
+ * A message is frame 0 (msgpack, one of the objects below), then binary frames, then a crc32 over all of them.
+ * Binary frames are Arrow IPC streams or raw little-endian tensors; `TensorSpec.frame` counts from 1.
+ * Every field is required; "nothing" is null, so that both languages agree on what a message looks like.
+ */
+import { z } from "zod";
+import { PROTOCOL_VERSION } from "./version.js";
+
+const v = z.literal(PROTOCOL_VERSION);
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const row = z.int().min(0).max(0x7fffffff);
+const name = z.string().min(1).max(256);
+const text = z.string().max(65_536);
+const path = z.string().min(1).max(4_096);
+
+/** How a raw tensor lies in a binary frame: C order, little endian. */
+export const tensorSpec = z.strictObject({
+  dtype: z.enum(["float32", "float16", "bfloat16", "int32", "uint8"]),
+  shape: z.array(count).max(4),
+  frame: z.int().min(1).max(16),
+});
+
+/** What a worker must know to build a model; null means "as the checkpoint says". */
+export const modelSpec = z.strictObject({
+  checkpoint: path,
+  revision: name.nullable(),
+  trustRemoteCode: z.boolean(),
+  encoder: name,
+  encoderOptions: z.record(z.string(), z.unknown()),
+  plugins: z.array(path).max(64),
+  pooling: z.enum(["mean", "cls", "last"]).nullable(),
+  normalize: z.boolean().nullable(),
+  similarity: z.enum(["dot", "cosine"]).nullable(),
+  queryPrompt: text.nullable(),
+  passagePrompt: text.nullable(),
+  queryMaxLength: z.int().min(1).max(1_000_000).nullable(),
+  passageMaxLength: z.int().min(1).max(1_000_000).nullable(),
+  dtype: z.enum(["auto", "float32", "bfloat16", "float16"]),
+});
+
+/** What a loaded model turned out to be: every null of the spec resolved. */
+export const modelContract = z.strictObject({
+  checkpoint: path,
+  architecture: name,
+  dimension: count,
+  pooling: z.enum(["mean", "cls", "last"]),
+  normalize: z.boolean(),
+  similarity: z.enum(["dot", "cosine"]),
+  queryPrompt: text,
+  passagePrompt: text,
+  queryMaxLength: count,
+  passageMaxLength: count,
+  paddingSide: z.enum(["left", "right"]),
+  dtype: z.enum(["float32", "bfloat16", "float16"]),
+  parameterCount: count,
+  /** SHA-256 over everything that determines a vector: weights, tokenizer, pooling, prompts, lengths, dtype. */
+  fingerprint: name,
+});
+
+/** A failure as it travels; the same kinds as src/errors.ts. */
+export const errorInfo = z.strictObject({
+  code: z.enum(["INTERNAL", "CONFIG", "DATA", "ENVIRONMENT", "WORKER", "INTEGRITY", "PROTOCOL", "INTERRUPTED"]),
+  message: text,
+  hint: text.nullable(),
+  isRetryable: z.boolean(),
+  /** Row numbers of the texts that caused it, when they are known. */
+  rows: z.array(row).max(10_000),
+});
+
+/** Texts in, vectors out. */
+const encodeTask = z.strictObject({
+  kind: z.literal("encode"),
+  model: modelSpec,
+  side: z.enum(["query", "passage"]),
+  batchSize: z.int().min(1).max(65_536),
+});
+
+/** Passages in, running top-k against queries sent beforehand; snapshots out. */
+const searchTask = z.strictObject({
+  kind: z.literal("search"),
+  model: modelSpec,
+  batchSize: z.int().min(1).max(65_536),
+  topK: z.int().min(1).max(1_000_000),
+  queryCount: count,
+  dimension: count,
+  /** A snapshot is handed in after this many units, and whenever one is asked for. */
+  snapshotEveryUnits: z.int().min(1).max(1_000_000),
+});
+
+/** One rank of a training run; `args` are transformers.TrainingArguments in snake_case. */
+const trainTask = z.strictObject({
+  kind: z.literal("train"),
+  model: modelSpec,
+  loss: z.strictObject({ name, options: z.record(z.string(), z.unknown()) }),
+  args: z.record(z.string(), z.unknown()),
+  outputDir: path,
+  maxSteps: z.int().min(1),
+  queriesPerRank: z.int().min(1),
+  passagesPerQuery: z.int().min(1),
+  accumulationSteps: z.int().min(1),
+  seed: z.int().min(0).max(0xffffffff),
+  /** A complete checkpoint's folder; null starts from the model. */
+  resumeFrom: path.nullable(),
+  /** False turns every dropout off, for equal curves on any world size. */
+  isDropoutOn: z.boolean(),
+});
+
+export const task = z.discriminatedUnion("kind", [encodeTask, searchTask, trainTask]);
+
+/** Worker or rank → orchestrator. */
+export const upMessage = z.discriminatedUnion("type", [
+  z.strictObject({
+    v,
+    type: z.literal("hello"),
+    role: z.enum(["worker", "rank"]),
+    name,
+    token: name,
+    pid: count,
+    host: name,
+    device: name,
+    deviceName: name,
+    memoryBytes: count,
+    threads: count,
+    dtypes: z.array(name).max(16),
+    versions: z.record(z.string(), z.string()),
+    /** Rank and world size of a training process; 0 and 1 for a worker. */
+    rank: count,
+    worldSize: count,
+  }),
+  z.strictObject({
+    v,
+    type: z.literal("ready"),
+    task: name,
+    model: modelContract.nullable(),
+    credits: z.int().min(1).max(1_024),
+  }),
+  /** An encode unit's vectors, in the order of the unit's rows. */
+  z.strictObject({ v, type: z.literal("result"), unit: name, attempt: count, tensor: tensorSpec, seconds: z.number() }),
+  /** A search unit is in the running top-k; it counts once a snapshot that covers it is durable. */
+  z.strictObject({ v, type: z.literal("done"), unit: name, attempt: count, rowCount: count, seconds: z.number() }),
+  /** The whole running top-k, [queryCount, topK], padded with row -1; `units` are those new since the last one. */
+  z.strictObject({
+    v,
+    type: z.literal("snapshot"),
+    sequence: count,
+    units: z.array(z.strictObject({ unit: name, attempt: count })).max(1_000_000),
+    scores: tensorSpec,
+    rows: tensorSpec,
+  }),
+  z.strictObject({ v, type: z.literal("failed"), unit: name, attempt: count, error: errorInfo }),
+  /** `progress` grows with each finished batch or step: a beat without growth is a hang, no beat is worse. */
+  z.strictObject({ v, type: z.literal("heartbeat"), unit: name.nullable(), progress: count, rssBytes: count }),
+  z.strictObject({ v, type: z.literal("log"), level: z.enum(["debug", "info", "warning", "error"]), text }),
+  z.strictObject({ v, type: z.literal("fatal"), error: errorInfo }),
+  z.strictObject({ v, type: z.literal("bye"), reason: text }),
+  /** A rank asks for one of its own micro-batches; steps and micro-steps count from 0. */
+  z.strictObject({ v, type: z.literal("next"), step: count, microStep: count, rank: count }),
+  z.strictObject({
+    v,
+    type: z.literal("trainStep"),
+    /** Optimiser steps finished, counting from 1. */
+    step: count,
+    loss: z.number(),
+    learningRate: z.number(),
+    gradNorm: z.number().nullable(),
+    seconds: z.number(),
+    /** Seconds of this step in which the device had to wait for the feed. */
+    waitSeconds: z.number(),
+  }),
+  z.strictObject({ v, type: z.literal("checkpoint"), step: count, path }),
+  z.strictObject({ v, type: z.literal("trained"), step: count, path }),
+]);
+
+/** Orchestrator → worker or rank. */
+export const downMessage = z.discriminatedUnion("type", [
+  /** The answer to a hello that is not accepted; the peer leaves. */
+  z.strictObject({ v, type: z.literal("refuse"), error: errorInfo }),
+  z.strictObject({ v, type: z.literal("configure"), task }),
+  /** Query vectors for the search task: rows [firstRow, firstRow + shape[0]) of the query matrix. */
+  z.strictObject({ v, type: z.literal("queries"), firstRow: count, tensor: tensorSpec }),
+  /** Work: frame 1 is an Arrow IPC stream with row:int32, idRank:int32, title:utf8, text:utf8. */
+  z.strictObject({ v, type: z.literal("unit"), unit: name, attempt: count, rowCount: count }),
+  /** Asks for a snapshot of everything done so far. */
+  z.strictObject({ v, type: z.literal("flush") }),
+  /** No more work: finish what is in hand, say bye, leave. */
+  z.strictObject({ v, type: z.literal("drain") }),
+  /**
+   * One rank's share of a micro-step. Frame 1: queries (row, text). Frame 2: passages (row, title, text), query by
+   * query. Columns are the passages of all ranks, rank by rank.
+   */
+  z.strictObject({
+    v,
+    type: z.literal("microBatch"),
+    step: count,
+    microStep: count,
+    /** int32 [Q]: the column of each query's own positive. */
+    positiveColumns: tensorSpec,
+    /** uint8 [Q, C]: 1 where a column must not count as a negative of the query. */
+    mask: tensorSpec,
+    /** float32 [Q, P]: the label of each of the query's own passages. */
+    labels: tensorSpec,
+  }),
+  /** No more micro-batches: save and leave (a stop on request). */
+  z.strictObject({ v, type: z.literal("stopTraining"), save: z.boolean() }),
+]);
+
+export type TensorSpec = z.infer<typeof tensorSpec>;
+export type ModelSpec = z.infer<typeof modelSpec>;
+export type ModelContract = z.infer<typeof modelContract>;
+export type ErrorInfo = z.infer<typeof errorInfo>;
+export type Task = z.infer<typeof task>;
+export type UpMessage = z.infer<typeof upMessage>;
+export type DownMessage = z.infer<typeof downMessage>;

@@ -1,0 +1,112 @@
+/** The one typed stream that the dashboard, the plain lines, the JSON lines and the run folder all read. */
+import type { ErrorCode } from "../errors.js";
+
+/** A phase of a run: one verb at work on one thing. */
+export interface PhaseId {
+  /** Unique within a run, e.g. `evaluate-1`. */
+  readonly phase: string;
+}
+
+/** Life of a worker or rank as a user sees it. */
+export type WorkerState = "starting" | "loading" | "ready" | "busy" | "lost" | "stopped";
+
+/** Everything that can happen in a run; `time` is added when it is emitted. */
+export type EventBody =
+  | {
+      readonly type: "runStarted";
+      readonly name: string;
+      readonly runDir: string;
+      readonly steps: readonly string[];
+      readonly isResumed: boolean;
+    }
+  | (PhaseId & {
+      readonly type: "phaseStarted";
+      /** A few words for people, e.g. "evaluate test (before training)". */
+      readonly label: string;
+      /** What `done` and `total` count. */
+      readonly unit: "passages" | "queries" | "steps" | "lines" | "files";
+      readonly total: number | null;
+    })
+  /** Cumulative; `ratePerSecond` is over the last seconds, null while unknown. */
+  | (PhaseId & {
+      readonly type: "progress";
+      readonly done: number;
+      readonly total: number | null;
+      readonly ratePerSecond: number | null;
+    })
+  | (PhaseId & { readonly type: "phaseFinished"; readonly seconds: number; readonly done: number })
+  | {
+      readonly type: "worker";
+      readonly worker: string;
+      readonly state: WorkerState;
+      readonly device: string | null;
+      /** Texts (worker) or steps (rank) finished. */
+      readonly done: number;
+      readonly ratePerSecond: number | null;
+      /** e.g. "unit passages-12", "killed by SIGKILL; its work goes to others". */
+      readonly detail: string | null;
+    }
+  | {
+      readonly type: "trainStep";
+      readonly step: number;
+      readonly maxSteps: number;
+      readonly loss: number;
+      readonly learningRate: number;
+      readonly gradNorm: number | null;
+      readonly stepsPerSecond: number | null;
+      /** Share of the step in which the device waited for data, 0 to 1. */
+      readonly waitShare: number;
+    }
+  | { readonly type: "checkpoint"; readonly step: number; readonly path: string }
+  | {
+      readonly type: "metrics";
+      readonly phase: string;
+      readonly label: string;
+      readonly values: Readonly<Record<string, number>>;
+      readonly queryCount: number;
+    }
+  | { readonly type: "warning"; readonly message: string; readonly hint: string | null }
+  | { readonly type: "error"; readonly code: ErrorCode; readonly message: string; readonly hint: string | null }
+  | {
+      readonly type: "log";
+      readonly source: string;
+      readonly level: "debug" | "info" | "warning" | "error";
+      readonly text: string;
+    }
+  /** A small closing table, already rounded for people. */
+  | { readonly type: "summary"; readonly columns: readonly string[]; readonly rows: readonly (readonly string[])[] }
+  | {
+      readonly type: "runFinished";
+      readonly status: "done" | "failed" | "stopped";
+      readonly seconds: number;
+      readonly runDir: string;
+    };
+
+/** An event with its moment: milliseconds since the epoch. */
+export type QuarryEvent = EventBody & { readonly time: number };
+
+/** Whoever wants to hear events; must not throw. */
+export type EventListener = (event: QuarryEvent) => void;
+
+/**
+ * Hands each event to all listeners, in order.
+ *
+ * @example
+ * const events = new EventStream();
+ * events.subscribe((event) => console.log(event.type));
+ * events.emit({ type: "warning", message: "two duplicate texts", hint: null });
+ */
+export class EventStream {
+  readonly #listeners = new Set<EventListener>();
+
+  /** Registers a listener; the returned function takes it off again. */
+  subscribe(listener: EventListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  emit(body: EventBody): void {
+    const event = { ...body, time: Date.now() } as QuarryEvent;
+    for (const listener of this.#listeners) listener(event);
+  }
+}
