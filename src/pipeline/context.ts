@@ -1,0 +1,99 @@
+/** What every verb of a run shares: the run folder, the events, the Python environment and one pool of workers. */
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import type { DataContext } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import type { Experiment } from "../experiment/define.js";
+import type { ExperimentConfig } from "../experiment/schema.js";
+import { openPool } from "../pool/pool.js";
+import type { WorkerPool } from "../pool/types.js";
+import { findPython, type PythonEnvironment } from "../python/environment.js";
+import type { EventStream } from "../report/events.js";
+import type { RunDir } from "../rundir/directory.js";
+
+/** The surroundings of a run; made once, closed once. */
+export class RunContext {
+  #pool: Promise<WorkerPool> | null = null;
+  #python: Promise<PythonEnvironment> | null = null;
+  readonly config: ExperimentConfig;
+  readonly cacheDir: string;
+
+  constructor(
+    readonly experiment: Experiment,
+    readonly runDir: RunDir,
+    readonly events: EventStream,
+    readonly signal: AbortSignal,
+  ) {
+    this.config = experiment.config;
+    this.cacheDir = resolve(experiment.baseDir, this.config.cacheDir ?? defaultCacheDir());
+  }
+
+  /** Raises INTERRUPTED once a stop was asked for. */
+  checkStop(): void {
+    if (this.signal.aborted)
+      throw new QuarryError("INTERRUPTED", "Stopped on request; the same command goes on from here.");
+  }
+
+  python(): Promise<PythonEnvironment> {
+    this.#python ??= findPython({ signal: this.signal });
+    return this.#python;
+  }
+
+  /** The workers; started when first needed, so that a finished step costs nothing. */
+  pool(): Promise<WorkerPool> {
+    this.#pool ??= this.python().then((python) =>
+      openPool({
+        workers: this.config.workers,
+        python,
+        logDir: this.runDir.file("logs"),
+        events: this.events,
+        signal: this.signal,
+      }),
+    );
+    return this.#pool;
+  }
+
+  /** Ends the workers: at the end of a run, and before training, which needs the devices for itself. */
+  async closePool(): Promise<void> {
+    const pool = this.#pool;
+    this.#pool = null;
+    if (pool === null) return;
+    // A pool that failed to open has nothing left to close; its error was already thrown to whoever asked for it.
+    const opened = await pool.catch(() => null);
+    await opened?.close();
+  }
+
+  dataContext(onProgress?: DataContext["onProgress"]): DataContext {
+    return {
+      baseDir: this.experiment.baseDir,
+      cacheDir: join(this.cacheDir, "data"),
+      seed: this.config.seed,
+      signal: this.signal,
+      onWarning: (message, hint) => this.events.emit({ type: "warning", message, hint }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    };
+  }
+
+  /** Runs one phase: its beginning and end become events, its seconds are returned. */
+  async phase<T>(
+    start: {
+      readonly phase: string;
+      readonly label: string;
+      readonly unit: "passages" | "queries" | "steps" | "lines" | "files";
+      readonly total: number | null;
+    },
+    work: () => Promise<{ readonly value: T; readonly done: number }>,
+  ): Promise<T> {
+    this.checkStop();
+    this.events.emit({ type: "phaseStarted", ...start });
+    const begin = performance.now();
+    const { value, done } = await work();
+    this.events.emit({ type: "phaseFinished", phase: start.phase, seconds: (performance.now() - begin) / 1000, done });
+    return value;
+  }
+}
+
+function defaultCacheDir(): string {
+  if (process.env.QUARRY_CACHE) return process.env.QUARRY_CACHE;
+  return join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "quarry");
+}

@@ -1,0 +1,73 @@
+/** Encode: a source's texts become one matrix of vectors beside the list of their ids. */
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { textUnits } from "../data/index.js";
+import type { TextTable } from "../data/types.js";
+import { writeFileDurably } from "../rundir/durable.js";
+import type { RunContext } from "./context.js";
+import { toModelSpec } from "./model-spec.js";
+import { MatrixWriter } from "./npy.js";
+import { prepare } from "./prepare.js";
+import { throwFailed } from "./query-vectors.js";
+import { type ModelChoice, once } from "./step.js";
+
+/** What encoding wrote; paths are relative to the run folder. */
+export interface EncodeResult {
+  /** float32 [rowCount × dimension], readable by numpy.load. */
+  readonly vectors: string;
+  /** JSON list of the ids, in the order of the rows. */
+  readonly ids: string;
+  readonly rowCount: number;
+  readonly textsPerSecond: number | null;
+}
+
+/** Encodes the experiment's encode data with one model; a killed call goes on with the units that are missing. */
+export async function encodeStep(context: RunContext, model: ModelChoice): Promise<EncodeResult> {
+  const options = context.config.encode;
+  if (options === undefined) throw new TypeError("the experiment has no encode section");
+  const step = `encode-${model.label}`;
+  return once(context, step, async () => {
+    const source = await prepare(context, step, options.data);
+    try {
+      const table: TextTable = options.side === "passage" ? source.passages : source.queries;
+      const rows = Int32Array.from({ length: table.rowCount }, (_, row) => row);
+      await mkdir(context.runDir.file(step), { recursive: true });
+      const pool = await context.pool();
+      const spec = toModelSpec(context.config.model, model.checkpoint);
+      const contract = await pool.describe(spec);
+      const { batchSize, unitSize } = context.config.workers;
+      const key = createHash("sha256")
+        .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
+        .digest("hex");
+      const files = { vectors: `${step}/vectors.npy`, ids: `${step}/ids.json` };
+      const writer = await MatrixWriter.open(context.runDir.file(files.vectors), key, table.rowCount, unitSize);
+      const unit = options.side === "passage" ? "passages" : "queries";
+      try {
+        const outcome = await context.phase(
+          { phase: step, label: `encode ${unit}`, unit, total: table.rowCount },
+          async () => {
+            const value = await pool.encode({
+              phase: step,
+              model: spec,
+              side: options.side,
+              units: textUnits(table, rows, unitSize, unit),
+              isDone: (index) => writer.isDone(index),
+              signal: context.signal,
+              onVectors: (index, vectors, dimension) => writer.write(index, vectors, dimension),
+            });
+            return { value, done: value.rowCount };
+          },
+        );
+        throwFailed(outcome.failed, table);
+        await writeFileDurably(context.runDir.file(files.ids), JSON.stringify([...rows].map((row) => table.id(row))));
+        await writer.finish();
+        const rate = outcome.rowCount > 0 ? outcome.rowCount / outcome.seconds : null;
+        return { ...files, rowCount: table.rowCount, textsPerSecond: rate };
+      } finally {
+        await writer.close();
+      }
+    } finally {
+      source.close();
+    }
+  });
+}

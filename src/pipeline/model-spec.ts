@@ -1,0 +1,28 @@
+/** Turns the experiment's model options into what travels to a worker. */
+import type { ModelConfig } from "../experiment/schema.js";
+import type { ModelSpec } from "../protocol/messages.js";
+
+/**
+ * The model spec of an experiment, or of a checkpoint that was trained from it.
+ *
+ * @param checkpoint a folder that takes the place of the configured checkpoint; a revision names a commit on the hub, so
+ *   it does not apply to such a folder
+ */
+export function toModelSpec(model: ModelConfig, checkpoint?: string): ModelSpec {
+  return {
+    checkpoint: checkpoint ?? model.checkpoint,
+    revision: checkpoint === undefined ? (model.revision ?? null) : null,
+    trustRemoteCode: model.trustRemoteCode,
+    encoder: model.encoder,
+    encoderOptions: model.encoderOptions,
+    plugins: [],
+    pooling: model.pooling ?? null,
+    normalize: model.normalize ?? null,
+    similarity: model.similarity ?? null,
+    queryPrompt: model.prompts.query ?? null,
+    passagePrompt: model.prompts.passage ?? null,
+    queryMaxLength: model.queryMaxLength ?? null,
+    passageMaxLength: model.passageMaxLength ?? null,
+    dtype: model.dtype,
+  };
+}

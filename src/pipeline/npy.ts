@@ -1,0 +1,105 @@
+/** A matrix on disk that is filled row by row and survives being killed: NumPy's own format, version 1.0. */
+import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { QuarryError } from "../errors.js";
+import { syncFolder } from "../rundir/durable.js";
+
+const HEADER_BYTES = 128;
+
+/** The header of a float32 matrix in C order (NumPy's npy format, version 1.0), padded to 128 bytes. */
+function npyHeader(rowCount: number, dimension: number): Buffer {
+  const out = Buffer.alloc(HEADER_BYTES, " ");
+  out.write("\x93NUMPY\x01\x00", 0, "latin1");
+  out.writeUInt16LE(HEADER_BYTES - 10, 8);
+  out.write(`{'descr': '<f4', 'fortran_order': False, 'shape': (${rowCount}, ${dimension}), }`, 10, "latin1");
+  out.write("\n", HEADER_BYTES - 1, "latin1");
+  return out;
+}
+
+/**
+ * Writes a float32 matrix [rowCount × dimension] in blocks of rows, in any order.
+ *
+ * Until `finish` the file is `path`.partial beside `path`.done, which lists the durable blocks: first the block's bytes
+ * reach the disk, then its line, so a listed block is complete whatever was killed.
+ */
+export class MatrixWriter {
+  readonly #done = new Set<number>();
+  #dimension = 0;
+  #data: FileHandle | null = null;
+  #journal: FileHandle | null = null;
+
+  private constructor(
+    private readonly path: string,
+    private readonly key: string,
+    private readonly rowCount: number,
+    private readonly blockRows: number,
+  ) {}
+
+  /** Opens what an earlier process left under the same key, or begins anew. */
+  static async open(path: string, key: string, rowCount: number, blockRows: number): Promise<MatrixWriter> {
+    const writer = new MatrixWriter(path, key, rowCount, blockRows);
+    const lines = (await readFile(`${path}.done`, "utf8").catch(() => "")).split("\n");
+    // The last piece is either empty or torn by a kill.
+    lines.pop();
+    const [head, ...blocks] = lines;
+    const [knownKey, dimension] = (head ?? "").split(" ");
+    if (knownKey === key && (await writer.#reopen(Number(dimension)))) {
+      for (const block of blocks) writer.#done.add(Number(block));
+    } else {
+      await rm(`${path}.done`, { force: true });
+      await rm(`${path}.partial`, { force: true });
+    }
+    return writer;
+  }
+
+  isDone(block: number): boolean {
+    return this.#done.has(block);
+  }
+
+  /** Makes one block durable. */
+  async write(block: number, vectors: Float32Array, dimension: number): Promise<void> {
+    if (this.#data === null) await this.#begin(dimension);
+    const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
+    await this.#data?.write(bytes, 0, bytes.length, HEADER_BYTES + block * this.blockRows * this.#dimension * 4);
+    await this.#data?.datasync();
+    await this.#journal?.write(`${block}\n`);
+    await this.#journal?.datasync();
+    this.#done.add(block);
+  }
+
+  /** Makes the finished matrix visible under its name. */
+  async finish(): Promise<void> {
+    const expected = Math.ceil(this.rowCount / this.blockRows);
+    if (this.#done.size !== expected) {
+      throw new QuarryError("INTERNAL", `${this.path}: ${this.#done.size} of ${expected} blocks are written`);
+    }
+    await this.close();
+    await rename(`${this.path}.partial`, this.path);
+    await syncFolder(this.path);
+    await rm(`${this.path}.done`, { force: true });
+  }
+
+  async close(): Promise<void> {
+    await this.#data?.close();
+    await this.#journal?.close();
+    this.#data = null;
+    this.#journal = null;
+  }
+
+  async #begin(dimension: number): Promise<void> {
+    this.#dimension = dimension;
+    this.#data = await open(`${this.path}.partial`, "w+");
+    await this.#data.write(npyHeader(this.rowCount, dimension), 0, HEADER_BYTES, 0);
+    await this.#data.datasync();
+    this.#journal = await open(`${this.path}.done`, "w");
+    await this.#journal.write(`${this.key} ${dimension}\n`);
+    await this.#journal.datasync();
+  }
+
+  async #reopen(dimension: number): Promise<boolean> {
+    this.#data = await open(`${this.path}.partial`, "r+").catch(() => null);
+    if (this.#data === null) return false;
+    this.#dimension = dimension;
+    this.#journal = await open(`${this.path}.done`, "a");
+    return true;
+  }
+}

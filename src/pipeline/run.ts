@@ -1,0 +1,135 @@
+/** The verbs as users call them: open the run folder, do the steps in order, close everything whatever happens. */
+import { resolve } from "node:path";
+import { QuarryError, toQuarryError } from "../errors.js";
+import type { Experiment } from "../experiment/define.js";
+import { checkPaths } from "../experiment/paths.js";
+import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
+import { EventStream } from "../report/events.js";
+import { openRunDir } from "../rundir/directory.js";
+import { RunContext } from "./context.js";
+import { encodeStep } from "./encode.js";
+import { type EvaluateResult, evaluateStep } from "./evaluate.js";
+import { mineStep } from "./mine.js";
+import { BASE_MODEL, currentModel } from "./step.js";
+import { summarise } from "./summary.js";
+import { type TrainResult, trainStep } from "./train.js";
+import type { RunResult, VerbOptions } from "./types.js";
+
+type StepName = (typeof stepNames)[number];
+
+/** Does everything the experiment asks for, in the order of its `steps`. */
+export function run(experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> {
+  const { config } = experiment;
+  const present = (["train", "evaluate", "mine", "encode"] as const).filter((step) => config[step] !== undefined);
+  return runSteps(experiment, config.steps ?? present, options);
+}
+
+/** Trains; goes on from the newest complete checkpoint of the run folder. */
+export const train = verb("train");
+/** Evaluates the checkpoint that was trained in the run folder, or else the experiment's own model. */
+export const evaluate = verb("evaluate");
+/** Mines hard negatives with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
+export const mine = verb("mine");
+/** Encodes with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
+export const encode = verb("encode");
+
+function verb(step: StepName) {
+  return (experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> =>
+    runSteps(experiment, [step], options);
+}
+
+async function runSteps(experiment: Experiment, steps: readonly StepName[], options: VerbOptions): Promise<RunResult> {
+  const { config } = experiment;
+  for (const step of steps) {
+    if (config[step] !== undefined) continue;
+    throw new QuarryError("CONFIG", `the experiment ${config.name} has no ${step} section`, {
+      hint: `Add ${step}: { … } to defineExperiment, or leave ${step} out of the steps.`,
+    });
+  }
+  if (steps.length === 0) {
+    throw new QuarryError("CONFIG", `the experiment ${config.name} asks for nothing`, {
+      hint: "Add a train, evaluate, mine or encode section.",
+    });
+  }
+  await checkPaths(experiment);
+  const events = options.events ?? new EventStream();
+  const path = resolve(config.runDir ?? `runs/${config.name}`);
+  const runDir = await openRunDir({ path, config: determinants(config) });
+  const stopRecording = runDir.recordEvents(events);
+  const begin = performance.now();
+  const context = new RunContext(experiment, runDir, events, options.signal ?? new AbortController().signal);
+  let status: "done" | "failed" | "stopped" = "failed";
+  try {
+    events.emit({ type: "runStarted", name: config.name, runDir: path, steps, isResumed: runDir.isResumed });
+    await runDir.writeJson("experiment.json", config);
+    await runDir.recordEnvironment({ seed: config.seed });
+    const result = await doSteps(context, steps);
+    status = "done";
+    return result;
+  } catch (thrown) {
+    const error = toQuarryError(thrown);
+    if (context.signal.aborted || error.code === "INTERRUPTED") status = "stopped";
+    else events.emit({ type: "error", code: error.code, message: error.message, hint: error.hint ?? null });
+    throw error;
+  } finally {
+    await context.closePool();
+    events.emit({ type: "runFinished", status, seconds: (performance.now() - begin) / 1000, runDir: path });
+    stopRecording();
+    await runDir.close();
+  }
+}
+
+async function doSteps(context: RunContext, steps: readonly StepName[]): Promise<RunResult> {
+  const evaluations = new Map<string, EvaluateResult>();
+  const files: Record<string, string> = {};
+  const rates: (number | null)[] = [];
+  let trained: TrainResult | null = null;
+  for (const [index, step] of steps.entries()) {
+    // A run that trains later works with the untrained model first, also when it is resumed after the training.
+    const model = steps.indexOf("train", index + 1) >= 0 ? BASE_MODEL : currentModel(context);
+    switch (step) {
+      case "train":
+        trained = await trainStep(context);
+        break;
+      case "evaluate": {
+        const result = await evaluateStep(context, model);
+        evaluations.set(model.label, result);
+        files[`run.${model.label}`] = context.runDir.file(result.run);
+        rates.push(result.passagesPerSecond);
+        break;
+      }
+      case "mine": {
+        const result = await mineStep(context, model);
+        files.negatives = context.runDir.file(result.negatives);
+        rates.push(result.passagesPerSecond);
+        break;
+      }
+      case "encode": {
+        const result = await encodeStep(context, model);
+        files.vectors = context.runDir.file(result.vectors);
+        files.ids = context.runDir.file(result.ids);
+        rates.push(result.textsPerSecond);
+        break;
+      }
+    }
+  }
+  const passagesPerSecond = rates.filter((rate): rate is number => rate !== null);
+  const summary = summarise({ evaluations, train: trained, passagesPerSecond });
+  if (summary !== null) context.events.emit(summary);
+  return {
+    runDir: context.runDir.path,
+    metrics: Object.fromEntries([...evaluations].map(([label, { values }]) => [label, { ...values }])),
+    checkpoint: trained === null ? null : context.runDir.file(trained.checkpoint),
+    files,
+  };
+}
+
+/** The options that determine results: another value of these belongs into another run folder. */
+function determinants(config: ExperimentConfig): unknown {
+  const { runDir: _runDir, cacheDir: _cacheDir, steps: _steps, workers, train: training, ...rest } = config;
+  const { batchSize, unitSize } = workers;
+  if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
+  // A resume may use another number of ranks: the batch of a step does not depend on it.
+  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, ...learning } = training;
+  return { ...rest, workers: { batchSize, unitSize }, train: learning };
+}

@@ -1,0 +1,56 @@
+/** One step of a run: done once, recorded in the journal, never done again by the same command. */
+import { basename } from "node:path";
+import type { PreparedSource } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import type { RunContext } from "./context.js";
+
+/** Which weights a step works with: the experiment's own, or a checkpoint trained in this run folder. */
+export interface ModelChoice {
+  /** `base`, or the checkpoint's folder name; part of the step's folder and of its name in metrics.json. */
+  readonly label: string;
+  /** Folder of the checkpoint; undefined for the experiment's own model. */
+  readonly checkpoint: string | undefined;
+}
+
+/** The experiment's model as it is, before any training. */
+export const BASE_MODEL: ModelChoice = { label: "base", checkpoint: undefined };
+
+/** The model that training in this run folder ended with, or the experiment's own. */
+export function currentModel(context: RunContext): ModelChoice {
+  const trained = findResult(context, "train") as { readonly checkpoint: string } | null;
+  if (trained === null) return BASE_MODEL;
+  return { label: basename(trained.checkpoint), checkpoint: context.runDir.file(trained.checkpoint) };
+}
+
+/** What a finished step left in the journal, or null. */
+export function findResult(context: RunContext, step: string): unknown {
+  const entry = context.runDir.journal.entries.findLast((found) => found.type === "stepDone" && found.step === step);
+  return entry?.result ?? null;
+}
+
+/**
+ * Does a step unless the journal says that it is done.
+ *
+ * @param work its result must be plain JSON; it is durable before the step counts as done
+ */
+export async function once<T>(context: RunContext, step: string, work: () => Promise<T>): Promise<T> {
+  const known = findResult(context, step);
+  if (known !== null) {
+    context.events.emit({ type: "log", source: "quarry", level: "info", text: `${step}: done before, nothing to do` });
+    return known as T;
+  }
+  context.checkStop();
+  const result = await work();
+  await context.runDir.journal.append({ type: "stepDone", step, result });
+  return result;
+}
+
+/** The judgements of a source whose verb cannot do without them. */
+export function requireQrels(source: PreparedSource, option: string): NonNullable<PreparedSource["qrels"]> {
+  if (source.qrels === null || source.qrels.queryRows.length === 0) {
+    throw new QuarryError("DATA", `${option}: no query has a judgement`, {
+      hint: `Give ${option} a qrels file whose query ids stand in the queries file, and look at minScore and maxScore.`,
+    });
+  }
+  return source.qrels;
+}

@@ -1,0 +1,124 @@
+/** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
+import { appendFile, mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { relative } from "node:path";
+import { buildMicroBatch, planStep } from "../data/index.js";
+import type { Group, TrainingSet } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import type { TrainConfig } from "../experiment/schema.js";
+import { countGpus } from "../pool/devices.js";
+import { runTraining } from "../training/index.js";
+import type { RunContext } from "./context.js";
+import { toModelSpec } from "./model-spec.js";
+import { prepareTraining } from "./prepare.js";
+import { once } from "./step.js";
+
+/** What training ended with; the checkpoint's folder is relative to the run folder. */
+export interface TrainResult {
+  readonly checkpoint: string;
+  readonly steps: number;
+  /** Optimiser steps a second, the start of the ranks left out; null when nothing was left to do. */
+  readonly stepsPerSecond: number | null;
+}
+
+/** Trains the experiment's model, or goes on where an earlier process stopped. */
+export async function trainStep(context: RunContext): Promise<TrainResult> {
+  const options = context.config.train;
+  if (options === undefined) throw new TypeError("the experiment has no train section");
+  return once(context, "train", async () => {
+    const set = await prepareTraining(context, "train", options.data);
+    try {
+      return await trainOn(context, options, set);
+    } finally {
+      set.close();
+    }
+  });
+}
+
+async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
+  const { args } = options;
+  const maxSteps =
+    args.maxSteps > 0 ? args.maxSteps : Math.ceil((set.queryCount * args.numTrainEpochs) / options.globalBatchSize);
+  const ranks = options.ranks === "auto" ? Math.max(1, await countGpus()) : options.ranks;
+  const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / ranks));
+  const { name, ...lossOptions } = options.loss;
+  await context.runDir.recordEnvironment({ data: { "train.set": set.fingerprint } });
+  // Training needs the devices' memory for itself.
+  await context.closePool();
+  await mkdir(context.runDir.file("train"), { recursive: true });
+  const python = await context.python();
+  const stopRecording = recordSteps(context);
+  let known: { readonly step: number; readonly groups: Group[] } | null = null;
+  const groupsOf = (step: number): Group[] => {
+    // Every rank and micro-step asks for the same step's plan; it is pure, so keeping the last one is only thrift.
+    if (known?.step !== step)
+      known = { step, groups: planStep(set, context.config.seed, step, options.globalBatchSize) };
+    return known.groups;
+  };
+  const begin = performance.now();
+  try {
+    return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
+      const outcome = await runTraining({
+        phase: "train",
+        model: { ...toModelSpec(context.config.model), dtype: "float32" },
+        loss: { name, options: lossOptions },
+        args: toTrainingArguments(args),
+        outputDir: context.runDir.file("train"),
+        maxSteps,
+        globalBatchSize: options.globalBatchSize,
+        queriesPerRank: options.queriesPerRank,
+        passagesPerQuery: set.passagesPerQuery,
+        ranks,
+        threads,
+        maxRestarts: options.maxRestarts,
+        seed: context.config.seed,
+        isDropoutOn: options.dropout,
+        python,
+        logDir: context.runDir.file("logs"),
+        events: context.events,
+        signal: context.signal,
+        microBatch: (step, microStep, rank, layout) =>
+          buildMicroBatch(set, groupsOf(step), { ...layout, rank, microStep }),
+      });
+      if (outcome.isStopped) {
+        throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
+          hint: "Everything is saved; the same command goes on with the very next batch.",
+        });
+      }
+      const seconds = outcome.seconds || (performance.now() - begin) / 1000;
+      const checkpoint = relative(context.runDir.path, outcome.checkpoint);
+      const value = {
+        checkpoint,
+        steps: outcome.step,
+        stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / seconds : null,
+      };
+      return { value, done: outcome.step };
+    });
+  } finally {
+    await stopRecording();
+  }
+}
+
+/** Keeps the loss curve in train/steps.jsonl; after a restart a step may stand there again, the later line counts. */
+function recordSteps(context: RunContext): () => Promise<void> {
+  const path = context.runDir.file("train", "steps.jsonl");
+  let written: Promise<void> = Promise.resolve();
+  const unsubscribe = context.events.subscribe((event) => {
+    if (event.type !== "trainStep") return;
+    const { step, loss, learningRate, gradNorm } = event;
+    const line = `${JSON.stringify({ step, loss, learningRate, gradNorm })}\n`;
+    written = written.then(() => appendFile(path, line));
+  });
+  return async () => {
+    unsubscribe();
+    await written;
+  };
+}
+
+/** camelCase to the snake_case of transformers.TrainingArguments, mechanically. */
+function toTrainingArguments(args: TrainConfig["args"]): Record<string, unknown> {
+  const { maxSteps: _maxSteps, numTrainEpochs: _numTrainEpochs, ...rest } = args;
+  return Object.fromEntries(
+    Object.entries(rest).map(([key, value]) => [key.replace(/[A-Z]/g, (found) => `_${found.toLowerCase()}`), value]),
+  );
+}

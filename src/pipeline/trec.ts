@@ -1,0 +1,102 @@
+/** TREC files: ranked output (runs) and judgements, written whole or not at all. */
+import { open, rename } from "node:fs/promises";
+import type { Qrels, TextTable } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import { syncFolder } from "../rundir/durable.js";
+import type { TopK } from "./top-k.js";
+
+const FLUSH_CHARS = 1 << 20;
+
+/**
+ * The shortest decimal that reads back as the same float32: trec_eval compares scores as float32, so a run file written
+ * this way is scored exactly like the numbers in memory.
+ */
+export function formatFloat32(value: number): string {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = value.toPrecision(digits);
+    if (Math.fround(Number(short)) === value) return String(Number(short));
+  }
+  return String(Number(value.toPrecision(9)));
+}
+
+/** The id of a row; TREC files separate fields by white space, so an id that holds some cannot be written. */
+function trecId(table: TextTable, row: number): string {
+  const id = table.id(row);
+  if (/\s/.test(id)) {
+    const { file, line } = table.origin(row);
+    throw new QuarryError("DATA", `${file}:${line}: the id ${JSON.stringify(id)} contains white space`, {
+      hint: "TREC run and qrels files separate fields by white space; rename the id.",
+    });
+  }
+  return id;
+}
+
+async function writeLines(path: string, lines: Iterable<string>): Promise<void> {
+  const temporary = `${path}.partial`;
+  const file = await open(temporary, "w");
+  try {
+    let buffer = "";
+    for (const line of lines) {
+      buffer += `${line}\n`;
+      if (buffer.length < FLUSH_CHARS) continue;
+      await file.write(buffer);
+      buffer = "";
+    }
+    await file.write(buffer);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+  await syncFolder(path);
+}
+
+/** Writes a run: `query Q0 passage rank score tag`, queries in the order given, passages best first. */
+export async function writeRun(
+  path: string,
+  ranked: TopK,
+  queryRows: Int32Array,
+  tables: { readonly queries: TextTable; readonly passages: TextTable },
+  tag: string,
+): Promise<void> {
+  function* lines(): Generator<string> {
+    for (let query = 0; query < ranked.queryCount; query++) {
+      const queryId = trecId(tables.queries, queryRows[query] as number);
+      for (let rank = 0; rank < ranked.topK; rank++) {
+        const row = ranked.rows[query * ranked.topK + rank] as number;
+        if (row < 0) break;
+        const score = formatFloat32(ranked.scores[query * ranked.topK + rank] as number);
+        yield `${queryId} Q0 ${trecId(tables.passages, row)} ${rank + 1} ${score} ${tag}`;
+      }
+    }
+  }
+  await writeLines(path, lines());
+}
+
+/** Writes judgements as trec_eval reads them; real-valued scores are refused, because measures need integer levels. */
+export async function writeQrels(
+  path: string,
+  qrels: Qrels,
+  tables: { readonly queries: TextTable; readonly passages: TextTable },
+): Promise<void> {
+  function* lines(): Generator<string> {
+    for (const queryRow of qrels.queryRows) {
+      const queryId = trecId(tables.queries, queryRow);
+      const { rows, scores } = qrels.judgements(queryRow, 0);
+      for (let at = 0; at < rows.length; at++) {
+        const passageRow = rows[at] as number;
+        const score = scores[at] as number;
+        if (!Number.isInteger(score)) {
+          const origin = qrels.origin(queryRow, passageRow);
+          throw new QuarryError(
+            "CONFIG",
+            `${origin === null ? "qrels" : `${origin.file}:${origin.line}`}: the score ${score} is no whole number, but measures need relevance levels`,
+            { hint: "Give the source a scoreTransform, for example scoreTransform: 1." },
+          );
+        }
+        yield `${queryId} 0 ${trecId(tables.passages, passageRow)} ${score}`;
+      }
+    }
+  }
+  await writeLines(path, lines());
+}
