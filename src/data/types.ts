@@ -95,8 +95,16 @@ export interface TrainingSet {
   readonly fingerprint: string;
   /** The group of the i-th query (0 ≤ i < queryCount) in an epoch: a pure function of (seed, epoch, i). */
   group(index: number, epoch: number): Group;
+  /** Further candidates for a group's places after the first, in seeded order, best used from the front. */
+  spares(index: number, epoch: number): Judgements;
   /** Whether a passage is judged relevant to the query of a group. */
   isKnownPositive(query: number, passage: number): boolean;
+  /** All passages judged relevant to a query. */
+  knownPositives(query: number): Int32Array;
+  /** 32 bits over a passage's title and text: copies have equal hashes. */
+  textHash(passage: number): number;
+  /** Whether two passages have the same title and text. */
+  isSameText(passage: number, other: number): boolean;
   /** Arrow IPC stream as TextTable.gather. */
   gatherQueries(rows: Int32Array): Uint8Array;
   gatherPassages(rows: Int32Array): Uint8Array;

@@ -65,8 +65,8 @@ export const errorInfo = z.strictObject({
   message: text,
   hint: text.nullable(),
   isRetryable: z.boolean(),
-  /** Row numbers of the texts that caused it, when they are known. */
-  rows: z.array(row).max(10_000),
+  /** Row numbers of the texts that caused it, when they are known; the first 1,000. */
+  rows: z.array(row).max(1_000),
 });
 
 /** Texts in, vectors out. */
@@ -86,7 +86,7 @@ const searchTask = z.strictObject({
   queryCount: count,
   dimension: count,
   /** A snapshot is handed in after this many units, and whenever one is asked for. */
-  snapshotEveryUnits: z.int().min(1).max(1_000_000),
+  snapshotEveryUnits: z.int().min(1).max(1_000),
 });
 
 /** One rank of a training run; `args` are transformers.TrainingArguments in snake_case. */
@@ -145,7 +145,7 @@ export const upMessage = z.discriminatedUnion("type", [
     v,
     type: z.literal("snapshot"),
     sequence: count,
-    units: z.array(z.strictObject({ unit: name, attempt: count })).max(1_000_000),
+    units: z.array(z.strictObject({ unit: name, attempt: count })).max(1_500),
     scores: tensorSpec,
     rows: tensorSpec,
   }),

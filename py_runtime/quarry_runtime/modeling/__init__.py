@@ -1,1 +1,1 @@
-"""Models that turn texts into vectors: contracts, encoders, losses and the names they are found under."""
+"""Models that turn texts into vectors: contracts, encoders, losses and their registry."""

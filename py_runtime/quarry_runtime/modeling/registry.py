@@ -1,4 +1,4 @@
-"""Names under which encoders and losses are found, with their typed options: what `quarry inspect` lists."""
+"""Names of encoders and losses, with their typed options: what `quarry inspect` lists."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BUILT_IN = {
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """One option of a registered component; `default` is None and `is_required` true where there is none."""
+    """One option of a component; `default` is None and `is_required` true where there is none."""
 
     name: str
     type: str
@@ -50,10 +50,11 @@ class Registered:
         return [] if self.options_type is None else _options_of(self.options_type)
 
     def parse(self, given: dict[str, Any]) -> Any:
-        """Turns a user's options into an instance of `options_type`; camelCase names are accepted.
+        """A user's options as an instance of `options_type`; camelCase names are accepted.
 
         Raises:
-            ConfigError: an unknown option (the nearest name is in the hint) or a value of the wrong type.
+            ConfigError: an unknown option (the nearest name is in the hint) or a value of the wrong
+                type.
         """
         known = {option.name for option in self.options()}
         plain: dict[str, Any] = {}
@@ -77,18 +78,19 @@ _REGISTRY: dict[str, dict[str, Registered]] = {"encoder": {}, "loss": {}}
 
 
 def register_encoder(name: str, options: type | None = None) -> Callable[[T], T]:
-    """Registers a factory `(resolved, spec, options, is_training) -> Encoder` under a name.
+    """Registers a factory `(resolved, spec, dtype, options) -> Encoder` under a name.
 
     Args:
         name: What a user writes as `encoder`.
         options: A msgspec.Struct or dataclass; each field is one option. A field's sentence is
-            `Annotated[float, msgspec.Meta(description="...")]`, or `field(metadata={"sentence": "..."})`.
+            `Annotated[float, msgspec.Meta(description="...")]`, or `field(metadata={"sentence":
+            "..."})`.
     """
     return _register("encoder", name, options)
 
 
 def register_loss(name: str, options: type | None = None) -> Callable[[T], T]:
-    """Registers a loss (a class or factory taking its parsed options) under a name; see register_encoder."""
+    """Registers a loss (a class or factory taking its parsed options); see register_encoder."""
     return _register("loss", name, options)
 
 
@@ -144,7 +146,9 @@ def _register(kind: str, name: str, options: type | None) -> Callable[[T], T]:
         if earlier is not None and earlier.factory is not factory:
             raise ConfigError(f"Two {kind} components are called {name!r}.", hint="Rename one.")
         lines = ((getattr(factory, "__doc__", None) or "").strip() or name).splitlines()
-        entry = Registered(name, lines[0].strip(), typing.cast(Callable[..., Any], factory), options)
+        entry = Registered(
+            name, lines[0].strip(), typing.cast(Callable[..., Any], factory), options
+        )
         _REGISTRY[kind][name] = entry
         return factory
 
@@ -180,7 +184,9 @@ def _options_of(options_type: type) -> list[Option]:
             is_required = missing and factory is dataclasses.MISSING
             sentence = field.metadata.get("sentence") or _sentence(hints[field.name])
             value = None if is_required else default
-            found.append(Option(field.name, _type_text(hints[field.name]), value, is_required, sentence))
+            found.append(
+                Option(field.name, _type_text(hints[field.name]), value, is_required, sentence)
+            )
         return found
     for field in msgspec.structs.fields(typing.cast(Any, options_type)):
         is_required = field.required

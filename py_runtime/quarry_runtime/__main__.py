@@ -1,0 +1,42 @@
+"""`python -m quarry_runtime <verb>`: imports only what the verb needs; errors become statuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+# Each module offers main(argv) -> exit status.
+VERBS = {
+    "worker": "quarry_runtime.worker",
+    "launch": "quarry_runtime.launch",
+    "rank": "quarry_runtime.training.rank",
+    "measure": "quarry_runtime.measure",
+    "demo": "quarry_runtime.demo",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Runs a verb; an error of the family is one line and a hint, a trace only with QUARRY_DEBUG."""
+    if not argv or argv[0] not in VERBS:
+        print(f"usage: python -m quarry_runtime {{{','.join(VERBS)}}} …", file=sys.stderr)
+        return 2
+    try:
+        return importlib.import_module(VERBS[argv[0]]).main(argv[1:])
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        from quarry_runtime.errors import EXIT_STATUS, to_info
+
+        info = to_info(error)
+        print(f"{info.code}: {info.message}", file=sys.stderr)
+        if info.hint:
+            print(f"  {info.hint}", file=sys.stderr)
+        if info.code == "INTERNAL" or os.environ.get("QUARRY_DEBUG"):
+            traceback.print_exc()
+        return EXIT_STATUS[info.code]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

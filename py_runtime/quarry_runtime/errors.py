@@ -1,0 +1,147 @@
+"""The error family: the same kinds and exit statuses as src/errors.ts, and how an error travels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+from quarry_runtime.protocol.messages import EXIT_STATUS, ErrorInfo
+
+__all__ = [
+    "EXIT_STATUS",
+    "ConfigError",
+    "DataError",
+    "EnvironmentFault",
+    "ErrorCode",
+    "IntegrityError",
+    "Interrupted",
+    "ProtocolError",
+    "QuarryError",
+    "WorkerFault",
+    "to_info",
+]
+
+ErrorCode = Literal[
+    "INTERNAL",
+    "CONFIG",
+    "DATA",
+    "ENVIRONMENT",
+    "WORKER",
+    "INTEGRITY",
+    "PROTOCOL",
+    "INTERRUPTED",
+]
+
+# What fits into one message; a library's error may quote a whole tensor.
+MAX_TEXT_CHARS = 16_000
+MAX_ROWS = 1_000
+
+
+class QuarryError(Exception):
+    """A failure that a user can act on.
+
+    Attributes:
+        code: The kind of failure; decides the exit status.
+        message: What failed, where, and what was seen.
+        hint: The command or edit that mends it.
+        is_retryable: Whether doing the same work again may succeed.
+        rows: Row numbers of the texts that caused it, when they are known.
+    """
+
+    default_code: ClassVar[ErrorCode] = "INTERNAL"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        is_retryable: bool = False,
+        rows: Iterable[int] = (),
+        code: ErrorCode | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code: ErrorCode = self.default_code if code is None else code
+        self.message = message
+        self.hint = hint
+        self.is_retryable = is_retryable
+        self.rows = [int(row) for row in rows]
+
+    @property
+    def exit_status(self) -> int:
+        """The status that a process ends with when this error reaches its top."""
+        return EXIT_STATUS[self.code]
+
+
+class ConfigError(QuarryError):
+    """An option that cannot be followed."""
+
+    default_code = "CONFIG"
+
+
+class DataError(QuarryError):
+    """A text or table that cannot be used."""
+
+    default_code = "DATA"
+
+
+class EnvironmentFault(QuarryError):
+    """Something of the machine is missing or too small."""
+
+    default_code = "ENVIRONMENT"
+
+
+class WorkerFault(QuarryError):
+    """A worker process could not go on; another one may."""
+
+    default_code = "WORKER"
+
+
+class IntegrityError(QuarryError):
+    """Bytes that are not what was written."""
+
+    default_code = "INTEGRITY"
+
+
+class ProtocolError(QuarryError):
+    """A message that breaks the rules of the wire."""
+
+    default_code = "PROTOCOL"
+
+
+class Interrupted(QuarryError):
+    """Stopped on request."""
+
+    default_code = "INTERRUPTED"
+
+
+def _clean(text: str) -> str:
+    """What UTF-8 can carry, cut to the length that a message may have."""
+    return text[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8")
+
+
+def to_info(exc: BaseException) -> ErrorInfo:
+    """Turns any exception into what travels; unknown ones become INTERNAL with their type's name.
+
+    Memory and interrupts keep their meaning: MemoryError is WORKER and may be retried,
+    KeyboardInterrupt is INTERRUPTED.
+    """
+    if isinstance(exc, QuarryError):
+        return ErrorInfo(
+            code=exc.code,
+            message=_clean(exc.message),
+            hint=None if exc.hint is None else _clean(exc.hint),
+            is_retryable=exc.is_retryable,
+            rows=exc.rows[:MAX_ROWS],
+        )
+    code: ErrorCode = "INTERNAL"
+    if isinstance(exc, MemoryError):
+        code = "WORKER"
+    elif isinstance(exc, KeyboardInterrupt):
+        code = "INTERRUPTED"
+    return ErrorInfo(
+        code=code,
+        message=_clean(f"{type(exc).__name__}: {exc}"),
+        hint=None,
+        is_retryable=code == "WORKER",
+        rows=[],
+    )

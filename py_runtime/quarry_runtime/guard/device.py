@@ -1,0 +1,72 @@
+"""What a worker computes on, and in which number format."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+
+from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.guard.memory import total_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A device as `hello` describes it; `name` is what torch calls it, e.g. "cuda:0"."""
+
+    name: str
+    description: str
+    memory_bytes: int
+    dtypes: tuple[str, ...]
+
+
+def describe_device(name: str) -> Device:
+    """Facts about a device; torch is imported only for one that is not the CPU.
+
+    Raises:
+        EnvironmentFault: a device that this machine does not have.
+        ConfigError: a name that is not of a device.
+    """
+    if name == "cpu":
+        return Device("cpu", _processor(), total_bytes(), ("float32", "bfloat16", "float16"))
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or not (index == "" or index.isdigit()):
+        raise ConfigError(f"No device is called {name!r}.", hint="Use cpu, cuda or cuda:N.")
+    import torch
+
+    number = int(index or 0)
+    if not torch.cuda.is_available() or number >= torch.cuda.device_count():
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        raise EnvironmentFault(
+            f"There is no {name} here: torch {torch.__version__} sees {count} GPU(s).",
+            hint="Use workers.device cpu, or install a torch build for your GPU.",
+        )
+    facts = torch.cuda.get_device_properties(number)
+    dtypes = (
+        ("float32", "float16", "bfloat16")
+        if torch.cuda.is_bf16_supported()
+        else ("float32", "float16")
+    )
+    return Device(f"cuda:{number}", facts.name, facts.total_memory, dtypes)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def pick_dtype(wanted: str, device: str) -> str:
+    """Resolves "auto": bfloat16 on a GPU that has it, else float32."""
+    if wanted != "auto":
+        return wanted
+    return (
+        "bfloat16"
+        if device != "cpu" and "bfloat16" in describe_device(device).dtypes
+        else "float32"
+    )
+
+
+def _processor() -> str:
+    return platform.processor() or platform.machine() or "cpu"

@@ -1,0 +1,123 @@
+"""The only place that reads weights: safetensors, no code without a commit, nothing left random."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError
+from quarry_runtime.guard.memory import is_out_of_memory
+
+# Encoder-decoders whose first half is a text encoder of its own.
+_TEXT_ENCODERS = {"t5", "mt5", "umt5"}
+
+
+def load_transformer(
+    folder: Path, checkpoint: str, model_type: str, dtype: str, code_revision: str | None
+) -> tuple[nn.Module, Any]:
+    """The transformer (on the CPU, in `dtype`) and its tokenizer.
+
+    Args:
+        folder: Holds config.json, weights and tokenizer.
+        checkpoint: As the user named it, for messages.
+        model_type: As config.json has it.
+        dtype: As torch names it.
+        code_revision: The commit whose Python code may run; None runs none.
+
+    Raises:
+        ConfigError: an architecture that transformers does not know, or a checkpoint without some
+            of its weights.
+        IntegrityError: weights that cannot be read.
+        EnvironmentFault: too little memory, or a Python package that the model needs is missing.
+    """
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    remote: dict[str, Any] = {
+        "trust_remote_code": code_revision is not None,
+        "local_files_only": True,
+    }
+    if code_revision is not None:
+        remote["code_revision"] = code_revision
+    kind = (
+        transformers.AutoModelForTextEncoding
+        if model_type in _TEXT_ENCODERS
+        else transformers.AutoModel
+    )
+    with _explained(checkpoint):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **remote)
+        transformer, report = kind.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            weights_only=True,
+            output_loading_info=True,
+            **remote,
+        )
+    # A missing pooler is never used; anything else missing would be random numbers.
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise ConfigError(
+            f"{checkpoint} lacks weights of {type(transformer).__name__}: {', '.join(missing[:5])}"
+            + (f" and {len(missing) - 5} more." if len(missing) > 5 else "."),
+            hint="The checkpoint does not fit its config.json; use another one.",
+        )
+    return transformer, tokenizer
+
+
+def load_tensors(file: str | Path) -> Any:
+    """Reads what torch.save wrote (optimiser state of our own runDir): tensors and plain values, never code."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise IntegrityError(
+            f"{file} cannot be read: {error}", hint="Resume from an earlier checkpoint."
+        ) from error
+
+
+def load_weights(module: nn.Module, file: Path) -> None:
+    """Fills a module from a safetensors file; every name and shape must fit."""
+    try:
+        module.load_state_dict(load_file(file))
+    except Exception as error:
+        raise IntegrityError(
+            f"{file}: {_first_line(error)}", hint="Fetch the checkpoint again."
+        ) from error
+
+
+@contextlib.contextmanager
+def _explained(checkpoint: str) -> Iterator[None]:
+    """Turns what transformers raises into the error family, and keeps its prints out of the log."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"{checkpoint} needs a Python package: {_first_line(error)}",
+            hint="Install it into Quarry's environment.",
+        ) from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise EnvironmentFault(
+                f"{checkpoint} does not fit into memory.", hint="Use a smaller model."
+            ) from error
+        if "safetensor" in type(error).__name__.lower():
+            raise IntegrityError(
+                f"{checkpoint}: {_first_line(error)}", hint="Fetch the model again."
+            ) from error
+        raise ConfigError(
+            f"{checkpoint} cannot be loaded: {type(error).__name__}: {_first_line(error)}",
+            hint="Check that it is a transformers model with safetensors weights.",
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

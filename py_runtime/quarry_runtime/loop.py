@@ -1,0 +1,231 @@
+"""What a worker does between hello and bye: takes messages, works on units in turn, answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
+
+from quarry_runtime.errors import ConfigError, ProtocolError, QuarryError, WorkerFault, to_info
+from quarry_runtime.handlers.encode import EncodeHandler
+from quarry_runtime.protocol.messages import (
+    Configure,
+    Done,
+    DownMessage,
+    Drain,
+    EncodeTask,
+    ErrorInfo,
+    Failed,
+    Flush,
+    ModelSpec,
+    Queries,
+    Ready,
+    Refuse,
+    Result,
+    SearchTask,
+    Snapshot,
+    SnapshotUnit,
+    TrainTask,
+    Unit,
+    UpMessage,
+)
+from quarry_runtime.protocol.tensor import pack, to_numpy
+
+if TYPE_CHECKING:
+    from quarry_runtime.handlers.search import SearchHandler
+    from quarry_runtime.handlers.units import Prepared
+    from quarry_runtime.modeling.encoder import Encoder
+
+# Units held ahead: one on the device, some tokenised, some on their way.
+CREDITS = 8
+
+
+class Refused(QuarryError):
+    """The orchestrator did not accept the hello."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message, hint=info.hint, code=info.code)
+
+
+class Peer(Protocol):
+    """What the loop needs of a Connection."""
+
+    progress: int
+    unit: str | None
+
+    def send(self, message: UpMessage, frames: Any = ()) -> None: ...
+    def receive(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    message: Unit
+    prepared: Future[Prepared]
+
+
+class Loop:
+    """A worker's life after hello.
+
+    Args:
+        peer: The connection.
+        device: As torch names it.
+        threads: CPU threads for the model.
+        before_torch: Called once before torch is first needed.
+    """
+
+    def __init__(
+        self, peer: Peer, device: str, threads: int, before_torch: Callable[[], None] = lambda: None
+    ) -> None:
+        self._peer = peer
+        self._device = device
+        self._threads = threads
+        self._before_torch: Callable[[], None] | None = before_torch
+        self._spec: ModelSpec | None = None
+        self._encoder: Encoder | None = None
+        self._handler: EncodeHandler | SearchHandler | None = None
+        self._snapshot_every = 0
+        self._sequence = 0
+        self._uncovered: list[SnapshotUnit] = []
+        self._jobs: deque[_Job] = deque()
+        self._is_draining = False
+        # One thread: units are tokenised in the order they came, ahead of the device.
+        self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+
+    def run(self) -> None:
+        """Works until it is drained.
+
+        Raises:
+            Refused: the hello was not accepted.
+            QuarryError: what ends a worker, e.g. a model that cannot be loaded.
+        """
+        try:
+            while True:
+                # Messages first: the next units are tokenised while this one is on the device.
+                is_idle = not self._jobs and not self._is_draining
+                try:
+                    message, frames = self._peer.receive(None if is_idle else 0)
+                except TimeoutError:
+                    if not self._jobs:
+                        break
+                    self._work(self._jobs.popleft())
+                else:
+                    self._take(message, frames)
+            if self._uncovered:
+                self._send_snapshot()
+        finally:
+            self._tokenizing.shutdown(wait=False, cancel_futures=True)
+
+    def _take(self, message: DownMessage, frames: list[memoryview]) -> None:
+        if isinstance(message, Refuse):
+            raise Refused(message.error)
+        if isinstance(message, Configure):
+            self._configure(message.task)
+        elif isinstance(message, Drain):
+            self._is_draining = True
+        elif isinstance(message, Unit) and self._handler is not None:
+            if len(frames) != 1:
+                raise ProtocolError(f"Unit {message.unit} has {len(frames)} frames instead of 1.")
+            prepared = self._tokenizing.submit(self._handler.prepare, frames[0], message.row_count)
+            self._jobs.append(_Job(message, prepared))
+        elif isinstance(message, Queries) and self._is_searching:
+            self._handler.take_queries(message.first_row, to_numpy(message.tensor, frames))  # type: ignore[union-attr]
+        elif isinstance(message, Flush):
+            # A flush asks for what is done so far, and is answered even when that is nothing.
+            if self._is_searching:
+                self._send_snapshot()
+        else:
+            raise ProtocolError(f"A worker cannot take a {type(message).__name__} message now.")
+
+    @property
+    def _is_searching(self) -> bool:
+        return self._handler is not None and not isinstance(self._handler, EncodeHandler)
+
+    def _configure(self, task: EncodeTask | SearchTask | TrainTask) -> None:
+        if isinstance(task, TrainTask):
+            raise ConfigError("A worker does not train; ranks do.")
+        for job in self._jobs:
+            job.prepared.cancel()
+        self._jobs.clear()
+        self._uncovered, self._sequence = [], 0
+        # The old running top-k goes before the new one is made: both may not fit.
+        self._handler = None
+        encoder = self._load(task.model)
+
+        import torch
+
+        device = torch.device(self._device)
+        if isinstance(task, EncodeTask):
+            self._handler = EncodeHandler(task, encoder, device)
+        else:
+            from quarry_runtime.handlers.search import SearchHandler
+
+            self._handler = SearchHandler(task, encoder, device)
+            self._snapshot_every = task.snapshot_every_units
+        kind = "encode" if isinstance(task, EncodeTask) else "search"
+        self._peer.send(Ready(task=kind, model=encoder.contract, credits=CREDITS))
+
+    def _load(self, spec: ModelSpec) -> Encoder:
+        if self._before_torch is not None:
+            self._before_torch()
+            self._before_torch = None
+            import torch
+
+            torch.set_num_threads(self._threads)
+        if self._encoder is None or spec != self._spec:
+            from quarry_runtime.modeling.load import load_encoder
+
+            self._encoder, self._spec = None, None
+            self._encoder = load_encoder(spec, self._device)
+            self._spec = spec
+        return self._encoder
+
+    def _work(self, job: _Job) -> None:
+        message, handler = job.message, self._handler
+        self._peer.unit = message.unit
+        started = time.perf_counter()
+        try:
+            prepared = job.prepared.result()
+            if isinstance(handler, EncodeHandler):
+                tensor, data = pack(handler.compute(prepared, self._count), 1)
+                seconds = time.perf_counter() - started
+                answer = Result(
+                    unit=message.unit, attempt=message.attempt, tensor=tensor, seconds=seconds
+                )
+                self._peer.send(answer, [data])
+            else:
+                handler.compute(message.unit, prepared, self._count)  # type: ignore[union-attr]
+                self._finish(message, time.perf_counter() - started)
+        except Exception as error:
+            if "CUDA error" in str(error):
+                # After one the device answers nothing but errors; another process may go on.
+                raise WorkerFault(
+                    f"The GPU failed: {str(error).splitlines()[0]}", is_retryable=True
+                ) from error
+            self._peer.send(
+                Failed(unit=message.unit, attempt=message.attempt, error=to_info(error))
+            )
+        finally:
+            self._peer.unit = None
+
+    def _finish(self, message: Unit, seconds: float) -> None:
+        unit, attempt = message.unit, message.attempt
+        self._uncovered.append(SnapshotUnit(unit=unit, attempt=attempt))
+        self._peer.send(
+            Done(unit=unit, attempt=attempt, row_count=message.row_count, seconds=seconds)
+        )
+        if len(self._uncovered) >= self._snapshot_every:
+            self._send_snapshot()
+
+    def _send_snapshot(self) -> None:
+        scores_QK, rows_QK = self._handler.snapshot()  # type: ignore[union-attr]
+        (scores, score_bytes), (rows, row_bytes) = pack(scores_QK, 1), pack(rows_QK, 2)
+        message = Snapshot(sequence=self._sequence, units=self._uncovered, scores=scores, rows=rows)
+        self._peer.send(message, [score_bytes, row_bytes])
+        self._sequence += 1
+        self._uncovered = []
+
+    def _count(self) -> None:
+        self._peer.progress += 1

@@ -1,0 +1,1 @@
+"""Encoders that come with Quarry, one a file; each registers itself under a name."""

@@ -1,0 +1,50 @@
+"""From a model spec to an encoder on a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quarry_runtime.guard.device import pick_dtype
+from quarry_runtime.modeling.contract import resolve
+from quarry_runtime.modeling.registry import find_encoder, load_plugins
+from quarry_runtime.protocol.messages import ModelSpec
+
+if TYPE_CHECKING:
+    from quarry_runtime.modeling.encoder import Encoder
+
+
+def load_encoder(
+    spec: ModelSpec, device: str, dtype: str | None = None, for_training: bool = False
+) -> Encoder:
+    """Loads a model as its spec says.
+
+    Args:
+        spec: Which checkpoint, and what to do differently from what it says.
+        device: As torch names it, e.g. "cpu" or "cuda:0".
+        dtype: Overrides the spec's; "auto" is bfloat16 on a GPU that has it, else float32.
+        for_training: Keeps parameters in float32 (mixed precision is the trainer's) with gradients,
+            in training mode.
+
+    Raises:
+        ConfigError, EnvironmentFault, IntegrityError: a model that is not there or not whole.
+    """
+    load_plugins(spec.plugins)
+    entry = find_encoder(spec.encoder)
+    options = entry.parse(spec.encoder_options)
+    resolved = resolve(spec)
+    chosen = "float32" if for_training else pick_dtype(dtype or spec.dtype, device)
+    encoder = entry.factory(resolved, spec, chosen, options)
+    encoder.to(device)
+    encoder.train(for_training)
+    if not for_training:
+        encoder.requires_grad_(False)
+    else:
+        freeze_unused(encoder)
+    return encoder
+
+
+def freeze_unused(encoder: Encoder) -> None:
+    """Takes gradients from the pooler that BERT's family carries: it never gets one, and DDP waits for it forever."""
+    for name, parameter in encoder.transformer.named_parameters():
+        if name.startswith("pooler."):
+            parameter.requires_grad_(False)

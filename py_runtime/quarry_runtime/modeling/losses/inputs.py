@@ -1,0 +1,34 @@
+"""What every loss gets: vectors, labels, and which columns may count as negatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """One rank's share of a micro-step, after encoding and gathering.
+
+    Q: this rank's queries, P: passages of each, C: passages of all ranks, D: dimension. With cosine
+    similarity the vectors already have length 1, so a loss only ever takes dot products.
+    """
+
+    #: [Q, D], this rank's.
+    queries: Tensor
+    #: [C, D], of all ranks, rank by rank.
+    passages: Tensor
+    #: int64 [Q]: the column of each query's own first passage; its other P - 1 follow it.
+    positive_columns: Tensor
+    #: bool [Q, C]: True where a column must not count as a negative of the query.
+    mask: Tensor
+    #: float32 [Q, P]: the label of each of the query's own passages.
+    labels: Tensor
+
+    def scores(self, temperature: float) -> Tensor:
+        """float32 [Q, C]: dot products over the temperature, in full precision even under autocast."""
+        # bfloat16 keeps 8 bits: at temperature 0.05 a score near 20 would be rounded to 0.125.
+        with torch.autocast(self.queries.device.type, enabled=False):
+            return self.queries.float() @ self.passages.float().T / temperature

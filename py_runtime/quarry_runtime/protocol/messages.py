@@ -1,0 +1,563 @@
+"""Every message on the wire, written by scripts/gen-protocol.mjs; do not edit.
+
+src/protocol/messages.ts is the source and says what each message means. `up` is worker or rank to
+orchestrator, `down` the other way. Attributes are the wire's names in snake_case.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct
+
+PROTOCOL_VERSION: Final = 1
+
+EXIT_STATUS: Final[dict[str, int]] = {
+    "INTERNAL": 1,
+    "CONFIG": 2,
+    "DATA": 3,
+    "ENVIRONMENT": 4,
+    "WORKER": 5,
+    "INTEGRITY": 6,
+    "PROTOCOL": 7,
+    "INTERRUPTED": 130,
+}
+
+Count = Annotated[int, Meta(ge=0, le=9007199254740991)]
+Row = Annotated[int, Meta(ge=0, le=2147483647)]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Text = Annotated[str, Meta(max_length=65536)]
+Path = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`TensorSpec` of messages.ts."""
+
+    dtype: Literal["float32", "float16", "bfloat16", "int32", "uint8"]
+    shape: Annotated[list[Count], Meta(max_length=4)]
+    frame: Annotated[int, Meta(ge=1, le=16)]
+
+
+class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`ModelSpec` of messages.ts."""
+
+    checkpoint: Path
+    revision: Name | None
+    trust_remote_code: bool
+    encoder: Name
+    encoder_options: dict[str, Any]
+    plugins: Annotated[list[Path], Meta(max_length=64)]
+    pooling: Literal["mean", "cls", "last"] | None
+    normalize: bool | None
+    similarity: Literal["dot", "cosine"] | None
+    query_prompt: Text | None
+    passage_prompt: Text | None
+    query_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
+    passage_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class ModelContract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`ModelContract` of messages.ts."""
+
+    checkpoint: Path
+    architecture: Name
+    dimension: Count
+    pooling: Literal["mean", "cls", "last"]
+    normalize: bool
+    similarity: Literal["dot", "cosine"]
+    query_prompt: Text
+    passage_prompt: Text
+    query_max_length: Count
+    passage_max_length: Count
+    padding_side: Literal["left", "right"]
+    dtype: Literal["float32", "bfloat16", "float16"]
+    parameter_count: Count
+    fingerprint: Name
+
+
+class ErrorInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`ErrorInfo` of messages.ts."""
+
+    code: Literal[
+        "INTERNAL",
+        "CONFIG",
+        "DATA",
+        "ENVIRONMENT",
+        "WORKER",
+        "INTEGRITY",
+        "PROTOCOL",
+        "INTERRUPTED",
+    ]
+    message: Text
+    hint: Text | None
+    is_retryable: bool
+    rows: Annotated[list[Row], Meta(max_length=1000)]
+
+
+class LossSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`LossSpec` of messages.ts."""
+
+    name: Name
+    options: dict[str, Any]
+
+
+class EncodeTask(
+    Struct,
+    tag_field="kind",
+    tag="encode",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`EncodeTask` of messages.ts."""
+
+    model: ModelSpec
+    side: Literal["query", "passage"]
+    batch_size: Annotated[int, Meta(ge=1, le=65536)]
+
+
+class SearchTask(
+    Struct,
+    tag_field="kind",
+    tag="search",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`SearchTask` of messages.ts."""
+
+    model: ModelSpec
+    batch_size: Annotated[int, Meta(ge=1, le=65536)]
+    top_k: Annotated[int, Meta(ge=1, le=1000000)]
+    query_count: Count
+    dimension: Count
+    snapshot_every_units: Annotated[int, Meta(ge=1, le=1000)]
+
+
+class TrainTask(
+    Struct,
+    tag_field="kind",
+    tag="train",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`TrainTask` of messages.ts."""
+
+    model: ModelSpec
+    loss: LossSpec
+    args: dict[str, Any]
+    output_dir: Path
+    max_steps: Annotated[int, Meta(ge=1, le=9007199254740991)]
+    queries_per_rank: Annotated[int, Meta(ge=1, le=9007199254740991)]
+    passages_per_query: Annotated[int, Meta(ge=1, le=9007199254740991)]
+    accumulation_steps: Annotated[int, Meta(ge=1, le=9007199254740991)]
+    seed: Annotated[int, Meta(ge=0, le=4294967295)]
+    resume_from: Path | None
+    is_dropout_on: bool
+
+
+Task = EncodeTask | SearchTask | TrainTask
+
+
+class SnapshotUnit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`SnapshotUnit` of messages.ts."""
+
+    unit: Name
+    attempt: Count
+
+
+class Hello(
+    Struct,
+    tag_field="type",
+    tag="hello",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`hello`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    role: Literal["worker", "rank"]
+    name: Name
+    token: Name
+    pid: Count
+    host: Name
+    device: Name
+    device_name: Name
+    memory_bytes: Count
+    threads: Count
+    dtypes: Annotated[list[Name], Meta(max_length=16)]
+    versions: dict[str, str]
+    rank: Count
+    world_size: Count
+
+
+class Ready(
+    Struct,
+    tag_field="type",
+    tag="ready",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`ready`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    task: Name
+    model: ModelContract | None
+    credits: Annotated[int, Meta(ge=1, le=1024)]
+
+
+class Result(
+    Struct,
+    tag_field="type",
+    tag="result",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`result`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    unit: Name
+    attempt: Count
+    tensor: TensorSpec
+    seconds: float
+
+
+class Done(
+    Struct,
+    tag_field="type",
+    tag="done",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`done`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    unit: Name
+    attempt: Count
+    row_count: Count
+    seconds: float
+
+
+class Snapshot(
+    Struct,
+    tag_field="type",
+    tag="snapshot",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`snapshot`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    sequence: Count
+    units: Annotated[list[SnapshotUnit], Meta(max_length=1500)]
+    scores: TensorSpec
+    rows: TensorSpec
+
+
+class Failed(
+    Struct,
+    tag_field="type",
+    tag="failed",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`failed`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    unit: Name
+    attempt: Count
+    error: ErrorInfo
+
+
+class Heartbeat(
+    Struct,
+    tag_field="type",
+    tag="heartbeat",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`heartbeat`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    unit: Name | None
+    progress: Count
+    rss_bytes: Count
+
+
+class Log(
+    Struct,
+    tag_field="type",
+    tag="log",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`log`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    level: Literal["debug", "info", "warning", "error"]
+    text: Text
+
+
+class Fatal(
+    Struct,
+    tag_field="type",
+    tag="fatal",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`fatal`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    error: ErrorInfo
+
+
+class Bye(
+    Struct,
+    tag_field="type",
+    tag="bye",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`bye`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    reason: Text
+
+
+class Next(
+    Struct,
+    tag_field="type",
+    tag="next",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`next`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    step: Count
+    micro_step: Count
+    rank: Count
+
+
+class TrainStep(
+    Struct,
+    tag_field="type",
+    tag="trainStep",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`trainStep`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    step: Count
+    loss: float
+    learning_rate: float
+    grad_norm: float | None
+    seconds: float
+    wait_seconds: float
+
+
+class Checkpoint(
+    Struct,
+    tag_field="type",
+    tag="checkpoint",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`checkpoint`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    step: Count
+    path: Path
+
+
+class Trained(
+    Struct,
+    tag_field="type",
+    tag="trained",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`trained`, up."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    step: Count
+    path: Path
+
+
+class Refuse(
+    Struct,
+    tag_field="type",
+    tag="refuse",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`refuse`, down."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    error: ErrorInfo
+
+
+class Configure(
+    Struct,
+    tag_field="type",
+    tag="configure",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`configure`, down."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    task: Task
+
+
+class Queries(
+    Struct,
+    tag_field="type",
+    tag="queries",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`queries`, down."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    first_row: Count
+    tensor: TensorSpec
+
+
+class Unit(
+    Struct,
+    tag_field="type",
+    tag="unit",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`unit`, down."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    unit: Name
+    attempt: Count
+    row_count: Count
+
+
+class Flush(
+    Struct,
+    tag_field="type",
+    tag="flush",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`flush`, down."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+
+
+class Drain(
+    Struct,
+    tag_field="type",
+    tag="drain",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`drain`, down."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+
+
+class MicroBatch(
+    Struct,
+    tag_field="type",
+    tag="microBatch",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`microBatch`, down."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    step: Count
+    micro_step: Count
+    positive_columns: TensorSpec
+    mask: TensorSpec
+    labels: TensorSpec
+
+
+class StopTraining(
+    Struct,
+    tag_field="type",
+    tag="stopTraining",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`stopTraining`, down."""
+
+    v: Literal[1] = PROTOCOL_VERSION
+    save: bool
+
+
+UpMessage = (
+    Hello
+    | Ready
+    | Result
+    | Done
+    | Snapshot
+    | Failed
+    | Heartbeat
+    | Log
+    | Fatal
+    | Bye
+    | Next
+    | TrainStep
+    | Checkpoint
+    | Trained
+)
+
+DownMessage = Refuse | Configure | Queries | Unit | Flush | Drain | MicroBatch | StopTraining

@@ -1,0 +1,125 @@
+"""Makes a checkpoint folder count: a manifest written last, checked before use, and old folders removed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import xxhash
+
+from quarry_runtime.errors import IntegrityError
+
+MANIFEST = "quarry-checkpoint.json"
+
+
+class FileEntry(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """One file of a checkpoint; `path` is relative to its folder, with "/"."""
+
+    path: str
+    bytes: int
+    xxh3: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What makes a checkpoint complete, and what a resume must not change."""
+
+    version: int = 1
+    step: int
+    #: Passages that each query is compared with in one micro-step, over all ranks.
+    negatives_scope: int
+    queries_per_step: int
+    seed: int
+    world_size: int
+    files: list[FileEntry]
+
+
+def seal(folder: Path, **record: Any) -> Manifest:
+    """Makes every file durable and writes the manifest; before this the folder counts as half-written.
+
+    Args:
+        folder: The checkpoint's folder, everything else already in it.
+        record: Fields of Manifest other than `version` and `files`.
+    """
+    files: list[FileEntry] = []
+    for path in sorted(_files(folder)):
+        digest = xxhash.xxh3_128()
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+            os.fsync(stream.fileno())
+        entry = FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest())
+        files.append(entry)
+    for inner in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        _sync_folder(inner)
+    manifest = Manifest(files=files, **record)
+    # A name that no reader takes for the manifest: a kill before the rename leaves a half-written folder.
+    temporary = folder / f"{MANIFEST}.part"
+    with temporary.open("wb") as stream:
+        stream.write(msgspec.json.format(msgspec.json.encode(manifest)))
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.rename(folder / MANIFEST)
+    _sync_folder(folder)
+    _sync_folder(folder.parent)
+    return manifest
+
+
+def verify(folder: Path, output_dir: Path) -> Manifest:
+    """The manifest of a checkpoint whose every byte is as it was written.
+
+    Raises:
+        IntegrityError: a folder outside `output_dir` (optimiser state is only ever read from our own
+            runs), no manifest, or a file that is missing or different.
+    """
+    if folder.resolve().parent != output_dir.resolve():
+        raise IntegrityError(f"{folder} is not a checkpoint of this run.", hint="Resume in its own runDir.")
+    hint = f"Delete {folder}; the run then goes on from the checkpoint before it."
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise IntegrityError(f"{folder / MANIFEST}: {error}", hint=hint) from error
+    for entry in manifest.files:
+        path = folder / entry.path
+        try:
+            digest = xxhash.xxh3_128()
+            with path.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise IntegrityError(f"{path}: {error.strerror}", hint=hint) from error
+        if digest.hexdigest() != entry.xxh3:
+            raise IntegrityError(f"{path} is not what was written.", hint=hint)
+    return manifest
+
+
+def rotate(output_dir: Path, keep: int | None) -> None:
+    """Removes the oldest complete checkpoints beyond `keep` (at least one stays); half-written ones do not count."""
+    if keep is None:
+        return
+    complete: list[tuple[int, Path]] = []
+    for folder in output_dir.iterdir():
+        match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
+        if match and (folder / MANIFEST).is_file():
+            complete.append((int(match[1]), folder))
+    for _, folder in sorted(complete)[: -max(1, keep)]:
+        # First the manifest: a kill in the middle then leaves a folder that nobody takes for complete.
+        (folder / MANIFEST).unlink()
+        _sync_folder(folder)
+        shutil.rmtree(folder)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MANIFEST))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

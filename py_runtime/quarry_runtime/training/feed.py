@@ -1,0 +1,154 @@
+"""Keeps micro-batches ready: asks the orchestrator ahead of time, tokenises in a thread of its own, counts waiting."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from quarry_runtime.errors import ProtocolError
+from quarry_runtime.modeling.text import join_titles
+from quarry_runtime.protocol.messages import MicroBatch, Next, StopTraining, TrainTask
+from quarry_runtime.protocol.tensor import to_numpy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quarry_runtime.modeling.encoder import Encoder
+
+#: Micro-batches asked for ahead of the one in hand: a round trip and tokenising hide behind two steps.
+AHEAD = 3
+
+
+class Peer(Protocol):
+    """What the feed needs of a Connection."""
+
+    def send(self, message: Any, frames: Sequence[Any] = ()) -> None: ...
+
+    def receive(self, timeout: float | None = None) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Row numbers behind a micro-batch: [Q] and [Q × P]."""
+
+    queries: NDArray[np.int32]
+    passages: NDArray[np.int32]
+
+
+class Feed:
+    """One rank's micro-batches, in order, from the step after the checkpoint to the last one.
+
+    Iterating yields the keyword arguments of Retriever.forward, and `rows`. It asks for the rank's own
+    micro-batches only; nothing is read for other ranks.
+    """
+
+    def __init__(
+        self, peer: Peer, encoder: Encoder, task: TrainTask, rank: int, first_step: int, is_pinned: bool
+    ) -> None:
+        self._peer = peer
+        self._encoder = encoder
+        self._accumulation = task.accumulation_steps
+        self._rank = rank
+        self._first = self._asked = self._received = first_step * task.accumulation_steps
+        self._end = task.max_steps * task.accumulation_steps
+        self._is_pinned = is_pinned
+        self._ready: queue.Queue[dict[str, Any] | BaseException] = queue.Queue()
+        self._stop: StopTraining | None = None
+        self._wait_seconds = 0.0
+        self._thread = threading.Thread(target=self._receive, name="feed", daemon=True)
+
+    def start(self) -> None:
+        """Asks for the first micro-batches; call it early, so that they are there when the first step begins."""
+        self._thread.start()
+        for _ in range(AHEAD):
+            self._ask()
+
+    def stop_wish(self) -> int:
+        """0: go on. 1: stop without a checkpoint. 2: save, then stop."""
+        return 0 if self._stop is None else 2 if self._stop.save else 1
+
+    def take_wait_seconds(self) -> float:
+        """Seconds that training waited for a micro-batch since the last call."""
+        seconds, self._wait_seconds = self._wait_seconds, 0.0
+        return seconds
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for _ in range(self._first, self._end):
+            began = time.monotonic()
+            batch = self._ready.get()
+            self._wait_seconds += time.monotonic() - began
+            if isinstance(batch, BaseException):
+                raise batch
+            self._ask()
+            yield batch
+
+    def _ask(self) -> None:
+        if self._asked < self._end:
+            step, micro_step = divmod(self._asked, self._accumulation)
+            self._asked += 1
+            self._peer.send(Next(step=step, micro_step=micro_step, rank=self._rank))
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                message, frames = self._peer.receive()
+                if isinstance(message, MicroBatch):
+                    self._ready.put(self._build(message, frames))
+                elif isinstance(message, StopTraining):
+                    self._stop = message
+                else:
+                    raise ProtocolError(f"A rank in training got a {type(message).__name__} message.")
+        except BaseException as error:
+            # Raised where it is noticed: in the training loop.
+            self._ready.put(error)
+
+    def _build(self, message: MicroBatch, frames: Sequence[memoryview]) -> dict[str, Any]:
+        expected = divmod(self._received, self._accumulation)
+        if (message.step, message.micro_step) != expected:
+            got = (message.step, message.micro_step)
+            raise ProtocolError(f"Micro-batch {got} came instead of {expected}.")
+        self._received += 1
+        query_rows, queries = _texts(frames[0])
+        passage_rows, passages = _texts(frames[1])
+        labels = to_numpy(message.labels, frames)
+        mask = to_numpy(message.mask, frames)
+        if labels.shape[0] != len(queries) or labels.size != len(passages) or len(mask) != len(queries):
+            raise ProtocolError(
+                f"A micro-batch of {len(queries)} queries and {len(passages)} passages"
+                f" has labels {labels.shape} and mask {mask.shape}."
+            )
+        return {
+            "queries": self._tokens(queries, "query"),
+            "passages": self._tokens(passages, "passage"),
+            "positive_columns": self._tensor(to_numpy(message.positive_columns, frames)),
+            "mask": self._tensor(mask),
+            "labels": self._tensor(labels),
+            "rows": Rows(query_rows, passage_rows),
+        }
+
+    def _tokens(self, texts: list[str], side: Any) -> dict[str, torch.Tensor]:
+        batch = self._encoder.collate(self._encoder.tokenize(texts, side)["input_ids"])
+        return {name: tensor.pin_memory() for name, tensor in batch.items()} if self._is_pinned else batch
+
+    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        # A copy: the frame's bytes are read-only, and belong to the message.
+        tensor = torch.from_numpy(array.copy())
+        return tensor.pin_memory() if self._is_pinned else tensor
+
+
+def _texts(frame: memoryview) -> tuple[NDArray[np.int32], list[str]]:
+    with pa.ipc.open_stream(pa.py_buffer(frame)) as reader:
+        table = reader.read_all()
+    texts = table.column("text").to_pylist()
+    titles = table.column("title").to_pylist() if "title" in table.column_names else [""] * len(texts)
+    # A copy, for the row numbers outlive the frame.
+    rows = np.array(table.column("row").to_numpy(), dtype=np.int32)
+    return rows, join_titles(titles, texts)

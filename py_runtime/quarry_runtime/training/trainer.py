@@ -1,0 +1,218 @@
+"""transformers' Trainer, fed by the orchestrator: whole micro-batches in, steps and checkpoints out."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from quarry_runtime.errors import WorkerFault
+from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
+from quarry_runtime.training import checkpoints
+from quarry_runtime.training.feed import Feed, Rows
+from quarry_runtime.training.gather import gather_numbers, world_size
+from quarry_runtime.training.retriever import Retriever
+
+
+@dataclass
+class _MicroStep:
+    """What is kept of a micro-step until the optimiser step that it belongs to."""
+
+    rows: Rows
+    #: Scalar, already divided by the accumulation steps.
+    loss: Tensor
+    broken: tuple[Tensor, Tensor]
+
+
+class _Loader:
+    """The feed as Trainer wants it: iterable, without a length, and unknown to accelerate."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._feed)
+
+
+class QuarryTrainer(Trainer):
+    """One rank's training loop.
+
+    Differences from Trainer: the rank reads its own micro-batches only; random numbers are a function of
+    (seed, step, micro-step, rank), so a resume needs no saved generator state; each step is reported with the
+    mean loss of all ranks; a loss or gradient that is not finite stops before the optimiser sees it; a checkpoint
+    counts once its manifest is written.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        args: TrainingArguments,
+        task: TrainTask,
+        feed: Feed,
+        send: Callable[[TrainStep | Checkpoint], None],
+        keep: int | None,
+    ) -> None:
+        self.task = task
+        self.feed = feed
+        self.send = send
+        self.keep = keep
+        self.last_checkpoint: Path | None = None
+        self._micro_steps: list[_MicroStep] = []
+        self._grad_norm: float | None = None
+        self._learning_rate = 0.0
+        self._step_began = 0.0
+        super().__init__(model=retriever, args=args, callbacks=[_StepEnd(self)])
+
+    def get_train_dataloader(self) -> Any:
+        # Not prepared by accelerate, which would let rank 0 read everything and broadcast it.
+        self._step_began = time.monotonic()
+        return _Loader(self.feed)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        rows: Rows = inputs.pop("rows")
+        _seed(self.task.seed, self.state.global_step, len(self._micro_steps), self.args.process_index)
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        broken = self._retriever().broken
+        assert broken is not None
+        self._micro_steps.append(_MicroStep(rows, loss, broken))
+        return loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        # The last hook before the optimiser changes the weights, and before the schedule moves on.
+        norm = super()._get_grad_norm(model, grad_norm)
+        self._grad_norm = float(norm)
+        self._learning_rate = self._get_learning_rate()
+        losses = torch.stack([micro.loss for micro in self._micro_steps])
+        is_broken = not bool(torch.isfinite(losses).all())
+        # In float16 the scaler meets infinite gradients as a matter of course and skips the step.
+        is_broken = is_broken or (not self.args.fp16 and not math.isfinite(self._grad_norm))
+        if is_broken:
+            raise not_finite(self.state.global_step + 1, self._micro_steps)
+        return norm
+
+    def finish_step(self) -> int:
+        """Reports the step that just ended; returns 0 to go on, 1 to stop, 2 to save and stop (all ranks agree)."""
+        losses = torch.stack([micro.loss for micro in self._micro_steps])
+        self._micro_steps.clear()
+        wish = self.feed.stop_wish()
+        numbers = [float(losses.sum()), self.feed.take_wait_seconds(), float(wish)]
+        gathered = gather_numbers(numbers, self.args.device)
+        now = time.monotonic()
+        seconds, self._step_began = now - self._step_began, now
+        if self.args.process_index == 0:
+            norm = self._grad_norm
+            self.send(
+                TrainStep(
+                    step=self.state.global_step,
+                    loss=float(gathered[:, 0].mean()),
+                    learning_rate=float(self._learning_rate),
+                    grad_norm=norm if norm is not None and math.isfinite(norm) else None,
+                    seconds=seconds,
+                    wait_seconds=float(gathered[:, 1].max()),
+                )
+            )
+        return int(gathered[:, 2].max())
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Nothing: steps are reported as messages, and trainer_state.json need not grow with them."""
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save and folder.exists() and not (folder / checkpoints.MANIFEST).exists():
+            shutil.rmtree(folder)
+        super()._save_checkpoint(model, trial)
+        self.last_checkpoint = folder
+        if not self.args.should_save:
+            return
+        task = self.task
+        checkpoints.seal(
+            folder,
+            step=self.state.global_step,
+            negatives_scope=world_size() * task.queries_per_rank * task.passages_per_query,
+            queries_per_step=world_size() * task.queries_per_rank * task.accumulation_steps,
+            seed=task.seed,
+            world_size=world_size(),
+        )
+        self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
+        checkpoints.rotate(Path(self.args.output_dir), self.keep)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        # Weights, tokenizer and the sentence-transformers layout; no pickled training_args.bin.
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            encoder: Any = self._retriever().encoder
+            encoder.save(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Nothing: the encoder was built from the checkpoint's folder."""
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Nothing: every micro-step seeds its own generators."""
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Nothing; see _save_rng_state."""
+
+    def _retriever(self) -> Retriever:
+        retriever = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        assert isinstance(retriever, Retriever)
+        return retriever
+
+
+class _StepEnd(TrainerCallback):
+    """Ends each step with a report, and training when somebody asked for it."""
+
+    def __init__(self, trainer: QuarryTrainer) -> None:
+        self._trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        wish = self._trainer.finish_step()
+        if wish:
+            control.should_training_stop = True
+            control.should_save = control.should_save or wish == 2
+        return control
+
+
+def not_finite(step: int, micro_steps: list[_MicroStep]) -> WorkerFault:
+    """The error that names the rows behind a loss or gradient that is NaN or infinite."""
+    queries: list[int] = []
+    passages: list[int] = []
+    for micro in micro_steps:
+        queries += micro.rows.queries[micro.broken[0].cpu().numpy()].tolist()
+        passages += micro.rows.passages[micro.broken[1].cpu().numpy()].tolist()
+    if queries or passages:
+        what = f"vectors of query rows {_few(queries)} and passage rows {_few(passages)} are not numbers"
+        rows = queries + passages
+    else:
+        queries = [row for micro in micro_steps for row in micro.rows.queries.tolist()]
+        what = f"every vector is finite, so look at the batch: query rows {_few(queries)}"
+        rows = queries
+    return WorkerFault(
+        f"Step {step}: the loss or its gradient is not finite; {what}.",
+        hint="Lower train.args.learningRate, or train in float32 or bf16; the last checkpoint is from before.",
+        rows=rows,
+    )
+
+
+def _few(rows: list[int]) -> str:
+    shown = ", ".join(str(row) for row in rows[:8])
+    return f"[{shown}{', …' if len(rows) > 8 else ''}]"
+
+
+def _seed(seed: int, step: int, micro_step: int, rank: int) -> None:
+    # Each rank and micro-step its own stream: dropout must differ between ranks, and a resume must repeat it.
+    state = np.random.SeedSequence([seed, step, micro_step, rank]).generate_state(2, np.uint32)
+    value = int(state[0])
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value << 32 | int(state[1]))

@@ -1,0 +1,84 @@
+/** `quarry inspect`: what a checkpoint promises, and which encoders and losses are registered. */
+import { Command } from "commander";
+import { QuarryError } from "../errors.js";
+import type { ModelReport, Registered, RegisteredComponent } from "../python/introspect.js";
+
+interface Flags {
+  readonly revision?: string;
+  readonly trustRemoteCode?: boolean;
+  readonly timeout?: string;
+  readonly json?: boolean;
+}
+
+/** Makes the command. */
+export function inspectCommand(): Command {
+  return new Command("inspect")
+    .description("Show a checkpoint's contract and what is registered.")
+    .argument("[model]", "Hugging Face model id or folder; without it, only what is registered")
+    .option("--revision <name>", "commit, tag or branch on the hub")
+    .option("--trust-remote-code", "allow the checkpoint's own code; needs a commit as revision")
+    .option("--timeout <seconds>", "how long Python may take (default: 120)")
+    .option("--json", "write JSON")
+    .option("--debug", "show the trace of an error")
+    .helpOption("-h, --help", "show this help")
+    .action(inspect);
+}
+
+async function inspect(model: string | undefined, flags: Flags): Promise<void> {
+  const timeoutMs = Number(flags.timeout ?? 120) * 1000;
+  if (!(timeoutMs > 0)) throw new QuarryError("CONFIG", `--timeout: expected a number above 0, saw ${flags.timeout}`);
+  const { inspectModel, listRegistered } = await import("../python/introspect.js");
+  const { revision, trustRemoteCode } = flags;
+  const report =
+    model === undefined
+      ? null
+      : await inspectModel(model, {
+          timeoutMs,
+          ...(revision === undefined ? {} : { revision }),
+          ...(trustRemoteCode === undefined ? {} : { trustRemoteCode }),
+        });
+  const registered = await listRegistered({ timeoutMs });
+  process.stdout.write(
+    flags.json ? `${JSON.stringify({ model: report, ...registered }, null, 2)}\n` : `${describe(report, registered)}\n`,
+  );
+}
+
+function describe(report: ModelReport | null, { encoders, losses }: Registered): string {
+  const parts = report === null ? [] : [describeModel(report)];
+  return [...parts, components("encoders", encoders), components("losses", losses)].join("\n\n");
+}
+
+function describeModel(report: ModelReport): string {
+  const token = (value: ModelReport["bos"]): string =>
+    value === null ? "none" : `${value.text} (id ${value.id}, ${value.isAdded ? "added" : "not added"})`;
+  const rows: [string, string][] = [
+    ["model", report.checkpoint],
+    ["folder", report.path],
+    ["layout", report.layout],
+    ["architecture", report.architecture],
+    ["parameters", report.parameterCount.toLocaleString("en-US")],
+    ["dtype", report.dtype],
+    ["dimension", String(report.dimension)],
+    ["pooling", report.pooling],
+    ["normalisation", report.normalize ? "length 1" : "none"],
+    ["similarity", report.similarity],
+    ["query prompt", report.queryPrompt === "" ? "none" : JSON.stringify(report.queryPrompt)],
+    ["passage prompt", report.passagePrompt === "" ? "none" : JSON.stringify(report.passagePrompt)],
+    ["maximum length", `${report.queryMaxLength} tokens (query), ${report.passageMaxLength} tokens (passage)`],
+    ["BOS", token(report.bos)],
+    ["EOS", token(report.eos)],
+    ["padding side", report.paddingSide],
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(16)}${value}`).join("\n");
+}
+
+function components(title: string, found: readonly RegisteredComponent[]): string {
+  const lines = found.flatMap(({ name, sentence, options }) => [
+    `  ${name}${sentence === "" || sentence === name ? "" : `: ${sentence}`}`,
+    ...options.map((option) => {
+      const value = option.isRequired ? "required" : `default ${JSON.stringify(option.default)}`;
+      return `    ${option.name} (${option.type}, ${value})${option.sentence === "" ? "" : `: ${option.sentence}`}`;
+    }),
+  ]);
+  return [title, ...(lines.length === 0 ? ["  none"] : lines)].join("\n");
+}

@@ -1,0 +1,100 @@
+/** The command line as a whole: picks the command, takes overrides of options out, turns every failure into a status. */
+import { readFileSync } from "node:fs";
+import { type Argument, Command, CommanderError } from "commander";
+import { QuarryError } from "../errors.js";
+import type { Override } from "../experiment/overrides.js";
+import { encodeCommand } from "./encode.js";
+import { evaluateCommand } from "./evaluate.js";
+import { reportFailure } from "./failure.js";
+import { inspectCommand } from "./inspect.js";
+import { mineCommand } from "./mine.js";
+import { runCommand } from "./run.js";
+import { setupCommand } from "./setup.js";
+import { trainCommand } from "./train.js";
+import type { VerbCommand } from "./verb.js";
+
+/**
+ * Runs one command line.
+ *
+ * @param argv arguments behind `quarry`
+ * @returns the exit status
+ */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  const isDebug = argv.includes("--debug");
+  let status = 0;
+  const setStatus = (found: number): void => {
+    status = found;
+  };
+  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand].map((make) => make(setStatus));
+  const program = new Command("quarry")
+    .description("Dense retrieval experiments: train, evaluate, mine hard negatives and encode.")
+    .version(readVersion(), "-V, --version", "show the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand(false)
+    .addHelpText("after", footer);
+  for (const { command } of verbs) program.addCommand(command);
+  program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
+  for (const command of [program, ...program.commands]) quiet(command);
+
+  try {
+    if (argv.length === 0) {
+      program.outputHelp();
+      return 0;
+    }
+    const verb = verbs.find(({ command }) => command.name() === argv[0]);
+    const rest = verb === undefined ? argv : await takeOverrides(verb, argv);
+    await program.parseAsync([...rest], { from: "user" });
+    return status;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) {
+      if (thrown.exitCode === 0) return 0;
+      return reportFailure(inOurWords(thrown, program, argv[0]), isDebug);
+    }
+    return reportFailure(thrown, isDebug);
+  }
+}
+
+const footer = `
+Start with: quarry run experiment.ts
+Every option of an experiment can be given behind a verb: --train.args.maxSteps 100`;
+
+/** Options of the experiment go to the verb; what is left is for the command itself. */
+async function takeOverrides(verb: VerbCommand, argv: readonly string[]): Promise<readonly string[]> {
+  if (argv.includes("--help") || argv.includes("-h")) {
+    await verb.describe();
+    return argv;
+  }
+  const flags = new Map(verb.command.options.map((option) => [option.long ?? "", option.required || option.optional]));
+  const { splitArguments } = await import("../experiment/overrides.js");
+  const { rest, overrides } = splitArguments(argv.slice(1), flags);
+  verb.take(overrides satisfies readonly Override[]);
+  return [argv[0] ?? "", ...rest];
+}
+
+/** Commander writes errors and ends the process by itself; here both are ours. */
+function quiet(command: Command): void {
+  command.exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
+  command.configureHelp({
+    helpWidth: 80,
+    // `run <experiment>`: the same "[options]" behind every command says nothing.
+    subcommandTerm: (sub) =>
+      [sub.name(), ...sub.registeredArguments.map((argument) => humanReadable(argument))].join(" "),
+  });
+}
+
+function humanReadable(argument: Argument): string {
+  return argument.required ? `<${argument.name()}>` : `[${argument.name()}]`;
+}
+
+function inOurWords(error: CommanderError, program: Command, name: string | undefined): QuarryError {
+  const isKnown = program.commands.some((command) => command.name() === name);
+  const message = error.message.replace(/^error: /, "").replace(/\n?\(Did you mean (.*)\?\)/, "; did you mean $1?");
+  return new QuarryError("CONFIG", message, { hint: isKnown ? `quarry ${name} --help` : "quarry --help" });
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  return version;
+}

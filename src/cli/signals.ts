@@ -1,0 +1,46 @@
+/** Asks to stop: the first signal lets the work in hand be saved, the second ends the process at once. */
+
+/** Exit status of a command that a signal stopped: 128 + the signal's number. */
+export const EXIT_STATUS_OF = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** Signals that mean "stop". */
+export type StopSignal = keyof typeof EXIT_STATUS_OF;
+
+/** Signals being watched. */
+export interface SignalWatch {
+  /** As if the signal had come: the dashboard reads Ctrl-C as a key. */
+  raise(signal: StopSignal): void;
+  close(): void;
+}
+
+/**
+ * Watches for signals from now on.
+ *
+ * @param onFirst called once, with the first signal
+ */
+export function watchSignals(onFirst: (signal: StopSignal) => void): SignalWatch {
+  let isStopping = false;
+  const raise = (signal: StopSignal): void => {
+    if (isStopping) stopNow(signal);
+    isStopping = true;
+    onFirst(signal);
+  };
+  const handlers = (Object.keys(EXIT_STATUS_OF) as StopSignal[]).map(
+    (signal) => [signal, () => raise(signal)] as const,
+  );
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  return {
+    raise,
+    close: () => {
+      for (const [signal, handler] of handlers) process.off(signal, handler);
+    },
+  };
+}
+
+/** Ends this process without waiting; workers end with it, because they watch it in three ways (guard/parent.py). */
+function stopNow(signal: StopSignal): never {
+  // Ink restores the terminal when the process exits; this is for the case that Ink is what hangs.
+  if (process.stdin.isTTY) process.stdin.setRawMode(false);
+  if (process.stdout.isTTY) process.stdout.write("\u001b[?25h");
+  process.exit(EXIT_STATUS_OF[signal]);
+}

@@ -1,0 +1,102 @@
+/** What the commands run, train, evaluate, mine and encode have in common: load, show, stop on request, end with a status. */
+import { Command, Option } from "commander";
+import type { Override } from "../experiment/overrides.js";
+import type { Verb } from "../pipeline/types.js";
+import type { ReporterKind } from "../report/index.js";
+import { reportFailure } from "./failure.js";
+import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
+
+/** Names of the verbs, as the pipeline exports them. */
+export type VerbName = "run" | "train" | "evaluate" | "mine" | "encode";
+
+/** A verb's command together with what the program does before it is parsed. */
+export interface VerbCommand {
+  readonly command: Command;
+  /** Hands over options of the experiment that were found among the arguments. */
+  take(overrides: readonly Override[]): void;
+  /** Completes the help text; only when it is asked for, because it reads the schema. */
+  describe(): Promise<void>;
+}
+
+interface Flags {
+  readonly reporter: ReporterKind;
+  readonly debug?: boolean;
+}
+
+/**
+ * Makes a verb's command.
+ *
+ * @param mostUsed paths of options that its help shows
+ */
+export function verbCommand(
+  name: VerbName,
+  description: string,
+  mostUsed: readonly string[],
+  setStatus: (status: number) => void,
+): VerbCommand {
+  let overrides: readonly Override[] = [];
+  const command = new Command(name)
+    .description(description)
+    .argument("<experiment>", "script whose default export is defineExperiment({ … })")
+    .usage("<experiment.ts> [--any.option value] [options]")
+    .addOption(
+      new Option("--reporter <kind>", "how the run is shown")
+        .choices(["auto", "dashboard", "plain", "json"])
+        .default("auto"),
+    )
+    .option("--debug", "show the trace of an error")
+    .helpOption("-h, --help", "show this help")
+    .action(async (file: string, flags: Flags) => {
+      setStatus(await runVerb(name, file, flags, overrides));
+    });
+  return {
+    command,
+    take: (found) => {
+      overrides = found;
+    },
+    describe: async () => {
+      const { describeOptions } = await import("./most-used.js");
+      command.addHelpText("after", `\n${describeOptions(mostUsed)}`);
+    },
+  };
+}
+
+async function runVerb(name: VerbName, file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
+  const { attachReporter, EventStream, loadExperiment, ...verbs } = await import("../index.js");
+  const experiment = await loadExperiment(file, overrides);
+  const verb: Verb = verbs[name];
+
+  const events = new EventStream();
+  const controller = new AbortController();
+  const stoppedBy: { signal: StopSignal | null } = { signal: null };
+  const signals = watchSignals((signal) => {
+    stoppedBy.signal = signal;
+    controller.abort();
+    const message = `${signal}: finishing what is in hand and saving; once more stops at once`;
+    events.emit({ type: "warning", message, hint: null });
+  });
+  // The error that ends the command is told once, below; only whoever reads JSON needs it as an event too.
+  const shownEvents = new EventStream();
+  events.subscribe((event) => {
+    if (event.type !== "error" || flags.reporter === "json") shownEvents.emit(event);
+  });
+  const reporter = await attachReporter(shownEvents, {
+    kind: flags.reporter,
+    onInterrupt: () => signals.raise("SIGINT"),
+  });
+  let failure: { thrown: unknown } | null = null;
+  try {
+    await verb(experiment, { signal: controller.signal, events });
+  } catch (thrown) {
+    failure = { thrown };
+  } finally {
+    await reporter.close();
+    signals.close();
+  }
+  if (failure === null) return 0;
+  const isDebug = flags.debug ?? false;
+  if (stoppedBy.signal === null) return reportFailure(failure.thrown, isDebug);
+  if (isDebug) reportFailure(failure.thrown, isDebug);
+  else process.stderr.write(`stopped by ${stoppedBy.signal}; the same command goes on from here\n`);
+  return EXIT_STATUS_OF[stoppedBy.signal];
+}

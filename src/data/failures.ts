@@ -1,0 +1,55 @@
+/** The wording of the data plane's failures, in one place: where it happened, what was seen, what mends it. */
+import { QuarryError } from "../errors.js";
+
+/** How many examples a message lists before it only counts. */
+export const EXAMPLE_LIMIT = 10;
+
+/** A fault in a user's file, with the place it was seen at. */
+export function dataError(file: string, line: number, message: string, hint: string, cause?: unknown): QuarryError {
+  return new QuarryError("DATA", `${file}:${line}: ${message}`, { hint, cause });
+}
+
+/** A fault of a whole file. */
+export function fileError(file: string, message: string, hint: string, cause?: unknown): QuarryError {
+  return new QuarryError("DATA", `${file}: ${message}`, { hint, cause });
+}
+
+/** A cache file that does not hold what was written into it. */
+export function integrityError(path: string, what: string): QuarryError {
+  return new QuarryError("INTEGRITY", `${path}: ${what} is damaged: its checksum does not match.`, {
+    hint: "Run the same command again: the damaged cache entry is rebuilt from its source.",
+  });
+}
+
+const UNWRITABLE = new Set([
+  "EACCES",
+  "EPERM",
+  "EROFS",
+  "ENOSPC",
+  "EDQUOT",
+  "ENOTDIR",
+  "EIO",
+  "ENAMETOOLONG",
+  "EMFILE",
+]);
+
+/** The system's code of a failure, e.g. "ENOENT", or "". */
+export function systemCode(thrown: unknown): string {
+  return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : "";
+}
+
+/** Turns a failed write below the cache folder into an error that names the folder and the way out. */
+export function cacheWriteError(cacheDir: string, thrown: unknown): unknown {
+  const code = systemCode(thrown);
+  if (thrown instanceof QuarryError || !(UNWRITABLE.has(code) || code === "ENOENT" || code === "EEXIST")) return thrown;
+  const reason = code === "ENOSPC" || code === "EDQUOT" ? "is full" : "cannot be written";
+  return new QuarryError("ENVIRONMENT", `The cache folder ${cacheDir} ${reason} (${code}).`, {
+    hint: "Free some space or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.",
+    cause: thrown,
+  });
+}
+
+/** Counts in words: `1 passage`, `12,345 passages`. */
+export function counted(count: number, one: string, many: string): string {
+  return `${count.toLocaleString("en-US")} ${count === 1 ? one : many}`;
+}

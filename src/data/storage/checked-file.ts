@@ -1,0 +1,106 @@
+/** Flat arrays of numbers on disk, cut into blocks that each carry a crc32, checked when a block is first touched. */
+import { crc32 } from "node:zlib";
+import { integrityError } from "../failures.js";
+import type { FileSink } from "./file-sink.js";
+import { RandomFile } from "./random-file.js";
+
+/** Bytes of a block: 256 index slots of 12 bytes, or 768 numbers; at most two pages are read to check one. */
+export const BLOCK_BYTES = 3072;
+/** Windows end at multiples of this: of the page size and of the block size. */
+const CUT_BYTES = 12_288 * 65_536;
+/** Blocks kept in memory when the file is not mapped. */
+const KEPT_BLOCKS = 4096;
+
+/** Writes numbers followed by the crc32 of each block. */
+export function writeChecked(sink: FileSink, arrays: readonly (Int32Array | Float32Array)[]): void {
+  const whole = new Uint8Array(arrays.reduce((sum, array) => sum + array.byteLength, 0));
+  let at = 0;
+  for (const array of arrays) {
+    whole.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at);
+    at += array.byteLength;
+  }
+  const blockCount = Math.ceil(whole.byteLength / BLOCK_BYTES);
+  const sums = new Uint32Array(blockCount);
+  for (let block = 0; block < blockCount; block += 1) {
+    sums[block] = crc32(whole.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES));
+  }
+  sink.write(whole);
+  sink.write(new Uint8Array(sums.buffer));
+}
+
+/** Bytes on disk of numbers that take `dataBytes`. */
+export function checkedSize(dataBytes: number): number {
+  return dataBytes + Math.ceil(dataBytes / BLOCK_BYTES) * 4;
+}
+
+/** Reads what writeChecked wrote; offsets and counts are in numbers of 4 bytes. */
+export class CheckedFile {
+  readonly #file: RandomFile;
+  readonly #dataBytes: number;
+  readonly #isChecked: Uint8Array;
+  readonly #kept = new Map<number, Int32Array>();
+
+  constructor(
+    path: string,
+    dataBytes: number,
+    readonly onDamage: () => void,
+  ) {
+    const size = checkedSize(dataBytes);
+    const cuts: number[] = [];
+    for (let cut = CUT_BYTES; cut < dataBytes; cut += CUT_BYTES) cuts.push(cut);
+    this.#file = RandomFile.open(path, size, cuts);
+    this.#dataBytes = dataBytes;
+    this.#isChecked = new Uint8Array(Math.ceil(dataBytes / BLOCK_BYTES));
+  }
+
+  /** The numbers of one block. */
+  block(index: number): Int32Array {
+    const kept = this.#kept.get(index);
+    if (kept !== undefined) return kept;
+    const start = index * BLOCK_BYTES;
+    const numbers = this.#file.int32(start, Math.min(BLOCK_BYTES, this.#dataBytes - start) / 4);
+    if (this.#isChecked[index] !== 1 || !this.#file.isMapped) this.#check(index, numbers);
+    if (!this.#file.isMapped) {
+      if (this.#kept.size >= KEPT_BLOCKS) this.#kept.clear();
+      this.#kept.set(index, numbers);
+    }
+    return numbers;
+  }
+
+  int32(first: number, count: number): Int32Array {
+    if (count === 0) return new Int32Array(0);
+    const firstBlock = Math.floor((first * 4) / BLOCK_BYTES);
+    const lastBlock = Math.floor((first * 4 + count * 4 - 1) / BLOCK_BYTES);
+    if (this.#file.isMapped) {
+      for (let block = firstBlock; block <= lastBlock; block += 1) if (this.#isChecked[block] !== 1) this.block(block);
+      return this.#file.int32(first * 4, count);
+    }
+    // Checked and used must be the same bytes, so without a mapping the range is put together from checked blocks.
+    const numbers = new Int32Array(count);
+    const perBlock = BLOCK_BYTES / 4;
+    for (let block = firstBlock; block <= lastBlock; block += 1) {
+      const from = Math.max(first, block * perBlock);
+      const to = Math.min(first + count, (block + 1) * perBlock);
+      numbers.set(this.block(block).subarray(from - block * perBlock, to - block * perBlock), from - first);
+    }
+    return numbers;
+  }
+
+  float32(first: number, count: number): Float32Array {
+    const numbers = this.int32(first, count);
+    return new Float32Array(numbers.buffer, numbers.byteOffset, count);
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  #check(index: number, numbers: Int32Array): void {
+    const expected = (this.#file.int32(this.#dataBytes + index * 4, 1)[0] as number) >>> 0;
+    if (crc32(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength)) !== expected) {
+      this.onDamage();
+      throw integrityError(this.#file.path, `block ${index}`);
+    }
+    this.#isChecked[index] = 1;
+  }
+}

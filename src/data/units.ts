@@ -1,0 +1,29 @@
+/** Cuts a table into units of work whose texts are gathered only when a worker takes them. */
+import type { TextTable } from "./types.js";
+
+/** The shape that a pool takes units in (UnitList of src/pool/types.ts). */
+export interface TextUnits {
+  readonly count: number;
+  id(index: number): string;
+  rowCount(index: number): number;
+  rows(index: number): Int32Array;
+  frame(index: number): Uint8Array;
+}
+
+/**
+ * Units of `unitSize` of the given rows, in order; the last one may be smaller.
+ *
+ * @example
+ * textUnits(passages, rows, 256, "passages").id(12); // "passages-12"
+ */
+export function textUnits(table: TextTable, rows: Int32Array, unitSize: number, prefix: string): TextUnits {
+  const count = Math.ceil(rows.length / unitSize);
+  const rowsOf = (index: number): Int32Array => rows.subarray(index * unitSize, (index + 1) * unitSize);
+  return {
+    count,
+    id: (index) => `${prefix}-${index}`,
+    rowCount: (index) => rowsOf(index).length,
+    rows: rowsOf,
+    frame: (index) => table.gather(rowsOf(index)),
+  };
+}

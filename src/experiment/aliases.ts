@@ -1,0 +1,59 @@
+/** Every name that people bring along from other tools, and what Quarry calls it: one table. */
+
+/** Other names of options, by the path of the group they stand in. */
+export const OPTION_ALIASES = {
+  model: {
+    modelNameOrPath: "checkpoint",
+    modelName: "checkpoint",
+    poolingMode: "pooling",
+    normalizeEmbeddings: "normalize",
+    similarityFnName: "similarity",
+    torchDtype: "dtype",
+  },
+  "model.prompts": { document: "passage", doc: "passage", corpus: "passage", queries: "query", passages: "passage" },
+  "train.args": { lr: "learningRate", epochs: "numTrainEpochs", maxGradientNorm: "maxGradNorm" },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/** Other spellings of an option's values, by the option's path. */
+export const VALUE_ALIASES = {
+  "model.pooling": {
+    lasttoken: "last",
+    last_token: "last",
+    eos: "last",
+    cls_token: "cls",
+    first: "cls",
+    mean_tokens: "mean",
+    avg: "mean",
+    average: "mean",
+  },
+  "model.similarity": { cos: "cosine", cos_sim: "cosine", dot_score: "dot", dot_product: "dot" },
+  "model.dtype": { fp32: "float32", bf16: "bfloat16", fp16: "float16", half: "float16" },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/** Losses under their names elsewhere; `scale` (a factor on the similarity) is 1 / temperature. */
+export const LOSS_ALIASES: Readonly<Record<string, { readonly name: string; readonly defaultScale: number | null }>> = {
+  // sentence-transformers multiplies by 20 unless told otherwise.
+  MultipleNegativesRankingLoss: { name: "infonce", defaultScale: 20 },
+  InfoNCE: { name: "infonce", defaultScale: null },
+  InfoNCELoss: { name: "infonce", defaultScale: null },
+};
+
+/** Options that other trainers have and Quarry expresses in another place, in camelCase. */
+export const MOVED_OPTIONS: Readonly<Record<string, string>> = {
+  perDeviceTrainBatchSize: "train.globalBatchSize",
+  trainBatchSize: "train.globalBatchSize",
+  gradientAccumulationSteps: "train.queriesPerRank",
+  perDeviceEvalBatchSize: "workers.batchSize",
+  outputDir: "runDir",
+  maxSeqLength: "model.passageMaxLength",
+  maxLength: "model.passageMaxLength",
+  queryMaxLen: "model.queryMaxLength",
+  passageMaxLen: "model.passageMaxLength",
+  temperature: "train.loss.temperature",
+  trainGroupSize: "train.data.negativesPerQuery",
+};
+
+/** `learning_rate` and `learning-rate` become `learningRate`. */
+export function camelCase(name: string): string {
+  return name.replace(/[-_]+([a-zA-Z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}

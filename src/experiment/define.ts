@@ -1,0 +1,126 @@
+/** The builders that experiment scripts are written with; a wrong option is refused here, before any process starts. */
+import type { VALUE_ALIASES } from "./aliases.js";
+import { crossCheck, EMBEDDED } from "./cross-checks.js";
+import { configError, explain, shown } from "./explain.js";
+import { isPlainObject, normalize } from "./normalize.js";
+import type {
+  BiEncoderOptions,
+  BinaryInput,
+  BinaryOptions,
+  ExperimentInput,
+  ModelInput,
+  MultiLevelInput,
+  MultiLevelOptions,
+  SourceInput,
+  SourceOptions,
+} from "./options.generated.js";
+import { type ExperimentConfig, experimentSchema } from "./schema.js";
+
+/** An experiment that was checked: what the verbs work with. */
+export interface Experiment {
+  readonly kind: "experiment";
+  /** What the user wrote. */
+  readonly input: ExperimentInput;
+  /** The same with every default filled in and every alias replaced. */
+  readonly config: ExperimentConfig;
+  /** Absolute folder in which relative paths of sources start: the script's own under `quarry run`. */
+  readonly baseDir: string;
+}
+
+/** Surroundings of an experiment. */
+export interface DefineOptions {
+  /** Folder in which relative paths start; `quarry run` takes the script's folder, otherwise it is the working folder. */
+  readonly baseDir?: string;
+}
+
+const baseDirs = new WeakSet<Experiment>();
+
+/** Whether the user named the folder, so that the script's own must not take its place. */
+export function hasOwnBaseDir(experiment: Experiment): boolean {
+  return baseDirs.has(experiment);
+}
+
+/**
+ * Describes an experiment: a model, and what to do with it.
+ *
+ * @throws CONFIG naming every option that is unknown, missing or of the wrong type
+ * @example
+ * export default defineExperiment({
+ *   name: "scifact-minilm",
+ *   model: biEncoder("sentence-transformers/all-MiniLM-L6-v2"),
+ *   evaluate: { data: source({ corpus: "corpus.jsonl", qrels: "qrels/test.tsv" }) },
+ * });
+ */
+export function defineExperiment(input: ExperimentInput, options: DefineOptions = {}): Experiment {
+  const experiment: Experiment = {
+    kind: "experiment",
+    input,
+    config: parseExperiment(input),
+    baseDir: options.baseDir ?? process.cwd(),
+  };
+  if (options.baseDir !== undefined) baseDirs.add(experiment);
+  return experiment;
+}
+
+/**
+ * Checks an experiment's input and fills in every default.
+ *
+ * @throws CONFIG with all problems at once
+ */
+export function parseExperiment(input: unknown): ExperimentConfig {
+  if (!isPlainObject(input))
+    throw configError([{ path: [], message: `an experiment is an object of options, saw ${shown(input)}` }]);
+  const { value, problems } = normalize(input);
+  const result = experimentSchema.safeParse(value);
+  const found = result.success ? crossCheck(result.data) : explain(result.error.issues, value);
+  if (!result.success || problems.length > 0 || found.length > 0) throw configError([...found, ...problems]);
+  return result.data;
+}
+
+/** Passages with queries and judgements, as files in BEIR layout. */
+export function source(options: SourceOptions): SourceInput {
+  return { kind: "source", ...options };
+}
+
+/** Training data of relevant passages and, when there are some, mined negatives. */
+export function binary(options: BinaryOptions): BinaryInput {
+  return { kind: "binary", ...options };
+}
+
+/** Training data of graded judgements. */
+export function multiLevel(options: MultiLevelOptions): MultiLevelInput {
+  return { kind: "multiLevel", ...options };
+}
+
+/** Options of a bi-encoder, under Quarry's names or those people bring along. */
+export interface BiEncoderNames extends Omit<BiEncoderOptions, "pooling" | "prompts"> {
+  /** How token vectors become one; default: the checkpoint's own. */
+  pooling?: BiEncoderOptions["pooling"] | keyof (typeof VALUE_ALIASES)["model.pooling"];
+  /** Texts put in front; default: the checkpoint's own. `document` and `corpus` mean `passage`. */
+  prompts?: BiEncoderOptions["prompts"] | { query?: string; document?: string } | { query?: string; corpus?: string };
+}
+
+/**
+ * One encoder for queries and passages.
+ *
+ * @param checkpoint a Hugging Face model id, a folder, or {@link demoModel}
+ */
+export function biEncoder(checkpoint: string, options: BiEncoderNames = {}): ModelInput {
+  // Aliases are told apart by the types above and replaced when the experiment is checked.
+  return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions) };
+}
+
+/** The checkpoint that comes with Quarry: all-MiniLM-L6-v2, no download needed. */
+export const demoModel = `${EMBEDDED}all-MiniLM-L6-v2`;
+
+/**
+ * The collection that comes with Quarry: search over Python's own standard library, split by module.
+ *
+ * @param split `train` holds about three quarters of the modules, `heldout` the others
+ */
+export function demoSource(
+  split: "train" | "heldout",
+  options: Omit<SourceOptions, "corpus" | "queries" | "qrels"> = {},
+): SourceInput {
+  return source({ ...options, corpus: `${EMBEDDED}stdlib/${split}` });
+}

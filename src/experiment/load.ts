@@ -1,0 +1,105 @@
+/** Runs a user's experiment script, TypeScript or JavaScript, and gives the experiment it exports. */
+import { existsSync, statSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { QuarryError } from "../errors.js";
+import { defineExperiment, type Experiment, hasOwnBaseDir } from "./define.js";
+import { shown } from "./explain.js";
+import { isPlainObject } from "./normalize.js";
+import type { ExperimentInput } from "./options.generated.js";
+import { applyOverrides, type Override } from "./overrides.js";
+
+/**
+ * Loads an experiment from a script, with options of the command line put in.
+ *
+ * @param file the script; its default export is an experiment, plain options, or a function that gives either
+ * @throws CONFIG when the script is missing, does not run, or describes no valid experiment
+ * @example
+ * const experiment = await loadExperiment("experiment.ts", [{ path: "train.args.maxSteps", value: 10 }]);
+ */
+export async function loadExperiment(file: string, overrides: readonly Override[] = []): Promise<Experiment> {
+  const path = resolve(file);
+  if (!existsSync(path) || !statSync(path).isFile()) {
+    throw new QuarryError("CONFIG", `there is no experiment script ${file} (looked for ${path})`, {
+      hint: "Give the path of a .ts, .js or .mjs file whose default export is defineExperiment({ … }).",
+    });
+  }
+  const exported = await runScript(path, file);
+  const value: unknown = typeof exported === "function" ? await callExport(exported, path, file) : exported;
+  const definition = isExperiment(value) ? value : null;
+  const input = definition?.input ?? value;
+  if (!isPlainObject(input)) {
+    throw new QuarryError("CONFIG", `${file}: the default export is ${shown(value)}, not an experiment`, {
+      hint: "Write `export default defineExperiment({ … })`.",
+    });
+  }
+  const baseDir = definition !== null && hasOwnBaseDir(definition) ? definition.baseDir : dirname(path);
+  // What comes out of the overrides is checked again as a whole, so its type is only known afterwards.
+  return defineExperiment(applyOverrides(input, overrides) as ExperimentInput, { baseDir });
+}
+
+async function runScript(path: string, file: string): Promise<unknown> {
+  // `import … from "quarry"` in the script must be this very package, not a second copy whose errors and experiments are
+  // strangers, whether this runs from a checkout or is installed anywhere; hence the one import against the arrows.
+  const [{ createJiti }, quarry] = await Promise.all([import("jiti"), import("../index.js")]);
+  const jiti = createJiti(pathToFileURL(path).href, {
+    fsCache: false,
+    interopDefault: false,
+    virtualModules: { quarry },
+  });
+  try {
+    const module: unknown = await jiti.import(path);
+    return typeof module === "object" && module !== null && "default" in module ? module.default : undefined;
+  } catch (thrown) {
+    throw scriptError(thrown, path, file);
+  }
+}
+
+async function callExport(exported: unknown, path: string, file: string): Promise<unknown> {
+  try {
+    return await (exported as () => unknown)();
+  } catch (thrown) {
+    throw scriptError(thrown, path, file);
+  }
+}
+
+/** What went wrong in the script, with file and line and without a stack. */
+function scriptError(thrown: unknown, path: string, file: string): QuarryError {
+  if (thrown instanceof QuarryError) return thrown;
+  const { name, message, stack } =
+    thrown instanceof Error ? thrown : { name: "Error", message: String(thrown), stack: "" };
+  const syntax = /ParseError: (.*?)\s*\n\s*(.+?):(\d+):(\d+)/s.exec(message);
+  if (syntax !== null) {
+    const [, what = "", where = path, line = "", column = ""] = syntax;
+    return new QuarryError("CONFIG", `${named(where, path, file)}:${line}:${Number(column) + 1}: ${what}`, {
+      cause: thrown,
+    });
+  }
+  const missing = /^Cannot find (?:module|package) '([^']+)'/.exec(message);
+  if (missing !== null) {
+    return new QuarryError("CONFIG", `${file}: cannot find ${missing[1]}, which it imports`, {
+      cause: thrown,
+      hint: missing[1]?.startsWith(".") ? "Check the path of the import." : `npm install ${missing[1]}`,
+    });
+  }
+  const place = stack?.split("\n").map((line) => /\(?((?:file:\/\/)?\/[^()]+?):(\d+):\d+\)?$/.exec(line));
+  const frame = place?.find((match) => match?.[1]?.endsWith(path));
+  const text = name === "Error" || name === "TypeError" ? readable(message) : `${name}: ${message}`;
+  return new QuarryError("CONFIG", `${file}${frame == null ? "" : `:${frame[2]}`}: ${text}`, {
+    cause: thrown,
+    hint: "The script itself failed; --debug shows the trace.",
+  });
+}
+
+/** The transpiler calls imports `(0 , _quarry.source)`; the user wrote `source`. */
+function readable(message: string): string {
+  return message.replace(/\(0 ?, ?_[\w$]+\.([\w$]+)\)/g, "$1");
+}
+
+function named(where: string, path: string, file: string): string {
+  return where === path ? file : relative(process.cwd(), where);
+}
+
+function isExperiment(value: unknown): value is Experiment {
+  return isPlainObject(value) && value.kind === "experiment" && isPlainObject(value.input);
+}

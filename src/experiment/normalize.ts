@@ -1,0 +1,107 @@
+/** Rewrites what a user wrote into Quarry's own names, so that validation and everything behind it knows one spelling. */
+import { z } from "zod";
+import { camelCase, LOSS_ALIASES, OPTION_ALIASES, VALUE_ALIASES } from "./aliases.js";
+import { type Problem, shown } from "./explain.js";
+import { canonicalMeasure, MEASURE_EXAMPLES, nearestMeasure } from "./measures.js";
+import { experimentSchema } from "./schema.js";
+import { alternatives, child } from "./shape.js";
+
+type Table = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/** A value in Quarry's own names, and what could not be said in them. */
+export interface Normalized {
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+}
+
+/** A copy of an experiment's input with every alias replaced; the input itself is left as it is. */
+export function normalize(input: unknown): Normalized {
+  const problems: Problem[] = [];
+  const value = visit(input, alternatives(experimentSchema), [], problems);
+  return { value, problems };
+}
+
+/** The option's own name for whatever name stands in a group: itself, its camelCase, or its alias; else as written. */
+export function ownName(name: string, group: string, schemas: readonly z.ZodType[]): string {
+  if (child(schemas, name).length > 0 && !isFree(schemas, name)) return name;
+  const camel = camelCase(name);
+  if (child(schemas, camel).length > 0 && !isFree(schemas, camel)) return camel;
+  return lookUp(OPTION_ALIASES, group, camel) ?? name;
+}
+
+/** Whether a name is one of a loss's or an encoder's own options, which the Python side checks. */
+function isFree(schemas: readonly z.ZodType[], name: string): boolean {
+  return schemas.every((schema) => !(schema instanceof z.ZodObject && Object.hasOwn(schema.shape, name)));
+}
+
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  // A script may run in a realm of its own, so an equal name stands in for an equal prototype.
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly string[], problems: Problem[]): unknown {
+  const group = path.join(".");
+  if (Array.isArray(value)) {
+    return value.map((item, index) =>
+      group === "evaluate.measures"
+        ? measure(item, [...path, String(index)], problems)
+        : visit(item, child(schemas, String(index)), [...path, String(index)], problems),
+    );
+  }
+  if (typeof value === "string") return lookUp(VALUE_ALIASES, group, value) ?? value;
+  if (!isPlainObject(value)) return value;
+
+  const result: Record<string, unknown> = {};
+  for (const [written, item] of Object.entries(value)) {
+    const name = ownName(written, group, schemas);
+    if (Object.hasOwn(result, name)) {
+      problems.push({ path: [...path, written], message: `says the same as ${name}; keep one of them` });
+      continue;
+    }
+    result[name] = visit(item, child(schemas, name), [...path, name], problems);
+  }
+  if (group === "train.loss") return loss(result);
+  return withKind(result, schemas);
+}
+
+/** A group written without its builder still gets its kind, as far as its options leave no doubt. */
+function withKind(value: Record<string, unknown>, schemas: readonly z.ZodType[]): Record<string, unknown> {
+  if (Object.hasOwn(value, "kind")) return value;
+  const objects = schemas.filter((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, "kind"));
+  const names = Object.keys(value);
+  const fitting =
+    objects.length === 1 ? objects : objects.filter((schema) => names.some((name) => !isFree([schema], name)));
+  const kind = fitting.length === 1 ? (fitting[0] as z.ZodObject).shape.kind : undefined;
+  return kind instanceof z.ZodLiteral ? { kind: kind.value, ...value } : value;
+}
+
+function measure(value: unknown, path: readonly string[], problems: Problem[]): unknown {
+  if (typeof value !== "string") return value;
+  const canonical = canonicalMeasure(value);
+  if (canonical !== null) return canonical;
+  const near = nearestMeasure(value);
+  problems.push({
+    path,
+    message:
+      near === null
+        ? `unknown measure ${shown(value)}; write it like ${MEASURE_EXAMPLES}`
+        : `unknown measure ${shown(value)}; did you mean ${near}?`,
+  });
+  return value;
+}
+
+function loss(value: Record<string, unknown>): Record<string, unknown> {
+  const alias = typeof value.name === "string" ? LOSS_ALIASES[value.name] : undefined;
+  if (alias === undefined) return value;
+  const { scale, ...others } = value;
+  const factor = scale ?? (others.temperature === undefined ? alias.defaultScale : null);
+  if (typeof factor !== "number" || factor === 0) return { ...value, name: alias.name };
+  return { temperature: 1 / factor, ...others, name: alias.name };
+}
+
+function lookUp(table: Table, group: string, name: string): string | undefined {
+  const names = Object.hasOwn(table, group) ? table[group] : undefined;
+  return names !== undefined && Object.hasOwn(names, name) ? names[name] : undefined;
+}

@@ -1,0 +1,29 @@
+/** The public API of Quarry, re-exports only. */
+export { type ErrorCode, EXIT_STATUS, QuarryError, type QuarryErrorOptions } from "./errors.js";
+export {
+  type BiEncoderNames,
+  biEncoder,
+  binary,
+  type DefineOptions,
+  defineExperiment,
+  demoModel,
+  demoSource,
+  type Experiment,
+  multiLevel,
+  source,
+} from "./experiment/define.js";
+export { loadExperiment } from "./experiment/load.js";
+export type * from "./experiment/options.generated.js";
+export type { Override } from "./experiment/overrides.js";
+export type { ExperimentConfig } from "./experiment/schema.js";
+export { encode, evaluate, mine, run, train } from "./pipeline/index.js";
+export type { RunResult, Verb, VerbOptions } from "./pipeline/types.js";
+export {
+  type InspectOptions,
+  inspectModel,
+  listRegistered,
+  type ModelReport,
+  type Registered,
+} from "./python/introspect.js";
+export { type EventBody, type EventListener, EventStream, type QuarryEvent } from "./report/events.js";
+export { attachReporter, type Reporter, type ReporterKind, type ReporterOptions } from "./report/index.js";

@@ -1,0 +1,144 @@
+/** Starts one process on this machine, keeps its output in a log file, and tells how it ended. */
+import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { execa, type Options } from "execa";
+import type { PythonEnvironment } from "../../python/environment.js";
+import { reapOnExit } from "./reaper.js";
+
+/** A process to start. */
+export interface LaunchOptions {
+  /** Names the log file, `<logDir>/<name>.log`. */
+  readonly name: string;
+  /** Program and arguments. */
+  readonly command: readonly string[];
+  readonly python: PythonEnvironment;
+  /** Added to the environment of the Python environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly logDir: string;
+}
+
+/** How a process ended. */
+export interface Ending {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** Few words: "ended with status 3", "killed by SIGKILL". */
+  readonly how: string;
+  /** The last lines of its log, oldest first; empty when it wrote nothing. */
+  readonly lastLines: readonly string[];
+}
+
+/** A process that was started. */
+export interface LocalProcess {
+  readonly name: string;
+  readonly pid: number | undefined;
+  readonly logPath: string;
+  /** Resolves once, however the process ended or failed to start; never rejects. */
+  readonly ended: Promise<Ending>;
+  /** Sends a signal to the process and whatever it started; does nothing once it is gone. */
+  signal(name: "SIGTERM" | "SIGKILL" | "SIGINT"): void;
+  /** Ends its stdin: the life line of a worker, which leaves then. */
+  cutLifeLine(): void;
+}
+
+const LAST_LINES = 12;
+const LAST_BYTES = 8_192;
+
+/**
+ * Starts a process in a session of its own, so that a Ctrl-C on the terminal reaches the orchestrator alone, which then
+ * decides. Call it from the main thread: PDEATHSIG follows the thread that spawned.
+ *
+ * @example
+ * const worker = launchLocal({ name: "worker-0", command: [python.executable, "-m", "quarry_runtime", "worker"], python, logDir });
+ * const { how } = await worker.ended;
+ */
+export function launchLocal(options: LaunchOptions): LocalProcess {
+  mkdirSync(options.logDir, { recursive: true });
+  const logPath = join(options.logDir, `${options.name}.log`);
+  const log = openSync(logPath, "a", 0o600);
+  const [program, ...rest] = options.command;
+  if (program === undefined) throw new Error("a command has at least a program");
+  const settings = {
+    env: { ...options.python.env, ...options.env },
+    extendEnv: false,
+    // A pipe that nothing is written to: its end tells the child that the orchestrator is gone.
+    stdin: "pipe",
+    // Straight into the file, not through this process: a busy orchestrator must not hold up a worker that logs.
+    // The types know the standard descriptors only; any open one is handed to the child as it is.
+    stdout: log as 1,
+    stderr: log as 2,
+    buffer: false,
+    reject: false,
+    detached: true,
+    cleanup: false,
+  } as const satisfies Options;
+  const start = fstatSync(log).size;
+  const child = execa(program, rest, settings);
+  closeSync(log);
+  child.stdin.on("error", () => {}); // EPIPE of a dead child is told by `ended`
+  const { pid } = child;
+  const forget = pid === undefined ? () => {} : reapOnExit(pid);
+  const ended = child.then((result): Ending => {
+    forget();
+    const { exitCode = null, signal = null } = result;
+    const how =
+      signal !== null
+        ? `killed by ${signal}`
+        : exitCode !== null
+          ? `ended with status ${exitCode}`
+          : `could not be started (${result.originalMessage ?? result.code ?? program})`;
+    return { exitCode, signal, how, lastLines: tail(logPath, start) };
+  });
+  let isOver = false;
+  void ended.then(() => {
+    isOver = true;
+  });
+  return {
+    name: options.name,
+    pid,
+    logPath,
+    ended,
+    signal: (name) => {
+      if (pid !== undefined && !isOver) killGroup(pid, name);
+    },
+    cutLifeLine: () => {
+      child.stdin.end();
+    },
+  };
+}
+
+/** A detached child leads a group of its own pid; whatever it forked goes with it. */
+export function killGroup(pid: number, signal: NodeJS.Signals): void {
+  for (const target of [-pid, pid]) {
+    try {
+      process.kill(target, signal);
+      return;
+    } catch {
+      // ESRCH: gone, or the group is not there yet; then the process itself.
+    }
+  }
+}
+
+/** The last lines of a log, read from `start` at the earliest: what this life of the process wrote. */
+function tail(path: string, start: number): string[] {
+  let log: number;
+  try {
+    log = openSync(path, "r");
+  } catch {
+    return []; // the folder was removed by its owner
+  }
+  try {
+    const from = Math.max(start, fstatSync(log).size - LAST_BYTES);
+    const buffer = Buffer.alloc(LAST_BYTES);
+    const size = readSync(log, buffer, 0, LAST_BYTES, from);
+    const lines = buffer.subarray(0, size).toString("utf8").split("\n");
+    return lines.filter((line) => line.trim() !== "").slice(-LAST_LINES);
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** What to tell a user about an ending: how, and what the process said last. */
+export function endingText(name: string, ending: Ending): string {
+  const said = ending.lastLines.length === 0 ? "" : `; its last lines:\n  ${ending.lastLines.join("\n  ")}`;
+  return `${name} ${ending.how}${said}`;
+}

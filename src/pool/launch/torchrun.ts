@@ -1,0 +1,159 @@
+/** Starts torchrun for one training launch, keeps its life line, and sorts what it prints into one log a rank. */
+import { createWriteStream, type WriteStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { execa } from "execa";
+import type { PythonEnvironment } from "../../python/environment.js";
+
+/** What a launch needs. */
+export interface TorchrunOptions {
+  readonly python: PythonEnvironment;
+  /** File with the orchestrator's address; only its path travels to the ranks. */
+  readonly ticketPath: string;
+  readonly ranks: number;
+  /** How often torchrun itself starts the ranks again. */
+  readonly maxRestarts: number;
+  /** rank-0.log …, torchrun.log, and torchrun's own files in torchrun/. */
+  readonly logDir: string;
+  readonly threads: number;
+  /** Told when torchrun sees a rank end badly, before it starts the ranks again. */
+  readonly onRankDeath?: (death: RankDeath) => void;
+}
+
+/** How a rank ended, as torchrun saw it. */
+export interface RankDeath {
+  readonly rank: number;
+  readonly pid: number;
+  /** Exit status, or minus the signal's number. */
+  readonly exitCode: number;
+}
+
+/** How torchrun ended. */
+export interface TorchrunExit {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** Last lines of torchrun itself, without the ranks'. */
+  readonly lastLines: readonly string[];
+}
+
+/** A running torchrun. */
+export interface TorchrunProcess {
+  readonly pid: number;
+  /** Resolves when the process has ended and its logs are written; never rejects. */
+  readonly exited: Promise<TorchrunExit>;
+  /** Last lines that a rank printed. */
+  lastLinesOf(rank: number): readonly string[];
+  /** SIGKILL; the ranks follow because each has PR_SET_PDEATHSIG set. */
+  kill(): void;
+}
+
+const KEPT_LINES = 20;
+
+/** Starts torchrun; call it from the main thread, because PR_SET_PDEATHSIG follows the thread that spawned. */
+export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunProcess> {
+  const ownLogs = join(options.logDir, "torchrun");
+  await mkdir(ownLogs, { recursive: true });
+  const child = execa(
+    options.python.executable,
+    [
+      ...["-m", "quarry_runtime", "launch", "--ticket", options.ticketPath],
+      ...["--ranks", String(options.ranks), "--max-restarts", String(options.maxRestarts)],
+      ...["--log-dir", ownLogs, "--threads", String(options.threads)],
+    ],
+    {
+      env: options.python.env,
+      extendEnv: false,
+      // Never written to: its end tells the ranks that the orchestrator is gone.
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+      buffer: false,
+      reject: false,
+    },
+  );
+  const logs = new LogFiles(options.logDir);
+  const readers = [child.stdout, child.stderr].map((stream) => {
+    const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
+    lines.on("line", (line) => {
+      const { rank, text } = parseLine(line);
+      logs.add(rank, text);
+      const death = rank === null ? parseDeath(text) : null;
+      if (death !== null) options.onRankDeath?.(death);
+    });
+    return new Promise<void>((resolve) => lines.once("close", resolve));
+  });
+  const exited = (async (): Promise<TorchrunExit> => {
+    const result = await child;
+    await Promise.all(readers);
+    await logs.close();
+    // A command that could not be started has neither status nor signal, only a message.
+    const spawnFailure = result.exitCode === undefined && result.signal === undefined ? [result.message ?? ""] : [];
+    return {
+      exitCode: result.exitCode ?? null,
+      signal: result.signal ?? null,
+      lastLines: [...logs.lastLines(null), ...spawnFailure],
+    };
+  })();
+  return {
+    pid: child.pid ?? 0,
+    exited,
+    lastLinesOf: (rank) => logs.lastLines(rank),
+    kill: () => {
+      child.kill("SIGKILL");
+    },
+  };
+}
+
+/** Splits torchrun's `[default0]:text` into the rank and what it printed; null for torchrun's own lines. */
+export function parseLine(line: string): { readonly rank: number | null; readonly text: string } {
+  const found = /^\[default(\d+)\]:(.*)$/.exec(line);
+  return found === null ? { rank: null, text: line } : { rank: Number(found[1]), text: found[2] ?? "" };
+}
+
+/** Reads the line in which torchrun reports a rank that ended badly. */
+export function parseDeath(text: string): RankDeath | null {
+  const found = /failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)/.exec(text);
+  return found === null ? null : { exitCode: Number(found[1]), rank: Number(found[2]), pid: Number(found[3]) };
+}
+
+/** One appended file a rank and one for torchrun itself, with the last lines of each at hand for an error. */
+class LogFiles {
+  readonly #dir: string;
+  readonly #files = new Map<string, { readonly stream: WriteStream; readonly last: string[] }>();
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  add(rank: number | null, text: string): void {
+    const name = rank === null ? "torchrun" : `rank-${rank}`;
+    let file = this.#files.get(name);
+    if (file === undefined) {
+      const stream = createWriteStream(join(this.#dir, `${name}.log`), { flags: "a" });
+      // A full disk must not end the training: the events still tell what happens.
+      stream.on("error", () => undefined);
+      file = { stream, last: [] };
+      this.#files.set(name, file);
+    }
+    file.stream.write(`${text}\n`);
+    file.last.push(text);
+    if (file.last.length > KEPT_LINES) file.last.shift();
+  }
+
+  lastLines(rank: number | null): readonly string[] {
+    return this.#files.get(rank === null ? "torchrun" : `rank-${rank}`)?.last ?? [];
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(
+      [...this.#files.values()].map(
+        ({ stream }) =>
+          new Promise<void>((resolve) => {
+            stream.once("close", resolve);
+            stream.end();
+          }),
+      ),
+    );
+  }
+}

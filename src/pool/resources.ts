@@ -1,0 +1,58 @@
+/** How many workers there are, on which device, with how many threads: from the options and what the machine has. */
+import { availableParallelism } from "node:os";
+import { execa } from "execa";
+import type { WorkersConfig } from "../experiment/schema.js";
+import type { PythonEnvironment } from "../python/environment.js";
+
+/** One place for a worker process. */
+export interface Place {
+  readonly name: string;
+  readonly device: string;
+  readonly threads: number;
+}
+
+/** Places for workers; with `auto` one for each GPU that may be used, else one. */
+export function planPlaces(config: WorkersConfig, gpuCount: number, coreCount: number): Place[] {
+  const count = config.count === "auto" ? (config.device === "cpu" ? 1 : Math.max(1, gpuCount)) : config.count;
+  const threads = config.threads ?? Math.max(1, Math.floor(coreCount / count));
+  return Array.from({ length: count }, (_, index) => ({
+    name: `worker-${index}`,
+    device: deviceOf(config.device, index, gpuCount),
+    threads,
+  }));
+}
+
+function deviceOf(device: string, index: number, gpuCount: number): string {
+  if (device === "cuda") return `cuda:${gpuCount === 0 ? index : index % gpuCount}`;
+  if (device !== "auto") return device;
+  return gpuCount === 0 ? "cpu" : `cuda:${index % gpuCount}`;
+}
+
+/** GPUs that may be used: what CUDA_VISIBLE_DEVICES names, else what `nvidia-smi -L` lists, else none. */
+export async function countGpus(python: PythonEnvironment): Promise<number> {
+  const visible = python.env["CUDA_VISIBLE_DEVICES"];
+  if (visible !== undefined) {
+    // CUDA reads the list up to the first entry that is no device; -1 stands for none.
+    const entries = visible.split(",").map((entry) => entry.trim());
+    const end = entries.findIndex((entry) => entry === "" || entry.startsWith("-"));
+    return end === -1 ? entries.length : end;
+  }
+  const listed = await execa("nvidia-smi", ["-L"], {
+    reject: false,
+    timeout: 10_000,
+    stdin: "ignore",
+    stderr: "ignore",
+  });
+  if (listed.failed) return 0;
+  return listed.stdout.split("\n").filter((line) => /^GPU \d+:/.test(line)).length;
+}
+
+/** Cores this process may use. */
+export function coreCount(): number {
+  return availableParallelism();
+}
+
+/** Libraries read these when they are imported, long before a worker could set its thread count itself. */
+export function threadEnvironment(threads: number): Record<string, string> {
+  return { OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) };
+}

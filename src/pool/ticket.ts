@@ -1,0 +1,49 @@
+/** The private folder of one run: the ipc socket and the ticket that lets a process join. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { QuarryError } from "../errors.js";
+
+/** `sun_path` of a Unix socket holds 108 bytes, the closing zero included. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/** What is needed to join, and the file that says so. */
+export interface Ticket {
+  readonly endpoint: string;
+  readonly token: string;
+  /** JSON file of mode 0600 with endpoint and token; keys travel in no argument and no environment variable. */
+  readonly path: string;
+  /** Takes the folder away; safe to call twice and in an exit handler. */
+  remove(): void;
+}
+
+/**
+ * Makes a fresh folder of mode 0700 with a ticket in it.
+ *
+ * @throws QuarryError ENVIRONMENT when no temporary folder has a path short enough for a socket.
+ */
+export function writeTicket(): Ticket {
+  const folder = makeFolder();
+  const endpoint = `ipc://${join(folder, "s")}`;
+  const token = randomBytes(32).toString("hex");
+  const path = join(folder, "ticket.json");
+  writeFileSync(path, JSON.stringify({ endpoint, token }), { mode: 0o600, flag: "wx" });
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  return { endpoint, token, path, remove };
+}
+
+function makeFolder(): string {
+  // A long TMPDIR (macOS, some schedulers) does not leave room for the socket; /tmp does.
+  for (const parent of new Set([tmpdir(), "/tmp"])) {
+    if (Buffer.byteLength(join(parent, "quarry-XXXXXX", "s")) > MAX_SOCKET_PATH_BYTES) continue;
+    try {
+      return mkdtempSync(join(parent, "quarry-")); // mode 0700
+    } catch {
+      // Missing or not writable: the next one, then the error below.
+    }
+  }
+  throw new QuarryError("ENVIRONMENT", `No temporary folder can hold a socket: ${tmpdir()} and /tmp do not serve.`, {
+    hint: "Set TMPDIR to a writable folder with a short path.",
+  });
+}

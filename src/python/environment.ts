@@ -1,0 +1,202 @@
+/** Finds or makes the Python environment that every worker runs in; the only place that reads QUARRY_PYTHON. */
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import { QuarryError } from "../errors.js";
+
+/** An interpreter that has what Quarry needs. */
+export interface PythonEnvironment {
+  /** Path of the interpreter. */
+  readonly executable: string;
+  /** The complete environment for child processes; the runtime is on its PYTHONPATH. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Packages beyond what a worker needs: `demo` is the embedded model, `test` what the tests use. */
+export type PythonExtra = "demo" | "test";
+
+/** What `findPython` is asked for. */
+export interface FindPythonOptions {
+  readonly extras?: readonly PythonExtra[];
+  /** Makes or completes the environment where it lacks something; needs a network then. */
+  readonly install?: boolean;
+  /** Takes each line of the set-up's progress. */
+  readonly onLine?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Written last into a folder by install.py: who made it, for which interpreter, with which requirements. */
+interface Stamp {
+  readonly python?: string;
+  readonly sets?: Readonly<Record<string, string>>;
+}
+
+const packageRoot = fileURLToPath(new URL("../..", import.meta.url));
+const runtimeFolder = join(packageRoot, "py_runtime");
+const installer = join(runtimeFolder, "install.py");
+const constraints = join(runtimeFolder, "constraints.txt");
+const oldestPython = [3, 10] as const;
+
+/**
+ * The interpreter that Quarry's processes run in: the folder in QUARRY_PYTHON, else `.python` in a checkout, else one in
+ * the user's cache. Costs a few file reads when the environment is as it should be.
+ *
+ * @throws QuarryError ENVIRONMENT when it is missing or incomplete and `install` is not set, or cannot be made.
+ * @example
+ * const python = await findPython({ extras: ["demo"], install: true, onLine: console.log });
+ * await execa(python.executable, ["-m", "quarry_runtime", "demo", "--out", "demo"], { env: python.env });
+ */
+export async function findPython(options: FindPythonOptions = {}): Promise<PythonEnvironment> {
+  const folder = environmentFolder();
+  const sets = requirementSets(options.extras ?? []);
+  const executable = join(folder, "bin", "python");
+  const python = { executable, env: childEnvironment() };
+  if (isComplete(folder, executable, sets)) return python;
+  if (options.install) {
+    await install(folder, sets, options);
+    return python;
+  }
+  const lacking = await missingRequirements(executable, sets);
+  if (lacking === null) {
+    throw new QuarryError("ENVIRONMENT", `No Python environment in ${folder}.`, { hint: setupHint(options.extras) });
+  }
+  if (lacking.length > 0) {
+    throw new QuarryError("ENVIRONMENT", `The Python environment in ${folder} lacks ${lacking.join(", ")}.`, {
+      hint: setupHint(options.extras),
+    });
+  }
+  return python;
+}
+
+/** Makes or completes the Python environment: `findPython` with `install` set. */
+export function installPython(options: Omit<FindPythonOptions, "install"> = {}): Promise<PythonEnvironment> {
+  return findPython({ ...options, install: true });
+}
+
+/** Whether this is a clone: the compiler's configuration is not part of the npm package. */
+function isCheckout(): boolean {
+  return existsSync(join(packageRoot, "tsconfig.json"));
+}
+
+/** The folder of the environment, which may not exist yet. */
+function environmentFolder(): string {
+  if (process.env.QUARRY_PYTHON) return resolve(process.env.QUARRY_PYTHON);
+  if (isCheckout()) return join(packageRoot, ".python");
+  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const versions = requirementSets(["demo", "test"]).map(({ hash }) => hash);
+  return join(caches, "quarry", `python-${sha256(versions.join("\n")).slice(0, 12)}`);
+}
+
+/** The lists of requirements that are asked for, each with the hash that a stamp must carry. */
+function requirementSets(extras: readonly PythonExtra[]): { name: string; path: string; hash: string }[] {
+  const pins = readFileSync(constraints, "utf8");
+  return ["runtime", ...extras].map((name) => {
+    const path = join(runtimeFolder, "requirements", `${name}.txt`);
+    return { name, path, hash: sha256(`${readFileSync(path, "utf8")}\n${pins}`).slice(0, 16) };
+  });
+}
+
+function isComplete(folder: string, executable: string, sets: ReturnType<typeof requirementSets>): boolean {
+  try {
+    const stamp = JSON.parse(readFileSync(join(folder, "quarry-environment.json"), "utf8")) as Stamp;
+    // A system upgrade may put another Python behind the same name, without the packages.
+    if (realpathSync(executable) !== stamp.python) return false;
+    return sets.every(({ name, hash }) => stamp.sets?.[name] === hash);
+  } catch {
+    return false; // missing, torn or without interpreter: all mean that there is work to do
+  }
+}
+
+/** What an interpreter lacks, or null when it does not run. */
+async function missingRequirements(
+  executable: string,
+  sets: ReturnType<typeof requirementSets>,
+): Promise<string[] | null> {
+  const args = [installer, "check", ...sets.flatMap(({ path }) => ["--requirements", path])];
+  const result = await execa(executable, args, { reject: false, timeout: 60_000 });
+  return result.failed ? null : (JSON.parse(result.stdout) as string[]);
+}
+
+async function install(
+  folder: string,
+  sets: ReturnType<typeof requirementSets>,
+  options: FindPythonOptions,
+): Promise<void> {
+  const base = await basePython(folder);
+  const hashes = JSON.stringify(Object.fromEntries(sets.map(({ name, hash }) => [name, hash])));
+  const requirements = sets.flatMap(({ path }) => ["--requirements", path]);
+  const args = [installer, "install", "--folder", folder, "--sets", hashes, "--constraints", constraints];
+  const child = execa(base, [...args, ...requirements], {
+    reject: false,
+    stdin: "ignore",
+    env: { PYTHONUNBUFFERED: "1" },
+    ...(options.signal ? { cancelSignal: options.signal } : {}),
+  });
+  const last: string[] = [];
+  for await (const line of child) {
+    options.onLine?.(line);
+    last.push(line);
+    if (last.length > 12) last.shift();
+  }
+  const result = await child;
+  if (result.isCanceled) throw new QuarryError("INTERRUPTED", "The Python set-up was stopped; run it again to finish.");
+  if (result.failed) throw setupFault(folder, result.stderr, last);
+}
+
+/** The error that install.py names in the last line of stderr, with pip's own lines about it. */
+function setupFault(folder: string, stderr: string, last: readonly string[]): QuarryError {
+  const reasons = last.filter((line) => /^error|no space left/i.test(line.trim())).join("\n");
+  try {
+    const fault = JSON.parse(stderr.trim().split("\n").at(-1) ?? "") as { message: string; hint: string };
+    const message = reasons ? `${fault.message}\n${reasons}` : fault.message;
+    return new QuarryError("ENVIRONMENT", message, { hint: fault.hint, isRetryable: true });
+  } catch {
+    const message = `Setting up Python in ${folder} failed: ${stderr.trim() || last.join("\n") || "no output"}`;
+    return new QuarryError("ENVIRONMENT", message, {
+      hint: "Run the same command again; it goes on where it stopped.",
+    });
+  }
+}
+
+/** The interpreter that does the set-up: the folder's own when it is somebody's environment, else python3 on PATH. */
+async function basePython(folder: string): Promise<string> {
+  const own = join(folder, "bin", "python");
+  const isForeign = isFilled(folder) && !existsSync(join(folder, "quarry-environment.json")) && existsSync(own);
+  const candidate = isForeign ? own : "python3";
+  const args = ["-c", "import sys; print(sys.version_info[0], sys.version_info[1])"];
+  const result = await execa(candidate, args, { reject: false, timeout: 60_000 });
+  const hint = `Install Python ${oldestPython.join(".")} or newer with venv and pip (Debian and Ubuntu: apt install python3 python3-venv), or point QUARRY_PYTHON at an environment.`;
+  if (result.failed) throw new QuarryError("ENVIRONMENT", `${candidate} does not run.`, { hint });
+  const [major = 0, minor = 0] = result.stdout.trim().split(" ").map(Number);
+  if (major < oldestPython[0] || (major === oldestPython[0] && minor < oldestPython[1])) {
+    throw new QuarryError("ENVIRONMENT", `${candidate} is Python ${major}.${minor}.`, { hint });
+  }
+  return candidate;
+}
+
+function isFilled(folder: string): boolean {
+  return existsSync(folder) && readdirSync(folder).length > 0;
+}
+
+function childEnvironment(): Record<string, string> {
+  const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const path = [runtimeFolder, process.env.PYTHONPATH].filter(Boolean).join(delimiter);
+  return {
+    ...Object.fromEntries(inherited),
+    PYTHONPATH: path,
+    PYTHONUNBUFFERED: "1",
+    TOKENIZERS_PARALLELISM: "false",
+  };
+}
+
+function setupHint(extras: readonly PythonExtra[] = []): string {
+  const command = isCheckout() ? "npm run setup" : "npx quarry setup";
+  return extras.length > 0 ? `Run \`${command}\` (with ${extras.join(" and ")}).` : `Run \`${command}\`.`;
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

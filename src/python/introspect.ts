@@ -1,0 +1,75 @@
+/** Asks Python what a checkpoint promises, and which encoders and losses are registered. */
+import { z } from "zod";
+import { QuarryError } from "../errors.js";
+import { type CallOptions, callPython } from "./bridge.js";
+
+const option = z.object({
+  name: z.string(),
+  type: z.string(),
+  default: z.unknown(),
+  isRequired: z.boolean(),
+  sentence: z.string(),
+});
+const component = z.object({ name: z.string(), sentence: z.string(), options: z.array(option) });
+const registered = z.object({ encoders: z.array(component), losses: z.array(component) });
+const token = z.object({ text: z.string(), id: z.int(), isAdded: z.boolean() }).nullable();
+const modelReport = z.object({
+  checkpoint: z.string(),
+  path: z.string(),
+  layout: z.string(),
+  architecture: z.string(),
+  dimension: z.int(),
+  pooling: z.string(),
+  normalize: z.boolean(),
+  similarity: z.string(),
+  queryPrompt: z.string(),
+  passagePrompt: z.string(),
+  queryMaxLength: z.int(),
+  passageMaxLength: z.int(),
+  bos: token,
+  eos: token,
+  paddingSide: z.string(),
+  parameterCount: z.int(),
+  dtype: z.string(),
+});
+/** What a checkpoint promises, read from its small files; no weights are loaded. */
+export type ModelReport = z.output<typeof modelReport>;
+/** Encoders and losses by name, with their options. */
+export type Registered = z.output<typeof registered>;
+/** One registered encoder or loss. */
+export type RegisteredComponent = z.output<typeof component>;
+
+/** Which checkpoint is meant. */
+export interface InspectOptions extends CallOptions {
+  /** Commit, tag or branch on the hub. */
+  readonly revision?: string;
+  /** Allows the checkpoint's own code; needs a revision that is a commit. */
+  readonly trustRemoteCode?: boolean;
+}
+
+/**
+ * What a checkpoint promises: architecture, dimension, pooling, prompts, lengths.
+ *
+ * @throws CONFIG for a checkpoint that does not exist, ENVIRONMENT for a Python that cannot be used, WORKER when Python
+ *   dies or gives no answer in time
+ * @example
+ * const { dimension } = await inspectModel("sentence-transformers/all-MiniLM-L6-v2");
+ */
+export async function inspectModel(checkpoint: string, options: InspectOptions = {}): Promise<ModelReport> {
+  const args = [checkpoint, options.revision ?? null, options.trustRemoteCode ?? false];
+  return parse(modelReport, await callPython("quarry_runtime.inspect", "model_contract", args, options));
+}
+
+/** Every registered encoder and loss with its typed options. Raises as {@link inspectModel}. */
+export async function listRegistered(options: CallOptions = {}): Promise<Registered> {
+  return parse(registered, await callPython("quarry_runtime.inspect", "registered", [], options));
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new QuarryError("INTERNAL", "the Python runtime describes something else than this version expects", {
+    cause: result.error,
+    hint: "quarry setup",
+  });
+}

@@ -1,0 +1,77 @@
+/** How many terminal columns a text takes, and texts cut or filled to an exact number of columns. */
+import { stripVTControlCharacters } from "node:util";
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+const zeroWidth = /^[\p{Mark}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]+$/u;
+// Written as a string because the "v" flag is newer than the compiler's target; Node 20 has it.
+const emoji = new RegExp("^\\p{RGI_Emoji}$", "v");
+
+/** First and last code point of each block that East Asian Width calls wide or full-width. */
+const wideBlocks = [
+  [0x1100, 0x115f],
+  [0x231a, 0x231b],
+  [0x2329, 0x232a],
+  [0x23e9, 0x23ec],
+  [0x2e80, 0x303e],
+  [0x3041, 0x33ff],
+  [0x3400, 0x4dbf],
+  [0x4e00, 0xa4cf],
+  [0xa960, 0xa97c],
+  [0xac00, 0xd7a3],
+  [0xf900, 0xfaff],
+  [0xfe10, 0xfe19],
+  [0xfe30, 0xfe6b],
+  [0xff01, 0xff60],
+  [0xffe0, 0xffe6],
+  [0x16fe0, 0x18dff],
+  [0x1aff0, 0x1b2fb],
+  [0x1f200, 0x1f265],
+  [0x20000, 0x3fffd],
+] as const;
+
+function graphemeWidth(grapheme: string): number {
+  if (zeroWidth.test(grapheme)) return 0;
+  const point = grapheme.codePointAt(0) ?? 0;
+  if (point < 0x1100 && grapheme.length === 1) return 1;
+  if (emoji.test(grapheme)) return 2;
+  return wideBlocks.some(([first, last]) => point >= first && point <= last) ? 2 : 1;
+}
+
+/** Columns that a text without escape codes takes in a terminal; a Chinese character takes two. */
+export function displayWidth(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  let width = 0;
+  for (const { segment } of graphemes.segment(text)) width += graphemeWidth(segment);
+  return width;
+}
+
+/** Cuts a text to at most `columns`, ending in "…" where something was cut. */
+export function truncate(text: string, columns: number): string {
+  if (displayWidth(text) <= columns) return text;
+  if (columns <= 0) return "";
+  let width = 0;
+  let kept = "";
+  for (const { segment } of graphemes.segment(text)) {
+    width += graphemeWidth(segment);
+    if (width > columns - 1) break;
+    kept += segment;
+  }
+  return `${kept}…`;
+}
+
+/** Cuts or fills a text to exactly `columns`. */
+export function fit(text: string, columns: number, align: "left" | "right" = "left"): string {
+  const cut = truncate(text, columns);
+  const blanks = " ".repeat(Math.max(0, columns - displayWidth(cut)));
+  return align === "left" ? cut + blanks : blanks + cut;
+}
+
+/**
+ * One line of visible characters out of any text: escape codes, control and direction characters would let a file name
+ * or a worker's message repaint the terminal.
+ */
+export function oneLine(text: string): string {
+  return stripVTControlCharacters(text)
+    .replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, " ")
+    .trim();
+}

@@ -1,0 +1,191 @@
+/** The folder of a run: one owner, one configuration, a journal of what is done, and files that are whole or absent. */
+import { mkdir, readdir, readFile, rename, rm, unlink } from "node:fs/promises";
+import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { QuarryError } from "../errors.js";
+import type { EventStream } from "../report/events.js";
+import { differences } from "./difference.js";
+import { diskError, temporarySuffix, writeFileDurably } from "./durable.js";
+import { type Journal, openJournal } from "./journal.js";
+import { acquireLock, type Lock } from "./lock.js";
+import { addFacts, type Facts } from "./provenance.js";
+import { EventRecord } from "./recorder.js";
+
+const files = { lock: "run.lock", config: "config.json", journal: "journal.jsonl", events: "events.jsonl" } as const;
+const maxListed = 10;
+
+/** An open run folder; nobody else can open it until it is closed. */
+export interface RunDir {
+  /** Absolute. */
+  readonly path: string;
+  /** Whether an earlier process began this run with the same configuration. */
+  readonly isResumed: boolean;
+  readonly journal: Pick<Journal, "entries" | "append">;
+  /** Path of a file in this folder; refuses one outside. */
+  file(...parts: string[]): string;
+  /** Written durably: whole or not at all. */
+  writeJson(name: string, value: unknown): Promise<void>;
+  /** Null where there is no such file. */
+  readJson(name: string): Promise<unknown>;
+  /**
+   * Adds facts to environment.json: versions, seed, fingerprints. Objects are joined key by key, newer values win.
+   *
+   * @example
+   * await runDir.recordEnvironment({ seed: 42, data: { "evaluate test": fingerprint } });
+   */
+  recordEnvironment(facts: Facts): Promise<void>;
+  /** Writes the events to events.jsonl from now on; the returned function ends that. */
+  recordEvents(events: EventStream): () => void;
+  close(): Promise<void>;
+}
+
+export interface RunDirOptions {
+  readonly path: string;
+  /** Everything that determines results, as JSON; a folder holds the results of one configuration only. */
+  readonly config: unknown;
+  /** Moves a folder with another configuration aside (to `<path>.replaced-N`) instead of refusing it. */
+  readonly isReplaceable?: boolean;
+}
+
+async function readJsonFile(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw thrown;
+  }
+  try {
+    return JSON.parse(text);
+  } catch (thrown) {
+    throw new QuarryError("INTEGRITY", `${path} is not JSON: ${(thrown as Error).message}.`, {
+      hint: "Restore the file from a copy, or choose another folder with --runDir.",
+      cause: thrown,
+    });
+  }
+}
+
+const isOurs = (name: string) => name.startsWith(files.lock) || name.endsWith(temporarySuffix);
+
+/** Removes temporary files of a process that was killed; only called under the lock. */
+async function sweep(path: string): Promise<void> {
+  for (const name of await readdir(path, { recursive: true })) {
+    // Those of the lock may belong to a live process that is asking for it right now.
+    if (name.endsWith(temporarySuffix) && !name.startsWith(`.${files.lock}`))
+      await unlink(join(path, name)).catch(() => {});
+  }
+}
+
+async function moveAside(path: string): Promise<void> {
+  const names = (await readdir(path)).filter((name) => !isOurs(name));
+  const siblings = await readdir(dirname(path));
+  let number = 1;
+  while (siblings.includes(`${relative(dirname(path), path)}.replaced-${number}`)) number += 1;
+  const target = `${path}.replaced-${number}`;
+  await mkdir(target);
+  // The configuration goes last: should this be cut short, the folder is still known for what it is.
+  const inOrder = names.filter((name) => name !== files.config).concat(names.filter((name) => name === files.config));
+  for (const name of inOrder) await rename(join(path, name), join(target, name));
+}
+
+function refuseDifferent(path: string, changed: readonly string[]): QuarryError {
+  const listed = changed.slice(0, maxListed);
+  if (changed.length > maxListed) listed.push(`… and ${changed.length - maxListed} more`);
+  return new QuarryError(
+    "CONFIG",
+    `${path} holds the results of a different experiment:\n${listed.map((line) => `  ${line}`).join("\n")}`,
+    { hint: "Choose another folder with --runDir, or set these options back to resume." },
+  );
+}
+
+/** Compares with what the folder holds; writes the configuration of a new run. Says whether an earlier one goes on. */
+async function settleConfig(path: string, options: RunDirOptions): Promise<boolean> {
+  const configPath = join(path, files.config);
+  const text = `${JSON.stringify(options.config ?? null, null, 2)}\n`;
+  const earlier = await readJsonFile(configPath);
+  if (earlier !== null) {
+    const changed = differences(earlier, JSON.parse(text));
+    if (changed.length === 0) return true;
+    if (options.isReplaceable !== true) throw refuseDifferent(path, changed);
+    await moveAside(path);
+  } else {
+    const strangers = (await readdir(path)).filter((name) => !isOurs(name));
+    if (strangers.length > 0) {
+      throw new QuarryError("CONFIG", `${path} is not a run folder: it holds ${strangers.slice(0, 3).join(", ")}.`, {
+        hint: "Choose an empty or new folder with --runDir.",
+      });
+    }
+  }
+  await writeFileDurably(configPath, text);
+  return false;
+}
+
+class OpenRunDir implements RunDir {
+  #isClosed = false;
+
+  constructor(
+    readonly path: string,
+    readonly isResumed: boolean,
+    readonly journal: Journal,
+    private readonly record: EventRecord,
+    private readonly lock: Lock,
+  ) {}
+
+  file(...parts: string[]): string {
+    const target = resolve(this.path, ...parts);
+    const inside = relative(this.path, target);
+    if (inside === ".." || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
+      throw new QuarryError("INTERNAL", `${target} is outside the run folder ${this.path}.`);
+    }
+    return target;
+  }
+
+  writeJson(name: string, value: unknown): Promise<void> {
+    return writeFileDurably(this.file(name), `${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  readJson(name: string): Promise<unknown> {
+    return readJsonFile(this.file(name));
+  }
+
+  recordEnvironment(facts: Facts): Promise<void> {
+    return addFacts(this, facts);
+  }
+
+  recordEvents(events: EventStream): () => void {
+    return this.record.record(events);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.record.close();
+    await this.journal.close();
+    await this.lock.release();
+  }
+}
+
+/**
+ * Opens the folder of a run, or makes it.
+ *
+ * @throws QuarryError CONFIG when another process uses it, when it holds results of another configuration (the message
+ *   lists `path: old → new`), or when it is no run folder; INTEGRITY when its files are damaged; ENVIRONMENT when the
+ *   disk refuses.
+ */
+export async function openRunDir(options: RunDirOptions): Promise<RunDir> {
+  const path = resolve(options.path);
+  let lock: Lock | null = null;
+  let journal: Journal | null = null;
+  try {
+    await mkdir(path, { recursive: true });
+    lock = await acquireLock(join(path, files.lock));
+    await sweep(path);
+    const isResumed = await settleConfig(path, options);
+    journal = await openJournal(join(path, files.journal));
+    const record = await EventRecord.open(join(path, files.events));
+    return new OpenRunDir(path, isResumed, journal, record, lock);
+  } catch (thrown) {
+    await journal?.close();
+    await lock?.release().catch(() => {});
+    throw diskError(thrown, path);
+  }
+}

@@ -1,0 +1,111 @@
+/** What a run has already achieved, one durable line each: the memory that a resume works from. */
+import type { FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import { QuarryError } from "../errors.js";
+import { diskError } from "./durable.js";
+import { openLines } from "./jsonl.js";
+
+/** One thing that is done for good. `type` says what; the other fields are the writer's. */
+export interface JournalEntry {
+  readonly type: string;
+  /** Milliseconds since the epoch; added when the entry is written. */
+  readonly time: number;
+  readonly [field: string]: unknown;
+}
+
+/** An append-only list of entries, in the order in which they became durable. */
+export interface Journal {
+  readonly entries: readonly JournalEntry[];
+  /**
+   * Durable when the promise resolves; entries keep the order of the calls.
+   *
+   * @throws QuarryError ENVIRONMENT when the disk refuses; the journal then ends before this entry.
+   */
+  append(entry: { readonly type: string; readonly [field: string]: unknown }): Promise<void>;
+  close(): Promise<void>;
+}
+
+function parseEntry(line: string): JournalEntry | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    const isEntry = typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";
+    return isEntry ? (value as JournalEntry) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The entries of a journal's text. A broken last line is a torn write and dropped; one in the middle is damage. */
+function parseEntries(text: string, path: string): { entries: JournalEntry[]; bytes: number } {
+  const lines = text.split("\n").slice(0, -1);
+  const entries: JournalEntry[] = [];
+  let bytes = 0;
+  for (const [index, line] of lines.entries()) {
+    const entry = parseEntry(line);
+    if (entry === null && index === lines.length - 1) break;
+    if (entry === null) {
+      throw new QuarryError("INTEGRITY", `${path}:${index + 1}: this line of the journal is damaged.`, {
+        hint: "Choose another folder with --runDir, or restore the file from a copy.",
+      });
+    }
+    entries.push(entry);
+    bytes += Buffer.byteLength(line) + 1;
+  }
+  return { entries, bytes };
+}
+
+class FileJournal implements Journal {
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+    readonly entries: JournalEntry[],
+    /** Where the next line begins. */
+    private bytes: number,
+  ) {}
+
+  append(fields: { readonly type: string; readonly [field: string]: unknown }): Promise<void> {
+    const entry: JournalEntry = { ...fields, time: Date.now() };
+    const written = this.#last.then(() => this.#write(entry));
+    // One refused entry must not refuse those after it.
+    this.#last = written.catch(() => {});
+    return written;
+  }
+
+  async #write(entry: JournalEntry): Promise<void> {
+    const line = Buffer.from(`${JSON.stringify(entry)}\n`);
+    try {
+      await this.file.appendFile(line);
+      await this.file.datasync();
+    } catch (thrown) {
+      // Half a line may be there; the next entry must not be glued to it.
+      await this.file.truncate(this.bytes).catch(() => {});
+      throw diskError(thrown, dirname(this.path));
+    }
+    this.bytes += line.length;
+    this.entries.push(entry);
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.file.close();
+  }
+}
+
+/**
+ * Opens a journal, or begins one.
+ *
+ * @throws QuarryError INTEGRITY with file:line when a line other than the last is broken.
+ */
+export async function openJournal(path: string): Promise<Journal> {
+  const { file } = await openLines(path);
+  try {
+    const { entries, bytes } = parseEntries(await file.readFile("utf8"), path);
+    await file.truncate(bytes);
+    return new FileJournal(path, file, entries, bytes);
+  } catch (thrown) {
+    await file.close();
+    throw thrown;
+  }
+}

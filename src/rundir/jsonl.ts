@@ -1,0 +1,32 @@
+/** Files of JSON lines that only grow: what a crash tore off at the end is cut away before anything is added. */
+import { type FileHandle, open } from "node:fs/promises";
+
+const newline = 0x0a;
+const blockBytes = 64 * 1024;
+
+/** Position after the last newline: where the last whole line ends. */
+async function lastLineEnd(file: FileHandle, bytes: number): Promise<number> {
+  const block = Buffer.alloc(Math.min(blockBytes, bytes));
+  for (let end = bytes; end > 0; ) {
+    const start = Math.max(0, end - blockBytes);
+    const { bytesRead } = await file.read(block, 0, end - start, start);
+    const found = block.subarray(0, bytesRead).lastIndexOf(newline);
+    if (found >= 0) return start + found + 1;
+    end = start;
+  }
+  return 0;
+}
+
+/** Opens a file of lines for reading and adding; a last line without its newline is cut off. */
+export async function openLines(path: string): Promise<{ file: FileHandle; bytes: number }> {
+  const file = await open(path, "a+", 0o644);
+  try {
+    const { size } = await file.stat();
+    const bytes = await lastLineEnd(file, size);
+    if (bytes < size) await file.truncate(bytes);
+    return { file, bytes };
+  } catch (thrown) {
+    await file.close();
+    throw thrown;
+  }
+}

@@ -1,0 +1,98 @@
+/** One process at a time in a run folder; the lock of a dead process is taken over, by exactly one of those who try. */
+import { createHash } from "node:crypto";
+import { link, readFile, rename, unlink } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { QuarryError } from "../errors.js";
+import { temporaryName, writeFileDurably, writeNew } from "./durable.js";
+import { isAlive, type Owner, thisProcess } from "./owner.js";
+
+/** A lock that is held. */
+export interface Lock {
+  /** Gives it back; a second call does nothing. */
+  release(): Promise<void>;
+}
+
+const takeoverWaitMs = 20;
+const maxTries = 250;
+
+async function readOwner(path: string): Promise<Owner | null> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw thrown;
+  }
+  try {
+    const owner = JSON.parse(text) as Owner;
+    if (/^[0-9a-f]+$/.test(owner.token) && Number.isInteger(owner.pid) && typeof owner.host === "string") return owner;
+  } catch {
+    // Fall through: locks appear whole, so a broken one comes from a crash of the machine.
+  }
+  const token = createHash("sha256").update(text).digest("hex").slice(0, 16);
+  return { pid: 0, host: "", startTicks: null, bootId: null, since: 0, token };
+}
+
+const isHeld = (owner: Owner) => owner.pid > 0 && isAlive(owner);
+
+/**
+ * Tries once to put `own` into the lock file; the answer is who holds it afterwards. A dead owner's lock is replaced
+ * under a lock of its own whose name carries the dead one's token: of all who saw the same dead owner, one passes, and
+ * whoever comes late finds another token and leaves. Should that one die as well, its lock is taken over the same way.
+ */
+async function claim(path: string, own: Owner): Promise<Owner | null> {
+  const candidate = temporaryName(path);
+  await writeNew(candidate, JSON.stringify(own));
+  try {
+    await link(candidate, path);
+    return own;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "EEXIST") throw thrown;
+  } finally {
+    await unlink(candidate);
+  }
+  const current = await readOwner(path);
+  if (current === null || isHeld(current)) return current;
+  const takeover = `${path}.${current.token}`;
+  if ((await claim(takeover, own)) !== own) return null;
+  try {
+    if ((await readOwner(path))?.token !== current.token) return null;
+    await writeFileDurably(path, JSON.stringify(own));
+    return own;
+  } finally {
+    await unlink(takeover);
+  }
+}
+
+/**
+ * Takes the lock of a run folder.
+ *
+ * @throws QuarryError CONFIG that names the process and the file while another process holds it.
+ */
+export async function acquireLock(path: string): Promise<Lock> {
+  const own = thisProcess();
+  for (let attempt = 0; attempt < maxTries; attempt++) {
+    const owner = await claim(path, own);
+    if (owner === own) return { release: () => release(path, own) };
+    if (owner !== null) throw busy(path, owner);
+    // Somebody gave it back or is taking it over this very moment.
+    await sleep(takeoverWaitMs);
+  }
+  throw new QuarryError("CONFIG", `The lock ${path} changes hands all the time.`, {
+    hint: "Let one run at a time use this folder, or choose another with --runDir.",
+  });
+}
+
+function busy(path: string, owner: Owner): QuarryError {
+  const since = new Date(owner.since).toISOString();
+  return new QuarryError(
+    "CONFIG",
+    `The run folder is in use by process ${owner.pid} on ${owner.host} since ${since} (${path}).`,
+    { hint: `Wait for it, choose another folder with --runDir, or, if that process is gone, delete ${path}.` },
+  );
+}
+
+async function release(path: string, own: Owner): Promise<void> {
+  if ((await readOwner(path))?.token !== own.token) return;
+  await unlink(path);
+}

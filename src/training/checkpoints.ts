@@ -1,0 +1,127 @@
+/** Finds the checkpoints that count: those whose manifest, written last, agrees with the files beside it. */
+import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { QuarryError } from "../errors.js";
+import type { Layout } from "./job.js";
+import { negativesScope } from "./layout.js";
+
+/** Written by py_runtime/quarry_runtime/training/checkpoints.py, which also checks the hashes before use. */
+const manifestSchema = z.strictObject({
+  version: z.literal(1),
+  step: z.int().min(1),
+  negativesScope: z.int().min(1),
+  queriesPerStep: z.int().min(1),
+  seed: z.int().min(0),
+  worldSize: z.int().min(1),
+  files: z.array(
+    z.strictObject({
+      path: z.string().regex(/^(?!\/)(?!(.*\/)?\.\.(\/|$))/, "a path inside the folder"),
+      bytes: z.int().min(0),
+      xxh3: z.string(),
+    }),
+  ),
+});
+
+const MANIFEST = "quarry-checkpoint.json";
+
+/** A complete checkpoint. */
+export interface CheckpointFolder {
+  readonly path: string;
+  /** Optimiser steps that it has seen. */
+  readonly step: number;
+  /** Passages that each query was compared with in one micro-step. */
+  readonly negativesScope: number;
+  readonly queriesPerStep: number;
+  readonly seed: number;
+}
+
+/** The complete checkpoint with the most steps, or null; half-written ones are passed over. */
+export async function findLatestCheckpoint(outputDir: string): Promise<CheckpointFolder | null> {
+  for (const { path, step } of await listFolders(outputDir)) {
+    const found = await readCheckpoint(path, step);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/** Removes checkpoints that a death left half-written; call it only while no rank is at work. */
+export async function removeHalfWritten(outputDir: string): Promise<string[]> {
+  const removed: string[] = [];
+  for (const { path, step } of await listFolders(outputDir)) {
+    if ((await readCheckpoint(path, step)) !== null) continue;
+    await rm(path, { recursive: true, force: true });
+    removed.push(path);
+  }
+  return removed;
+}
+
+/**
+ * Refuses to go on from a checkpoint when that would change what a step means.
+ *
+ * @throws QuarryError CONFIG that says what differs and how to get it back.
+ */
+export function checkResumable(
+  from: CheckpointFolder,
+  job: { readonly seed: number; readonly passagesPerQuery: number },
+  layout: Layout,
+): void {
+  const scope = negativesScope(layout, job.passagesPerQuery);
+  const queriesPerStep = layout.worldSize * layout.queriesPerRank * layout.accumulationSteps;
+  if (from.queriesPerStep !== queriesPerStep) {
+    throw new QuarryError(
+      "CONFIG",
+      `${from.path} was trained with globalBatchSize ${from.queriesPerStep}, not ${queriesPerStep}.`,
+      {
+        hint: `Set train.globalBatchSize to ${from.queriesPerStep}, or choose another runDir.`,
+      },
+    );
+  }
+  if (from.negativesScope !== scope) {
+    const wanted = from.negativesScope / job.passagesPerQuery / layout.worldSize;
+    throw new QuarryError(
+      "CONFIG",
+      `${from.path} compared each query with ${from.negativesScope} passages in a micro-step; ${layout.worldSize} rank(s) with train.queriesPerRank ${layout.queriesPerRank} would compare it with ${scope}.`,
+      {
+        hint: Number.isInteger(wanted)
+          ? `Set train.queriesPerRank to ${wanted}, or choose another runDir.`
+          : "Train on as many ranks as before, or choose another runDir.",
+      },
+    );
+  }
+  if (from.seed !== job.seed) {
+    throw new QuarryError("CONFIG", `${from.path} was trained with seed ${from.seed}, not ${job.seed}.`, {
+      hint: `Set seed to ${from.seed}, or choose another runDir.`,
+    });
+  }
+}
+
+async function listFolders(outputDir: string): Promise<{ readonly path: string; readonly step: number }[]> {
+  const names = await readdir(outputDir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+  return names
+    .flatMap((name) => {
+      const found = /^checkpoint-(\d+)$/.exec(name);
+      return found === null ? [] : [{ path: join(outputDir, name), step: Number(found[1]) }];
+    })
+    .sort((a, b) => b.step - a.step);
+}
+
+async function readCheckpoint(path: string, step: number): Promise<CheckpointFolder | null> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(await readFile(join(path, MANIFEST), "utf8"));
+  } catch {
+    return null;
+  }
+  const manifest = manifestSchema.safeParse(parsed);
+  if (!manifest.success || manifest.data.step !== step) return null;
+  for (const file of manifest.data.files) {
+    const found = await stat(join(path, file.path)).catch(() => null);
+    if (found === null || !found.isFile() || found.size !== file.bytes) return null;
+  }
+  const { negativesScope: scope, queriesPerStep, seed } = manifest.data;
+  return { path, step, negativesScope: scope, queriesPerStep, seed };
+}

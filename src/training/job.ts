@@ -1,0 +1,53 @@
+/** What training is asked for and what it ends with. */
+import type { MicroBatch } from "../data/types.js";
+import type { ModelSpec } from "../protocol/messages.js";
+import type { PythonEnvironment } from "../python/environment.js";
+import type { EventStream } from "../report/events.js";
+
+/** How a global batch is cut: step = accumulationSteps micro-steps × worldSize ranks × queriesPerRank queries. */
+export interface Layout {
+  readonly worldSize: number;
+  readonly queriesPerRank: number;
+  readonly accumulationSteps: number;
+}
+
+export interface TrainJob {
+  /** Phase id under which progress is reported. */
+  readonly phase: string;
+  readonly model: ModelSpec;
+  readonly loss: { readonly name: string; readonly options: Record<string, unknown> };
+  /** transformers.TrainingArguments in snake_case. */
+  readonly args: Record<string, unknown>;
+  /** Holds checkpoint-<step> folders. */
+  readonly outputDir: string;
+  readonly maxSteps: number;
+  readonly globalBatchSize: number;
+  readonly queriesPerRank: number | undefined;
+  readonly passagesPerQuery: number;
+  readonly ranks: number;
+  readonly threads: number;
+  /** Restarts after a death, those by torchrun and those of torchrun together. */
+  readonly maxRestarts: number;
+  readonly seed: number;
+  readonly isDropoutOn: boolean;
+  readonly python: PythonEnvironment;
+  readonly logDir: string;
+  readonly events: EventStream;
+  /** Aborting saves a checkpoint and stops. */
+  readonly signal?: AbortSignal;
+  /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. */
+  readonly microBatch: (step: number, microStep: number, rank: number, layout: Layout) => MicroBatch;
+}
+
+export interface TrainOutcome {
+  /** Folder of the last complete checkpoint. */
+  readonly checkpoint: string;
+  /** Steps that it has seen, counting from the very first run. */
+  readonly step: number;
+  /** Spent in optimiser steps, those done twice after a death included; neither start-up nor the last save. */
+  readonly seconds: number;
+  /** Steps by which this call moved on. */
+  readonly stepsDone: number;
+  /** True when the signal ended it before maxSteps. */
+  readonly isStopped: boolean;
+}

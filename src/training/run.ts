@@ -1,0 +1,52 @@
+/** Training as one call: launches torchrun, launches it again after its death, ends with a checkpoint. */
+import { mkdir } from "node:fs/promises";
+import { QuarryError } from "../errors.js";
+import { checkResumable, findLatestCheckpoint } from "./checkpoints.js";
+import { deathError } from "./death.js";
+import type { TrainJob, TrainOutcome } from "./job.js";
+import { deriveLayout } from "./layout.js";
+import { TrainProgress } from "./progress.js";
+import { runSession } from "./session.js";
+
+/**
+ * Trains until maxSteps or until the signal aborts, going on from the last complete checkpoint in outputDir.
+ *
+ * A rank that dies is started again by torchrun, a torchrun that dies by this function, at most `maxRestarts` times
+ * in all; every generation goes on with the very next batch after the last complete checkpoint. When the promise
+ * settles, no process is left.
+ *
+ * @throws QuarryError what a rank reported (CONFIG, DATA, WORKER, …); WORKER when the restarts are used up; CONFIG when
+ *   the batch cannot be shared or a checkpoint belongs to another training; INTERRUPTED when the signal aborted before
+ *   there was any checkpoint.
+ */
+export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
+  const layout = deriveLayout(job);
+  await mkdir(job.outputDir, { recursive: true });
+  const begun = await findLatestCheckpoint(job.outputDir);
+  if (begun !== null) checkResumable(begun, job, layout);
+  const firstStep = begun?.step ?? 0;
+  const progress = new TrainProgress(job, firstStep);
+  const finish = (checkpoint: string, step: number, isStopped: boolean): TrainOutcome => ({
+    ...{ checkpoint, step, isStopped },
+    seconds: progress.seconds,
+    stepsDone: Math.max(0, step - firstStep),
+  });
+  if (begun !== null && begun.step >= job.maxSteps) return finish(begun.path, begun.step, false);
+  try {
+    for (let left = job.maxRestarts; ; ) {
+      const end = job.signal?.aborted ? ({ kind: "stopped" } as const) : await runSession(job, layout, progress, left);
+      if (end.kind === "trained") return finish(end.path, end.step, end.step < job.maxSteps);
+      if (end.kind === "failed") throw end.error;
+      if (end.kind === "stopped") {
+        const latest = await findLatestCheckpoint(job.outputDir);
+        if (latest !== null) return finish(latest.path, latest.step, latest.step < job.maxSteps);
+        throw new QuarryError("INTERRUPTED", "Training was stopped before its first checkpoint.");
+      }
+      left -= end.restarts + 1;
+      if (left < 0) throw deathError(end.reason, job.maxRestarts, job.logDir);
+      job.events.emit({ type: "warning", message: `${end.reason} Training starts again.`, hint: null });
+    }
+  } finally {
+    progress.ended();
+  }
+}

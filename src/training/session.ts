@@ -1,0 +1,287 @@
+/** One launch of torchrun from start to end: greets the ranks, serves their micro-batches, hears what became of them. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { QuarryError, toQuarryError } from "../errors.js";
+import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
+import { openTransport, type Transport } from "../pool/transport.js";
+import type { DownMessage, ErrorInfo, UpMessage } from "../protocol/messages.js";
+import { bytesOf, tensor } from "../protocol/tensor.js";
+import { PROTOCOL_VERSION as v } from "../protocol/version.js";
+import { checkResumable, findLatestCheckpoint, removeHalfWritten } from "./checkpoints.js";
+import { describeDeath, describeExit, rankError } from "./death.js";
+import type { Layout, TrainJob } from "./job.js";
+import type { TrainProgress } from "./progress.js";
+import { type Generation, greet, noGeneration, type RankPeer, rankOf } from "./ranks.js";
+
+/** How a launch ended. */
+export type SessionEnd =
+  | { readonly kind: "trained"; readonly step: number; readonly path: string }
+  /** Killed on request before there was anything to save. */
+  | { readonly kind: "stopped" }
+  /** Starting again would change nothing. */
+  | { readonly kind: "failed"; readonly error: QuarryError }
+  /** Starting again may help; `restarts` were spent inside the launch. */
+  | { readonly kind: "died"; readonly reason: string; readonly restarts: number };
+
+/** Other ranks may know better which rows are to blame; they get this long to say so. */
+const FATAL_GRACE_MS = 300;
+const TICK_MS = 5_000;
+/** A rank that sends nothing, heartbeats included, for a minute hangs. */
+const SILENT_TICKS = 12;
+/** Ranks that have not all said hello after five minutes never will. */
+const STARTING_TICKS = 60;
+const LEAVE_MS = 10_000;
+
+/** Runs one launch; nothing of it is left running when the promise resolves. */
+export async function runSession(
+  job: TrainJob,
+  layout: Layout,
+  progress: TrainProgress,
+  maxRestarts: number,
+): Promise<SessionEnd> {
+  const session = new Session(job, layout, progress);
+  return session.run(maxRestarts);
+}
+
+class Session {
+  readonly #job: TrainJob;
+  readonly #layout: Layout;
+  readonly #progress: TrainProgress;
+  readonly #ended: Promise<SessionEnd>;
+  readonly #pids = new Set<number>();
+  readonly #fatals: { readonly rank: number; readonly error: ErrorInfo }[] = [];
+  readonly #silentTicks = new Map<number, number>();
+  #settle: (end: SessionEnd) => void = () => undefined;
+  #transport: Transport | undefined;
+  #process: TorchrunProcess | undefined;
+  #generation: Generation = noGeneration;
+  #firstDeath: RankDeath | null = null;
+  #startingTicks = 0;
+  #hasStepped = false;
+
+  constructor(job: TrainJob, layout: Layout, progress: TrainProgress) {
+    this.#job = job;
+    this.#layout = layout;
+    this.#progress = progress;
+    this.#ended = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  async run(maxRestarts: number): Promise<SessionEnd> {
+    const { python, ranks, threads, logDir, signal } = this.#job;
+    const transport = await openTransport({
+      onMessage: (peer, message) => this.#guarded(() => this.#hear(peer, message)),
+      onViolation: (_peer, error) =>
+        this.#job.events.emit({ type: "warning", message: error.message, hint: error.hint ?? null }),
+    });
+    this.#transport = transport;
+    const watch = setInterval(() => this.#tick(), TICK_MS);
+    const stop = (): void => this.#stop();
+    try {
+      const { ticketPath } = transport;
+      const onRankDeath = (death: RankDeath): void => this.#bury(death);
+      const child = await startTorchrun({ python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath });
+      this.#process = child;
+      for (let rank = 0; rank < ranks; rank += 1) this.#progress.rank(rank, null, "starting", null);
+      void this.#awaitExit(child);
+      signal?.addEventListener("abort", stop);
+      if (signal?.aborted) stop();
+      const end = await this.#ended;
+      if (end.kind === "trained") await Promise.race([child.exited, sleep(LEAVE_MS, undefined, { ref: false })]);
+      child.kill();
+      await child.exited;
+      await gone(this.#pids);
+      return end;
+    } finally {
+      signal?.removeEventListener("abort", stop);
+      clearInterval(watch);
+      await transport.close();
+    }
+  }
+
+  #hear(peer: string, message: UpMessage): void {
+    if (message.type === "hello") return this.#greet(peer, message);
+    const rank = rankOf(this.#generation, peer);
+    // A rank of an earlier generation: its messages were on their way when it died.
+    if (rank === null) return;
+    this.#silentTicks.set(rank.rank, 0);
+    switch (message.type) {
+      case "ready":
+        return this.#progress.rank(rank.rank, rank.device, "ready", message.model?.architecture ?? null);
+      case "next":
+        return this.#serve(rank, message.step, message.microStep);
+      case "trainStep":
+        this.#hasStepped = true;
+        return this.#progress.finished(message, this.#generation.ranks.values());
+      case "checkpoint":
+        return this.#job.events.emit({ type: "checkpoint", step: message.step, path: message.path });
+      case "trained":
+        return this.#settle({ kind: "trained", step: message.step, path: message.path });
+      case "log":
+        return this.#job.events.emit({
+          type: "log",
+          source: `rank-${rank.rank}`,
+          level: message.level,
+          text: message.text,
+        });
+      case "fatal":
+        return this.#blame(rank, message.error);
+      case "bye":
+        return this.#progress.rank(rank.rank, rank.device, "stopped", null);
+      default:
+        return;
+    }
+  }
+
+  #greet(peer: string, hello: Extract<UpMessage, { type: "hello" }>): void {
+    const greeting = greet(this.#generation, peer, hello, this.#layout.worldSize);
+    if (greeting.kind === "refused") {
+      const error = { code: "PROTOCOL" as const, message: greeting.reason, hint: null, isRetryable: false, rows: [] };
+      return this.#send(peer, { v, type: "refuse", error });
+    }
+    this.#generation = greeting.generation;
+    this.#pids.add(hello.pid);
+    this.#silentTicks.set(hello.rank, 0);
+    if (greeting.isNew) {
+      this.#hasStepped = false;
+      this.#firstDeath = null;
+      this.#startingTicks = 0;
+    }
+    this.#progress.rank(hello.rank, hello.device, "loading", null);
+    if (greeting.isComplete) void this.#configure(greeting.generation).catch((thrown) => this.#fail(thrown));
+  }
+
+  /** Decides once for a whole generation where it starts; its ranks would not agree if each looked for itself. */
+  async #configure(generation: Generation): Promise<void> {
+    const job = this.#job;
+    // Every rank of the generation before is dead, so nobody is writing.
+    for (const path of await removeHalfWritten(job.outputDir)) {
+      job.events.emit({ type: "log", source: "training", level: "info", text: `removed half-written ${path}` });
+    }
+    const latest = await findLatestCheckpoint(job.outputDir);
+    if (generation !== this.#generation) return;
+    if (job.signal?.aborted) return this.#settle({ kind: "stopped" });
+    if (latest !== null) checkResumable(latest, job, this.#layout);
+    if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
+    this.#progress.restartAt(latest?.step ?? 0);
+    const { worldSize: _worldSize, ...cut } = this.#layout;
+    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+    const resumeFrom = latest?.path ?? null;
+    const task = {
+      kind: "train" as const,
+      model,
+      loss,
+      args,
+      outputDir,
+      maxSteps,
+      passagesPerQuery,
+      seed,
+      isDropoutOn,
+    };
+    for (const { peer } of generation.ranks.values()) {
+      this.#send(peer, { v, type: "configure", task: { ...task, ...cut, resumeFrom } });
+    }
+  }
+
+  #serve(rank: RankPeer, step: number, microStep: number): void {
+    const batch = this.#job.microBatch(step, microStep, rank.rank, this.#layout);
+    const { queryCount, passagesPerQuery, columnCount } = batch;
+    this.#send(
+      rank.peer,
+      {
+        ...{ v, type: "microBatch", step, microStep },
+        positiveColumns: tensor("int32", [queryCount], 3),
+        mask: tensor("uint8", [queryCount, columnCount], 4),
+        labels: tensor("float32", [queryCount, passagesPerQuery], 5),
+      },
+      [batch.queries, batch.passages, bytesOf(batch.positiveColumns), batch.mask, bytesOf(batch.labels)],
+    );
+  }
+
+  #send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
+    this.#transport?.send(peer, message, frames);
+  }
+
+  #stop(): void {
+    // Without a finished step there is nothing to save that is not saved already.
+    if (!this.#hasStepped) return this.#settle({ kind: "stopped" });
+    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save: true });
+  }
+
+  #blame(rank: RankPeer, error: ErrorInfo): void {
+    this.#job.events.emit({ type: "log", source: `rank-${rank.rank}`, level: "error", text: error.message });
+    if (error.isRetryable) return;
+    this.#fatals.push({ rank: rank.rank, error });
+    if (this.#fatals.length > 1) return;
+    setTimeout(() => {
+      const first = this.#fatals.toSorted((a, b) => b.error.rows.length - a.error.rows.length || a.rank - b.rank)[0];
+      if (first !== undefined) this.#settle({ kind: "failed", error: rankError(first.error) });
+    }, FATAL_GRACE_MS);
+  }
+
+  /** torchrun saw a rank die and is about to start all of them again, or to give up. */
+  #bury(death: RankDeath): void {
+    this.#firstDeath ??= death;
+    this.#hasStepped = false;
+    for (const { rank, device } of this.#generation.ranks.values()) {
+      const isCulprit = rank === death.rank;
+      const detail = isCulprit ? `${describeDeath(death)}; the ranks start again` : "starts again with the others";
+      this.#progress.rank(rank, device, isCulprit ? "lost" : "starting", detail);
+    }
+    if (this.#job.signal?.aborted) this.#settle({ kind: "stopped" });
+  }
+
+  async #awaitExit(child: TorchrunProcess): Promise<void> {
+    const exit = await child.exited;
+    // What the ranks said last may still be in the socket.
+    await sleep(FATAL_GRACE_MS);
+    if (this.#fatals.length > 0) return;
+    const reason = describeExit(exit, this.#firstDeath, child);
+    const hasStarted = this.#generation.number >= 0 || this.#firstDeath !== null || exit.signal !== null;
+    if (this.#job.signal?.aborted) this.#settle({ kind: "stopped" });
+    else if (hasStarted) this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
+    else
+      this.#fail(
+        new QuarryError("WORKER", `Training could not start: ${reason}`, { hint: `See ${this.#job.logDir}.` }),
+      );
+  }
+
+  #tick(): void {
+    const isComplete = this.#generation.ranks.size === this.#layout.worldSize;
+    this.#startingTicks = isComplete ? 0 : this.#startingTicks + 1;
+    let reason = this.#startingTicks > STARTING_TICKS ? "The ranks did not start within five minutes." : null;
+    for (const [rank, ticks] of this.#silentTicks) {
+      this.#silentTicks.set(rank, ticks + 1);
+      if (ticks + 1 > SILENT_TICKS) reason = `Rank ${rank} was silent for a minute.`;
+    }
+    if (reason !== null) this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
+  }
+
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
+  }
+
+  #fail(thrown: unknown): void {
+    this.#settle({ kind: "failed", error: toQuarryError(thrown) });
+  }
+}
+
+/** Waits until the processes are gone: PR_SET_PDEATHSIG takes a few milliseconds. */
+async function gone(pids: Iterable<number>): Promise<void> {
+  for (const pid of pids) {
+    for (let tries = 0; tries < 200 && isAlive(pid); tries += 1) await sleep(10);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

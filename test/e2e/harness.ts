@@ -1,0 +1,87 @@
+/** What the end-to-end tests share: a temporary workplace with a tiny model and a collection, and the real command line. */
+import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa, type Options, type ResultPromise } from "execa";
+import { findPython } from "../../src/python/environment.js";
+import { type CollectionOptions, writeCollection } from "../fixtures/collection.js";
+
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const MAIN = join(ROOT, "dist/cli/main.js");
+
+/** A folder of its own with everything that an experiment needs. */
+export interface Workplace {
+  readonly folder: string;
+  readonly model: string;
+  readonly collection: string;
+  /** Runs the command line in the folder and waits. */
+  quarry(...args: readonly string[]): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }>;
+  /** Starts the command line in the folder. */
+  start(...args: readonly string[]): ResultPromise<Options>;
+  /** Writes experiment.ts; `body` is what stands inside defineExperiment({ … }). */
+  experiment(body: string, name?: string): Promise<string>;
+  remove(): Promise<void>;
+}
+
+/** Makes a workplace; the model takes a second, so tests of a file share one. */
+export async function openWorkplace(options: CollectionOptions = {}): Promise<Workplace> {
+  const folder = await mkdtemp(join(tmpdir(), "quarry-e2e-"));
+  const python = await findPython({ extras: ["demo", "test"] });
+  const model = join(folder, "model");
+  await execa(python.executable, [join(ROOT, "test/fixtures/tiny_model.py"), model], { env: python.env });
+  const collection = await writeCollection(join(folder, "collection"), options);
+  const settings = {
+    cwd: folder,
+    reject: false,
+    env: { HF_HUB_OFFLINE: "1", CI: "true", QUARRY_CACHE: join(folder, "cache"), NODE_ENV: "production" },
+  } as const;
+  const start = (...args: readonly string[]) => execa(process.execPath, [MAIN, ...args], settings);
+  return {
+    folder,
+    model,
+    collection,
+    start,
+    quarry: async (...args) => {
+      const { exitCode, stdout, stderr } = await start(...args);
+      return { exitCode, stdout, stderr };
+    },
+    experiment: async (body, name = "experiment") => {
+      const file = join(folder, `${name}.ts`);
+      const builders = "biEncoder, binary, defineExperiment, demoModel, demoSource, multiLevel, source";
+      await writeFile(file, `import { ${builders} } from "quarry";\nexport default defineExperiment({\n${body}\n});\n`);
+      return file;
+    },
+    remove: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+/** A process as /proc shows it. */
+export interface LiveProcess {
+  readonly pid: number;
+  readonly command: string;
+}
+
+/** Living processes whose command line holds a piece of text, e.g. "quarry_runtime worker". */
+export async function findProcesses(piece: string, workingFolder?: string): Promise<LiveProcess[]> {
+  const found: LiveProcess[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const command = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).replaceAll("\0", " ");
+    if (!command.includes(piece)) continue;
+    // Other tests run at the same time; a working folder tells whose process it is.
+    if (workingFolder !== undefined && (await readlink(`/proc/${entry}/cwd`).catch(() => "")) !== workingFolder)
+      continue;
+    found.push({ pid: Number(entry), command });
+  }
+  return found;
+}
+
+/** Polls until a condition holds; fails after the limit. */
+export async function until(condition: () => Promise<boolean>, limitMs: number, what: string): Promise<void> {
+  const end = performance.now() + limitMs;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`${what}: not within ${limitMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,0 +1,179 @@
+/** A small training job on synthetic texts, for tests that run real torchrun ranks with the tiny model. */
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Int32, tableToIPC, Table, Utf8, vectorFromArray } from "apache-arrow";
+import { execa } from "execa";
+import type { MicroBatch } from "../../src/data/types.js";
+import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
+import { EventStream, type QuarryEvent } from "../../src/report/events.js";
+import type { Layout, TrainJob } from "../../src/training/index.js";
+
+const WORDS = "river stone cloud amber violet copper forest window harbour candle meadow silver".split(" ");
+const GROUPS = 40;
+export const PASSAGES_PER_QUERY = 2;
+
+/** A rank was served a micro-batch. */
+export interface Served {
+  readonly step: number;
+  readonly microStep: number;
+  readonly rank: number;
+  readonly rows: readonly number[];
+}
+
+/** A folder with a tiny model, and jobs that use it. */
+export class TrainingBench {
+  readonly folder: string;
+  readonly python: PythonEnvironment;
+
+  private constructor(folder: string, python: PythonEnvironment) {
+    this.folder = folder;
+    this.python = python;
+  }
+
+  static async open(): Promise<TrainingBench> {
+    const found = await findPython();
+    const python = { ...found, env: { ...found.env, HF_HUB_OFFLINE: "1" } };
+    const folder = await mkdtemp(join(tmpdir(), "quarry-training-"));
+    await execa(python.executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env: python.env });
+    return new TrainingBench(folder, python);
+  }
+
+  close(): Promise<void> {
+    return rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** A job in a run folder of its own; jobs of the same name go on with each other's checkpoints. */
+  job(name: string, options: Partial<TrainJob> & { readonly plugins?: string[] } = {}): RecordedJob {
+    const { plugins = [], ...overrides } = options;
+    const events = new EventStream();
+    const seen: QuarryEvent[] = [];
+    const served: Served[] = [];
+    events.subscribe((event) => seen.push(event));
+    const job: TrainJob = {
+      phase: "train",
+      model: {
+        ...{ checkpoint: join(this.folder, "model"), revision: null, trustRemoteCode: false },
+        ...{ encoder: "auto", encoderOptions: {}, plugins, pooling: null, normalize: null, similarity: null },
+        ...{ queryPrompt: null, passagePrompt: null, queryMaxLength: null, passageMaxLength: null, dtype: "float32" },
+      },
+      loss: { name: "infonce", options: { temperature: 0.1 } },
+      args: { learning_rate: 5e-3, save_steps: 100, save_total_limit: 2, lr_scheduler_type: "linear" },
+      outputDir: join(this.folder, name),
+      ...{ maxSteps: 6, globalBatchSize: 8, queriesPerRank: undefined, passagesPerQuery: PASSAGES_PER_QUERY },
+      ...{ ranks: 1, threads: 1, maxRestarts: 2, seed: 7, isDropoutOn: true },
+      python: this.python,
+      logDir: join(this.folder, `${name}-logs`),
+      events,
+      microBatch: (step, microStep, rank, layout) => {
+        const batch = microBatch(step, microStep, rank, layout);
+        served.push({ step, microStep, rank, rows: [...batch.queryRows] });
+        return batch;
+      },
+      ...overrides,
+    };
+    return { job, events: seen, served };
+  }
+}
+
+/** A job, and what was seen of it. */
+export interface RecordedJob {
+  readonly job: TrainJob;
+  readonly events: QuarryEvent[];
+  readonly served: Served[];
+}
+
+/** The loss of each step; a step done again after a death must come out the same, so the last one stands. */
+export function losses({ events }: RecordedJob): Map<number, number> {
+  return new Map(events.flatMap((event) => (event.type === "trainStep" ? [[event.step, event.loss] as const] : [])));
+}
+
+/** Calls back at each finished step. */
+export function onStep({ job }: RecordedJob, listener: (step: number) => void): void {
+  job.events.subscribe((event) => {
+    if (event.type === "trainStep") listener(event.step);
+  });
+}
+
+/** Processes below this one whose command line holds a text: torchrun's agent, ranks. */
+export function descendants(text: string): number[] {
+  const parents = new Map<number, number>();
+  for (const entry of readdirSync("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const stat = read(`/proc/${entry}/stat`);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (fields[0] !== "Z" && fields.length > 1) parents.set(Number(entry), Number(fields[1]));
+  }
+  const isBelow = (pid: number): boolean => {
+    for (let at = parents.get(pid); at !== undefined; at = parents.get(at)) if (at === process.pid) return true;
+    return false;
+  };
+  return [...parents.keys()].filter((pid) => isBelow(pid) && isCommand(pid, text));
+}
+
+/** Whether a process is running with a text in its command line. */
+export function isCommand(pid: number, text: string): boolean {
+  return read(`/proc/${pid}/cmdline`).replaceAll("\0", " ").includes(text);
+}
+
+export const RANK = "quarry_runtime rank";
+export const AGENT = "torch.distributed.run";
+
+/** torchrun's agent; its command line holds the ranks' as well. */
+export function agents(): number[] {
+  return descendants(AGENT);
+}
+
+/** Rank processes, in the order of their ids. */
+export function ranks(): number[] {
+  return descendants(RANK).filter((pid) => !isCommand(pid, AGENT));
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** The share of a rank in the plan's order; groups go round through the set, step by step. */
+export function microBatch(step: number, microStep: number, rank: number, layout: Layout): MicroBatch {
+  const { worldSize, queriesPerRank, accumulationSteps } = layout;
+  const first = step * worldSize * queriesPerRank * accumulationSteps + microStep * worldSize * queriesPerRank;
+  const columnCount = worldSize * queriesPerRank * PASSAGES_PER_QUERY;
+  const queryRows = Int32Array.from({ length: queriesPerRank }, (_, i) => (first + rank * queriesPerRank + i) % GROUPS);
+  const passageRows = Int32Array.from(queryRows).reduce<number[]>((rows, row) => [...rows, row, GROUPS + row], []);
+  const labels = new Float32Array(queriesPerRank * PASSAGES_PER_QUERY);
+  for (let i = 0; i < queriesPerRank; i += 1) labels[i * PASSAGES_PER_QUERY] = 1;
+  return {
+    queries: table([...queryRows].map((row) => [row, "", sentence(row, 3)])),
+    passages: table(passageRows.map((row) => [row, row % 3 === 0 ? "Title" : "", sentence(row, 6)])),
+    positiveColumns: Int32Array.from(
+      { length: queriesPerRank },
+      (_, i) => (rank * queriesPerRank + i) * PASSAGES_PER_QUERY,
+    ),
+    mask: new Uint8Array(queriesPerRank * columnCount),
+    labels,
+    queryCount: queriesPerRank,
+    passagesPerQuery: PASSAGES_PER_QUERY,
+    columnCount,
+    queryRows,
+    passageRows: Int32Array.from(passageRows),
+  };
+}
+
+function sentence(row: number, words: number): string {
+  return Array.from({ length: words + (row % 4) }, (_, i) => WORDS[(row * 7 + i * (1 + (row % 5))) % WORDS.length]).join(" ");
+}
+
+function table(rows: [number, string, string][]): Uint8Array {
+  const columns = {
+    row: vectorFromArray(rows.map(([row]) => row), new Int32()),
+    idRank: vectorFromArray(rows.map(([row]) => row), new Int32()),
+    title: vectorFromArray(rows.map(([, title]) => title), new Utf8()),
+    text: vectorFromArray(rows.map(([, , text]) => text), new Utf8()),
+  };
+  return tableToIPC(new Table(columns), "stream");
+}

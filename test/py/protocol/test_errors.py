@@ -1,0 +1,61 @@
+"""Errors travel with their kind, hint and rows, whatever an exception's text holds."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from quarry_runtime.errors import (
+    EXIT_STATUS,
+    ConfigError,
+    DataError,
+    EnvironmentFault,
+    IntegrityError,
+    Interrupted,
+    ProtocolError,
+    QuarryError,
+    WorkerFault,
+    to_info,
+)
+from quarry_runtime.protocol.codec import decode_up, encode
+from quarry_runtime.protocol.messages import Fatal
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (QuarryError, "INTERNAL"),
+        (ConfigError, "CONFIG"),
+        (DataError, "DATA"),
+        (EnvironmentFault, "ENVIRONMENT"),
+        (WorkerFault, "WORKER"),
+        (IntegrityError, "INTEGRITY"),
+        (ProtocolError, "PROTOCOL"),
+        (Interrupted, "INTERRUPTED"),
+    ],
+)
+def test_each_kind_has_its_code_and_exit_status(kind: type[QuarryError], code: str) -> None:
+    error = kind("no such file", hint="look again", is_retryable=True, rows=[3, 1])
+    assert error.exit_status == EXIT_STATUS[code]
+    assert msgspec.to_builtins(to_info(error)) == {
+        "code": code,
+        "message": "no such file",
+        "hint": "look again",
+        "isRetryable": True,
+        "rows": [3, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("\ud800 and " + "x" * 200_000),
+        MemoryError(),
+        KeyboardInterrupt(),
+        DataError("rows", rows=range(50_000)),
+    ],
+)
+def test_any_exception_fits_into_a_message(error: BaseException) -> None:
+    message, _ = decode_up(encode(Fatal(error=to_info(error))))
+    assert isinstance(message, Fatal)
+    assert message.error.message

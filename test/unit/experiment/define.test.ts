@@ -1,0 +1,268 @@
+/** What users write becomes a checked experiment, and what is wrong with it is said in one go. */
+import { describe, expect, test } from "vitest";
+import { QuarryError } from "../../../src/errors.js";
+import {
+  biEncoder,
+  binary,
+  defineExperiment,
+  demoModel,
+  demoSource,
+  multiLevel,
+  parseExperiment,
+  source,
+} from "../../../src/experiment/define.js";
+
+const model = biEncoder("some/model");
+const judged = source({ corpus: "corpus.jsonl", qrels: "qrels/test.tsv" });
+
+function failure(input: unknown): QuarryError {
+  try {
+    parseExperiment(input);
+  } catch (thrown) {
+    if (thrown instanceof QuarryError) return thrown;
+    throw thrown;
+  }
+  throw new Error("was accepted");
+}
+
+/** Problems of an experiment whose only options beside name and model are these. */
+function problems(options: object): string[] {
+  const { message } = failure({ name: "x", model, ...options });
+  return message.includes("\n")
+    ? message
+        .split("\n")
+        .slice(1)
+        .map((line) => line.trim())
+    : [message];
+}
+
+describe("an experiment", () => {
+  test("of the design's example is accepted and every default is filled in", () => {
+    const texts = { corpus: "corpus.jsonl", queries: "queries.jsonl" };
+    const { config, baseDir, kind } = defineExperiment({
+      name: "scifact-minilm",
+      model: biEncoder("sentence-transformers/all-MiniLM-L6-v2"),
+      train: {
+        data: binary({
+          positives: source({ ...texts, qrels: "qrels/train.tsv", minScore: 1 }),
+          negatives: source({ ...texts, qrels: "mined.tsv", groupRandomK: 2 }),
+          negativesPerQuery: 2,
+        }),
+        loss: { name: "infonce", temperature: 0.05 },
+        globalBatchSize: 32,
+        args: { maxSteps: 500, learningRate: 2e-5 },
+      },
+      evaluate: { data: source({ ...texts, qrels: "qrels/test.tsv" }), measures: ["nDCG@10", "R@100"] },
+    });
+    expect(kind).toBe("experiment");
+    expect(baseDir).toBe(process.cwd());
+    expect(config.seed).toBe(42);
+    expect(config.model.dtype).toBe("auto");
+    expect(config.train?.loss).toEqual({ name: "infonce", temperature: 0.05 });
+    expect(config.train?.args.weightDecay).toBe(0);
+    expect(config.train?.args.maxSteps).toBe(500);
+    expect(config.workers.batchSize).toBe(16);
+  });
+
+  test("of what comes with Quarry needs no files", () => {
+    const { config } = defineExperiment({
+      name: "demo",
+      model: biEncoder(demoModel),
+      train: { data: binary({ positives: demoSource("train") }) },
+      evaluate: { data: demoSource("heldout") },
+    });
+    expect(config.model.checkpoint).toBe("embedded:all-MiniLM-L6-v2");
+    expect(config.evaluate?.data.corpus).toBe("embedded:stdlib/heldout");
+  });
+
+  test("written as plain objects needs no kinds", () => {
+    const config = parseExperiment({
+      name: "plain",
+      model: { checkpoint: "some/model" },
+      train: { data: { sources: [{ corpus: "c.jsonl", qrels: "q.tsv" }] } },
+      evaluate: { data: { corpus: "c.jsonl", qrels: "q.tsv" } },
+    });
+    expect(config.train?.data.kind).toBe("multiLevel");
+    expect(config.evaluate?.data.kind).toBe("source");
+  });
+});
+
+describe("what is wrong", () => {
+  test("is listed all at once, each with its path, as a CONFIG error with exit status 2", () => {
+    const error = failure({
+      name: "a b",
+      model: { kind: "biEncoder", chekpoint: "m", dtype: 3 },
+      seed: "3",
+      workers: { count: "many" },
+    });
+    expect(error.exitStatus).toBe(2);
+    expect(error.message).toMatchInlineSnapshot(`
+      "6 problems in the experiment:
+        name: letters, digits, '.', '_' and '-' only; saw the text "a b"
+        model.checkpoint: is missing. A Hugging Face model id, a folder, or demoModel.
+        model.dtype: expected one of auto, float32, bfloat16, float16, saw the number 3
+        model.chekpoint: unknown option; did you mean checkpoint?
+        workers.count: expected a whole number of at least 1 or auto, saw the text "many"
+        seed: expected a whole number of at least 0 and of at most 4294967295, saw the text "3""
+    `);
+  });
+
+  test.each([
+    [{ sed: 1 }, "sed: unknown option; did you mean seed?"],
+    [
+      { evaluate: { data: judged, topk: 5, batchSize: 3 } },
+      "evaluate.batchSize: unknown option; did you mean workers.batchSize?",
+    ],
+    [
+      { workers: { gradientAccumulationSteps: 2 } },
+      "workers.gradientAccumulationSteps: unknown option; did you mean train.queriesPerRank?",
+    ],
+    [
+      { workers: { xyzzy: 2 } },
+      "workers.xyzzy: unknown option; there are count, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
+    ],
+    [
+      { evaluate: { data: judged, measures: [] } },
+      "evaluate.measures: expected a list with at least one entry of text, saw an empty list",
+    ],
+    [
+      { evaluate: { data: judged, measures: ["nDGC@10"] } },
+      'evaluate.measures.0: unknown measure the text "nDGC@10"; did you mean nDCG@10?',
+    ],
+    [
+      { evaluate: { data: judged, measures: ["R"] } },
+      'evaluate.measures.0: unknown measure the text "R"; did you mean R@10?',
+    ],
+    [
+      { evaluate: { data: { ...judged, qrels: 4 } } },
+      "evaluate.data.qrels: expected text or a list with at least one entry of text, saw the number 4",
+    ],
+    [
+      { evaluate: { data: "corpus.jsonl" } },
+      'evaluate.data: expected what source(…) gives, saw the text "corpus.jsonl"',
+    ],
+    [
+      { evaluate: { data: source({ corpus: "c.jsonl" }) } },
+      'evaluate.data.qrels: is missing; evaluation needs judgements, e.g. qrels: "qrels/test.tsv"',
+    ],
+    [
+      { steps: ["trian"] },
+      'steps.0: the text "trian" is not one of evaluate, train, mine, encode; did you mean train?',
+    ],
+    [{ steps: ["train"] }, "steps.0: names train, but the experiment has no train section"],
+    [
+      { model: { ...model, trustRemoteCode: true, revision: "main" } },
+      "model.revision: trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
+    ],
+    [
+      { train: { data: binary({ positives: judged, negativesPerQuery: 2 }) } },
+      "train.data.negativesPerQuery: asks for 2 negatives, but train.data.negatives is missing",
+    ],
+    [
+      { train: { data: binary({ positives: judged }), globalBatchSize: 32, ranks: 3 } },
+      "train.globalBatchSize: 32 cannot be shared equally among 3 ranks; 30 or 33 can",
+    ],
+    [
+      { train: { data: binary({ positives: judged }), globalBatchSize: 0 } },
+      "train.globalBatchSize: expected a whole number of at least 1, saw the number 0",
+    ],
+    [
+      { train: { data: judged } },
+      "train.data: expected what binary(…) gives or what multiLevel(…) gives, saw what source(…) gives",
+    ],
+    [
+      { evaluate: { data: binary({ positives: judged }) } },
+      "evaluate.data: expected what source(…) gives, saw what binary(…) gives",
+    ],
+    [{ workers: { device: "gpu" } }, 'workers.device: expected auto, cpu, cuda or cuda:N, saw "gpu"'],
+    [
+      { train: { data: binary({ positives: judged }), learning_rate: 1, learningRate: 2 } },
+      "train.learning_rate: unknown option; did you mean train.args.learningRate?",
+    ],
+    [
+      { model: { ...model, prompts: { document: "a", passage: "b" } } },
+      "model.prompts.passage: says the same as passage; keep one of them",
+    ],
+  ])("%j is answered in plain words", (options, message) => {
+    expect(problems(options)).toContain(message);
+  });
+
+  test("with something that is no object at all is said as well", () => {
+    expect(failure("experiment").message).toBe('an experiment is an object of options, saw the text "experiment"');
+  });
+});
+
+describe("names from other tools", () => {
+  test("of measures become those of ir_measures", () => {
+    const measures = [
+      "ndcg@10",
+      "ndcg_cut_10",
+      "recall@100",
+      "mrr@10",
+      "MRR@10",
+      "map@100",
+      "P_5",
+      "success_1",
+      "recip_rank",
+      "Rprec",
+    ];
+    const { config } = defineExperiment({ name: "x", model, evaluate: { data: judged, measures } });
+    expect(config.evaluate?.measures).toEqual([
+      "nDCG@10",
+      "nDCG@10",
+      "R@100",
+      "RR@10",
+      "RR@10",
+      "AP@100",
+      "P@5",
+      "Success@1",
+      "RR",
+      "Rprec",
+    ]);
+  });
+
+  test("of pooling, prompts, similarity and number formats are replaced", () => {
+    const config = parseExperiment({
+      name: "x",
+      model: {
+        checkpoint: "m",
+        pooling: "lasttoken",
+        prompts: { query: "q: ", document: "d: " },
+        similarity: "cos_sim",
+        torch_dtype: "bf16",
+      },
+    });
+    expect(config.model).toMatchObject({
+      pooling: "last",
+      prompts: { query: "q: ", passage: "d: " },
+      similarity: "cosine",
+      dtype: "bfloat16",
+    });
+  });
+
+  test("of TrainingArguments are taken in snake_case", () => {
+    const args = { learning_rate: 1e-4, max_steps: 7, lr_scheduler_type: "cosine", adam_beta1: 0.8 };
+    const config = parseExperiment({ name: "x", model, train: { data: binary({ positives: judged }), args } });
+    expect(config.train?.args).toMatchObject({
+      learningRate: 1e-4,
+      maxSteps: 7,
+      lrSchedulerType: "cosine",
+      adamBeta1: 0.8,
+    });
+  });
+
+  test.each([
+    [
+      { name: "MultipleNegativesRankingLoss", scale: 50 },
+      { name: "infonce", temperature: 0.02 },
+    ],
+    [{ name: "MultipleNegativesRankingLoss" }, { name: "infonce", temperature: 0.05 }],
+    [
+      { name: "InfoNCE", temperature: 0.1 },
+      { name: "infonce", temperature: 0.1 },
+    ],
+  ])("of losses mean the same here: %j", (loss, expected) => {
+    const { config } = defineExperiment({ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss } });
+    expect(config.train?.loss).toEqual(expected);
+  });
+});

@@ -1,0 +1,40 @@
+/** The generated interfaces say exactly what the schema takes: checked by the compiler when the tests are type-checked. */
+import { expect, test } from "vitest";
+import type { z } from "zod";
+import type * as generated from "../../../src/experiment/options.generated.js";
+import type * as schema from "../../../src/experiment/schema.js";
+
+/** Compiles only when each of the two can stand for the other. */
+type Same<A extends B, B extends C, C = A> = [A, B, C];
+
+type Proof = [
+  Same<generated.ExperimentInput, z.input<typeof schema.experimentSchema>>,
+  Same<generated.ModelInput, z.input<typeof schema.modelSchema>>,
+  Same<generated.TrainInput, z.input<typeof schema.trainSchema>>,
+  Same<generated.BinaryInput, z.input<typeof schema.binarySchema>>,
+  Same<generated.MultiLevelInput, z.input<typeof schema.multiLevelSchema>>,
+  Same<generated.LossInput, z.input<typeof schema.lossSchema>>,
+  Same<generated.TrainingArgsInput, z.input<typeof schema.trainingArgsSchema>>,
+  Same<generated.SourceInput, z.input<typeof schema.sourceSchema>>,
+  Same<generated.EvaluateInput, z.input<typeof schema.evaluateSchema>>,
+  Same<generated.MineInput, z.input<typeof schema.mineSchema>>,
+  Same<generated.EncodeInput, z.input<typeof schema.encodeSchema>>,
+  Same<generated.WorkersInput, z.input<typeof schema.workersSchema>>,
+];
+
+/** Assignability lets optional names differ, so the names are compared as well. */
+type SameNames<A, B> = [Exclude<keyof A, keyof B>, Exclude<keyof B, keyof A>] extends [never, never] ? true : false;
+
+test("the editor shows the very options that validation knows", () => {
+  const names: [
+    SameNames<generated.ExperimentInput, z.input<typeof schema.experimentSchema>>,
+    SameNames<generated.ModelInput, z.input<typeof schema.modelSchema>>,
+    SameNames<generated.TrainInput, z.input<typeof schema.trainSchema>>,
+    SameNames<generated.TrainingArgsInput, z.input<typeof schema.trainingArgsSchema>>,
+    SameNames<generated.SourceInput, z.input<typeof schema.sourceSchema>>,
+    SameNames<generated.WorkersInput, z.input<typeof schema.workersSchema>>,
+  ] = [true, true, true, true, true, true];
+  const proof: Proof | null = null;
+  expect(names).not.toContain(false);
+  expect(proof).toBeNull();
+});

@@ -1,0 +1,150 @@
+/** Options on the command line: found, typed by the schema, validated like those of the script. */
+import { describe, expect, test } from "vitest";
+import { biEncoder, binary, parseExperiment, source } from "../../../src/experiment/define.js";
+import { applyOverrides, splitArguments } from "../../../src/experiment/overrides.js";
+
+const flags = new Map([
+  ["--reporter", true],
+  ["--debug", false],
+]);
+const judged = source({ corpus: "corpus.jsonl", qrels: "train.tsv" });
+const input = {
+  name: "x",
+  model: biEncoder("m"),
+  train: { data: binary({ positives: judged }), loss: { name: "infonce", temperature: 0.05 }, args: { max_steps: 5 } },
+  evaluate: { data: judged },
+};
+
+/** The resolved experiment after command line arguments. */
+function configOf(...argv: string[]) {
+  return parseExperiment(applyOverrides(input, splitArguments(argv, flags).overrides));
+}
+
+describe("arguments", () => {
+  test("are parted into overrides and what the command takes itself", () => {
+    const argv = [
+      "x.ts",
+      "--reporter",
+      "plain",
+      "--train.args.max-steps",
+      "-1",
+      "--debug",
+      "--no-train.dropout",
+      "--seed=7",
+    ];
+    expect(splitArguments(argv, flags)).toEqual({
+      rest: ["x.ts", "--reporter", "plain", "--debug"],
+      overrides: [
+        { path: "train.args.maxSteps", value: "-1" },
+        { path: "train.dropout", value: false },
+        { path: "seed", value: "7" },
+      ],
+    });
+  });
+
+  test("behind -- stay as they are", () => {
+    expect(splitArguments(["--", "--sed", "1"], flags)).toEqual({ rest: ["--", "--sed", "1"], overrides: [] });
+  });
+
+  test("that do not exist are all named, each with the nearest one", () => {
+    const argv = [
+      "--train.args.learningrte",
+      "1",
+      "--trian.globalBatchSize=2",
+      "--reportr",
+      "--debgu",
+      "--learning-rate",
+      "1",
+    ];
+    expect(() => splitArguments(argv, flags)).toThrowErrorMatchingInlineSnapshot(`
+      [QuarryError: 5 problems in the command line:
+        --train.args.learningrte: unknown option; did you mean --train.args.learningRate?
+        --trian.globalBatchSize: unknown option; did you mean --train.globalBatchSize?
+        --reportr: unknown option; did you mean --reporter?
+        --debgu: unknown option; did you mean --debug?
+        --learning-rate: unknown option; did you mean --train.args.learningRate?]
+    `);
+  });
+
+  test("without their value are refused", () => {
+    expect(() => splitArguments(["--seed"], flags)).toThrow("--seed: needs a value: a whole number");
+  });
+});
+
+describe("an override", () => {
+  test("takes the place of the script's option, in camelCase and in kebab-case", () => {
+    expect(configOf("--train.args.max-steps", "9").train?.args.maxSteps).toBe(9);
+    expect(configOf("--train.args.maxSteps", "9").train?.args.maxSteps).toBe(9);
+    expect(configOf("--run-dir", "out").runDir).toBe("out");
+    expect(configOf("--model.checkpoint", "other/model").model.checkpoint).toBe("other/model");
+  });
+
+  test("reaches a loss's own options, which are read as numbers where they are numbers", () => {
+    const { train } = configOf(
+      "--train.loss.name",
+      "my_loss",
+      "--train.loss.temperature",
+      "0.1",
+      "--train.loss.mode",
+      "fast",
+    );
+    expect(train?.loss).toEqual({ name: "my_loss", temperature: 0.1, mode: "fast" });
+  });
+
+  test("keeps text as text where the schema takes text", () => {
+    expect(configOf("--name", "123").name).toBe("123");
+    expect(configOf("--model.prompts.query", "1").model.prompts.query).toBe("1");
+  });
+
+  test("is read as number or word where the schema takes both", () => {
+    expect(configOf("--workers.count", "3").workers.count).toBe(3);
+    expect(configOf("--workers.count", "auto").workers.count).toBe("auto");
+  });
+
+  test("of a list is JSON or parts between commas", () => {
+    expect(configOf("--evaluate.measures", "ndcg@10,recall@5").evaluate?.measures).toEqual(["nDCG@10", "R@5"]);
+    expect(configOf("--evaluate.measures", '["P@5"]').evaluate?.measures).toEqual(["P@5"]);
+    expect(configOf("--evaluate.data.qrels", "a.tsv").evaluate?.data.qrels).toBe("a.tsv");
+    expect(configOf("--evaluate.data.qrels", "a.tsv,b.tsv").evaluate?.data.qrels).toEqual(["a.tsv", "b.tsv"]);
+  });
+
+  test("of a switch is --x, --no-x, --x=true, --x=false, or a word behind it", () => {
+    expect(configOf("--train.args.bf16").train?.args.bf16).toBe(true);
+    expect(configOf("--train.dropout=false").train?.dropout).toBe(false);
+    expect(configOf("--train.dropout", "false").train?.dropout).toBe(false);
+    expect(configOf("--no-train.dropout").train?.dropout).toBe(false);
+    expect(configOf("--model.normalize=true").model.normalize).toBe(true);
+  });
+
+  test("of a group is JSON", () => {
+    expect(configOf("--model.prompts", '{"query":"q: "}').model.prompts).toEqual({ query: "q: " });
+    expect(() => configOf("--model.prompts", "q: ")).toThrow("model.prompts: is a group of options");
+  });
+
+  test("goes through the same validation as the script", () => {
+    expect(() => configOf("--seed", "many")).toThrow(
+      'seed: expected a whole number of at least 0 and of at most 4294967295, saw the text "many"',
+    );
+    expect(() => configOf("--model.pooling", "men")).toThrow("did you mean mean?");
+    expect(configOf("--model.pooling", "lasttoken").model.pooling).toBe("last");
+    expect(() => configOf("--train.args.maxSteps", "1.5")).toThrow(
+      "expected a whole number of at least -1, saw the number 1.5",
+    );
+  });
+
+  test("makes the groups on its way, and what they lack is said", () => {
+    expect(() => configOf("--mine.topK", "5")).toThrow("mine.data: is missing");
+    expect(configOf("--workers.batch-size", "4").workers.batchSize).toBe(4);
+  });
+
+  test("leaves the script's own objects as they are", () => {
+    configOf("--train.args.max-steps", "9");
+    expect(input.train.args).toEqual({ max_steps: 5 });
+  });
+
+  test("with a path that does not exist is refused when a script gives it", () => {
+    expect(() => applyOverrides(input, [{ path: "train.arg.maxSteps", value: 1 }])).toThrow(
+      "train.arg.maxSteps: unknown option; did you mean args?",
+    );
+  });
+});

@@ -1,0 +1,47 @@
+/** A matrix written in any order, over several processes, is the same file in the end. */
+import { mkdtemp, readdir, readFile, rm, truncate } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { MatrixWriter } from "../../../src/pipeline/npy.js";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-npy-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+test("blocks written by two processes in any order make one matrix", async () => {
+  const path = join(folder, "vectors.npy");
+  const first = await MatrixWriter.open(path, "key", 5, 2);
+  await first.write(2, Float32Array.of(9, 10), 2);
+  await first.write(0, Float32Array.of(1, 2, 3, 4), 2);
+  await first.close();
+  expect(await readdir(folder)).not.toContain("vectors.npy");
+  const second = await MatrixWriter.open(path, "key", 5, 2);
+  expect([0, 1, 2].map((block) => second.isDone(block))).toEqual([true, false, true]);
+  await second.write(1, Float32Array.of(5, 6, 7, 8), 2);
+  await second.finish();
+  const bytes = await readFile(path);
+  expect(bytes.toString("latin1", 1, 6)).toBe("NUMPY");
+  expect(bytes.toString("latin1", 10, 128)).toContain("'shape': (5, 2)");
+  expect([...new Float32Array(bytes.buffer.slice(bytes.byteOffset + 128, bytes.byteOffset + bytes.length))]).toEqual([
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+  ]);
+  expect(await readdir(folder)).toEqual(["vectors.npy"]);
+});
+
+test("a torn journal line and another model's blocks do not count", async () => {
+  const path = join(folder, "vectors.npy");
+  const first = await MatrixWriter.open(path, "key", 40, 2);
+  await first.write(1, Float32Array.of(1, 2), 1);
+  await first.write(12, Float32Array.of(3, 4), 1);
+  await first.close();
+  await truncate(`${path}.done`, "key 1\n1\n1".length);
+  const torn = await MatrixWriter.open(path, "key", 40, 2);
+  expect([1, 12].map((block) => torn.isDone(block))).toEqual([true, false]);
+  await torn.close();
+  const other = await MatrixWriter.open(path, "other", 40, 2);
+  expect(other.isDone(1)).toBe(false);
+  await other.close();
+});

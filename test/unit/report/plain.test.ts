@@ -1,0 +1,139 @@
+/** Plain and JSON lines of a recorded run, and what becomes of them when nobody reads any more. */
+import { PassThrough, Writable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { expect, test } from "vitest";
+import { type EventBody, EventStream, type QuarryEvent } from "../../../src/report/events.js";
+import { attachReporter, chooseKind } from "../../../src/report/index.js";
+import { jsonReporter } from "../../../src/report/json.js";
+import { plainReporter } from "../../../src/report/plain.js";
+import { Sink } from "../../../src/report/sink.js";
+import { recordedRun } from "../../fixtures/recorded-run.js";
+
+async function linesOf(kind: "plain" | "json", events: readonly QuarryEvent[]) {
+  const [out, err] = [new PassThrough(), new PassThrough()];
+  const [stdout, stderr] = [new Sink(out, () => {}), new Sink(err, () => {})];
+  const listener = kind === "plain" ? plainReporter(stdout, stderr) : jsonReporter(stdout);
+  for (const event of events) listener(event);
+  out.end();
+  err.end();
+  return { stdout: await text(out), stderr: await text(err) };
+}
+
+test("a whole run as plain lines", async () => {
+  const { stdout, stderr } = await linesOf("plain", recordedRun());
+  expect(stderr).toBe("");
+  expect(`\n${stdout}`).toMatchInlineSnapshot(`
+    "
+    [0:00] run scifact-minilm in runs/scifact-minilm
+    [0:01] warning: 40 passages have the same text (See prepared.json for their ids.)
+    [0:02] evaluate test (before training): started, 5,183 passages
+    [0:11] warning: worker-1 lost: killed by SIGKILL; its work goes to others
+    [0:12] evaluate test (before training): 1,920/5,183 passages (37 %), 192/s, 17 s left
+    [0:22] evaluate test (before training): 3,840/5,183 passages (74 %), 192/s, 7.0 s left
+    [0:29] evaluate test (before training): done, 5,183 passages in 27 s (192/s)
+    [0:29] evaluate test (before training): nDCG@10 0.6451, RR@10 0.6051, R@100 0.9253 (300 queries)
+    [0:31] train: started, 100 steps
+    [0:33] step 1/100: loss 1.7744, learning rate 5.0e-5, 0.40 steps/s, 4 min 08 s left
+    [0:58] step 11/100: loss 1.2397, learning rate 4.5e-5, 0.40 steps/s, 3 min 43 s left
+    [1:26] step 22/100: loss 0.9071, learning rate 4.0e-5, 0.40 steps/s, 3 min 15 s left
+    [1:51] step 32/100: loss 0.6722, learning rate 3.4e-5, 0.40 steps/s, 2 min 50 s left
+    [2:18] step 43/100: loss 0.5409, learning rate 2.9e-5, 0.40 steps/s, 2 min 23 s left
+    [2:43] step 53/100: loss 0.5856, learning rate 2.4e-5, 0.40 steps/s, 1 min 58 s left
+    [3:11] step 64/100: loss 0.5314, learning rate 1.8e-5, 0.40 steps/s, 1 min 30 s left
+    [3:38] step 75/100: loss 0.4969, learning rate 1.3e-5, 0.40 steps/s, 1 min 03 s left
+    [4:06] step 86/100: loss 0.4744, learning rate 7.5e-6, 0.40 steps/s, 35 s left
+    [4:33] step 97/100: loss 0.4589, learning rate 2.0e-6, 0.40 steps/s, 7.5 s left
+    [4:41] step 100/100: loss 0.4034, learning rate 5.0e-7, 0.40 steps/s
+    [4:42] checkpoint of step 100: runs/scifact-minilm/checkpoint-100
+    [4:42] train: done, 100 steps in 4 min 11 s (0.40/s)
+    [4:50] evaluate test (after training): started, 5,183 passages
+    [5:00] evaluate test (after training): 1,920/5,183 passages (37 %), 192/s, 17 s left
+    [5:10] evaluate test (after training): 3,840/5,183 passages (74 %), 192/s, 7.0 s left
+    [5:17] evaluate test (after training): done, 5,183 passages in 27 s (192/s)
+    [5:17] evaluate test (after training): nDCG@10 0.7103, RR@10 0.6703, R@100 0.9253 (300 queries)
+
+                     nDCG@10   RR@10   R@100
+    ───────────────  ───────  ──────  ──────
+    before training   0.6451  0.6051  0.9253
+    after training    0.7103  0.6703  0.9253
+
+    done in 5 min 19 s
+    run folder: runs/scifact-minilm
+    "
+  `);
+});
+
+test("errors go to stderr, warnings of the same words come once, debug lines not at all", async () => {
+  const at = (seconds: number, body: EventBody) => ({ ...body, time: seconds * 1000 }) as QuarryEvent;
+  const { stdout, stderr } = await linesOf("plain", [
+    at(0, { type: "log", source: "rank-0", level: "debug", text: "noise" }),
+    at(1, { type: "log", source: "rank-0", level: "warning", text: "slow\ntokenizer" }),
+    at(2, { type: "log", source: "rank-0", level: "warning", text: "slow\ntokenizer" }),
+    at(3, { type: "error", code: "DATA", message: "corpus.jsonl:3: no field", hint: "Give each line an id." }),
+    at(4, { type: "runFinished", status: "failed", seconds: 4, runDir: "runs/a" }),
+  ]);
+  expect(stdout).toBe("[0:00] warning: rank-0: slow tokenizer\nfailed after 4.0 s\nrun folder: runs/a\n");
+  expect(stderr).toBe("[0:02] error: corpus.jsonl:3: no field (Give each line an id.)\n");
+});
+
+test("each event is one JSON line", async () => {
+  const events = recordedRun();
+  const { stdout } = await linesOf("json", events);
+  const lines = stdout.trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line))).toEqual(events);
+  expect(lines[0]).toMatchInlineSnapshot(`"{"type":"runStarted","name":"scifact-minilm","runDir":"runs/scifact-minilm","steps":["evaluate","train","evaluate"],"isResumed":false,"time":1767268800000}"`);
+});
+
+test("auto means a dashboard only on a terminal that somebody watches", () => {
+  const terminal = Object.assign(new PassThrough(), { isTTY: true });
+  expect(chooseKind("auto", terminal, { TERM: "xterm" })).toBe("dashboard");
+  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "false" })).toBe("dashboard");
+  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "1" })).toBe("plain");
+  expect(chooseKind("auto", terminal, { TERM: "dumb" })).toBe("plain");
+  expect(chooseKind("auto", new PassThrough(), { TERM: "xterm" })).toBe("plain");
+  expect(chooseKind("json", terminal, {})).toBe("json");
+});
+
+/** A stream whose reader leaves after some writes. */
+function leavingReader(code: string) {
+  return new Writable({
+    write: (_chunk, _encoding, done) => done(Object.assign(new Error(`write ${code}`), { code })),
+  });
+}
+
+test.each(["plain", "json"] as const)("a reader that leaves stops a %s run once and quietly", async (kind) => {
+  let interruptions = 0;
+  const events = new EventStream();
+  const stderr = new PassThrough();
+  const onInterrupt = () => {
+    interruptions += 1;
+  };
+  const reporter = await attachReporter(events, { kind, stdout: leavingReader("EPIPE"), stderr, onInterrupt });
+  for (const { time: _, ...body } of recordedRun()) events.emit(body);
+  await new Promise(setImmediate);
+  for (const { time: _, ...body } of recordedRun()) events.emit(body);
+  await reporter.close();
+  stderr.end();
+  expect(interruptions).toBe(1);
+  expect(await text(stderr)).toBe("");
+});
+
+test("a stdout on a full disk is told on stderr, and the run goes on", async () => {
+  const events = new EventStream();
+  const stderr = new PassThrough();
+  let isInterrupted = false;
+  const reporter = await attachReporter(events, {
+    kind: "plain",
+    stdout: leavingReader("ENOSPC"),
+    stderr,
+    onInterrupt: () => {
+      isInterrupted = true;
+    },
+  });
+  events.emit({ type: "checkpoint", step: 1, path: "checkpoint-1" });
+  await new Promise(setImmediate);
+  await reporter.close();
+  stderr.end();
+  expect(isInterrupted).toBe(false);
+  expect(await text(stderr)).toContain("stdout cannot be written");
+});

@@ -1,0 +1,147 @@
+/** Run folders: one owner, one configuration, a journal that survives a crash, events that are kept. */
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { EventStream } from "../../../src/report/events.js";
+import { openRunDir } from "../../../src/rundir/directory.js";
+
+let root: string;
+let path: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "quarry-rundir-"));
+  path = join(root, "run");
+});
+afterEach(async () => {
+  await rm(root, { recursive: true });
+});
+
+const config = { name: "a", train: { args: { learningRate: 2e-5, maxSteps: 10 }, measures: ["nDCG@10"] } };
+
+test("the same configuration resumes with the journal of the earlier process", async () => {
+  const first = await openRunDir({ path, config });
+  expect(first.isResumed).toBe(false);
+  await first.journal.append({ type: "phaseDone", phase: "evaluate-1" });
+  await first.close();
+  const second = await openRunDir({ path, config: structuredClone(config) });
+  expect(second.isResumed).toBe(true);
+  expect(second.journal.entries).toMatchObject([{ type: "phaseDone", phase: "evaluate-1" }]);
+  await second.close();
+});
+
+test("another configuration is refused with each option that differs", async () => {
+  await (await openRunDir({ path, config })).close();
+  const changed = { name: "a", seed: 7, train: { args: { learningRate: 5e-5, maxSteps: 10 }, measures: ["R@100"] } };
+  const thrown = await openRunDir({ path, config: changed }).catch((e) => e);
+  expect(thrown.code).toBe("CONFIG");
+  expect(thrown.message.replace(path, "runs/a")).toMatchInlineSnapshot(`
+    "runs/a holds the results of a different experiment:
+      train.args.learningRate: 0.00002 → 0.00005
+      train.measures[0]: "nDCG@10" → "R@100"
+      seed: (not set) → 7"
+  `);
+  expect(thrown.hint).toContain("--runDir");
+  // The refusal let go of the folder.
+  await (await openRunDir({ path, config })).close();
+});
+
+test("the order in which options are written makes no difference", async () => {
+  await (await openRunDir({ path, config: { a: 1, b: { c: 2, d: 3 } } })).close();
+  const again = await openRunDir({ path, config: { b: { d: 3, c: 2 }, a: 1 } });
+  expect(again.isResumed).toBe(true);
+  await again.close();
+});
+
+test("a replaceable folder with another configuration is moved aside, not deleted", async () => {
+  const first = await openRunDir({ path, config });
+  await first.writeJson("metrics.json", { old: true });
+  await first.journal.append({ type: "finished" });
+  await first.close();
+  const second = await openRunDir({ path, config: { name: "b" }, isReplaceable: true });
+  expect(second.isResumed).toBe(false);
+  expect(second.journal.entries).toEqual([]);
+  expect(await second.readJson("metrics.json")).toBeNull();
+  expect(await readFile(join(root, "run.replaced-1", "metrics.json"), "utf8")).toContain("old");
+  await second.close();
+});
+
+test("a folder with somebody else's files is left alone", async () => {
+  await mkdir(path);
+  await writeFile(join(path, "thesis.tex"), "");
+  const thrown = await openRunDir({ path, config }).catch((e) => e);
+  expect(thrown).toMatchObject({ code: "CONFIG", message: expect.stringContaining("thesis.tex") });
+  expect(await readdir(path)).toEqual(["thesis.tex"]);
+});
+
+test("temporary files of a killed process are swept away", async () => {
+  await (await openRunDir({ path, config })).close();
+  await mkdir(join(path, "store"));
+  await writeFile(join(path, "store", ".x.bin.0123.quarry-tmp"), "half");
+  await (await openRunDir({ path, config })).close();
+  expect(await readdir(join(path, "store"))).toEqual([]);
+});
+
+test("JSON files come back, an absent one as null, a broken one as an error with its name", async () => {
+  const run = await openRunDir({ path, config });
+  await run.writeJson("deep/metrics.json", { "nDCG@10": 0.645 });
+  expect(await run.readJson("deep/metrics.json")).toEqual({ "nDCG@10": 0.645 });
+  expect(await run.readJson("nothing.json")).toBeNull();
+  await writeFile(run.file("broken.json"), '{"a":');
+  expect(await run.readJson("broken.json").catch((e) => e)).toMatchObject({
+    code: "INTEGRITY",
+    message: expect.stringContaining("broken.json"),
+  });
+  await run.close();
+});
+
+test("no name leads out of the folder", async () => {
+  const run = await openRunDir({ path, config });
+  expect(() => run.file("..", "other")).toThrow("outside");
+  expect(() => run.file("/etc/passwd")).toThrow("outside");
+  expect(run.file("..but-inside")).toBe(join(path, "..but-inside"));
+  await run.close();
+});
+
+test("events are kept one a line, and a torn last line of an earlier process harms nothing", async () => {
+  await (await openRunDir({ path, config })).close();
+  await writeFile(join(path, "events.jsonl"), '{"type":"warning","message":"whole"}\n{"type":"war');
+  const run = await openRunDir({ path, config });
+  const events = new EventStream();
+  const stop = run.recordEvents(events);
+  events.emit({ type: "checkpoint", step: 3, path: "checkpoint-3" });
+  stop();
+  events.emit({ type: "checkpoint", step: 4, path: "checkpoint-4" });
+  await run.close();
+  const lines = (await readFile(join(path, "events.jsonl"), "utf8")).trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { type: "warning", message: "whole" },
+    { type: "checkpoint", step: 3 },
+  ]);
+});
+
+test("events that wait are written when the folder is closed, and later ones are ignored", async () => {
+  const run = await openRunDir({ path, config });
+  const events = new EventStream();
+  run.recordEvents(events);
+  events.emit({ type: "checkpoint", step: 1, path: "checkpoint-1" });
+  await run.close();
+  events.emit({ type: "checkpoint", step: 2, path: "checkpoint-2" });
+  expect((await readFile(join(path, "events.jsonl"), "utf8")).trimEnd().split("\n")).toHaveLength(1);
+});
+
+test("environment.json gathers what becomes known bit by bit", async () => {
+  const run = await openRunDir({ path, config });
+  await Promise.all([
+    run.recordEnvironment({ seed: 42, python: { torch: "2.13.0" }, data: { train: "aa" } }),
+    run.recordEnvironment({ data: { test: "bb" }, models: { minilm: "cc" } }),
+  ]);
+  expect(await run.readJson("environment.json")).toMatchObject({
+    quarry: expect.stringMatching(/^\d+\.\d+\.\d+/),
+    node: process.versions.node,
+    seed: 42,
+    python: { torch: "2.13.0" },
+    data: { train: "aa", test: "bb" },
+    models: { minilm: "cc" },
+  });
+  await run.close();
+});

@@ -1,0 +1,64 @@
+/** The journal: what was appended is there after any crash, and a torn line never harms the rest. */
+import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { openJournal } from "../../../src/rundir/journal.js";
+
+let folder: string;
+let path: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-journal-"));
+  path = join(folder, "journal.jsonl");
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+test("cut at any byte, the journal holds every whole line and takes new ones", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.string({ unit: "grapheme" }), { maxLength: 6 }), fc.nat(), async (texts, cut) => {
+      await rm(path, { force: true });
+      const written = await openJournal(path);
+      for (const text of texts) await written.append({ type: "note", text });
+      await written.close();
+      const bytes = await readFile(path);
+      const kept = bytes.length === 0 ? 0 : cut % (bytes.length + 1);
+      await truncate(path, kept);
+      const wholeLines = bytes.subarray(0, kept).filter((byte) => byte === 0x0a).length;
+      const torn = await openJournal(path);
+      expect(torn.entries.map((entry) => entry["text"])).toEqual(texts.slice(0, wholeLines));
+      await torn.append({ type: "note", text: "after" });
+      await torn.close();
+      const again = await openJournal(path);
+      expect(again.entries.map((entry) => entry["text"])).toEqual([...texts.slice(0, wholeLines), "after"]);
+      await again.close();
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("entries appended at once keep the order of the calls", async () => {
+  const journal = await openJournal(path);
+  await Promise.all([1, 2, 3, 4, 5].map((step) => journal.append({ type: "unit", step })));
+  expect(journal.entries.map((entry) => entry["step"])).toEqual([1, 2, 3, 4, 5]);
+  await journal.close();
+  expect((await readFile(path, "utf8")).trimEnd().split("\n")).toHaveLength(5);
+});
+
+test("a last line that a power cut filled with zeros is dropped", async () => {
+  const journal = await openJournal(path);
+  await journal.append({ type: "a" });
+  await journal.close();
+  await appendFile(path, "\0\0\0\0\n");
+  const again = await openJournal(path);
+  expect(again.entries).toHaveLength(1);
+  await again.close();
+});
+
+test("a broken line in the middle is damage, named with file and line", async () => {
+  await writeFile(path, '{"type":"a","time":1}\n{"type":"b","ti\n{"type":"c","time":3}\n');
+  const thrown = await openJournal(path).catch((e) => e);
+  expect(thrown).toMatchObject({ code: "INTEGRITY", message: expect.stringContaining("journal.jsonl:2") });
+});

@@ -1,0 +1,37 @@
+/** How the TypeScript tests run: what is quick side by side, what starts processes one file at a time. */
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const alias = { quarry: fileURLToPath(new URL("src/index.ts", import.meta.url)) };
+// No test may depend on a network, nor on the machine being quiet.
+const env = { HF_HUB_OFFLINE: "1", NODE_ENV: "production", CI: "1" };
+
+const shared = { alias, env, environment: "node" as const, pool: "forks" as const };
+
+/** A project that starts processes of its own: one file at a time, with time for a loaded machine. */
+const sequential = (name: string, testTimeout: number) => ({
+  resolve: { alias },
+  test: {
+    ...shared,
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    fileParallelism: false,
+    testTimeout,
+    hookTimeout: testTimeout,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        resolve: { alias },
+        test: { ...shared, name: "unit", include: ["test/unit/**/*.test.{ts,tsx}"], testTimeout: 20_000 },
+      },
+      sequential("protocol", 60_000),
+      sequential("integration", 120_000),
+      sequential("fault", 120_000),
+      sequential("e2e", 300_000),
+    ],
+  },
+});
