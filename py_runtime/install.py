@@ -63,11 +63,19 @@ def write_stamp(folder: Path, stamp: dict) -> None:
     os.replace(temporary, folder / STAMP)
 
 
-def run(command: list[str]) -> int:
+def run(command: list[str], folder: Path) -> int:
     """Runs a command with the lock inherited; ends it when this process is asked to stop."""
     process = subprocess.Popen(command, close_fds=False, stderr=subprocess.STDOUT)
+    count = 0
     try:
-        return process.wait()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(timeout=1)
+            # pip says nothing for minutes while it unpacks and compiles.
+            found = sum(1 for _ in folder.glob("lib/python3.*/site-packages/*.dist-info/RECORD"))
+            if found > count > 0:
+                print(f"Installed {found} packages", flush=True)
+            count = found
     finally:
         if process.poll() is None:
             process.terminate()
@@ -94,7 +102,7 @@ def make_venv(folder: Path) -> None:
             entry.unlink()
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"Making a virtual environment with Python {version} in {folder}", flush=True)
-    if run([sys.executable, "-m", "venv", str(folder)]) != 0:
+    if run([sys.executable, "-m", "venv", str(folder)], folder) != 0:
         raise SetupFault(
             f"Python's venv module could not make a virtual environment in {folder}.",
             "Install the venv package of your system (Debian and Ubuntu: apt install "
@@ -139,7 +147,7 @@ def install(args: argparse.Namespace) -> None:
     if is_ours:
         # Somebody else's environment keeps its versions wherever they are in range.
         command += ["-c", args.constraints]
-    if run(command) != 0:
+    if run(command, folder) != 0:
         raise SetupFault(
             f"pip could not install what Quarry needs into {folder}; its lines above say why.",
             "Check the network (HTTPS_PROXY, PIP_INDEX_URL) and the free disk space, then run "

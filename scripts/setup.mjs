@@ -23,7 +23,9 @@ import { startStep } from "./progress.mjs";
 export const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
 const packagesStamp = join(root, "node_modules", ".quarry-stamp");
 const buildStamp = join(root, "dist", ".quarry-stamp");
-const lockFile = join(root, ".quarry-setup.lock");
+const lockFile = join(root, ".quarry", "setup.lock");
+// Ends whatever is at work when this process is asked to stop.
+const stop = new AbortController();
 
 // flock as a command: the descriptor stays open through exec, and the kernel lets go when the process ends.
 const underLock = `
@@ -53,6 +55,7 @@ export async function setUp(extras) {
   const ready = await current(extras);
   if (ready) return ready;
   checkPython();
+  mkdirSync(join(root, ".quarry"), { recursive: true });
   const command = [process.execPath, fileURLToPath(import.meta.url), "--locked", ...extras];
   const child = spawn("python3", ["-c", underLock, lockFile, ...command], { stdio: "inherit" });
   // The terminal sends Ctrl-C to both; what ends this process by name must reach the one that works.
@@ -75,13 +78,12 @@ async function current(extras) {
 }
 
 async function work(extras) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => stop.abort());
   if (!hasPackages()) await step("npm packages", installPackages);
   if (!isBuilt()) await step("build", build);
   const { installPython } = await import(pathToFileURL(join(root, "dist", "python", "environment.js")).href);
-  const controller = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => controller.abort());
   await step("Python environment", (show) =>
-    installPython({ extras, onLine: (line) => show(shorten(line)), signal: controller.signal }),
+    installPython({ extras, onLine: (line) => showPip(line, show), signal: stop.signal }),
   );
 }
 
@@ -96,12 +98,13 @@ async function step(label, action) {
   }
 }
 
-/** pip's lines without what a user does not need to see. */
-function shorten(line) {
-  return line
-    .replace(/\(from .*/, "")
-    .replace(/https?:\S*\//, "")
-    .replace(/^\s+/, "");
+/** Shows those of pip's lines that tell a user something, without paths. */
+function showPip(line, show) {
+  const text = line.trim();
+  if (text.startsWith("Installing collected packages:")) show(`Installing ${text.split(",").length} packages`);
+  else if (/^(Making|Another|Collecting|Downloading|Building|Installed) /.test(text)) {
+    show(text.replace(/ \(from .*/, "").replace(/https?:\S*\//, ""));
+  }
 }
 
 function checkNode() {
@@ -155,10 +158,14 @@ function isInstalledByNpm() {
   );
 }
 
+/**
+ * As `npm ci` does it: from nothing, in the versions of the lock file. `npm ci` itself refuses a lock file without the
+ * optional packages of every platform, which a registry that serves one platform only cannot give.
+ */
 async function installPackages(show) {
-  rmSync(packagesStamp, { force: true });
+  rmSync(join(root, "node_modules"), { recursive: true, force: true });
   let fetched = 0;
-  await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=http"], (line) => {
+  await run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=http"], (line) => {
     if (line.includes("http fetch GET 200")) show(`npm: ${++fetched} downloads`);
   });
   writeStamp(packagesStamp, hash(join(root, "package-lock.json")));
@@ -202,10 +209,7 @@ async function build() {
 function run(command, args, onLine) {
   return new Promise((done, fail) => {
     // Descriptor 3 is the lock: a child that outlives this process keeps it until it has ended.
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe", 3] });
-    const stop = (signal) => child.kill(signal);
-    const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
-    for (const signal of signals) process.once(signal, stop);
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe", 3], signal: stop.signal });
     const last = [];
     let rest = "";
     const take = (chunk) => {
@@ -221,15 +225,18 @@ function run(command, args, onLine) {
     child.stderr.setEncoding("utf8").on("data", take);
     child.on("error", fail);
     child.on("close", (code, signal) => {
-      for (const name of signals) process.off(name, stop);
       if (code === 0) done();
-      else fail(new SetupFault(`${command} ${args[0]} ended with ${signal ?? code}:\n${[...last, rest].join("\n")}`));
+      else fail(new SetupFault(`${command} ended with ${signal ?? code}:\n${[...last, rest].join("\n")}`));
     });
   });
 }
 
 /** Ends the process with one clear message. */
 export function failWith(error) {
+  if (error?.name === "AbortError" || error?.code === "INTERRUPTED") {
+    process.stderr.write("\nSet-up stopped; the next call goes on with it.\n");
+    process.exit(130);
+  }
   const isExpected = error instanceof SetupFault || error?.name === "QuarryError";
   process.stderr.write(`\n${isExpected ? error.message : error.stack}\n${error?.hint ? `→ ${error.hint}\n` : ""}`);
   process.exit(error?.exitStatus ?? 4);

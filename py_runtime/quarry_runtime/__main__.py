@@ -18,7 +18,7 @@ VERBS = {
 
 
 def main(argv: list[str]) -> int:
-    """Runs a verb; an error of the family is one line and a hint, a trace only with QUARRY_DEBUG."""
+    """Runs a verb; an error is one line and a hint, with a trace only if QUARRY_DEBUG is set."""
     if not argv or argv[0] not in VERBS:
         print(f"usage: python -m quarry_runtime {{{','.join(VERBS)}}} …", file=sys.stderr)
         return 2

@@ -1,7 +1,8 @@
-"""The socket to the orchestrator, in a thread of its own: a long kernel never stops the heartbeat."""
+"""The socket to the orchestrator, in a thread of its own: no kernel stops the heartbeat."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -110,16 +111,15 @@ class Connection:
         return item
 
     def close(self) -> None:
-        """Hands over what is queued (for at most 5 s), then closes the socket; further calls do nothing."""
+        """Hands over what is queued (for at most 5 s) and closes; further calls do nothing."""
         self._is_closing = True
         self._wake()
         self._thread.join(_LINGER_MS / 1000 + 1)
 
     def _wake(self) -> None:
-        try:
+        # A full pipe holds calls enough already.
+        with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b"\0")
-        except BlockingIOError:
-            pass  # The pipe is full of calls already.
 
     def _run(self, endpoint: str) -> None:
         context = zmq.Context()
@@ -157,6 +157,7 @@ class Connection:
         finally:
             self._inbox.put(Interrupted("The connection is closed."))
             socket.disable_monitor()
+            monitor.close(0)  # Left open, it would hold up context.term for ever.
             socket.close(_LINGER_MS)
             context.term()
             os.close(self._wake_read)

@@ -1,4 +1,4 @@
-"""What `quarry inspect` asks for, as plain data: a checkpoint's contract, and what is registered."""
+"""What `quarry inspect` asks for, as plain data: a checkpoint's contract, what is registered."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Release of Quarry's runtime, of Python and of each package that shapes a result; absent ones are left out."""
+    """Releases of the runtime, of Python and of each package that shapes a result, if present."""
     found = {"quarry": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -76,7 +76,7 @@ const pool = await openPool({
   logDir: join(folder, "logs"),
   events: new EventStream(),
 });
-const model = toModelSpec(experiment.config.model);
+const model = toModelSpec(experiment);
 try {
   const seconds: Record<string, number[]> = { quarry: [], loop: [], "sentence-transformers": [] };
   const record = (name: string, value: number): void => void seconds[name]?.push(value);

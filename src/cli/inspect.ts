@@ -26,7 +26,10 @@ export function inspectCommand(): Command {
 
 async function inspect(model: string | undefined, flags: Flags): Promise<void> {
   const timeoutMs = Number(flags.timeout ?? 120) * 1000;
-  if (!(timeoutMs > 0)) throw new QuarryError("CONFIG", `--timeout: expected a number above 0, saw ${flags.timeout}`);
+  if (!(timeoutMs > 0))
+    throw new QuarryError("CONFIG", `--timeout: expected a number above 0, saw ${flags.timeout}`, {
+      hint: "quarry inspect --help",
+    });
   const { inspectModel, listRegistered } = await import("../python/introspect.js");
   const { revision, trustRemoteCode } = flags;
   const report =
@@ -49,27 +52,42 @@ function describe(report: ModelReport | null, { encoders, losses }: Registered):
 }
 
 function describeModel(report: ModelReport): string {
-  const token = (value: ModelReport["bos"]): string =>
-    value === null ? "none" : `${value.text} (id ${value.id}, ${value.isAdded ? "added" : "not added"})`;
+  const tokenizer = report.tokenizerClass === "" ? "the checkpoint's" : report.tokenizerClass;
+  const prompt = (text: string): string => (text === "" ? "none" : JSON.stringify(text));
   const rows: [string, string][] = [
     ["model", report.checkpoint],
-    ["folder", report.path],
-    ["layout", report.layout],
-    ["architecture", report.architecture],
-    ["parameters", report.parameterCount.toLocaleString("en-US")],
+    ["folder", `${report.path} (${report.layout} layout)`],
+    ["architecture", `${report.architecture} (${report.modelType})`],
+    ["parameters", `${report.parameterCount.toLocaleString("en-US")}, ${megabytes(report.weightBytes)} of weights`],
     ["dtype", report.dtype],
-    ["dimension", String(report.dimension)],
+    ["dimension", [report.dimension, ...report.dense.map((layer) => `dense ${layer}`)].join(", ")],
     ["pooling", report.pooling],
     ["normalisation", report.normalize ? "length 1" : "none"],
     ["similarity", report.similarity],
-    ["query prompt", report.queryPrompt === "" ? "none" : JSON.stringify(report.queryPrompt)],
-    ["passage prompt", report.passagePrompt === "" ? "none" : JSON.stringify(report.passagePrompt)],
-    ["maximum length", `${report.queryMaxLength} tokens (query), ${report.passageMaxLength} tokens (passage)`],
-    ["BOS", token(report.bos)],
-    ["EOS", token(report.eos)],
+    ["query prompt", prompt(report.queryPrompt)],
+    ["passage prompt", prompt(report.passagePrompt)],
+    ["maximum length", `query ${report.queryMaxLength}, passage ${report.passageMaxLength} tokens${limit(report)}`],
+    ["tokenizer", report.isLowerCase ? `${tokenizer}, text lower-cased first` : tokenizer],
+    ["BOS", special(report.bos, "before")],
+    ["EOS", special(report.eos, "behind")],
     ["padding side", report.paddingSide],
+    ["padding token", report.pad === null ? "none" : `${report.pad.text} (id ${report.pad.id})`],
   ];
-  return rows.map(([name, value]) => `${name.padEnd(16)}${value}`).join("\n");
+  return rows.map(([label, value]) => `${label.padEnd(16)}${value}`).join("\n");
+}
+
+function special(token: ModelReport["bos"], place: string): string {
+  if (token === null) return "none";
+  return `${token.text} (id ${token.id}), ${token.isAdded ? "" : "not "}put ${place} each text`;
+}
+
+function limit({ positionLimit }: ModelReport): string {
+  // A million stands for no limit at all.
+  return positionLimit >= 1_000_000 ? "" : ` (positions allow ${positionLimit})`;
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toLocaleString("en-US", { maximumFractionDigits: 1 })} MB`;
 }
 
 function components(title: string, found: readonly RegisteredComponent[]): string {

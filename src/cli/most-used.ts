@@ -2,6 +2,7 @@
 import { fieldAt } from "../experiment/shape.js";
 
 const nameWidth = 28;
+const textWidth = 80 - 2 - nameWidth;
 
 /** One option a line within 80 columns, and where the others are described. */
 export function describeOptions(paths: readonly string[]): string {
@@ -9,7 +10,8 @@ export function describeOptions(paths: readonly string[]): string {
     const field = fieldAt(path.split("."));
     const value = field?.defaultValue;
     const shown = value === undefined || Array.isArray(value) ? "" : ` (${String(value)})`;
-    return `  ${`--${path}`.padEnd(nameWidth)}${gist(field?.sentence ?? "")}${shown}`;
+    const text = gist(field?.sentence ?? "");
+    return `  ${`--${path}`.padEnd(nameWidth)}${text}${text.length + shown.length > textWidth ? "" : shown}`;
   });
   return ["Options of the experiment, among others (all of them: docs/options.md):", ...lines].join("\n");
 }
@@ -17,5 +19,5 @@ export function describeOptions(paths: readonly string[]): string {
 /** A sentence up to its first reservation, or what fits. */
 function gist(sentence: string): string {
   const clause = sentence.replace(/; .*$/s, "").replace(/\.$/, "");
-  return clause.length <= 50 ? clause : clause.replace(/: .*$/s, "");
+  return clause.length <= textWidth ? clause : clause.replace(/: .*$/s, "");
 }

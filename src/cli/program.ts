@@ -56,7 +56,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 
 const footer = `
 Start with: quarry run experiment.ts
-Every option of an experiment can be given behind a verb: --train.args.maxSteps 100`;
+Any option of an experiment goes behind a verb: --train.args.maxSteps 100`;
 
 /** Options of the experiment go to the verb; what is left is for the command itself. */
 async function takeOverrides(verb: VerbCommand, argv: readonly string[]): Promise<readonly string[]> {

@@ -15,7 +15,6 @@ export function runCommand(setStatus: (status: number) => void): VerbCommand {
       "train.loss.name",
       "evaluate.measures",
       "workers.count",
-      "workers.device",
       "runDir",
       "seed",
     ],

@@ -1,5 +1,6 @@
 /** What the commands run, train, evaluate, mine and encode have in common: load, show, stop on request, end with a status. */
-import { Command, Option } from "commander";
+import { Command } from "commander";
+import { QuarryError } from "../errors.js";
 import type { Override } from "../experiment/overrides.js";
 import type { Verb } from "../pipeline/types.js";
 import type { ReporterKind } from "../report/index.js";
@@ -18,8 +19,10 @@ export interface VerbCommand {
   describe(): Promise<void>;
 }
 
+const kinds: readonly ReporterKind[] = ["auto", "dashboard", "plain", "json"];
+
 interface Flags {
-  readonly reporter: ReporterKind;
+  readonly reporter?: string;
   readonly debug?: boolean;
 }
 
@@ -39,11 +42,7 @@ export function verbCommand(
     .description(description)
     .argument("<experiment>", "script whose default export is defineExperiment({ … })")
     .usage("<experiment.ts> [--any.option value] [options]")
-    .addOption(
-      new Option("--reporter <kind>", "how the run is shown")
-        .choices(["auto", "dashboard", "plain", "json"])
-        .default("auto"),
-    )
+    .option("--reporter <kind>", `${kinds.join(", ")} (default: auto)`)
     .option("--debug", "show the trace of an error")
     .helpOption("-h, --help", "show this help")
     .action(async (file: string, flags: Flags) => {
@@ -62,6 +61,12 @@ export function verbCommand(
 }
 
 async function runVerb(name: VerbName, file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
+  const kind = kinds.find((known) => known === (flags.reporter ?? "auto"));
+  if (kind === undefined) {
+    throw new QuarryError("CONFIG", `--reporter: expected one of ${kinds.join(", ")}, saw ${flags.reporter}`, {
+      hint: `quarry ${name} --help`,
+    });
+  }
   const { attachReporter, EventStream, loadExperiment, ...verbs } = await import("../index.js");
   const experiment = await loadExperiment(file, overrides);
   const verb: Verb = verbs[name];
@@ -78,10 +83,10 @@ async function runVerb(name: VerbName, file: string, flags: Flags, overrides: re
   // The error that ends the command is told once, below; only whoever reads JSON needs it as an event too.
   const shownEvents = new EventStream();
   events.subscribe((event) => {
-    if (event.type !== "error" || flags.reporter === "json") shownEvents.emit(event);
+    if (event.type !== "error" || kind === "json") shownEvents.emit(event);
   });
   const reporter = await attachReporter(shownEvents, {
-    kind: flags.reporter,
+    kind,
     onInterrupt: () => signals.raise("SIGINT"),
   });
   let failure: { thrown: unknown } | null = null;

@@ -353,7 +353,7 @@ export interface EncodeInput {
   /** What to encode. */
   data: SourceInput;
   /**
-   * Whether texts are encoded as passages or as queries.
+   * Whether texts are encoded as passages or queries.
    *
    * @defaultValue `"passage"`
    */

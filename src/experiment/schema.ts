@@ -168,7 +168,7 @@ export const encodeSchema = z.strictObject({
   side: z
     .enum(["passage", "query"])
     .default("passage")
-    .describe("Whether texts are encoded as passages or as queries."),
+    .describe("Whether texts are encoded as passages or queries."),
 });
 
 export const stepNames = ["evaluate", "train", "mine", "encode"] as const;

@@ -10,6 +10,7 @@ import type { WorkerPool } from "../pool/types.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
 import type { RunDir } from "../rundir/directory.js";
+import { pythonVersions } from "./versions.js";
 
 /** The surroundings of a run; made once, closed once. */
 export class RunContext {
@@ -35,8 +36,14 @@ export class RunContext {
   }
 
   python(): Promise<PythonEnvironment> {
-    this.#python ??= findPython({ signal: this.signal });
+    this.#python ??= this.#findPython();
     return this.#python;
+  }
+
+  async #findPython(): Promise<PythonEnvironment> {
+    const python = await findPython({ signal: this.signal });
+    await this.runDir.recordEnvironment({ python: await pythonVersions(python) });
+    return python;
   }
 
   /** The workers; started when first needed, so that a finished step costs nothing. */

@@ -33,7 +33,7 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
       const rows = Int32Array.from({ length: table.rowCount }, (_, row) => row);
       await mkdir(context.runDir.file(step), { recursive: true });
       const pool = await context.pool();
-      const spec = toModelSpec(context.config.model, model.checkpoint);
+      const spec = toModelSpec(context.experiment, model.checkpoint);
       const contract = await pool.describe(spec);
       const { batchSize, unitSize } = context.config.workers;
       const key = createHash("sha256")

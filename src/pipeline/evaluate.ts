@@ -36,7 +36,7 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
       const { ranked, contract, passagesPerSecond } = await retrieve(context, {
         phase: step,
         folder: step,
-        model: toModelSpec(context.config.model, model.checkpoint),
+        model: toModelSpec(context.experiment, model.checkpoint),
         source,
         queryRows: qrels.queryRows,
         topK: options.topK,
@@ -44,7 +44,8 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
       await writeRun(files.run, ranked, qrels.queryRows, source, context.config.name);
       const measured = await measure(context, files, options.measures);
       await context.runDir.recordEnvironment({
-        models: { [model.label]: contract },
+        models: { [model.label]: contract.fingerprint },
+        contracts: { [model.label]: contract },
         data: { "evaluate.corpus": source.passages.fingerprint, "evaluate.queries": source.queries.fingerprint },
       });
       return { values: measured.mean, queryCount: measured.queryCount, passagesPerSecond, run: `${step}/run.trec` };

@@ -35,7 +35,7 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
       const { ranked, passagesPerSecond } = await retrieve(context, {
         phase: step,
         folder: step,
-        model: toModelSpec(context.config.model, model.checkpoint),
+        model: toModelSpec(context.experiment, model.checkpoint),
         source,
         queryRows: qrels.queryRows,
         topK: options.topK,

@@ -1,5 +1,6 @@
 /** Turns the experiment's model options into what travels to a worker. */
-import type { ModelConfig } from "../experiment/schema.js";
+import type { Experiment } from "../experiment/define.js";
+import { resolveCheckpoint } from "../experiment/paths.js";
 import type { ModelSpec } from "../protocol/messages.js";
 
 /**
@@ -8,9 +9,9 @@ import type { ModelSpec } from "../protocol/messages.js";
  * @param checkpoint a folder that takes the place of the configured checkpoint; a revision names a commit on the hub, so
  *   it does not apply to such a folder
  */
-export function toModelSpec(model: ModelConfig, checkpoint?: string): ModelSpec {
+export function toModelSpec({ config: { model }, baseDir }: Experiment, checkpoint?: string): ModelSpec {
   return {
-    checkpoint: checkpoint ?? model.checkpoint,
+    checkpoint: checkpoint ?? resolveCheckpoint(model.checkpoint, baseDir),
     revision: checkpoint === undefined ? (model.revision ?? null) : null,
     trustRemoteCode: model.trustRemoteCode,
     encoder: model.encoder,

@@ -51,7 +51,7 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
       hint: "Add a train, evaluate, mine or encode section.",
     });
   }
-  await checkPaths(experiment);
+  checkPaths(experiment, steps);
   const events = options.events ?? new EventStream();
   const path = resolve(config.runDir ?? `runs/${config.name}`);
   const runDir = await openRunDir({ path, config: determinants(config) });

@@ -1,12 +1,11 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
 import { appendFile, mkdir } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { relative } from "node:path";
 import { buildMicroBatch, planStep } from "../data/index.js";
 import type { Group, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { TrainConfig } from "../experiment/schema.js";
-import { countGpus } from "../pool/devices.js";
+import { coreCount, countGpus } from "../pool/resources.js";
 import { runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { toModelSpec } from "./model-spec.js";
@@ -39,14 +38,14 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   const { args } = options;
   const maxSteps =
     args.maxSteps > 0 ? args.maxSteps : Math.ceil((set.queryCount * args.numTrainEpochs) / options.globalBatchSize);
-  const ranks = options.ranks === "auto" ? Math.max(1, await countGpus()) : options.ranks;
-  const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / ranks));
+  const python = await context.python();
+  const ranks = options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
+  const threads = options.threads ?? Math.max(1, Math.floor(coreCount() / ranks));
   const { name, ...lossOptions } = options.loss;
   await context.runDir.recordEnvironment({ data: { "train.set": set.fingerprint } });
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
-  const python = await context.python();
   const stopRecording = recordSteps(context);
   let known: { readonly step: number; readonly groups: Group[] } | null = null;
   const groupsOf = (step: number): Group[] => {
@@ -55,12 +54,11 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
       known = { step, groups: planStep(set, context.config.seed, step, options.globalBatchSize) };
     return known.groups;
   };
-  const begin = performance.now();
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       const outcome = await runTraining({
         phase: "train",
-        model: { ...toModelSpec(context.config.model), dtype: "float32" },
+        model: { ...toModelSpec(context.experiment), dtype: "float32" },
         loss: { name, options: lossOptions },
         args: toTrainingArguments(args),
         outputDir: context.runDir.file("train"),
@@ -85,12 +83,11 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
           hint: "Everything is saved; the same command goes on with the very next batch.",
         });
       }
-      const seconds = outcome.seconds || (performance.now() - begin) / 1000;
       const checkpoint = relative(context.runDir.path, outcome.checkpoint);
       const value = {
         checkpoint,
         steps: outcome.step,
-        stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / seconds : null,
+        stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / outcome.seconds : null,
       };
       return { value, done: outcome.step };
     });

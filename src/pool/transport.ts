@@ -2,7 +2,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { Router } from "zeromq";
 import { type QuarryError, toQuarryError } from "../errors.js";
-import { decodeUp, encodeMessage, MAX_FRAME_BYTES, VersionMismatch } from "../protocol/codec.js";
+import { type Decoded, decodeUp, encodeMessage, MAX_FRAME_BYTES, VersionMismatch } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
@@ -81,28 +81,34 @@ export async function openTransport(listeners: TransportListeners): Promise<Tran
     send(peer, { v: PROTOCOL_VERSION, type: "refuse", error: info });
   }
 
-  function receive(peer: string, parts: readonly Uint8Array[]): void {
+  function read(peer: string, parts: readonly Uint8Array[]): Decoded<UpMessage> | null {
     const wasAccepted = accepted.has(peer);
+    let isAddressee = wasAccepted;
     try {
-      const { message, frames } = decodeUp(parts);
-      if (!wasAccepted) {
-        if (message.type !== "hello") throw protocolError(`a stranger begins with ${message.type}`);
-        if (!isEqual(message.token, ticket.token)) throw protocolError("a hello carries another token");
-        accepted.add(peer);
-      }
-      listeners.onMessage(peer, message, frames);
+      const decoded = decodeUp(parts);
+      if (wasAccepted) return decoded;
+      if (decoded.message.type !== "hello") throw protocolError(`a stranger begins with ${decoded.message.type}`);
+      isAddressee = true;
+      if (!isEqual(decoded.message.token, ticket.token)) throw protocolError("a hello carries another token");
+      accepted.add(peer);
+      return decoded;
     } catch (thrown) {
       accepted.delete(peer);
       const error = toQuarryError(thrown);
-      // Bytes from a stranger that were no message at all are not answered.
-      if (wasAccepted || thrown instanceof VersionMismatch || error.message.includes("token")) refuse(peer, error);
+      // Bytes that were no message at all are not answered.
+      if (isAddressee || thrown instanceof VersionMismatch) refuse(peer, error);
       listeners.onViolation(peer, error, wasAccepted);
+      return null;
     }
   }
 
   async function receiveAll(): Promise<void> {
     try {
-      for await (const [identity, ...parts] of socket) receive(identity?.toString("hex") ?? "", parts);
+      for await (const [identity, ...parts] of socket) {
+        const peer = identity?.toString("hex") ?? "";
+        const decoded = read(peer, parts);
+        if (decoded !== null) listeners.onMessage(peer, decoded.message, decoded.frames);
+      }
     } catch (thrown) {
       if (!isClosed) throw thrown;
     }

@@ -49,7 +49,7 @@ export class Vigil {
     if (watched === undefined) return;
     watched.seenMs = this.#listenedMs;
     if (progress === null || progress > watched.progress) watched.advancedMs = this.#listenedMs;
-    if (progress !== null) watched.progress = progress;
+    watched.progress = Math.max(watched.progress, progress ?? 0);
   }
 
   /** What the worker does from now on; a change starts its time anew. */

@@ -12,26 +12,37 @@ const option = z.object({
 });
 const component = z.object({ name: z.string(), sentence: z.string(), options: z.array(option) });
 const registered = z.object({ encoders: z.array(component), losses: z.array(component) });
+/** A special token, and whether it really stands at that end of each text; null where there is none or nobody can tell. */
 const token = z.object({ text: z.string(), id: z.int(), isAdded: z.boolean() }).nullable();
 const modelReport = z.object({
   checkpoint: z.string(),
   path: z.string(),
   layout: z.string(),
   architecture: z.string(),
+  modelType: z.string(),
   dimension: z.int(),
   pooling: z.string(),
   normalize: z.boolean(),
   similarity: z.string(),
+  dense: z.array(z.string()),
   queryPrompt: z.string(),
   passagePrompt: z.string(),
   queryMaxLength: z.int(),
   passageMaxLength: z.int(),
+  positionLimit: z.int(),
+  tokenizerClass: z.string(),
   bos: token,
   eos: token,
+  pad: token,
   paddingSide: z.string(),
-  parameterCount: z.int(),
+  isLowerCase: z.boolean(),
   dtype: z.string(),
+  parameterCount: z.int(),
+  weightBytes: z.int(),
+  /** Bytes of each file, by its path in the checkpoint. */
+  files: z.record(z.string(), z.int()),
 });
+
 /** What a checkpoint promises, read from its small files; no weights are loaded. */
 export type ModelReport = z.output<typeof modelReport>;
 /** Encoders and losses by name, with their options. */

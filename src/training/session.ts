@@ -29,7 +29,8 @@ const TICK_MS = 5_000;
 const SILENT_TICKS = 12;
 /** Ranks that have not all said hello after five minutes never will. */
 const STARTING_TICKS = 60;
-const LEAVE_MS = 10_000;
+/** Everything is saved by then; a rank that takes longer to say goodbye is ended. */
+const LEAVE_MS = 2_000;
 
 /** Runs one launch; nothing of it is left running when the promise resolves. */
 export async function runSession(

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Int32, tableToIPC, Table, Utf8, vectorFromArray } from "apache-arrow";
+import { Int32, Table, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
 import { execa } from "execa";
 import type { MicroBatch } from "../../src/data/types.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
@@ -33,11 +33,17 @@ export class TrainingBench {
   }
 
   static async open(): Promise<TrainingBench> {
-    const found = await findPython();
-    const python = { ...found, env: { ...found.env, HF_HUB_OFFLINE: "1" } };
     const folder = await mkdtemp(join(tmpdir(), "quarry-training-"));
-    await execa(python.executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env: python.env });
-    return new TrainingBench(folder, python);
+    const bench = await TrainingBench.at(folder);
+    const { executable, env } = bench.python;
+    await execa(executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env });
+    return bench;
+  }
+
+  /** The bench of a folder that another process opened. */
+  static async at(folder: string): Promise<TrainingBench> {
+    const found = await findPython();
+    return new TrainingBench(folder, { ...found, env: { ...found.env, HF_HUB_OFFLINE: "1" } });
   }
 
   close(): Promise<void> {
@@ -165,15 +171,30 @@ export function microBatch(step: number, microStep: number, rank: number, layout
 }
 
 function sentence(row: number, words: number): string {
-  return Array.from({ length: words + (row % 4) }, (_, i) => WORDS[(row * 7 + i * (1 + (row % 5))) % WORDS.length]).join(" ");
+  return Array.from(
+    { length: words + (row % 4) },
+    (_, i) => WORDS[(row * 7 + i * (1 + (row % 5))) % WORDS.length],
+  ).join(" ");
 }
 
 function table(rows: [number, string, string][]): Uint8Array {
   const columns = {
-    row: vectorFromArray(rows.map(([row]) => row), new Int32()),
-    idRank: vectorFromArray(rows.map(([row]) => row), new Int32()),
-    title: vectorFromArray(rows.map(([, title]) => title), new Utf8()),
-    text: vectorFromArray(rows.map(([, , text]) => text), new Utf8()),
+    row: vectorFromArray(
+      rows.map(([row]) => row),
+      new Int32(),
+    ),
+    idRank: vectorFromArray(
+      rows.map(([row]) => row),
+      new Int32(),
+    ),
+    title: vectorFromArray(
+      rows.map(([, title]) => title),
+      new Utf8(),
+    ),
+    text: vectorFromArray(
+      rows.map(([, , text]) => text),
+      new Utf8(),
+    ),
   };
   return tableToIPC(new Table(columns), "stream");
 }

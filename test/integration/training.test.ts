@@ -1,16 +1,111 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { runTraining } from "../../src/training/index.js";
-import { losses, TrainingBench } from "./training-harness.js";
+/** Training through real torchrun ranks with the tiny model: the curve, who reads what, and what a failure says. */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { QuarryError } from "../../src/errors.js";
+import { findLatestCheckpoint, runTraining } from "../../src/training/index.js";
+import { agents, losses, type RecordedJob, ranks, TrainingBench } from "./training-harness.js";
+
+const SABOTAGE = fileURLToPath(new URL("../fault/training_sabotage.py", import.meta.url));
+
 let bench: TrainingBench;
-beforeAll(async () => { bench = await TrainingBench.open(); });
+
+beforeAll(async () => {
+  bench = await TrainingBench.open();
+});
+afterEach(() => {
+  expect([...agents(), ...ranks()], "processes left").toEqual([]);
+});
 afterAll(() => bench.close());
-test("trains", async () => {
-  const r = bench.job("a", { isDropoutOn: false });
-  console.time("run");
-  r.job.events.subscribe((e) => console.log(e.time % 100000, JSON.stringify(e)));
-  console.log(await runTraining(r.job));
-  console.timeEnd("run");
-  console.log(losses(r));
-  const { execSync } = await import("node:child_process");
-  console.log(execSync(`ls -R ${bench.folder}; cat ${bench.folder}/a-logs/rank-0.log; cat ${bench.folder}/a-logs/torchrun.log; cat ${bench.folder}/a/*/quarry-checkpoint.json`).toString());
-}, 120000);
+
+describe("a training run", () => {
+  let alone: RecordedJob;
+  let together: RecordedJob;
+
+  test("ends with a checkpoint in all three layouts, a manifest, and logs of each rank", async () => {
+    alone = bench.job("alone", { isDropoutOn: false });
+    const outcome = await runTraining(alone.job);
+    expect(outcome).toMatchObject({ step: 6, stepsDone: 6, isStopped: false });
+    expect(outcome.checkpoint).toBe(join(alone.job.outputDir, "checkpoint-6"));
+    expect(outcome.seconds).toBeGreaterThan(0);
+    const files = await readdir(outcome.checkpoint);
+    expect(files).toEqual(
+      expect.arrayContaining([
+        ...["config.json", "model.safetensors", "tokenizer.json", "modules.json", "1_Pooling", "2_Normalize"],
+        ...["config_sentence_transformers.json", "optimizer.pt", "scheduler.pt", "quarry-checkpoint.json"],
+      ]),
+    );
+    // No pickle but the optimiser's, which is read with weights_only.
+    expect(files).not.toContain("training_args.bin");
+    expect(await findLatestCheckpoint(alone.job.outputDir)).toMatchObject({ step: 6, negativesScope: 16 });
+    expect(await readdir(alone.job.logDir)).toContain("rank-0.log");
+    expect(await readFile(join(alone.job.logDir, "rank-0.log"), "utf8")).not.toMatch(/traceback|wandb/i);
+  });
+
+  test("reports each step, falling loss, and rows that go from starting to stopped", () => {
+    const steps = alone.events.flatMap((event) => (event.type === "trainStep" ? [event] : []));
+    expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(steps.map(({ learningRate }) => learningRate)).toEqual(
+      [6, 5, 4, 3, 2, 1].map((left) => expect.closeTo((0.005 * left) / 6, 8)),
+    );
+    expect(steps.at(-1)?.loss).toBeLessThan(steps[0]?.loss ?? 0);
+    const states = alone.events.flatMap((event) => (event.type === "worker" ? [event.state] : []));
+    expect([...new Set(states)]).toEqual(["starting", "loading", "ready", "busy", "stopped"]);
+    const progress = alone.events.flatMap((event) => (event.type === "progress" ? [event.done] : []));
+    expect(progress.at(-1)).toBe(6);
+  });
+
+  test("has the same loss curve on two ranks at an equal global batch, dropout off", async () => {
+    together = bench.job("together", { isDropoutOn: false, ranks: 2 });
+    await runTraining(together.job);
+    const [one, two] = [losses(alone), losses(together)];
+    expect([...two.keys()]).toEqual([...one.keys()]);
+    for (const [step, loss] of one) expect(Math.abs((two.get(step) ?? Number.NaN) - loss)).toBeLessThan(1e-4);
+  });
+
+  test("lets each rank read its own micro-batches, once, and nothing else", () => {
+    for (const rank of [0, 1]) {
+      const steps = together.served.filter((each) => each.rank === rank).map(({ step }) => step);
+      expect(steps).toEqual([0, 1, 2, 3, 4, 5]);
+    }
+    const rows = (step: number) => together.served.filter((each) => each.step === step).sort((a, b) => a.rank - b.rank);
+    expect(rows(0).flatMap((each) => each.rows)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(rows(1).flatMap((each) => each.rows)).toEqual([8, 9, 10, 11, 12, 13, 14, 15]);
+  });
+
+  test("has nothing left to do when it is called again, and starts no process", async () => {
+    const again = bench.job("alone", { isDropoutOn: false });
+    expect(await runTraining(again.job)).toMatchObject({ step: 6, stepsDone: 0, isStopped: false });
+    expect(again.served).toEqual([]);
+  });
+
+  test("refuses to go on with another seed, batch, or pool of negatives, before any process starts", async () => {
+    const refused = (options: Parameters<TrainingBench["job"]>[1]) =>
+      runTraining(bench.job("alone", { maxSteps: 9, ...options }).job).catch((error: unknown) => error);
+    for (const options of [{ seed: 8 }, { globalBatchSize: 16 }, { queriesPerRank: 4 }]) {
+      expect(await refused(options)).toMatchObject({ code: "CONFIG", hint: expect.stringContaining("runDir") });
+    }
+  });
+});
+
+describe("a training run that cannot work", () => {
+  test("stops at a loss that is not finite, names the rows, and keeps the last good checkpoint", async () => {
+    const broken = bench.job("broken", {
+      args: { save_steps: 1, save_total_limit: 1 },
+      loss: { name: "nan_at", options: { call: 3 } },
+      plugins: [SABOTAGE],
+    });
+    const error = await runTraining(broken.job).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(QuarryError);
+    expect(error).toMatchObject({
+      code: "WORKER",
+      message: expect.stringMatching(/^Step 3: the loss or its gradient is not finite.*query rows \[16, 17, 18/),
+      hint: expect.stringContaining("learningRate"),
+    });
+    // One good checkpoint, the one before; torchrun did not try again.
+    expect(await readdir(broken.job.outputDir)).toEqual(["checkpoint-2"]);
+    expect(await findLatestCheckpoint(broken.job.outputDir)).toMatchObject({ step: 2 });
+    expect(broken.served.filter(({ step }) => step === 0)).toHaveLength(1);
+  });
+});

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+from pathlib import Path
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.guard.memory import total_bytes
@@ -69,4 +70,12 @@ def pick_dtype(wanted: str, device: str) -> str:
 
 
 def _processor() -> str:
+    try:
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()[:256]
+    except OSError:
+        pass
     return platform.processor() or platform.machine() or "cpu"

@@ -74,7 +74,7 @@ def load_transformer(
 
 
 def load_tensors(file: str | Path) -> Any:
-    """Reads what torch.save wrote (optimiser state of our own runDir): tensors and plain values, never code."""
+    """Reads what torch.save wrote (optimiser state of our own runDir): plain values, never code."""
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -38,7 +38,7 @@ def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool
     if trust_remote_code and not _COMMIT.match(revision or ""):
         raise ConfigError(
             f"trustRemoteCode would run any code that {checkpoint} holds in future.",
-            hint="Set `revision` to the full commit (40 hexadecimal digits) whose code you have read.",
+            hint="Set `revision` to the commit (40 hexadecimal digits) whose code you have read.",
         )
     if checkpoint.startswith("embedded:"):
         return _embedded(checkpoint)
@@ -63,8 +63,9 @@ def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool
             else "is not in the local cache"
         )
         raise ConfigError(
-            f"Model {checkpoint} (revision {wanted}) {found}; looked in {hub_cache()}, and HF_HUB_OFFLINE is set.",
-            hint=f"With a network: unset HF_HUB_OFFLINE, or `hf download {checkpoint}`; or use {EMBEDDED}.",
+            f"Model {checkpoint} (revision {wanted}) {found};"
+            f" looked in {hub_cache()}, and HF_HUB_OFFLINE is set.",
+            hint=f"With a network: `hf download {checkpoint}`; without: use {EMBEDDED}.",
         )
     return _download(checkpoint, revision, trust_remote_code)
 
@@ -95,7 +96,7 @@ def missing_parts(folder: Path) -> list[str]:
 
 
 def transformer_folder(folder: Path) -> Path:
-    """Where the transformer itself lies: most checkpoints keep it at the top, old ones in 0_Transformer."""
+    """Where the transformer itself lies: at the top, or in 0_Transformer of old checkpoints."""
     modules = folder / "modules.json"
     if modules.is_file():
         first = next(iter(read_json(modules)), {})
@@ -144,10 +145,11 @@ def _checked(folder: Path, checkpoint: str) -> Path:
     if any(transformer.glob("*.bin")) or any(transformer.glob("*.pt")):
         raise ConfigError(
             f"{checkpoint} has pickled weights only; Quarry never unpickles.",
-            hint="Convert it: AutoModel.from_pretrained(...).save_pretrained(folder) writes safetensors.",
+            hint="Convert it: load it with transformers where you trust it, and save_pretrained.",
         )
     raise ConfigError(
-        f"{checkpoint} is not a whole checkpoint: {', '.join(missing)} missing in {transformer.absolute()}.",
+        f"{checkpoint} is not a whole checkpoint:"
+        f" {', '.join(missing)} missing in {transformer.absolute()}.",
         hint="Name the folder that holds config.json, model.safetensors and tokenizer.json.",
     )
 

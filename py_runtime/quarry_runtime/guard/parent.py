@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -40,15 +41,13 @@ def tie_to_parent() -> None:
 def leave(reason: str) -> NoReturn:
     """Ends the process at once from any thread; there is nobody left to hand anything to."""
     # os.write: the buffered stream may be locked by the thread that is being ended.
-    try:
+    with contextlib.suppress(OSError):
         os.write(2, f"quarry worker {os.getpid()} leaves: {reason}\n".encode())
-    except OSError:
-        pass
     os._exit(EXIT_STATUS["INTERRUPTED"])
 
 
 def _is_lifeline(descriptor: int) -> bool:
-    """Whether a parent holds the other end: a pipe or a socket, not a terminal, a file or /dev/null."""
+    """Whether a parent holds the other end: a pipe or a socket, no terminal, file or /dev/null."""
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:

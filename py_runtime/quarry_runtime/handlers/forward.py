@@ -63,7 +63,7 @@ def _forward(
             raise
         if halvings_left == 0 or len(ids) == 1:
             raise WorkerFault(
-                f"Out of memory on {device} with {len(ids)} text(s) of {max(map(len, ids))} tokens.",
+                f"Out of memory on {device}: {len(ids)} text(s) of {max(map(len, ids))} tokens.",
                 hint="Lower workers.batchSize or the maximum length.",
                 is_retryable=True,
                 rows=unit.rows[positions].tolist(),

@@ -31,7 +31,8 @@ class SearchHandler:
         contract = encoder.contract
         if task.dimension != contract.dimension:
             raise ConfigError(
-                f"The queries have {task.dimension} dimensions, {contract.checkpoint} gives {contract.dimension}.",
+                f"The queries have {task.dimension} dimensions,"
+                f" {contract.checkpoint} gives {contract.dimension}.",
                 hint="Encode the queries with the same model.",
             )
         self._task = task
@@ -105,6 +106,6 @@ class SearchHandler:
         self._seen.add(unit_id)
 
     def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Scores and rows [Q, K] of everything done so far, in final order, padded with -inf and -1."""
+        """Scores and rows [Q, K] of what is done so far, in final order; -inf and -1 pad."""
         with torch.inference_mode():
             return self._best.snapshot()

@@ -77,7 +77,7 @@ def prepare(
     row_count: int,
     is_pinned: bool,
 ) -> Prepared:
-    """Reads, tokenises, sorts by length and pads a unit; for the thread that works ahead of the device."""
+    """Reads, tokenises, sorts and pads a unit; for the thread that works ahead of the device."""
     from quarry_runtime.modeling.tokens import plan_batches
 
     unit = read_texts(frame, row_count)

@@ -1,4 +1,4 @@
-"""Reads what a checkpoint promises (pooling, prompts, lengths) from its small files, without torch."""
+"""Reads what a checkpoint promises from its small files, without torch and without weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _OFFSET_POSITIONS = {
 _DEFAULT_MAX_LENGTH = 512
 _TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
-    "sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json",
 )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ class Resolved:
     layout: Literal["sentence-transformers", "transformers"]
 
     def contract(self, dtype: str, spec: ModelSpec | None = None) -> ModelContract:
-        """The contract as it travels, in a resolved dtype; hashes the weights for its fingerprint."""
+        """The contract as it travels, in a resolved dtype; hashes the weights."""
         return ModelContract(
             checkpoint=self.checkpoint,
             architecture=self.architecture,

@@ -68,7 +68,7 @@ class Encoder(nn.Module):
         return {"input_ids": self._tokens(texts, side)}
 
     def collate(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
-        """`input_ids` and `attention_mask`, int64 [B, T] on the CPU, padded to the batch's longest."""
+        """`input_ids` and `attention_mask`, int64 [B, T] on the CPU, padded to the longest."""
         return pad(ids, self._pad_id, self.contract.padding_side)
 
     def forward(self, batch: dict[str, torch.Tensor], side: Side = "passage") -> torch.Tensor:  # noqa: ARG002 (other encoders tell the sides apart)

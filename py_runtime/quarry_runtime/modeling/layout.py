@@ -1,4 +1,4 @@
-"""The sentence-transformers layout, read and written: modules and settings after the transformer."""
+"""The sentence-transformers layout, read and written: what follows the transformer, and how."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def read_modules(folder: Path) -> Modules:
             is_normalized = True
         else:
             raise ConfigError(
-                f"{folder} has a module {module['type']} at place {number}, which Quarry cannot follow.",
+                f"{folder} has a module {module['type']} at place {number}:"
+                " Quarry cannot follow it.",
                 hint="Quarry follows Transformer, Pooling, Dense and Normalize, in this order.",
             )
     lengths = next(

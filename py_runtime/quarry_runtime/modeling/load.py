@@ -44,7 +44,7 @@ def load_encoder(
 
 
 def freeze_unused(encoder: Encoder) -> None:
-    """Takes gradients from the pooler that BERT's family carries: it never gets one, and DDP waits for it forever."""
+    """Freezes the pooler of BERT's family: it never gets a gradient, DDP would wait for one."""
     for name, parameter in encoder.transformer.named_parameters():
         if name.startswith("pooler."):
             parameter.requires_grad_(False)

@@ -133,7 +133,7 @@ class RunningTopK:
 
 
 def _keys(scores: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-    """int64 keys that order as (score, rank) do; -0.0 counts as 0.0, as it does when scores are compared."""
+    """int64 keys that order as (score, rank) do; -0.0 counts as 0.0, as in comparisons."""
     bits = (scores + 0.0).view(torch.int32)
     # Negative floats order backwards as integers: flip all but the sign.
     ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     from quarry_runtime.training.retriever import Retriever
     from quarry_runtime.training.trainer import QuarryTrainer
 
+    # accelerate's own words to the authors of TrainingArguments; no buffer of an encoder changes in training.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     first_step = _verified_step(task)
     load_plugins(task.model.plugins)
     entry = find_loss(task.loss.name)

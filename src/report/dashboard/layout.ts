@@ -58,10 +58,11 @@ export function layOut(view: ViewState, rows: number): Layout {
   give("active", 1, 2);
   give("finished", 2);
   give("notices", 1);
-  give("measures", 1);
-  give("workers", want.workers);
+  // A heading alone says nothing: these two come with at least one line below it or not at all.
+  if (got.measures > 0) give("measures", 1);
+  if (got.workers > 0) give("workers", want.workers);
   give("notices", 1);
-  give("measures", 1);
+  if (got.measures > 0) give("measures", 1);
   give("finished", 1);
   return { ...got, isAiry };
 }

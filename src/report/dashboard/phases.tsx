@@ -44,7 +44,7 @@ export function ActivePhase({ phase, columns, now }: ActivePhaseProps) {
   const countWidth = `${formatCount(total ?? done)}/${formatCount(total ?? done)} ${phase.unit}`.length;
   const bar = progressBar(share ?? 0, Math.min(60, Math.max(8, columns - 37 - countWidth)));
   return (
-    <>
+    <Box flexDirection="column" width={columns}>
       <Line>
         <Cell width={1} tone="active">
           ▸
@@ -70,6 +70,6 @@ export function ActivePhase({ phase, columns, now }: ActivePhaseProps) {
         </Cell>
         <Span tone="quiet">{eta === null ? "" : `${formatDuration(eta)} left`}</Span>
       </Line>
-    </>
+    </Box>
   );
 }

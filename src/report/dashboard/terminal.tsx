@@ -35,7 +35,9 @@ export interface Terminal {
 function Keys({ isActive, onStop }: { readonly isActive: boolean; readonly onStop: () => void }) {
   useInput(
     (input, key) => {
-      if (input === "q" || (key.ctrl && input === "c")) onStop();
+      if (key.ctrl && input === "c") onStop();
+      // Two quick presses may arrive as one; a pasted text that merely holds a q is no request.
+      else if (/^(q+|\u0003+)$/.test(input)) for (const _ of input) onStop();
     },
     { isActive },
   );

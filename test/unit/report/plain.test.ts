@@ -35,14 +35,14 @@ test("a whole run as plain lines", async () => {
     [0:31] train: started, 100 steps
     [0:33] step 1/100: loss 1.7744, learning rate 5.0e-5, 0.40 steps/s, 4 min 08 s left
     [0:58] step 11/100: loss 1.2397, learning rate 4.5e-5, 0.40 steps/s, 3 min 43 s left
-    [1:26] step 22/100: loss 0.9071, learning rate 4.0e-5, 0.40 steps/s, 3 min 15 s left
-    [1:51] step 32/100: loss 0.6722, learning rate 3.4e-5, 0.40 steps/s, 2 min 50 s left
-    [2:18] step 43/100: loss 0.5409, learning rate 2.9e-5, 0.40 steps/s, 2 min 23 s left
-    [2:43] step 53/100: loss 0.5856, learning rate 2.4e-5, 0.40 steps/s, 1 min 58 s left
-    [3:11] step 64/100: loss 0.5314, learning rate 1.8e-5, 0.40 steps/s, 1 min 30 s left
-    [3:38] step 75/100: loss 0.4969, learning rate 1.3e-5, 0.40 steps/s, 1 min 03 s left
-    [4:06] step 86/100: loss 0.4744, learning rate 7.5e-6, 0.40 steps/s, 35 s left
-    [4:33] step 97/100: loss 0.4589, learning rate 2.0e-6, 0.40 steps/s, 7.5 s left
+    [1:23] step 21/100: loss 0.8816, learning rate 4.0e-5, 0.40 steps/s, 3 min 18 s left
+    [1:48] step 31/100: loss 0.8071, learning rate 3.5e-5, 0.40 steps/s, 2 min 53 s left
+    [2:13] step 41/100: loss 0.6657, learning rate 3.0e-5, 0.40 steps/s, 2 min 28 s left
+    [2:38] step 51/100: loss 0.4558, learning rate 2.5e-5, 0.40 steps/s, 2 min 03 s left
+    [3:03] step 61/100: loss 0.4698, learning rate 2.0e-5, 0.40 steps/s, 1 min 38 s left
+    [3:28] step 71/100: loss 0.5093, learning rate 1.5e-5, 0.40 steps/s, 1 min 13 s left
+    [3:53] step 81/100: loss 0.3644, learning rate 1.0e-5, 0.40 steps/s, 48 s left
+    [4:18] step 91/100: loss 0.3315, learning rate 5.0e-6, 0.40 steps/s, 23 s left
     [4:41] step 100/100: loss 0.4034, learning rate 5.0e-7, 0.40 steps/s
     [4:42] checkpoint of step 100: runs/scifact-minilm/checkpoint-100
     [4:42] train: done, 100 steps in 4 min 11 s (0.40/s)
@@ -72,8 +72,8 @@ test("errors go to stderr, warnings of the same words come once, debug lines not
     at(3, { type: "error", code: "DATA", message: "corpus.jsonl:3: no field", hint: "Give each line an id." }),
     at(4, { type: "runFinished", status: "failed", seconds: 4, runDir: "runs/a" }),
   ]);
-  expect(stdout).toBe("[0:00] warning: rank-0: slow tokenizer\nfailed after 4.0 s\nrun folder: runs/a\n");
-  expect(stderr).toBe("[0:02] error: corpus.jsonl:3: no field (Give each line an id.)\n");
+  expect(stdout).toBe("[0:01] warning: rank-0: slow tokenizer\nfailed after 4.0 s\nrun folder: runs/a\n");
+  expect(stderr).toBe("[0:03] error: corpus.jsonl:3: no field (Give each line an id.)\n");
 });
 
 test("each event is one JSON line", async () => {
@@ -81,7 +81,9 @@ test("each event is one JSON line", async () => {
   const { stdout } = await linesOf("json", events);
   const lines = stdout.trimEnd().split("\n");
   expect(lines.map((line) => JSON.parse(line))).toEqual(events);
-  expect(lines[0]).toMatchInlineSnapshot(`"{"type":"runStarted","name":"scifact-minilm","runDir":"runs/scifact-minilm","steps":["evaluate","train","evaluate"],"isResumed":false,"time":1767268800000}"`);
+  expect(lines[0]).toMatchInlineSnapshot(
+    `"{"type":"runStarted","name":"scifact-minilm","runDir":"runs/scifact-minilm","steps":["evaluate","train","evaluate"],"isResumed":false,"time":1767268800000}"`,
+  );
 });
 
 test("auto means a dashboard only on a terminal that somebody watches", () => {

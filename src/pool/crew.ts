@@ -1,0 +1,230 @@
+/** The worker processes: started, connected, watched, ended. Knows nothing of jobs. */
+import { setTimeout as delay } from "node:timers/promises";
+import { QuarryError } from "../errors.js";
+import { VersionMismatch } from "../protocol/codec.js";
+import type { DownMessage, UpMessage } from "../protocol/messages.js";
+import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { PythonEnvironment } from "../python/environment.js";
+import { type Ending, type LocalProcess, launchLocal } from "./launch/local.js";
+import { type Place, threadEnvironment } from "./resources.js";
+import { openTransport, type Transport } from "./transport.js";
+import { Vigil, type Watch } from "./vigil.js";
+
+/** What a crew needs. */
+export interface CrewOptions {
+  readonly places: readonly Place[];
+  readonly python: PythonEnvironment;
+  readonly logDir: string;
+  /** Program and first arguments of a worker. */
+  readonly command: readonly string[];
+  readonly heartbeatTimeoutMs: number;
+  readonly unitTimeoutMs: number;
+  readonly startTimeoutMs: number;
+}
+
+/** A message as it came off the socket. */
+export interface Payload {
+  readonly message: UpMessage;
+  readonly frames: readonly Uint8Array[];
+}
+
+/** The end of one life of a worker. */
+export interface Death {
+  /** Words that follow the worker's name. */
+  readonly how: string;
+  readonly ending: Ending;
+  /** Set when the process spoke another protocol version. */
+  readonly mismatch: VersionMismatch | null;
+}
+
+/** Who hears of the crew; called one at a time, must not throw. */
+export interface CrewListeners {
+  onMessage(worker: string, payload: Payload): void;
+  onDeath(worker: string, death: Death): void;
+  /** Somebody without the token, or without a clue. Told once. */
+  onStranger(error: QuarryError): void;
+}
+
+interface Seat {
+  readonly place: Place;
+  process: LocalProcess | null;
+  /** Connection that said hello from this process. */
+  peer: string | null;
+  /** Why the process was or will be ended, in words that follow the worker's name. */
+  reason: string | null;
+}
+
+/** How often silence is looked for. */
+const TICK_MS = 200;
+/** Between a process's end and what follows from it: what it sent last is still in the socket. */
+const LAST_WORDS_MS = 20;
+/** On closing: for workers to leave by themselves (in haste: when work was cut off), then after SIGTERM. */
+const DRAIN_MS = 5_000;
+const HASTY_DRAIN_MS = 1_000;
+const TERMINATE_MS = 2_000;
+
+/** Workers by name, each in its seat. */
+export class Crew {
+  readonly #options: CrewOptions;
+  readonly #listeners: CrewListeners;
+  readonly #seats: ReadonlyMap<string, Seat>;
+  readonly #byPeer = new Map<string, Seat>();
+  readonly #vigil: Vigil;
+  readonly #transport: Transport;
+  readonly #timer: NodeJS.Timeout;
+  #mismatch: VersionMismatch | null = null;
+  #isStrangerTold = false;
+  #isClosing = false;
+
+  /** Opens the socket; no process is started. */
+  static async open(options: CrewOptions, listeners: CrewListeners): Promise<Crew> {
+    let crew: Crew | null = null;
+    const transport = await openTransport({
+      onMessage: (peer, message, frames) => crew?.hear(peer, { message, frames }),
+      onViolation: (peer, error) => crew?.violated(peer, error),
+    });
+    crew = new Crew(options, listeners, transport);
+    return crew;
+  }
+
+  private constructor(options: CrewOptions, listeners: CrewListeners, transport: Transport) {
+    const { heartbeatTimeoutMs, unitTimeoutMs, startTimeoutMs } = options;
+    const intervalMs = Math.min(TICK_MS, Math.ceil(heartbeatTimeoutMs / 4));
+    this.#options = options;
+    this.#listeners = listeners;
+    this.#transport = transport;
+    this.#seats = new Map(
+      options.places.map((place) => [place.name, { place, process: null, peer: null, reason: null }]),
+    );
+    this.#vigil = new Vigil({ heartbeatTimeoutMs, unitTimeoutMs, startTimeoutMs, intervalMs });
+    this.#timer = setInterval(() => {
+      for (const { worker, reason } of this.#vigil.tick(performance.now())) this.kill(worker, reason);
+    }, intervalMs);
+  }
+
+  /** Starts the process of a seat that is empty. */
+  launch(worker: string): void {
+    const seat = this.#seat(worker);
+    const { device, threads } = seat.place;
+    const { python, logDir } = this.#options;
+    const joining = ["--ticket", this.#transport.ticketPath, "--name", worker];
+    const command = [...this.#options.command, ...joining, "--device", device, "--threads", String(threads)];
+    const process = launchLocal({ name: worker, command, python, logDir, env: threadEnvironment(threads) });
+    Object.assign(seat, { process, peer: null, reason: null });
+    this.#vigil.begin(worker);
+    void process.ended.then(async (ending) => {
+      await delay(LAST_WORDS_MS);
+      this.#buried(seat, ending);
+    });
+  }
+
+  /** Sends to a worker that has said hello; otherwise its death is on the way and nothing is lost. */
+  send(worker: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
+    const { peer } = this.#seat(worker);
+    if (peer !== null) this.#transport.send(peer, message, frames);
+  }
+
+  /** Says what a worker does from now on, for the watch over it. */
+  expect(worker: string, watch: Watch): void {
+    this.#vigil.expect(worker, watch);
+  }
+
+  /** Ends a process at once; nothing more is heard of it. `reason` follows its name: "was silent for 15.0 s". */
+  kill(worker: string, reason: string): void {
+    const seat = this.#seat(worker);
+    if (seat.process === null) return;
+    seat.reason = `${reason} and was killed`;
+    this.#unseat(seat);
+    seat.process.signal("SIGKILL");
+  }
+
+  /** A worker said why it leaves: give it a moment to do so. */
+  excuse(worker: string, reason: string): void {
+    const seat = this.#seat(worker);
+    seat.reason ??= reason;
+    const { process } = seat;
+    setTimeout(() => process?.signal("SIGKILL"), TERMINATE_MS).unref();
+  }
+
+  /** Drain, then SIGTERM, then SIGKILL; when the promise resolves no process and no file is left. */
+  async close(isHasty: boolean): Promise<void> {
+    this.#isClosing = true;
+    clearInterval(this.#timer);
+    const processes: LocalProcess[] = [];
+    for (const { place, peer, process } of this.#seats.values()) {
+      if (process === null) continue;
+      processes.push(process);
+      if (peer !== null) this.send(place.name, { v: PROTOCOL_VERSION, type: "drain" });
+      else process.signal("SIGTERM");
+    }
+    const ended = Promise.all(processes.map((process) => process.ended));
+    const endsWithin = (limitMs: number): Promise<boolean> => {
+      const limit = new AbortController();
+      const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
+      return Promise.race([ended.then(() => true), late]).finally(() => limit.abort());
+    };
+    if (!(await endsWithin(isHasty ? HASTY_DRAIN_MS : DRAIN_MS))) {
+      for (const process of processes) process.signal("SIGTERM");
+      if (!(await endsWithin(TERMINATE_MS))) for (const process of processes) process.signal("SIGKILL");
+    }
+    await ended;
+    await this.#transport.close();
+  }
+
+  private hear(peer: string, payload: Payload): void {
+    const { message } = payload;
+    if (message.type === "hello") return this.#greet(peer, payload);
+    const worker = this.#byPeer.get(peer)?.place.name;
+    if (worker === undefined) return this.#transport.forget(peer);
+    if (message.type === "heartbeat") return this.#vigil.heard(worker, message.progress);
+    this.#vigil.heard(worker, message.type === "log" ? 0 : null);
+    this.#listeners.onMessage(worker, payload);
+  }
+
+  #greet(peer: string, payload: Payload): void {
+    const hello = payload.message;
+    if (hello.type !== "hello") return;
+    const seat = this.#seats.get(hello.name);
+    // The pid tells this life from an earlier one whose hello was read late.
+    if (seat === undefined || seat.peer !== null || seat.process?.pid !== hello.pid)
+      return this.#transport.forget(peer);
+    seat.peer = peer;
+    this.#byPeer.set(peer, seat);
+    this.#vigil.expect(hello.name, "idle");
+    this.#listeners.onMessage(hello.name, payload);
+  }
+
+  private violated(peer: string, error: QuarryError): void {
+    const seat = this.#byPeer.get(peer);
+    if (seat !== undefined) return this.kill(seat.place.name, `broke the protocol (${error.message})`);
+    if (error instanceof VersionMismatch) this.#mismatch = error;
+    // Once: ten thousand connections of a port scanner must not become ten thousand warnings.
+    if (!this.#isStrangerTold) this.#listeners.onStranger(error);
+    this.#isStrangerTold = true;
+  }
+
+  #buried(seat: Seat, ending: Ending): void {
+    const { name } = seat.place;
+    // A version is only believed of a process that never got as far as a hello.
+    const mismatch = seat.peer === null && seat.reason === null ? this.#mismatch : null;
+    const how = seat.reason ?? (ending.signal === null ? ending.how : `was ${ending.how}`);
+    this.#unseat(seat);
+    this.#vigil.drop(name);
+    seat.process = null;
+    if (!this.#isClosing) this.#listeners.onDeath(name, { how, ending, mismatch });
+  }
+
+  /** Takes the connection away; the process may live on for a moment. */
+  #unseat(seat: Seat): void {
+    if (seat.peer === null) return;
+    this.#transport.forget(seat.peer);
+    this.#byPeer.delete(seat.peer);
+    seat.peer = null;
+  }
+
+  #seat(worker: string): Seat {
+    const seat = this.#seats.get(worker);
+    if (seat === undefined) throw new QuarryError("INTERNAL", `No worker is called ${worker}.`);
+    return seat;
+  }
+}

@@ -1,0 +1,61 @@
+"""A plugin for tests of training: losses that break at a chosen moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import torch
+
+from quarry_runtime.modeling.losses.infonce import InfoNCE, InfoNCEOptions
+from quarry_runtime.modeling.losses.inputs import LossInputs
+from quarry_runtime.modeling.registry import register_loss
+from quarry_runtime.training import checkpoints
+
+
+class NanAtOptions(msgspec.Struct, frozen=True):
+    """Options of nan_at."""
+
+    call: int
+
+
+@register_loss("nan_at", NanAtOptions)
+class NanAt(InfoNCE):
+    """infonce that returns NaN at its n-th call."""
+
+    def __init__(self, options: NanAtOptions) -> None:
+        super().__init__(InfoNCEOptions())
+        self.left = options.call
+
+    def forward(self, batch: LossInputs) -> torch.Tensor:
+        self.left -= 1
+        loss = super().forward(batch)
+        return loss * float("nan") if self.left == 0 else loss
+
+
+class DyingOptions(msgspec.Struct, frozen=True):
+    """Options of dying_in_checkpoint."""
+
+    #: Exists once the death happened.
+    marker: str
+    #: Which checkpoint is not survived.
+    step: int
+
+
+@register_loss("dying_in_checkpoint", DyingOptions)
+class DyingInCheckpoint(InfoNCE):
+    """infonce; the process is killed, once, when the checkpoint's files are there but not its manifest."""
+
+    def __init__(self, options: DyingOptions) -> None:
+        super().__init__(InfoNCEOptions(temperature=0.1))
+        seal = checkpoints.seal
+
+        def dying_seal(folder: Path, **record: int) -> checkpoints.Manifest:
+            if record["step"] == options.step and not Path(options.marker).exists():
+                Path(options.marker).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return seal(folder, **record)
+
+        checkpoints.seal = dying_seal

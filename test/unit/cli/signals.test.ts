@@ -1,0 +1,42 @@
+/** The first signal asks to stop, the second ends the process at once with the signal's status. */
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { EXIT_STATUS_OF, type SignalWatch, type StopSignal, watchSignals } from "../../../src/cli/signals.js";
+
+let watch: SignalWatch | null = null;
+afterEach(() => {
+  watch?.close();
+  vi.restoreAllMocks();
+});
+
+describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
+  test("once asks to stop, twice ends with 128 + its number", () => {
+    const heard: StopSignal[] = [];
+    const exit = vi.spyOn(process, "exit").mockImplementation((status) => {
+      throw new Error(`exit ${status}`);
+    });
+    watch = watchSignals((found) => heard.push(found));
+    process.emit(signal);
+    expect(heard).toEqual([signal]);
+    expect(exit).not.toHaveBeenCalled();
+    expect(() => process.emit(signal)).toThrow(`exit ${EXIT_STATUS_OF[signal]}`);
+    expect(heard).toEqual([signal]);
+  });
+});
+
+test("the statuses are those of the shell", () => {
+  expect(EXIT_STATUS_OF).toEqual({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 });
+});
+
+test("a key in the dashboard counts like the signal", () => {
+  const heard: StopSignal[] = [];
+  watch = watchSignals((found) => heard.push(found));
+  watch.raise("SIGINT");
+  expect(heard).toEqual(["SIGINT"]);
+});
+
+test("after closing nothing listens any more", () => {
+  const before = process.listenerCount("SIGTERM");
+  watch = watchSignals(() => {});
+  watch.close();
+  expect(process.listenerCount("SIGTERM")).toBe(before);
+});

@@ -1,0 +1,283 @@
+/** The views that training learns from, and the micro-batches cut from them. */
+import { tableFromIPC } from "apache-arrow";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { buildMicroBatch, openTrainingSet, planStep } from "../../../src/data/index.js";
+import { jsonLines, newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
+
+const positives = sourceOf({ qrels: "train.tsv", minScore: 1 });
+const negatives = sourceOf({ qrels: "mined.tsv" });
+const pair = fc.tuple(fc.nat(5), fc.nat(11));
+const epochs = Array.from({ length: 20 }, (_, epoch) => epoch);
+
+const tsv = (list: readonly (readonly [number, number, number])[], prefix = "d"): string =>
+  qrels(list.map(([query, passage, score]) => [`q${query}`, `${prefix}${passage}`, score] as const));
+
+describe("the binary view", () => {
+  test("takes positives and negatives as the sources say, never a known positive as a negative", async () => {
+    const judged = fc.uniqueArray(pair, { selector: String, minLength: 1, maxLength: 30 });
+    await fc.assert(
+      fc.asyncProperty(
+        judged,
+        judged,
+        fc.integer({ min: 0, max: 4 }),
+        fc.boolean(),
+        async (yes, no, count, isOther) => {
+          const { context, warnings } = newCollection({
+            "corpus.jsonl": passages(12),
+            "other.jsonl": passages(12, "o"),
+            "queries.jsonl": queries(6),
+            // The same queries in another order: identity is the id, not the row.
+            "queries2.jsonl": queries(6).trim().split("\n").reverse().join("\n"),
+            "train.tsv": tsv(yes.map(([query, passage]) => [query, passage, 1 + (passage % 2)])),
+            "mined.tsv": tsv(
+              no.map(([query, passage]) => [query, passage, 0.5]),
+              isOther ? "o" : "d",
+            ),
+          });
+          const offset = isOther ? 12 : 0;
+          const known = (query: number): number[] => yes.filter(([own]) => own === query).map(([, passage]) => passage);
+          const usable = (query: number): number[] =>
+            no
+              .filter(([own, passage]) => own === query && (isOther || !known(query).includes(passage)))
+              .map(([, passage]) => passage + offset);
+          const able = [...new Set(yes.map(([query]) => query))]
+            .filter((query) => count === 0 || usable(query).length > 0)
+            .sort((one, other) => one - other);
+          const source = { ...negatives, queries: "queries2.jsonl", ...(isOther ? { corpus: "other.jsonl" } : {}) };
+          const opening = openTrainingSet(
+            { kind: "binary", positives, negatives: source, negativesPerQuery: count },
+            context,
+          );
+          if (able.length === 0) return void (await expect(opening).rejects.toMatchObject({ code: "DATA" }));
+          const set = await opening;
+          expect([set.queryCount, set.passagesPerQuery]).toEqual([able.length, 1 + count]);
+          const isTold = warnings.some((message) => message.includes("cannot form a group"));
+          expect(isTold).toBe(able.length < new Set(yes.map(([query]) => query)).size);
+          const seen = new Map<number, Set<number>>();
+          for (const epoch of epochs) {
+            for (const [index, query] of able.entries()) {
+              const group = set.group(index, epoch);
+              expect(group).toEqual(set.group(index, epoch));
+              expect(group.query).toBe(query);
+              expect(known(query)).toContain(group.passages[0]);
+              const chosen = [...group.passages.slice(1)];
+              for (const passage of chosen) expect(usable(query)).toContain(passage);
+              expect(new Set(chosen).size).toBe(Math.min(count, usable(query).length));
+              const spares = count === 0 ? [] : [...set.spares(index, epoch).rows];
+              if (count > 0) expect(new Set([...chosen, ...spares])).toEqual(new Set(usable(query)));
+              seen.set(query, (seen.get(query) ?? new Set()).add(group.passages[0] as number));
+              expect([...set.knownPositives(query)].sort()).toEqual(known(query).sort());
+            }
+          }
+          for (const query of able) if (known(query).length === 2) expect(seen.get(query)?.size).toBe(2);
+          set.close();
+        },
+      ),
+      { numRuns: 40 },
+    );
+  }, 60_000);
+
+  test("groupRandomK picks among usable negatives only, so a group never runs dry", async () => {
+    const { context } = newCollection({
+      "corpus.jsonl": passages(12),
+      "queries.jsonl": queries(1),
+      "train.tsv": tsv([0, 1, 2, 3, 4, 5, 6, 7, 8].map((passage) => [0, passage, 1])),
+      "mined.tsv": tsv([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((passage) => [0, passage, 0])),
+    });
+    const data = {
+      kind: "binary",
+      positives,
+      negatives: { ...negatives, groupRandomK: 1 },
+      negativesPerQuery: 1,
+    } as const;
+    const set = await openTrainingSet(data, context);
+    const chosen = epochs.map((epoch) => set.group(0, epoch).passages[1]);
+    expect(new Set(chosen)).toEqual(new Set([9, 10]));
+    set.close();
+  });
+
+  test("asks for negatives and qrels where they are missing", async () => {
+    const { context } = newCollection({
+      "corpus.jsonl": passages(3),
+      "queries.jsonl": queries(1),
+      "train.tsv": tsv([[0, 0, 1]]),
+    });
+    const noSource = openTrainingSet({ kind: "binary", positives, negativesPerQuery: 1 }, context);
+    await expect(noSource).rejects.toMatchObject({
+      code: "CONFIG",
+      message: expect.stringContaining("negativesPerQuery is 1"),
+    });
+    const noQrels = openTrainingSet({ kind: "binary", positives: sourceOf(), negativesPerQuery: 0 }, context);
+    await expect(noQrels).rejects.toMatchObject({ code: "CONFIG", message: expect.stringContaining("has no qrels") });
+  });
+
+  test("the fingerprint follows texts, judgements, options and seed, and nothing else", async () => {
+    const files = {
+      "corpus.jsonl": passages(4),
+      "queries.jsonl": queries(2),
+      "train.tsv": tsv([
+        [0, 0, 1],
+        [1, 1, 2],
+      ]),
+    };
+    const of = async (changes: Record<string, string> = {}, minScore = 1, seed = 42): Promise<string> => {
+      const { context } = newCollection({ ...files, ...changes }, seed);
+      const set = await openTrainingSet(
+        { kind: "binary", positives: { ...positives, minScore }, negativesPerQuery: 0 },
+        context,
+      );
+      set.close();
+      return set.fingerprint;
+    };
+    const first = await of();
+    expect(await of()).toBe(first);
+    const others = [await of({ "corpus.jsonl": passages(5) }), await of({ "train.tsv": tsv([[0, 0, 1]]) })];
+    others.push(await of({}, 2), await of({}, 1, 43));
+    expect(new Set([first, ...others]).size).toBe(5);
+  });
+});
+
+test("the multi-level view puts one of the best first, later sources win, and unknown corpora are numbered behind", async () => {
+  const { context, warnings } = newCollection({
+    "corpus.jsonl": passages(12),
+    "other.jsonl": passages(12, "o"),
+    "queries.jsonl": queries(4),
+    "a.tsv": tsv([
+      [0, 0, 2],
+      [0, 1, 2],
+      [0, 2, 1],
+      [0, 3, 0],
+      [1, 4, 1],
+      [2, 5, 3],
+      [2, 6, 1],
+    ]),
+    "b.tsv": tsv([[0, 2, 0]]),
+    "c.tsv": tsv([[2, 7, 2]], "o"),
+  });
+  const sources = [
+    sourceOf({ qrels: "a.tsv" }),
+    sourceOf({ qrels: "b.tsv" }),
+    sourceOf({ corpus: "other.jsonl", qrels: "c.tsv" }),
+  ];
+  const set = await openTrainingSet({ kind: "multiLevel", sources, passagesPerQuery: 3 }, context);
+  expect(warnings.at(-1)).toContain("1 query of 3 cannot form a group");
+  expect(set.queryCount).toBe(2);
+  const labels = new Map([
+    [0, 2],
+    [1, 2],
+    [2, 0],
+    [3, 0],
+  ]);
+  const firsts = new Set<number>();
+  for (const epoch of epochs) {
+    const group = set.group(0, epoch);
+    firsts.add(group.passages[0] as number);
+    expect([...group.labels]).toEqual([...group.passages].map((passage) => labels.get(passage)));
+    expect(new Set(group.passages).size).toBe(3);
+    const second = set.group(1, epoch);
+    expect([second.query, second.passages[0], second.labels[0]]).toEqual([2, 5, 3]);
+    expect([...second.passages.slice(1)].sort()).toEqual([19, 6]);
+  }
+  expect(firsts).toEqual(new Set([0, 1]));
+  expect([set.isKnownPositive(0, 2), set.isKnownPositive(0, 1), set.isKnownPositive(2, 19)]).toEqual([
+    false,
+    true,
+    true,
+  ]);
+  expect(set.passageOrigin(19)).toEqual({ file: `${context.baseDir}/other.jsonl`, line: 8 });
+  set.close();
+});
+
+describe("a micro-batch", () => {
+  /** d0 and d5 have the same text; q0 and q1 share the positive d1; d9 is mined for all. */
+  async function conflicted() {
+    const texts = Array.from({ length: 10 }, (_, row) => ({
+      _id: `d${row}`,
+      title: "",
+      text: `text ${row % 5 === 0 ? 0 : row}`,
+    }));
+    const { context } = newCollection({
+      "corpus.jsonl": jsonLines(texts),
+      "queries.jsonl": queries(6),
+      "train.tsv": tsv([
+        [0, 1, 1],
+        [0, 2, 1],
+        [1, 1, 1],
+        [2, 0, 1],
+        [3, 5, 1],
+        [4, 3, 1],
+        [5, 4, 1],
+      ]),
+      "mined.tsv": tsv(
+        [0, 1, 2, 3, 4, 5].flatMap(
+          (query) =>
+            [
+              [query, 9, 0],
+              [query, 8, 0],
+            ] as const,
+        ),
+      ),
+    });
+    return openTrainingSet({ kind: "binary", positives, negatives, negativesPerQuery: 2 }, context);
+  }
+
+  test("masks known positives, copies of the positive and repeated negatives, and nothing else", async () => {
+    const set = await conflicted();
+    for (let step = 0; step < 8; step += 1) {
+      const groups = planStep(set, 42, step, 6);
+      const batch = buildMicroBatch(set, groups, {
+        rank: 0,
+        worldSize: 1,
+        microStep: 0,
+        accumulationSteps: 1,
+        queriesPerRank: 6,
+      });
+      expect([batch.queryCount, batch.passagesPerQuery, batch.columnCount]).toEqual([6, 3, 18]);
+      const columns = groups.flatMap(({ passages: rows }) => [...rows]);
+      const isSame = (one: number, other: number): boolean => one === other || (one % 5 === 0 && other % 5 === 0);
+      for (const [row, group] of groups.entries()) {
+        const expected = columns.map((passage, column) => {
+          if (column === row * 3) return 0;
+          const isRepeat =
+            column % 3 !== 0 && columns.some((other, at) => other === passage && (at % 3 === 0 || at < column));
+          const isCopy = isSame(passage, group.passages[0] as number);
+          return Number(isRepeat || isCopy || set.isKnownPositive(group.query, passage));
+        });
+        expect([...batch.mask.subarray(row * 18, (row + 1) * 18)]).toEqual(expected);
+        expect(batch.positiveColumns[row]).toBe(row * 3);
+      }
+      expect([...batch.labels]).toEqual(groups.flatMap(({ labels }) => [...labels]));
+    }
+    set.close();
+  });
+
+  test("shares of ranks and micro-steps cover the step once, in the order of the contract", async () => {
+    const set = await conflicted();
+    const groups = planStep(set, 42, 1, 12);
+    const layout = { worldSize: 2, accumulationSteps: 3, queriesPerRank: 2 };
+    const seen: number[] = [];
+    for (let microStep = 0; microStep < 3; microStep += 1) {
+      const columns = groups.slice(microStep * 4, microStep * 4 + 4).flatMap(({ passages: rows }) => [...rows]);
+      for (let rank = 0; rank < 2; rank += 1) {
+        const batch = buildMicroBatch(set, groups, { ...layout, rank, microStep });
+        seen.push(...batch.queryRows);
+        expect(batch.columnCount).toBe(columns.length);
+        const own = groups.slice((microStep * 2 + rank) * 2, (microStep * 2 + rank) * 2 + 2);
+        expect([...batch.queryRows]).toEqual(own.map(({ query }) => query));
+        expect([...batch.positiveColumns].map((column) => columns[column])).toEqual(
+          own.map((group) => group.passages[0]),
+        );
+        expect([...batch.passageRows]).toEqual(columns.slice(rank * 6, rank * 6 + 6));
+        const sent = tableFromIPC(batch.passages);
+        expect([...sent.getChild("row")!.toArray()]).toEqual([...batch.passageRows]);
+        expect(tableFromIPC(batch.queries).getChild("text")!.toArray()).toEqual(
+          own.map(({ query }) => `what is ${query}?`),
+        );
+      }
+    }
+    expect(seen).toEqual(groups.map(({ query }) => query));
+    expect(() => buildMicroBatch(set, groups, { ...layout, worldSize: 3, rank: 0, microStep: 0 })).toThrow(RangeError);
+    set.close();
+  });
+});

@@ -1,0 +1,123 @@
+/** Experiment scripts are run as they are, and whatever is wrong with one is said with its file and line. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { QuarryError } from "../../../src/errors.js";
+import { loadExperiment } from "../../../src/experiment/load.js";
+
+let folder = "";
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-load-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+let count = 0;
+async function script(text: string, extension = "ts"): Promise<string> {
+  count += 1;
+  const file = join(folder, `script-${count}.${extension}`);
+  await writeFile(file, text);
+  return file;
+}
+
+async function failure(text: string, extension?: string): Promise<QuarryError> {
+  const file = await script(text, extension);
+  try {
+    await loadExperiment(file);
+  } catch (thrown) {
+    if (!(thrown instanceof QuarryError)) throw thrown;
+    return thrown;
+  }
+  throw new Error("was accepted");
+}
+
+const minimal = `{ name: "x", model: biEncoder("some/model"), evaluate: { data: source({ corpus: "c.jsonl", qrels: "q.tsv" }) } }`;
+const head = `import { biEncoder, defineExperiment, source } from "quarry";\n`;
+
+describe("a script", () => {
+  test("in TypeScript exports an experiment, and paths start in its folder", async () => {
+    const file = await script(
+      `${head}const seed: number = await Promise.resolve(7);\nexport default defineExperiment({ ...${minimal}, seed });`,
+    );
+    const { config, baseDir } = await loadExperiment(file);
+    expect(config.seed).toBe(7);
+    expect(baseDir).toBe(folder);
+  });
+
+  test.each(["js", "mjs"])("may be JavaScript: .%s", async (extension) => {
+    const { config } = await loadExperiment(
+      await script(`${head}export default defineExperiment(${minimal});`, extension),
+    );
+    expect(config.name).toBe("x");
+  });
+
+  test("may import a file beside it", async () => {
+    await writeFile(join(folder, "shared.ts"), `${head}export const model = biEncoder("shared/model");`);
+    const file = await script(
+      `${head}import { model } from "./shared";\nexport default defineExperiment({ ...${minimal}, model });`,
+    );
+    expect((await loadExperiment(file)).config.model.checkpoint).toBe("shared/model");
+  });
+
+  test("may export plain options, or a function that gives them", async () => {
+    const plain = await script(`${head}export default ${minimal};`);
+    const called = await script(`${head}export default async () => defineExperiment(${minimal});`);
+    expect((await loadExperiment(plain)).config.name).toBe("x");
+    expect((await loadExperiment(called)).config.name).toBe("x");
+  });
+
+  test("may name the folder in which paths start", async () => {
+    const file = await script(`${head}export default defineExperiment(${minimal}, { baseDir: "/somewhere" });`);
+    expect((await loadExperiment(file)).baseDir).toBe("/somewhere");
+  });
+
+  test("takes overrides", async () => {
+    const file = await script(`${head}export default defineExperiment(${minimal});`);
+    const { config } = await loadExperiment(file, [{ path: "evaluate.topK", value: "5" }]);
+    expect(config.evaluate?.topK).toBe(5);
+  });
+});
+
+describe("what is wrong with a script is a CONFIG error", () => {
+  test("when it does not exist", async () => {
+    await expect(loadExperiment(join(folder, "none.ts"))).rejects.toMatchObject({ code: "CONFIG" });
+  });
+
+  test("when it does not parse, with file and line", async () => {
+    const error = await failure("const a = {\n  b: 1\n  c: 2,\n};\nexport default a;\n");
+    expect(error.code).toBe("CONFIG");
+    expect(error.message).toMatch(/script-\d+\.ts:3:\d+: Unexpected token, expected ","$/);
+  });
+
+  test("when it throws, with file and line", async () => {
+    const error = await failure(`${head}\nconst settings = undefined;\nexport default settings.name;\n`);
+    expect(error.message).toMatch(/script-\d+\.ts:4: Cannot read properties of undefined \(reading 'name'\)$/);
+  });
+
+  test("when it imports what Quarry does not have", async () => {
+    const error = await failure(`import { difineExperiment } from "quarry";\nexport default difineExperiment({});\n`);
+    expect(error.message).toMatch(/script-\d+\.ts:2: difineExperiment is not a function$/);
+  });
+
+  test("when it imports what is not there", async () => {
+    const beside = await failure(`import { a } from "./nowhere.js";\nexport default a;\n`);
+    expect(beside.message).toMatch(/script-\d+\.ts: cannot find \.\/nowhere\.js, which it imports$/);
+    const packaged = await failure(`import { a } from "no-such-package";\nexport default a;\n`);
+    expect(packaged.hint).toBe("npm install no-such-package");
+  });
+
+  test.each([
+    ["export const a = 1;", "nothing"],
+    ["export default 3;", "the number 3"],
+    ["export default [];", "an empty list"],
+    ["export default () => null;", "null"],
+  ])("when it exports something else: %s", async (text, seen) => {
+    expect((await failure(text)).message).toContain(`the default export is ${seen}, not an experiment`);
+  });
+
+  test("when an option is misspelt, with the very same error class as outside the script", async () => {
+    const error = await failure(`${head}export default defineExperiment({ ...${minimal}, sed: 1 });`);
+    expect(error).toBeInstanceOf(QuarryError);
+    expect(error.message).toBe("sed: unknown option; did you mean seed?");
+  });
+});

@@ -1,0 +1,63 @@
+/** Files that an experiment names are looked for before anything starts. */
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { biEncoder, defineExperiment, demoModel, demoSource, source } from "../../../src/experiment/define.js";
+import { checkPaths, resolveCheckpoint } from "../../../src/experiment/paths.js";
+
+let baseDir = "";
+beforeAll(async () => {
+  baseDir = await mkdtemp(join(tmpdir(), "quarry-paths-"));
+  await mkdir(join(baseDir, "full"));
+  await mkdir(join(baseDir, "empty"));
+  await writeFile(join(baseDir, "full", "corpus.jsonl"), "");
+  await writeFile(join(baseDir, "q.tsv"), "");
+});
+afterAll(() => rm(baseDir, { recursive: true, force: true }));
+
+function experiment(evaluate: ReturnType<typeof source>, mine = demoSource("train"), checkpoint = demoModel) {
+  return defineExperiment(
+    { name: "x", model: biEncoder(checkpoint), evaluate: { data: evaluate }, mine: { data: mine } },
+    { baseDir },
+  );
+}
+
+test("what is there is accepted: a file, a folder with a corpus, what comes with Quarry", () => {
+  expect(() => checkPaths(experiment(source({ corpus: "full", qrels: "q.tsv" })))).not.toThrow();
+  expect(() =>
+    checkPaths(experiment(source({ corpus: "full/corpus.jsonl", qrels: ["q.tsv", "q.tsv"] }))),
+  ).not.toThrow();
+  expect(() => checkPaths(experiment(demoSource("heldout")))).not.toThrow();
+});
+
+test("every missing file is named as written and as resolved", () => {
+  const absent = experiment(source({ corpus: "absent.jsonl", queries: "none.jsonl", qrels: ["q.tsv", "no.tsv"] }));
+  expect(() => checkPaths(absent)).toThrow(
+    `3 problems in the experiment:
+  evaluate.data.corpus: there is no "absent.jsonl" (looked for ${join(baseDir, "absent.jsonl")})
+  evaluate.data.queries: there is no "none.jsonl" (looked for ${join(baseDir, "none.jsonl")})
+  evaluate.data.qrels: there is no "no.tsv" (looked for ${join(baseDir, "no.tsv")})`,
+  );
+});
+
+test("a folder without a corpus is told by the file it lacks", () => {
+  const empty = experiment(source({ corpus: "empty", qrels: "q.tsv" }));
+  expect(() => checkPaths(empty)).toThrow(join(baseDir, "empty", "corpus.jsonl"));
+});
+
+test("only what is about to run is looked at", () => {
+  const other = experiment(demoSource("heldout"), source({ corpus: "absent.jsonl" }));
+  expect(() => checkPaths(other, ["evaluate"])).not.toThrow();
+  expect(() => checkPaths(other, ["mine"])).toThrow("mine.data.corpus");
+});
+
+test("a checkpoint that is written as a path must be there; a model id is left to Python", () => {
+  expect(() => checkPaths(experiment(demoSource("heldout"), demoSource("train"), "./model"))).toThrow(
+    "model.checkpoint: there is no",
+  );
+  expect(() => checkPaths(experiment(demoSource("heldout"), demoSource("train"), "org/model"))).not.toThrow();
+  expect(resolveCheckpoint("full", baseDir)).toBe(join(baseDir, "full"));
+  expect(resolveCheckpoint("org/model", baseDir)).toBe("org/model");
+  expect(resolveCheckpoint(demoModel, baseDir)).toBe(demoModel);
+});
