@@ -9,7 +9,7 @@ const quietMs = 10_000;
  */
 export function startStep(label) {
   const out = process.stderr;
-  const isTerminal = Boolean(out.isTTY) && !process.env.CI;
+  const isTerminal = out.isTTY && !process.env.CI;
   const startedAt = Date.now();
   const seconds = () => `${((Date.now() - startedAt) / 1000).toFixed(1)} s`;
   let detail = "";

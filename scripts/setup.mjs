@@ -81,9 +81,9 @@ async function work(extras) {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => stop.abort());
   if (!hasPackages()) await step("npm packages", installPackages);
   if (!isBuilt()) await step("build", build);
-  const { installPython } = await import(pathToFileURL(join(root, "dist", "python", "environment.js")).href);
+  const { findPython } = await import(pathToFileURL(join(root, "dist", "python", "environment.js")).href);
   await step("Python environment", (show) =>
-    installPython({ extras, onLine: (line) => showPip(line, show), signal: stop.signal }),
+    findPython({ extras, install: true, onLine: (line) => showPip(line, show), signal: stop.signal }),
   );
 }
 
@@ -174,7 +174,7 @@ async function installPackages(show) {
 function sources(folder) {
   return readdirSync(folder, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
     .sort();
 }
 

@@ -1,4 +1,4 @@
-"""What pythonia calls: a function of the runtime by name, JSON in and JSON out, so that no exception crosses the bridge."""
+"""What pythonia calls: a function by name, JSON in and JSON out; no exception crosses the bridge."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def tie_to_node() -> int:
-    """Has the kernel end this process when Node dies in the middle of a call; gives the process id.
+    """Has the kernel end this process when Node dies during a call; gives the process id.
 
-    The guards of guard/parent.py include end of file on stdin, but pythonia lets Python inherit Node's stdin: under
-    `echo | quarry inspect` that would end Python at once.
+    guard/parent.py also leaves at the end of stdin, but pythonia lets Python inherit Node's stdin:
+    under `echo | quarry inspect` that would end Python at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -35,15 +35,17 @@ def call(module: str, name: str, arguments: str) -> str:
         arguments: A JSON list.
 
     Returns:
-        JSON, either {"value": …} or {"error": {code, message, hint, isRetryable, rows}}. A function may give JSON text
-        itself. What it prints goes nowhere: stdout belongs to Node.
+        JSON, either {"value": …} or {"error": {code, message, hint, isRetryable, rows}}. A function
+        may give JSON text itself. What it prints goes nowhere: stdout belongs to Node.
     """
     noise = io.StringIO()
     try:
         with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
             value = getattr(importlib.import_module(module), name)(*json.loads(arguments))
-            return json.dumps({"value": json.loads(value) if isinstance(value, str) else _plain(value)})
-    except BaseException as error:  # noqa: BLE001: sys.exit in a plugin must not end the bridge either
+            return json.dumps(
+                {"value": json.loads(value) if isinstance(value, str) else _plain(value)}
+            )
+    except BaseException as error:  # sys.exit in a plugin must not end the bridge either
         return json.dumps({"error": _info(error)})
 
 

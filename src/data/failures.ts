@@ -38,11 +38,11 @@ export function systemCode(thrown: unknown): string {
   return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : "";
 }
 
-/** Turns a failed write below the cache folder into an error that names the folder and the way out. */
-export function cacheWriteError(cacheDir: string, thrown: unknown): unknown {
+/** Turns a failed call below the cache folder into an error that names the folder and the way out. */
+export function cacheError(cacheDir: string, thrown: unknown): unknown {
   const code = systemCode(thrown);
   if (thrown instanceof QuarryError || !(UNWRITABLE.has(code) || code === "ENOENT" || code === "EEXIST")) return thrown;
-  const reason = code === "ENOSPC" || code === "EDQUOT" ? "is full" : "cannot be written";
+  const reason = code === "ENOSPC" || code === "EDQUOT" ? "is full" : "cannot be used";
   return new QuarryError("ENVIRONMENT", `The cache folder ${cacheDir} ${reason} (${code}).`, {
     hint: "Free some space or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.",
     cause: thrown,

@@ -12,13 +12,17 @@ export interface Problem {
 }
 
 /** All problems as one CONFIG error. */
-export function configError(problems: readonly Problem[], subject = "the experiment"): QuarryError {
+export function configError(
+  problems: readonly Problem[],
+  subject = "the experiment",
+  hint = "docs/options.md describes every option.",
+): QuarryError {
   const lines = problems.map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`));
   const message =
     lines.length === 1
       ? (lines[0] ?? "")
       : `${lines.length} problems in ${subject}:\n${lines.map((line) => `  ${line}`).join("\n")}`;
-  return new QuarryError("CONFIG", message, { hint: "docs/options.md describes every option." });
+  return new QuarryError("CONFIG", message, { hint });
 }
 
 /** Turns what zod found into problems; `input` is the value that was validated. */

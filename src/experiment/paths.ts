@@ -26,7 +26,7 @@ export function checkPaths(experiment: Experiment, sections: readonly Section[] 
     if (!sections.includes(section)) continue;
     for (const [path, source] of sourcesOf(experiment, section)) problems.push(...checkSource(source, path, baseDir));
   }
-  if (problems.length > 0) throw configError(problems);
+  if (problems.length > 0) throw configError(problems, "the experiment", `Relative paths start in ${baseDir}.`);
 }
 
 /**

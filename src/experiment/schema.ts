@@ -165,10 +165,7 @@ export const mineSchema = z.strictObject({
 
 export const encodeSchema = z.strictObject({
   data: sourceSchema.describe("What to encode."),
-  side: z
-    .enum(["passage", "query"])
-    .default("passage")
-    .describe("Whether texts are encoded as passages or queries."),
+  side: z.enum(["passage", "query"]).default("passage").describe("Whether texts are encoded as passages or queries."),
 });
 
 export const stepNames = ["evaluate", "train", "mine", "encode"] as const;

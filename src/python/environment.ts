@@ -71,11 +71,6 @@ export async function findPython(options: FindPythonOptions = {}): Promise<Pytho
   return python;
 }
 
-/** Makes or completes the Python environment: `findPython` with `install` set. */
-export function installPython(options: Omit<FindPythonOptions, "install"> = {}): Promise<PythonEnvironment> {
-  return findPython({ ...options, install: true });
-}
-
 /** Whether this is a clone: the compiler's configuration is not part of the npm package. */
 function isCheckout(): boolean {
   return existsSync(join(packageRoot, "tsconfig.json"));

@@ -2,7 +2,7 @@
 import { stripVTControlCharacters } from "node:util";
 
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
-const zeroWidth = /^[\p{Mark}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]+$/u;
+const zeroWidth = /^[\p{Mn}\p{Me}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]+$/u;
 // Written as a string because the "v" flag is newer than the compiler's target; Node 20 has it.
 const emoji = new RegExp("^\\p{RGI_Emoji}$", "v");
 
@@ -12,10 +12,11 @@ const wideBlocks = [
   [0x231a, 0x231b],
   [0x2329, 0x232a],
   [0x23e9, 0x23ec],
+  [0x2630, 0x2637],
+  [0x268a, 0x268f],
   [0x2e80, 0x303e],
-  [0x3041, 0x33ff],
-  [0x3400, 0x4dbf],
-  [0x4e00, 0xa4cf],
+  [0x3041, 0x3247],
+  [0x3250, 0xa4cf],
   [0xa960, 0xa97c],
   [0xac00, 0xd7a3],
   [0xf900, 0xfaff],
@@ -25,16 +26,24 @@ const wideBlocks = [
   [0xffe0, 0xffe6],
   [0x16fe0, 0x18dff],
   [0x1aff0, 0x1b2fb],
+  [0x1d300, 0x1d376],
   [0x1f200, 0x1f265],
   [0x20000, 0x3fffd],
 ] as const;
 
-function graphemeWidth(grapheme: string): number {
-  if (zeroWidth.test(grapheme)) return 0;
-  const point = grapheme.codePointAt(0) ?? 0;
-  if (point < 0x1100 && grapheme.length === 1) return 1;
-  if (emoji.test(grapheme)) return 2;
+function codePointWidth(character: string): number {
+  const point = character.codePointAt(0) ?? 0;
+  // Vowels and final consonants of Korean written in parts join the first one's two columns.
+  if (zeroWidth.test(character) || (point >= 0x1160 && point <= 0x11ff)) return 0;
   return wideBlocks.some(([first, last]) => point >= first && point <= last) ? 2 : 1;
+}
+
+function graphemeWidth(grapheme: string): number {
+  if (grapheme.length === 1 && grapheme < "\u0300") return zeroWidth.test(grapheme) ? 0 : 1;
+  if (emoji.test(grapheme)) return 2;
+  let width = 0;
+  for (const character of grapheme) width += codePointWidth(character);
+  return width;
 }
 
 /** Columns that a text without escape codes takes in a terminal; a Chinese character takes two. */

@@ -32,7 +32,7 @@ async function loadTerminal(): Promise<typeof import("./dashboard/terminal.js")>
 }
 
 /** What stays on the terminal after a run: its measures, its warnings and errors, its table and its folder. */
-export function keptLines(view: ViewState): { readonly stdout: readonly string[]; readonly stderr: readonly string[] } {
+function keptLines(view: ViewState): { readonly stdout: readonly string[]; readonly stderr: readonly string[] } {
   const values = (measures: Readonly<Record<string, number>>) =>
     Object.entries(measures).map(([name, value]) => `${name} ${format.formatMeasure(value)}`);
   const metrics =

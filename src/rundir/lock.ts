@@ -1,6 +1,6 @@
 /** One process at a time in a run folder; the lock of a dead process is taken over, by exactly one of those who try. */
 import { createHash } from "node:crypto";
-import { link, readFile, rename, unlink } from "node:fs/promises";
+import { link, readFile, unlink } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError } from "../errors.js";
 import { temporaryName, writeFileDurably, writeNew } from "./durable.js";

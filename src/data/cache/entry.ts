@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } fr
 import { join } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../../errors.js";
-import { cacheWriteError, systemCode } from "../failures.js";
+import { cacheError, systemCode } from "../failures.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { readSealed, syncFolder, writeSealed } from "./sealed.js";
 
@@ -61,7 +61,7 @@ export function entryFolder(cacheDir: string, recipe: Pick<EntryRecipe<unknown, 
  * Opens an entry; builds it when it is missing, incomplete or damaged. Builders may race: each builds in a folder of
  * its own, the first rename wins, the others use what it left.
  *
- * @throws QuarryError ENVIRONMENT when the cache folder cannot be written or is full.
+ * @throws QuarryError ENVIRONMENT when the cache folder cannot be used or is full.
  */
 export async function openEntry<Content, Opened>(
   cacheDir: string,
@@ -69,13 +69,13 @@ export async function openEntry<Content, Opened>(
 ): Promise<Opened> {
   const folder = entryFolder(cacheDir, recipe);
   for (let attempt = 1; attempt <= MAX_TRIES; attempt += 1) {
-    const opened = tryOpen(folder, recipe);
-    if (opened !== null) return opened;
     try {
+      const opened = tryOpen(folder, recipe);
+      if (opened !== null) return opened;
       setAside(cacheDir, folder);
       await buildEntry(cacheDir, folder, recipe);
     } catch (thrown) {
-      throw cacheWriteError(cacheDir, thrown);
+      throw cacheError(cacheDir, thrown);
     }
   }
   throw new QuarryError("INTEGRITY", `${folder}: the entry could not be opened after ${MAX_TRIES} builds.`, {

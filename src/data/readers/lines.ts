@@ -18,7 +18,7 @@ export type LineHandler = (bytes: Buffer, start: number, end: number, line: numb
  */
 export async function readLines(input: InputFile, onLine: LineHandler): Promise<void> {
   const file = input.path;
-  let pending = Buffer.allocUnsafe(8 << 20);
+  let pending: Buffer = Buffer.alloc(0);
   let filled = 0;
   let line = 0;
   let isAtStart = true;

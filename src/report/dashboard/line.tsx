@@ -1,9 +1,9 @@
 /** The dashboard's two building blocks: a line that never wraps, and a cell of exact width. */
 import { Box, Text } from "ink";
-import { createContext, type ReactNode, useContext } from "react";
+import { type Context, createContext, type ReactNode, useContext } from "react";
 import { chooseTheme, type Theme, type ToneName } from "./theme.js";
 
-export const ThemeContext = createContext<Theme>(chooseTheme({}));
+export const ThemeContext: Context<Theme> = createContext(chooseTheme({}));
 
 /** One line of the frame; what does not fit is cut with "…". */
 export function Line({ children }: { readonly children: ReactNode }) {

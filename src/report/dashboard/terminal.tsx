@@ -11,6 +11,9 @@ const frameMs = 200;
 /** Without events a frame a second keeps the clock and the time left going. */
 const clockMs = 1000;
 
+/** q, and Ctrl-C as it arrives in raw mode. */
+const stopKeys = ["q", "\u0003"];
+
 /** What the dashboard reads keys from. */
 export type KeyStream = NodeJS.ReadStream;
 
@@ -37,7 +40,9 @@ function Keys({ isActive, onStop }: { readonly isActive: boolean; readonly onSto
     (input, key) => {
       if (key.ctrl && input === "c") onStop();
       // Two quick presses may arrive as one; a pasted text that merely holds a q is no request.
-      else if (/^(q+|\u0003+)$/.test(input)) for (const _ of input) onStop();
+      else if ([...input].every((character) => character === input[0] && stopKeys.includes(character))) {
+        for (const _ of input) onStop();
+      }
     },
     { isActive },
   );

@@ -1,7 +1,7 @@
 /** The few colours of the dashboard, each with a meaning; none at all where NO_COLOR asks for it. */
 
 /** How a text is set; spread into Ink's Text. */
-export interface Tone {
+interface Tone {
   readonly color?: string;
   readonly bold?: boolean;
   readonly dimColor?: boolean;

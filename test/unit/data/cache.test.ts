@@ -27,6 +27,9 @@ function smallCollection(count = 40): Collection {
   });
 }
 
+/** Enough to hit every file and kind of bytes; the fault suite tries more. */
+const FLIPS = 100;
+
 const entries = (cacheDir: string): string[] => readdirSync(cacheDir).filter((name) => name !== "sources");
 
 /** Everything a source says, read through every method. */
@@ -64,14 +67,18 @@ describe("an entry is built once", () => {
     const first = await readAll(collection);
     const before = entries(collection.cacheDir);
     expect(before).toHaveLength(3);
-    const stamps = before.map((name) => statSync(join(collection.cacheDir, name, "manifest.json")).mtimeNs);
+    const stamps = before.map(
+      (name) => statSync(join(collection.cacheDir, name, "manifest.json"), { bigint: true }).mtimeNs,
+    );
     utimesSync(join(collection.dir, "corpus.jsonl"), 1, 1);
     collection.write("copy/corpus.jsonl", readFileSync(join(collection.dir, "corpus.jsonl")));
     collection.write("copy/queries.jsonl", readFileSync(join(collection.dir, "queries.jsonl")));
     expect(await readAll(collection)).toBe(first);
     expect(await readAll(collection, { ...judged, corpus: "copy" })).toBe(first);
     expect(entries(collection.cacheDir)).toEqual(before);
-    expect(before.map((name) => statSync(join(collection.cacheDir, name, "manifest.json")).mtimeNs)).toEqual(stamps);
+    expect(
+      before.map((name) => statSync(join(collection.cacheDir, name, "manifest.json"), { bigint: true }).mtimeNs),
+    ).toEqual(stamps);
   });
 
   test("filters and selection make no new entry", async () => {
@@ -140,7 +147,7 @@ describe("an entry is built once", () => {
     expect(entries(collection.cacheDir)).toEqual([]);
   });
 
-  test("a cache folder that cannot be written is an ENVIRONMENT error that names it and QUARRY_CACHE", async () => {
+  test("a cache folder that cannot be used is an ENVIRONMENT error that names it and QUARRY_CACHE", async () => {
     const collection = smallCollection();
     const cacheDir = join(collection.write("file", ""), "cache");
     const error = await prepareSource(judged, { ...collection.context, cacheDir }).catch((thrown: unknown) => thrown);
@@ -162,7 +169,7 @@ describe.each([
     }
   };
 
-  test("400 single bit flips: none is silent", () =>
+  test("single bit flips: none is silent", () =>
     withMode(async () => {
       const collection = smallCollection();
       const expected = await readAll(collection);
@@ -171,7 +178,7 @@ describe.each([
         .map((name) => join(collection.cacheDir, name));
       expect(files).toHaveLength(10);
       let found = 0;
-      for (let flip = 0; flip < 400; flip += 1) {
+      for (let flip = 0; flip < FLIPS; flip += 1) {
         const path = files[flip % files.length] as string;
         const original = readFileSync(path);
         const damaged = Buffer.from(original);
@@ -195,7 +202,7 @@ describe.each([
           entries(collection.cacheDir).every((name) => verifyEntry(join(collection.cacheDir, name)).length === 0),
         ).toBe(true);
       }
-      expect(found).toBeGreaterThan(50);
+      expect(found).toBeGreaterThan(FLIPS / 8);
     }));
 
   test("truncated, emptied and missing files are rebuilt at once", () =>
@@ -231,7 +238,7 @@ test("builders that race leave one valid entry each, in one process and in sever
   );
   for (let round = 0; round < 10; round += 1) {
     const here = Array.from({ length: 3 }, () => readAll(collection));
-    const there = Array.from({ length: round === 0 ? 3 : 0 }, () =>
+    const there = Array.from({ length: round === 0 ? 2 : 0 }, () =>
       promisify(execFile)(process.execPath, [jiti, script, collection.dir, collection.cacheDir]),
     );
     expect(new Set(await Promise.all(here)).size).toBe(1);

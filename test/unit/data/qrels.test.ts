@@ -73,7 +73,7 @@ test("any files and any options give what the reference gives", async () => {
       }
       source.close();
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 }, 60_000);
 

@@ -210,6 +210,6 @@ test("an object is read exactly as JSON.parse reads it, also after a byte was ch
       expect(fault === null).toBe(isObject);
       if (isObject) expect(new Map(fields)).toEqual(new Map(Object.entries(expected as object)));
     }),
-    { numRuns: 3000 },
+    { numRuns: 2000 },
   );
 });

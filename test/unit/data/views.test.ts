@@ -74,7 +74,7 @@ describe("the binary view", () => {
           set.close();
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   }, 60_000);
 

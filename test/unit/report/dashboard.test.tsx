@@ -229,7 +229,7 @@ test("a frame never is higher or wider than its terminal, whatever there is to s
       expect(height).toBeLessThan(rows);
       expect(width).toBeLessThanOrEqual(columns);
     }),
-    { numRuns: 60 },
+    { numRuns: 25 },
   );
 });
 

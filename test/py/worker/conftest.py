@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 import zmq
 
 from quarry_runtime.protocol.codec import decode_up, encode
@@ -34,7 +36,7 @@ class Orchestrator:
         endpoint = f"ipc://{folder / 's'}"
         self.socket.bind(endpoint)
         ticket = folder / "ticket.json"
-        ticket.write_text(json.dumps({"endpoint": endpoint, "token": token}))
+        ticket.write_text(json.dumps({"endpoint": endpoint, "token": "secret"}))
         environment = {**os.environ, "PYTHONPATH": str(RUNTIME), "HF_HUB_OFFLINE": "1"}
         command = [
             sys.executable,
@@ -93,8 +95,29 @@ class Orchestrator:
         self._context.term()
 
 
-def unit_frame(texts: list[str], first_row: int = 0, titles: list[str] | None = None) -> bytes:
-    """A unit as the data plane gathers it; id ranks are the row numbers."""
+@pytest.fixture
+def orchestrate(tmp_path: Path) -> Iterator[Callable[..., Orchestrator]]:
+    """Starts orchestrators with a worker each, and ends them with the test."""
+    started: list[Orchestrator] = []
+
+    def start(*arguments: str) -> Orchestrator:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Orchestrator(folder, arguments=("--threads", "1", *arguments)))
+        return started[-1]
+
+    yield start
+    for orchestrator in started:
+        orchestrator.close()
+
+
+@pytest.fixture(scope="session")
+def unit_frame() -> Callable[..., bytes]:
+    """Makes a unit as the data plane gathers it; id ranks are the row numbers."""
+    return _unit_frame
+
+
+def _unit_frame(texts: list[str], first_row: int = 0, titles: list[str] | None = None) -> bytes:
     numbers = pa.array(range(first_row, first_row + len(texts)), pa.int32())
     batch = pa.record_batch(
         [numbers, numbers, pa.array(titles or [""] * len(texts)), pa.array(texts)],

@@ -1,0 +1,63 @@
+/** What `npm test` runs, in order: each stage, its commands, how its tests are counted, and how long it may take. */
+import { join } from "node:path";
+
+const tool = (path) => [process.execPath, join("node_modules", path)];
+
+/**
+ * @typedef {object} Stage
+ * @property {string} name what `--only` takes
+ * @property {string[][]} commands run in order; all of them, so that one run shows every complaint
+ * @property {"check" | "vitest" | "pytest"} counts a check counts as one; tests are counted by their report
+ * @property {number} cores how much of a two-core machine it takes: stages of 2 run alone
+ * @property {number} limitSeconds
+ */
+
+/**
+ * @param {string} python path of the interpreter
+ * @param {string} reports folder for the test reports
+ * @returns {Stage[]}
+ */
+export function stages(python, reports) {
+  const check = (name, ...commands) => ({ name, commands, counts: "check", cores: 1, limitSeconds: 180 });
+  const vitest = (name, cores, limitSeconds) => {
+    const report = `--outputFile.json=${join(reports, `${name}.json`)}`;
+    const command = [...tool("vitest/vitest.mjs"), "run", "--project", name, "--reporter=default", "--reporter=json"];
+    return { name, commands: [[...command, report]], counts: "vitest", cores, limitSeconds };
+  };
+  const config = join("py_runtime", "pyproject.toml");
+  const ruff = [python, "-m", "ruff"];
+  const pythonFiles = ["py_runtime", join("test", "py"), join("test", "fixtures"), "scripts"];
+  const junit = `--junitxml=${join(reports, "python.xml")}`;
+  return [
+    check(
+      "types",
+      [...tool("typescript/bin/tsc"), "-p", "tsconfig.check.json"],
+      [...tool("pyright/index.js"), "--pythonpath", python],
+    ),
+    check(
+      "format",
+      [...tool("@biomejs/biome/bin/biome"), "ci", "--reporter=summary", "."],
+      [...ruff, "format", "--config", config, "--check", ...pythonFiles],
+    ),
+    check(
+      "lint",
+      [...tool("oxlint/bin/oxlint"), "--type-aware", "--deny-warnings"],
+      [...ruff, "check", "--config", config, ...pythonFiles],
+    ),
+    check("unused", [...tool("knip/bin/knip.js"), "--no-progress"]),
+    check("imports", [python, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--config", config]),
+    check("generated", [process.execPath, join("scripts", "gen.mjs"), "--check"]),
+    vitest("unit", 1, 180),
+    {
+      name: "python",
+      commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
+      counts: "pytest",
+      cores: 1,
+      limitSeconds: 300,
+    },
+    vitest("protocol", 1, 120),
+    vitest("integration", 2, 240),
+    vitest("fault", 2, 300),
+    vitest("e2e", 2, 300),
+  ];
+}

@@ -1,0 +1,118 @@
+/**
+ * `npm test`: makes the checkout ready, runs every check and test, and ends with one line that counts them all.
+ *
+ * `npm test -- --only unit --only lint` runs some stages; `--list` names them.
+ */
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { count } from "./count.mjs";
+import { failWith, root, setUp } from "./setup.mjs";
+import { stages } from "./stages.mjs";
+
+const { values } = parseArgs({
+  options: { only: { type: "string", multiple: true }, list: { type: "boolean", default: false } },
+});
+const python = await setUp(["demo", "test"]).catch(failWith);
+const reports = mkdtempSync(join(tmpdir(), "quarry-test-"));
+const all = stages(python.executable, reports);
+const known = all.map(({ name }) => name);
+const unknown = (values.only ?? []).filter((name) => !known.includes(name));
+if (values.list || unknown.length > 0) {
+  process.stdout.write(`Stages: ${known.join(", ")}\n`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+
+const env = { ...python.env, HF_HUB_OFFLINE: "1", HF_DATASETS_OFFLINE: "1", CI: "1", NO_COLOR: "1" };
+const running = new Set();
+let stoppedBy = null;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(signal, () => {
+    stoppedBy ??= signal;
+    for (const child of running) endGroup(child, "SIGTERM");
+  });
+}
+
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const startedAt = performance.now();
+const waiting = all.filter(({ name }) => !values.only || values.only.includes(name));
+await runAll(waiting, 2);
+rmSync(reports, { recursive: true, force: true });
+if (stoppedBy) process.exit(stoppedBy === "SIGINT" ? 130 : 143);
+const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
+process.stdout.write(`\n${secondsSince(startedAt)} in all\n`);
+process.stdout.write(`${totals.passed} passed, ${totals.failed} failed${skipped}\n`);
+process.exitCode = totals.failed > 0 ? 1 : 0;
+
+/** Runs stages in order, as many side by side as there are cores for. */
+async function runAll(queue, cores) {
+  let free = cores;
+  const active = new Set();
+  for (const stage of queue) {
+    while (free < stage.cores) await Promise.race(active);
+    if (stoppedBy) break;
+    free -= stage.cores;
+    const task = runStage(stage).finally(() => {
+      free += stage.cores;
+      active.delete(task);
+    });
+    active.add(task);
+  }
+  await Promise.all(active);
+}
+
+async function runStage(stage) {
+  const since = performance.now();
+  const outcomes = [];
+  for (const command of stage.commands) outcomes.push(await run(command, stage.limitSeconds));
+  if (stoppedBy) return;
+  const isFine = outcomes.every(({ status }) => status === 0);
+  const { passed, failed, skipped } = count(stage, reports, isFine);
+  totals.passed += passed;
+  totals.failed += failed;
+  totals.skipped += skipped;
+  const numbers = stage.counts === "check" ? (failed ? "failed" : "passed") : `${passed} passed, ${failed} failed`;
+  const also = skipped > 0 ? `, ${skipped} skipped` : "";
+  process.stdout.write(`${stage.name.padEnd(12)} ${secondsSince(since).padStart(8)}  ${numbers}${also}\n`);
+  if (failed > 0) process.stdout.write(`${outcomes.map(({ output }) => output.trim()).join("\n")}\n\n`);
+}
+
+/** Runs a command in a process group of its own, so that a stage past its limit is ended with all its children. */
+function run(command, limitSeconds) {
+  return new Promise((done) => {
+    const [file, ...args] = command;
+    const child = spawn(file, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    running.add(child);
+    let output = "";
+    const limit = setTimeout(() => {
+      output += `\nended: it ran longer than its limit of ${limitSeconds} s`;
+      endGroup(child, "SIGKILL");
+    }, limitSeconds * 1000);
+    child.stdout.setEncoding("utf8").on("data", (chunk) => (output += chunk));
+    child.stderr.setEncoding("utf8").on("data", (chunk) => (output += chunk));
+    const end = (status) => {
+      clearTimeout(limit);
+      running.delete(child);
+      done({ status, output });
+    };
+    child.on("error", (error) => {
+      output += `\n${error.message}`;
+      end(1);
+    });
+    child.on("close", (code) => end(code ?? 1));
+  });
+}
+
+function endGroup(child, signal) {
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // it has ended meanwhile
+  }
+}
+
+function secondsSince(since) {
+  return `${((performance.now() - since) / 1000).toFixed(1)} s`;
+}

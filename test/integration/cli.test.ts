@@ -1,0 +1,142 @@
+/** The command line as a process of its own: what it prints, how it ends, and how it stops. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findPython } from "../../src/python/environment.js";
+import { writeCollection } from "../fixtures/collection.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const main = join(root, "dist/cli/main.js");
+
+let folder = "";
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-cli-"));
+  const python = await findPython();
+  await execa(python.executable, [join(root, "test/fixtures/tiny_model.py"), join(folder, "model")], {
+    env: python.env,
+  });
+  await writeCollection(join(folder, "collection"), { passages: 96, queries: 12 });
+  await writeFile(
+    join(folder, "experiment.ts"),
+    `import { biEncoder, defineExperiment, source } from "quarry";
+     export default defineExperiment({
+       name: "tiny",
+       model: biEncoder("./model"),
+       evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), measures: ["ndcg@10"] },
+       workers: { threads: 1, unitSize: 16 },
+     });`,
+  );
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function start(...argv: string[]) {
+  const env = { CI: "true", HF_HUB_OFFLINE: "1", QUARRY_CACHE: join(folder, "cache") };
+  return execa(process.execPath, [main, ...argv], { cwd: folder, reject: false, env });
+}
+
+/** Processes whose working folder is this test's: workers inherit it. */
+async function survivors(): Promise<string[]> {
+  const found = await execa(
+    "bash",
+    [
+      "-c",
+      `for p in /proc/[0-9]*; do [ "$(readlink $p/cwd)" = "${folder}" ] && cat $p/cmdline | tr '\\0' ' '; done; true`,
+    ],
+    { reject: false },
+  );
+  return found.stdout.split("\n").filter((line) => line.includes("quarry_runtime"));
+}
+
+describe("quarry evaluate", () => {
+  test("runs a user's TypeScript, puts options of the command line in, and writes what they say", async () => {
+    const { exitCode, stdout, stderr } = await start(
+      "evaluate",
+      "experiment.ts",
+      "--run-dir",
+      "here",
+      "--evaluate.measures",
+      "recall@5,mrr@10",
+    );
+    expect(stderr).toBe("");
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`run folder: ${join(folder, "here")}`);
+    const resolved = JSON.parse(await readFile(join(folder, "here/experiment.json"), "utf8")) as {
+      evaluate: { measures: string[] };
+    };
+    expect(resolved.evaluate.measures).toEqual(["R@5", "RR@10"]);
+  });
+
+  test("ends with status 2, one error and one hint for what is wrong, before anything starts", async () => {
+    const cases = [
+      [["--evaluate.mesures", "R@5"], "error: --evaluate.mesures: unknown option; did you mean --evaluate.measures?\n"],
+      [
+        ["--seed", "x"],
+        'error: seed: expected a whole number of at least 0 and of at most 4294967295, saw the text "x"\n',
+      ],
+      [
+        ["--evaluate.data.qrels", "no.tsv"],
+        `error: evaluate.data.qrels: there is no "no.tsv" (looked for ${join(folder, "no.tsv")})\n`,
+      ],
+      [
+        ["--model.checkpoint", "./absent"],
+        `error: model.checkpoint: there is no "./absent" (looked for ${join(folder, "absent")})\n`,
+      ],
+    ] as const;
+    for (const [options, message] of cases) {
+      const { exitCode, stdout, stderr } = await start("evaluate", "experiment.ts", "--runDir", "nothing", ...options);
+      expect({ exitCode, stdout, stderr: `${stderr}\n` }).toEqual({
+        exitCode: 2,
+        stdout: "",
+        stderr: expect.stringContaining(message),
+      });
+      expect(stderr).toMatch(/\nhint: .+$/);
+    }
+    await expect(readFile(join(folder, "nothing/experiment.json"))).rejects.toThrow("ENOENT");
+  });
+
+  test("shows no stack of a broken script unless --debug asks for it", async () => {
+    await writeFile(join(folder, "broken.ts"), "const a = 1;\nexport default a.b.c;\n");
+    const quiet = await start("evaluate", "broken.ts");
+    expect(quiet.stderr).toMatch(/^error: broken\.ts:2: Cannot read properties of undefined \(reading 'c'\)\nhint: /);
+    expect(quiet.stderr).not.toMatch(/^\s+at /m);
+    const loud = await start("evaluate", "broken.ts", "--debug");
+    expect(loud.stderr).toMatch(/^\s+at .*broken\.ts:2/m);
+  });
+});
+
+describe("a request to stop", () => {
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const)("by %s ends with status %i and leaves no process", async (signal, status) => {
+    const child = start("evaluate", "experiment.ts", "--runDir", signal);
+    child.stdout.on("data", (text) => String(text).includes("prepare data: done") && child.kill(signal));
+    const { exitCode, stderr } = await child;
+    expect(stderr).toContain(`stopped by ${signal}; the same command goes on from here`);
+    expect(exitCode).toBe(status);
+    expect(await survivors()).toEqual([]);
+    if (signal === "SIGINT") expect((await start("evaluate", "experiment.ts", "--runDir", signal)).exitCode).toBe(0);
+  });
+
+  test("is made good by the same command", async () => {
+    const { exitCode, stdout } = await start("evaluate", "experiment.ts", "--runDir", "SIGINT");
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain("(resumed)");
+  });
+
+  test("made twice ends at once, and the workers end too", async () => {
+    const child = start("evaluate", "experiment.ts", "--runDir", "twice");
+    child.stdout.on("data", (text) => {
+      if (!String(text).includes("prepare data: done")) return;
+      child.kill("SIGINT");
+      child.kill("SIGTERM");
+    });
+    const { exitCode } = await child;
+    expect([130, 143]).toContain(exitCode);
+    await expect.poll(survivors, { timeout: 5000 }).toEqual([]);
+  });
+});

@@ -1,0 +1,172 @@
+/** Calls into Python: answers, errors that Python raises, and a Python that dies, hangs, or cannot be used. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { callPython } from "../../src/python/bridge.js";
+import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
+import { inspectModel, listRegistered } from "../../src/python/introspect.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const main = join(root, "dist/cli/main.js");
+
+const asked = `
+import os, signal, time
+from quarry_runtime.errors import ConfigError
+def echo(value):
+    print("noise")
+    return {"got": value, "pid": os.getpid()}
+def hang(): time.sleep(600)
+def stop(): os.kill(os.getpid(), signal.SIGSTOP)
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+def leave(): raise SystemExit(3)
+def refuse(): raise ConfigError("no such thing", hint="name another")
+`;
+
+let folder = "";
+let python: PythonEnvironment;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-inspect-"));
+  await writeFile(join(folder, "asked.py"), asked);
+  const found = await findPython();
+  await execa(found.executable, [join(root, "test/fixtures/tiny_model.py"), join(folder, "model")], { env: found.env });
+  python = { ...found, env: { ...found.env, PYTHONPATH: `${found.env.PYTHONPATH}${delimiter}${folder}` } };
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+describe("a call into Python", () => {
+  test("brings the answer back, swallows what Python prints, and leaves no process", async () => {
+    const answer = (await callPython("asked", "echo", [[1, "é", null]], { python })) as { got: unknown; pid: number };
+    expect(answer.got).toEqual([1, "é", null]);
+    expect(isRunning(answer.pid)).toBe(false);
+  });
+
+  test("waits its turn while another one goes on", async () => {
+    const answers = await Promise.all([1, 2, 3].map((value) => callPython("asked", "echo", [value], { python })));
+    expect(answers).toMatchObject([{ got: 1 }, { got: 2 }, { got: 3 }]);
+  });
+
+  test("leaves this process's own variables as they were", async () => {
+    const before = { ...process.env };
+    await callPython("asked", "echo", [1], { python });
+    expect({ ...process.env }).toEqual(before);
+  });
+
+  test("raises what Python raised, with its hint", async () => {
+    const refused = callPython("asked", "refuse", [], { python });
+    await expect(refused).rejects.toMatchObject({ code: "CONFIG", message: "no such thing", hint: "name another" });
+    await expect(callPython("asked", "leave", [], { python })).rejects.toMatchObject({ code: "INTERNAL" });
+  });
+
+  test("is a WORKER error when Python is killed, and the next call works", async () => {
+    const died = callPython("asked", "die", [], { python });
+    await expect(died).rejects.toMatchObject({
+      code: "WORKER",
+      isRetryable: true,
+      message: expect.stringContaining("killed by SIGKILL"),
+    });
+    expect(await callPython("asked", "echo", [2], { python })).toMatchObject({ got: 2 });
+  });
+
+  test.each(["hang", "stop"])("is a WORKER error when Python does not answer in time: %s", async (name) => {
+    const late = callPython("asked", name, [], { python, timeoutMs: 2000 });
+    await expect(late).rejects.toMatchObject({ code: "WORKER", message: expect.stringContaining("2000 ms") });
+  });
+
+  test.each([
+    ["is not there", "/nonexistent/python", "cannot be started (ENOENT)"],
+    ["is a folder", tmpdir(), "cannot be started (EACCES)"],
+    ["is another program", "/bin/false", "ended (with exit code 1) before the Quarry runtime was loaded"],
+  ])("is an ENVIRONMENT error when the interpreter %s", async (_, executable, message) => {
+    const call = callPython("asked", "echo", [1], { python: { ...python, executable } });
+    await expect(call).rejects.toMatchObject({
+      code: "ENVIRONMENT",
+      message: `${executable} ${message}`,
+      hint: "quarry setup",
+    });
+  });
+
+  test("is an ENVIRONMENT error when the interpreter lacks the runtime", async () => {
+    const bare = { ...python, env: { ...python.env, PYTHONPATH: "" } };
+    await expect(callPython("asked", "echo", [1], { python: bare })).rejects.toMatchObject({ code: "ENVIRONMENT" });
+  });
+});
+
+describe("a checkpoint", () => {
+  test("is described without loading its weights", async () => {
+    expect(await inspectModel(join(folder, "model"), { python })).toMatchObject({
+      architecture: "BertModel",
+      dimension: 32,
+      pooling: "mean",
+      normalize: true,
+      queryMaxLength: 96,
+      bos: { text: "[CLS]", isAdded: true },
+      eos: { text: "[SEP]", isAdded: true },
+      paddingSide: "right",
+      dtype: "float32",
+    });
+  });
+
+  test("that is nowhere is a CONFIG error", async () => {
+    await expect(inspectModel(join(folder, "nowhere"), { python })).rejects.toMatchObject({ code: "CONFIG" });
+    const env = { ...python.env, HF_HUB_OFFLINE: "1" };
+    await expect(inspectModel("no-such/model", { python: { ...python, env } })).rejects.toMatchObject({
+      code: "CONFIG",
+    });
+  });
+});
+
+test("encoders and losses are listed with their typed options", async () => {
+  const { encoders, losses } = await listRegistered({ python });
+  expect(encoders.map(({ name }) => name)).toContain("auto");
+  const infonce = losses.find(({ name }) => name === "infonce");
+  expect(infonce?.options).toContainEqual(
+    expect.objectContaining({ name: "temperature", type: "float", default: 0.05, isRequired: false }),
+  );
+});
+
+describe("quarry inspect", () => {
+  const quarry = (...argv: string[]) =>
+    execa(process.execPath, [main, "inspect", ...argv], { reject: false, env: { HF_HUB_OFFLINE: "1" } });
+
+  test("prints the contract in aligned lines and ends by itself", async () => {
+    const { exitCode, stdout, stderr } = await quarry(join(folder, "model"));
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toMatch(/^architecture {4}BertModel \(bert\)$/m);
+    expect(stdout).toMatch(/^BOS {13}\[CLS\] \(id 2\), put before each text$/m);
+    expect(stdout).toMatch(/^losses$/m);
+  });
+
+  test("writes JSON on request and nothing else", async () => {
+    const { stdout } = await quarry(join(folder, "model"), "--json");
+    expect(JSON.parse(stdout)).toMatchObject({
+      model: { dimension: 32 },
+      encoders: expect.any(Array),
+      losses: expect.any(Array),
+    });
+  });
+
+  test("of a model that is nowhere ends with status 2, one error and one hint", async () => {
+    const { exitCode, stdout, stderr } = await quarry("no-such/model");
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(/^error: .*no-such\/model.*\nhint: .*$/);
+  });
+
+  test("reads no stdin: a closed one does not end Python", async () => {
+    const { exitCode } = await execa(process.execPath, [main, "inspect", join(folder, "model")], {
+      reject: false,
+      stdin: "ignore",
+    });
+    expect(exitCode).toBe(0);
+  });
+});

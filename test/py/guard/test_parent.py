@@ -1,0 +1,70 @@
+"""A process tied to its parent does not outlive it, whichever way the parent goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUNTIME = Path(__file__).parents[3] / "py_runtime"
+CHILD = "from quarry_runtime.guard.parent import tie_to_parent; import time; tie_to_parent(); print(1, flush=True); time.sleep(60)"
+# Starts the child with a stdin that stays open, says its id, and waits to be killed.
+PARENT = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdin={{stdin}}, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def start(code: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+
+
+def is_gone(pid: int) -> bool:
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+            if "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]:
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_it_leaves_when_its_stdin_ends() -> None:
+    with start(CHILD) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(20) == 130
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PDEATHSIG is Linux's")
+def test_it_dies_with_a_killed_parent_even_when_stdin_says_nothing() -> None:
+    with start(PARENT.format(stdin="subprocess.DEVNULL")) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        assert is_gone(pid)
+
+
+def test_dev_null_as_stdin_is_no_lifeline() -> None:
+    code = CHILD.replace("time.sleep(60)", "time.sleep(0.3)")
+    environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, env=environment, check=False
+    )
+    assert done.returncode == 0

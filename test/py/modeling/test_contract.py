@@ -1,0 +1,165 @@
+"""A checkpoint's contract: what it says is followed, what it does not say is filled in, what cannot be followed is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quarry_runtime.errors import ConfigError, IntegrityError
+from quarry_runtime.modeling.contract import position_limit, resolve
+
+
+@pytest.fixture
+def copy(tiny_bert: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bert, tmp_path / "model"))
+
+
+def edit(file: Path, **changes: Any) -> None:
+    content = json.loads(file.read_text()) if file.is_file() else {}
+    file.write_text(json.dumps({**content, **changes}))
+
+
+def test_a_sentence_transformers_checkpoint_is_followed(
+    tiny_gpt2: Path, model_spec: Callable
+) -> None:
+    resolved = resolve(model_spec(tiny_gpt2))
+    assert (resolved.pooling, resolved.normalize, resolved.similarity) == ("last", True, "cosine")
+    assert (resolved.dimension, resolved.padding_side) == (32, "left")
+    assert (resolved.query_max_length, resolved.passage_max_length) == (96, 96)
+
+
+def test_a_plain_transformers_checkpoint_gets_mean_pooling_length_1_and_cosine(
+    copy: Path, model_spec: Callable
+) -> None:
+    (copy / "modules.json").unlink()
+    resolved = resolve(model_spec(copy))
+    assert (resolved.pooling, resolved.normalize, resolved.similarity) == ("mean", True, "cosine")
+    assert resolved.query_max_length == 128
+
+
+def test_wishes_win_over_the_checkpoint_but_not_over_its_positions(
+    copy: Path, model_spec: Callable
+) -> None:
+    wishes = {"pooling": "cls", "normalize": False, "similarity": "dot", "query_prompt": "q: "}
+    resolved = resolve(model_spec(copy, **wishes, query_max_length=10, passage_max_length=9999))
+    assert (resolved.pooling, resolved.normalize, resolved.similarity) == ("cls", False, "dot")
+    assert (resolved.query_prompt, resolved.query_max_length, resolved.passage_max_length) == (
+        "q: ",
+        10,
+        128,
+    )
+
+
+@pytest.mark.parametrize("name", ["document", "passage", "corpus"])
+def test_prompts_are_found_under_every_name_that_is_in_use(
+    copy: Path, model_spec: Callable, name: str
+) -> None:
+    edit(copy / "config_sentence_transformers.json", prompts={"query": "Q: ", name: "P: "})
+    resolved = resolve(model_spec(copy))
+    assert (resolved.query_prompt, resolved.passage_prompt) == ("Q: ", "P: ")
+    assert resolve(model_spec(copy, passage_prompt="")).passage_prompt == ""
+
+
+def test_a_module_that_cannot_be_followed_is_named(copy: Path, model_spec: Callable) -> None:
+    modules = json.loads((copy / "modules.json").read_text())
+    modules[2]["type"] = "sentence_transformers.models.LSTM"
+    (copy / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ConfigError, match=r"models\.LSTM at place 2"):
+        resolve(model_spec(copy))
+
+
+@pytest.mark.parametrize(
+    "flags", [{"pooling_mode_max_tokens": True}, {"pooling_mode": ["mean", "cls"]}]
+)
+def test_other_poolings_are_refused(copy: Path, model_spec: Callable, flags: dict) -> None:
+    edit(copy / "1_Pooling" / "config.json", **flags)
+    with pytest.raises(ConfigError, match="pools by"):
+        resolve(model_spec(copy))
+
+
+def test_another_similarity_is_refused_unless_the_user_chooses(
+    copy: Path, model_spec: Callable
+) -> None:
+    edit(copy / "config_sentence_transformers.json", similarity_fn_name="euclidean")
+    with pytest.raises(ConfigError, match="euclidean"):
+        resolve(model_spec(copy))
+    assert resolve(model_spec(copy, similarity="dot")).similarity == "dot"
+
+
+def test_the_position_limit_knows_robertas_offset() -> None:
+    roberta = {"model_type": "xlm-roberta", "max_position_embeddings": 514, "pad_token_id": 1}
+    assert position_limit(roberta) == 512
+    assert (
+        position_limit({"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0})
+        == 512
+    )
+    assert position_limit({"model_type": "t5"}) == 1_000_000
+
+
+def test_weights_that_are_cut_short_are_found_from_their_header(
+    copy: Path, model_spec: Callable
+) -> None:
+    weights = copy / "model.safetensors"
+    whole = weights.read_bytes()
+    for length in (4, 100, len(whole) - 1):
+        weights.write_bytes(whole[:length])
+        with pytest.raises(IntegrityError):
+            resolve(model_spec(copy))
+
+
+def test_the_fingerprint_follows_whatever_shapes_a_vector_and_nothing_else(
+    copy: Path,
+    tiny_bert: Path,
+    model_spec: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("QUARRY_CACHE", str(tmp_path / "cache"))
+
+    def fingerprint(folder: Path, dtype: str = "float32", **wishes: Any) -> str:
+        return resolve(model_spec(folder, **wishes)).contract(dtype).fingerprint
+
+    same = fingerprint(tiny_bert)
+    assert fingerprint(copy) == same
+    assert fingerprint(copy, similarity="dot") == same
+    others = [fingerprint(copy, "bfloat16")]
+    for wish in (
+        {"pooling": "cls"},
+        {"normalize": False},
+        {"query_prompt": "q"},
+        {"passage_max_length": 9},
+    ):
+        others.append(fingerprint(copy, **wish))
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(bytes(weights))
+    others.append(fingerprint(copy))
+    assert len({same, *others}) == 7
+
+
+def test_inspecting_a_checkpoint_imports_neither_torch_nor_transformers(tiny_gpt2: Path) -> None:
+    code = (
+        "import json, sys; from quarry_runtime.inspect import model_contract\n"
+        f"report = model_contract({str(tiny_gpt2)!r})\n"
+        "print(json.dumps([report, [m for m in ('torch', 'transformers') if m in sys.modules]]))"
+    )
+    runtime = Path(__file__).parents[3] / "py_runtime"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(runtime)},
+        capture_output=True,
+        check=True,
+    )
+    report, imported = json.loads(done.stdout)
+    assert imported == []
+    assert report["eos"] == {"text": "<|endoftext|>", "id": 0, "isAdded": True}
+    assert report["bos"] is None
+    assert (report["paddingSide"], report["parameterCount"]) == ("left", 29_472)
+    assert report["files"]["model.safetensors"] > 100_000

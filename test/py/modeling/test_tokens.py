@@ -1,0 +1,50 @@
+"""Tokenising, padding and the plan of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quarry_runtime.modeling.text import join_titles
+from quarry_runtime.modeling.tokens import pad, plan_batches
+
+
+def test_each_side_has_its_own_prompt_and_length_and_keeps_its_last_special_token(
+    tiny_bert: Path, load: Callable
+) -> None:
+    encoder = load(tiny_bert, query_prompt="ask: ", query_max_length=6, passage_max_length=9)
+    query, passage = (
+        encoder.tokenize(["some longer text here"], side)["input_ids"][0]
+        for side in ("query", "passage")
+    )
+    assert (len(query), len(passage)) == (6, 9)
+    assert query[0] == passage[0] == encoder.tokenizer.cls_token_id
+    assert query[-1] == passage[-1] == encoder.tokenizer.sep_token_id
+    assert query[1:5] == encoder.tokenize(["ask: some"], "passage")["input_ids"][0][1:5]
+    assert encoder.tokenize([], "query") == {"input_ids": []}
+
+
+def test_padding_goes_to_the_side_that_was_asked_for() -> None:
+    left, right = pad([[5, 6], [7]], 9, "left"), pad([[5, 6], [7]], 9, "right")
+    assert left["input_ids"].tolist() == [[5, 6], [9, 7]]
+    assert left["attention_mask"].tolist() == [[1, 1], [0, 1]]
+    assert right["input_ids"].tolist() == [[5, 6], [7, 9]]
+    assert right["attention_mask"].tolist() == [[1, 1], [1, 0]]
+
+
+@given(st.lists(st.integers(1, 20), max_size=60), st.integers(1, 20))
+def test_every_text_is_in_one_batch_longest_first_ties_by_position(
+    lengths: list[int], size: int
+) -> None:
+    batches = plan_batches(np.array(lengths, np.int64), size)
+    order = [int(position) for batch in batches for position in batch]
+    assert order == sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
+    assert all(len(batch) == size for batch in batches[:-1])
+
+
+def test_a_title_is_put_in_front_only_where_there_is_one() -> None:
+    assert join_titles(["T", "", None], ["a", "b", "c"]) == ["T a", "b", "c"]

@@ -1,0 +1,137 @@
+"""The running top-k equals a brute-force sort, however the passages are split and whoever saw them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from quarry_runtime.errors import DataError
+from quarry_runtime.search.topk import RunningTopK
+
+# Few different scores, so that nearly everything is a tie; both zeros are equal.
+SCORES = [-1.0, -0.0, 0.0, 0.25, 0.25, 3.0]
+
+
+def brute_force(scores: NDArray, ranks: NDArray, k: int) -> list[list[int]]:
+    order = [
+        sorted(range(len(ranks)), key=lambda c, q=q: (-scores[q, c], -ranks[c]))
+        for q in range(len(scores))
+    ]
+    return [columns[:k] for columns in order]
+
+
+@st.composite
+def searches(draw: st.DrawFn) -> tuple[NDArray, NDArray, int, list[list[list[int]]]]:
+    """Scores [Q, N], id ranks, k, and for each worker its units (lists of columns), in any order."""
+    queries, count, k = draw(st.integers(1, 4)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
+    flat = draw(
+        st.lists(st.sampled_from(SCORES), min_size=queries * count, max_size=queries * count)
+    )
+    ranks = np.array(draw(st.permutations(range(count))), np.int32)
+    order = draw(st.permutations(range(count)))
+    workers: list[list[list[int]]] = [[] for _ in range(draw(st.integers(1, 4)))]
+    start = 0
+    while start < count:
+        size = draw(st.integers(1, 15))
+        draw(st.sampled_from(workers)).append(list(order[start : start + size]))
+        start += size
+    return np.array(flat, np.float32).reshape(queries, count), ranks, k, workers
+
+
+def run(
+    scores: NDArray, ranks: NDArray, k: int, units: list[list[int]], block: int
+) -> tuple[NDArray, NDArray]:
+    best = RunningTopK(len(scores), k)
+    best._block_columns = block
+    for columns in units:
+        rows = torch.tensor(columns, dtype=torch.int32)
+        best.add(
+            torch.from_numpy(scores[:, columns].copy()), rows, torch.from_numpy(ranks[columns])
+        )
+    return best.snapshot()
+
+
+@settings(max_examples=150, deadline=None)
+@given(searches(), st.integers(1, 50))
+def test_any_split_into_units_and_workers_merges_to_the_brute_force_order(
+    search: tuple, block: int
+) -> None:
+    scores, ranks, k, workers = search
+    found: list[list[tuple[float, int, int]]] = [[] for _ in scores]
+    for units in workers:
+        part_scores, part_rows = run(scores, ranks, k, units, block)
+        for query, merged in enumerate(found):
+            merged += [
+                (float(s), int(ranks[r]), int(r))
+                for s, r in zip(part_scores[query], part_rows[query], strict=True)
+                if r >= 0
+            ]
+    merged_rows = [[row for *_, row in sorted(entries, reverse=True)[:k]] for entries in found]
+    assert merged_rows == brute_force(scores, ranks, k)
+
+
+@settings(max_examples=100, deadline=None)
+@given(searches(), st.integers(1, 50))
+def test_one_worker_hands_in_its_lists_in_final_order_and_pads_them(
+    search: tuple, block: int
+) -> None:
+    scores, ranks, k, workers = search
+    units = [unit for units in workers for unit in units]
+    found_scores, found_rows = run(scores, ranks, k, units, block)
+    count = min(k, scores.shape[1])
+    expected = brute_force(scores, ranks, k)
+    assert found_rows[:, :count].tolist() == expected
+    assert np.array_equal(
+        found_scores[:, :count], np.take_along_axis(scores, np.array(expected), 1)
+    )
+    assert (found_rows[:, count:] == -1).all()
+    assert np.isneginf(found_scores[:, count:]).all()
+    assert (found_scores.dtype, found_rows.dtype) == (np.float32, np.int32)
+
+
+def test_many_queries_and_distinct_scores_equal_one_torch_topk() -> None:
+    scores = (
+        torch.randperm(50 * 3000, generator=torch.Generator().manual_seed(0)).float().view(50, 3000)
+    )
+    best = RunningTopK(50, 20)
+    best._block_columns = 400
+    for start in range(0, 3000, 100):
+        rows = torch.arange(start, start + 100, dtype=torch.int32)
+        best.add(scores[:, start : start + 100].contiguous(), rows, rows)
+    assert np.array_equal(best.snapshot()[1], torch.topk(scores, 20).indices.numpy())
+
+
+def test_a_snapshot_is_not_changed_by_later_units() -> None:
+    best = RunningTopK(1, 2)
+    best.add(
+        torch.tensor([[1.0]]),
+        torch.tensor([0], dtype=torch.int32),
+        torch.tensor([0], dtype=torch.int32),
+    )
+    scores, rows = best.snapshot()
+    best.add(
+        torch.tensor([[2.0]]),
+        torch.tensor([1], dtype=torch.int32),
+        torch.tensor([1], dtype=torch.int32),
+    )
+    best.snapshot()
+    assert scores.tolist() == [[1.0, -np.inf]]
+    assert rows.tolist() == [[0, -1]]
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_no_number_is_refused_with_its_row_and_nothing_is_taken_in(
+    broken: float,
+) -> None:
+    best = RunningTopK(2, 3)
+    scores = torch.tensor([[1.0, 2.0], [1.0, broken]])
+    with pytest.raises(DataError) as caught:
+        best.add(
+            scores, torch.tensor([7, 9], dtype=torch.int32), torch.tensor([0, 1], dtype=torch.int32)
+        )
+    assert caught.value.rows == [9]
+    assert (best.snapshot()[1] == -1).all()

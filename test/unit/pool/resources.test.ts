@@ -1,0 +1,33 @@
+/** How many workers, on which devices, with how many threads. */
+import { describe, expect, it } from "vitest";
+import { workersSchema } from "../../../src/experiment/schema.js";
+import { countGpus, planPlaces } from "../../../src/pool/resources.js";
+
+const places = (options: object, gpus: number, cores: number) =>
+  planPlaces(workersSchema.parse(options), gpus, cores).map(({ device, threads }) => `${device}/${threads}`);
+
+describe("places for workers", () => {
+  it.each([
+    [{}, 0, 8, ["cpu/8"]],
+    [{}, 2, 8, ["cuda:0/4", "cuda:1/4"]],
+    [{ count: 3 }, 0, 8, ["cpu/2", "cpu/2", "cpu/2"]],
+    [{ count: 3 }, 2, 8, ["cuda:0/2", "cuda:1/2", "cuda:0/2"]],
+    [{ count: 4 }, 0, 2, ["cpu/1", "cpu/1", "cpu/1", "cpu/1"]],
+    [{ device: "cpu" }, 4, 8, ["cpu/8"]],
+    [{ device: "cuda:1", count: 2, threads: 3 }, 4, 8, ["cuda:1/3", "cuda:1/3"]],
+    [{ device: "cuda" }, 2, 8, ["cuda:0/4", "cuda:1/4"]],
+  ])("%j with %i GPUs and %i cores", (options, gpus, cores, expected) => {
+    expect(places(options, gpus, cores)).toEqual(expected);
+  });
+
+  it.each([
+    ["0,1", 2],
+    ["", 0],
+    ["-1", 0],
+    ["3,-1,4", 1],
+    ["GPU-8f2c, GPU-11aa", 2],
+  ])("CUDA_VISIBLE_DEVICES=%j counts as %i GPUs", async (visible, count) => {
+    const python = { executable: "python", env: { CUDA_VISIBLE_DEVICES: visible } };
+    expect(await countGpus(python)).toBe(count);
+  });
+});
