@@ -47,7 +47,7 @@ class SetupFault extends Error {}
 /**
  * Makes everything ready that is not; costs file reads only when all is.
  *
- * @param {("demo" | "test")[]} extras Python packages beyond the runtime
+ * @param {("demo" | "test")[] | null} extras Python packages beyond the runtime; null leaves Python out
  * @returns {Promise<{ executable: string, env: Record<string, string> }>} the Python environment
  */
 export async function setUp(extras) {
@@ -56,7 +56,7 @@ export async function setUp(extras) {
   if (ready) return ready;
   checkPython();
   mkdirSync(join(root, ".quarry"), { recursive: true });
-  const command = [process.execPath, fileURLToPath(import.meta.url), "--locked", ...extras];
+  const command = [process.execPath, fileURLToPath(import.meta.url), "--locked", ...(extras ?? ["--build"])];
   const child = spawn("python3", ["-c", underLock, lockFile, ...command], { stdio: "inherit" });
   // The terminal sends Ctrl-C to both; what ends this process by name must reach the one that works.
   const forward = (signal) => child.kill(signal);
@@ -73,6 +73,7 @@ export async function setUp(extras) {
 /** The Python environment when packages, build and Python are as they should be, else null. */
 async function current(extras) {
   if (!hasPackages() || !isBuilt()) return null;
+  if (extras === null) return {};
   const { findPython } = await import(pathToFileURL(join(root, "dist", "python", "environment.js")).href);
   return findPython({ extras }).catch(() => null);
 }
@@ -81,6 +82,7 @@ async function work(extras) {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => stop.abort());
   if (!hasPackages()) await step("npm packages", installPackages);
   if (!isBuilt()) await step("build", build);
+  if (extras === null) return;
   const { findPython } = await import(pathToFileURL(join(root, "dist", "python", "environment.js")).href);
   await step("Python environment", (show) =>
     findPython({ extras, install: true, onLine: (line) => showPip(line, show), signal: stop.signal }),
@@ -243,9 +245,10 @@ export function failWith(error) {
 }
 
 if (process.argv[1] && pathToFileURL(process.argv[1]).href === import.meta.url) {
-  const [first, ...others] = process.argv.slice(2);
-  const named = first === "--locked" ? others : process.argv.slice(2);
-  const extras = named.length > 0 || first === "--locked" ? named : ["demo", "test"];
-  const task = first === "--locked" ? work(extras) : setUp(extras).then(() => process.stderr.write("Ready.\n"));
+  const args = process.argv.slice(2);
+  const isLocked = args.includes("--locked");
+  const named = args.filter((each) => !each.startsWith("--"));
+  const extras = args.includes("--build") ? null : named.length > 0 || isLocked ? named : ["demo", "test"];
+  const task = isLocked ? work(extras) : setUp(extras).then(() => process.stderr.write("Ready.\n"));
   await task.catch(failWith);
 }

@@ -15,7 +15,16 @@ export {
 export { loadExperiment } from "./experiment/load.js";
 export type * from "./experiment/options.generated.js";
 export type { Override } from "./experiment/overrides.js";
-export type { ExperimentConfig } from "./experiment/schema.js";
+export type {
+  EncodeConfig,
+  EvaluateConfig,
+  ExperimentConfig,
+  MineConfig,
+  ModelConfig,
+  SourceConfig,
+  TrainConfig,
+  WorkersConfig,
+} from "./experiment/schema.js";
 export { encode, evaluate, mine, run, train } from "./pipeline/index.js";
 export type { RunResult, Verb, VerbOptions } from "./pipeline/types.js";
 export {

@@ -1,4 +1,4 @@
-"""What pythonia calls: a function by name, JSON in and JSON out; no exception crosses the bridge."""
+"""What pythonia calls: a function by name, JSON in, JSON out; no exception crosses the bridge."""
 
 from __future__ import annotations
 

@@ -21,9 +21,7 @@ def main(argv: list[str]) -> int:
     # Survives exec; each rank sets its own, because torchrun puts ranks into sessions of their own.
     tie_to_parent()
     os.environ.update(environment(options.threads))
-    command = torchrun_command(
-        options.ticket, options.ranks, options.max_restarts, options.log_dir
-    )
+    command = torchrun_command(options.ticket, options.ranks, options.max_restarts, options.log_dir)
     os.execv(sys.executable, command)
 
 
@@ -31,7 +29,8 @@ def environment(threads: int) -> dict[str, str]:
     """What torchrun and the ranks need in their environment; a value that the user set stays."""
     wanted = {
         "OMP_NUM_THREADS": str(threads),
-        # With a shared store the keys of the first generation break every elastic restart with gloo.
+        # With a shared store the keys of the first generation break every elastic restart with
+        # gloo.
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         # All ranks are on this node: gloo must not pick an interface that cannot reach itself.
         "GLOO_SOCKET_IFNAME": "lo",
@@ -40,7 +39,7 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def torchrun_command(ticket: str, ranks: int, max_restarts: int, log_dir: str) -> list[str]:
-    """The command line; torchrun's store listens on a free port, its output goes to one file a rank."""
+    """The command line; torchrun's store listens on a free port, each rank has its own files."""
     return [
         sys.executable,
         "-m",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from quarry_runtime.errors import ConfigError, ProtocolError, QuarryError, WorkerFault, to_info
 from quarry_runtime.handlers.encode import EncodeHandler
+from quarry_runtime.modeling.contract import resolve
 from quarry_runtime.protocol.messages import (
     Configure,
     Done,
@@ -169,6 +170,8 @@ class Loop:
 
     def _load(self, spec: ModelSpec) -> Encoder:
         if self._before_torch is not None:
+            # A model that is missing is told at once, not after the seconds that torch takes.
+            resolve(spec)
             self._before_torch()
             self._before_torch = None
             import torch

@@ -9,7 +9,8 @@ export function describeOptions(paths: readonly string[]): string {
   const lines = paths.map((path) => {
     const field = fieldAt(path.split("."));
     const value = field?.defaultValue;
-    const shown = value === undefined || Array.isArray(value) ? "" : ` (${String(value)})`;
+    const isPlain = ["string", "number", "boolean"].includes(typeof value);
+    const shown = isPlain ? ` (${value as string | number | boolean})` : "";
     const text = gist(field?.sentence ?? "");
     return `  ${`--${path}`.padEnd(nameWidth)}${text}${text.length + shown.length > textWidth ? "" : shown}`;
   });

@@ -1,8 +1,8 @@
 /** The data plane: what the rest of Quarry may use of it. */
-export { buildMicroBatch, type Share } from "./batches.js";
+export { buildMicroBatch } from "./batches.js";
 export { verifyEntry } from "./cache/entry.js";
 export { planStep, stepsOf } from "./plan.js";
 export { prepareSource } from "./source.js";
 export type * from "./types.js";
-export { type TextUnits, textUnits } from "./units.js";
+export { textUnits } from "./units.js";
 export { openTrainingSet } from "./views/open-training-set.js";

@@ -22,7 +22,7 @@ export interface OpenedSource {
 }
 
 /** Paths of a source's files, absolute. */
-export interface SourcePaths {
+interface SourcePaths {
   readonly corpus: string;
   readonly queries: string | null;
   readonly qrels: readonly string[];
@@ -32,7 +32,7 @@ export interface SourcePaths {
  * Where a source's files are: relative paths start at `baseDir`, a folder stands for the corpus.jsonl in it, and
  * queries default to the queries.jsonl beside the corpus.
  */
-export function sourcePaths(source: SourceConfig, baseDir: string): SourcePaths {
+function sourcePaths(source: SourceConfig, baseDir: string): SourcePaths {
   const corpus = inFolder(resolve(baseDir, source.corpus), "corpus.jsonl");
   const qrels = source.qrels === undefined ? [] : [source.qrels].flat().map((path) => resolve(baseDir, path));
   const beside = inFolder(dirname(corpus), "queries.jsonl");

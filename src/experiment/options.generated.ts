@@ -126,7 +126,7 @@ export interface TrainInput {
   args?: TrainingArgsInput | undefined;
 }
 
-/** Training data. */
+/** Relevant passages and mined negatives. */
 export interface BinaryOptions {
   /** Where relevant passages come from. */
   positives: SourceInput;
@@ -140,13 +140,13 @@ export interface BinaryOptions {
   negativesPerQuery?: number | undefined;
 }
 
-/** Training data, as `binary({ … })` gives it. */
+/** Relevant passages and mined negatives, as `binary({ … })` gives them. */
 export interface BinaryInput extends BinaryOptions {
   /** Which builder made this. */
   kind: "binary";
 }
 
-/** Training data. */
+/** Graded judgements. */
 export interface MultiLevelOptions {
   /** Sources of graded judgements; where several judge a pair, the last one wins. */
   sources: SourceInput[];
@@ -158,7 +158,7 @@ export interface MultiLevelOptions {
   passagesPerQuery?: number | undefined;
 }
 
-/** Training data, as `multiLevel({ … })` gives it. */
+/** Graded judgements, as `multiLevel({ … })` gives them. */
 export interface MultiLevelInput extends MultiLevelOptions {
   /** Which builder made this. */
   kind: "multiLevel";

@@ -193,8 +193,6 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
-/** What a user writes: everything with a default may be left out. */
-export type ExperimentInput = z.input<typeof experimentSchema>;
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;
 export type SourceConfig = z.output<typeof sourceSchema>;

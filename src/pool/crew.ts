@@ -133,7 +133,8 @@ export class Crew {
   kill(worker: string, reason: string): void {
     const seat = this.#seat(worker);
     if (seat.process === null) return;
-    seat.reason = `${reason} and was killed`;
+    // The first reason counts; what follows from it is no news.
+    seat.reason ??= `${reason} and was killed`;
     this.#unseat(seat);
     seat.process.signal("SIGKILL");
   }

@@ -51,7 +51,7 @@ function giveSuspects(job: Job, ready: readonly Worker[]): DispatchAction[] {
   const actions: DispatchAction[] = [];
   if (job.waitingCount > job.suspects.length) return actions;
   for (const worker of ready) {
-    if (worker.inHand.length + worker.held.length > 0) continue;
+    if (worker.inHand.length + worker.held.length > 0 || worker.settling >= worker.credits) continue;
     const unit = job.suspects.shift();
     if (unit === undefined) break;
     actions.push(lease(job, worker, unit));

@@ -22,7 +22,7 @@ export type WorkerPhase = "absent" | "starting" | "connected" | "loading" | "rea
 export interface Worker {
   readonly name: string;
   phase: WorkerPhase;
-  /** Names what the worker was configured for last, unlike any other session of any pool. */
+  /** Names what the worker was configured for last, unlike any other session of any pool; empty without one. */
   session: string;
   /** Sessions so far, for the next name. */
   sessionCount: number;
@@ -137,6 +137,7 @@ export function newJob(plan: JobPlan): Job {
 
 /** Forgets what a worker holds: it is gone, or begins something else. */
 export function emptyHands(worker: Worker): void {
+  worker.session = "";
   worker.inHand = [];
   worker.held = [];
   worker.covered = [];

@@ -46,7 +46,7 @@ class DyingOptions(msgspec.Struct, frozen=True):
 
 @register_loss("dying_in_checkpoint", DyingOptions)
 class DyingInCheckpoint(InfoNCE):
-    """infonce; the process is killed, once, when the checkpoint's files are there but not its manifest."""
+    """infonce; the process is killed, once, before a checkpoint's manifest is written."""
 
     def __init__(self, options: DyingOptions) -> None:
         super().__init__(InfoNCEOptions(temperature=0.1))

@@ -127,7 +127,7 @@ describe("bytes that were never a message", () => {
     const parts = encodeMessage({ v: 1, type: "bye", reason: "" });
     expect(() => decodeUp(parts.slice(0, 1))).toThrow("too few frames");
     expect(() => decodeUp([parts[0] as Uint8Array, new Uint8Array(3)])).toThrow("4 bytes");
-    const many = new Array<Uint8Array>(17).fill(new Uint8Array(0));
+    const many = Array.from({ length: 17 }, () => new Uint8Array(0));
     expect(() => decodeUp(withChecksum([parts[0] as Uint8Array, ...many]))).toThrow("at most 16");
   });
 });

@@ -59,11 +59,12 @@ def read_texts(frame: memoryview, row_count: int) -> Texts:
             table = reader.read_all()
         rows = table.column("row").to_numpy().astype(np.int32, copy=False)
         ranks = table.column("idRank").to_numpy().astype(np.int32, copy=False)
+        if table.column("text").null_count > 0:
+            raise ValueError("a text is null")
         texts = join_titles(table.column("title").to_pylist(), table.column("text").to_pylist())
-    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
-        raise ProtocolError(
-            f"A unit holds no table of texts: {str(error).splitlines()[0]}"
-        ) from error
+    # A stream that is cut within a batch raises OSError.
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        raise ProtocolError(f"A unit holds no table of texts: {error}") from error
     if len(rows) != row_count:
         raise ProtocolError(f"A unit of {row_count} rows holds {len(rows)}.")
     return Texts(rows, ranks, texts)

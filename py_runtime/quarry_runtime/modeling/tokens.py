@@ -45,7 +45,7 @@ class Tokens:
             copy.enable_truncation(lengths[side], direction="right")
             if is_lower_case:
                 present = [copy.normalizer] if copy.normalizer is not None else []
-                copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])  # type: ignore[list-item]
+                copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
             self._fast[side] = copy
 
     def __call__(self, texts: list[str], side: Side) -> list[list[int]]:

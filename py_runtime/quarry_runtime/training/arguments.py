@@ -1,9 +1,10 @@
-"""Turns a train task into transformers.TrainingArguments: the user's options, and those that Quarry decides."""
+"""Turns a train task into TrainingArguments: the user's options, and those that Quarry decides."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.errors import ConfigError
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
     from quarry_runtime.protocol.messages import TrainTask
 
-#: What the plan, the feed and the checkpoints need to be as they are; a user's value would be ignored.
+#: What the plan, the feed and the checkpoints need to be as they are; a user's value would be
+#: ignored.
 _OWNED = {
     "output_dir",
     "max_steps",
@@ -41,8 +43,8 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
     """The arguments, and how many checkpoints are kept (None keeps all).
 
     Raises:
-        ConfigError: an option that TrainingArguments does not have, that Quarry decides itself, or whose
-            value transformers refuses.
+        ConfigError: an option that TrainingArguments does not have, that Quarry decides itself,
+            or whose value transformers refuses.
     """
     from transformers import TrainingArguments
 
@@ -78,7 +80,8 @@ def _current_names(given: dict[str, Any]) -> dict[str, Any]:
     if renamed.pop("gradient_checkpointing", False):
         renamed["activation_checkpointing"] = True
     if renamed.get("activation_checkpointing"):
-        # A parameter used for queries and passages would be "marked ready twice" by DDP with re-entrant ones.
+        # A parameter used for queries and passages would be "marked ready twice" by DDP with re-
+        # entrant ones.
         renamed.setdefault("activation_checkpointing_kwargs", {"use_reentrant": False})
     return renamed
 
@@ -91,7 +94,8 @@ def _decided(task: TrainTask, is_on_cpu: bool) -> dict[str, Any]:
         "per_device_train_batch_size": task.queries_per_rank,
         "gradient_accumulation_steps": task.accumulation_steps,
         "seed": task.seed,
-        # The feed starts at the step that the checkpoint names; skipping would read those batches again.
+        # The feed starts at the step that the checkpoint names; skipping would read those batches
+        # again.
         "ignore_data_skip": True,
         "save_strategy": "steps",
         "logging_strategy": "no",
@@ -107,7 +111,8 @@ def _decided(task: TrainTask, is_on_cpu: bool) -> dict[str, Any]:
         # No buffer of an encoder changes in training: this saves a broadcast in each forward.
         "ddp_broadcast_buffers": False,
         "dataloader_pin_memory": False,
-        **({"ddp_backend": "gloo"} if is_on_cpu else {}),
+        # Outside of torchrun (a test, a notebook) there is no group to name a backend for.
+        **({"ddp_backend": "gloo"} if is_on_cpu and "RANK" in os.environ else {}),
     }
     decided.update({name: value for name, value in optional.items() if name not in given})
     return decided

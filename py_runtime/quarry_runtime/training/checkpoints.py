@@ -1,4 +1,4 @@
-"""Makes a checkpoint folder count: a manifest written last, checked before use, and old folders removed."""
+"""Makes a checkpoint count: a manifest written last, checked before use; removes old ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class FileEntry(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     xxh3: str
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+class Manifest(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
     """What makes a checkpoint complete, and what a resume must not change."""
 
     version: int = 1
@@ -39,7 +41,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
 
 
 def seal(folder: Path, **record: Any) -> Manifest:
-    """Makes every file durable and writes the manifest; before this the folder counts as half-written.
+    """Makes every file durable and writes the manifest; until then the folder is half-written.
 
     Args:
         folder: The checkpoint's folder, everything else already in it.
@@ -52,12 +54,15 @@ def seal(folder: Path, **record: Any) -> Manifest:
             while block := stream.read(1 << 20):
                 digest.update(block)
             os.fsync(stream.fileno())
-        entry = FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest())
+        entry = FileEntry(
+            path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest()
+        )
         files.append(entry)
     for inner in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
         _sync_folder(inner)
     manifest = Manifest(files=files, **record)
-    # A name that no reader takes for the manifest: a kill before the rename leaves a half-written folder.
+    # A name that no reader takes for the manifest: a kill before the rename leaves a half-written
+    # folder.
     temporary = folder / f"{MANIFEST}.part"
     with temporary.open("wb") as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(manifest)))
@@ -73,11 +78,13 @@ def verify(folder: Path, output_dir: Path) -> Manifest:
     """The manifest of a checkpoint whose every byte is as it was written.
 
     Raises:
-        IntegrityError: a folder outside `output_dir` (optimiser state is only ever read from our own
-            runs), no manifest, or a file that is missing or different.
+        IntegrityError: a folder outside `output_dir` (optimiser state is only ever read from our
+            own runs), no manifest, or a file that is missing or different.
     """
     if folder.resolve().parent != output_dir.resolve():
-        raise IntegrityError(f"{folder} is not a checkpoint of this run.", hint="Resume in its own runDir.")
+        raise IntegrityError(
+            f"{folder} is not a checkpoint of this run.", hint="Resume in its own runDir."
+        )
     hint = f"Delete {folder}; the run then goes on from the checkpoint before it."
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
@@ -98,7 +105,7 @@ def verify(folder: Path, output_dir: Path) -> Manifest:
 
 
 def rotate(output_dir: Path, keep: int | None) -> None:
-    """Removes the oldest complete checkpoints beyond `keep` (at least one stays); half-written ones do not count."""
+    """Removes the oldest complete checkpoints beyond `keep`; the newest always stays."""
     if keep is None:
         return
     complete: list[tuple[int, Path]] = []
@@ -107,14 +114,17 @@ def rotate(output_dir: Path, keep: int | None) -> None:
         if match and (folder / MANIFEST).is_file():
             complete.append((int(match[1]), folder))
     for _, folder in sorted(complete)[: -max(1, keep)]:
-        # First the manifest: a kill in the middle then leaves a folder that nobody takes for complete.
+        # First the manifest: a kill in the middle then leaves a folder that nobody takes for
+        # complete.
         (folder / MANIFEST).unlink()
         _sync_folder(folder)
         shutil.rmtree(folder)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MANIFEST))
+    return (
+        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MANIFEST)
+    )
 
 
 def _sync_folder(folder: Path) -> None:

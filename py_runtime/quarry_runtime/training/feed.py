@@ -1,4 +1,4 @@
-"""Keeps micro-batches ready: asks the orchestrator ahead of time, tokenises in a thread of its own, counts waiting."""
+"""Keeps micro-batches ready: asks ahead of time, tokenises in its own thread, counts waiting."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from quarry_runtime.modeling.encoder import Encoder
 
-#: Micro-batches asked for ahead of the one in hand: a round trip and tokenising hide behind two steps.
+#: Micro-batches asked for ahead of the one in hand: a round trip and tokenising hide behind two
+#: steps.
 AHEAD = 3
 
 
@@ -46,12 +47,18 @@ class Rows:
 class Feed:
     """One rank's micro-batches, in order, from the step after the checkpoint to the last one.
 
-    Iterating yields the keyword arguments of Retriever.forward, and `rows`. It asks for the rank's own
-    micro-batches only; nothing is read for other ranks.
+    Iterating yields the keyword arguments of Retriever.forward, and `rows`. It asks for the rank's
+    own micro-batches only; nothing is read for other ranks.
     """
 
     def __init__(
-        self, peer: Peer, encoder: Encoder, task: TrainTask, rank: int, first_step: int, is_pinned: bool
+        self,
+        peer: Peer,
+        encoder: Encoder,
+        task: TrainTask,
+        rank: int,
+        first_step: int,
+        is_pinned: bool,
     ) -> None:
         self._peer = peer
         self._encoder = encoder
@@ -66,7 +73,7 @@ class Feed:
         self._thread = threading.Thread(target=self._receive, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Asks for the first micro-batches; call it early, so that they are there when the first step begins."""
+        """Asks for the first micro-batches; call it early, so that they are there for the first step."""
         self._thread.start()
         for _ in range(AHEAD):
             self._ask()
@@ -105,7 +112,9 @@ class Feed:
                 elif isinstance(message, StopTraining):
                     self._stop = message
                 else:
-                    raise ProtocolError(f"A rank in training got a {type(message).__name__} message.")
+                    raise ProtocolError(
+                        f"A rank in training got a {type(message).__name__} message."
+                    )
         except BaseException as error:
             # Raised where it is noticed: in the training loop.
             self._ready.put(error)
@@ -120,7 +129,11 @@ class Feed:
         passage_rows, passages = _texts(frames[1])
         labels = to_numpy(message.labels, frames)
         mask = to_numpy(message.mask, frames)
-        if labels.shape[0] != len(queries) or labels.size != len(passages) or len(mask) != len(queries):
+        if (
+            labels.shape[0] != len(queries)
+            or labels.size != len(passages)
+            or len(mask) != len(queries)
+        ):
             raise ProtocolError(
                 f"A micro-batch of {len(queries)} queries and {len(passages)} passages"
                 f" has labels {labels.shape} and mask {mask.shape}."
@@ -136,7 +149,11 @@ class Feed:
 
     def _tokens(self, texts: list[str], side: Any) -> dict[str, torch.Tensor]:
         batch = self._encoder.collate(self._encoder.tokenize(texts, side)["input_ids"])
-        return {name: tensor.pin_memory() for name, tensor in batch.items()} if self._is_pinned else batch
+        return (
+            {name: tensor.pin_memory() for name, tensor in batch.items()}
+            if self._is_pinned
+            else batch
+        )
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         # A copy: the frame's bytes are read-only, and belong to the message.
@@ -148,7 +165,9 @@ def _texts(frame: memoryview) -> tuple[NDArray[np.int32], list[str]]:
     with pa.ipc.open_stream(pa.py_buffer(frame)) as reader:
         table = reader.read_all()
     texts = table.column("text").to_pylist()
-    titles = table.column("title").to_pylist() if "title" in table.column_names else [""] * len(texts)
+    titles = (
+        table.column("title").to_pylist() if "title" in table.column_names else [""] * len(texts)
+    )
     # A copy, for the row numbers outlive the frame.
     rows = np.array(table.column("row").to_numpy(), dtype=np.int32)
     return rows, join_titles(titles, texts)

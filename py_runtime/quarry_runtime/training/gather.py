@@ -15,11 +15,11 @@ def world_size() -> int:
 
 
 class _Gather(torch.autograd.Function):
-    """Forward: rows of all ranks, rank by rank. Backward: each rank gets the sum of what all want of its rows.
+    """Forward: rows of all ranks. Backward: each rank gets the sum of what all want of its rows.
 
-    With a loss averaged over local queries and DDP's mean over ranks this is the gradient of one rank
-    with the whole batch. A gather without the sum (the usual mistake) loses the gradient that reaches
-    a passage as the negative of another rank's query.
+    With a loss averaged over local queries and DDP's mean over ranks this is the gradient of one
+    rank with the whole batch. A gather without the sum (the usual mistake) loses the gradient that
+    reaches a passage as the negative of another rank's query.
     """
 
     @staticmethod
@@ -43,7 +43,7 @@ class _Gather(torch.autograd.Function):
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """All ranks' rows, [world × n, D], rank by rank, with gradient to every rank; n must be equal on all."""
+    """All ranks' rows, [world × n, D], rank by rank, with gradient to all; n is equal on all."""
     return rows if world_size() == 1 else _Gather.apply(rows)
 
 

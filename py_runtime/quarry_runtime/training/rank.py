@@ -31,10 +31,13 @@ from quarry_runtime.protocol.messages import (
 if TYPE_CHECKING:
     from quarry_runtime.training.trainer import QuarryTrainer
 
-#: After its fatal message a rank waits to be ended, so that torchrun does not start the ranks again first.
+#: After its fatal message a rank waits to be ended, so that torchrun does not start the ranks again
+#: first.
 _LINGER_SECONDS = 10.0
 #: What gloo, NCCL and c10d say when another rank is gone.
-_LOST_PEER = re.compile(r"gloo|nccl|c10d|TCPStore|connection (closed|reset|refused)|broken pipe", re.IGNORECASE)
+_LOST_PEER = re.compile(
+    r"gloo|nccl|c10d|TCPStore|connection (closed|reset|refused)|broken pipe", re.IGNORECASE
+)
 
 
 def main(argv: list[str]) -> int:
@@ -42,8 +45,12 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="quarry_runtime rank")
     parser.add_argument("--ticket", required=True)
     options = parser.parse_args(argv)
-    rank, generation = int(os.environ.get("RANK", "0")), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    # The orchestrator reads the generation from the name: ranks of an earlier one may still be heard of.
+    rank, generation = (
+        int(os.environ.get("RANK", "0")),
+        os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"),
+    )
+    # The orchestrator reads the generation from the name: ranks of an earlier one may still be
+    # heard of.
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
     connection = Connection(options.ticket, f"rank-{rank}.{generation}", "rank", _device(), threads)
     try:
@@ -66,12 +73,16 @@ def _train(connection: Connection, rank: int) -> None:
 
 
 def _device() -> Device | None:
-    """This rank's GPU, or None for the CPU; without a GPU's driver, torch is not imported to find out."""
+    """This rank's GPU, or None for the CPU; without a GPU's driver, torch is not asked."""
     if not Path("/dev/nvidiactl").exists():
         return None
     import torch
 
-    return describe_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}") if torch.cuda.is_available() else None
+    return (
+        describe_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+        if torch.cuda.is_available()
+        else None
+    )
 
 
 def _configured(connection: Connection) -> TrainTask:
@@ -79,7 +90,9 @@ def _configured(connection: Connection) -> TrainTask:
     if isinstance(message, Refuse):
         raise ProtocolError(message.error.message, hint=message.error.hint)
     if not isinstance(message, Configure) or not isinstance(message.task, TrainTask):
-        raise ProtocolError(f"A rank waits for its task and got a {type(message).__name__} message.")
+        raise ProtocolError(
+            f"A rank waits for its task and got a {type(message).__name__} message."
+        )
     return message.task
 
 
@@ -94,7 +107,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     from quarry_runtime.training.retriever import Retriever
     from quarry_runtime.training.trainer import QuarryTrainer
 
-    # accelerate's own words to the authors of TrainingArguments; no buffer of an encoder changes in training.
+    # accelerate's own words to the authors of TrainingArguments; no buffer of an encoder changes in
+    # training.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     first_step = _verified_step(task)
     load_plugins(task.model.plugins)
@@ -168,10 +182,13 @@ def _explained(error: Exception) -> QuarryError:
     if is_out_of_memory(error):
         return WorkerFault(
             f"The device ran out of memory in training ({text}).",
-            hint="Lower train.queriesPerRank (accumulation makes up for it), or set train.args.gradientCheckpointing.",
+            hint="Lower train.queriesPerRank (accumulation makes up for it), or set"
+            " train.args.gradientCheckpointing.",
         )
     if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
         return WorkerFault(f"The connection to another rank was lost ({text}).", is_retryable=True)
     where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     place = f" at {where.filename}:{where.lineno}" if where else ""
-    return WorkerFault(f"Training failed: {text}{place}.", hint="The rank's log has the whole trace.")
+    return WorkerFault(
+        f"Training failed: {text}{place}.", hint="The rank's log has the whole trace."
+    )

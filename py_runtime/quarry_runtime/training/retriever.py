@@ -1,4 +1,4 @@
-"""The one wrapped module of training: queries and passages in, loss out, so that DDP's hooks fire once."""
+"""The one wrapped module of training: texts in, loss out, so that DDP's hooks fire once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Retriever(nn.Module):
     """An encoder and a loss under one forward.
 
     Args:
-        encoder: quarry_runtime.modeling.encoder.Encoder, or anything with forward(batch, side) -> [B, D].
+        encoder: modeling.encoder.Encoder, or anything with forward(batch, side) -> [B, D].
         loss: Takes LossInputs, returns the mean over this rank's queries.
         similarity: "cosine" scales every vector to length 1 before the loss sees it.
         is_dropout_on: False keeps the encoder in eval mode, which turns off every kind of dropout.
@@ -40,10 +40,11 @@ class Retriever(nn.Module):
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """Called by Trainer; handed on to the transformers model inside the encoder."""
         if not self.is_dropout_on:
-            # transformers checkpoints activations in train mode only, and would skip it without a word.
+            # transformers checkpoints activations in train mode only, and would skip it without a
+            # word.
             raise ConfigError(
                 "gradientCheckpointing does not work together with dropout: false.",
-                hint="Leave one of them out; a model whose configuration has no dropout needs no switch.",
+                hint="Leave one of them out; a model without dropout needs no switch.",
             )
         for module in self.encoder.modules():
             if hasattr(module, "activation_checkpointing_enable"):

@@ -1,4 +1,4 @@
-"""transformers' Trainer, fed by the orchestrator: whole micro-batches in, steps and checkpoints out."""
+"""transformers' Trainer, fed by the orchestrator: micro-batches in, checkpoints out."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class _Loader:
 class QuarryTrainer(Trainer):
     """One rank's training loop.
 
-    Differences from Trainer: the rank reads its own micro-batches only; random numbers are a function of
-    (seed, step, micro-step, rank), so a resume needs no saved generator state; each step is reported with the
-    mean loss of all ranks; a loss or gradient that is not finite stops before the optimiser sees it; a checkpoint
-    counts once its manifest is written.
+    Differences from Trainer: the rank reads its own micro-batches only; random numbers are a
+    function of (seed, step, micro-step, rank), so a resume needs no saved generator state; each step
+    is reported with the mean loss of all ranks; a loss or gradient that is not finite stops before
+    the optimiser sees it; a checkpoint counts once its manifest is written.
     """
 
     def __init__(
@@ -78,9 +78,13 @@ class QuarryTrainer(Trainer):
         self._step_began = time.monotonic()
         return _Loader(self.feed)
 
-    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
         rows: Rows = inputs.pop("rows")
-        _seed(self.task.seed, self.state.global_step, len(self._micro_steps), self.args.process_index)
+        _seed(
+            self.task.seed, self.state.global_step, len(self._micro_steps), self.args.process_index
+        )
         loss = super().training_step(model, inputs, num_items_in_batch)
         broken = self._retriever().broken
         assert broken is not None
@@ -89,7 +93,7 @@ class QuarryTrainer(Trainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         # The last hook before the optimiser changes the weights, and before the schedule moves on.
-        norm = super()._get_grad_norm(model, grad_norm)
+        norm: Any = super()._get_grad_norm(model, grad_norm)
         self._grad_norm = float(norm)
         self._learning_rate = self._get_learning_rate()
         losses = torch.stack([micro.loss for micro in self._micro_steps])
@@ -101,7 +105,10 @@ class QuarryTrainer(Trainer):
         return norm
 
     def finish_step(self) -> int:
-        """Reports the step that just ended; returns 0 to go on, 1 to stop, 2 to save and stop (all ranks agree)."""
+        """Reports the step that just ended; returns 0 to go on, 1 to stop, 2 to save and stop.
+
+        All ranks return the same.
+        """
         losses = torch.stack([micro.loss for micro in self._micro_steps])
         self._micro_steps.clear()
         wish = self.feed.stop_wish()
@@ -124,11 +131,15 @@ class QuarryTrainer(Trainer):
         return int(gathered[:, 2].max())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Nothing: steps are reported as messages, and trainer_state.json need not grow with them."""
+        """Nothing: steps are reported as messages; trainer_state.json need not grow."""
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        if self.args.should_save and folder.exists() and not (folder / checkpoints.MANIFEST).exists():
+        folder = Path(self.task.output_dir) / f"checkpoint-{self.state.global_step}"
+        if (
+            self.args.should_save
+            and folder.exists()
+            and not (folder / checkpoints.MANIFEST).exists()
+        ):
             shutil.rmtree(folder)
         super()._save_checkpoint(model, trial)
         self.last_checkpoint = folder
@@ -144,17 +155,21 @@ class QuarryTrainer(Trainer):
             world_size=world_size(),
         )
         self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
-        checkpoints.rotate(Path(self.args.output_dir), self.keep)
+        checkpoints.rotate(Path(self.task.output_dir), self.keep)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
         # Weights, tokenizer and the sentence-transformers layout; no pickled training_args.bin.
         if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
+            folder = Path(output_dir or self.task.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
             encoder: Any = self._retriever().encoder
             encoder.save(folder)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
         """Nothing: the encoder was built from the checkpoint's folder."""
 
     def _save_rng_state(self, output_dir: str) -> None:
@@ -175,7 +190,7 @@ class _StepEnd(TrainerCallback):
     def __init__(self, trainer: QuarryTrainer) -> None:
         self._trainer = trainer
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> Any:
         wish = self._trainer.finish_step()
         if wish:
             control.should_training_stop = True
@@ -191,7 +206,7 @@ def not_finite(step: int, micro_steps: list[_MicroStep]) -> WorkerFault:
         queries += micro.rows.queries[micro.broken[0].cpu().numpy()].tolist()
         passages += micro.rows.passages[micro.broken[1].cpu().numpy()].tolist()
     if queries or passages:
-        what = f"vectors of query rows {_few(queries)} and passage rows {_few(passages)} are not numbers"
+        what = f"query rows {_few(queries)} and passage rows {_few(passages)} have broken vectors"
         rows = queries + passages
     else:
         queries = [row for micro in micro_steps for row in micro.rows.queries.tolist()]
@@ -199,7 +214,7 @@ def not_finite(step: int, micro_steps: list[_MicroStep]) -> WorkerFault:
         rows = queries
     return WorkerFault(
         f"Step {step}: the loss or its gradient is not finite; {what}.",
-        hint="Lower train.args.learningRate, or train in float32 or bf16; the last checkpoint is from before.",
+        hint="Lower train.args.learningRate, or leave fp16 out; the last checkpoint is from before.",
         rows=rows,
     )
 
@@ -210,7 +225,8 @@ def _few(rows: list[int]) -> str:
 
 
 def _seed(seed: int, step: int, micro_step: int, rank: int) -> None:
-    # Each rank and micro-step its own stream: dropout must differ between ranks, and a resume must repeat it.
+    # Each rank and micro-step its own stream: dropout must differ between ranks, and a resume must
+    # repeat it.
     state = np.random.SeedSequence([seed, step, micro_step, rank]).generate_state(2, np.uint32)
     value = int(state[0])
     random.seed(value)

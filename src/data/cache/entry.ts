@@ -50,7 +50,7 @@ export interface EntryRecipe<Content, Opened> {
 }
 
 /** The folder of an entry. */
-export function entryFolder(cacheDir: string, recipe: Pick<EntryRecipe<unknown, unknown>, "kind" | "key">): string {
+function entryFolder(cacheDir: string, recipe: Pick<EntryRecipe<unknown, unknown>, "kind" | "key">): string {
   const key = createHash("sha256")
     .update(JSON.stringify([recipe.kind, ...recipe.key]))
     .digest("hex");

@@ -29,7 +29,7 @@ export function writeChecked(sink: FileSink, arrays: readonly (Int32Array | Floa
 }
 
 /** Bytes on disk of numbers that take `dataBytes`. */
-export function checkedSize(dataBytes: number): number {
+function checkedSize(dataBytes: number): number {
   return dataBytes + Math.ceil(dataBytes / BLOCK_BYTES) * 4;
 }
 

@@ -48,7 +48,7 @@ const schema = new Schema([
 ]);
 
 /** Arrow starts every buffer at a multiple of 8. */
-export function padded(bytes: number): number {
+function padded(bytes: number): number {
   return Math.ceil(bytes / 8) * 8;
 }
 

@@ -14,7 +14,7 @@ export interface Duplicate {
 }
 
 /** Slots of an index over so many ids: a power of two. */
-export function slotCount(idCount: number): number {
+function slotCount(idCount: number): number {
   return 2 ** Math.max(8, Math.ceil(Math.log2(Math.max(1, idCount) / MAX_LOAD)));
 }
 

@@ -136,9 +136,3 @@ function tail(path: string, start: number): string[] {
     closeSync(log);
   }
 }
-
-/** What to tell a user about an ending: how, and what the process said last. */
-export function endingText(name: string, ending: Ending): string {
-  const said = ending.lastLines.length === 0 ? "" : `; its last lines:\n  ${ending.lastLines.join("\n  ")}`;
-  return `${name} ${ending.how}${said}`;
-}

@@ -58,7 +58,9 @@ def test_an_incomplete_snapshot_names_what_is_missing(tiny_bert: Path, tmp_path:
         locate("some-org/half")
 
 
-@pytest.mark.parametrize("name", ["./no/such/folder", "../nothing/here", "a/b/c", "/nowhere/at/all"])
+@pytest.mark.parametrize(
+    "name", ["./no/such/folder", "../nothing/here", "a/b/c", "/nowhere/at/all"]
+)
 def test_a_path_without_a_folder_is_a_config_error(name: str) -> None:
     with pytest.raises(ConfigError, match="no model folder"):
         locate(name)

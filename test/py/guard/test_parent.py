@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 RUNTIME = Path(__file__).parents[3] / "py_runtime"
-CHILD = "from quarry_runtime.guard.parent import tie_to_parent; import time; tie_to_parent(); print(1, flush=True); time.sleep(60)"
+CHILD = """
+import time
+from quarry_runtime.guard.parent import tie_to_parent
+tie_to_parent()
+print(1, flush=True)
+time.sleep(60)
+"""
 # Starts the child with a stdin that stays open, says its id, and waits to be killed.
 PARENT = f"""
 import subprocess, sys, time

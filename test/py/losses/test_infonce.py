@@ -13,8 +13,10 @@ from quarry_runtime.modeling.losses.inputs import LossInputs
 from quarry_runtime.modeling.registry import find_loss, losses
 
 
-def make_inputs(seed: int, queries: int, per_query: int, others: int, dimension: int = 8) -> LossInputs:
-    """Queries whose groups begin at column `others`, as on a rank after others; some columns masked."""
+def make_inputs(
+    seed: int, queries: int, per_query: int, others: int, dimension: int = 8
+) -> LossInputs:
+    """Queries whose groups begin at column `others`; some columns masked."""
     draw = torch.Generator().manual_seed(seed)
     columns = others + queries * per_query
     unit = torch.nn.functional.normalize
@@ -29,7 +31,10 @@ def make_inputs(seed: int, queries: int, per_query: int, others: int, dimension:
 
 def by_hand(batch: LossInputs, temperature: float) -> float:
     """The definition, query by query in float64, without a matrix or a softmax of a library."""
-    queries, passages = batch.queries.detach().double().numpy(), batch.passages.detach().double().numpy()
+    queries, passages = (
+        batch.queries.detach().double().numpy(),
+        batch.passages.detach().double().numpy(),
+    )
     total = 0.0
     for query, positive in enumerate(batch.positive_columns.tolist()):
         kept = [c for c in range(len(passages)) if c == positive or not batch.mask[query, c]]
@@ -70,8 +75,12 @@ def test_a_masked_column_gets_no_gradient_and_a_masked_positive_still_counts() -
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5])
-def test_infonce_equals_sentence_transformers_multiple_negatives_ranking_loss(temperature: float) -> None:
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+def test_infonce_equals_sentence_transformers_multiple_negatives_ranking_loss(
+    temperature: float,
+) -> None:
+    from sentence_transformers.sentence_transformer.losses import (
+        MultipleNegativesRankingLoss,
+    )
     from sentence_transformers.util import cos_sim
 
     batch = make_inputs(7, queries=6, per_query=3, others=0)
@@ -96,7 +105,9 @@ def test_infonce_equals_sentence_transformers_multiple_negatives_ranking_loss(te
         ours = entry.factory(entry.parse(options))(batch)
         assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
         for got, wanted in zip(
-            torch.autograd.grad(ours, [batch.queries, batch.passages]), expected_grads, strict=True
+            torch.autograd.grad(ours, [batch.queries, batch.passages]),
+            expected_grads,
+            strict=True,
         ):
             # Theirs normalises once more, which takes the radial part out of the gradient.
             assert torch.allclose(_tangent(got, batch), _tangent(wanted, batch), atol=1e-5)
@@ -119,7 +130,12 @@ def test_losses_are_listed_with_typed_options_and_a_wrong_option_names_the_neare
     listed = losses()
     assert {"infonce", "kl", "MultipleNegativesRankingLoss"} <= set(listed)
     option = listed["infonce"].options()[0]
-    assert (option.name, option.type, option.default, option.is_required) == ("temperature", "float", 0.05, False)
+    assert (option.name, option.type, option.default, option.is_required) == (
+        "temperature",
+        "float",
+        0.05,
+        False,
+    )
     assert option.sentence
     with pytest.raises(ConfigError) as caught:
         listed["infonce"].parse({"temprature": 0.1})

@@ -39,7 +39,12 @@ def shares(values: np.ndarray) -> np.ndarray:
     label_temperature=st.floats(0.2, 3),
 )
 def test_kl_equals_its_definition_over_each_querys_own_passages(
-    seed: int, queries: int, per_query: int, others: int, temperature: float, label_temperature: float
+    seed: int,
+    queries: int,
+    per_query: int,
+    others: int,
+    temperature: float,
+    label_temperature: float,
 ) -> None:
     batch = make(seed, queries, per_query, others)
     entry = find_loss("kl")
@@ -59,11 +64,16 @@ def test_kl_equals_its_definition_over_each_querys_own_passages(
 def test_kl_is_zero_when_the_scores_already_follow_the_labels() -> None:
     batch = make(1, queries=1, per_query=3, others=0)
     batch = LossInputs(
-        torch.tensor([[1.0]]), torch.tensor([[3.0], [1.0], [0.0]]), batch.positive_columns, batch.mask,
+        torch.tensor([[1.0]]),
+        torch.tensor([[3.0], [1.0], [0.0]]),
+        batch.positive_columns,
+        batch.mask,
         torch.tensor([[3.0, 1.0, 0.0]]),
-    )  # fmt: skip
+    )
     entry = find_loss("kl")
-    assert float(entry.factory(entry.parse({"temperature": 1.0}))(batch)) == pytest.approx(0, abs=1e-6)
+    assert float(entry.factory(entry.parse({"temperature": 1.0}))(batch)) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_kl_leaves_passages_of_other_queries_alone() -> None:

@@ -1,4 +1,4 @@
-"""The running top-k equals a brute-force sort, however the passages are split and whoever saw them."""
+"""The running top-k equals a brute-force sort, however passages are split among workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def brute_force(scores: NDArray, ranks: NDArray, k: int) -> list[list[int]]:
 
 @st.composite
 def searches(draw: st.DrawFn) -> tuple[NDArray, NDArray, int, list[list[list[int]]]]:
-    """Scores [Q, N], id ranks, k, and for each worker its units (lists of columns), in any order."""
+    """Scores [Q, N], id ranks, k, and each worker's units (lists of columns), in any order."""
     queries, count, k = draw(st.integers(1, 4)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
     flat = draw(
         st.lists(st.sampled_from(SCORES), min_size=queries * count, max_size=queries * count)

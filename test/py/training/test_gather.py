@@ -1,4 +1,4 @@
-"""The gather of negatives: the gradient of several ranks is the gradient of one with the whole batch."""
+"""The gather of negatives: several ranks have the gradient of one with the whole batch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ class TinyEncoder(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(5)
-        self.layers = torch.nn.Sequential(torch.nn.Linear(WIDTH, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4))
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(WIDTH, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4)
+        )
 
-    def forward(self, batch: dict[str, torch.Tensor], side: str) -> torch.Tensor:
+    def forward(self, batch: dict[str, torch.Tensor], _side: str) -> torch.Tensor:
         return self.layers(batch["numbers"])
 
 
@@ -45,7 +47,9 @@ def gradients(rank: int, world: int) -> tuple[float, list[torch.Tensor]]:
     passages = slice(rank * share * PER_QUERY, (rank + 1) * share * PER_QUERY)
     batch = whole_batch()
     encoder = TinyEncoder()
-    module: torch.nn.Module = Retriever(encoder, InfoNCE(InfoNCEOptions(temperature=0.2)), "cosine", True)
+    module: torch.nn.Module = Retriever(
+        encoder, InfoNCE(InfoNCEOptions(temperature=0.2)), "cosine", True
+    )
     if world > 1:
         module = torch.nn.parallel.DistributedDataParallel(module)
     loss = module(
@@ -56,22 +60,29 @@ def gradients(rank: int, world: int) -> tuple[float, list[torch.Tensor]]:
         labels=torch.zeros(share, PER_QUERY),
     )["loss"]
     loss.backward()
-    return loss.item(), [parameter.grad for parameter in encoder.parameters() if parameter.grad is not None]
+    return loss.item(), [
+        parameter.grad for parameter in encoder.parameters() if parameter.grad is not None
+    ]
 
 
 def one_of_two(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
     loss, grads = gradients(rank, 2)
     rows = gather_rows(torch.full((1, 2), float(rank)))
     numbers = gather_numbers([rank, rank * 10], torch.device("cpu"))
-    torch.save({"loss": loss, "grads": grads, "rows": rows, "numbers": numbers}, f"{folder}/{rank}.pt")
+    torch.save(
+        {"loss": loss, "grads": grads, "rows": rows, "numbers": numbers},
+        f"{folder}/{rank}.pt",
+    )
     dist.destroy_process_group()
 
 
 def test_two_gloo_ranks_have_the_gradient_of_one_rank_with_the_whole_batch() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(one_of_two, args=(folder,), nprocs=2)  # type: ignore[attr-defined]
+        mp.spawn(one_of_two, args=(folder,), nprocs=2)
         seen = [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(2)]
     loss, expected = gradients(0, 1)
     assert (seen[0]["loss"] + seen[1]["loss"]) / 2 == pytest.approx(loss, abs=1e-5)

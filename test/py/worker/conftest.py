@@ -27,8 +27,7 @@ class Orchestrator:
         self,
         folder: Path,
         *,
-        token: str = "secret",
-        arguments: tuple[str, ...] = ("--threads", "1"),
+        arguments: tuple[str, ...],
     ) -> None:
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.ROUTER)

@@ -29,45 +29,13 @@ test("the order of an epoch is a permutation for every size and seed", () => {
 });
 
 test("the order of an epoch stays what the README says", () => {
-  const order = (n: number, seed: number, epoch: number): number[] =>
-    Array.from({ length: n }, (_, place) => permuted(place, n, seed, epoch));
-  expect(order(10, 42, 0)).toMatchInlineSnapshot(`
-    [
-      3,
-      8,
-      4,
-      9,
-      6,
-      5,
-      0,
-      2,
-      7,
-      1,
-    ]
-  `);
-  expect(order(10, 42, 1)).toMatchInlineSnapshot(`
-    [
-      1,
-      2,
-      0,
-      6,
-      9,
-      8,
-      5,
-      4,
-      3,
-      7,
-    ]
-  `);
-  expect(permuted(8_841_822, 8_841_823, 42, 3)).toMatchInlineSnapshot(`5299337`);
+  const order = (n: number, seed: number, epoch: number): string =>
+    Array.from({ length: n }, (_, place) => permuted(place, n, seed, epoch)).join(" ");
+  expect(order(10, 42, 0)).toBe("3 8 4 9 6 5 0 2 7 1");
+  expect(order(10, 42, 1)).toBe("1 2 0 6 9 8 5 4 3 7");
+  expect(permuted(8_841_822, 8_841_823, 42, 3)).toBe(5_299_337);
   const draws = new Draws(42, 0, 7, 2);
-  expect([draws.below(100), draws.below(100), draws.below(100)]).toMatchInlineSnapshot(`
-    [
-      39,
-      25,
-      46,
-    ]
-  `);
+  expect([draws.below(100), draws.below(100), draws.below(100)]).toEqual([39, 25, 46]);
 });
 
 test("every query is equally likely in every place, even of few", () => {

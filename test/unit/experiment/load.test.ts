@@ -121,3 +121,8 @@ describe("what is wrong with a script is a CONFIG error", () => {
     expect(error.message).toBe("sed: unknown option; did you mean seed?");
   });
 });
+
+test.each(["scifact", "mine-negatives", "quickstart"])("the example %s describes a valid experiment", async (name) => {
+  const { config } = await loadExperiment(`examples/${name}.ts`);
+  expect(config.model.kind).toBe("biEncoder");
+});

@@ -13,14 +13,16 @@ from quarry_runtime.modeling.registry import register_loss
 
 
 def infonce(batch: LossInputs, temperature: float) -> Tensor:
-    """Mean over the queries of -log softmax(scores)[positive] (van den Oord et al., arXiv 1807.03748).
+    """Mean over the queries of -log softmax(scores)[positive] (arXiv 1807.03748).
 
-    Every column is a negative but those of `batch.mask`. The mask may cover the positive itself (a copy
-    of it does, elsewhere in the batch); the positive's own column always takes part.
+    Every column is a negative but those of `batch.mask`. The mask may cover the positive itself, as
+    it covers copies of it elsewhere in the batch; the positive's own column always takes part.
     """
     scores_QC = batch.scores(temperature)
     positives_Q1 = batch.positive_columns.unsqueeze(1)
-    excluded_QC = batch.mask.scatter(1, positives_Q1, torch.zeros_like(positives_Q1, dtype=torch.bool))
+    excluded_QC = batch.mask.scatter(
+        1, positives_Q1, torch.zeros_like(positives_Q1, dtype=torch.bool)
+    )
     scores_QC = scores_QC.masked_fill(excluded_QC, float("-inf"))
     return nn.functional.cross_entropy(scores_QC, batch.positive_columns)
 

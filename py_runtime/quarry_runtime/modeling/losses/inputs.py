@@ -28,7 +28,7 @@ class LossInputs:
     labels: Tensor
 
     def scores(self, temperature: float) -> Tensor:
-        """float32 [Q, C]: dot products over the temperature, in full precision even under autocast."""
+        """float32 [Q, C]: dot products over the temperature, exact even under autocast."""
         # bfloat16 keeps 8 bits: at temperature 0.05 a score near 20 would be rounded to 0.125.
         with torch.autocast(self.queries.device.type, enabled=False):
             return self.queries.float() @ self.passages.float().T / temperature

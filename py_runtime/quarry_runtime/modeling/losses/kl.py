@@ -19,7 +19,8 @@ class KLOptions(msgspec.Struct, frozen=True, kw_only=True):
         float, msgspec.Meta(gt=0, description="Divides the similarities; lower is sharper.")
     ] = 0.05
     label_temperature: Annotated[
-        float, msgspec.Meta(gt=0, description="Divides the labels before they become shares by softmax.")
+        float,
+        msgspec.Meta(gt=0, description="Divides the labels before they become shares by softmax."),
     ] = 1.0
 
 
@@ -41,4 +42,6 @@ class KL(nn.Module):
         columns_QP = batch.positive_columns.unsqueeze(1) + offsets_P
         scores_QP = batch.scores(self.temperature).gather(1, columns_QP)
         targets_QP = torch.softmax(batch.labels.float() / self.label_temperature, dim=1)
-        return nn.functional.kl_div(torch.log_softmax(scores_QP, dim=1), targets_QP, reduction="batchmean")
+        return nn.functional.kl_div(
+            torch.log_softmax(scores_QP, dim=1), targets_QP, reduction="batchmean"
+        )

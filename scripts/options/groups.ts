@@ -1,0 +1,83 @@
+/** The groups of options in the order of the documentation, each with its name as an interface. */
+import type { z } from "zod";
+import * as schemas from "../../src/experiment/schema.js";
+import { unwrap } from "../../src/experiment/shape.js";
+
+/** A group of options that belong together. */
+export interface Group {
+  /** Interface without "Input". */
+  readonly name: string;
+  readonly schema: z.ZodObject;
+  /** Heading in the documentation: where the group stands in an experiment. */
+  readonly title: string;
+  readonly sentence: string;
+  /** For what a builder makes: the interface of its options, and the fields that the builder itself sets. */
+  readonly builder: { readonly options: string; readonly fixed: readonly string[] } | null;
+}
+
+function group(
+  name: string,
+  schema: z.ZodObject,
+  title: string,
+  sentence: string,
+  builder: Group["builder"] = null,
+): Group {
+  return { name, schema, title, sentence, builder };
+}
+
+const made = (options: string, ...others: string[]): Group["builder"] => ({ options, fixed: ["kind", ...others] });
+
+export const groups: readonly Group[] = [
+  group(
+    "Experiment",
+    schemas.experimentSchema,
+    "The experiment",
+    "What a user writes: everything with a default may be left out.",
+  ),
+  group(
+    "Model",
+    schemas.modelSchema,
+    "model",
+    "A bi-encoder, as `biEncoder(checkpoint, options)` gives it.",
+    made("BiEncoderOptions", "checkpoint"),
+  ),
+  group(
+    "Prompts",
+    unwrap(schemas.modelSchema.shape.prompts).core as z.ZodObject,
+    "model.prompts",
+    "Texts put in front of queries and passages.",
+  ),
+  group("Train", schemas.trainSchema, "train", "How to train."),
+  group(
+    "Binary",
+    schemas.binarySchema,
+    "train.data: binary",
+    "Relevant passages and mined negatives, as `binary({ … })` gives them.",
+    made("BinaryOptions"),
+  ),
+  group(
+    "MultiLevel",
+    schemas.multiLevelSchema,
+    "train.data: multiLevel",
+    "Graded judgements, as `multiLevel({ … })` gives them.",
+    made("MultiLevelOptions"),
+  ),
+  group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
+  group(
+    "TrainingArgs",
+    schemas.trainingArgsSchema,
+    "train.args",
+    "Options of transformers' TrainingArguments, in camelCase.",
+  ),
+  group(
+    "Source",
+    schemas.sourceSchema,
+    "evaluate.data, mine.data, encode.data and the sources of train.data",
+    "Passages, queries and judgements, as `source({ … })` gives them.",
+    made("SourceOptions"),
+  ),
+  group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
+  group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
+  group("Encode", schemas.encodeSchema, "encode", "What to encode."),
+  group("Workers", schemas.workersSchema, "workers", "The worker processes for inference."),
+];

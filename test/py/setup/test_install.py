@@ -1,0 +1,128 @@
+"""Making the environment survives interruption and company, and spares other people's folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INSTALLER = Path(__file__).resolve().parents[3] / "py_runtime" / "install.py"
+STAMP = "quarry-environment.json"
+
+
+class Setup:
+    """Runs the installer on one folder with requirements that need no network: none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.venv = folder / "venv"
+        self.site = self.venv / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
+        self.requirements = folder / "runtime.txt"
+        self.requirements.write_text("# nothing\n")
+
+    def command(self, name: str = "runtime", digest: str = "1") -> list[str]:
+        sets = json.dumps({name: digest})
+        options = ["--folder", str(self.venv), "--sets", sets]
+        options += ["--requirements", str(self.requirements)]
+        options += ["--constraints", str(self.requirements)]
+        # The base interpreter, as python3 on the PATH is: not the one of the tests' environment.
+        return [os.path.realpath(sys.executable), str(INSTALLER), "install", *options]
+
+    def run(self, name: str = "runtime", digest: str = "1") -> subprocess.CompletedProcess[str]:
+        command = self.command(name, digest)
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+
+    def stamp(self) -> dict:
+        return json.loads((self.venv / STAMP).read_text())
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
+
+
+def test_an_environment_is_made_once_and_then_only_extended(setup: Setup) -> None:
+    first = setup.run()
+    assert first.returncode == 0, first.stderr
+    assert "Making a virtual environment" in first.stdout
+    python = setup.venv / "bin" / "python"
+    expected = {"madeBy": "quarry", "python": os.path.realpath(python), "sets": {"runtime": "1"}}
+    assert setup.stamp() == expected
+    again = setup.run()
+    assert (again.returncode, again.stdout) == (0, "")
+    extended = setup.run("demo", "2")
+    assert "Making" not in extended.stdout
+    assert setup.stamp()["sets"] == {"runtime": "1", "demo": "2"}
+
+
+def test_whatever_an_interruption_leaves_is_finished_by_the_next_call(setup: Setup) -> None:
+    # Killed while the virtual environment was made: a marker, an interpreter, no pip.
+    (setup.venv / "bin").mkdir(parents=True)
+    (setup.venv / STAMP).write_text(json.dumps({"madeBy": "quarry", "sets": {}}))
+    (setup.venv / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+    assert setup.run().returncode == 0
+    assert setup.stamp()["sets"] == {"runtime": "1"}
+    # Killed while pip unpacked a package: no RECORD yet, so pip would call it installed.
+    torn = setup.site / "torch-2.13.0.dist-info"
+    torn.mkdir()
+    (torn / "METADATA").write_text("Name: torch\nVersion: 2.13.0\n")
+    (setup.site / "~orch").mkdir()
+    assert setup.run("runtime", "2").returncode == 0
+    assert not torn.exists()
+    assert not (setup.site / "~orch").exists()
+    # Killed while the stamp was written: it never shows half.
+    assert sorted(path.name for path in setup.venv.glob("quarry-*")) == [
+        "quarry-environment.json",
+        "quarry-environment.lock",
+    ]
+
+
+def test_two_at_once_make_one_environment(setup: Setup) -> None:
+    calls = [
+        subprocess.Popen(
+            setup.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    outputs = [call.communicate(timeout=100)[0] for call in calls]
+    assert [call.returncode for call in calls] == [0, 0]
+    assert sum("Making a virtual environment" in output for output in outputs) == 1
+    assert setup.stamp()["sets"] == {"runtime": "1"}
+
+
+def test_somebody_elses_environment_keeps_its_packages(setup: Setup) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(setup.venv)], check=True, timeout=100)
+    theirs = setup.site / "theirs-1.0.dist-info"
+    theirs.mkdir()
+    assert setup.run().returncode == 0
+    assert setup.stamp()["madeBy"] == "user"
+    assert theirs.exists()
+
+
+def test_a_folder_that_is_no_environment_is_refused_untouched(setup: Setup) -> None:
+    setup.venv.mkdir()
+    (setup.venv / "thesis.txt").write_text("years of work")
+    refused = setup.run()
+    assert refused.returncode == 4
+    fault = json.loads(refused.stderr.splitlines()[-1])
+    assert "neither empty nor a virtual environment" in fault["message"]
+    assert "QUARRY_PYTHON" in fault["hint"]
+    assert (setup.venv / "thesis.txt").read_text() == "years of work"
+
+
+def test_what_pip_cannot_find_fails_with_the_way_out_and_no_stamp(setup: Setup) -> None:
+    setup.requirements.write_text(f"thing @ file://{setup.venv}/nowhere.whl\n")
+    failed = setup.run()
+    assert failed.returncode == 4
+    assert "run the same command again" in json.loads(failed.stderr.splitlines()[-1])["hint"]
+    assert setup.stamp()["sets"] == {}
+
+
+def test_an_interpreter_is_asked_what_it_lacks(setup: Setup) -> None:
+    setup.requirements.write_text("# a comment\npytest>=1\nnumpy>=999\nno-such-thing>=1,<2\n")
+    command = [sys.executable, str(INSTALLER), "check", "--requirements", str(setup.requirements)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(answer.stdout) == ["numpy>=999", "no-such-thing>=1,<2"]

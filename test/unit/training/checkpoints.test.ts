@@ -1,0 +1,83 @@
+/** Which checkpoints count: only those whose manifest agrees with every file. */
+import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { checkResumable, removeHalfWritten } from "../../../src/training/checkpoints.js";
+import { findLatestCheckpoint } from "../../../src/training/index.js";
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-checkpoints-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function write(step: number, change: Record<string, unknown> = {}): Promise<string> {
+  const path = join(folder, `checkpoint-${step}`);
+  await mkdir(join(path, "1_Pooling"), { recursive: true });
+  await writeFile(join(path, "model.safetensors"), "weights");
+  await writeFile(join(path, "1_Pooling", "config.json"), "{}");
+  const files = [
+    { path: "1_Pooling/config.json", bytes: 2, xxh3: "a" },
+    { path: "model.safetensors", bytes: 7, xxh3: "b" },
+  ];
+  const manifest = { version: 1, step, negativesScope: 16, queriesPerStep: 8, seed: 7, worldSize: 1, files, ...change };
+  await writeFile(join(path, "quarry-checkpoint.json"), JSON.stringify(manifest));
+  return path;
+}
+
+test("the complete checkpoint with the most steps is found, by number and not by name", async () => {
+  await write(9);
+  const path = await write(10);
+  expect(await findLatestCheckpoint(folder)).toMatchObject({ path, step: 10 });
+});
+
+test("a folder that does not exist has no checkpoint", async () => {
+  expect(await findLatestCheckpoint(join(folder, "nothing"))).toBeNull();
+});
+
+const damages: [string, (path: string) => Promise<unknown>][] = [
+  ["without a manifest", (path) => rm(join(path, "quarry-checkpoint.json"))],
+  ["with a torn manifest", (path) => truncate(join(path, "quarry-checkpoint.json"), 20)],
+  ["with a file cut short", (path) => truncate(join(path, "model.safetensors"), 3)],
+  ["with a file missing", (path) => rm(join(path, "1_Pooling", "config.json"))],
+  ["that names another step", () => write(4, { step: 5 })],
+  ["that names a file outside", () => write(4, { files: [{ path: "../x", bytes: 1, xxh3: "a" }] })],
+];
+
+test.each(damages)("a checkpoint %s is passed over, and removed on a resume", async (_name, damage) => {
+  const good = await write(2);
+  await damage(await write(4));
+  expect(await findLatestCheckpoint(folder)).toMatchObject({ path: good, step: 2 });
+  expect(await removeHalfWritten(folder)).toEqual([join(folder, "checkpoint-4")]);
+  expect(await readdir(folder)).toEqual(["checkpoint-2"]);
+});
+
+test("folders of other names are left alone", async () => {
+  await mkdir(join(folder, "checkpoint-last"));
+  await mkdir(join(folder, "notes"));
+  expect(await removeHalfWritten(folder)).toEqual([]);
+  expect(await readdir(folder)).toEqual(["checkpoint-last", "notes"]);
+});
+
+test("a resume that would silently change the pool of negatives is refused with the way back", async () => {
+  await write(2);
+  const from = await findLatestCheckpoint(folder);
+  const check = (worldSize: number, queriesPerRank: number, accumulationSteps: number) => () =>
+    checkResumable(
+      from as NonNullable<typeof from>,
+      { seed: 7, passagesPerQuery: 2 },
+      {
+        ...{ worldSize, queriesPerRank, accumulationSteps },
+      },
+    );
+  expect(check(2, 4, 1)).not.toThrow();
+  expect(check(4, 2, 1)).not.toThrow();
+  expect(check(1, 4, 2)).toThrow(
+    expect.objectContaining({ code: "CONFIG", hint: "Set train.queriesPerRank to 8, or choose another runDir." }),
+  );
+  expect(check(1, 16, 1)).toThrow(
+    expect.objectContaining({ message: expect.stringContaining("globalBatchSize 8, not 16") }),
+  );
+});
