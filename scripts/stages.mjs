@@ -45,7 +45,14 @@ export function stages(python, reports) {
       [...ruff, "check", "--config", config, ...pythonFiles],
     ),
     check("unused", [...tool("knip/bin/knip.js"), "--no-progress"]),
-    check("imports", [python, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--config", config]),
+    check("imports", [
+      python,
+      "-c",
+      "from importlinter.cli import lint_imports_command as c; c()",
+      "--no-cache",
+      "--config",
+      config,
+    ]),
     check("generated", [process.execPath, join("scripts", "gen.mjs"), "--check"]),
     vitest("unit", 1, 180),
     {

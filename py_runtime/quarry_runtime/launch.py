@@ -46,6 +46,8 @@ def torchrun_command(ticket: str, ranks: int, max_restarts: int, log_dir: str) -
         "torch.distributed.run",
         "--rdzv-backend=c10d",
         "--rdzv-endpoint=127.0.0.1:0",
+        # Else the ranks look for each other under the machine's full name, which may not resolve.
+        "--local-addr=127.0.0.1",
         "--nnodes=1",
         f"--nproc-per-node={ranks}",
         f"--max-restarts={max_restarts}",

@@ -201,9 +201,9 @@ class LocalPool implements WorkerPool {
       case "flush":
         return this.#crew.send(action.worker, { v: PROTOCOL_VERSION, type: "flush" });
       case "persistVectors":
-        return this.#persist(run, action, [action.unit], run.persist(action.session, [action.unit], required(answer)));
+        return this.#persist(run, action, [action.unit], run.persist(action.session, [action.unit], answer));
       case "persistSnapshot":
-        return this.#persist(run, action, action.units, run.persist(action.session, action.covered, required(answer)));
+        return this.#persist(run, action, action.units, run.persist(action.session, action.covered, answer));
       case "giveUp": {
         const unit = run.units.id(action.unit);
         run.failed.push({ unit, rows: run.units.rows(action.unit), message: action.message });
@@ -389,11 +389,6 @@ class LocalPool implements WorkerPool {
       if (phase !== "absent" && phase !== "broken") this.#report.worker(name, "stopped");
     }
   }
-}
-
-function required(answer: Answer | null): Answer {
-  if (answer === null) throw new QuarryError("INTERNAL", "An answer without content was to be made durable.");
-  return answer;
 }
 
 function interrupted(): QuarryError {

@@ -157,13 +157,13 @@ export class Run {
   }
 
   /** Hands a unit's vectors, or a session's snapshot of these units after its earlier one, to the job. */
-  persist(session: string, units: readonly number[], answer: Answer): Promise<void> {
+  persist(session: string, units: readonly number[], answer: Answer | null): Promise<void> {
     const { assignment } = this;
     const [unit] = units;
-    if (assignment.kind === "encode" && answer.kind === "vectors" && unit !== undefined) {
+    if (assignment.kind === "encode" && answer?.kind === "vectors" && unit !== undefined) {
       return this.#track(async () => assignment.onVectors(unit, answer.vectors, answer.dimension));
     }
-    if (assignment.kind === "search" && answer.kind === "snapshot") {
+    if (assignment.kind === "search" && answer?.kind === "snapshot") {
       const { scores, rows } = answer;
       const earlier = this.#chains.get(session) ?? Promise.resolve();
       const saved = this.#track(async () => {

@@ -1,12 +1,16 @@
 /** The private folder of one run: the ipc socket and the ticket that lets a process join. */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { readdir, rm, stat } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { QuarryError } from "../errors.js";
 
 /** `sun_path` of a Unix socket holds 108 bytes, the closing zero included. */
 const MAX_SOCKET_PATH_BYTES = 107;
+/** Between a folder's making and its socket's listening lies much less. */
+const STALE_AFTER_MS = 60_000;
 
 /** What is needed to join, and the file that says so. */
 export interface Ticket {
@@ -31,6 +35,33 @@ export function writeTicket(): Ticket {
   writeFileSync(path, JSON.stringify({ endpoint, token }), { mode: 0o600, flag: "wx" });
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   return { endpoint, token, path, remove };
+}
+
+/**
+ * Removes the folders of orchestrators that were killed: older than a minute, with a socket on which nobody listens.
+ * A process id would not do: containers may share the folder and not the ids.
+ */
+export async function sweepStaleTickets(): Promise<void> {
+  for (const parent of new Set([tmpdir(), "/tmp"])) {
+    const names = await readdir(parent).catch(() => []);
+    for (const name of names.filter((each) => /^quarry-\w{6}$/.test(each))) {
+      const folder = join(parent, name);
+      const info = await stat(folder).catch(() => null);
+      if (info === null || info.uid !== process.getuid?.() || Date.now() - info.mtimeMs < STALE_AFTER_MS) continue;
+      if (await isRefused(join(folder, "s"))) await rm(folder, { recursive: true, force: true }).catch(() => {});
+    }
+  }
+}
+
+/** Only a socket file without a listener refuses; no file, or no permission, says nothing. */
+function isRefused(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
+  });
 }
 
 function makeFolder(): string {

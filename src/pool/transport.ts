@@ -6,7 +6,7 @@ import { type Decoded, decodeUp, encodeMessage, MAX_FRAME_BYTES, VersionMismatch
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
-import { writeTicket } from "./ticket.js";
+import { sweepStaleTickets, writeTicket } from "./ticket.js";
 
 /** Who hears what arrives. Called one at a time; must not throw. */
 export interface TransportListeners {
@@ -39,6 +39,7 @@ export interface Transport {
  * const transport = await openTransport({ onMessage: console.log, onViolation: console.warn });
  */
 export async function openTransport(listeners: TransportListeners): Promise<Transport> {
+  await sweepStaleTickets();
   const ticket = writeTicket();
   process.once("exit", ticket.remove);
   // No limit on the way out: credits bound what is in flight, and a full peer must not hold up the others.

@@ -4,7 +4,7 @@ import { QuarryError } from "../errors.js";
 import { checkResumable, findLatestCheckpoint } from "./checkpoints.js";
 import { deathError } from "./death.js";
 import type { TrainJob, TrainOutcome } from "./job.js";
-import { deriveLayout } from "./layout.js";
+import { deriveLayout, negativesScope } from "./layout.js";
 import { TrainProgress } from "./progress.js";
 import { runSession } from "./session.js";
 
@@ -25,6 +25,13 @@ export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
   const begun = await findLatestCheckpoint(job.outputDir);
   if (begun !== null) checkResumable(begun, job, layout);
   const firstStep = begun?.step ?? 0;
+  const { worldSize, queriesPerRank, accumulationSteps } = layout;
+  job.events.emit({
+    ...{ type: "log", source: "training", level: "info" },
+    text:
+      `${job.globalBatchSize} queries a step: ${worldSize} rank(s) × ${queriesPerRank} queries × ${accumulationSteps} ` +
+      `micro-step(s); each query is compared with ${negativesScope(layout, job.passagesPerQuery)} passages.`,
+  });
   const progress = new TrainProgress(job, firstStep);
   const finish = (checkpoint: string, step: number, isStopped: boolean): TrainOutcome => ({
     ...{ checkpoint, step, isStopped },

@@ -70,10 +70,10 @@ test("a model that is nowhere", async () => {
 });
 
 test("a misspelt option names the nearest one and starts nothing", async () => {
-  const result = await place.quarry("evaluate", "experiment.ts", "--evaluate.topk", "5");
+  const result = await place.quarry("evaluate", "experiment.ts", "--name", "misspelt", "--evaluate.topk", "5");
   expect(result.exitCode).toBe(2);
   expect(result.stderr).toContain("topK");
-  expect(await exists(join(place.folder, "runs"))).toBe(false);
+  expect(await exists(join(place.folder, "runs/misspelt"))).toBe(false);
 });
 
 test("a broken source file leaves the cache as it was, and mending it is enough", async () => {

@@ -3,12 +3,22 @@ import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { execa, type Options, type ResultPromise } from "execa";
+import { execa } from "execa";
 import { findPython } from "../../src/python/environment.js";
 import { type CollectionOptions, writeCollection } from "../fixtures/collection.js";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = join(ROOT, "dist/cli/main.js");
+
+/** The command line at work. */
+export type Running = Promise<Finished> & { kill(signal: NodeJS.Signals): boolean };
+
+/** How the command line ended. */
+export interface Finished {
+  readonly exitCode?: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
 /** A folder of its own with everything that an experiment needs. */
 export interface Workplace {
@@ -16,9 +26,9 @@ export interface Workplace {
   readonly model: string;
   readonly collection: string;
   /** Runs the command line in the folder and waits. */
-  quarry(...args: readonly string[]): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }>;
+  quarry(...args: readonly string[]): Promise<Finished>;
   /** Starts the command line in the folder. */
-  start(...args: readonly string[]): ResultPromise<Options>;
+  start(...args: readonly string[]): Running;
   /** Writes experiment.ts; `body` is what stands inside defineExperiment({ … }). */
   experiment(body: string, name?: string): Promise<string>;
   remove(): Promise<void>;
@@ -36,7 +46,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     reject: false,
     env: { HF_HUB_OFFLINE: "1", CI: "true", QUARRY_CACHE: join(folder, "cache"), NODE_ENV: "production" },
   } as const;
-  const start = (...args: readonly string[]) => execa(process.execPath, [MAIN, ...args], settings);
+  const start = (...args: readonly string[]): Running => execa(process.execPath, [MAIN, ...args], settings);
   return {
     folder,
     model,

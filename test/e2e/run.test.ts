@@ -59,7 +59,7 @@ test("the run folder holds the experiment, the environment, events, measures, ru
   expect(run).toHaveLength(24 * 100);
   expect(run[0]).toMatch(/^q1 Q0 p\d+ 1 -?\d+(\.\d+)?(e-\d+)? main-job$/);
   const environment = JSON.parse(await readFile(runDir("environment.json"), "utf8"));
-  expect(environment).toMatchObject({ seed: 42, models: { base: { dimension: 32 } } });
+  expect(environment).toMatchObject({ seed: 42, contracts: { base: { dimension: 32 } } });
 });
 
 test("mined negatives hold no annotated passage and serve as the next experiment's source", async () => {

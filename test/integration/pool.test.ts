@@ -1,5 +1,8 @@
 /** The pool with processes of its own over the real wire: every unit once, nothing left behind. */
-import { readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { execa } from "execa";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Snapshot } from "../../src/pool/types.js";
 import {
@@ -150,6 +153,23 @@ describe("opening and closing", () => {
     expect(socketFolders()).toEqual(before.folders);
     expect(process.listenerCount("exit")).toBe(before.listeners);
     expect(descriptors()).toBeLessThanOrEqual(before.descriptors + 2);
+  });
+
+  it("removes what an orchestrator that was killed left, and nothing that is in use or not its own", async () => {
+    const make = (): string => mkdtempSync(join(tmpdir(), "quarry-"));
+    const [dead, young, foreign] = [make(), make(), make()];
+    const listen = "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))";
+    for (const folder of [dead, young]) await execa("node", ["-e", listen, join(folder, "s")], { reject: false });
+    const old = new Date(Date.now() - 120_000);
+    for (const folder of [dead, foreign]) utimesSync(folder, old, old);
+    const living = await open({}, { count: 1 });
+    const used = socketFolders().filter((name) => name !== basename(young));
+    for (const name of used) utimesSync(join(tmpdir(), name), old, old);
+    const other = await openFakePool({}, { count: 1 });
+    await other.close();
+    expect([dead, young, foreign].map((folder) => existsSync(folder))).toEqual([false, true, true]);
+    await living.pool.describe(fakeModel);
+    for (const folder of [young, foreign]) rmSync(folder, { recursive: true });
   });
 
   it("leaves none behind either when workers came and went", async () => {

@@ -64,7 +64,10 @@ def encode(message: _AnyMessage, frames: Iterable[Buffer] = ()) -> list[Buffer]:
     binary = list(frames)
     views = _views(binary)
     scan_header(header)
-    _decode_header(_down if isinstance(message, _DOWN_CLASSES) else _up, header)
+    if isinstance(message, _DOWN_CLASSES):
+        _decode_header(_down, header)
+    else:
+        _decode_header(_up, header)
     return [header, *binary, _checksum([header, *views]).to_bytes(4, "little")]
 
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
 
-# Scores wait until so many columns are together: merging costs nearly the same for 256 columns as
-# for 16,384.
+# Scores wait until so many columns are together, and until torch.topk is in its fast regime on a CPU
+# (64 columns for each place): one merge then costs little more than reading the scores.
 _BLOCK_COLUMNS = 16_384
+_COLUMNS_PER_PLACE = 64
 # But no more memory than this, however many queries there are.
 _BLOCK_BYTES = 256 * 1024 * 1024
 
@@ -33,8 +34,8 @@ class RunningTopK:
         self._ranks_QK = torch.full((query_count, k), -1, dtype=torch.int32, device=device)
         self._pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self._pending_columns = 0
-        self._seen = 0
-        self._block_columns = max(1, min(_BLOCK_COLUMNS, _BLOCK_BYTES // (4 * max(query_count, 1))))
+        wanted = max(_BLOCK_COLUMNS, _COLUMNS_PER_PLACE * (k + 1))
+        self._block_columns = max(1, min(wanted, _BLOCK_BYTES // (4 * max(query_count, 1))))
 
     def add(self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor) -> None:
         """Takes a unit's scores in; the tensors must not change afterwards.
@@ -72,63 +73,20 @@ class RunningTopK:
             return
         scores, rows, ranks = zip(*self._pending, strict=True)
         self._pending, self._pending_columns = [], 0
-        scores_QN = scores[0] if len(scores) == 1 else torch.cat(scores, 1)
-        self._merge(scores_QN, torch.cat(rows), torch.cat(ranks))
-
-    def _merge(self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor) -> None:
-        width, device = scores_QN.shape[1], scores_QN.device
-        is_full, self._seen = self._seen >= self.k, self._seen + width
-        columns_QC = torch.arange(width, device=device).expand(self.query_count, -1)
-        if is_full:
-            # Only what reaches a query's k-th score can enter; late in a search that is next to
-            # nothing.
-            query, column = (scores_QN >= self._scores_QK.amin(1, keepdim=True)).nonzero(
-                as_tuple=True
-            )
-            counts_Q = torch.bincount(query, minlength=self.query_count)
-            most = int(counts_Q.max())
-            if most == 0:
-                return
-            if most <= width // 4:
-                place = (
-                    torch.arange(len(query), device=device) - (counts_Q.cumsum(0) - counts_Q)[query]
-                )
-                columns_QC = torch.full((self.query_count, most), -1, device=device)
-                columns_QC[query, place] = column
-        self._keep_best(scores_QN, rows_N, ranks_N, columns_QC)
-
-    def _keep_best(
-        self,
-        scores_QN: torch.Tensor,
-        rows_N: torch.Tensor,
-        ranks_N: torch.Tensor,
-        columns_QC: torch.Tensor,
-    ) -> None:
-        """Merges the named columns (-1 is none) of each query with what is kept."""
-        k, given_QC = self.k, columns_QC.clamp_min(0)
-        is_none_QC = columns_QC < 0
-        scores_QM = torch.cat(
-            [self._scores_QK, scores_QN.gather(1, given_QC).masked_fill(is_none_QC, -torch.inf)], 1
-        )
+        k, rows_N, ranks_N = self.k, torch.cat(rows), torch.cat(ranks)
+        scores_QM = torch.cat([self._scores_QK, *scores], 1)
         # One place more than needed: equal scores on both sides of the border betray a tie.
         values, places = torch.topk(scores_QM, k + 1, dim=1)
-        edge_Q = values[:, k - 1]
+        edge_Q, places_QK = values[:, k - 1], places[:, :k]
         tied = ((edge_Q == values[:, k]) & (edge_Q > -torch.inf)).nonzero().squeeze(1)
-        places_QK = places[:, :k]
         if len(tied) > 0:
-            ranks_TM = torch.cat([self._ranks_QK[tied], ranks_N[given_QC[tied]]], 1)
+            ranks_TM = torch.cat([self._ranks_QK[tied], ranks_N.expand(len(tied), -1)], 1)
             places_QK[tied] = torch.topk(_keys(scores_QM[tied], ranks_TM), k, dim=1).indices
+        # The first k places are those of the old list, the rest are the new passages.
         is_new_QK = places_QK >= k
-        old_QK = places_QK.clamp_max(k - 1)
-        column_QK = columns_QC.gather(1, (places_QK - k).clamp_min(0))
-        # Padding that fills the list while fewer than k passages were seen stays what it is: row
-        # -1, rank -1.
-        is_new_QK &= column_QK >= 0
-        is_padding_QK = (places_QK >= k) & ~is_new_QK
-        column_QK = column_QK.clamp_min(0)
-        for name, new_N in (("_rows_QK", rows_N), ("_ranks_QK", ranks_N)):
-            kept_QK = getattr(self, name).gather(1, old_QK).masked_fill(is_padding_QK, -1)
-            setattr(self, name, torch.where(is_new_QK, new_N[column_QK], kept_QK))
+        old_QK, new_QK = places_QK.clamp_max(k - 1), (places_QK - k).clamp_min(0)
+        self._rows_QK = torch.where(is_new_QK, rows_N[new_QK], self._rows_QK.gather(1, old_QK))
+        self._ranks_QK = torch.where(is_new_QK, ranks_N[new_QK], self._ranks_QK.gather(1, old_QK))
         self._scores_QK = scores_QM.gather(1, places_QK)
 
 

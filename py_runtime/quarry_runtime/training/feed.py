@@ -73,7 +73,7 @@ class Feed:
         self._thread = threading.Thread(target=self._receive, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Asks for the first micro-batches; call it early, so that they are there for the first step."""
+        """Asks for the first micro-batches; called early, they are there for the first step."""
         self._thread.start()
         for _ in range(AHEAD):
             self._ask()

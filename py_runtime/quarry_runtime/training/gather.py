@@ -23,13 +23,13 @@ class _Gather(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
+    def forward(_ctx: Any, rows: Tensor) -> Tensor:
         gathered = rows.new_empty((dist.get_world_size() * rows.shape[0], *rows.shape[1:]))
         dist.all_gather_into_tensor(gathered, rows.contiguous())
         return gathered
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
         share = gradient.shape[0] // dist.get_world_size()
         if dist.get_backend() == "nccl":
             own = gradient.new_empty((share, *gradient.shape[1:]))

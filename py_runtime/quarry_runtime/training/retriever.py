@@ -47,8 +47,9 @@ class Retriever(nn.Module):
                 hint="Leave one of them out; a model without dropout needs no switch.",
             )
         for module in self.encoder.modules():
-            if hasattr(module, "activation_checkpointing_enable"):
-                module.activation_checkpointing_enable(**options)
+            enable: Any = getattr(module, "activation_checkpointing_enable", None)
+            if enable is not None:
+                enable(**options)
                 return
         raise ConfigError(
             f"{type(self.encoder).__name__} cannot checkpoint activations.",

@@ -48,9 +48,9 @@ class QuarryTrainer(Trainer):
     """One rank's training loop.
 
     Differences from Trainer: the rank reads its own micro-batches only; random numbers are a
-    function of (seed, step, micro-step, rank), so a resume needs no saved generator state; each step
-    is reported with the mean loss of all ranks; a loss or gradient that is not finite stops before
-    the optimiser sees it; a checkpoint counts once its manifest is written.
+    function of (seed, step, micro-step, rank), so a resume needs no saved generator state; each
+    step is reported with the mean loss of all ranks; a loss or gradient that is not finite stops
+    before the optimiser sees it; a checkpoint counts once its manifest is written.
     """
 
     def __init__(
@@ -165,7 +165,15 @@ class QuarryTrainer(Trainer):
             folder = Path(output_dir or self.task.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
             encoder: Any = self._retriever().encoder
-            encoder.save(folder)
+            # Given where parameters are sharded; it is then the Retriever's whole state.
+            own = None
+            if state_dict is not None:
+                own = {
+                    name.removeprefix("encoder."): value
+                    for name, value in state_dict.items()
+                    if name.startswith("encoder.")
+                }
+            encoder.save(folder, own)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -214,7 +222,7 @@ def not_finite(step: int, micro_steps: list[_MicroStep]) -> WorkerFault:
         rows = queries
     return WorkerFault(
         f"Step {step}: the loss or its gradient is not finite; {what}.",
-        hint="Lower train.args.learningRate, or leave fp16 out; the last checkpoint is from before.",
+        hint="Lower train.args.learningRate, or leave fp16 out; the last checkpoint is good.",
         rows=rows,
     )
 

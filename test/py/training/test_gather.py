@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from quarry_runtime.modeling.losses.infonce import InfoNCE, InfoNCEOptions
 from quarry_runtime.training.gather import gather_numbers, gather_rows
@@ -82,7 +82,7 @@ def one_of_two(rank: int, folder: str) -> None:
 
 def test_two_gloo_ranks_have_the_gradient_of_one_rank_with_the_whole_batch() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(one_of_two, args=(folder,), nprocs=2)
+        spawn(one_of_two, args=(folder,), nprocs=2)
         seen = [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(2)]
     loss, expected = gradients(0, 1)
     assert (seen[0]["loss"] + seen[1]["loss"]) / 2 == pytest.approx(loss, abs=1e-5)

@@ -73,7 +73,7 @@ def test_what_a_user_set_in_the_environment_stays(
 
 
 def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
-    tmp_path: Any,
+    make_task: Callable[..., TrainTask],
 ) -> None:
     given = {
         "learning_rate": 5e-5,
@@ -97,12 +97,9 @@ def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
         args.gradient_accumulation_steps,
         args.max_steps,
     ) == (2, 2, 4)
-    assert (
-        args.ignore_data_skip
-        and args.report_to == []
-        and args.disable_tqdm
-        and not args.logging_nan_inf_filter
-    )
+    assert (args.report_to, args.disable_tqdm) == ([], True)
+    assert args.ignore_data_skip
+    assert not args.logging_nan_inf_filter
 
 
 @pytest.mark.parametrize(
@@ -114,7 +111,7 @@ def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
     ],
 )
 def test_an_argument_that_cannot_be_followed_is_a_config_error(
-    tmp_path: Any, args: dict[str, Any], words: str
+    make_task: Callable[..., TrainTask], args: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         training_arguments(make_task(args=args), is_on_cpu=True)
