@@ -1,17 +1,31 @@
 /** Rates over the last seconds, from counts that only the caller knows. */
 
-/** Texts per second over a sliding window. */
-export class Rate {
-  readonly #samples: { readonly timeMs: number; readonly count: number }[] = [];
+interface Sample {
+  readonly timeMs: number;
+  readonly count: number;
+}
 
-  constructor(private readonly windowMs = 5_000) {}
+/**
+ * Texts per second over a sliding window.
+ *
+ * Counts come in bursts of a whole unit, which may lie further apart than the window: so the rate spans from one burst
+ * to another, never from an empty moment just before a burst.
+ */
+export class Rate {
+  /** The beginning and every moment at which the count grew, as far as the window goes back, two at least. */
+  readonly #samples: Sample[] = [];
+
+  constructor(private readonly windowMs = 10_000) {}
 
   /** Takes the count so far and gives the rate per second; null until half a second is covered. */
   update(timeMs: number, count: number): number | null {
-    this.#samples.push({ timeMs, count });
-    while ((this.#samples[1]?.timeMs ?? timeMs) < timeMs - this.windowMs) this.#samples.shift();
-    const first = this.#samples[0];
-    if (first === undefined || timeMs - first.timeMs < 500) return null;
-    return (Math.max(0, count - first.count) / (timeMs - first.timeMs)) * 1_000;
+    if (count !== this.#samples.at(-1)?.count) this.#samples.push({ timeMs, count });
+    while (this.#samples.length > 2 && (this.#samples[1] as Sample).timeMs < timeMs - this.windowMs) this.#samples.shift();
+    const [first, last] = [this.#samples[0] as Sample, this.#samples.at(-1) as Sample];
+    if (first === last) return null;
+    const gapMs = (last.timeMs - first.timeMs) / (this.#samples.length - 1);
+    // Long overdue: the silence counts, so that a stalled worker's rate falls.
+    const endMs = timeMs - last.timeMs > 2 * gapMs ? timeMs : last.timeMs;
+    return endMs - first.timeMs < 500 ? null : ((last.count - first.count) / (endMs - first.timeMs)) * 1_000;
   }
 }

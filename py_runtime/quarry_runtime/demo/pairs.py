@@ -121,8 +121,9 @@ def _docstring_of(node: ast.AST) -> ast.Expr | None:
     if not isinstance(node, _Definition) or not node.body:
         return None
     first = node.body[0]
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    return first if is_text and isinstance(first.value.value, str) else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        return first if isinstance(first.value.value, str) else None
+    return None
 
 
 def _says_something(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

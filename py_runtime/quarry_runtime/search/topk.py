@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
 
-# Scores wait until so many columns are together, and until torch.topk is in its fast regime on a CPU
-# (64 columns for each place): one merge then costs little more than reading the scores.
+# Scores wait until so many columns are together, and until torch.topk on a CPU is in its fast
+# regime (64 columns for each place): one merge then costs little more than reading the scores.
 _BLOCK_COLUMNS = 16_384
 _COLUMNS_PER_PLACE = 64
 # But no more memory than this, however many queries there are.
