@@ -127,7 +127,17 @@ function tableOf({ title, schema, sentence }: Group): string[] {
       const { isOptional, defaultValue, sentence: text } = unwrap(value);
       const none = isOptional ? "" : "required";
       const shown = defaultValue === undefined ? none : `\`${JSON.stringify(defaultValue)}\``;
-      return `| \`${field}\` | \`${cell(typeOf(value))}\` | ${cell(shown)} | ${cell(text)} |`;
+      return [`\`${field}\``, `\`${cell(typeOf(value))}\``, cell(shown), cell(text)];
     });
-  return [`## ${title}`, "", sentence, "", "| option | type | default | |", "|---|---|---|---|", ...rows, ""];
+  return [`## ${title}`, "", sentence, "", ...aligned([["option", "type", "default", ""], ...rows]), ""];
+}
+
+/** A table as the formatter of the checkout lays it out, so that formatting leaves the file as it is. */
+function aligned(rows: readonly (readonly string[])[]): string[] {
+  const columns = rows[0] ?? [];
+  const widths = columns.map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((text, at) => text.padEnd(widths[at] ?? 0)).join(" | ")} |`;
+  const [head = [], ...body] = rows;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...body.map(line)];
 }

@@ -53,13 +53,14 @@ export async function openTransport(listeners: TransportListeners): Promise<Tran
 
   const accepted = new Set<string>();
   const outgoing: { readonly peer: string; readonly parts: readonly Uint8Array[] }[] = [];
-  let pumping: Promise<void> | null = null;
+  let pumping = Promise.resolve();
+  let isPumping = false;
   let isClosed = false;
 
   /** The only caller of socket.send: two concurrent sends on one socket fail with EBUSY. */
   async function pump(): Promise<void> {
-    for (let next = outgoing.shift(); next !== undefined; next = outgoing.shift()) {
-      if (isClosed) return;
+    isPumping = true;
+    for (let next = outgoing.shift(); next !== undefined && !isClosed; next = outgoing.shift()) {
       try {
         await socket.send([Buffer.from(next.peer, "hex"), ...(next.parts as Uint8Array[])]);
       } catch {
@@ -67,13 +68,14 @@ export async function openTransport(listeners: TransportListeners): Promise<Tran
         if (!isClosed && accepted.has(next.peer)) listeners.onUnreachable?.(next.peer);
       }
     }
+    // In the same turn as the last look at the queue: a message queued any later starts a pump of its own. Cleared in a
+    // promise's callback instead, one turn later, a message queued in between would wait for ever.
+    isPumping = false;
   }
 
   function send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
     outgoing.push({ peer, parts: encodeMessage(message, frames) });
-    pumping ??= pump().finally(() => {
-      pumping = null;
-    });
+    if (!isPumping) pumping = pump();
   }
 
   function refuse(peer: string, error: QuarryError): void {
@@ -123,7 +125,7 @@ export async function openTransport(listeners: TransportListeners): Promise<Tran
       accepted.delete(peer);
     },
     flush: async () => {
-      while (pumping !== null) await pumping;
+      while (isPumping) await pumping;
     },
     close: async () => {
       if (isClosed) return;

@@ -1,4 +1,5 @@
 /** One launch of torchrun from start to end: greets the ranks, serves their micro-batches, hears what became of them. */
+import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
@@ -281,8 +282,15 @@ async function gone(pids: Iterable<number>): Promise<void> {
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch {
     return false;
+  }
+  try {
+    // Orphans are init's to collect; some containers' init is slow at it, and a zombie does no harm.
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return stat[stat.lastIndexOf(")") + 2] !== "Z";
+  } catch {
+    // No /proc on this system: what kill says counts. With /proc it ended in between.
+    return !existsSync("/proc/self/stat");
   }
 }
