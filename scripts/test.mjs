@@ -1,7 +1,8 @@
 /**
  * `npm test`: makes the checkout ready, runs every check and test, and ends with one line that counts them all.
  *
- * `npm test -- --only unit --only lint` runs some stages; `--list` names them.
+ * `npm test -- --only unit --only lint` runs some stages; `--list` names them; `--patience 3` makes every limit
+ * three times as long, for a slow or busy machine.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -13,7 +14,11 @@ import { failWith, root, setUp } from "./setup.mjs";
 import { stages } from "./stages.mjs";
 
 const { values } = parseArgs({
-  options: { only: { type: "string", multiple: true }, list: { type: "boolean", default: false } },
+  options: {
+    only: { type: "string", multiple: true },
+    list: { type: "boolean", default: false },
+    patience: { type: "string", default: "1" },
+  },
 });
 const python = await setUp(["demo", "test"]).catch(failWith);
 const reports = mkdtempSync(join(tmpdir(), "quarry-test-"));
@@ -66,7 +71,7 @@ async function runAll(queue, cores) {
 async function runStage(stage) {
   const since = performance.now();
   const outcomes = [];
-  for (const command of stage.commands) outcomes.push(await run(command, stage.limitSeconds));
+  for (const command of stage.commands) outcomes.push(await run(command, stage.limitSeconds * Number(values.patience)));
   if (stoppedBy) return;
   const isFine = outcomes.every(({ status }) => status === 0);
   const { passed, failed, skipped } = count(stage, reports, isFine);
@@ -76,7 +81,9 @@ async function runStage(stage) {
   const numbers = stage.counts === "check" ? (failed ? "failed" : "passed") : `${passed} passed, ${failed} failed`;
   const also = skipped > 0 ? `, ${skipped} skipped` : "";
   process.stdout.write(`${stage.name.padEnd(12)} ${secondsSince(since).padStart(8)}  ${numbers}${also}\n`);
-  if (failed > 0) process.stdout.write(`${outcomes.map(({ output }) => output.trim()).join("\n")}\n\n`);
+  if (failed === 0) return;
+  const complaints = outcomes.filter(({ status }) => status !== 0).map(({ output }) => output.trim());
+  process.stdout.write(`${complaints.join("\n")}\n\n`);
 }
 
 /** Runs a command in a process group of its own, so that a stage past its limit is ended with all its children. */
@@ -87,7 +94,7 @@ function run(command, limitSeconds) {
     running.add(child);
     let output = "";
     const limit = setTimeout(() => {
-      output += `\nended: it ran longer than its limit of ${limitSeconds} s`;
+      output += `\nEnded: it ran longer than its limit of ${limitSeconds} s (--patience 2 doubles it).`;
       endGroup(child, "SIGKILL");
     }, limitSeconds * 1000);
     child.stdout.setEncoding("utf8").on("data", (chunk) => (output += chunk));

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # Units held ahead: one on the device, some tokenised, some on their way.
 CREDITS = 8
+_SNAPSHOT_SECONDS = 10.0
 
 
 class Refused(QuarryError):
@@ -88,6 +89,8 @@ class Loop:
         self._encoder: Encoder | None = None
         self._handler: EncodeHandler | SearchHandler | None = None
         self._snapshot_every = 0
+        self._snapshot_time = time.perf_counter()
+        self._snapshot_cost = 0.0
         self._sequence = 0
         self._uncovered: list[SnapshotUnit] = []
         self._jobs: deque[_Job] = deque()
@@ -151,6 +154,7 @@ class Loop:
             job.prepared.cancel()
         self._jobs.clear()
         self._uncovered, self._sequence = [], 0
+        self._snapshot_time, self._snapshot_cost = time.perf_counter(), 0.0
         # The old running top-k goes before the new one is made: both may not fit.
         self._handler = None
         encoder = self._load(task.model)
@@ -219,16 +223,23 @@ class Loop:
         self._peer.send(
             Done(unit=unit, attempt=attempt, row_count=message.row_count, seconds=seconds)
         )
-        if len(self._uncovered) >= self._snapshot_every:
+        # Slow units (a CPU, long texts) would leave much to do again after a death; a big snapshot
+        # must stay a small share of the work.
+        pause = max(_SNAPSHOT_SECONDS, 20 * self._snapshot_cost)
+        is_due = time.perf_counter() - self._snapshot_time >= pause
+        if is_due or len(self._uncovered) >= self._snapshot_every:
             self._send_snapshot()
 
     def _send_snapshot(self) -> None:
+        started = time.perf_counter()
         scores_QK, rows_QK = self._handler.snapshot()  # type: ignore[union-attr]
         (scores, score_bytes), (rows, row_bytes) = pack(scores_QK, 1), pack(rows_QK, 2)
         message = Snapshot(sequence=self._sequence, units=self._uncovered, scores=scores, rows=rows)
         self._peer.send(message, [score_bytes, row_bytes])
         self._sequence += 1
         self._uncovered = []
+        self._snapshot_time = time.perf_counter()
+        self._snapshot_cost = self._snapshot_time - started
 
     def _count(self) -> None:
         self._peer.progress += 1
