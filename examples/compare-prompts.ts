@@ -1,12 +1,26 @@
 /**
  * A script of one's own around the verbs: evaluates one model with several query prompts and prints a small table.
  *
- *   npx jiti examples/compare-prompts.ts
+ *   npx jiti examples/compare-prompts.ts [model] [folder in BEIR layout]
  *
- * It uses the model and the collection that come with Quarry, so no data is needed. Ctrl-C stops it cleanly, and the same
- * command goes on from there.
+ * Without arguments it uses the model and the collection that come with Quarry, so no data is needed. Ctrl-C stops it
+ * cleanly, and the same command goes on from there.
  */
-import { attachReporter, biEncoder, defineExperiment, demoModel, demoSource, EventStream, evaluate } from "quarry";
+import { join } from "node:path";
+import {
+  attachReporter,
+  biEncoder,
+  defineExperiment,
+  demoModel,
+  demoSource,
+  EventStream,
+  evaluate,
+  source,
+} from "quarry";
+
+const [checkpoint = demoModel, folder] = process.argv.slice(2);
+const data =
+  folder === undefined ? demoSource("heldout") : source({ corpus: folder, qrels: join(folder, "qrels/test.tsv") });
 
 const prompts = { none: "", question: "question: ", python: "python function: " };
 
@@ -17,8 +31,8 @@ const table: string[] = [];
 for (const [name, query] of Object.entries(prompts)) {
   const experiment = defineExperiment({
     name: `prompt-${name}`,
-    model: biEncoder(demoModel, { prompts: { query } }),
-    evaluate: { data: demoSource("heldout"), measures: ["nDCG@10", "R@100"] },
+    model: biEncoder(checkpoint, { prompts: { query } }),
+    evaluate: { data, measures: ["nDCG@10", "R@100"] },
   });
   const events = new EventStream();
   const reporter = await attachReporter(events, { kind: "plain", onInterrupt: () => controller.abort() });

@@ -23,6 +23,7 @@ const { values } = parseArgs({
 const python = await setUp(["demo", "test"]).catch(failWith);
 const reports = mkdtempSync(join(tmpdir(), "quarry-test-"));
 const all = stages(python.executable, reports);
+process.on("exit", () => rmSync(reports, { recursive: true, force: true }));
 const known = all.map(({ name }) => name);
 const unknown = (values.only ?? []).filter((name) => !known.includes(name));
 if (values.list || unknown.length > 0) {
@@ -44,7 +45,6 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 const startedAt = performance.now();
 const waiting = all.filter(({ name }) => !values.only || values.only.includes(name));
 await runAll(waiting, 2);
-rmSync(reports, { recursive: true, force: true });
 if (stoppedBy) process.exit(stoppedBy === "SIGINT" ? 130 : 143);
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
 process.stdout.write(`\n${secondsSince(startedAt)} in all\n`);

@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 /** The public API of Quarry, re-exports only. */
 export { type ErrorCode, EXIT_STATUS, QuarryError, type QuarryErrorOptions } from "./errors.js";
 export {

@@ -44,7 +44,9 @@ def run_loop(texts: list[str], batch: int, unit: int) -> None:
         out = torch.empty(len(part), model.config.hidden_size)
         for low in range(0, len(order), batch):
             chosen = order[low : low + batch]
-            inputs = tokenizer.pad({"input_ids": [encoded[at] for at in chosen]}, return_tensors="pt")
+            inputs = tokenizer.pad(
+                {"input_ids": [encoded[at] for at in chosen]}, return_tensors="pt"
+            )
             hidden = model(**inputs).last_hidden_state
             mask = inputs["attention_mask"].unsqueeze(-1).float()
             pooled = (hidden * mask).sum(1) / mask.sum(1)
@@ -63,7 +65,12 @@ def main() -> None:
         else:
             model = sentence_transformer()
             begin = time.perf_counter()
-            model.encode(texts, batch_size=request["batch"], show_progress_bar=False, normalize_embeddings=True)
+            model.encode(
+                texts,
+                batch_size=request["batch"],
+                show_progress_bar=False,
+                normalize_embeddings=True,
+            )
         print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
 
 

@@ -17,7 +17,9 @@ TOP_K = 100
 
 
 def read_jsonl(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    return [
+        json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()
+    ]
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
@@ -43,13 +45,23 @@ def encode(args: argparse.Namespace) -> None:
 
     passages, queries, _ = load(args.collection, args.split)
     model = SentenceTransformer(str(get_model_path()), device="cpu")
-    texts = [f"{row['title']} {row['text']}" if row.get("title") else row["text"] for row in passages]
+    texts = [
+        f"{row['title']} {row['text']}" if row.get("title") else row["text"] for row in passages
+    ]
     out.mkdir(parents=True, exist_ok=True)
-    np.save(out / "passages.npy", model.encode(texts, batch_size=16, show_progress_bar=False))
-    np.save(out / "queries.npy", model.encode([row["text"] for row in queries], batch_size=16))
+    np.save(
+        out / "passages.npy",
+        model.encode(texts, batch_size=16, show_progress_bar=False),
+    )
+    np.save(
+        out / "queries.npy",
+        model.encode([row["text"] for row in queries], batch_size=16),
+    )
 
 
-def rank(queries: np.ndarray, passages: np.ndarray, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def rank(
+    queries: np.ndarray, passages: np.ndarray, ids: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Best TOP_K rows and scores of each query, score descending, then id descending."""
     scores = queries @ passages.T
     by_id = np.argsort(np.array([passage.encode() for passage in ids], dtype=object))[::-1]
@@ -59,7 +71,10 @@ def rank(queries: np.ndarray, passages: np.ndarray, ids: list[str]) -> tuple[np.
 
 def evaluate(qrels: dict, run: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     raw = pytrec_eval.RelevanceEvaluator(qrels, set(MEASURES.values())).evaluate(run)
-    return {query: {name: values[key] for name, key in MEASURES.items()} for query, values in raw.items()}
+    return {
+        query: {name: values[key] for name, key in MEASURES.items()}
+        for query, values in raw.items()
+    }
 
 
 def mean(values: dict[str, dict[str, float]], query_count: int) -> dict[str, float]:
@@ -68,7 +83,9 @@ def mean(values: dict[str, dict[str, float]], query_count: int) -> dict[str, flo
 
 def to_run(order: np.ndarray, scores: np.ndarray, queries: list[dict], ids: list[str]) -> dict:
     return {
-        query["_id"]: {ids[row]: float(score) for row, score in zip(order[at], scores[at], strict=True)}
+        query["_id"]: {
+            ids[row]: float(score) for row, score in zip(order[at], scores[at], strict=True)
+        }
         for at, query in enumerate(queries)
     }
 
@@ -109,7 +126,9 @@ def compare(args: argparse.Namespace) -> None:
         # Passages that change places must be as good as tied by the reference's own scores.
         for left, right in zip(found, wanted, strict=True):
             if left != right:
-                pair = reference["passages"][[row_of[left], row_of[right]]] @ reference["queries"][at]
+                pair = (
+                    reference["passages"][[row_of[left], row_of[right]]] @ reference["queries"][at]
+                )
                 largest_gap = max(largest_gap, float(abs(pair[0] - pair[1])))
     print(
         json.dumps(
@@ -121,7 +140,9 @@ def compare(args: argparse.Namespace) -> None:
                 "reference": mean(reference_values, len(qrels)),
                 "rankingsThatDiffer": differing,
                 "largestGapOfSwapped": largest_gap,
-                "queriesWithOtherMeasures": sum(own_values[q] != reference_values[q] for q in own_values),
+                "queriesWithOtherMeasures": sum(
+                    own_values[q] != reference_values[q] for q in own_values
+                ),
                 "queryCount": len(queries),
             }
         )

@@ -5,7 +5,11 @@ import { runCommandLine } from "./program.js";
 
 const argv = process.argv.slice(2);
 // Whatever escapes is told like any other failure: no stack trace reaches a user unless --debug.
-process.on("uncaughtException", (thrown) => process.exit(reportFailure(thrown, argv.includes("--debug"))));
+process.on("uncaughtException", (thrown: NodeJS.ErrnoException) => {
+  // The reader of a pipe is gone (`quarry --help | head -3`): nobody is left to tell; 141 is what a shell calls SIGPIPE.
+  if (thrown.code === "EPIPE") process.exit(141);
+  process.exit(reportFailure(thrown, argv.includes("--debug")));
+});
 
 process.exitCode = await runCommandLine(argv);
 // Everything is closed by now. A handle that a library forgot must not keep the command from ending.

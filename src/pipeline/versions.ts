@@ -2,7 +2,8 @@
 import { execa } from "execa";
 import type { PythonEnvironment } from "../python/environment.js";
 
-const PACKAGES = "torch transformers accelerate tokenizers safetensors numpy pyarrow pyzmq msgspec pytrec_eval-terrier".split(" ");
+const PACKAGES =
+  "torch transformers accelerate tokenizers safetensors numpy pyarrow pyzmq msgspec pytrec_eval-terrier".split(" ");
 
 const SCRIPT = `
 import json, platform, sys

@@ -118,7 +118,8 @@ describe("a training run of two ranks with dropout on", () => {
 
 test("a SIGKILL of the orchestrator leaves neither torchrun nor ranks", async () => {
   const script = [process.execPath, ["--import", "jiti/register", here("training-orchestrator.ts")]] as const;
-  const child = execa(...script, { reject: false, env: { QUARRY_TEST_FOLDER: bench.folder } });
+  const child = execa(...script, { reject: false, env: { QUARRY_TEST_FOLDER: bench.folder, TMPDIR: bench.folder } });
+  // Nobody removes the ticket's folder after a SIGKILL: TMPDIR puts it where the bench is removed.
   // The script prints the processes below it once training is under way.
   const printed = await new Promise<string>((resolve) =>
     child.stdout.once("data", (data: Buffer) => resolve(String(data))),

@@ -1,0 +1,60 @@
+/** Every script in examples/ does what its first lines say, here with a tiny model. */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openWorkplace, ROOT, type Workplace } from "./harness.js";
+
+let place: Workplace;
+beforeAll(async () => {
+  place = await openWorkplace({ passages: 120, queries: 24 });
+}, 60_000);
+afterAll(() => place.remove());
+
+const example = (name: string): string => join(ROOT, "examples", name);
+const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4"];
+
+test("no example is left out of these tests", async () => {
+  expect((await readdir(join(ROOT, "examples"))).filter((name) => name.endsWith(".ts")).sort()).toEqual([
+    "compare-prompts.ts",
+    "mine-negatives.ts",
+    "quickstart.ts",
+    "scifact.ts",
+  ]);
+});
+
+test("scifact.ts trains with the negatives that mine-negatives.ts mined", async () => {
+  process.env.SCIFACT = place.collection;
+  try {
+    const mined = await place.quarry("mine", example("mine-negatives.ts"), "--model.checkpoint", place.model);
+    expect(mined.exitCode, mined.stderr).toBe(0);
+    const runDir = join(place.folder, "runs/scifact-negatives");
+    process.env.MINED = join(runDir, "mine-base/negatives.tsv");
+    const result = await place.quarry("run", example("scifact.ts"), "--model.checkpoint", place.model, ...TINY);
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/nDCG@10 +0\.\d{4} +0\.\d{4}/);
+    const metrics = await readFile(join(place.folder, "runs/scifact-minilm/metrics.json"), "utf8");
+    expect(Object.keys(JSON.parse(metrics))).toEqual(["evaluate-base", "evaluate-checkpoint-2"]);
+  } finally {
+    delete process.env.SCIFACT;
+    delete process.env.MINED;
+  }
+}, 180_000);
+
+test("quickstart.ts does the main job on the embedded collection", async () => {
+  const result = await place.quarry("run", example("quickstart.ts"), "--model.checkpoint", place.model, ...TINY);
+  expect(result.exitCode, result.stderr).toBe(0);
+  for (const row of ["nDCG@10", "RR@10", "R@100", "passages/s", "steps/s"]) expect(result.stdout).toContain(row);
+  expect(result.stdout).toContain(join(place.folder, "runs/quickstart"));
+}, 240_000);
+
+test("compare-prompts.ts calls the verbs itself and prints a table", async () => {
+  const jiti = join(ROOT, "node_modules/.bin/jiti");
+  const result = await execa(jiti, [example("compare-prompts.ts"), place.model, place.collection], {
+    cwd: place.folder,
+    reject: false,
+    env: { HF_HUB_OFFLINE: "1", QUARRY_CACHE: join(place.folder, "cache") },
+  });
+  expect(result.exitCode, result.stderr).toBe(0);
+  expect(result.stdout).toMatch(/none +nDCG@10 0\.\d{3} {2}R@100 \d\.\d{3}\nquestion +nDCG@10/);
+}, 120_000);
