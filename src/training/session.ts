@@ -54,7 +54,6 @@ class Session {
   readonly #silentTicks = new Map<number, number>();
   #settle: (end: SessionEnd) => void = () => undefined;
   #transport: Transport | undefined;
-  #process: TorchrunProcess | undefined;
   #generation: Generation = noGeneration;
   #firstDeath: RankDeath | null = null;
   #startingTicks = 0;
@@ -83,7 +82,6 @@ class Session {
       const { ticketPath } = transport;
       const onRankDeath = (death: RankDeath): void => this.#bury(death);
       const child = await startTorchrun({ python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath });
-      this.#process = child;
       for (let rank = 0; rank < ranks; rank += 1) this.#progress.rank(rank, null, "starting", null);
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
