@@ -1,5 +1,5 @@
-/// <reference types="node" preserve="true" />
 /** The public API of Quarry, re-exports only. */
+/// <reference types="node" preserve="true" />
 export { type ErrorCode, EXIT_STATUS, QuarryError, type QuarryErrorOptions } from "./errors.js";
 export {
   type BiEncoderNames,

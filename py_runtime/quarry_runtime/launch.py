@@ -26,16 +26,19 @@ def main(argv: list[str]) -> int:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What torchrun and the ranks need in their environment; a value that the user set stays."""
+    """What torchrun and the ranks need in their environment.
+
+    Thread counts are the experiment's, whatever the shell says; other values that the user set stay.
+    """
     wanted = {
-        "OMP_NUM_THREADS": str(threads),
         # With a shared store the keys of the first generation break every elastic restart with
         # gloo.
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         # All ranks are on this node: gloo must not pick an interface that cannot reach itself.
         "GLOO_SOCKET_IFNAME": "lo",
     }
-    return {name: value for name, value in wanted.items() if name not in os.environ}
+    unset = {name: value for name, value in wanted.items() if name not in os.environ}
+    return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **unset}
 
 
 def torchrun_command(ticket: str, ranks: int, max_restarts: int, log_dir: str) -> list[str]:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from quarry_runtime.errors import ConfigError, ProtocolError, QuarryError, WorkerFault, to_info
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
     from quarry_runtime.handlers.units import Prepared
     from quarry_runtime.modeling.encoder import Encoder
 
-# Units held ahead: one on the device, some tokenised, some on their way.
-CREDITS = 8
+# As many units as the wire allows: how many are held ahead is the orchestrator's to say.
+CREDITS = 1_024
+# Units tokenised ahead of the one in hand; the others wait as the bytes they came in.
+TOKENIZED_AHEAD = 4
 _SNAPSHOT_SECONDS = 10.0
 
 
@@ -62,10 +65,12 @@ class Peer(Protocol):
     def receive(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]: ...
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Job:
     message: Unit
-    prepared: Future[Prepared]
+    frame: memoryview
+    #: None until it is among the next ones.
+    prepared: Future[Prepared] | None = None
 
 
 class Loop:
@@ -114,7 +119,9 @@ class Loop:
                 except TimeoutError:
                     if not self._jobs:
                         break
-                    self._work(self._jobs.popleft())
+                    job = self._jobs.popleft()
+                    self._tokenize_ahead()
+                    self._work(job)
                 else:
                     self._take(message, frames)
             if self._uncovered:
@@ -132,8 +139,8 @@ class Loop:
         elif isinstance(message, Unit) and self._handler is not None:
             if len(frames) != 1:
                 raise ProtocolError(f"Unit {message.unit} has {len(frames)} frames instead of 1.")
-            prepared = self._tokenizing.submit(self._handler.prepare, frames[0], message.row_count)
-            self._jobs.append(_Job(message, prepared))
+            self._jobs.append(_Job(message, frames[0]))
+            self._tokenize_ahead()
         elif isinstance(message, Queries) and self._is_searching:
             self._handler.take_queries(message.first_row, to_numpy(message.tensor, frames))  # type: ignore[union-attr]
         elif isinstance(message, Flush):
@@ -143,6 +150,14 @@ class Loop:
         else:
             raise ProtocolError(f"A worker cannot take a {type(message).__name__} message now.")
 
+    def _tokenize_ahead(self) -> None:
+        assert self._handler is not None
+        for job in islice(self._jobs, TOKENIZED_AHEAD):
+            if job.prepared is None:
+                job.prepared = self._tokenizing.submit(
+                    self._handler.prepare, job.frame, job.message.row_count
+                )
+
     @property
     def _is_searching(self) -> bool:
         return self._handler is not None and not isinstance(self._handler, EncodeHandler)
@@ -151,7 +166,8 @@ class Loop:
         if isinstance(task, TrainTask):
             raise ConfigError("A worker does not train; ranks do.")
         for job in self._jobs:
-            job.prepared.cancel()
+            if job.prepared is not None:
+                job.prepared.cancel()
         self._jobs.clear()
         self._uncovered, self._sequence = [], 0
         self._snapshot_time, self._snapshot_cost = time.perf_counter(), 0.0
@@ -194,6 +210,7 @@ class Loop:
         self._peer.unit = message.unit
         started = time.perf_counter()
         try:
+            assert job.prepared is not None
             prepared = job.prepared.result()
             if isinstance(handler, EncodeHandler):
                 tensor, data = pack(handler.compute(prepared, self._count), 1)

@@ -13,9 +13,8 @@ export interface Share {
 /**
  * One rank's micro-batch. Columns are the passages of all ranks in this micro-step, rank by rank.
  *
- * A column is masked for a query when its passage is a known positive of the query or a copy of its positive, and when
- * it is an explicit negative that stands in the micro-step already: a passage counts once. The column of the query's
- * own positive is never masked.
+ * A column is masked for a query when its passage is a known positive of the query or a copy of one, and when the same
+ * passage has a column already: it counts once. The column of the query's own positive is never masked.
  *
  * @param groups of the whole step, as planStep gives them.
  * @throws RangeError when the groups are not worldSize × accumulationSteps × queriesPerRank.
@@ -60,33 +59,43 @@ function buildMask(
   const hashes = columns.map((passage) => set.textHash(passage));
   const isRepeat = findRepeats(columns, set.passagesPerQuery);
   for (let query = 0; query < queryRows.length; query += 1) {
-    const queryRow = queryRows[query] as number;
     const ownColumn = positiveColumns[query] as number;
-    const positive = columns[ownColumn] as number;
+    const positives = byHash(set, queryRows[query] as number, columns[ownColumn] as number);
     for (let column = 0; column < columns.length; column += 1) {
       if (column === ownColumn) continue;
       const passage = columns[column] as number;
       const isMasked =
         isRepeat[column] === 1 ||
-        passage === positive ||
-        set.isKnownPositive(queryRow, passage) ||
-        (hashes[column] === hashes[ownColumn] && set.isSameText(passage, positive));
+        positives.get(hashes[column] as number)?.some((positive) => set.isSameText(passage, positive));
       if (isMasked) mask[query * columns.length + column] = 1;
     }
   }
   return mask;
 }
 
-/** 1 for explicit negatives that stand in the columns already, as some query's first passage or earlier. */
+/** A query's positive and all its known positives, by the hashes of their texts. */
+function byHash(set: TrainingSet, query: number, positive: number): Map<number, number[]> {
+  const found = new Map([[set.textHash(positive), [positive]]]);
+  for (const known of set.knownPositives(query)) {
+    const hash = set.textHash(known);
+    const equal = found.get(hash);
+    if (equal === undefined) found.set(hash, [known]);
+    else equal.push(known);
+  }
+  return found;
+}
+
+/** 1 where a passage has another column that counts: the earliest among the queries' first places, else among the rest. */
 function findRepeats(columns: Int32Array, perQuery: number): Uint8Array {
   const isRepeat = new Uint8Array(columns.length);
-  const seen = new Set(columns.filter((_, column) => column % perQuery === 0));
-  for (let column = 0; column < columns.length; column += 1) {
-    if (column % perQuery === 0) continue;
+  const seen = new Set<number>();
+  const visit = (column: number): void => {
     const passage = columns[column] as number;
     if (seen.has(passage)) isRepeat[column] = 1;
     seen.add(passage);
-  }
+  };
+  for (let column = 0; column < columns.length; column += perQuery) visit(column);
+  for (let column = 0; column < columns.length; column += 1) if (column % perQuery !== 0) visit(column);
   return isRepeat;
 }
 

@@ -1,6 +1,5 @@
 /** The data plane: what the rest of Quarry may use of it. */
 export { buildMicroBatch } from "./batches.js";
-export { verifyEntry } from "./cache/entry.js";
 export { planStep, stepsOf } from "./plan.js";
 export { prepareSource } from "./source.js";
 export type * from "./types.js";

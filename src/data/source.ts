@@ -92,12 +92,14 @@ async function openOnce(source: SourceConfig, context: DataContext, stream: numb
 
 /** Makes a source ready; see PrepareSource in types.ts. */
 export const prepareSource: PrepareSource = async (source, context): Promise<PreparedSource> => {
-  const { passages, queries, qrels, close } = await openSource(source, context);
-  return { passages, queries: queries ?? emptyTexts, qrels, close };
+  const { queries, ...opened } = await openSource(source, context);
+  return { ...opened, queries: queries ?? emptyTexts };
 };
 
 function nothingKept(paths: readonly string[]): QuarryError {
   return new QuarryError("DATA", `${paths.join(", ")}: no judgement passes minScore and maxScore.`, {
-    hint: "Widen minScore (inclusive) and maxScore (exclusive), or take another file.",
+    hint:
+      "Widen minScore (inclusive; positives without one need a score above 0) and maxScore (exclusive), or take " +
+      "another file.",
   });
 }

@@ -54,6 +54,8 @@ export interface PreparedSource {
   readonly queries: TextTable;
   /** Null for a source without judgements. */
   readonly qrels: Qrels | null;
+  /** Hash over texts, judgements and the options that shape them. */
+  readonly fingerprint: string;
   close(): void;
 }
 
@@ -101,13 +103,16 @@ export interface TrainingSet {
   isKnownPositive(query: number, passage: number): boolean;
   /** All passages judged relevant to a query. */
   knownPositives(query: number): Int32Array;
-  /** 32 bits over a passage's title and text: copies have equal hashes. */
+  /** 32 bits over a passage's title and text: copies have equal hashes. The text itself is not read. */
   textHash(passage: number): number;
   /** Whether two passages have the same title and text. */
   isSameText(passage: number, other: number): boolean;
   /** Arrow IPC stream as TextTable.gather. */
   gatherQueries(rows: Int32Array): Uint8Array;
   gatherPassages(rows: Int32Array): Uint8Array;
+  /** Ids as the files write them, for messages. */
+  queryId(row: number): string;
+  passageId(row: number): string;
   queryOrigin(row: number): Origin;
   passageOrigin(row: number): Origin;
   close(): void;
@@ -121,7 +126,10 @@ export interface MicroBatch {
   readonly passages: Uint8Array;
   /** Column of each query's own positive among the passages of all ranks, [Q]. */
   readonly positiveColumns: Int32Array;
-  /** 1 where a column must not count as a negative: known positives and copies of the positive, [Q × C] row by row. */
+  /**
+   * 1 where a column must not count as a negative: known positives, copies of them, and passages that have a column
+   * already, [Q × C] row by row.
+   */
   readonly mask: Uint8Array;
   /** [Q × P] row by row. */
   readonly labels: Float32Array;

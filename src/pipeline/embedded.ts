@@ -37,7 +37,7 @@ export async function resolveEmbedded(context: RunContext, source: SourceConfig)
   return {
     ...source,
     corpus: join(folder, "corpus.jsonl"),
-    queries: join(folder, "queries.jsonl"),
-    qrels: join(folder, "qrels", split === "train" ? "train.tsv" : "test.tsv"),
+    queries: source.queries ?? join(folder, "queries.jsonl"),
+    qrels: source.qrels ?? join(folder, "qrels", split === "train" ? "train.tsv" : "test.tsv"),
   };
 }

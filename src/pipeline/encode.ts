@@ -3,13 +3,16 @@ import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { textUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
+import { QuarryError } from "../errors.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
+import { describe } from "./describe.js";
 import { toModelSpec } from "./model-spec.js";
 import { MatrixWriter } from "./npy.js";
-import { prepare } from "./prepare.js";
+import { onceOnSource } from "./prepare.js";
 import { throwFailed } from "./query-vectors.js";
-import { type ModelChoice, once } from "./step.js";
+import type { ModelChoice } from "./step.js";
+import type { Throughput } from "./summary.js";
 
 /** What encoding wrote; paths are relative to the run folder. */
 export interface EncodeResult {
@@ -18,7 +21,7 @@ export interface EncodeResult {
   /** JSON list of the ids, in the order of the rows. */
   readonly ids: string;
   readonly rowCount: number;
-  readonly textsPerSecond: number | null;
+  readonly throughput: Throughput;
 }
 
 /** Encodes the experiment's encode data with one model; a killed call goes on with the units that are missing. */
@@ -26,48 +29,47 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
   const options = context.config.encode;
   if (options === undefined) throw new TypeError("the experiment has no encode section");
   const step = `encode-${model.label}`;
-  return once(context, step, async () => {
-    const source = await prepare(context, step, options.data);
+  return onceOnSource(context, step, { name: "encode", source: options.data }, async (source) => {
+    const table: TextTable = options.side === "passage" ? source.passages : source.queries;
+    if (table.rowCount === 0) {
+      throw new QuarryError("CONFIG", "encode.data has no queries", {
+        hint: "Name their file with encode.data.queries.",
+      });
+    }
+    const rows = Int32Array.from({ length: table.rowCount }, (_, row) => row);
+    await mkdir(context.runDir.file(step), { recursive: true });
+    const pool = await context.pool();
+    const spec = toModelSpec(context.experiment, model.checkpoint);
+    const contract = await describe(context, model);
+    const { batchSize, unitSize } = context.config.workers;
+    const key = createHash("sha256")
+      .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
+      .digest("hex");
+    const files = { vectors: `${step}/vectors.npy`, ids: `${step}/ids.json` };
+    const writer = await MatrixWriter.open(context.runDir.file(files.vectors), key, table.rowCount, unitSize);
+    const unit = options.side === "passage" ? "passages" : "queries";
     try {
-      const table: TextTable = options.side === "passage" ? source.passages : source.queries;
-      const rows = Int32Array.from({ length: table.rowCount }, (_, row) => row);
-      await mkdir(context.runDir.file(step), { recursive: true });
-      const pool = await context.pool();
-      const spec = toModelSpec(context.experiment, model.checkpoint);
-      const contract = await pool.describe(spec);
-      const { batchSize, unitSize } = context.config.workers;
-      const key = createHash("sha256")
-        .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
-        .digest("hex");
-      const files = { vectors: `${step}/vectors.npy`, ids: `${step}/ids.json` };
-      const writer = await MatrixWriter.open(context.runDir.file(files.vectors), key, table.rowCount, unitSize);
-      const unit = options.side === "passage" ? "passages" : "queries";
-      try {
-        const outcome = await context.phase(
-          { phase: step, label: `encode ${unit}`, unit, total: table.rowCount },
-          async () => {
-            const value = await pool.encode({
-              phase: step,
-              model: spec,
-              side: options.side,
-              units: textUnits(table, rows, unitSize, unit),
-              isDone: (index) => writer.isDone(index),
-              signal: context.signal,
-              onVectors: (index, vectors, dimension) => writer.write(index, vectors, dimension),
-            });
-            return { value, done: value.rowCount };
-          },
-        );
-        throwFailed(outcome.failed, table);
-        await writeFileDurably(context.runDir.file(files.ids), JSON.stringify([...rows].map((row) => table.id(row))));
-        await writer.finish();
-        const rate = outcome.rowCount > 0 ? outcome.rowCount / outcome.seconds : null;
-        return { ...files, rowCount: table.rowCount, textsPerSecond: rate };
-      } finally {
-        await writer.close();
-      }
+      const outcome = await context.phase(
+        { phase: step, label: `encode ${unit}`, unit, total: table.rowCount },
+        async () => {
+          const value = await pool.encode({
+            phase: step,
+            model: spec,
+            side: options.side,
+            units: textUnits(table, rows, unitSize, unit),
+            isDone: (index) => writer.isDone(index),
+            signal: context.signal,
+            onVectors: (index, vectors, dimension) => writer.write(index, vectors, dimension),
+          });
+          return { value, done: value.rowCount };
+        },
+      );
+      throwFailed(outcome.failed, table);
+      await writeFileDurably(context.runDir.file(files.ids), JSON.stringify([...rows].map((row) => table.id(row))));
+      await writer.finish();
+      return { ...files, rowCount: table.rowCount, throughput: { texts: outcome.rowCount, seconds: outcome.seconds } };
     } finally {
-      source.close();
+      await writer.close();
     }
   });
 }

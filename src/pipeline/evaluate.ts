@@ -2,17 +2,17 @@
 import { mkdir } from "node:fs/promises";
 import type { RunContext } from "./context.js";
 import { measure } from "./measure.js";
-import { toModelSpec } from "./model-spec.js";
-import { prepare } from "./prepare.js";
+import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
-import { type ModelChoice, once, requireQrels } from "./step.js";
+import { type ModelChoice, requireQrels } from "./step.js";
+import type { Throughput } from "./summary.js";
 import { writeQrels, writeRun } from "./trec.js";
 
 /** What an evaluation found; paths are relative to the run folder. */
 export interface EvaluateResult {
   readonly values: Readonly<Record<string, number>>;
   readonly queryCount: number;
-  readonly passagesPerSecond: number | null;
+  readonly throughput: Throughput;
   readonly run: string;
 }
 
@@ -21,37 +21,28 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
   const options = context.config.evaluate;
   if (options === undefined) throw new TypeError("the experiment has no evaluate section");
   const step = `evaluate-${model.label}`;
-  const result = await once(context, step, async (): Promise<EvaluateResult> => {
-    const source = await prepare(context, step, options.data);
-    try {
-      const qrels = requireQrels(source, "evaluate.data");
-      await mkdir(context.runDir.file(step), { recursive: true });
-      const files = {
-        run: context.runDir.file(step, "run.trec"),
-        qrels: context.runDir.file(step, "qrels.trec"),
-        out: context.runDir.file(step, "per-query.json"),
-      };
-      // Written first: a judgement that measures cannot use must be known before hours of encoding.
-      await writeQrels(files.qrels, qrels, source);
-      const { ranked, contract, passagesPerSecond } = await retrieve(context, {
-        phase: step,
-        folder: step,
-        model: toModelSpec(context.experiment, model.checkpoint),
-        source,
-        queryRows: qrels.queryRows,
-        topK: options.topK,
-      });
-      await writeRun(files.run, ranked, qrels.queryRows, source, context.config.name);
-      const measured = await measure(context, files, options.measures);
-      await context.runDir.recordEnvironment({
-        models: { [model.label]: contract.fingerprint },
-        contracts: { [model.label]: contract },
-        data: { "evaluate.corpus": source.passages.fingerprint, "evaluate.queries": source.queries.fingerprint },
-      });
-      return { values: measured.mean, queryCount: measured.queryCount, passagesPerSecond, run: `${step}/run.trec` };
-    } finally {
-      source.close();
-    }
+  const use = { name: "evaluate", source: options.data };
+  const result = await onceOnSource(context, step, use, async (source): Promise<EvaluateResult> => {
+    const qrels = requireQrels(source, "evaluate.data");
+    await mkdir(context.runDir.file(step), { recursive: true });
+    const files = {
+      run: context.runDir.file(step, "run.trec"),
+      qrels: context.runDir.file(step, "qrels.trec"),
+      out: context.runDir.file(step, "per-query.json"),
+    };
+    // Written first: a judgement that measures cannot use must be known before hours of encoding.
+    await writeQrels(files.qrels, qrels, source);
+    const { ranked, throughput } = await retrieve(context, {
+      phase: step,
+      folder: step,
+      model,
+      source,
+      queryRows: qrels.queryRows,
+      topK: options.topK,
+    });
+    await writeRun(files.run, ranked, qrels.queryRows, source, context.config.name);
+    const measured = await measure(context, files, options.measures);
+    return { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
   });
   const metrics = ((await context.runDir.readJson("metrics.json")) ?? {}) as Record<string, unknown>;
   await context.runDir.writeJson("metrics.json", { ...metrics, [step]: result.values });

@@ -4,10 +4,10 @@ import type { PreparedSource, Qrels } from "../data/types.js";
 import type { MineConfig } from "../experiment/schema.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
-import { toModelSpec } from "./model-spec.js";
-import { prepare } from "./prepare.js";
+import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
-import { type ModelChoice, once, requireQrels } from "./step.js";
+import { type ModelChoice, requireQrels } from "./step.js";
+import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
 import { formatFloat32 } from "./trec.js";
 
@@ -16,7 +16,7 @@ export interface MineResult {
   readonly negatives: string;
   readonly negativeCount: number;
   readonly queryCount: number;
-  readonly passagesPerSecond: number | null;
+  readonly throughput: Throughput;
 }
 
 /**
@@ -27,33 +27,28 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
   const options = context.config.mine;
   if (options === undefined) throw new TypeError("the experiment has no mine section");
   const step = `mine-${model.label}`;
-  return once(context, step, async () => {
-    const source = await prepare(context, step, options.data);
-    try {
-      const qrels = requireQrels(source, "mine.data");
-      await mkdir(context.runDir.file(step), { recursive: true });
-      const { ranked, passagesPerSecond } = await retrieve(context, {
-        phase: step,
-        folder: step,
-        model: toModelSpec(context.experiment, model.checkpoint),
-        source,
-        queryRows: qrels.queryRows,
-        topK: options.topK,
+  return onceOnSource(context, step, { name: "mine", source: options.data }, async (source) => {
+    const qrels = requireQrels(source, "mine.data");
+    await mkdir(context.runDir.file(step), { recursive: true });
+    const { ranked, throughput } = await retrieve(context, {
+      phase: step,
+      folder: step,
+      model,
+      source,
+      queryRows: qrels.queryRows,
+      topK: options.topK,
+    });
+    const { lines, fewQueries } = negativeLines(ranked, source, qrels, options);
+    if (fewQueries > 0) {
+      context.events.emit({
+        type: "warning",
+        message: `${fewQueries} of ${ranked.queryCount} queries have fewer than ${options.negativesPerQuery} negatives among their ${ranked.topK} best passages`,
+        hint: "Raise mine.topK or lower mine.skipTop.",
       });
-      const { lines, fewQueries } = negativeLines(ranked, source, qrels, options);
-      if (fewQueries > 0) {
-        context.events.emit({
-          type: "warning",
-          message: `${fewQueries} of ${ranked.queryCount} queries have fewer than ${options.negativesPerQuery} negatives among their ${ranked.topK} best passages`,
-          hint: "Raise mine.topK or lower mine.skipTop.",
-        });
-      }
-      const negatives = `${step}/negatives.tsv`;
-      await writeFileDurably(context.runDir.file(negatives), ["query-id\tcorpus-id\tscore", ...lines, ""].join("\n"));
-      return { negatives, negativeCount: lines.length, queryCount: ranked.queryCount, passagesPerSecond };
-    } finally {
-      source.close();
     }
+    const negatives = `${step}/negatives.tsv`;
+    await writeFileDurably(context.runDir.file(negatives), ["query-id\tcorpus-id\tscore", ...lines, ""].join("\n"));
+    return { negatives, negativeCount: lines.length, queryCount: ranked.queryCount, throughput };
   });
 }
 

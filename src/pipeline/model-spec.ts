@@ -7,12 +7,12 @@ import type { ModelSpec } from "../protocol/messages.js";
  * The model spec of an experiment, or of a checkpoint that was trained from it.
  *
  * @param checkpoint a folder that takes the place of the configured checkpoint; a revision names a commit on the hub, so
- *   it does not apply to such a folder
+ *   it does not apply to such a folder, but running the checkpoint's own code needs one wherever the weights lie
  */
 export function toModelSpec({ config: { model }, baseDir }: Experiment, checkpoint?: string): ModelSpec {
   return {
     checkpoint: checkpoint ?? resolveCheckpoint(model.checkpoint, baseDir),
-    revision: checkpoint === undefined ? (model.revision ?? null) : null,
+    revision: checkpoint === undefined || model.trustRemoteCode ? (model.revision ?? null) : null,
     trustRemoteCode: model.trustRemoteCode,
     encoder: model.encoder,
     encoderOptions: model.encoderOptions,

@@ -1,7 +1,8 @@
 /** A matrix on disk that is filled row by row and survives being killed: NumPy's own format, version 1.0. */
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import { QuarryError } from "../errors.js";
-import { syncFolder } from "../rundir/durable.js";
+import { diskError, syncFolder } from "../rundir/durable.js";
 
 const HEADER_BYTES = 128;
 
@@ -15,6 +16,14 @@ function npyHeader(rowCount: number, dimension: number): Buffer {
   return out;
 }
 
+/** A write may take fewer bytes than it was given, on a disk that is nearly full, without an error. */
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
+    at += bytesWritten;
+  }
+}
+
 /**
  * Writes a float32 matrix [rowCount × dimension] in blocks of rows, in any order.
  *
@@ -26,6 +35,8 @@ export class MatrixWriter {
   #dimension = 0;
   #data: FileHandle | null = null;
   #journal: FileHandle | null = null;
+  /** Units come in at the same time; the files are begun once. */
+  #beginning: Promise<void> | null = null;
 
   private constructor(
     private readonly path: string,
@@ -57,13 +68,18 @@ export class MatrixWriter {
 
   /** Makes one block durable. */
   async write(block: number, vectors: Float32Array, dimension: number): Promise<void> {
-    if (this.#data === null) await this.#begin(dimension);
-    const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
-    await this.#data?.write(bytes, 0, bytes.length, HEADER_BYTES + block * this.blockRows * this.#dimension * 4);
-    await this.#data?.datasync();
-    await this.#journal?.write(`${block}\n`);
-    await this.#journal?.datasync();
-    this.#done.add(block);
+    try {
+      if (this.#journal === null) await (this.#beginning ??= this.#begin(dimension));
+      const [data, journal] = [this.#data as FileHandle, this.#journal as FileHandle];
+      const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
+      await writeAll(data, bytes, HEADER_BYTES + block * this.blockRows * this.#dimension * 4);
+      await data.datasync();
+      await journal.appendFile(`${block}\n`);
+      await journal.datasync();
+      this.#done.add(block);
+    } catch (thrown) {
+      throw diskError(thrown, this.path);
+    }
   }
 
   /** Makes the finished matrix visible under its name. */
@@ -74,7 +90,7 @@ export class MatrixWriter {
     }
     await this.close();
     await rename(`${this.path}.partial`, this.path);
-    await syncFolder(this.path);
+    await syncFolder(dirname(this.path));
     await rm(`${this.path}.done`, { force: true });
   }
 
@@ -88,11 +104,12 @@ export class MatrixWriter {
   async #begin(dimension: number): Promise<void> {
     this.#dimension = dimension;
     this.#data = await open(`${this.path}.partial`, "w+");
-    await this.#data.write(npyHeader(this.rowCount, dimension), 0, HEADER_BYTES, 0);
+    await writeAll(this.#data, npyHeader(this.rowCount, dimension), 0);
     await this.#data.datasync();
-    this.#journal = await open(`${this.path}.done`, "w");
-    await this.#journal.write(`${this.key} ${dimension}\n`);
-    await this.#journal.datasync();
+    const journal = await open(`${this.path}.done`, "w");
+    await journal.appendFile(`${this.key} ${dimension}\n`);
+    await journal.datasync();
+    this.#journal = journal;
   }
 
   async #reopen(dimension: number): Promise<boolean> {

@@ -4,12 +4,35 @@ import type { PreparedSource, TrainingSet } from "../data/types.js";
 import type { SourceConfig, TrainConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
 import { resolveEmbedded } from "./embedded.js";
+import { once } from "./step.js";
 
 /** Prepares one source; what the cache holds is only opened. */
-export async function prepare(context: RunContext, phase: string, source: SourceConfig): Promise<PreparedSource> {
+async function prepare(context: RunContext, phase: string, source: SourceConfig): Promise<PreparedSource> {
   return withProgress(context, phase, async (dataContext) =>
     prepareSource(await resolveEmbedded(context, source), dataContext),
   );
+}
+
+/**
+ * Does a step on one source, unless it was done before with the same texts and judgements.
+ *
+ * @param use what the source serves, for environment.json
+ */
+export async function onceOnSource<T>(
+  context: RunContext,
+  step: string,
+  use: { readonly name: string; readonly source: SourceConfig },
+  work: (source: PreparedSource) => Promise<T>,
+): Promise<T> {
+  const source = await prepare(context, step, use.source);
+  try {
+    return await once(context, step, source.fingerprint, async () => {
+      await context.runDir.recordEnvironment({ data: { [use.name]: source.fingerprint } });
+      return work(source);
+    });
+  } finally {
+    source.close();
+  }
 }
 
 /** Prepares all sources of a training set. */

@@ -2,17 +2,19 @@
 import { createHash } from "node:crypto";
 import { textUnits } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
-import type { ModelContract, ModelSpec } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
+import { describe } from "./describe.js";
+import { toModelSpec } from "./model-spec.js";
 import { queryVectors, throwFailed } from "./query-vectors.js";
 import { SnapshotStore } from "./snapshots.js";
+import type { ModelChoice } from "./step.js";
+import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
 
 export interface Retrieval {
   readonly ranked: TopK;
-  readonly contract: ModelContract;
-  /** Passages encoded and searched a second, over the units done in this call; null when all were done before. */
-  readonly passagesPerSecond: number | null;
+  /** What was encoded and searched in this call, units of an earlier one left out. */
+  readonly throughput: Throughput;
 }
 
 /**
@@ -26,7 +28,7 @@ export async function retrieve(
     readonly phase: string;
     /** Folder in the run folder that keeps query vectors and snapshots. */
     readonly folder: string;
-    readonly model: ModelSpec;
+    readonly model: ModelChoice;
     readonly source: PreparedSource;
     readonly queryRows: Int32Array;
     readonly topK: number;
@@ -35,7 +37,8 @@ export async function retrieve(
   const { source, queryRows, phase, folder } = options;
   const { passages, queries } = source;
   const pool = await context.pool();
-  const contract = await pool.describe(options.model);
+  const contract = await describe(context, options.model);
+  const model = toModelSpec(context.experiment, options.model.checkpoint);
   const topK = Math.min(options.topK, passages.rowCount);
   const { batchSize, unitSize } = context.config.workers;
   const key = createHash("sha256")
@@ -46,7 +49,7 @@ export async function retrieve(
     phase: `${phase}/queries`,
     path: context.runDir.file(folder, "queries.f32"),
     key,
-    model: options.model,
+    model,
     queries,
     queryRows,
   });
@@ -59,7 +62,7 @@ export async function retrieve(
     async () => {
       const value = await pool.search({
         phase: passagePhase,
-        model: options.model,
+        model,
         units: textUnits(passages, allRows, unitSize, "passages"),
         isDone: (index) => done.has(index),
         signal: context.signal,
@@ -75,7 +78,6 @@ export async function retrieve(
   throwFailed(outcome.failed, passages);
   return {
     ranked: store.merge(passages.idRanks),
-    contract,
-    passagesPerSecond: outcome.rowCount > 0 ? outcome.rowCount / outcome.seconds : null,
+    throughput: { texts: outcome.rowCount, seconds: outcome.seconds },
   };
 }

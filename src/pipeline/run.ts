@@ -11,7 +11,7 @@ import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
 import { mineStep } from "./mine.js";
 import { BASE_MODEL, currentModel } from "./step.js";
-import { summarise } from "./summary.js";
+import { summarise, type Throughput } from "./summary.js";
 import { type TrainResult, trainStep } from "./train.js";
 import type { RunResult, VerbOptions } from "./types.js";
 
@@ -54,7 +54,7 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
   checkPaths(experiment, steps);
   const events = options.events ?? new EventStream();
   const path = resolve(config.runDir ?? `runs/${config.name}`);
-  const runDir = await openRunDir({ path, config: determinants(config) });
+  const runDir = await openRunDir({ path, config: determinants(config), bound });
   const stopRecording = runDir.recordEvents(events);
   const begin = performance.now();
   const context = new RunContext(experiment, runDir, events, options.signal ?? new AbortController().signal);
@@ -82,7 +82,7 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
 async function doSteps(context: RunContext, steps: readonly StepName[]): Promise<RunResult> {
   const evaluations = new Map<string, EvaluateResult>();
   const files: Record<string, string> = {};
-  const rates: (number | null)[] = [];
+  const throughputs: Throughput[] = [];
   let trained: TrainResult | null = null;
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
@@ -95,26 +95,25 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
         const result = await evaluateStep(context, model);
         evaluations.set(model.label, result);
         files[`run.${model.label}`] = context.runDir.file(result.run);
-        rates.push(result.passagesPerSecond);
+        throughputs.push(result.throughput);
         break;
       }
       case "mine": {
         const result = await mineStep(context, model);
         files.negatives = context.runDir.file(result.negatives);
-        rates.push(result.passagesPerSecond);
+        throughputs.push(result.throughput);
         break;
       }
       case "encode": {
         const result = await encodeStep(context, model);
         files.vectors = context.runDir.file(result.vectors);
         files.ids = context.runDir.file(result.ids);
-        rates.push(result.textsPerSecond);
+        if (context.config.encode?.side === "passage") throughputs.push(result.throughput);
         break;
       }
     }
   }
-  const passagesPerSecond = rates.filter((rate): rate is number => rate !== null);
-  const summary = summarise({ evaluations, train: trained, passagesPerSecond });
+  const summary = summarise({ evaluations, train: trained, throughputs });
   if (summary !== null) context.events.emit(summary);
   return {
     runDir: context.runDir.path,
@@ -130,6 +129,17 @@ function determinants(config: ExperimentConfig): unknown {
   const { batchSize, unitSize } = workers;
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
   // A resume may use another number of ranks: the batch of a step does not depend on it.
-  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, ...learning } = training;
-  return { ...rest, workers: { batchSize, unitSize }, train: learning };
+  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, ...learning } = training;
+  const { saveSteps: _saveSteps, saveTotalLimit: _saveTotalLimit, ...schedule } = args;
+  return { ...rest, workers: { batchSize, unitSize }, train: { ...learning, args: schedule } };
+}
+
+/** The sections of the experiment that something in the run folder depends on; the others may still change. */
+function bound(entries: readonly { readonly type: string; readonly step?: unknown }[]): string[] {
+  const done = new Set<string>();
+  for (const { type, step } of entries) {
+    if (type === "trainBegun") done.add("train");
+    else if (typeof step === "string") done.add(step.split("-")[0] as string);
+  }
+  return done.size === 0 ? [] : ["name", "model", "seed", "workers", ...done];
 }

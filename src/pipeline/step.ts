@@ -17,31 +17,35 @@ export const BASE_MODEL: ModelChoice = { label: "base", checkpoint: undefined };
 
 /** The model that training in this run folder ended with, or the experiment's own. */
 export function currentModel(context: RunContext): ModelChoice {
-  const trained = findResult(context, "train") as { readonly checkpoint: string } | null;
-  if (trained === null) return BASE_MODEL;
+  const trained = findDone(context, "train")?.result as { readonly checkpoint: string } | undefined;
+  if (trained === undefined) return BASE_MODEL;
   return { label: basename(trained.checkpoint), checkpoint: context.runDir.file(trained.checkpoint) };
 }
 
-/** What a finished step left in the journal, or null. */
-export function findResult(context: RunContext, step: string): unknown {
-  const entry = context.runDir.journal.entries.findLast((found) => found.type === "stepDone" && found.step === step);
-  return entry?.result ?? null;
+/** A finished step's newest entry in the journal. */
+function findDone(context: RunContext, step: string) {
+  return context.runDir.journal.entries.findLast((found) => found.type === "stepDone" && found.step === step);
 }
 
 /**
- * Does a step unless the journal says that it is done.
+ * Does a step unless the journal says that it is done, with the same data.
  *
+ * @param data fingerprint of everything that the step reads
  * @param work its result must be plain JSON; it is durable before the step counts as done
  */
-export async function once<T>(context: RunContext, step: string, work: () => Promise<T>): Promise<T> {
-  const known = findResult(context, step);
-  if (known !== null) {
+export async function once<T>(context: RunContext, step: string, data: string, work: () => Promise<T>): Promise<T> {
+  const entry = findDone(context, step);
+  if (entry?.data === data) {
     context.events.emit({ type: "log", source: "quarry", level: "info", text: `${step}: done before, nothing to do` });
-    return known as T;
+    return entry.result as T;
+  }
+  if (entry !== undefined) {
+    const message = `${step} was done with other data; it is done again, and its files are replaced.`;
+    context.events.emit({ type: "warning", message, hint: null });
   }
   context.checkStop();
   const result = await work();
-  await context.runDir.journal.append({ type: "stepDone", step, result });
+  await context.runDir.journal.append({ type: "stepDone", step, data, result });
   return result;
 }
 

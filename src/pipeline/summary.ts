@@ -7,8 +7,14 @@ import type { TrainResult } from "./train.js";
 export interface StepResults {
   readonly evaluations: ReadonlyMap<string, EvaluateResult>;
   readonly train: TrainResult | null;
-  /** Passages a second of every search or encoding of this run. */
-  readonly passagesPerSecond: readonly number[];
+  /** Of every search and every encoding of passages. */
+  readonly throughputs: readonly Throughput[];
+}
+
+/** Texts worked on and the seconds that it took, models' loading left out. */
+export interface Throughput {
+  readonly texts: number;
+  readonly seconds: number;
 }
 
 /** A row per measure with a column per evaluated model, then the rates; null when there is nothing to show. */
@@ -29,10 +35,9 @@ export function summarise(results: StepResults): EventBody | null {
     ...Array<string>(Math.max(0, width - 1)).fill(""),
     value,
   ];
-  if (results.passagesPerSecond.length > 0) {
-    const mean = results.passagesPerSecond.reduce((sum, rate) => sum + rate, 0) / results.passagesPerSecond.length;
-    rows.push(wide("passages/s", mean.toFixed(1)));
-  }
+  const texts = results.throughputs.reduce((sum, each) => sum + each.texts, 0);
+  const seconds = results.throughputs.reduce((sum, each) => sum + each.seconds, 0);
+  if (texts > 0) rows.push(wide("passages/s", (texts / seconds).toFixed(1)));
   if (results.train?.stepsPerSecond != null) rows.push(wide("steps/s", results.train.stepsPerSecond.toFixed(2)));
   if (rows.length === 0) return null;
   const columns = ["", ...labels, ...(wantsGain ? ["gain"] : [])];

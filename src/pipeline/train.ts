@@ -1,11 +1,12 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
 import { appendFile, mkdir } from "node:fs/promises";
 import { relative } from "node:path";
-import { buildMicroBatch, planStep } from "../data/index.js";
+import { buildMicroBatch, planStep, stepsOf } from "../data/index.js";
 import type { Group, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
+import { diskError } from "../rundir/durable.js";
 import { runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { toModelSpec } from "./model-spec.js";
@@ -24,20 +25,27 @@ export interface TrainResult {
 export async function trainStep(context: RunContext): Promise<TrainResult> {
   const options = context.config.train;
   if (options === undefined) throw new TypeError("the experiment has no train section");
-  return once(context, "train", async () => {
-    const set = await prepareTraining(context, "train", options.data);
-    try {
-      return await trainOn(context, options, set);
-    } finally {
-      set.close();
-    }
+  const set = await prepareTraining(context, "train", options.data);
+  try {
+    refuseOtherData(context, set);
+    return await once(context, "train", set.fingerprint, () => trainOn(context, options, set));
+  } finally {
+    set.close();
+  }
+}
+
+/** Weights that learned from other data must not be gone on with, or passed off as trained on these. */
+function refuseOtherData(context: RunContext, set: TrainingSet): void {
+  const begun = context.runDir.journal.entries.findLast((entry) => entry.type === "trainBegun");
+  if (begun === undefined || begun.data === set.fingerprint) return;
+  throw new QuarryError("CONFIG", "the training data is not what this run's checkpoints were trained on", {
+    hint: "Put the files back as they were to go on, or choose another folder with --runDir.",
   });
 }
 
 async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
   const { args } = options;
-  const maxSteps =
-    args.maxSteps > 0 ? args.maxSteps : Math.ceil((set.queryCount * args.numTrainEpochs) / options.globalBatchSize);
+  const maxSteps = args.maxSteps > 0 ? args.maxSteps : stepsOf(set, args.numTrainEpochs, options.globalBatchSize);
   const python = await context.python();
   const ranks = options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
   const threads = options.threads ?? Math.max(1, Math.floor(coreCount() / ranks));
@@ -46,7 +54,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
-  const stopRecording = recordSteps(context);
+  const stopRecording = recordTraining(context, set);
   let known: { readonly step: number; readonly groups: Group[] } | null = null;
   const groupsOf = (step: number): Group[] => {
     // Every rank and micro-step asks for the same step's plan; it is pure, so keeping the last one is only thrift.
@@ -96,19 +104,32 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   }
 }
 
-/** Keeps the loss curve in train/steps.jsonl; after a restart a step may stand there again, the later line counts. */
-function recordSteps(context: RunContext): () => Promise<void> {
+/**
+ * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts), and
+ * notes in the journal, with the first checkpoint, which data the weights have seen.
+ */
+function recordTraining(context: RunContext, set: TrainingSet): () => Promise<void> {
   const path = context.runDir.file("train", "steps.jsonl");
+  const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
+  let failure: unknown;
+  const then = (work: () => Promise<void>): void => {
+    written = written.then(work).catch((thrown: unknown) => {
+      failure ??= thrown;
+    });
+  };
   const unsubscribe = context.events.subscribe((event) => {
+    if (event.type === "checkpoint" && !journal.entries.some((entry) => entry.type === "trainBegun")) {
+      then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
+    }
     if (event.type !== "trainStep") return;
     const { step, loss, learningRate, gradNorm } = event;
-    const line = `${JSON.stringify({ step, loss, learningRate, gradNorm })}\n`;
-    written = written.then(() => appendFile(path, line));
+    then(() => appendFile(path, `${JSON.stringify({ step, loss, learningRate, gradNorm })}\n`));
   });
   return async () => {
     unsubscribe();
     await written;
+    if (failure !== undefined) throw diskError(failure, path);
   };
 }
 

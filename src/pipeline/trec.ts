@@ -1,8 +1,9 @@
 /** TREC files: ranked output (runs) and judgements, written whole or not at all. */
-import { open, rename } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { Qrels, TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
-import { syncFolder } from "../rundir/durable.js";
+import { diskError, syncFolder, temporaryName } from "../rundir/durable.js";
 import type { TopK } from "./top-k.js";
 
 const FLUSH_CHARS = 1 << 20;
@@ -19,36 +20,30 @@ export function formatFloat32(value: number): string {
   return String(Number(value.toPrecision(9)));
 }
 
-/** The id of a row; TREC files separate fields by white space, so an id that holds some cannot be written. */
-function trecId(table: TextTable, row: number): string {
-  const id = table.id(row);
-  if (/\s/.test(id)) {
-    const { file, line } = table.origin(row);
-    throw new QuarryError("DATA", `${file}:${line}: the id ${JSON.stringify(id)} contains white space`, {
-      hint: "TREC run and qrels files separate fields by white space; rename the id.",
-    });
-  }
-  return id;
-}
-
 async function writeLines(path: string, lines: Iterable<string>): Promise<void> {
-  const temporary = `${path}.partial`;
-  const file = await open(temporary, "w");
+  const temporary = temporaryName(path);
   try {
-    let buffer = "";
-    for (const line of lines) {
-      buffer += `${line}\n`;
-      if (buffer.length < FLUSH_CHARS) continue;
-      await file.write(buffer);
-      buffer = "";
+    const file = await open(temporary, "w");
+    try {
+      let buffer = "";
+      for (const line of lines) {
+        buffer += `${line}\n`;
+        if (buffer.length < FLUSH_CHARS) continue;
+        // Not file.write: it may take only a part on a disk that is nearly full.
+        await file.appendFile(buffer);
+        buffer = "";
+      }
+      await file.appendFile(buffer);
+      await file.sync();
+    } finally {
+      await file.close();
     }
-    await file.write(buffer);
-    await file.sync();
-  } finally {
-    await file.close();
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (thrown) {
+    await rm(temporary, { force: true });
+    throw diskError(thrown, path);
   }
-  await rename(temporary, path);
-  await syncFolder(path);
 }
 
 /** Writes a run: `query Q0 passage rank score tag`, queries in the order given, passages best first. */
@@ -61,12 +56,12 @@ export async function writeRun(
 ): Promise<void> {
   function* lines(): Generator<string> {
     for (let query = 0; query < ranked.queryCount; query++) {
-      const queryId = trecId(tables.queries, queryRows[query] as number);
+      const queryId = tables.queries.id(queryRows[query] as number);
       for (let rank = 0; rank < ranked.topK; rank++) {
         const row = ranked.rows[query * ranked.topK + rank] as number;
         if (row < 0) break;
         const score = formatFloat32(ranked.scores[query * ranked.topK + rank] as number);
-        yield `${queryId} Q0 ${trecId(tables.passages, row)} ${rank + 1} ${score} ${tag}`;
+        yield `${queryId} Q0 ${tables.passages.id(row)} ${rank + 1} ${score} ${tag}`;
       }
     }
   }
@@ -81,7 +76,7 @@ export async function writeQrels(
 ): Promise<void> {
   function* lines(): Generator<string> {
     for (const queryRow of qrels.queryRows) {
-      const queryId = trecId(tables.queries, queryRow);
+      const queryId = tables.queries.id(queryRow);
       const { rows, scores } = qrels.judgements(queryRow, 0);
       for (let at = 0; at < rows.length; at++) {
         const passageRow = rows[at] as number;
@@ -94,7 +89,7 @@ export async function writeQrels(
             { hint: "Give the source a scoreTransform, for example scoreTransform: 1." },
           );
         }
-        yield `${queryId} 0 ${trecId(tables.passages, passageRow)} ${score}`;
+        yield `${queryId} 0 ${tables.passages.id(passageRow)} ${score}`;
       }
     }
   }

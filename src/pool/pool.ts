@@ -206,8 +206,9 @@ class LocalPool implements WorkerPool {
         return this.#persist(run, action, action.units, run.persist(action.session, action.covered, answer));
       case "giveUp": {
         const unit = run.units.id(action.unit);
-        run.failed.push({ unit, rows: run.units.rows(action.unit), message: action.message });
-        return this.#report.warn(`Unit ${unit} is given up: ${action.message}.`);
+        const { code, message } = action;
+        run.failed.push({ unit, rows: run.units.rows(action.unit), code, message });
+        return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
         return this.#end(run, this.#noWorkerLeft(action.message));
@@ -292,7 +293,8 @@ class LocalPool implements WorkerPool {
     if (unit === undefined) return;
     const rows = error.rows.length === 0 ? "" : ` (rows ${error.rows.slice(0, 20).join(", ")})`;
     const message = `${error.message}${rows}`;
-    this.#feed({ type: "failed", worker, unit, attempt, message, isRetryable: error.isRetryable });
+    const { code, isRetryable } = error;
+    this.#feed({ type: "failed", worker, unit, attempt, code, message, isRetryable });
   }
 
   #answered(

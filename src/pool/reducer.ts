@@ -29,6 +29,7 @@ export type PoolEvent =
       readonly worker: string;
       readonly unit: number;
       readonly attempt: number;
+      readonly code: ErrorCode;
       readonly message: string;
       readonly isRetryable: boolean;
     }
@@ -54,7 +55,7 @@ export type PoolAction =
     }
   /** The worker breaks the rules: end its process. */
   | { readonly type: "kill"; readonly worker: string; readonly reason: string }
-  | { readonly type: "giveUp"; readonly unit: number; readonly message: string }
+  | { readonly type: "giveUp"; readonly unit: number; readonly code: ErrorCode; readonly message: string }
   /** A worker died; what it had comes back. */
   | {
       readonly type: "lost";
@@ -109,7 +110,7 @@ function apply(state: PoolState, event: PoolEvent): PoolAction[] {
   // Late: given to another one meanwhile, or answered already.
   if (!worker.inHand.includes(event.unit) || state.job.attempts[event.unit] !== event.attempt) return [];
   worker.inHand.splice(worker.inHand.indexOf(event.unit), 1);
-  if (event.type === "failed") return failed(state.job, event.unit, event.message, event.isRetryable);
+  if (event.type === "failed") return failed(state.job, event);
   return answered(state.job, worker, event.unit, event.seconds);
 }
 
@@ -210,25 +211,25 @@ function durable(job: Job | null, worker: Worker, session: string, units: readon
   return [];
 }
 
-function failed(job: Job, unit: number, message: string, isRetryable: boolean): PoolAction[] {
-  return isRetryable ? strike(job, unit, message) : giveUp(job, unit, message);
+function failed(job: Job, { unit, code, message, isRetryable }: Extract<PoolEvent, { type: "failed" }>): PoolAction[] {
+  return isRetryable ? strike(job, unit, code, message) : giveUp(job, unit, code, message);
 }
 
 /** Counts against a unit; the last one allowed gives it up. */
-function strike(job: Job, unit: number, message: string): PoolAction[] {
+function strike(job: Job, unit: number, code: ErrorCode, message: string): PoolAction[] {
   const strikes = (job.strikes[unit] ?? 0) + 1;
   job.strikes[unit] = strikes;
-  if (strikes >= job.plan.maxAttempts) return giveUp(job, unit, `${message} (attempt ${strikes} of ${strikes})`);
+  if (strikes >= job.plan.maxAttempts) return giveUp(job, unit, code, `${message} (attempt ${strikes} of ${strikes})`);
   job.status[unit] = UNIT.waiting;
   job.waitingCount += 1;
   job.suspects.push(unit);
   return [];
 }
 
-function giveUp(job: Job, unit: number, message: string): PoolAction[] {
+function giveUp(job: Job, unit: number, code: ErrorCode, message: string): PoolAction[] {
   job.status[unit] = UNIT.failed;
   job.openCount -= 1;
-  return [{ type: "giveUp", unit, message }];
+  return [{ type: "giveUp", unit, code, message }];
 }
 
 function died(job: Job | null, state: PoolState, worker: Worker, how: string): PoolAction[] {
@@ -253,7 +254,8 @@ function died(job: Job | null, state: PoolState, worker: Worker, how: string): P
     if ((job.strikes[unit] ?? 0) > 0) job.suspects.push(unit);
     else job.returned.push(unit);
   }
-  if (suspect !== undefined) actions.push(...strike(job, suspect, `${worker.name} was at work on it and ${how}`));
+  if (suspect !== undefined)
+    actions.push(...strike(job, suspect, "WORKER", `${worker.name} was at work on it and ${how}`));
   if ([...state.workers.values()].every(({ phase }) => phase === "broken")) {
     actions.push({
       type: "fail",

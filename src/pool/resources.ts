@@ -11,9 +11,10 @@ export interface Place {
   readonly threads: number;
 }
 
-/** Places for workers; with `auto` one for each GPU that may be used, else one. */
+/** Places for workers; with `auto` one for each GPU that may be used, and one for a device that is named. */
 export function planPlaces(config: WorkersConfig, gpuCount: number, coreCount: number): Place[] {
-  const count = config.count === "auto" ? (config.device === "cpu" ? 1 : Math.max(1, gpuCount)) : config.count;
+  const isAnyGpu = config.device === "auto" || config.device === "cuda";
+  const count = config.count === "auto" ? (isAnyGpu ? Math.max(1, gpuCount) : 1) : config.count;
   const threads = config.threads ?? Math.max(1, Math.floor(coreCount / count));
   return Array.from({ length: count }, (_, index) => ({
     name: `worker-${index}`,

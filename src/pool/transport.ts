@@ -14,8 +14,6 @@ export interface TransportListeners {
   onMessage(peer: string, message: UpMessage, frames: Uint8Array[]): void;
   /** A peer that is dropped: nothing of it is heard any more. `wasAccepted` tells workers from strangers. */
   onViolation(peer: string, error: QuarryError, wasAccepted: boolean): void;
-  /** A message could not be handed over because the peer's connection is gone. */
-  onUnreachable?(peer: string): void;
 }
 
 /** A socket with its ticket. */
@@ -64,8 +62,8 @@ export async function openTransport(listeners: TransportListeners): Promise<Tran
       try {
         await socket.send([Buffer.from(next.peer, "hex"), ...(next.parts as Uint8Array[])]);
       } catch {
-        // EHOSTUNREACH: gone between two messages. EAGAIN cannot happen without a high-water mark.
-        if (!isClosed && accepted.has(next.peer)) listeners.onUnreachable?.(next.peer);
+        // EHOSTUNREACH: gone between two messages; the end of its process tells more. EAGAIN cannot happen without a
+        // high-water mark.
       }
     }
     // In the same turn as the last look at the queue: a message queued any later starts a pump of its own. Cleared in a

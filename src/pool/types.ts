@@ -1,4 +1,5 @@
 /** What a pool of workers offers: units of texts go in, durable results come out, whatever dies in between. */
+import type { ErrorCode } from "../errors.js";
 import type { ModelContract, ModelSpec } from "../protocol/messages.js";
 
 /** A list of units that are built only when a worker takes them. */
@@ -17,6 +18,8 @@ export interface UnitList {
 export interface FailedUnit {
   readonly unit: string;
   readonly rows: Int32Array;
+  /** WORKER for one that kills workers, else the code of its own error, e.g. DATA for a NaN. */
+  readonly code: ErrorCode;
   readonly message: string;
 }
 

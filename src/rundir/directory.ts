@@ -1,6 +1,6 @@
 /** The folder of a run: one owner, one configuration, a journal of what is done, and files that are whole or absent. */
 import { mkdir, readdir, readFile, rename, unlink } from "node:fs/promises";
-import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { QuarryError } from "../errors.js";
 import type { EventStream } from "../report/events.js";
 import { differences } from "./difference.js";
@@ -42,8 +42,8 @@ export interface RunDirOptions {
   readonly path: string;
   /** Everything that determines results, as JSON; a folder holds the results of one configuration only. */
   readonly config: unknown;
-  /** Moves a folder with another configuration aside (to `<path>.replaced-N`) instead of refusing it. */
-  readonly isReplaceable?: boolean;
+  /** Top-level options that the journal's entries depend on; default: all of them, whatever the journal holds. */
+  readonly bound?: (entries: Journal["entries"]) => readonly string[];
 }
 
 async function readJsonFile(path: string): Promise<unknown> {
@@ -75,18 +75,6 @@ async function sweep(path: string): Promise<void> {
   }
 }
 
-async function moveAside(path: string): Promise<void> {
-  const names = (await readdir(path)).filter((name) => !isOurs(name));
-  const siblings = await readdir(dirname(path));
-  let number = 1;
-  while (siblings.includes(`${relative(dirname(path), path)}.replaced-${number}`)) number += 1;
-  const target = `${path}.replaced-${number}`;
-  await mkdir(target);
-  // The configuration goes last: should this be cut short, the folder is still known for what it is.
-  const inOrder = names.filter((name) => name !== files.config).concat(names.filter((name) => name === files.config));
-  for (const name of inOrder) await rename(join(path, name), join(target, name));
-}
-
 function refuseDifferent(path: string, changed: readonly string[]): QuarryError {
   const listed = changed.slice(0, maxListed);
   if (changed.length > maxListed) listed.push(`… and ${changed.length - maxListed} more`);
@@ -97,26 +85,21 @@ function refuseDifferent(path: string, changed: readonly string[]): QuarryError 
   );
 }
 
-/** Compares with what the folder holds; writes the configuration of a new run. Says whether an earlier one goes on. */
-async function settleConfig(path: string, options: RunDirOptions): Promise<boolean> {
-  const configPath = join(path, files.config);
-  const text = `${JSON.stringify(options.config ?? null, null, 2)}\n`;
-  const earlier = await readJsonFile(configPath);
-  if (earlier !== null) {
-    const changed = differences(earlier, JSON.parse(text));
-    if (changed.length === 0) return true;
-    if (options.isReplaceable !== true) throw refuseDifferent(path, changed);
-    await moveAside(path);
-  } else {
-    const strangers = (await readdir(path)).filter((name) => !isOurs(name));
-    if (strangers.length > 0) {
-      throw new QuarryError("CONFIG", `${path} is not a run folder: it holds ${strangers.slice(0, 3).join(", ")}.`, {
-        hint: "Choose an empty or new folder with --runDir.",
-      });
-    }
-  }
-  await writeFileDurably(configPath, text);
-  return false;
+/** Refuses a folder that holds something else than a run. */
+async function refuseStrangers(path: string): Promise<void> {
+  const strangers = (await readdir(path)).filter((name) => !isOurs(name));
+  if (strangers.length === 0) return;
+  throw new QuarryError("CONFIG", `${path} is not a run folder: it holds ${strangers.slice(0, 3).join(", ")}.`, {
+    hint: "Choose an empty or new folder with --runDir.",
+  });
+}
+
+/** Differences in what the journal's entries were made with; the rest may still change. */
+function boundDifferences(earlier: unknown, options: RunDirOptions, entries: Journal["entries"]): string[] {
+  const changed = differences(earlier, JSON.parse(JSON.stringify(options.config ?? null)));
+  const bound = options.bound?.(entries);
+  if (bound === undefined) return changed;
+  return changed.filter((difference) => bound.some((section) => new RegExp(`^${section}[.:[]`).test(difference)));
 }
 
 class OpenRunDir implements RunDir {
@@ -179,8 +162,21 @@ export async function openRunDir(options: RunDirOptions): Promise<RunDir> {
     await mkdir(path, { recursive: true });
     lock = await acquireLock(join(path, files.lock));
     await sweep(path);
-    const isResumed = await settleConfig(path, options);
+    const configPath = join(path, files.config);
+    const config = `${JSON.stringify(options.config ?? null, null, 2)}\n`;
+    const earlier = await readJsonFile(configPath);
+    if (earlier === null) {
+      await refuseStrangers(path);
+      // Before anything else of the run, so that a folder cut short here is still known for what it is.
+      await writeFileDurably(configPath, config);
+    }
     journal = await openJournal(join(path, files.journal));
+    if (earlier !== null) {
+      const changed = boundDifferences(earlier, options, journal.entries);
+      if (changed.length > 0) throw refuseDifferent(path, changed);
+      await writeFileDurably(configPath, config);
+    }
+    const isResumed = earlier !== null;
     const record = await EventRecord.open(join(path, files.events));
     return new OpenRunDir(path, isResumed, journal, record, lock);
   } catch (thrown) {

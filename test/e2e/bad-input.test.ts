@@ -62,11 +62,11 @@ test("an empty file", async () => {
 
 test("a model that is nowhere", async () => {
   await place.experiment(`
-    name: "broken",
+    name: "nowhere",
     model: biEncoder("no-such/model"),
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }) },
   `);
-  await expectFailure(2, "no-such/model");
+  await expectFailure(2, "no-such/model", "hub cache");
 });
 
 test("a misspelt option names the nearest one and starts nothing", async () => {

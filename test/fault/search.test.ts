@@ -1,5 +1,5 @@
 /** Whatever is killed while searching, the run file comes out byte for byte the same. */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findProcesses, openWorkplace, until, type Workplace } from "../e2e/harness.js";
@@ -30,6 +30,12 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => place.remove());
 
+const events = async (name: string): Promise<{ type: string; phase?: string; done?: number }[]> =>
+  (await readFile(join(place.folder, "runs", name, "events.jsonl"), "utf8"))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
 const isSearching = async (name: string): Promise<boolean> => {
   const events = await readFile(join(place.folder, "runs", name, "events.jsonl"), "utf8").catch(() => "");
   return events.includes('"evaluate-base/passages"') && events.includes('"busy"');
@@ -53,11 +59,17 @@ test("after SIGKILL of the orchestrator nothing is left, and the same command fi
   await place.experiment(body("killed", place.model));
   const running = place.start("evaluate", "experiment.ts");
   await until(() => isSearching("killed"), 60_000, "the search begins");
+  const snapshots = join(place.folder, "runs/killed/evaluate-base/snapshots");
+  await until(async () => (await readdir(snapshots)).some((file) => file.endsWith(".topk")), 60_000, "a snapshot");
   running.kill("SIGKILL");
   await running;
   await until(async () => (await survivors()).length === 0, 5_000, "no survivors");
   const again = await place.quarry("evaluate", "experiment.ts");
   expect(again.exitCode).toBe(0);
+  const done = (await events("killed")).filter(
+    ({ type, phase }) => type === "phaseFinished" && phase === "evaluate-base/passages",
+  );
+  expect(done.at(-1)?.done, "only the units that no snapshot covers are done again").toBeLessThan(4_000);
   expect(untagged(await runFile("killed"))).toBe(expected);
 }, 120_000);
 

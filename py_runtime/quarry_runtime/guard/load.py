@@ -1,4 +1,4 @@
-"""The only place that reads weights: safetensors, no code without a commit, nothing left random."""
+"""The only place that reads a model: safetensors, no code without a commit, nothing left random."""
 
 from __future__ import annotations
 
@@ -71,16 +71,6 @@ def load_transformer(
             hint="The checkpoint does not fit its config.json; use another one.",
         )
     return transformer, tokenizer
-
-
-def load_tensors(file: str | Path) -> Any:
-    """Reads what torch.save wrote (optimiser state of our own runDir): plain values, never code."""
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise IntegrityError(
-            f"{file} cannot be read: {error}", hint="Resume from an earlier checkpoint."
-        ) from error
 
 
 def load_weights(module: nn.Module, file: Path) -> None:

@@ -94,10 +94,12 @@ class Resolved:
         parts = {
             # Names without folders: the same model in another place is the same model.
             "files": [(file.name, sha256_of(file)) for file in files if file.is_file()],
+            "code": [(file.name, sha256_of(file)) for file in self._code(spec)],
             "plugins": [sha256_of(plugin) for plugin in plugins if plugin.is_file()],
             "encoder": [spec.encoder, spec.encoder_options] if spec else ["auto", {}],
             "pooling": self.pooling,
             "normalize": self.normalize,
+            "similarity": self.similarity,
             "prompts": [self.query_prompt, self.passage_prompt],
             "lengths": [self.query_max_length, self.passage_max_length],
             "padding": self.padding_side,
@@ -105,6 +107,12 @@ class Resolved:
             "dtype": dtype,
         }
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    def _code(self, spec: ModelSpec | None) -> list[Path]:
+        """The Python files of a checkpoint whose own code may run."""
+        if spec is None or not spec.trust_remote_code:
+            return []
+        return sorted({*self.path.glob("*.py"), *self.transformer.glob("*.py")})
 
 
 def resolve(spec: ModelSpec) -> Resolved:

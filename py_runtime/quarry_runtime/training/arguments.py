@@ -37,14 +37,31 @@ _OWNED = {
     "push_to_hub",
     "use_cpu",
 }
+#: They shard weights or batches, or evaluate in training; the gather of negatives, the checkpoints
+#: and the feed know nothing of it.
+_UNSUPPORTED = {
+    "fsdp",
+    "fsdp_config",
+    "deepspeed",
+    "parallelism_config",
+    "accelerator_config",
+    "do_eval",
+    "eval_on_start",
+    "resume_from_checkpoint",
+    "neftune_noise_alpha",
+}
+
+#: accelerate turns sharding on by these alone.
+_SHARDING_VARIABLES = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 
 
 def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArguments, int | None]:
     """The arguments, and how many checkpoints are kept (None keeps all).
 
     Raises:
-        ConfigError: an option that TrainingArguments does not have, that Quarry decides itself,
-            or whose value transformers refuses.
+        ConfigError: an option that TrainingArguments does not have, that Quarry decides itself or
+            does not support, or whose value transformers refuses; or an environment that asks for
+            FSDP or DeepSpeed behind its back.
     """
     from transformers import TrainingArguments
 
@@ -57,11 +74,22 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
                 f"train.args: {_camel(name)} is decided by Quarry.",
                 hint="Use train.globalBatchSize, train.args.maxSteps, seed and runDir instead.",
             )
+        if name in _UNSUPPORTED:
+            raise ConfigError(
+                f"train.args: Quarry does not support {_camel(name)}.",
+                hint="Leave it out; every rank holds the whole model.",
+            )
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known - _OWNED), n=1)
+            near = difflib.get_close_matches(name, sorted(known - _OWNED - _UNSUPPORTED), n=1)
             raise ConfigError(
                 f"train.args: TrainingArguments has no option {_camel(name)}.",
                 hint=f"Did you mean {_camel(near[0])}?" if near else None,
+            )
+    for name in _SHARDING_VARIABLES:
+        if os.environ.get(name, "").lower() in ("1", "true", "yes", "on"):
+            raise ConfigError(
+                f"The environment sets {name}, which Quarry does not support.",
+                hint=f"Unset {name}; every rank holds the whole model.",
             )
     try:
         return TrainingArguments(**_current_names(given), **_decided(task, is_on_cpu)), keep

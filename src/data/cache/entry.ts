@@ -156,7 +156,7 @@ function sweep(cacheDir: string): void {
 }
 
 /**
- * Compares every file of an entry with the hashes in its manifest.
+ * Compares every file of an entry with the hashes in its manifest; internal, what the tests of the cache look with.
  *
  * @returns the names of the files that differ; `manifest.json` when that one is missing or damaged.
  */

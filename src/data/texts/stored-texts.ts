@@ -147,9 +147,8 @@ export class StoredTexts implements TextTable {
     return { title, text };
   }
 
-  /** 32 bits over title and text: equal texts have equal hashes. */
+  /** 32 bits over title and text: equal texts have equal hashes. The text is not read, so the hash is a hint only. */
   textHash(row: number): number {
-    this.textBytes(row);
     const batch = this.#batchOf(row);
     return batch.textChecks[row - batch.firstRow] as number;
   }

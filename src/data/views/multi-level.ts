@@ -15,15 +15,21 @@ export class MultiLevelView extends View {
     private readonly seed: number,
   ) {
     const judged = judgedQueries(parts.queries, sides);
+    let withoutPositives = 0;
     let withoutNegatives = 0;
     const eligible = judged.filter((query) => {
+      const labels = merged(parts.queries, sides, query, null);
+      if (!hasPositive(labels)) {
+        withoutPositives += 1;
+        return false;
+      }
       // One passage alone cannot fill a group of several.
-      const isEnough = parts.passagesPerQuery === 1 || merged(parts.queries, sides, query, null).size > 1;
+      const isEnough = parts.passagesPerQuery === 1 || labels.size > 1;
       if (!isEnough) withoutNegatives += 1;
       return isEnough;
     });
     super(parts, eligible);
-    this.leftOut = { judgedCount: judged.length, withoutPositives: 0, withoutNegatives };
+    this.leftOut = { judgedCount: judged.length, withoutPositives, withoutNegatives };
   }
 
   /** Passages with a label above zero. */
@@ -34,8 +40,9 @@ export class MultiLevelView extends View {
 
   protected override candidates(query: number, epoch: number, count: number): Judgements {
     let all = merged(this.parts.queries, this.sides, query, epoch);
-    // A random selection that left a single passage of several gives way to all of them.
-    if (all.size < 2 && this.passagesPerQuery > 1) all = merged(this.parts.queries, this.sides, query, null);
+    // A random selection that left a single passage of several, or none that is relevant, gives way to all of them.
+    if (!hasPositive(all) || (all.size < 2 && this.passagesPerQuery > 1))
+      all = merged(this.parts.queries, this.sides, query, null);
     const rows = Int32Array.from(all.keys());
     const best = Math.max(...all.values());
     const tops = rows.filter((row) => all.get(row) === best);
@@ -45,6 +52,11 @@ export class MultiLevelView extends View {
     const order = Int32Array.of(first, ...rest);
     return { rows: order, scores: Float32Array.from(order, (row) => all.get(row) as number) };
   }
+}
+
+function hasPositive(labels: ReadonlyMap<number, number>): boolean {
+  for (const label of labels.values()) if (label > 0) return true;
+  return false;
 }
 
 /** Labels by passage, in order of first appearance; `epoch` null leaves the random selection out. */

@@ -28,6 +28,11 @@ export class Numbering {
     return gatherTexts(this.#parts, numbers, 0);
   }
 
+  id(number: number): string {
+    const { table, offset } = partOf(this.#parts, number);
+    return table.id(number - offset);
+  }
+
   origin(number: number): Origin {
     const { table, offset } = partOf(this.#parts, number);
     return table.origin(number - offset);

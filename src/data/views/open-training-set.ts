@@ -12,7 +12,10 @@ import { Numbering } from "./numbering.js";
 import type { ViewParts } from "./view.js";
 
 /** Changes when the same options give other groups. */
-const VIEW_VERSION = "views/1";
+const VIEW_VERSION = "views/2";
+
+/** The smallest score above 0 that float32 holds. */
+const LEAST_SCORE = 2 ** -149;
 
 /**
  * What a model learns from, ready for planStep.
@@ -30,7 +33,7 @@ export async function openTrainingSet(data: TrainConfig["data"], context: DataCo
     const sources =
       data.kind === "multiLevel"
         ? data.sources
-        : [data.positives, ...(hasNegatives && data.negatives !== undefined ? [data.negatives] : [])];
+        : [onlyRelevant(data.positives), ...(hasNegatives && data.negatives !== undefined ? [data.negatives] : [])];
     for (const [stream, source] of sources.entries()) opened.push(await openSource(source, context, stream));
     const queries = new Numbering();
     const passages = new Numbering();
@@ -69,6 +72,11 @@ function checkNegatives(data: Extract<TrainConfig["data"], { kind: "binary" }>, 
   if (data.negativesPerQuery === 0 && data.negatives !== undefined) {
     warn(context, "train.data.negatives is not used: negativesPerQuery is 0.", "Set train.data.negativesPerQuery.");
   }
+}
+
+/** What is judged 0 or less is no positive, unless the source's own minScore says so. */
+function onlyRelevant(positives: SourceConfig): SourceConfig {
+  return positives.minScore === undefined ? { ...positives, minScore: LEAST_SCORE } : positives;
 }
 
 function sideOf(source: OpenedSource, config: SourceConfig, queries: Numbering, passages: Numbering): BinarySide {

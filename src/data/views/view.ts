@@ -70,6 +70,14 @@ export abstract class View implements TrainingSet {
     return this.parts.passages.gather(rows);
   }
 
+  queryId(row: number): string {
+    return this.parts.queries.id(row);
+  }
+
+  passageId(row: number): string {
+    return this.parts.passages.id(row);
+  }
+
   queryOrigin(row: number): Origin {
     return this.parts.queries.origin(row);
   }

@@ -36,8 +36,6 @@ export interface LocalProcess {
   readonly ended: Promise<Ending>;
   /** Sends a signal to the process and whatever it started; does nothing once it is gone. */
   signal(name: "SIGTERM" | "SIGKILL" | "SIGINT"): void;
-  /** Ends its stdin: the life line of a worker, which leaves then. */
-  cutLifeLine(): void;
 }
 
 const LAST_LINES = 12;
@@ -99,9 +97,6 @@ export function launchLocal(options: LaunchOptions): LocalProcess {
     ended,
     signal: (name) => {
       if (pid !== undefined && !isOver) killGroup(pid, name);
-    },
-    cutLifeLine: () => {
-      child.stdin.end();
     },
   };
 }

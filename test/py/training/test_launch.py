@@ -52,24 +52,23 @@ def test_torchrun_keeps_to_this_node_and_its_ranks_find_the_ticket(
         "--ticket",
         "/t/ticket.json",
     ]
-    for name in (
-        "OMP_NUM_THREADS",
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE",
-        "GLOO_SOCKET_IFNAME",
-    ):
+    for name in ("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "GLOO_SOCKET_IFNAME"):
         monkeypatch.delenv(name, raising=False)
     assert environment(3) == {
         "OMP_NUM_THREADS": "3",
+        "MKL_NUM_THREADS": "3",
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         "GLOO_SOCKET_IFNAME": "lo",
     }
 
 
-def test_what_a_user_set_in_the_environment_stays(
+def test_what_a_user_set_in_the_environment_stays_but_for_the_thread_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth7")
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
     assert "GLOO_SOCKET_IFNAME" not in environment(1)
+    assert environment(1)["OMP_NUM_THREADS"] == "1"
 
 
 def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
@@ -108,6 +107,9 @@ def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
         ({"lerning_rate": 1}, "Did you mean learningRate?"),
         ({"per_device_train_batch_size": 8}, "globalBatchSize"),
         ({"lr_scheduler_type": "linaer"}, ""),
+        ({"fsdp": "full_shard"}, "Leave it out"),
+        ({"deepspeed": "ds.json"}, "Leave it out"),
+        ({"parallelism_config": {"tp_size": 2}}, "Leave it out"),
     ],
 )
 def test_an_argument_that_cannot_be_followed_is_a_config_error(

@@ -13,8 +13,9 @@ import {
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { verifyEntry } from "../../../src/data/cache/entry.js";
 import { readSealed, writeSealed } from "../../../src/data/cache/sealed.js";
-import { prepareSource, verifyEntry } from "../../../src/data/index.js";
+import { prepareSource } from "../../../src/data/index.js";
 import { type Collection, newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
 
 const judged = sourceOf({ qrels: "qrels.tsv" });

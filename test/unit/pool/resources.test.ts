@@ -15,6 +15,7 @@ describe("places for workers", () => {
     [{ count: 4 }, 0, 2, ["cpu/1", "cpu/1", "cpu/1", "cpu/1"]],
     [{ device: "cpu" }, 4, 8, ["cpu/8"]],
     [{ device: "cuda:1", count: 2, threads: 3 }, 4, 8, ["cuda:1/3", "cuda:1/3"]],
+    [{ device: "cuda:1" }, 4, 8, ["cuda:1/8"]],
     [{ device: "cuda" }, 2, 8, ["cuda:0/4", "cuda:1/4"]],
   ])("%j with %i GPUs and %i cores", (options, gpus, cores, expected) => {
     expect(places(options, gpus, cores)).toEqual(expected);

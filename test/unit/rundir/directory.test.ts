@@ -52,17 +52,18 @@ test("the order in which options are written makes no difference", async () => {
   await again.close();
 });
 
-test("a replaceable folder with another configuration is moved aside, not deleted", async () => {
-  const first = await openRunDir({ path, config });
-  await first.writeJson("metrics.json", { old: true });
-  await first.journal.append({ type: "finished" });
+test("what nothing depends on yet may still change, what something depends on may not", async () => {
+  const bound = (entries: readonly object[]): string[] => (entries.length === 0 ? [] : ["model"]);
+  const first = await openRunDir({ path, config: { model: "a", mine: { topK: 1 } }, bound });
   await first.close();
-  const second = await openRunDir({ path, config: { name: "b" }, isReplaceable: true });
-  expect(second.isResumed).toBe(false);
-  expect(second.journal.entries).toEqual([]);
-  expect(await second.readJson("metrics.json")).toBeNull();
-  expect(await readFile(join(root, "run.replaced-1", "metrics.json"), "utf8")).toContain("old");
+  const second = await openRunDir({ path, config: { model: "b", mine: { topK: 1 } }, bound });
+  expect(second.isResumed).toBe(true);
+  await second.journal.append({ type: "stepDone" });
   await second.close();
+  const third = await openRunDir({ path, config: { model: "b", mine: { topK: 2 } }, bound });
+  await third.close();
+  const refused = openRunDir({ path, config: { model: "c", mine: { topK: 2 } }, bound });
+  await expect(refused).rejects.toMatchObject({ code: "CONFIG", message: expect.stringContaining("model") });
 });
 
 test("a folder with somebody else's files is left alone", async () => {
