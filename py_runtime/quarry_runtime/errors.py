@@ -17,6 +17,7 @@ __all__ = [
     "Interrupted",
     "ProtocolError",
     "QuarryError",
+    "UnusableBatch",
     "WorkerFault",
     "to_info",
 ]
@@ -94,6 +95,30 @@ class WorkerFault(QuarryError):
     """A worker process could not go on; another one may."""
 
     default_code = "WORKER"
+
+
+class UnusableBatch(WorkerFault):
+    """A training step whose numbers are not finite.
+
+    `rows` is empty unless these are the texts with broken vectors.
+
+    Attributes:
+        query_rows: Rows in the training set's query numbering.
+        passage_rows: Rows in its passage numbering.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        query_rows: list[int],
+        passage_rows: list[int],
+        rows: list[int],
+    ) -> None:
+        super().__init__(message, hint=hint, rows=rows)
+        self.query_rows = query_rows
+        self.passage_rows = passage_rows
 
 
 class IntegrityError(QuarryError):

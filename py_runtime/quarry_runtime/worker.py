@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
         print(f"{info.code}: {info.message}\n  {info.hint or ''}", file=sys.stderr)
         if not isinstance(error, QuarryError) or os.environ.get("QUARRY_DEBUG"):
             traceback.print_exc()
-        connection.send(Fatal(error=info))
+        connection.send(Fatal(error=info, query_rows=[], passage_rows=[]))
         status = EXIT_STATUS[info.code]
     connection.close()
     sys.stdout.flush()

@@ -12,7 +12,7 @@ import { type EvaluateResult, evaluateStep } from "./evaluate.js";
 import { mineStep } from "./mine.js";
 import { BASE_MODEL, currentModel } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
-import { type TrainResult, trainStep } from "./train.js";
+import { checkLayout, type TrainResult, trainStep } from "./train.js";
 import type { RunResult, VerbOptions } from "./types.js";
 
 type StepName = (typeof stepNames)[number];
@@ -52,6 +52,7 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
     });
   }
   checkPaths(experiment, steps);
+  if (config.train !== undefined && steps.includes("train")) await checkLayout(config.train);
   const events = options.events ?? new EventStream();
   const path = resolve(config.runDir ?? `runs/${config.name}`);
   const runDir = await openRunDir({ path, config: determinants(config), bound });

@@ -6,8 +6,9 @@ import type { Group, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
+import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
-import { runTraining } from "../training/index.js";
+import { deriveLayout, runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
@@ -43,11 +44,26 @@ function refuseOtherData(context: RunContext, set: TrainingSet): void {
   });
 }
 
+/** Training processes: as many as the user says, else one per GPU, else one. */
+async function rankCount(options: TrainConfig, python: PythonEnvironment): Promise<number> {
+  return options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
+}
+
+/**
+ * Refuses a batch that this machine's ranks cannot share, before anything else is done.
+ *
+ * @throws CONFIG naming the numbers that would work
+ */
+export async function checkLayout(options: TrainConfig): Promise<void> {
+  const { globalBatchSize, queriesPerRank } = options;
+  deriveLayout({ globalBatchSize, queriesPerRank, ranks: await rankCount(options, await findPython()) });
+}
+
 async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
   const { args } = options;
   const maxSteps = args.maxSteps > 0 ? args.maxSteps : stepsOf(set, args.numTrainEpochs, options.globalBatchSize);
   const python = await context.python();
-  const ranks = options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
+  const ranks = await rankCount(options, python);
   const threads = options.threads ?? Math.max(1, Math.floor(coreCount() / ranks));
   const { name, ...lossOptions } = options.loss;
   await context.runDir.recordEnvironment({ data: { "train.set": set.fingerprint } });

@@ -153,7 +153,14 @@ export const upMessage = z.discriminatedUnion("type", [
   /** `progress` grows with each finished batch or step: a beat without growth is a hang, no beat is worse. */
   z.strictObject({ v, type: z.literal("heartbeat"), unit: name.nullable(), progress: count, rssBytes: count }),
   z.strictObject({ v, type: z.literal("log"), level: z.enum(["debug", "info", "warning", "error"]), text }),
-  z.strictObject({ v, type: z.literal("fatal"), error: errorInfo }),
+  z.strictObject({
+    v,
+    type: z.literal("fatal"),
+    error: errorInfo,
+    /** Rows of the training set that a rank suspects, queries and passages apart; empty for anything else. */
+    queryRows: z.array(row).max(1_000),
+    passageRows: z.array(row).max(1_000),
+  }),
   z.strictObject({ v, type: z.literal("bye"), reason: text }),
   /** A rank asks for one of its own micro-batches; steps and micro-steps count from 0. */
   z.strictObject({ v, type: z.literal("next"), step: count, microStep: count, rank: count }),

@@ -66,7 +66,7 @@ test("a model that is nowhere", async () => {
     model: biEncoder("no-such/model"),
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }) },
   `);
-  await expectFailure(2, "no-such/model", "hub cache");
+  await expectFailure(2, "no-such/model", "not in the local cache");
 });
 
 test("a misspelt option names the nearest one and starts nothing", async () => {

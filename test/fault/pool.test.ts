@@ -107,7 +107,7 @@ describe("a unit that kills its worker each time", () => {
     const outcome = await pool.encode(job);
     expect(outcome.failed.map(({ unit }) => unit).sort()).toEqual(["u-11", "u-5"]);
     const failed = outcome.failed.find(({ unit }) => unit === "u-5");
-    expect(failed?.rows).toEqual(Int32Array.of(20, 21, 22, 23));
+    expect(failed).toMatchObject({ code: "WORKER", rows: Int32Array.of(20, 21, 22, 23) });
     expect(failed?.message).toMatch(/was at work on it and was killed by SIGKILL \(attempt 3 of 3\)/);
     expect(vectors.size).toBe(28);
     expect([...times.values()].every((count) => count === 1)).toBe(true);

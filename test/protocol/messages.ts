@@ -164,7 +164,14 @@ export const examples: readonly Example[] = [
     rssBytes: 4_294_967_296,
   }),
   up("log", { v: 1, type: "log", level: "warning", text: "länger als 32 Bytes, mit Zeilen\nund \u0000 und ﷽" }),
-  up("fatal", { v: 1, type: "fatal", error: { ...error, code: "WORKER", hint: null, isRetryable: true, rows: [] } }),
+  up("fatal", {
+    ...{ v: 1, type: "fatal", queryRows: [], passageRows: [] },
+    error: { ...error, code: "WORKER", hint: null, isRetryable: true, rows: [] },
+  }),
+  up("fatal-rank", {
+    ...{ v: 1, type: "fatal", queryRows: [16, 17], passageRows: [0, 2_147_483_647] },
+    error: { ...error, code: "WORKER", message: "Step 3: the loss is not finite", rows: [] },
+  }),
   up("bye", { v: 1, type: "bye", reason: "drained" }),
   up("next", { v: 1, type: "next", step: 0, microStep: 1, rank: 3 }),
   up("train-step", {

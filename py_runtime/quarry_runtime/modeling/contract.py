@@ -112,7 +112,7 @@ class Resolved:
         """The Python files of a checkpoint whose own code may run."""
         if spec is None or not spec.trust_remote_code:
             return []
-        return sorted({*self.path.glob("*.py"), *self.transformer.glob("*.py")})
+        return sorted(self.path.rglob("*.py"))
 
 
 def resolve(spec: ModelSpec) -> Resolved:

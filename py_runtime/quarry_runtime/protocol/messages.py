@@ -332,6 +332,8 @@ class Fatal(
 
     v: Literal[1] = PROTOCOL_VERSION
     error: ErrorInfo
+    query_rows: Annotated[list[Row], Meta(max_length=1000)]
+    passage_rows: Annotated[list[Row], Meta(max_length=1000)]
 
 
 class Bye(

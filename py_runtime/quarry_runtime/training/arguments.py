@@ -52,7 +52,11 @@ _UNSUPPORTED = {
 }
 
 #: accelerate turns sharding on by these alone.
-_SHARDING_VARIABLES = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
+_SHARDING_VARIABLES = (
+    "ACCELERATE_USE_FSDP",
+    "ACCELERATE_USE_DEEPSPEED",
+    "ACCELERATE_USE_MEGATRON_LM",
+)
 
 
 def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArguments, int | None]:
@@ -77,7 +81,7 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
         if name in _UNSUPPORTED:
             raise ConfigError(
                 f"train.args: Quarry does not support {_camel(name)}.",
-                hint="Leave it out; every rank holds the whole model.",
+                hint="Leave it out: each rank holds the whole model, and does nothing but train.",
             )
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known - _OWNED - _UNSUPPORTED), n=1)

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quarry_runtime.connection import Connection
-from quarry_runtime.errors import ProtocolError, QuarryError, WorkerFault, to_info
+from quarry_runtime.errors import (
+    MAX_ROWS,
+    ProtocolError,
+    QuarryError,
+    UnusableBatch,
+    WorkerFault,
+    to_info,
+)
 from quarry_runtime.guard.device import Device, describe_device
 from quarry_runtime.protocol.messages import (
     Bye,
@@ -52,8 +59,11 @@ def main(argv: list[str]) -> int:
     # The orchestrator reads the generation from the name: ranks of an earlier one may still be
     # heard of.
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
-    connection = Connection(options.ticket, f"rank-{rank}.{generation}", "rank", _device(), threads)
+    device, fault = _device()
+    connection = Connection(options.ticket, f"rank-{rank}.{generation}", "rank", device, threads)
     try:
+        if fault is not None:
+            raise fault
         _train(connection, rank)
         connection.send(Bye(reason="trained"))
         connection.close()
@@ -72,17 +82,21 @@ def _train(connection: Connection, rank: int) -> None:
     _leave_group()
 
 
-def _device() -> Device | None:
-    """This rank's GPU, or None for the CPU; without a GPU's driver, torch is not asked."""
-    if not Path("/dev/nvidiactl").exists():
-        return None
-    import torch
+def _device() -> tuple[Device | None, Exception | None]:
+    """This rank's GPU, or None for the CPU; without a GPU's driver, torch is not asked.
 
-    return (
-        describe_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
-        if torch.cuda.is_available()
-        else None
-    )
+    A fault is returned, not raised: it is told once there is a connection to tell it over.
+    """
+    if not Path("/dev/nvidiactl").exists() or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return None, None
+    try:
+        import torch
+
+        if not torch.cuda.is_available():
+            return None, None
+        return describe_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}"), None
+    except Exception as error:
+        return None, error
 
 
 def _configured(connection: Connection) -> TrainTask:
@@ -121,7 +135,11 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     feed = Feed(connection, encoder, task, rank, first_step, is_pinned=not is_on_cpu)
     feed.start()
     retriever = Retriever(encoder, loss, encoder.contract.similarity, task.is_dropout_on)
-    trainer = QuarryTrainer(retriever, args, task, feed, _Reporter(connection).send, keep)
+
+    def on_move() -> None:
+        connection.progress += 1
+
+    trainer = QuarryTrainer(retriever, args, task, feed, connection.send, keep, on_move)
     connection.send(Ready(task="train", model=encoder.contract, credits=1))
     return trainer
 
@@ -141,17 +159,6 @@ def _source(task: TrainTask) -> ModelSpec:
     return msgspec.structs.replace(task.model, checkpoint=task.resume_from)
 
 
-class _Reporter:
-    """Sends steps and checkpoints, and lets the heartbeat show that training moves."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def send(self, message: Any) -> None:
-        self._connection.progress += 1
-        self._connection.send(message)
-
-
 def _leave_group() -> None:
     import torch.distributed as dist
 
@@ -166,7 +173,12 @@ def _report(connection: Connection, error: Exception) -> int:
     traceback.print_exception(error)
     sys.stderr.flush()
     told = error if isinstance(error, QuarryError) else _explained(error)
-    connection.send(Fatal(error=to_info(told)))
+    info = to_info(told)
+    queries: list[int] = []
+    passages: list[int] = []
+    if isinstance(told, UnusableBatch):
+        queries, passages = told.query_rows[:MAX_ROWS], told.passage_rows[:MAX_ROWS]
+    connection.send(Fatal(error=info, query_rows=queries, passage_rows=passages))
     if told.is_retryable:
         connection.close()
     else:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from quarry_runtime.errors import WorkerFault
+from quarry_runtime.errors import UnusableBatch
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
 from quarry_runtime.training.feed import Feed, Rows
@@ -61,11 +61,14 @@ class QuarryTrainer(Trainer):
         feed: Feed,
         send: Callable[[TrainStep | Checkpoint], None],
         keep: int | None,
+        on_move: Callable[[], None] = lambda: None,
     ) -> None:
         self.task = task
         self.feed = feed
         self.send = send
         self.keep = keep
+        # Called whenever something got done: without it for long, training hangs.
+        self.on_move = on_move
         self.last_checkpoint: Path | None = None
         self._micro_steps: list[_MicroStep] = []
         self._grad_norm: float | None = None
@@ -89,6 +92,7 @@ class QuarryTrainer(Trainer):
         broken = self._retriever().broken
         assert broken is not None
         self._micro_steps.append(_MicroStep(rows, loss, broken))
+        self.on_move()
         return loss
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
@@ -142,6 +146,7 @@ class QuarryTrainer(Trainer):
         ):
             shutil.rmtree(folder)
         super()._save_checkpoint(model, trial)
+        self.on_move()
         self.last_checkpoint = folder
         if not self.args.should_save:
             return
@@ -206,24 +211,25 @@ class _StepEnd(TrainerCallback):
         return control
 
 
-def not_finite(step: int, micro_steps: list[_MicroStep]) -> WorkerFault:
+def not_finite(step: int, micro_steps: list[_MicroStep]) -> UnusableBatch:
     """The error that names the rows behind a loss or gradient that is NaN or infinite."""
     queries: list[int] = []
     passages: list[int] = []
     for micro in micro_steps:
         queries += micro.rows.queries[micro.broken[0].cpu().numpy()].tolist()
         passages += micro.rows.passages[micro.broken[1].cpu().numpy()].tolist()
-    if queries or passages:
+    broken = queries + passages
+    if broken:
         what = f"query rows {_few(queries)} and passage rows {_few(passages)} have broken vectors"
-        rows = queries + passages
     else:
         queries = [row for micro in micro_steps for row in micro.rows.queries.tolist()]
         what = f"every vector is finite, so look at the batch: query rows {_few(queries)}"
-        rows = queries
-    return WorkerFault(
+    return UnusableBatch(
         f"Step {step}: the loss or its gradient is not finite; {what}.",
         hint="Lower train.args.learningRate, or leave fp16 out; the last checkpoint is good.",
-        rows=rows,
+        query_rows=queries,
+        passage_rows=passages,
+        rows=broken,
     )
 
 

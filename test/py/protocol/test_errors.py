@@ -56,6 +56,6 @@ def test_each_kind_has_its_code_and_exit_status(kind: type[QuarryError], code: s
     ],
 )
 def test_any_exception_fits_into_a_message(error: BaseException) -> None:
-    message, _ = decode_up(encode(Fatal(error=to_info(error))))
+    message, _ = decode_up(encode(Fatal(error=to_info(error), query_rows=[], passage_rows=[])))
     assert isinstance(message, Fatal)
     assert message.error.message

@@ -97,6 +97,39 @@ describe("the binary view", () => {
     set.close();
   });
 
+  test("takes no passage judged 0 or less as a positive unless minScore asks for it", async () => {
+    const { context, warnings } = newCollection({
+      "corpus.jsonl": passages(6),
+      "queries.jsonl": queries(3),
+      "train.tsv": tsv([
+        [0, 0, 0],
+        [0, 1, 0.5],
+        [0, 2, -1],
+        [1, 3, 0],
+        [2, 4, 1],
+      ]),
+    });
+    const open = (minScore?: number) =>
+      openTrainingSet(
+        {
+          kind: "binary",
+          positives: sourceOf({ qrels: "train.tsv", ...(minScore === undefined ? {} : { minScore }) }),
+          negativesPerQuery: 0,
+        },
+        context,
+      );
+    const set = await open();
+    expect(warnings.at(-1)).toContain("1 query of 3 cannot form a group and are left out: 1 without a positive");
+    expect(new Set(epochs.map((epoch) => set.group(0, epoch).passages[0]))).toEqual(new Set([1]));
+    expect([set.queryCount, [...set.knownPositives(0)]]).toEqual([2, [1]]);
+    const asked = await open(0);
+    expect(new Set(epochs.map((epoch) => asked.group(0, epoch).passages[0]))).toEqual(new Set([0, 1]));
+    expect([asked.queryCount, [...asked.knownPositives(0)]]).toEqual([3, [0, 1]]);
+    expect(asked.fingerprint).not.toBe(set.fingerprint);
+    set.close();
+    asked.close();
+  });
+
   test("asks for negatives and qrels where they are missing", async () => {
     const { context } = newCollection({
       "corpus.jsonl": passages(3),
@@ -186,11 +219,43 @@ test("the multi-level view puts one of the best first, later sources win, and un
     true,
   ]);
   expect(set.passageOrigin(19)).toEqual({ file: `${context.baseDir}/other.jsonl`, line: 8 });
+  expect([set.passageId(19), set.passageId(7), set.queryId(2)]).toEqual(["o7", "d7", "q2"]);
   set.close();
 });
 
+test("the multi-level view leaves out queries without a label above zero, and no draw loses the relevant ones", async () => {
+  const { context, warnings } = newCollection({
+    "corpus.jsonl": passages(12),
+    "queries.jsonl": queries(3),
+    "a.tsv": tsv([
+      [0, 0, 0],
+      [0, 1, 0],
+      [1, 2, -1],
+      [1, 3, -2],
+      ...[0, 1, 2, 3, 4, 5, 6, 7].map((passage) => [2, passage, passage === 5 ? 1 : 0] as const),
+    ]),
+  });
+  const open = (options: object) =>
+    openTrainingSet(
+      { kind: "multiLevel", sources: [sourceOf({ qrels: "a.tsv", ...options })], passagesPerQuery: 2 },
+      context,
+    );
+  const set = await open({ groupRandomK: 2 });
+  expect(warnings.at(-1)).toContain("2 queries of 3 cannot form a group and are left out: 2 without a positive");
+  expect(set.queryCount).toBe(1);
+  for (const epoch of epochs) {
+    const group = set.group(0, epoch);
+    expect([group.query, group.passages[0], ...group.labels]).toEqual([2, 5, 1, 0]);
+  }
+  set.close();
+  await expect(open({ maxScore: 1 })).rejects.toMatchObject({
+    code: "DATA",
+    message: expect.stringContaining("3 without a positive"),
+  });
+});
+
 describe("a micro-batch", () => {
-  /** d0 and d5 have the same text; q0 and q1 share the positive d1; d9 is mined for all. */
+  /** d0 and d5 have the same text; q0 and q1 share the positive d1, q2 and q4 d0; d8 and d9 are mined for all. */
   async function conflicted() {
     const texts = Array.from({ length: 10 }, (_, row) => ({
       _id: `d${row}`,
@@ -206,6 +271,7 @@ describe("a micro-batch", () => {
         [1, 1, 1],
         [2, 0, 1],
         [3, 5, 1],
+        [4, 0, 1],
         [4, 3, 1],
         [5, 4, 1],
       ]),
@@ -222,7 +288,7 @@ describe("a micro-batch", () => {
     return openTrainingSet({ kind: "binary", positives, negatives, negativesPerQuery: 2 }, context);
   }
 
-  test("masks known positives, copies of the positive and repeated negatives, and nothing else", async () => {
+  test("masks known positives, their copies and all columns of a passage but one, and nothing else", async () => {
     const set = await conflicted();
     for (let step = 0; step < 8; step += 1) {
       const groups = planStep(set, 42, step, 6);
@@ -239,10 +305,11 @@ describe("a micro-batch", () => {
       for (const [row, group] of groups.entries()) {
         const expected = columns.map((passage, column) => {
           if (column === row * 3) return 0;
-          const isRepeat =
-            column % 3 !== 0 && columns.some((other, at) => other === passage && (at % 3 === 0 || at < column));
-          const isCopy = isSame(passage, group.passages[0] as number);
-          return Number(isRepeat || isCopy || set.isKnownPositive(group.query, passage));
+          // First places come before all others, then the order of the columns decides.
+          const rank = (at: number): number => (at % 3 === 0 ? 0 : 18) + at;
+          const isRepeat = columns.some((other, at) => other === passage && rank(at) < rank(column));
+          const isCopy = [...set.knownPositives(group.query)].some((positive) => isSame(passage, positive));
+          return Number(isRepeat || isCopy);
         });
         expect([...batch.mask.subarray(row * 18, (row + 1) * 18)]).toEqual(expected);
         expect(batch.positiveColumns[row]).toBe(row * 3);
@@ -251,6 +318,48 @@ describe("a micro-batch", () => {
     }
     set.close();
   });
+
+  test("shows each query its own positive, no text that is relevant to it, and every other passage exactly once", async () => {
+    const judged = fc.uniqueArray(pair, { selector: String, minLength: 6, maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(judged, judged, fc.integer({ min: 0, max: 3 }), async (yes, no, count) => {
+        const text = (passage: number): number => passage % 7;
+        const texts = Array.from({ length: 12 }, (_, row) => ({
+          _id: `d${row}`,
+          title: "",
+          text: `text ${text(row)}`,
+        }));
+        const { context } = newCollection({
+          "corpus.jsonl": jsonLines(texts),
+          "queries.jsonl": queries(6),
+          "train.tsv": tsv([...yes, ...[0, 1, 2].map((query) => [query, 11] as const)].map(([q, d]) => [q, d, 1])),
+          "mined.tsv": tsv(
+            [...no, ...[0, 1, 2].map((query) => [query, 10 - query] as const)].map(([q, d]) => [q, d, 0]),
+          ),
+        });
+        const data = { kind: "binary", positives, negatives, negativesPerQuery: count } as const;
+        const opening = openTrainingSet(data, context);
+        const set = await opening.catch(() => null);
+        if (set === null) return fc.pre(false);
+        const groups = planStep(set, 42, 0, 8);
+        const columns = groups.flatMap(({ passages: rows }) => [...rows]);
+        for (const rank of [0, 1]) {
+          const share = { rank, worldSize: 2, microStep: 0, accumulationSteps: 1, queriesPerRank: 4 };
+          const { mask, positiveColumns, queryRows } = buildMicroBatch(set, groups, share);
+          for (const [at, own] of positiveColumns.entries()) {
+            const relevant = new Set([...set.knownPositives(queryRows[at] as number)].map(text));
+            const shown = [...columns.keys()].filter((column) => mask[at * columns.length + column] === 0);
+            expect(shown).toContain(own);
+            const others = shown.filter((column) => column !== own).map((column) => columns[column] as number);
+            const irrelevant = columns.filter((passage) => !relevant.has(text(passage)));
+            expect([...others].sort()).toEqual([...new Set(irrelevant)].sort());
+          }
+        }
+        set.close();
+      }),
+      { numRuns: 40 },
+    );
+  }, 60_000);
 
   test("shares of ranks and micro-steps cover the step once, in the order of the contract", async () => {
     const set = await conflicted();

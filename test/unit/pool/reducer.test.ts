@@ -105,6 +105,7 @@ class World {
         worker: name,
         unit,
         attempt,
+        code: "DATA",
         message: "NaN",
         isRetryable: attempt % 2 === 1,
       });
