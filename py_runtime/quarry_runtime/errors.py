@@ -100,7 +100,7 @@ class WorkerFault(QuarryError):
 class UnusableBatch(WorkerFault):
     """A training step whose numbers are not finite.
 
-    `rows` is empty unless these are the texts with broken vectors.
+    `rows` is empty unless these are the texts with broken vectors; the wire takes 100 of each.
 
     Attributes:
         query_rows: Rows in the training set's query numbering.

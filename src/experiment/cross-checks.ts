@@ -1,6 +1,13 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
-import { type ExperimentConfig, type SourceConfig, stepNames, type TrainConfig } from "./schema.js";
+import { checkLoss } from "./losses.js";
+import {
+  type EvaluateConfig,
+  type ExperimentConfig,
+  type SourceConfig,
+  stepNames,
+  type TrainConfig,
+} from "./schema.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -24,22 +31,41 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   }
   steps?.forEach((step, index) => {
     if (config[step] === undefined) say(`steps.${index}`, `names ${step}, but the experiment has no ${step} section`);
+    else if (step === "train" && steps.indexOf(step) < index)
+      say(`steps.${index}`, "names train again, but an experiment trains once; another training is another experiment");
   });
   if (steps?.length === 0) say("steps", `is empty; name some of ${stepNames.join(", ")} or leave it out`);
   if (evaluate !== undefined) {
     checkSource(evaluate.data, "evaluate.data", say);
     needsJudgements(evaluate.data, "evaluate.data", "evaluation needs judgements", say);
+    checkDepth(evaluate, say);
   }
   if (mine !== undefined) {
     checkSource(mine.data, "mine.data", say);
     if (mine.skipTop >= mine.topK) say("mine.skipTop", `skips all ${mine.topK} retrieved passages (mine.topK)`);
   }
   if (encode !== undefined) checkSource(encode.data, "encode.data", say);
-  if (train !== undefined) checkTraining(train, say);
+  if (train !== undefined) {
+    checkTraining(train, say);
+    problems.push(...checkLoss(train.loss, model.plugins.length > 0));
+  }
   return problems;
 }
 
 type Say = (path: string, message: string) => void;
+
+/** A measure that looks deeper than the ranking would count what was not kept as not found. */
+function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
+  let deepest = { measure: "", cutoff: topK };
+  for (const measure of measures) {
+    const cutoff = Number(/@(\d+)$/.exec(measure)?.[1] ?? 0);
+    if (cutoff > deepest.cutoff) deepest = { measure, cutoff };
+  }
+  const { measure, cutoff } = deepest;
+  if (cutoff > topK) {
+    say("evaluate.topK", `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set evaluate.topK to ${cutoff}`);
+  }
+}
 
 function checkTraining(train: TrainConfig, say: Say): void {
   const { data, globalBatchSize, queriesPerRank, ranks, args } = train;

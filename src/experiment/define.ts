@@ -114,13 +114,11 @@ export function biEncoder(checkpoint: string, options: BiEncoderNames = {}): Mod
 export const demoModel = `${EMBEDDED}all-MiniLM-L6-v2`;
 
 /**
- * The collection that comes with Quarry: search over Python's own standard library, split by module.
+ * The collection that comes with Quarry: search over Python's own standard library, split by module. It brings queries
+ * and judgements along; `qrels`, such as mined negatives, and `queries` take the place of its own.
  *
  * @param split `train` holds about three quarters of the modules, `heldout` the others
  */
-export function demoSource(
-  split: "train" | "heldout",
-  options: Omit<SourceOptions, "corpus" | "queries" | "qrels"> = {},
-): SourceInput {
+export function demoSource(split: "train" | "heldout", options: Omit<SourceOptions, "corpus"> = {}): SourceInput {
   return source({ ...options, corpus: `${EMBEDDED}stdlib/${split}` });
 }

@@ -106,18 +106,39 @@ export function expected(schemas: readonly z.ZodType[]): string {
 }
 
 function inWords(schema: z.ZodType): string {
-  if (schema instanceof z.ZodString) return "text";
+  if (schema instanceof z.ZodString) return textInWords(schema);
   if (schema instanceof z.ZodBoolean) return "true or false";
   if (schema instanceof z.ZodNumber) return numberInWords(schema);
   if (schema instanceof z.ZodArray) {
-    const size = (schema.def.checks ?? []).length > 0 ? "a list with at least one entry" : "a list";
-    return `${size} of ${expected([schema.element as z.ZodType])}`;
+    const { least, most } = lengthsOf(schema);
+    const sizes = [least === null ? "" : `with at least ${least === 1 ? "one entry" : `${least} entries`}`];
+    if (most !== null) sizes.push(`of at most ${most} entries`);
+    const list = ["a list", ...sizes.filter((size) => size !== "")].join(" ");
+    return `${list} of ${expected([schema.element as z.ZodType])}`;
   }
   if (schema instanceof z.ZodObject) {
     const kind = schema.shape.kind;
     return kind instanceof z.ZodLiteral ? `what ${String(kind.value)}(…) gives` : "a group of options { … }";
   }
   return "a group of options { … }";
+}
+
+function textInWords(schema: z.ZodString): string {
+  const { least, most } = lengthsOf(schema);
+  if (least !== null)
+    return most === null ? `text of at least ${least} characters` : `text of ${least} to ${most} characters`;
+  return most === null ? "text" : `text of at most ${most} characters`;
+}
+
+function lengthsOf(schema: z.ZodString | z.ZodArray): { least: number | null; most: number | null } {
+  let least: number | null = null;
+  let most: number | null = null;
+  for (const check of schema.def.checks ?? []) {
+    const def = check._zod.def as { check: string; minimum?: number; maximum?: number };
+    if (def.check === "min_length") least = def.minimum ?? null;
+    if (def.check === "max_length") most = def.maximum ?? null;
+  }
+  return { least, most };
 }
 
 function numberInWords(schema: z.ZodNumber): string {

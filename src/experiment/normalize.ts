@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { camelCase, LOSS_ALIASES, OPTION_ALIASES, VALUE_ALIASES } from "./aliases.js";
 import { type Problem, shown } from "./explain.js";
+import { LOSSES } from "./losses.js";
 import { canonicalMeasure, MEASURE_EXAMPLES, nearestMeasure } from "./measures.js";
 import { experimentSchema } from "./schema.js";
 import { alternatives, child } from "./shape.js";
@@ -97,7 +98,10 @@ function loss(value: Record<string, unknown>): Record<string, unknown> {
   if (alias === undefined) return value;
   const { scale, ...others } = value;
   const factor = scale ?? (others.temperature === undefined ? alias.defaultScale : null);
-  if (typeof factor !== "number" || factor === 0) return { ...value, name: alias.name };
+  if (factor === null) return { ...value, name: alias.name };
+  // What is no factor stays as it was written where the loss takes one, so that the message names the user's option.
+  if (typeof factor !== "number" || !(factor > 0))
+    return LOSSES[value.name as string]?.includes("scale") ? value : { ...value, name: alias.name };
   return { temperature: 1 / factor, ...others, name: alias.name };
 }
 

@@ -41,6 +41,12 @@ export interface BiEncoderOptions {
    */
   trustRemoteCode?: boolean | undefined;
   /**
+   * Python files that register encoders and losses; paths relative to the script.
+   *
+   * @defaultValue `[]`
+   */
+  plugins?: string[] | undefined;
+  /**
    * Name of a registered encoder.
    *
    * @defaultValue `"auto"`

@@ -22,6 +22,10 @@ export function checkPaths(experiment: Experiment, sections: readonly Section[] 
   if (isFolderName(checkpoint) && !existsSync(resolve(baseDir, checkpoint))) {
     problems.push({ path: ["model", "checkpoint"], message: missing(checkpoint, resolve(baseDir, checkpoint)) });
   }
+  config.model.plugins.forEach((plugin, index) => {
+    const message = pluginProblem(plugin, resolve(baseDir, plugin));
+    if (message !== null) problems.push({ path: ["model", "plugins", index], message });
+  });
   for (const section of stepNames) {
     if (!sections.includes(section)) continue;
     for (const [path, source] of sourcesOf(experiment, section)) problems.push(...checkSource(source, path, baseDir));
@@ -57,18 +61,29 @@ function sourcesOf({ config }: Experiment, section: Section): [path: string, sou
 
 function checkSource(source: SourceConfig, path: string, baseDir: string): Problem[] {
   const { corpus, queries } = source;
-  if (/^[a-z]+:/.test(corpus)) return [];
   const found: Problem[] = [];
   const check = (name: string, written: string, file = resolve(baseDir, written)): void => {
     if (!existsSync(file)) found.push({ path: [path, name], message: missing(written, file) });
   };
-  check("corpus", corpus);
-  const resolved = resolve(baseDir, corpus);
-  if (existsSync(resolved) && statSync(resolved).isDirectory()) check("corpus", corpus, join(resolved, "corpus.jsonl"));
+  // What comes with Quarry is made when it is needed; files that take the place of its own are the user's.
+  if (!corpus.startsWith(EMBEDDED)) check("corpus", corpus, corpusFile(resolve(baseDir, corpus)));
   if (queries !== undefined) check("queries", queries);
   const qrels = source.qrels === undefined ? [] : [source.qrels].flat();
   for (const file of qrels) check("qrels", file);
   return found;
+}
+
+/** A folder stands for the corpus in it, plain or compressed, as the data plane reads it. */
+function corpusFile(path: string): string {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return path;
+  const file = join(path, "corpus.jsonl");
+  return !existsSync(file) && existsSync(`${file}.gz`) ? `${file}.gz` : file;
+}
+
+function pluginProblem(written: string, file: string): string | null {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) return missing(written, file);
+  return found.isFile() && file.endsWith(".py") ? null : `${JSON.stringify(written)} is not a Python file (.py)`;
 }
 
 function missing(written: string, resolved: string): string {

@@ -5,6 +5,12 @@
 import { z } from "zod";
 
 const positive = z.int().min(1);
+/** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
+const name = z.string().min(1).max(256);
+const path = z.string().min(1).max(4_096);
+const topK = positive.max(1_000_000);
+const maxLength = positive.max(1_000_000);
+const prompt = z.string().max(65_536);
 
 export const sourceSchema = z.strictObject({
   kind: z.literal("source"),
@@ -47,13 +53,18 @@ export const multiLevelSchema = z.strictObject({
 
 export const modelSchema = z.strictObject({
   kind: z.literal("biEncoder"),
-  checkpoint: z.string().min(1).describe("A Hugging Face model id, a folder, or demoModel."),
-  revision: z.string().optional().describe("Commit, tag or branch on the hub."),
+  checkpoint: path.describe("A Hugging Face model id, a folder, or demoModel."),
+  revision: name.optional().describe("Commit, tag or branch on the hub."),
   trustRemoteCode: z
     .boolean()
     .default(false)
     .describe("Runs the checkpoint's own Python code; needs a revision that is a commit."),
-  encoder: z.string().default("auto").describe("Name of a registered encoder."),
+  plugins: z
+    .array(path)
+    .max(64)
+    .default([])
+    .describe("Python files that register encoders and losses; paths relative to the script."),
+  encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
   pooling: z
     .enum(["mean", "cls", "last"])
@@ -66,13 +77,13 @@ export const modelSchema = z.strictObject({
     .describe("How two vectors are compared; default: the checkpoint's own."),
   prompts: z
     .strictObject({
-      query: z.string().optional().describe("Text put before each query."),
-      passage: z.string().optional().describe("Text put before each passage."),
+      query: prompt.optional().describe("Text put before each query."),
+      passage: prompt.optional().describe("Text put before each passage."),
     })
     .prefault({})
     .describe("Texts put in front; default: the checkpoint's own."),
-  queryMaxLength: positive.optional().describe("Longest query in tokens; default: the checkpoint's own."),
-  passageMaxLength: positive.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
+  queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
+  passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
   dtype: z
     .enum(["auto", "float32", "bfloat16", "float16"])
     .default("auto")
@@ -89,13 +100,16 @@ export const workersSchema = z.strictObject({
     .string()
     .default("auto")
     .describe("auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some."),
-  batchSize: positive.default(16).describe("Texts in one forward pass."),
+  batchSize: positive.max(65_536).default(16).describe("Texts in one forward pass."),
   unitSize: positive
+    .max(65_536)
     .default(256)
     .describe("Texts in one unit of work: what is sorted by length together and done again after a death."),
-  credits: positive.default(8).describe("Units a worker holds ahead, so that it never waits."),
-  maxAttempts: positive.default(3).describe("Workers that a unit may kill before it counts as failed."),
-  heartbeatTimeoutMs: positive
+  credits: positive.max(1_024).default(8).describe("Units a worker holds ahead, so that it never waits."),
+  maxAttempts: positive.max(200).default(3).describe("Workers that a unit may kill before it counts as failed."),
+  heartbeatTimeoutMs: z
+    .int()
+    .min(3_000)
     .default(15_000)
     .describe("A worker silent for this long is killed and its work given to others."),
   unitTimeoutMs: positive.default(600_000).describe("A worker without progress on a unit for this long is killed."),
@@ -122,7 +136,7 @@ export const trainingArgsSchema = z.strictObject({
 });
 
 export const lossSchema = z.looseObject({
-  name: z.string().default("infonce").describe("Name of a registered loss; further fields are its options."),
+  name: name.default("infonce").describe("Name of a registered loss; further fields are its options."),
 });
 
 export const trainSchema = z.strictObject({
@@ -149,12 +163,12 @@ export const evaluateSchema = z.strictObject({
     .min(1)
     .default(["nDCG@10", "RR@10", "R@100"])
     .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1."),
-  topK: positive.default(100).describe("Passages kept for each query."),
+  topK: topK.default(100).describe("Passages kept for each query."),
 });
 
 export const mineSchema = z.strictObject({
   data: sourceSchema.describe("Passages to mine from, and queries with their judgements."),
-  topK: positive.default(100).describe("Passages retrieved for each query."),
+  topK: topK.default(100).describe("Passages retrieved for each query."),
   skipTop: z
     .int()
     .min(0)

@@ -1,4 +1,5 @@
 /** Turns the experiment's model options into what travels to a worker. */
+import { resolve } from "node:path";
 import type { Experiment } from "../experiment/define.js";
 import { resolveCheckpoint } from "../experiment/paths.js";
 import type { ModelSpec } from "../protocol/messages.js";
@@ -16,7 +17,7 @@ export function toModelSpec({ config: { model }, baseDir }: Experiment, checkpoi
     trustRemoteCode: model.trustRemoteCode,
     encoder: model.encoder,
     encoderOptions: model.encoderOptions,
-    plugins: [],
+    plugins: model.plugins.map((plugin) => resolve(baseDir, plugin)),
     pooling: model.pooling ?? null,
     normalize: model.normalize ?? null,
     similarity: model.similarity ?? null,

@@ -90,11 +90,8 @@ export function throwFailed(failed: readonly FailedUnit[], table: TextTable): vo
   });
   const more = first.rows.length > named.length ? ` and ${first.rows.length - named.length} more` : "";
   throw new QuarryError(
-    "WORKER",
+    first.code,
     `${failed.length} unit${failed.length === 1 ? "" : "s"} could not be done; ${first.unit}: ${first.message}\n  texts: ${named.join(", ")}${more}`,
-    {
-      isRetryable: true,
-      hint: "Everything else is saved: mend or remove these texts, then run the same command again.",
-    },
+    { hint: "Mend or remove these texts, then run the same command again; finished passages are not done again." },
   );
 }

@@ -14,6 +14,8 @@ import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
 import { once } from "./step.js";
 
+const MOST_NAMED = 10;
+
 /** What training ended with; the checkpoint's folder is relative to the run folder. */
 export interface TrainResult {
   readonly checkpoint: string;
@@ -95,6 +97,9 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         maxRestarts: options.maxRestarts,
         seed: context.config.seed,
         isDropoutOn: options.dropout,
+        device: context.config.workers.device === "cpu" ? "cpu" : "auto",
+        stepTimeoutMs: context.config.workers.unitTimeoutMs,
+        nameRows: (queries, passages) => nameRows(set, queries, passages),
         python,
         logDir: context.runDir.file("logs"),
         events: context.events,
@@ -118,6 +123,16 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   } finally {
     await stopRecording();
   }
+}
+
+/** Ids and places of the texts of a broken batch, the first few. */
+function nameRows(set: TrainingSet, queries: readonly number[], passages: readonly number[]): string {
+  const named = [
+    ...queries.map((row) => ({ id: set.queryId(row), origin: set.queryOrigin(row) })),
+    ...passages.map((row) => ({ id: set.passageId(row), origin: set.passageOrigin(row) })),
+  ].map(({ id, origin }) => `${id} (${origin.file}:${origin.line})`);
+  const more = named.length > MOST_NAMED ? ` and ${named.length - MOST_NAMED} more` : "";
+  return `${named.slice(0, MOST_NAMED).join(", ")}${more}`;
 }
 
 /**

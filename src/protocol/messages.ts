@@ -145,7 +145,7 @@ export const upMessage = z.discriminatedUnion("type", [
     v,
     type: z.literal("snapshot"),
     sequence: count,
-    units: z.array(z.strictObject({ unit: name, attempt: count })).max(1_500),
+    units: z.array(z.strictObject({ unit: name, attempt: count })).max(1_000),
     scores: tensorSpec,
     rows: tensorSpec,
   }),
@@ -158,8 +158,8 @@ export const upMessage = z.discriminatedUnion("type", [
     type: z.literal("fatal"),
     error: errorInfo,
     /** Rows of the training set that a rank suspects, queries and passages apart; empty for anything else. */
-    queryRows: z.array(row).max(1_000),
-    passageRows: z.array(row).max(1_000),
+    queryRows: z.array(row).max(100),
+    passageRows: z.array(row).max(100),
   }),
   z.strictObject({ v, type: z.literal("bye"), reason: text }),
   /** A rank asks for one of its own micro-batches; steps and micro-steps count from 0. */

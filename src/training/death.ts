@@ -31,9 +31,9 @@ export function deathError(reason: string, restarts: number, logDir: string): Qu
   });
 }
 
-/** A rank's own error as the job's. */
-export function rankError(info: ErrorInfo): QuarryError {
-  return new QuarryError(info.code, info.message, {
+/** A rank's own error as the job's; `texts` names what is behind its row numbers. */
+export function rankError(info: ErrorInfo, texts: string | null): QuarryError {
+  return new QuarryError(info.code, texts === null ? info.message : `${info.message}\n  texts: ${texts}`, {
     ...(info.hint === null ? {} : { hint: info.hint }),
     isRetryable: info.isRetryable,
   });

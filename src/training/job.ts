@@ -26,8 +26,12 @@ export interface TrainJob {
   readonly passagesPerQuery: number;
   readonly ranks: number;
   readonly threads: number;
+  /** "cpu" hides every GPU from the ranks; "auto", the default, gives each rank one where there are some. */
+  readonly device?: "auto" | "cpu";
   /** Restarts after a death, those by torchrun and those of torchrun together. */
   readonly maxRestarts: number;
+  /** Without a finished micro-step for this long, after the first step, the ranks are killed; default 10 minutes. */
+  readonly stepTimeoutMs?: number;
   readonly seed: number;
   readonly isDropoutOn: boolean;
   readonly python: PythonEnvironment;
@@ -37,6 +41,8 @@ export interface TrainJob {
   readonly signal?: AbortSignal;
   /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. */
   readonly microBatch: (step: number, microStep: number, rank: number, layout: Layout) => MicroBatch;
+  /** Ids and places of the texts behind rows of micro-batches, for an error that names them. */
+  readonly nameRows?: (queries: readonly number[], passages: readonly number[]) => string;
 }
 
 export interface TrainOutcome {

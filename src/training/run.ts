@@ -1,6 +1,7 @@
 /** Training as one call: launches torchrun, launches it again after its death, ends with a checkpoint. */
 import { mkdir } from "node:fs/promises";
 import { QuarryError } from "../errors.js";
+import { countGpus } from "../pool/resources.js";
 import { checkResumable, findLatestCheckpoint } from "./checkpoints.js";
 import { deathError } from "./death.js";
 import type { TrainJob, TrainOutcome } from "./job.js";
@@ -16,11 +17,12 @@ import { runSession } from "./session.js";
  * settles, no process is left.
  *
  * @throws QuarryError what a rank reported (CONFIG, DATA, WORKER, …); WORKER when the restarts are used up; CONFIG when
- *   the batch cannot be shared or a checkpoint belongs to another training; INTERRUPTED when the signal aborted before
+ *   the batch cannot be shared, there are fewer GPUs than ranks, or a checkpoint belongs to another training; INTERRUPTED when the signal aborted before
  *   there was any checkpoint.
  */
 export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
   const layout = deriveLayout(job);
+  await checkDevices(job);
   await mkdir(job.outputDir, { recursive: true });
   const begun = await findLatestCheckpoint(job.outputDir);
   if (begun !== null) checkResumable(begun, job, layout);
@@ -56,4 +58,18 @@ export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
   } finally {
     progress.ended();
   }
+}
+
+/** Two ranks on one GPU would make NCCL fail, start after start. */
+async function checkDevices({ ranks, device, python }: TrainJob): Promise<void> {
+  if (ranks === 1 || device === "cpu") return;
+  const gpus = await countGpus(python);
+  if (gpus === 0 || ranks <= gpus) return;
+  throw new QuarryError(
+    "CONFIG",
+    `train.ranks is ${ranks}, but there ${gpus === 1 ? "is 1 GPU" : `are ${gpus} GPUs`}.`,
+    {
+      hint: `Set train.ranks to ${gpus} or less, or workers.device to cpu.`,
+    },
+  );
 }

@@ -4,14 +4,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
 import { openTransport, type Transport } from "../pool/transport.js";
-import type { DownMessage, ErrorInfo, UpMessage } from "../protocol/messages.js";
+import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { bytesOf, tensor } from "../protocol/tensor.js";
 import { PROTOCOL_VERSION as v } from "../protocol/version.js";
+import type { PythonEnvironment } from "../python/environment.js";
 import { checkResumable, findLatestCheckpoint, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
 import type { Layout, TrainJob } from "./job.js";
 import type { TrainProgress } from "./progress.js";
 import { type Generation, greet, noGeneration, type RankPeer, rankOf } from "./ranks.js";
+import { Watch } from "./watch.js";
+
+type Fatal = Extract<UpMessage, { type: "fatal" }>;
 
 /** How a launch ended. */
 export type SessionEnd =
@@ -25,11 +29,10 @@ export type SessionEnd =
 
 /** Other ranks may know better which rows are to blame; they get this long to say so. */
 const FATAL_GRACE_MS = 300;
-const TICK_MS = 5_000;
-/** A rank that sends nothing, heartbeats included, for a minute hangs. */
-const SILENT_TICKS = 12;
-/** Ranks that have not all said hello after five minutes never will. */
-const STARTING_TICKS = 60;
+const TICK_MS = 500;
+const LIMITS = { startMs: 300_000, silenceMs: 60_000, stepMs: 600_000, stopMs: 10_000, saveMs: 60_000 };
+/** Texts of each kind that an error names. */
+const NAMED_ROWS = 10;
 /** Everything is saved by then; a rank that takes longer to say goodbye is ended. */
 const LEAVE_MS = 2_000;
 
@@ -50,26 +53,27 @@ class Session {
   readonly #progress: TrainProgress;
   readonly #ended: Promise<SessionEnd>;
   readonly #pids = new Set<number>();
-  readonly #fatals: { readonly rank: number; readonly error: ErrorInfo }[] = [];
-  readonly #silentTicks = new Map<number, number>();
+  readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
+  readonly #watch: Watch;
   #settle: (end: SessionEnd) => void = () => undefined;
   #transport: Transport | undefined;
   #generation: Generation = noGeneration;
   #firstDeath: RankDeath | null = null;
-  #startingTicks = 0;
   #hasStepped = false;
 
   constructor(job: TrainJob, layout: Layout, progress: TrainProgress) {
     this.#job = job;
     this.#layout = layout;
     this.#progress = progress;
+    this.#watch = new Watch({ ...LIMITS, stepMs: job.stepTimeoutMs ?? LIMITS.stepMs }, layout.worldSize);
     this.#ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
   }
 
   async run(maxRestarts: number): Promise<SessionEnd> {
-    const { python, ranks, threads, logDir, signal } = this.#job;
+    const { ranks, threads, logDir, signal } = this.#job;
+    const python = pythonOf(this.#job);
     const transport = await openTransport({
       onMessage: (peer, message) => this.#guarded(() => this.#hear(peer, message)),
       onViolation: (_peer, error) =>
@@ -104,7 +108,7 @@ class Session {
     const rank = rankOf(this.#generation, peer);
     // A rank of an earlier generation: its messages were on their way when it died.
     if (rank === null) return;
-    this.#silentTicks.set(rank.rank, 0);
+    this.#watch.heard(rank.rank, message.type === "heartbeat" ? message.progress : undefined);
     switch (message.type) {
       case "ready":
         return this.#progress.rank(rank.rank, rank.device, "ready", message.model?.architecture ?? null);
@@ -112,6 +116,7 @@ class Session {
         return this.#serve(rank, message.step, message.microStep);
       case "trainStep":
         this.#hasStepped = true;
+        this.#watch.stepped(message.step, message.seconds);
         return this.#progress.finished(message, this.#generation.ranks.values());
       case "checkpoint":
         return this.#job.events.emit({ type: "checkpoint", step: message.step, path: message.path });
@@ -125,7 +130,7 @@ class Session {
           text: message.text,
         });
       case "fatal":
-        return this.#blame(rank, message.error);
+        return this.#blame(rank, message);
       case "bye":
         return this.#progress.rank(rank.rank, rank.device, "stopped", null);
       default:
@@ -141,12 +146,12 @@ class Session {
     }
     this.#generation = greeting.generation;
     this.#pids.add(hello.pid);
-    this.#silentTicks.set(hello.rank, 0);
     if (greeting.isNew) {
       this.#hasStepped = false;
       this.#firstDeath = null;
-      this.#startingTicks = 0;
+      this.#watch.begin();
     }
+    this.#watch.heard(hello.rank);
     this.#progress.rank(hello.rank, hello.device, "loading", null);
     if (greeting.isComplete) void this.#configure(greeting.generation).catch((thrown) => this.#fail(thrown));
   }
@@ -205,18 +210,35 @@ class Session {
   #stop(): void {
     // Without a finished step there is nothing to save that is not saved already.
     if (!this.#hasStepped) return this.#settle({ kind: "stopped" });
+    this.#watch.stop();
     for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save: true });
   }
 
-  #blame(rank: RankPeer, error: ErrorInfo): void {
+  #blame(rank: RankPeer, fatal: Fatal): void {
+    const { error } = fatal;
     this.#job.events.emit({ type: "log", source: `rank-${rank.rank}`, level: "error", text: error.message });
     if (error.isRetryable) return;
-    this.#fatals.push({ rank: rank.rank, error });
+    this.#fatals.push({ rank: rank.rank, fatal });
     if (this.#fatals.length > 1) return;
     setTimeout(() => {
-      const first = this.#fatals.toSorted((a, b) => b.error.rows.length - a.error.rows.length || a.rank - b.rank)[0];
-      if (first !== undefined) this.#settle({ kind: "failed", error: rankError(first.error) });
+      const told = ({ fatal: { error } }: { fatal: Fatal }): number => error.rows.length;
+      const first = this.#fatals.toSorted((a, b) => told(b) - told(a) || a.rank - b.rank)[0]?.fatal;
+      if (first !== undefined) this.#settle({ kind: "failed", error: rankError(first.error, this.#named(first)) });
     }, FATAL_GRACE_MS);
+  }
+
+  /** The texts behind the rows of an error, or null when it has none. */
+  #named({ queryRows, passageRows }: Fatal): string | null {
+    const { nameRows } = this.#job;
+    if (nameRows === undefined || queryRows.length + passageRows.length === 0) return null;
+    const isAll = Math.max(queryRows.length, passageRows.length) <= NAMED_ROWS;
+    try {
+      const names = nameRows(queryRows.slice(0, NAMED_ROWS), passageRows.slice(0, NAMED_ROWS));
+      return isAll ? names : `${names} and more`;
+    } catch {
+      // A row that the data does not have must not hide the error itself.
+      return null;
+    }
   }
 
   /** torchrun saw a rank die and is about to start all of them again, or to give up. */
@@ -247,14 +269,10 @@ class Session {
   }
 
   #tick(): void {
-    const isComplete = this.#generation.ranks.size === this.#layout.worldSize;
-    this.#startingTicks = isComplete ? 0 : this.#startingTicks + 1;
-    let reason = this.#startingTicks > STARTING_TICKS ? "The ranks did not start within five minutes." : null;
-    for (const [rank, ticks] of this.#silentTicks) {
-      this.#silentTicks.set(rank, ticks + 1);
-      if (ticks + 1 > SILENT_TICKS) reason = `Rank ${rank} was silent for a minute.`;
-    }
-    if (reason !== null) this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
+    const alarm = this.#watch.tick(TICK_MS);
+    if (alarm === null) return;
+    if (alarm.kind === "stopped" || this.#job.signal?.aborted) return this.#settle({ kind: "stopped" });
+    this.#settle({ ...alarm, restarts: Math.max(0, this.#generation.number) });
   }
 
   #guarded(work: () => void): void {
@@ -268,6 +286,11 @@ class Session {
   #fail(thrown: unknown): void {
     this.#settle({ kind: "failed", error: toQuarryError(thrown) });
   }
+}
+
+/** The environment of the ranks: without a GPU in sight, torch and gloo stay on the CPU. */
+function pythonOf({ python, device }: TrainJob): PythonEnvironment {
+  return device === "cpu" ? { ...python, env: { ...python.env, CUDA_VISIBLE_DEVICES: "" } } : python;
 }
 
 /** Waits until the processes are gone: PR_SET_PDEATHSIG takes a few milliseconds. */

@@ -10,7 +10,7 @@ let expected: string;
 const body = (name: string, model: string): string => `
   name: ${JSON.stringify(name)},
   model: biEncoder(${JSON.stringify(model)}, { dtype: "float32" }),
-  evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), topK: 20 },
+  evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), topK: 20, measures: ["nDCG@10"] },
   mine: { data: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }), topK: 30 },
   workers: { count: 1, threads: 1, unitSize: 16, batchSize: 4 },
 `;

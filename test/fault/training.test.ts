@@ -50,6 +50,24 @@ describe("a training run of two ranks with dropout on", () => {
     expect((await readdir(undisturbed.job.outputDir)).sort()).toEqual(["checkpoint-10", "checkpoint-12"]);
   });
 
+  test("is killed and started again when it stands still, and loses nothing", async () => {
+    const halting = bench.job("halting", { ...options, stepTimeoutMs: 3_000 });
+    let isHalted = false;
+    onStep(halting, (step) => {
+      if (step !== 3 || isHalted) return;
+      isHalted = true;
+      process.kill(ranks()[1] as number, "SIGSTOP");
+    });
+    expect(await runTraining(halting.job)).toMatchObject({ step: 12, isStopped: false });
+    expect([...agents(), ...ranks()]).toEqual([]);
+    const warnings = halting.events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+    expect(warnings).toEqual([expect.stringMatching(/^Training stood still for 3 s after step \d.* starts again/)]);
+    const found = losses(halting);
+    for (const [step, loss] of losses(undisturbed)) {
+      expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-6);
+    }
+  });
+
   test("survives SIGKILL of a rank, and stops on request with a checkpoint", async () => {
     const stop = new AbortController();
     stopped = bench.job("disturbed", { ...options, signal: stop.signal });
@@ -114,6 +132,18 @@ describe("a training run of two ranks with dropout on", () => {
     expect([...rows].sort()).toEqual([...rowsOf(undisturbed)].sort());
     expect((await readdir(resumed.job.outputDir)).sort()).toEqual(["checkpoint-10", "checkpoint-12"]);
   });
+});
+
+test("a rank that hangs cannot keep a stop on request from ending", async () => {
+  const stop = new AbortController();
+  const hanging = bench.job("hanging", { maxSteps: 1_000_000, args: { save_steps: 2 }, signal: stop.signal });
+  onStep(hanging, (step) => {
+    if (step !== 3) return;
+    process.kill(ranks()[0] as number, "SIGSTOP");
+    stop.abort();
+  });
+  expect(await runTraining(hanging.job)).toMatchObject({ step: 2, isStopped: true });
+  expect([...agents(), ...ranks()]).toEqual([]);
 });
 
 test("a SIGKILL of the orchestrator leaves neither torchrun nor ranks", async () => {

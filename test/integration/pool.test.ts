@@ -99,7 +99,12 @@ describe("a pool", () => {
     const outcome = await pool.encode(job);
     expect(vectors.size).toBe(9);
     expect(outcome.failed).toEqual([
-      { unit: "u-3", rows: Int32Array.of(12, 13, 14, 15), code: "DATA", message: "1 embedding is not finite (rows 12)" },
+      {
+        unit: "u-3",
+        rows: Int32Array.of(12, 13, 14, 15),
+        code: "DATA",
+        message: "1 embedding is not finite (rows 12)",
+      },
     ]);
     expect(warnings()).toContain("Unit u-3 is given up: 1 embedding is not finite (rows 12).");
   });

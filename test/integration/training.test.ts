@@ -57,7 +57,9 @@ describe("a training run", () => {
   });
 
   test("has the same loss curve on two ranks at an equal global batch, dropout off", async () => {
-    together = bench.job("together", { isDropoutOn: false, ranks: 2 });
+    // A GPU that would be too few for two ranks: on the CPU it does not count.
+    const python = { ...bench.python, env: { ...bench.python.env, CUDA_VISIBLE_DEVICES: "0" } };
+    together = bench.job("together", { isDropoutOn: false, ranks: 2, device: "cpu", python });
     await runTraining(together.job);
     const [one, two] = [losses(alone), losses(together)];
     expect([...two.keys()]).toEqual([...one.keys()]);
@@ -95,12 +97,16 @@ describe("a training run that cannot work", () => {
       args: { save_steps: 1, save_total_limit: 1 },
       loss: { name: "nan_at", options: { call: 3 } },
       plugins: [SABOTAGE],
+      nameRows: (queries, passages) =>
+        `${queries.map((row) => `q${row} (queries.jsonl:${row + 1})`).join(", ")}${passages}`,
     });
     const error = await runTraining(broken.job).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(QuarryError);
     expect(error).toMatchObject({
       code: "WORKER",
-      message: expect.stringMatching(/^Step 3: the loss or its gradient is not finite.*query rows \[16, 17, 18/),
+      message: expect.stringMatching(
+        /^Step 3: the loss or its gradient is not finite.*query rows \[16, 17, 18.*\n {2}texts: q16 \(queries.jsonl:17\), q17/,
+      ),
       hint: expect.stringContaining("learningRate"),
     });
     // One good checkpoint, the one before; torchrun did not try again.

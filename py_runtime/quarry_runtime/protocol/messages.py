@@ -264,7 +264,7 @@ class Snapshot(
 
     v: Literal[1] = PROTOCOL_VERSION
     sequence: Count
-    units: Annotated[list[SnapshotUnit], Meta(max_length=1500)]
+    units: Annotated[list[SnapshotUnit], Meta(max_length=1000)]
     scores: TensorSpec
     rows: TensorSpec
 
@@ -332,8 +332,8 @@ class Fatal(
 
     v: Literal[1] = PROTOCOL_VERSION
     error: ErrorInfo
-    query_rows: Annotated[list[Row], Meta(max_length=1000)]
-    passage_rows: Annotated[list[Row], Meta(max_length=1000)]
+    query_rows: Annotated[list[Row], Meta(max_length=100)]
+    passage_rows: Annotated[list[Row], Meta(max_length=100)]
 
 
 class Bye(

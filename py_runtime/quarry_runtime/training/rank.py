@@ -16,7 +16,6 @@ import msgspec
 
 from quarry_runtime.connection import Connection
 from quarry_runtime.errors import (
-    MAX_ROWS,
     ProtocolError,
     QuarryError,
     UnusableBatch,
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
 #: After its fatal message a rank waits to be ended, so that torchrun does not start the ranks again
 #: first.
 _LINGER_SECONDS = 10.0
+#: Rows of each kind that a fatal message can carry.
+_NAMED_ROWS = 100
 #: What gloo, NCCL and c10d say when another rank is gone.
 _LOST_PEER = re.compile(
     r"gloo|nccl|c10d|TCPStore|connection (closed|reset|refused)|broken pipe", re.IGNORECASE
@@ -177,7 +178,7 @@ def _report(connection: Connection, error: Exception) -> int:
     queries: list[int] = []
     passages: list[int] = []
     if isinstance(told, UnusableBatch):
-        queries, passages = told.query_rows[:MAX_ROWS], told.passage_rows[:MAX_ROWS]
+        queries, passages = told.query_rows[:_NAMED_ROWS], told.passage_rows[:_NAMED_ROWS]
     connection.send(Fatal(error=info, query_rows=queries, passage_rows=passages))
     if told.is_retryable:
         connection.close()

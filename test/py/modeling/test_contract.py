@@ -128,8 +128,8 @@ def test_the_fingerprint_follows_whatever_shapes_a_vector_and_nothing_else(
 
     same = fingerprint(tiny_bert)
     assert fingerprint(copy) == same
-    assert fingerprint(copy, similarity="dot") == same
     others = [fingerprint(copy, "bfloat16")]
+    others.append(fingerprint(copy, similarity="dot"))
     others.append(fingerprint(copy, pooling="cls"))
     others.append(fingerprint(copy, normalize=False))
     others.append(fingerprint(copy, query_prompt="q"))
@@ -138,7 +138,27 @@ def test_the_fingerprint_follows_whatever_shapes_a_vector_and_nothing_else(
     weights[-1] ^= 1
     (copy / "model.safetensors").write_bytes(bytes(weights))
     others.append(fingerprint(copy))
-    assert len({same, *others}) == 7
+    assert len({same, *others}) == 8
+
+
+def test_the_fingerprint_follows_a_checkpoints_own_code_where_it_may_run_and_a_users_plugins(
+    copy: Path, model_spec: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QUARRY_CACHE", str(tmp_path / "cache"))
+    plugin = tmp_path / "plugin.py"
+
+    def fingerprints() -> list[str]:
+        trusting = model_spec(copy, trust_remote_code=True, revision="0" * 40)
+        extended = model_spec(copy, plugins=[str(plugin)])
+        specs = [model_spec(copy), trusting, extended]
+        return [resolve(spec).contract("float32", spec).fingerprint for spec in specs]
+
+    plugin.write_text("A = 1\n")
+    before = fingerprints()
+    (copy / "modeling_own.py").write_text("A = 1\n")
+    plugin.write_text("A = 20\n")
+    after = fingerprints()
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False]
 
 
 def test_inspecting_a_checkpoint_imports_neither_torch_nor_transformers(tiny_gpt2: Path) -> None:

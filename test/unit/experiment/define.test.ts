@@ -149,6 +149,39 @@ describe("what is wrong", () => {
       { steps: ["trian"] },
       'steps.0: the text "trian" is not one of evaluate, train, mine, encode; did you mean train?',
     ],
+    [
+      { train: { data: binary({ positives: judged }) }, steps: ["train", "train"] },
+      "steps.1: names train again, but an experiment trains once; another training is another experiment",
+    ],
+    [
+      { evaluate: { data: judged, measures: ["nDCG@10", "recall@1000", "R@200"] } },
+      "evaluate.topK: keeps 100 passages, but R@1000 looks at 1000; set evaluate.topK to 1000",
+    ],
+    [
+      { evaluate: { data: judged, topK: 5 } },
+      "evaluate.topK: keeps 5 passages, but R@100 looks at 100; set evaluate.topK to 100",
+    ],
+    [
+      { workers: { batchSize: 65_537 } },
+      "workers.batchSize: expected a whole number of at least 1 and of at most 65536, saw the number 65537",
+    ],
+    [
+      { workers: { heartbeatTimeoutMs: 800 } },
+      "workers.heartbeatTimeoutMs: expected a whole number of at least 3000, saw the number 800",
+    ],
+    [
+      { evaluate: { data: judged, topK: 1_000_001 } },
+      "evaluate.topK: expected a whole number of at least 1 and of at most 1000000, saw the number 1000001",
+    ],
+    [{ model: { ...model, revision: "" } }, 'model.revision: expected text of 1 to 256 characters, saw the text ""'],
+    [
+      { model: { ...model, plugins: "mine.py" } },
+      'model.plugins: expected a list of at most 64 entries of text of 1 to 4096 characters, saw the text "mine.py"',
+    ],
+    [
+      { model: { ...model, prompts: { query: "q".repeat(65_537) } } },
+      `model.prompts.query: expected text of at most 65536 characters, saw the text "${"q".repeat(57)}…"`,
+    ],
     [{ steps: ["train"] }, "steps.0: names train, but the experiment has no train section"],
     [
       { model: { ...model, trustRemoteCode: true, revision: "main" } },
@@ -189,6 +222,49 @@ describe("what is wrong", () => {
 
   test("with something that is no object at all is said as well", () => {
     expect(failure("experiment").message).toBe('an experiment is an object of options, saw the text "experiment"');
+  });
+});
+
+describe("a loss", () => {
+  const learn = (loss: object, options: object = model): object => ({
+    model: options,
+    train: { data: multiLevel({ sources: [judged] }), loss },
+  });
+
+  test.each([
+    [{ name: "infnce" }, 'train.loss.name: no loss is called "infnce"; did you mean infonce?'],
+    [
+      { name: "xyzzy" },
+      'train.loss.name: no loss is called "xyzzy"; there are infonce, MultipleNegativesRankingLoss, kl, and others once a Python file of model.plugins registers them',
+    ],
+    [{ temprature: 0.1 }, "train.loss.temprature: infonce has no such option; did you mean temperature?"],
+    [{ margin: 1 }, "train.loss.margin: infonce has no such option; there is temperature"],
+    [
+      { name: "kl", label_temprature: 1 },
+      "train.loss.label_temprature: kl has no such option; did you mean labelTemperature?",
+    ],
+    [{ temperature: "warm" }, 'train.loss.temperature: expected a number above 0, saw the text "warm"'],
+    [
+      { name: "MultipleNegativesRankingLoss", scale: 0 },
+      "train.loss.scale: expected a number above 0, saw the number 0",
+    ],
+  ])("%j is answered before Python starts", (loss, message) => {
+    expect(problems(learn(loss))).toEqual([message]);
+  });
+
+  test.each([[{ name: "kl", labelTemperature: 2 }], [{ name: "kl", label_temperature: 2, temperature: 1 }], [{}]])(
+    "%j is accepted",
+    (loss) => {
+      expect(() => parseExperiment({ name: "x", ...learn(loss) })).not.toThrow();
+    },
+  );
+
+  test("of a plugin has a name and options of its own; those of Quarry's losses are still checked", () => {
+    const plugged = biEncoder("some/model", { plugins: ["losses.py"] });
+    const config = parseExperiment({ name: "x", ...learn({ name: "my_loss", margin: 1 }, plugged) });
+    expect(config.train?.loss).toEqual({ name: "my_loss", margin: 1 });
+    expect(config.model.plugins).toEqual(["losses.py"]);
+    expect(problems(learn({ margin: 1 }, plugged))).toHaveLength(1);
   });
 });
 

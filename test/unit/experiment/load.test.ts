@@ -73,8 +73,8 @@ describe("a script", () => {
 
   test("takes overrides", async () => {
     const file = await script(`${head}export default defineExperiment(${minimal});`);
-    const { config } = await loadExperiment(file, [{ path: "evaluate.topK", value: "5" }]);
-    expect(config.evaluate?.topK).toBe(5);
+    const { config } = await loadExperiment(file, [{ path: "evaluate.topK", value: "500" }]);
+    expect(config.evaluate?.topK).toBe(500);
   });
 });
 

@@ -81,6 +81,8 @@ describe("an override", () => {
 
   test("reaches a loss's own options, which are read as numbers where they are numbers", () => {
     const { train } = configOf(
+      "--model.plugins",
+      "losses.py",
       "--train.loss.name",
       "my_loss",
       "--train.loss.temperature",

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { biEncoder, defineExperiment, demoModel, demoSource, source } from "../../../src/experiment/define.js";
+import { biEncoder, binary, defineExperiment, demoModel, demoSource, source } from "../../../src/experiment/define.js";
 import { checkPaths, resolveCheckpoint } from "../../../src/experiment/paths.js";
 
 let baseDir = "";
@@ -13,6 +13,9 @@ beforeAll(async () => {
   await mkdir(join(baseDir, "empty"));
   await writeFile(join(baseDir, "full", "corpus.jsonl"), "");
   await writeFile(join(baseDir, "q.tsv"), "");
+  await mkdir(join(baseDir, "packed"));
+  await writeFile(join(baseDir, "packed", "corpus.jsonl.gz"), "");
+  await writeFile(join(baseDir, "losses.py"), "");
 });
 afterAll(() => rm(baseDir, { recursive: true, force: true }));
 
@@ -29,6 +32,46 @@ test("what is there is accepted: a file, a folder with a corpus, what comes with
     checkPaths(experiment(source({ corpus: "full/corpus.jsonl", qrels: ["q.tsv", "q.tsv"] }))),
   ).not.toThrow();
   expect(() => checkPaths(experiment(demoSource("heldout")))).not.toThrow();
+});
+
+test("a folder may hold its corpus compressed", () => {
+  expect(() => checkPaths(experiment(source({ corpus: "packed", qrels: "q.tsv" })))).not.toThrow();
+});
+
+test("qrels and queries of one's own over what comes with Quarry must be there", () => {
+  const training = (options: object) =>
+    defineExperiment(
+      {
+        name: "x",
+        model: biEncoder(demoModel),
+        train: {
+          data: binary({
+            positives: demoSource("train"),
+            negatives: demoSource("train", { qrels: "q.tsv", ...options }),
+            negativesPerQuery: 1,
+          }),
+        },
+      },
+      { baseDir },
+    );
+  expect(training({}).config.train?.data).toMatchObject({ negatives: { qrels: "q.tsv" } });
+  expect(() => checkPaths(training({}))).not.toThrow();
+  expect(() => checkPaths(training({ qrels: "mined.tsv", queries: "q.jsonl" }))).toThrow(
+    `2 problems in the experiment:
+  train.data.negatives.queries: there is no "q.jsonl" (looked for ${join(baseDir, "q.jsonl")})
+  train.data.negatives.qrels: there is no "mined.tsv" (looked for ${join(baseDir, "mined.tsv")})`,
+  );
+});
+
+test("plugins are Python files beside the script", () => {
+  const plugged = (...plugins: string[]) =>
+    defineExperiment({ name: "x", model: biEncoder(demoModel, { plugins }) }, { baseDir });
+  expect(() => checkPaths(plugged("losses.py"))).not.toThrow();
+  expect(() => checkPaths(plugged("losses.py", "more.py", "q.tsv"))).toThrow(
+    `2 problems in the experiment:
+  model.plugins.1: there is no "more.py" (looked for ${join(baseDir, "more.py")})
+  model.plugins.2: "q.tsv" is not a Python file (.py)`,
+  );
 });
 
 test("every missing file is named as written and as resolved", () => {
