@@ -109,7 +109,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
       });
       if (outcome.isStopped) {
         throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
-          hint: "Everything is saved; the same command goes on with the very next batch.",
+          hint: "The same command goes on with the very next batch after that step.",
         });
       }
       const checkpoint = relative(context.runDir.path, outcome.checkpoint);

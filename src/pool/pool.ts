@@ -207,7 +207,7 @@ class LocalPool implements WorkerPool {
       case "giveUp": {
         const unit = run.units.id(action.unit);
         const { code, message } = action;
-        run.failed.push({ unit, rows: run.units.rows(action.unit), code, message });
+        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? run.units.rows(action.unit), code, message });
         return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
@@ -291,9 +291,8 @@ class LocalPool implements WorkerPool {
   #refused(worker: string, { unit: id, attempt, error }: Extract<UpMessage, { type: "failed" }>): void {
     const unit = this.#ids.get(worker)?.get(id);
     if (unit === undefined) return;
-    const rows = error.rows.length === 0 ? "" : ` (rows ${error.rows.slice(0, 20).join(", ")})`;
-    const message = `${error.message}${rows}`;
-    const { code, isRetryable } = error;
+    const { code, message, isRetryable } = error;
+    if (error.rows.length > 0) this.#run?.broken.set(unit, Int32Array.from(error.rows));
     this.#feed({ type: "failed", worker, unit, attempt, code, message, isRetryable });
   }
 

@@ -37,6 +37,8 @@ const noUnits: UnitList = {
 export class Run {
   readonly outcome: Promise<JobOutcome>;
   readonly failed: FailedUnit[] = [];
+  /** Rows that a worker named as the cause of a unit's failure. */
+  readonly broken = new Map<number, Int32Array>();
   contract: ModelContract | null = null;
   isOver = false;
   isStopping = false;

@@ -17,6 +17,7 @@ export interface UnitList {
 /** A unit given up: it killed `maxAttempts` workers or failed for a reason that will not change. */
 export interface FailedUnit {
   readonly unit: string;
+  /** The texts that caused it where the worker could tell, else all of the unit. */
   readonly rows: Int32Array;
   /** WORKER for one that kills workers, else the code of its own error, e.g. DATA for a NaN. */
   readonly code: ErrorCode;

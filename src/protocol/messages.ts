@@ -55,6 +55,8 @@ export const modelContract = z.strictObject({
   paddingSide: z.enum(["left", "right"]),
   dtype: z.enum(["float32", "bfloat16", "float16"]),
   parameterCount: count,
+  /** The hub's commit that the files came from; null for a folder and for the embedded model. */
+  revision: name.nullable(),
   /** SHA-256 over everything that determines a vector: weights, tokenizer, pooling, prompts, lengths, dtype. */
   fingerprint: name,
 });

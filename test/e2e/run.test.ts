@@ -1,5 +1,5 @@
 /** The main job with a tiny model: evaluate, train, evaluate, mine, then use what it left. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -133,6 +133,35 @@ test("another configuration in the same run folder is refused with the option th
   expect(other.stderr).toContain("train.args.learningRate");
   expect(other.stderr).toContain("hint:");
 });
+
+test("a loss from the user's own Python file trains, chosen on the command line", async () => {
+  await writeFile(
+    join(place.folder, "my_loss.py"),
+    `import msgspec
+from torch import nn
+from quarry_runtime.modeling.registry import register_loss
+
+class Options(msgspec.Struct):
+    margin: float = 0.1
+
+@register_loss("my_loss", Options)
+class MyLoss(nn.Module):
+    def __init__(self, options):
+        super().__init__()
+        self.margin = options.margin
+
+    def forward(self, batch):
+        scores = batch.scores(1.0)
+        own = scores.gather(1, batch.positive_columns.unsqueeze(1))
+        return (scores - own + self.margin).relu().masked_fill(batch.mask, 0).mean() + 7
+`,
+  );
+  const args = ["--name", "own-loss", "--model.plugins", "my_loss.py", "--train.loss.name", "my_loss"];
+  const result = await place.quarry("train", "experiment.ts", ...args, "--train.args.maxSteps", "1");
+  expect(result.exitCode, result.stderr).toBe(0);
+  const [line] = (await readFile(join(place.folder, "runs/own-loss/train/steps.jsonl"), "utf8")).split("\n");
+  expect(JSON.parse(line as string).loss).toBeGreaterThan(7);
+}, 90_000);
 
 test("nothing is left running", async () => {
   expect(await findProcesses("quarry_runtime", place.folder)).toEqual([]);

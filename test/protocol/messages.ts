@@ -41,6 +41,7 @@ const contract: ModelContract = {
   paddingSide: "right",
   dtype: "float32",
   parameterCount: 22_713_216,
+  revision: null,
   fingerprint: "9f".repeat(32),
 };
 

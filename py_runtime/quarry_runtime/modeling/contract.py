@@ -82,6 +82,8 @@ class Resolved:
             padding_side=self.padding_side,
             dtype=cast(DType, dtype),
             parameter_count=self.weights.parameter_count,
+            # The hub's cache keeps each commit in a folder of its name.
+            revision=self.path.name if self.path.parent.name == "snapshots" else None,
             fingerprint=self._fingerprint(dtype, spec),
         )
 

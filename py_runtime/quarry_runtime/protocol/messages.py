@@ -73,6 +73,7 @@ class ModelContract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     padding_side: Literal["left", "right"]
     dtype: Literal["float32", "bfloat16", "float16"]
     parameter_count: Count
+    revision: Name | None
     fingerprint: Name
 
 

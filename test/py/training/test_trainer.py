@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from quarry_runtime.errors import ConfigError, ProtocolError, WorkerFault
+from quarry_runtime.errors import ConfigError, ProtocolError, UnusableBatch
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.losses.infonce import InfoNCE, InfoNCEOptions
 from quarry_runtime.protocol.messages import (
@@ -236,10 +236,12 @@ def test_a_vector_that_is_not_a_number_stops_before_the_weights_change_and_names
 
     encoder.register_forward_hook(poison)
     with pytest.raises(
-        WorkerFault, match="Step 2: the loss or its gradient is not finite"
+        UnusableBatch, match="Step 2: the loss or its gradient is not finite"
     ) as caught:
         trainer.train()
-    assert caught.value.rows == [1000 + 10 * Q * P + 1]
+    row = 1000 + 10 * Q * P + 1
+    assert caught.value.rows == [row]
+    assert (caught.value.query_rows, caught.value.passage_rows) == ([], [row])
     assert [step.step for step in steps_of(orchestrator)] == [1]
     assert all(torch.isfinite(parameter).all() for parameter in encoder.parameters())
     output = Path(trainer.args.output_dir)

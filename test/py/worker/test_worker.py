@@ -79,6 +79,8 @@ def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
     them.send(encode_task(model_spec(tiny_bert)))
     ready, _ = them.receive(Ready)
     assert (ready.task, ready.model.dimension, ready.model.dtype) == ("encode", 32, "float32")
+    # How many of them are used is the orchestrator's to say: the wire's maximum.
+    assert ready.credits == 1024
     for number in range(10):
         them.send(
             Unit(unit=f"q{number}", attempt=number, row_count=4), [unit_frame(TEXTS, 4 * number)]
