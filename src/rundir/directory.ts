@@ -1,5 +1,5 @@
 /** The folder of a run: one owner, one configuration, a journal of what is done, and files that are whole or absent. */
-import { mkdir, readdir, readFile, rename, unlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { QuarryError } from "../errors.js";
 import type { EventStream } from "../report/events.js";

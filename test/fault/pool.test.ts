@@ -141,7 +141,7 @@ describe("a unit that kills its worker each time", () => {
     const { job, vectors } = collectVectors(fakeUnits(8));
     const outcome = await pool.encode(job);
     expect(vectors.size).toBe(7);
-    expect(outcome.failed[0]?.message).toBe("1 embedding is not finite (rows 8) (attempt 3 of 3)");
+    expect(outcome.failed[0]?.message).toBe("1 embedding is not finite (attempt 3 of 3)");
   });
 });
 

@@ -98,7 +98,7 @@ describe("a training run that cannot work", () => {
       loss: { name: "nan_at", options: { call: 3 } },
       plugins: [SABOTAGE],
       nameRows: (queries, passages) =>
-        `${queries.map((row) => `q${row} (queries.jsonl:${row + 1})`).join(", ")}${passages}`,
+        `${queries.map((row) => `q${row} (queries.jsonl:${row + 1})`).join(", ")}${passages.join(", ")}`,
     });
     const error = await runTraining(broken.job).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(QuarryError);
