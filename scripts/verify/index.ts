@@ -197,6 +197,9 @@ if (values.only === undefined) {
       "|---|---|---|---|",
       ...rows,
       "",
+      "One worker against three, also with a kill, is tried in test/fault/search.test.ts; loss curves of one and two ranks,",
+      "and after kills, in test/integration/training.test.ts and test/fault/training.test.ts.",
+      "",
     ].join("\n"),
   );
 }
