@@ -76,6 +76,9 @@ function checkTraining(train: TrainConfig, say: Say): void {
       checkSource(source, `train.data.${name}`, say);
       needsJudgements(source, `train.data.${name}`, `${name} are named by judgements`, say);
     }
+    if (data.negativesPerQuery === 0 && data.negatives !== undefined) {
+      say("train.data.negativesPerQuery", "is 0, so train.data.negatives would never be used; set it to 1 or more");
+    }
     if (data.negativesPerQuery > 0 && data.negatives === undefined) {
       say(
         "train.data.negativesPerQuery",

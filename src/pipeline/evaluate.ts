@@ -16,6 +16,21 @@ export interface EvaluateResult {
   readonly run: string;
 }
 
+/** Measures on different data stand beside each other in metrics.json, but must not be compared. */
+function warnOfOtherData(context: RunContext, data: string): void {
+  const others = context.runDir.journal.entries
+    .filter(
+      ({ type, step, data: seen }) => type === "stepDone" && String(step).startsWith("evaluate-") && seen !== data,
+    )
+    .map(({ step }) => String(step));
+  if (others.length === 0) return;
+  context.events.emit({
+    type: "warning",
+    message: `the evaluation data changed: do not compare with ${[...new Set(others)].join(", ")} in metrics.json`,
+    hint: "Evaluate those models again, or choose another --runDir.",
+  });
+}
+
 /** Evaluates one model on the experiment's evaluation data. */
 export async function evaluateStep(context: RunContext, model: ModelChoice): Promise<EvaluateResult> {
   const options = context.config.evaluate;
@@ -23,6 +38,7 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
   const step = `evaluate-${model.label}`;
   const use = { name: "evaluate", source: options.data };
   const result = await onceOnSource(context, step, use, async (source): Promise<EvaluateResult> => {
+    warnOfOtherData(context, source.fingerprint);
     const qrels = requireQrels(source, "evaluate.data");
     await mkdir(context.runDir.file(step), { recursive: true });
     const files = {

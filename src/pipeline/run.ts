@@ -84,6 +84,7 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   const evaluations = new Map<string, EvaluateResult>();
   const files: Record<string, string> = {};
   const throughputs: Throughput[] = [];
+  const written: [string, number][] = [];
   let trained: TrainResult | null = null;
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
@@ -102,6 +103,7 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
       case "mine": {
         const result = await mineStep(context, model);
         files.negatives = context.runDir.file(result.negatives);
+        written.push([result.negatives, result.negativeCount]);
         throughputs.push(result.throughput);
         break;
       }
@@ -109,12 +111,13 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
         const result = await encodeStep(context, model);
         files.vectors = context.runDir.file(result.vectors);
         files.ids = context.runDir.file(result.ids);
+        written.push([result.vectors, result.rowCount]);
         if (context.config.encode?.side === "passage") throughputs.push(result.throughput);
         break;
       }
     }
   }
-  const summary = summarise({ evaluations, train: trained, throughputs });
+  const summary = summarise({ evaluations, train: trained, throughputs, written });
   if (summary !== null) context.events.emit(summary);
   return {
     runDir: context.runDir.path,

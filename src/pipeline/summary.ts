@@ -9,6 +9,8 @@ export interface StepResults {
   readonly train: TrainResult | null;
   /** Of every search and every encoding of passages. */
   readonly throughputs: readonly Throughput[];
+  /** What was written, by its name and how much of it there is. */
+  readonly written: readonly (readonly [name: string, count: number])[];
 }
 
 /** Texts worked on and the seconds that it took, models' loading left out. */
@@ -39,6 +41,7 @@ export function summarise(results: StepResults): EventBody | null {
   const seconds = results.throughputs.reduce((sum, each) => sum + each.seconds, 0);
   if (texts > 0) rows.push(wide("passages/s", (texts / seconds).toFixed(1)));
   if (results.train?.stepsPerSecond != null) rows.push(wide("steps/s", results.train.stepsPerSecond.toFixed(2)));
+  for (const [name, count] of results.written) rows.push(wide(name, count.toLocaleString("en-US")));
   if (rows.length === 0) return null;
   const columns = ["", ...labels, ...(wantsGain ? ["gain"] : [])];
   return { type: "summary", columns: columns.length > 1 ? columns : ["", "value"], rows };

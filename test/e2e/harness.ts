@@ -11,7 +11,7 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = join(ROOT, "dist/cli/main.js");
 
 /** The command line at work. */
-export type Running = Promise<Finished> & { kill(signal: NodeJS.Signals): boolean };
+export type Running = Promise<Finished> & { readonly pid?: number | undefined; kill(signal: NodeJS.Signals): boolean };
 
 /** How the command line ended. */
 export interface Finished {
@@ -27,7 +27,7 @@ export interface Workplace {
   readonly collection: string;
   /** Runs the command line in the folder and waits. */
   quarry(...args: readonly string[]): Promise<Finished>;
-  /** Starts the command line in the folder. */
+  /** Starts the command line in the folder, as the leader of a process group as a terminal's foreground job is. */
   start(...args: readonly string[]): Running;
   /** Writes experiment.ts; `body` is what stands inside defineExperiment({ … }). */
   experiment(body: string, name?: string): Promise<string>;
@@ -44,6 +44,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
   const settings = {
     cwd: folder,
     reject: false,
+    detached: true,
     env: { HF_HUB_OFFLINE: "1", CI: "true", QUARRY_CACHE: join(folder, "cache"), NODE_ENV: "production" },
   } as const;
   const start = (...args: readonly string[]): Running => execa(process.execPath, [MAIN, ...args], settings);

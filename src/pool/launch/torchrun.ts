@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { execa } from "execa";
 import type { PythonEnvironment } from "../../python/environment.js";
+import { reapOnExit } from "./reaper.js";
 
 /** What a launch needs. */
 export interface TorchrunOptions {
@@ -70,8 +71,12 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
       stderr: "pipe",
       buffer: false,
       reject: false,
+      // A group of its own: Ctrl-C in a terminal reaches the whole foreground group, and would end the ranks before
+      // they can save.
+      detached: true,
     },
   );
+  const forget = child.pid === undefined ? () => {} : reapOnExit(child.pid);
   const logs = new LogFiles(options.logDir);
   const readers = [child.stdout, child.stderr].map((stream) => {
     const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
@@ -85,6 +90,7 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
   });
   const exited = (async (): Promise<TorchrunExit> => {
     const result = await child;
+    forget();
     await Promise.all(readers);
     await logs.close();
     // A command that could not be started has neither status nor signal, only a message.
