@@ -1,7 +1,7 @@
 /** The groups of options in the order of the documentation, each with its name as an interface. */
 import type { z } from "zod";
+import * as data from "../../src/experiment/data-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
-import { unwrap } from "../../src/experiment/shape.js";
 
 /** A group of options that belong together. */
 export interface Group {
@@ -43,25 +43,40 @@ export const groups: readonly Group[] = [
   ),
   group(
     "Prompts",
-    unwrap(schemas.modelSchema.shape.prompts).core as z.ZodObject,
-    "model.prompts",
+    data.promptsSchema,
+    "model.prompts and prompts of a source",
     "Texts put in front of queries and passages.",
   ),
   group("Train", schemas.trainSchema, "train", "How to train."),
   group(
     "Binary",
-    schemas.binarySchema,
+    data.binarySchema,
     "train.data: binary",
     "Relevant passages and mined negatives, as `binary({ … })` gives them.",
     made("BinaryOptions"),
   ),
   group(
+    "Scored",
+    data.scoredSchema,
+    "train.data: scored",
+    "Relevant passages and negatives with teacher scores as labels, as `scored({ … })` gives them.",
+    made("ScoredOptions"),
+  ),
+  group(
     "MultiLevel",
-    schemas.multiLevelSchema,
+    data.multiLevelSchema,
     "train.data: multiLevel",
     "Graded judgements, as `multiLevel({ … })` gives them.",
     made("MultiLevelOptions"),
   ),
+  group(
+    "Mix",
+    data.mixSchema,
+    "train.data: mix",
+    "Several sets of training data, as `mix({ … })` gives them.",
+    made("MixOptions"),
+  ),
+  group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
   group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
   group(
     "TrainingArgs",
@@ -71,13 +86,34 @@ export const groups: readonly Group[] = [
   ),
   group(
     "Source",
-    schemas.sourceSchema,
+    data.sourceSchema,
     "evaluate.data, mine.data, encode.data and the sources of train.data",
     "Passages, queries and judgements, as `source({ … })` gives them.",
     made("SourceOptions"),
   ),
+  group(
+    "Combined",
+    data.combinedSchema,
+    "several sources as one",
+    "Several sources as one data set, as `combined({ … })` gives them.",
+    made("CombinedOptions"),
+  ),
+  group(
+    "File",
+    data.fileSchema,
+    "a file with options",
+    "A file and how to read it; a path alone stands for all defaults.",
+  ),
+  group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
+  group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
+  group(
+    "Validation",
+    data.validationSchema,
+    "validation",
+    "What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on.",
+  ),
   group("Workers", schemas.workersSchema, "workers", "The worker processes for inference."),
 ];

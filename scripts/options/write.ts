@@ -41,7 +41,8 @@ function say(line: string): void {
 function interfaces(): string {
   const head =
     "/** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */";
-  return [head, "", ...groups.flatMap(interfaceOf)].join("\n");
+  const imports = 'import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";';
+  return [head, imports, "", ...groups.flatMap(interfaceOf)].join("\n");
 }
 
 function interfaceOf(group: Group): string[] {
@@ -87,6 +88,8 @@ function typeOf(schema: z.ZodType): string {
   if (core instanceof z.ZodNumber) return "number";
   if (core instanceof z.ZodBoolean) return "boolean";
   if (core instanceof z.ZodUnknown) return "unknown";
+  const named = core.meta()?.["type"];
+  if (core instanceof z.ZodCustom && typeof named === "string") return named;
   if (core instanceof z.ZodLiteral) return either(core.values);
   if (core instanceof z.ZodEnum) return either(core.options);
   if (core instanceof z.ZodUnion) return core.options.map((option) => typeOf(option as z.ZodType)).join(" | ");

@@ -11,6 +11,17 @@ export const OPTION_ALIASES = {
     torchDtype: "dtype",
   },
   "model.prompts": { document: "passage", doc: "passage", corpus: "passage", queries: "query", passages: "passage" },
+  // Any source, wherever it stands.
+  source: {
+    qrelPath: "qrels",
+    qrelsPath: "qrels",
+    queryPath: "queries",
+    corpusPath: "corpus",
+    querySubsetPath: "querySubset",
+    filterFn: "filter",
+    groupFilterFn: "groupFilter",
+    newLabel: "scoreTransform",
+  },
   "train.args": { lr: "learningRate", epochs: "numTrainEpochs", maxGradientNorm: "maxGradNorm" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 

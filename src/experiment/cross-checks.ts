@@ -7,7 +7,9 @@ import {
   type SourceConfig,
   stepNames,
   type TrainConfig,
+  type TrainingDataConfig,
 } from "./schema.js";
+import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -36,15 +38,18 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   });
   if (steps?.length === 0) say("steps", `is empty; name some of ${stepNames.join(", ")} or leave it out`);
   if (evaluate !== undefined) {
-    checkSource(evaluate.data, "evaluate.data", say);
-    needsJudgements(evaluate.data, "evaluate.data", "evaluation needs judgements", say);
+    const sources = searchSources(evaluate.data, "evaluate.data");
+    for (const [path, source] of sources) checkSource(source, path, say);
+    needsJudgements(sources, "evaluation needs judgements", say);
     checkDepth(evaluate, say);
   }
   if (mine !== undefined) {
-    checkSource(mine.data, "mine.data", say);
+    for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
     if (mine.skipTop >= mine.topK) say("mine.skipTop", `skips all ${mine.topK} retrieved passages (mine.topK)`);
   }
-  if (encode !== undefined) checkSource(encode.data, "encode.data", say);
+  if (encode !== undefined) {
+    for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);
+  }
   if (train !== undefined) {
     checkTraining(train, say);
     problems.push(...checkLoss(train.loss, model.plugins.length > 0));
@@ -69,29 +74,8 @@ function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
 
 function checkTraining(train: TrainConfig, say: Say): void {
   const { data, globalBatchSize, queriesPerRank, ranks, args } = train;
-  if (data.kind === "binary") {
-    const parts = { positives: data.positives, negatives: data.negatives };
-    for (const [name, source] of Object.entries(parts)) {
-      if (source === undefined) continue;
-      checkSource(source, `train.data.${name}`, say);
-      needsJudgements(source, `train.data.${name}`, `${name} are named by judgements`, say);
-    }
-    if (data.negativesPerQuery === 0 && data.negatives !== undefined) {
-      say("train.data.negativesPerQuery", "is 0, so train.data.negatives would never be used; set it to 1 or more");
-    }
-    if (data.negativesPerQuery > 0 && data.negatives === undefined) {
-      say(
-        "train.data.negativesPerQuery",
-        `asks for ${data.negativesPerQuery} negatives, but train.data.negatives is missing`,
-      );
-    }
-  } else {
-    data.sources.forEach((source, index) => {
-      checkSource(source, `train.data.sources.${index}`, say);
-      needsJudgements(source, `train.data.sources.${index}`, "training needs judgements", say);
-    });
-  }
-
+  for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
+  checkView(data, "train.data", say);
   const rankCount = ranks === "auto" ? 1 : ranks;
   const share = rankCount * (queriesPerRank ?? 1);
   if (globalBatchSize % share !== 0) {
@@ -111,15 +95,51 @@ function checkTraining(train: TrainConfig, say: Say): void {
     say("train.args.maxSteps", "0 steps train nothing; give a number of steps, or -1 for numTrainEpochs");
 }
 
-function checkSource(source: SourceConfig, path: string, say: Say): void {
-  const { minScore, maxScore } = source;
-  if (minScore !== undefined && maxScore !== undefined && minScore >= maxScore) {
-    say(`${path}.minScore`, `keeps nothing: scores from ${minScore} up and below ${maxScore} (maxScore)`);
+function checkView(data: TrainingDataConfig, path: string, say: Say): void {
+  if (data.kind === "mix") {
+    data.parts.forEach((part, index) => {
+      checkView(part.data, `${path}.parts.${index}.data`, say);
+    });
+    return;
+  }
+  if (data.kind === "multiLevel") {
+    needsJudgements(trainingSources(data, path), "training needs judgements", say);
+    return;
+  }
+  const { positives, negatives, negativesPerQuery } = data;
+  needsJudgements(searchSources(positives, `${path}.positives`), "positives are named by judgements", say);
+  if (negatives !== undefined)
+    needsJudgements(searchSources(negatives, `${path}.negatives`), "negatives are named by judgements", say);
+  if (negativesPerQuery === 0 && negatives !== undefined) {
+    say(`${path}.negativesPerQuery`, `is 0, so ${path}.negatives would never be used; set it to 1 or more`);
+  }
+  if (negativesPerQuery > 0 && negatives === undefined) {
+    say(`${path}.negativesPerQuery`, `asks for ${negativesPerQuery} negatives, but ${path}.negatives is missing`);
   }
 }
 
-function needsJudgements(source: SourceConfig, path: string, why: string, say: Say): void {
-  if (source.qrels === undefined && !source.corpus.startsWith(EMBEDDED)) {
-    say(`${path}.qrels`, `is missing; ${why}, e.g. qrels: "qrels/test.tsv"`);
+const GROUP_STEPS = ["groupTopK", "groupBottomK", "groupFirstK", "groupRandomK"] as const;
+
+function checkSource(source: SourceConfig, path: string, say: Say): void {
+  const { minScore, maxScore, scoreTransform } = source;
+  if (minScore !== undefined && maxScore !== undefined && minScore >= maxScore) {
+    say(`${path}.minScore`, `keeps nothing: scores from ${minScore} up and below ${maxScore} (maxScore)`);
   }
+  const steps = GROUP_STEPS.filter((name) => source[name] !== undefined);
+  if (steps.length > 1) say(`${path}.${steps[1]}`, `excludes ${steps[0]}; keep one of ${steps.join(", ")}`);
+  if (typeof scoreTransform === "object" && "map" in scoreTransform) {
+    for (const score of Object.keys(scoreTransform.map)) {
+      if (score.trim() === "" || Number.isNaN(Number(score)))
+        say(`${path}.scoreTransform.map`, `maps ${JSON.stringify(score)}, which is no number`);
+    }
+  }
+}
+
+/** Some source has to name judgements; the others only add passages. */
+function needsJudgements(sources: readonly PlacedSource[], why: string, say: Say): void {
+  const isJudged = ([, source]: PlacedSource): boolean =>
+    source.qrels !== undefined || pathsOf(source.corpus).some((path) => path.startsWith(EMBEDDED));
+  const [first] = sources;
+  if (first === undefined || sources.some(isJudged)) return;
+  say(`${first[0]}.qrels`, `is missing; ${why}, e.g. qrels: "qrels/test.tsv"`);
 }

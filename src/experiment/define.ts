@@ -1,16 +1,22 @@
 /** The builders that experiment scripts are written with; a wrong option is refused here, before any process starts. */
 import type { VALUE_ALIASES } from "./aliases.js";
 import { crossCheck, EMBEDDED } from "./cross-checks.js";
-import { configError, explain, shown } from "./explain.js";
-import { isPlainObject, normalize } from "./normalize.js";
+import { configError, explain, isPlainObject, shown } from "./explain.js";
+import { normalize } from "./normalize.js";
 import type {
   BiEncoderOptions,
   BinaryInput,
   BinaryOptions,
+  CombinedInput,
+  CombinedOptions,
   ExperimentInput,
+  MixInput,
+  MixOptions,
   ModelInput,
   MultiLevelInput,
   MultiLevelOptions,
+  ScoredInput,
+  ScoredOptions,
   SourceInput,
   SourceOptions,
 } from "./options.generated.js";
@@ -77,9 +83,25 @@ export function parseExperiment(input: unknown): ExperimentConfig {
   return result.data;
 }
 
-/** Passages with queries and judgements, as files in BEIR layout. */
+/**
+ * Passages with queries and judgements, and the steps that choose and relabel the judgements.
+ *
+ * @example
+ * source({ corpus: "scifact/", qrels: "scifact/qrels/train.tsv", minScore: 1 });
+ */
 export function source(options: SourceOptions): SourceInput {
   return { kind: "source", ...options };
+}
+
+/**
+ * Several sources as one data set. Queries with equal ids are the same query; equal ids in different corpora are
+ * different passages.
+ *
+ * @example
+ * combined({ sources: [judged, source({ corpus: "more.jsonl" })] }); // the second one only enlarges the search pool
+ */
+export function combined(options: CombinedOptions): CombinedInput {
+  return { kind: "combined", ...options };
 }
 
 /** Training data of relevant passages and, when there are some, mined negatives. */
@@ -87,9 +109,24 @@ export function binary(options: BinaryOptions): BinaryInput {
   return { kind: "binary", ...options };
 }
 
+/** As {@link binary}, with the sources' scores as labels: teacher scores for distillation. */
+export function scored(options: ScoredOptions): ScoredInput {
+  return { kind: "scored", ...options };
+}
+
 /** Training data of graded judgements. */
 export function multiLevel(options: MultiLevelOptions): MultiLevelInput {
   return { kind: "multiLevel", ...options };
+}
+
+/**
+ * Training data of several kinds or sources, mixed by weight.
+ *
+ * @example
+ * mix({ parts: [{ data: binary({ … }), weight: 2 }, { data: binary({ … }), weight: 1 }], batches: "single" });
+ */
+export function mix(options: MixOptions): MixInput {
+  return { kind: "mix", ...options };
 }
 
 /** Options of a bi-encoder, under Quarry's names or those people bring along. */

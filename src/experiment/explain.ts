@@ -3,7 +3,7 @@ import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import { camelCase, MOVED_OPTIONS, OPTION_ALIASES } from "./aliases.js";
 import { nearest } from "./nearest.js";
-import { allPaths, fieldAt, namesOf, schemasAt } from "./shape.js";
+import { allPaths, alternatives, fieldAt, namesOf, schemasAt } from "./shape.js";
 
 /** One thing that is wrong, at one option. */
 export interface Problem {
@@ -41,6 +41,8 @@ export function explain(issues: readonly z.core.$ZodIssue[], input: unknown): Pr
     }
     const seen = valueAt(input, path);
     const schemas = schemasAt(path);
+    const within = issue.code === "invalid_union" ? issuesWithin(issue, seen, schemas) : [];
+    if (within.length > 0) return explain(within, input);
     if (seen === undefined) return [{ path, message: `is missing${sentenceAt(path)}` }];
     if (issue.code === "invalid_format" && issue.format === "regex") {
       return [{ path, message: `${issue.message}; saw ${shown(seen)}` }];
@@ -51,6 +53,31 @@ export function explain(issues: readonly z.core.$ZodIssue[], input: unknown): Pr
       return [{ path, message: `${shown(seen)} is not one of ${choices.join(", ")}; did you mean ${near}?` }];
     return [{ path, message: `expected ${expected(schemas)}, saw ${shown(seen)}` }];
   });
+}
+
+/** What is wrong inside the one member of a union that the user must have meant: the list, or the group. */
+function issuesWithin(
+  issue: z.core.$ZodIssueInvalidUnion,
+  seen: unknown,
+  schemas: readonly z.ZodType[],
+): z.core.$ZodIssue[] {
+  const isMeant = (schema: z.ZodType | undefined): boolean =>
+    Array.isArray(seen)
+      ? schema instanceof z.ZodArray && seen.length > 0
+      : schema instanceof z.ZodObject && isPlainObject(seen);
+  const members = schemas.filter(isMeant);
+  if (members.length !== 1) return [];
+  // Unions are flattened in `schemas`, so the member is found by checking it once more.
+  const result = (members[0] as z.ZodType).safeParse(seen);
+  return result.success ? [] : result.error.issues.map((each) => ({ ...each, path: [...issue.path, ...each.path] }));
+}
+
+/** Whether this is a group of options, as scripts and command lines write them. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  // A script may run in a realm of its own, so an equal name stands in for an equal prototype.
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** Why an option does not exist, with the nearest one: among its siblings first, then anywhere. */
@@ -114,12 +141,14 @@ function inWords(schema: z.ZodType): string {
     const sizes = [least === null ? "" : `with at least ${least === 1 ? "one entry" : `${least} entries`}`];
     if (most !== null) sizes.push(`of at most ${most} entries`);
     const list = ["a list", ...sizes.filter((size) => size !== "")].join(" ");
-    return `${list} of ${expected([schema.element as z.ZodType])}`;
+    const entries = alternatives(schema.element as z.ZodType);
+    return `${list}${entries.length > 1 ? ", each" : " of"} ${expected(entries)}`;
   }
   if (schema instanceof z.ZodObject) {
     const kind = schema.shape.kind;
     return kind instanceof z.ZodLiteral ? `what ${String(kind.value)}(…) gives` : "a group of options { … }";
   }
+  if (schema instanceof z.ZodCustom) return "what step({ name, version, fn }) gives";
   return "a group of options { … }";
 }
 

@@ -4,8 +4,7 @@ import { dirname, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { QuarryError } from "../errors.js";
 import { defineExperiment, type Experiment, hasOwnBaseDir } from "./define.js";
-import { shown } from "./explain.js";
-import { isPlainObject } from "./normalize.js";
+import { isPlainObject, shown } from "./explain.js";
 import type { ExperimentInput } from "./options.generated.js";
 import { applyOverrides, type Override } from "./overrides.js";
 

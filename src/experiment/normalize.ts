@@ -1,7 +1,8 @@
 /** Rewrites what a user wrote into Quarry's own names, so that validation and everything behind it knows one spelling. */
 import { z } from "zod";
 import { camelCase, LOSS_ALIASES, OPTION_ALIASES, VALUE_ALIASES } from "./aliases.js";
-import { type Problem, shown } from "./explain.js";
+import { isPlainObject, type Problem, shown } from "./explain.js";
+import { isStep } from "./function-step.js";
 import { LOSSES } from "./losses.js";
 import { canonicalMeasure, MEASURE_EXAMPLES, nearestMeasure } from "./measures.js";
 import { experimentSchema } from "./schema.js";
@@ -27,19 +28,13 @@ export function ownName(name: string, group: string, schemas: readonly z.ZodType
   if (child(schemas, name).length > 0 && !isFree(schemas, name)) return name;
   const camel = camelCase(name);
   if (child(schemas, camel).length > 0 && !isFree(schemas, camel)) return camel;
-  return lookUp(OPTION_ALIASES, group, camel) ?? name;
+  const isSource = schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, "corpus"));
+  return lookUp(OPTION_ALIASES, isSource ? "source" : group, camel) ?? name;
 }
 
 /** Whether a name is one of a loss's or an encoder's own options, which the Python side checks. */
 function isFree(schemas: readonly z.ZodType[], name: string): boolean {
   return schemas.every((schema) => !(schema instanceof z.ZodObject && Object.hasOwn(schema.shape, name)));
-}
-
-export function isPlainObject(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  // A script may run in a realm of its own, so an equal name stands in for an equal prototype.
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly string[], problems: Problem[]): unknown {
@@ -52,7 +47,7 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
     );
   }
   if (typeof value === "string") return lookUp(VALUE_ALIASES, group, value) ?? value;
-  if (!isPlainObject(value)) return value;
+  if (!isPlainObject(value) || isStep(value)) return value;
 
   const result: Record<string, unknown> = {};
   for (const [written, item] of Object.entries(value)) {
@@ -74,7 +69,8 @@ function withKind(value: Record<string, unknown>, schemas: readonly z.ZodType[])
   const names = Object.keys(value);
   const fitting =
     objects.length === 1 ? objects : objects.filter((schema) => names.some((name) => !isFree([schema], name)));
-  const kind = fitting.length === 1 ? (fitting[0] as z.ZodObject).shape.kind : undefined;
+  // Of several that fit, the first is the plainest: binary rather than scored.
+  const kind = fitting[0] instanceof z.ZodObject ? fitting[0].shape.kind : undefined;
   return kind instanceof z.ZodLiteral ? { kind: kind.value, ...value } : value;
 }
 

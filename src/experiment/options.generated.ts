@@ -1,4 +1,5 @@
 /** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */
+import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";
 
 /** What a user writes: everything with a default may be left out. */
 export interface ExperimentInput {
@@ -16,6 +17,8 @@ export interface ExperimentInput {
   encode?: EncodeInput | undefined;
   /** What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present. */
   steps?: ("evaluate" | "train" | "mine" | "encode")[] | undefined;
+  /** What happens to faults in the data: error stops, warn tells and goes on, drop goes on. */
+  validation?: ValidationInput | undefined;
   /** The worker processes for inference. */
   workers?: WorkersInput | undefined;
   /**
@@ -97,7 +100,7 @@ export interface PromptsInput {
 /** How to train. */
 export interface TrainInput {
   /** What the model learns from. */
-  data: BinaryInput | MultiLevelInput;
+  data: BinaryInput | ScoredInput | MultiLevelInput | MixInput;
   /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }. */
   loss?: LossInput | undefined;
   /**
@@ -135,15 +138,33 @@ export interface TrainInput {
 /** Relevant passages and mined negatives. */
 export interface BinaryOptions {
   /** Where relevant passages come from. */
-  positives: SourceInput;
+  positives: SourceInput | CombinedInput;
   /** Where explicit (mined) negatives come from; none means in-batch negatives only. */
-  negatives?: SourceInput | undefined;
+  negatives?: SourceInput | CombinedInput | undefined;
   /**
    * Explicit negatives in each query's group.
    *
    * @defaultValue `0`
    */
   negativesPerQuery?: number | undefined;
+  /**
+   * Which positive of several: the next one in each epoch, a random one in each, or always the first.
+   *
+   * @defaultValue `"rotate"`
+   */
+  positiveChoice?: "rotate" | "random" | "first" | undefined;
+  /**
+   * Which negatives of many: the next ones in each epoch, random ones in each, or always the first.
+   *
+   * @defaultValue `"rotate"`
+   */
+  negativeChoice?: "rotate" | "random" | "first" | undefined;
+  /**
+   * What happens to a query with too few passages: its group is smaller, or they come round again, or an error.
+   *
+   * @defaultValue `"fewer"`
+   */
+  tooFew?: "fewer" | "cycle" | "error" | undefined;
 }
 
 /** Relevant passages and mined negatives, as `binary({ … })` gives them. */
@@ -152,22 +173,104 @@ export interface BinaryInput extends BinaryOptions {
   kind: "binary";
 }
 
+/** Relevant passages and negatives with teacher scores as labels. */
+export interface ScoredOptions {
+  /** Where relevant passages come from. */
+  positives: SourceInput | CombinedInput;
+  /** Where explicit (mined) negatives come from; none means in-batch negatives only. */
+  negatives?: SourceInput | CombinedInput | undefined;
+  /**
+   * Explicit negatives in each query's group.
+   *
+   * @defaultValue `0`
+   */
+  negativesPerQuery?: number | undefined;
+  /**
+   * Which positive of several: the next one in each epoch, a random one in each, or always the first.
+   *
+   * @defaultValue `"rotate"`
+   */
+  positiveChoice?: "rotate" | "random" | "first" | undefined;
+  /**
+   * Which negatives of many: the next ones in each epoch, random ones in each, or always the first.
+   *
+   * @defaultValue `"rotate"`
+   */
+  negativeChoice?: "rotate" | "random" | "first" | undefined;
+  /**
+   * What happens to a query with too few passages: its group is smaller, or they come round again, or an error.
+   *
+   * @defaultValue `"fewer"`
+   */
+  tooFew?: "fewer" | "cycle" | "error" | undefined;
+}
+
+/** Relevant passages and negatives with teacher scores as labels, as `scored({ … })` gives them. */
+export interface ScoredInput extends ScoredOptions {
+  /** Which builder made this. */
+  kind: "scored";
+}
+
 /** Graded judgements. */
 export interface MultiLevelOptions {
-  /** Sources of graded judgements; where several judge a pair, the last one wins. */
+  /** Sources of graded judgements, in order. */
   sources: SourceInput[];
+  /**
+   * Which score counts where several sources judge a pair; error refuses such data.
+   *
+   * @defaultValue `"last"`
+   */
+  merge?: "last" | "first" | "max" | "error" | undefined;
   /**
    * Passages in each query's group; the first one has the highest label.
    *
    * @defaultValue `8`
    */
   passagesPerQuery?: number | undefined;
+  /**
+   * Which passages join the best one: random ones in each epoch, the most or the least relevant, or all of them (then the largest query decides the size of the groups, up to passagesPerQuery).
+   *
+   * @defaultValue `"random"`
+   */
+  selection?: "random" | "most" | "least" | "all" | undefined;
+  /**
+   * What happens to a query with too few passages: its group is smaller, or they come round again, or an error.
+   *
+   * @defaultValue `"fewer"`
+   */
+  tooFew?: "fewer" | "cycle" | "error" | undefined;
 }
 
 /** Graded judgements, as `multiLevel({ … })` gives them. */
 export interface MultiLevelInput extends MultiLevelOptions {
   /** Which builder made this. */
   kind: "multiLevel";
+}
+
+/** Several sets of training data. */
+export interface MixOptions {
+  /** What is mixed. */
+  parts: MixPartInput[];
+  /**
+   * Whether a step mixes the parts' queries or takes all of them from one part.
+   *
+   * @defaultValue `"mixed"`
+   */
+  batches?: "mixed" | "single" | undefined;
+}
+
+/** Several sets of training data, as `mix({ … })` gives them. */
+export interface MixInput extends MixOptions {
+  /** Which builder made this. */
+  kind: "mix";
+}
+
+/** One part of a mix. */
+export interface MixPartInput {
+  /** Training data of one kind; all parts have groups of the same size. */
+  data: BinaryInput | ScoredInput | MultiLevelInput;
+  /** Share of the batches' queries; default: the number of its queries. */
+  weight?: number | undefined;
 }
 
 /** A loss by name, with its own options beside it. */
@@ -290,20 +393,38 @@ export interface TrainingArgsInput {
 
 /** Passages, queries and judgements. */
 export interface SourceOptions {
-  /** Passages: a corpus.jsonl in BEIR layout, or a folder that holds one. */
-  corpus: string;
-  /** Queries: a queries.jsonl in BEIR layout; defaults to the one beside the corpus. */
-  queries?: string | undefined;
-  /** Judgements: one or several TSV files (query id, passage id, score), with or without header; later files win. */
-  qrels?: string | string[] | undefined;
+  /** What messages and reports call this source. */
+  name?: string | undefined;
+  /** Passages: one or several files, or a folder in BEIR layout. */
+  corpus: string | FileInput | (string | FileInput)[];
+  /** Queries: one or several files; default: queries.jsonl beside the corpus. */
+  queries?: string | FileInput | (string | FileInput)[] | undefined;
+  /** Judgements: one or several files; later ones win. A source without any only enlarges the search pool. */
+  qrels?: string | FileInput | (string | FileInput)[] | undefined;
+  /** Keeps the judgements of these queries: any file that yields query ids. */
+  querySubset?: string | FileInput | (string | FileInput)[] | undefined;
   /** Keeps judgements with this score or a higher one (inclusive). */
   minScore?: number | undefined;
   /** Keeps judgements below this score (exclusive). */
   maxScore?: number | undefined;
-  /** Replaces every kept score by this constant. */
-  scoreTransform?: number | undefined;
+  /** Keeps the judgements for which this gives true. */
+  filter?: FunctionStep<Triplet, boolean> | undefined;
+  /** Gives the judgements of a query to keep: some of them, or true for all and false for none. */
+  groupFilter?: FunctionStep<TripletGroup, readonly Triplet[] | boolean> | undefined;
+  /** Takes this many passages of each query with the highest scores. */
+  groupTopK?: number | undefined;
+  /** Takes this many passages of each query with the lowest scores. */
+  groupBottomK?: number | undefined;
+  /** Takes the first so many passages of each query, in file order. */
+  groupFirstK?: number | undefined;
   /** Takes this many passages of each query at random, anew in each epoch. */
   groupRandomK?: number | undefined;
+  /** The score that counts instead of the one written, after all selection: a constant, a rule, a map, a step. */
+  scoreTransform?: number | "floor" | "ceil" | "round" | ScoreMapInput | FunctionStep<Triplet, number> | undefined;
+  /** Texts put in front of this source's texts instead of the model's own. */
+  prompts?: PromptsInput | undefined;
+  /** How this source's texts are made of title and text. */
+  templates?: TemplatesInput | undefined;
 }
 
 /** Passages, queries and judgements, as `source({ … })` gives them. */
@@ -312,10 +433,70 @@ export interface SourceInput extends SourceOptions {
   kind: "source";
 }
 
+/** Several sources as one data set. */
+export interface CombinedOptions {
+  /** Sources in order; one without qrels only adds its passages. */
+  sources: SourceInput[];
+  /**
+   * Which score counts where several sources judge a pair; error refuses such data.
+   *
+   * @defaultValue `"last"`
+   */
+  merge?: "last" | "first" | "max" | "error" | undefined;
+}
+
+/** Several sources as one data set, as `combined({ … })` gives them. */
+export interface CombinedInput extends CombinedOptions {
+  /** Which builder made this. */
+  kind: "combined";
+}
+
+/** A file and how to read it; a path alone stands for all defaults. */
+export interface FileInput {
+  /** Path, or hf://datasets/<repo>@<revision>/<path>. */
+  path: string;
+  /** Name of a format or of a registered reader; default: told by the file's name and beginning. */
+  format?: string | undefined;
+  /** Where id, title, text, prompt, query, passage and score stand: name of a field or column, or its number from 0. */
+  fields?: Record<string, string | number> | undefined;
+  /** Whether the first line names the columns; default: told by its words. */
+  header?: boolean | undefined;
+  /** What separates columns; default: tab in .tsv, comma in .csv. */
+  delimiter?: string | undefined;
+  /**
+   * Which passages of training files that hold both count as judgements.
+   *
+   * @defaultValue `"all"`
+   */
+  part?: "all" | "positives" | "negatives" | undefined;
+  /**
+   * Scores of training files: labels are 1 and 0, teacher takes the scores written beside the passages.
+   *
+   * @defaultValue `"labels"`
+   */
+  scores?: "labels" | "teacher" | undefined;
+}
+
+/** How texts are made of title and text. */
+export interface TemplatesInput {
+  /** How a query's text is made, with {text} and perhaps {title}. */
+  query?: string | undefined;
+  /** How a passage's text is made, with {title} and {text}; default: "{title} {text}", no title, no space. */
+  passage?: string | undefined;
+}
+
+/** New scores for old ones. */
+export interface ScoreMapInput {
+  /** New score of each score, e.g. { 1: 0, 2: 1, 3: 1 }. */
+  map: Record<string, number>;
+  /** Score of what the map does not name; without it such a score is an error. */
+  otherwise?: number | undefined;
+}
+
 /** What to evaluate on. */
 export interface EvaluateInput {
   /** Passages to search, queries and judgements. */
-  data: SourceInput;
+  data: SourceInput | CombinedInput;
   /**
    * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1.
    *
@@ -333,7 +514,7 @@ export interface EvaluateInput {
 /** Which hard negatives to mine. */
 export interface MineInput {
   /** Passages to mine from, and queries with their judgements. */
-  data: SourceInput;
+  data: SourceInput | CombinedInput;
   /**
    * Passages retrieved for each query.
    *
@@ -357,13 +538,59 @@ export interface MineInput {
 /** What to encode. */
 export interface EncodeInput {
   /** What to encode. */
-  data: SourceInput;
+  data: SourceInput | CombinedInput;
   /**
    * Whether texts are encoded as passages or queries.
    *
    * @defaultValue `"passage"`
    */
   side?: "passage" | "query" | undefined;
+}
+
+/** What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on. */
+export interface ValidationInput {
+  /**
+   * Lines that cannot be read: bad encoding, wrong types, missing fields. warn and drop leave them out.
+   *
+   * @defaultValue `"error"`
+   */
+  badLines?: "error" | "warn" | "drop" | undefined;
+  /**
+   * Ids that occur again; warn and drop keep the first record.
+   *
+   * @defaultValue `"error"`
+   */
+  duplicateIds?: "error" | "warn" | "drop" | undefined;
+  /**
+   * Judgements that name ids nobody knows; warn and drop leave the judgements out.
+   *
+   * @defaultValue `"error"`
+   */
+  danglingIds?: "error" | "warn" | "drop" | undefined;
+  /**
+   * Texts without content; warn keeps them, drop leaves them out of judgements and of the search pool.
+   *
+   * @defaultValue `"warn"`
+   */
+  emptyTexts?: "error" | "warn" | "drop" | undefined;
+  /**
+   * Passages both positive and negative for a query; warn and drop leave them out of the negatives.
+   *
+   * @defaultValue `"warn"`
+   */
+  contradictions?: "error" | "warn" | "drop" | undefined;
+  /**
+   * Negatives with the very text of a positive; warn keeps them, drop leaves them out of the negatives.
+   *
+   * @defaultValue `"warn"`
+   */
+  duplicateTexts?: "error" | "warn" | "drop" | undefined;
+  /**
+   * Judged queries that can form no group; warn and drop leave them out.
+   *
+   * @defaultValue `"warn"`
+   */
+  withoutPositives?: "error" | "warn" | "drop" | undefined;
 }
 
 /** The worker processes for inference. */

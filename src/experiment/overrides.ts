@@ -1,8 +1,8 @@
 /** Options given on the command line: found among the arguments, typed by the schema, put into the experiment's input. */
 import { z } from "zod";
-import { configError, expected, explainUnknown, type Problem, shown, suggest } from "./explain.js";
+import { configError, expected, explainUnknown, isPlainObject, type Problem, shown, suggest } from "./explain.js";
 import { nearest } from "./nearest.js";
-import { isPlainObject, normalize, ownName } from "./normalize.js";
+import { normalize, ownName } from "./normalize.js";
 import { experimentSchema } from "./schema.js";
 import { alternatives, child } from "./shape.js";
 

@@ -1,10 +1,14 @@
 /** Checks that the files an experiment names exist, before any process starts. */
 import { existsSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { EMBEDDED } from "./cross-checks.js";
 import type { Experiment } from "./define.js";
 import { configError, type Problem } from "./explain.js";
 import { type SourceConfig, stepNames } from "./schema.js";
+import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
+
+/** Prefix of files in a data set on the hub. */
+export const HUB = "hf://";
 
 /** A section of an experiment that a verb works with. */
 export type Section = (typeof stepNames)[number];
@@ -47,37 +51,24 @@ function isFolderName(checkpoint: string): boolean {
   return /^(\.{0,2}\/|\.{1,2}$)/.test(checkpoint);
 }
 
-function sourcesOf({ config }: Experiment, section: Section): [path: string, source: SourceConfig][] {
-  if (section !== "train") {
-    const source = config[section]?.data;
-    return source === undefined ? [] : [[`${section}.data`, source]];
-  }
-  const data = config.train?.data;
-  if (data === undefined) return [];
-  if (data.kind === "multiLevel") return data.sources.map((source, index) => [`train.data.sources.${index}`, source]);
-  const positives: [string, SourceConfig] = ["train.data.positives", data.positives];
-  return data.negatives === undefined ? [positives] : [positives, ["train.data.negatives", data.negatives]];
+/** The sources of a section, each with the path of its option. */
+export function sourcesOf({ config }: Experiment, section: Section): PlacedSource[] {
+  if (section === "train") return config.train === undefined ? [] : trainingSources(config.train.data, "train.data");
+  const data = config[section]?.data;
+  return data === undefined ? [] : searchSources(data, `${section}.data`);
 }
 
 function checkSource(source: SourceConfig, path: string, baseDir: string): Problem[] {
-  const { corpus, queries } = source;
   const found: Problem[] = [];
-  const check = (name: string, written: string, file = resolve(baseDir, written)): void => {
+  const check = (name: string, written: string): void => {
+    // What comes with Quarry or from the hub is made or fetched when it is needed.
+    if (written.startsWith(EMBEDDED) || written.startsWith(HUB)) return;
+    const file = resolve(baseDir, written);
     if (!existsSync(file)) found.push({ path: [path, name], message: missing(written, file) });
   };
-  // What comes with Quarry is made when it is needed; files that take the place of its own are the user's.
-  if (!corpus.startsWith(EMBEDDED)) check("corpus", corpus, corpusFile(resolve(baseDir, corpus)));
-  if (queries !== undefined) check("queries", queries);
-  const qrels = source.qrels === undefined ? [] : [source.qrels].flat();
-  for (const file of qrels) check("qrels", file);
+  for (const name of ["corpus", "queries", "qrels", "querySubset"] as const)
+    for (const written of pathsOf(source[name])) check(name, written);
   return found;
-}
-
-/** A folder stands for the corpus in it, plain or compressed, as the data plane reads it. */
-function corpusFile(path: string): string {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return path;
-  const file = join(path, "corpus.jsonl");
-  return !existsSync(file) && existsSync(`${file}.gz`) ? `${file}.gz` : file;
 }
 
 function pluginProblem(written: string, file: string): string | null {

@@ -3,6 +3,7 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
+import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -10,46 +11,6 @@ const name = z.string().min(1).max(256);
 const path = z.string().min(1).max(4_096);
 const topK = positive.max(1_000_000);
 const maxLength = positive.max(1_000_000);
-const prompt = z.string().max(65_536);
-
-export const sourceSchema = z.strictObject({
-  kind: z.literal("source"),
-  corpus: z.string().describe("Passages: a corpus.jsonl in BEIR layout, or a folder that holds one."),
-  queries: z
-    .string()
-    .optional()
-    .describe("Queries: a queries.jsonl in BEIR layout; defaults to the one beside the corpus."),
-  qrels: z
-    .union([z.string(), z.array(z.string()).min(1)])
-    .optional()
-    .describe(
-      "Judgements: one or several TSV files (query id, passage id, score), with or without header; later files win.",
-    ),
-  minScore: z.number().optional().describe("Keeps judgements with this score or a higher one (inclusive)."),
-  maxScore: z.number().optional().describe("Keeps judgements below this score (exclusive)."),
-  scoreTransform: z.number().optional().describe("Replaces every kept score by this constant."),
-  groupRandomK: positive.optional().describe("Takes this many passages of each query at random, anew in each epoch."),
-});
-
-export const binarySchema = z.strictObject({
-  kind: z.literal("binary"),
-  positives: sourceSchema.describe("Where relevant passages come from."),
-  negatives: sourceSchema
-    .optional()
-    .describe("Where explicit (mined) negatives come from; none means in-batch negatives only."),
-  negativesPerQuery: z.int().min(0).default(0).describe("Explicit negatives in each query's group."),
-});
-
-export const multiLevelSchema = z.strictObject({
-  kind: z.literal("multiLevel"),
-  sources: z
-    .array(sourceSchema)
-    .min(1)
-    .describe("Sources of graded judgements; where several judge a pair, the last one wins."),
-  passagesPerQuery: positive
-    .default(8)
-    .describe("Passages in each query's group; the first one has the highest label."),
-});
 
 export const modelSchema = z.strictObject({
   kind: z.literal("biEncoder"),
@@ -75,13 +36,7 @@ export const modelSchema = z.strictObject({
     .enum(["dot", "cosine"])
     .optional()
     .describe("How two vectors are compared; default: the checkpoint's own."),
-  prompts: z
-    .strictObject({
-      query: prompt.optional().describe("Text put before each query."),
-      passage: prompt.optional().describe("Text put before each passage."),
-    })
-    .prefault({})
-    .describe("Texts put in front; default: the checkpoint's own."),
+  prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
   passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
   dtype: z
@@ -140,7 +95,7 @@ export const lossSchema = z.looseObject({
 });
 
 export const trainSchema = z.strictObject({
-  data: z.discriminatedUnion("kind", [binarySchema, multiLevelSchema]).describe("What the model learns from."),
+  data: trainingDataSchema.describe("What the model learns from."),
   loss: lossSchema.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
   globalBatchSize: positive.default(32).describe("Queries in one optimiser step, over all ranks."),
   queriesPerRank: positive
@@ -157,7 +112,7 @@ export const trainSchema = z.strictObject({
 });
 
 export const evaluateSchema = z.strictObject({
-  data: sourceSchema.describe("Passages to search, queries and judgements."),
+  data: searchDataSchema.describe("Passages to search, queries and judgements."),
   measures: z
     .array(z.string())
     .min(1)
@@ -167,7 +122,7 @@ export const evaluateSchema = z.strictObject({
 });
 
 export const mineSchema = z.strictObject({
-  data: sourceSchema.describe("Passages to mine from, and queries with their judgements."),
+  data: searchDataSchema.describe("Passages to mine from, and queries with their judgements."),
   topK: topK.default(100).describe("Passages retrieved for each query."),
   skipTop: z
     .int()
@@ -178,7 +133,7 @@ export const mineSchema = z.strictObject({
 });
 
 export const encodeSchema = z.strictObject({
-  data: sourceSchema.describe("What to encode."),
+  data: searchDataSchema.describe("What to encode."),
   side: z.enum(["passage", "query"]).default("passage").describe("Whether texts are encoded as passages or queries."),
 });
 
@@ -198,6 +153,9 @@ export const experimentSchema = z.strictObject({
     .array(z.enum(stepNames))
     .optional()
     .describe("What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present."),
+  validation: validationSchema
+    .prefault({})
+    .describe("What happens to faults in the data: error stops, warn tells and goes on, drop goes on."),
   workers: workersSchema.prefault({}).describe("The worker processes for inference."),
   seed: z.int().min(0).max(0xffffffff).default(42).describe("Seed of everything that is random."),
   runDir: z.string().optional().describe("Where the run's files go; default: runs/<name> under the working folder."),
@@ -207,9 +165,10 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
+export type * from "./data-schema.js";
+
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;
-export type SourceConfig = z.output<typeof sourceSchema>;
 export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;

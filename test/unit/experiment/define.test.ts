@@ -4,9 +4,11 @@ import { QuarryError } from "../../../src/errors.js";
 import {
   biEncoder,
   binary,
+  combined,
   defineExperiment,
   demoModel,
   demoSource,
+  mix,
   multiLevel,
   parseExperiment,
   source,
@@ -72,7 +74,7 @@ describe("an experiment", () => {
       evaluate: { data: demoSource("heldout") },
     });
     expect(config.model.checkpoint).toBe("embedded:all-MiniLM-L6-v2");
-    expect(config.evaluate?.data.corpus).toBe("embedded:stdlib/heldout");
+    expect(config.evaluate?.data).toMatchObject({ corpus: "embedded:stdlib/heldout" });
   });
 
   test("written as plain objects needs no kinds", () => {
@@ -135,15 +137,43 @@ describe("what is wrong", () => {
     ],
     [
       { evaluate: { data: { ...judged, qrels: 4 } } },
-      "evaluate.data.qrels: expected text or a list with at least one entry of text, saw the number 4",
+      "evaluate.data.qrels: expected text or a group of options { … } or a list with at least one entry, each text or a group of options { … }, saw the number 4",
     ],
     [
       { evaluate: { data: "corpus.jsonl" } },
-      'evaluate.data: expected what source(…) gives, saw the text "corpus.jsonl"',
+      'evaluate.data: expected what source(…) gives or what combined(…) gives, saw the text "corpus.jsonl"',
     ],
     [
       { evaluate: { data: source({ corpus: "c.jsonl" }) } },
       'evaluate.data.qrels: is missing; evaluation needs judgements, e.g. qrels: "qrels/test.tsv"',
+    ],
+    [
+      { evaluate: { data: { ...judged, corpus: { path: "c.jsonl", fromat: "jsonl" } } } },
+      "evaluate.data.corpus.fromat: unknown option; did you mean format?",
+    ],
+    [
+      { evaluate: { data: { ...judged, qrels: ["a.tsv", { path: "b.jsonl", part: "positive" }] } } },
+      'evaluate.data.qrels.1.part: the text "positive" is not one of all, positives, negatives; did you mean positives?',
+    ],
+    [
+      { evaluate: { data: { ...judged, filter: () => true } } },
+      "evaluate.data.filter: expected what step({ name, version, fn }) gives, saw a function",
+    ],
+    [
+      { evaluate: { data: { ...judged, groupTopK: 1, groupRandomK: 2 } } },
+      "evaluate.data.groupRandomK: excludes groupTopK; keep one of groupTopK, groupRandomK",
+    ],
+    [
+      { evaluate: { data: { ...judged, scoreTransform: { map: { relevant: 1 } } } } },
+      'evaluate.data.scoreTransform.map: maps "relevant", which is no number',
+    ],
+    [
+      { evaluate: { data: combined({ sources: [{ ...judged, minscore: 1 } as typeof judged] }) } },
+      "evaluate.data.sources.0.minscore: unknown option; did you mean minScore?",
+    ],
+    [
+      { train: { data: mix({ parts: [{ data: binary({ positives: judged, negativesPerQuery: 2 }) }] }) } },
+      "train.data.parts.0.data.negativesPerQuery: asks for 2 negatives, but train.data.parts.0.data.negatives is missing",
     ],
     [
       { steps: ["trian"] },
@@ -201,11 +231,11 @@ describe("what is wrong", () => {
     ],
     [
       { train: { data: judged } },
-      "train.data: expected what binary(…) gives or what multiLevel(…) gives, saw what source(…) gives",
+      "train.data: expected what binary(…) gives or what scored(…) gives or what multiLevel(…) gives or what mix(…) gives, saw what source(…) gives",
     ],
     [
       { evaluate: { data: binary({ positives: judged }) } },
-      "evaluate.data: expected what source(…) gives, saw what binary(…) gives",
+      "evaluate.data: expected what source(…) gives or what combined(…) gives, saw what binary(…) gives",
     ],
     [{ workers: { device: "gpu" } }, 'workers.device: expected auto, cpu, cuda or cuda:N, saw "gpu"'],
     [

@@ -1,6 +1,7 @@
 /** The generated interfaces say exactly what the schema takes: checked by the compiler when the tests are type-checked. */
 import { expect, test } from "vitest";
 import type { z } from "zod";
+import type * as data from "../../../src/experiment/data-schema.js";
 import type * as generated from "../../../src/experiment/options.generated.js";
 import type * as schema from "../../../src/experiment/schema.js";
 
@@ -11,11 +12,16 @@ type Proof = [
   Same<generated.ExperimentInput, z.input<typeof schema.experimentSchema>>,
   Same<generated.ModelInput, z.input<typeof schema.modelSchema>>,
   Same<generated.TrainInput, z.input<typeof schema.trainSchema>>,
-  Same<generated.BinaryInput, z.input<typeof schema.binarySchema>>,
-  Same<generated.MultiLevelInput, z.input<typeof schema.multiLevelSchema>>,
+  Same<generated.BinaryInput, z.input<typeof data.binarySchema>>,
+  Same<generated.MultiLevelInput, z.input<typeof data.multiLevelSchema>>,
+  Same<generated.ScoredInput, z.input<typeof data.scoredSchema>>,
+  Same<generated.CombinedInput, z.input<typeof data.combinedSchema>>,
+  Same<generated.MixInput, z.input<typeof data.mixSchema>>,
+  Same<generated.FileInput, z.input<typeof data.fileSchema>>,
+  Same<generated.ValidationInput, z.input<typeof data.validationSchema>>,
   Same<generated.LossInput, z.input<typeof schema.lossSchema>>,
   Same<generated.TrainingArgsInput, z.input<typeof schema.trainingArgsSchema>>,
-  Same<generated.SourceInput, z.input<typeof schema.sourceSchema>>,
+  Same<generated.SourceInput, z.input<typeof data.sourceSchema>>,
   Same<generated.EvaluateInput, z.input<typeof schema.evaluateSchema>>,
   Same<generated.MineInput, z.input<typeof schema.mineSchema>>,
   Same<generated.EncodeInput, z.input<typeof schema.encodeSchema>>,
@@ -31,7 +37,7 @@ test("the editor shows the very options that validation knows", () => {
     SameNames<generated.ModelInput, z.input<typeof schema.modelSchema>>,
     SameNames<generated.TrainInput, z.input<typeof schema.trainSchema>>,
     SameNames<generated.TrainingArgsInput, z.input<typeof schema.trainingArgsSchema>>,
-    SameNames<generated.SourceInput, z.input<typeof schema.sourceSchema>>,
+    SameNames<generated.SourceInput, z.input<typeof data.sourceSchema>>,
     SameNames<generated.WorkersInput, z.input<typeof schema.workersSchema>>,
   ] = [true, true, true, true, true, true];
   const proof: Proof | null = null;

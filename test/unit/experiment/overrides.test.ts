@@ -106,8 +106,10 @@ describe("an override", () => {
   test("of a list is JSON or parts between commas", () => {
     expect(configOf("--evaluate.measures", "ndcg@10,recall@5").evaluate?.measures).toEqual(["nDCG@10", "R@5"]);
     expect(configOf("--evaluate.measures", '["P@5"]').evaluate?.measures).toEqual(["P@5"]);
-    expect(configOf("--evaluate.data.qrels", "a.tsv").evaluate?.data.qrels).toBe("a.tsv");
-    expect(configOf("--evaluate.data.qrels", "a.tsv,b.tsv").evaluate?.data.qrels).toEqual(["a.tsv", "b.tsv"]);
+    expect(configOf("--evaluate.data.qrels", "a.tsv").evaluate?.data).toMatchObject({ qrels: "a.tsv" });
+    expect(configOf("--evaluate.data.qrels", "a.tsv,b.tsv").evaluate?.data).toMatchObject({
+      qrels: ["a.tsv", "b.tsv"],
+    });
   });
 
   test("of a switch is --x, --no-x, --x=true, --x=false, or a word behind it", () => {

@@ -84,11 +84,6 @@ test("every missing file is named as written and as resolved", () => {
   );
 });
 
-test("a folder without a corpus is told by the file it lacks", () => {
-  const empty = experiment(source({ corpus: "empty", qrels: "q.tsv" }));
-  expect(() => checkPaths(empty)).toThrow(join(baseDir, "empty", "corpus.jsonl"));
-});
-
 test("only what is about to run is looked at", () => {
   const other = experiment(demoSource("heldout"), source({ corpus: "absent.jsonl" }));
   expect(() => checkPaths(other, ["evaluate"])).not.toThrow();

@@ -1,0 +1,58 @@
+/** Every source of an experiment, with the path of the option it stands at. */
+import type { SearchDataConfig, SourceConfig, TrainingDataConfig } from "./data-schema.js";
+
+/** A source and where it stands, e.g. ["train.data.positives", source]. */
+export type PlacedSource = readonly [path: string, source: SourceConfig];
+
+/** The sources of what is evaluated, mined or encoded. */
+export function searchSources(data: SearchDataConfig, path: string): PlacedSource[] {
+  if (data.kind === "source") return [[path, data]];
+  return data.sources.map((source, index) => [`${path}.sources.${index}`, source] as const);
+}
+
+/** The sources of training data, positives first. */
+export function trainingSources(data: TrainingDataConfig, path: string): PlacedSource[] {
+  if (data.kind === "mix") {
+    return data.parts.flatMap((part, index) => trainingSources(part.data, `${path}.parts.${index}.data`));
+  }
+  if (data.kind === "multiLevel") {
+    return data.sources.map((source, index) => [`${path}.sources.${index}`, source] as const);
+  }
+  const negatives = data.negatives === undefined ? [] : searchSources(data.negatives, `${path}.negatives`);
+  return [...searchSources(data.positives, `${path}.positives`), ...negatives];
+}
+
+/** A copy of search data with each source replaced. */
+export async function mapSearch(
+  data: SearchDataConfig,
+  replace: (source: SourceConfig) => Promise<SourceConfig>,
+): Promise<SearchDataConfig> {
+  if (data.kind === "source") return replace(data);
+  return { ...data, sources: await Promise.all(data.sources.map(replace)) };
+}
+
+/** A copy of training data with each source replaced. */
+export async function mapTraining<Data extends TrainingDataConfig>(
+  data: Data,
+  replace: (source: SourceConfig) => Promise<SourceConfig>,
+): Promise<Data> {
+  const mapped = async (given: TrainingDataConfig): Promise<TrainingDataConfig> => {
+    if (given.kind === "mix") {
+      const parts = await Promise.all(
+        given.parts.map(async (part) => ({ ...part, data: await mapTraining(part.data, replace) })),
+      );
+      return { ...given, parts };
+    }
+    if (given.kind === "multiLevel") return { ...given, sources: await Promise.all(given.sources.map(replace)) };
+    const negatives = given.negatives === undefined ? {} : { negatives: await mapSearch(given.negatives, replace) };
+    return { ...given, positives: await mapSearch(given.positives, replace), ...negatives };
+  };
+  // A view stays of its kind: only its sources are others.
+  return (await mapped(data)) as Data;
+}
+
+/** The path of a file as the user wrote it. */
+export function pathsOf(files: SourceConfig["corpus"] | undefined): string[] {
+  if (files === undefined) return [];
+  return (Array.isArray(files) ? files : [files]).map((file) => (typeof file === "string" ? file : file.path));
+}
