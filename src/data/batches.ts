@@ -13,8 +13,9 @@ export interface Share {
 /**
  * One rank's micro-batch. Columns are the passages of all ranks in this micro-step, rank by rank.
  *
- * A column is masked for a query when its passage is a known positive of the query or a copy of one, and when the same
- * passage has a column already: it counts once. The column of the query's own positive is never masked.
+ * A column is masked for a query when its passage is a known positive of the query or a copy of one, when the same
+ * passage has a column already (it counts once), and when it is a padding. The column of the query's own positive is
+ * never masked.
  *
  * @param groups of the whole step, as planStep gives them.
  * @throws RangeError when the groups are not worldSize × accumulationSteps × queriesPerRank.
@@ -27,62 +28,94 @@ export function buildMicroBatch(set: TrainingSet, groups: readonly Group[], shar
   if (rank >= worldSize || microStep >= accumulationSteps) throw new RangeError("no such rank or micro-step");
   const perQuery = set.passagesPerQuery;
   const first = microStep * worldSize * queriesPerRank;
-  const all = groups.slice(first, first + worldSize * queriesPerRank);
-  const own = all.slice(rank * queriesPerRank, (rank + 1) * queriesPerRank);
-  const columns = joinInt32(all.map(({ passages }) => passages));
-  const queryRows = Int32Array.from(own, ({ query }) => query);
-  const passageRows = joinInt32(own.map(({ passages }) => passages));
+  const columns = columnsOf(set, groups, first, worldSize * queriesPerRank);
+  const own = groups.slice(first + rank * queriesPerRank, first + (rank + 1) * queriesPerRank);
+  const start = rank * queriesPerRank * perQuery;
+  const passageRows = columns.passages.slice(start, start + queriesPerRank * perQuery);
   const labels = new Float32Array(passageRows.length);
   for (const [at, group] of own.entries()) labels.set(group.labels, at * perQuery);
-  const positiveColumns = Int32Array.from(own, (_, at) => (rank * queriesPerRank + at) * perQuery);
+  const queryRows = Int32Array.from(own, ({ query }) => query);
+  const positiveColumns = Int32Array.from(own, (_, at) => start + at * perQuery);
   return {
     queries: set.gatherQueries(queryRows),
     passages: set.gatherPassages(passageRows),
     positiveColumns,
-    mask: buildMask(set, queryRows, positiveColumns, columns),
+    ...buildMask(set, queryRows, positiveColumns, columns),
     labels,
+    counts: Int32Array.from(own, ({ count }) => count),
     queryCount: queriesPerRank,
     passagesPerQuery: perQuery,
-    columnCount: columns.length,
+    columnCount: columns.passages.length,
     queryRows,
     passageRows,
   };
 }
 
+/** What the ranks of a micro-step share. */
+interface Columns {
+  readonly passages: Int32Array;
+  /** 1 for paddings, and where a passage has another column that counts. */
+  readonly isIdle: Uint8Array;
+  /** The columns by the hashes of their texts: the last one with a hash, and the one before each, -1 for none. */
+  readonly lastOf: ReadonlyMap<number, number>;
+  readonly before: Int32Array;
+}
+
+/** The columns of a step's micro-steps, by their first group: each rank asks for the same ones. */
+const known = new WeakMap<readonly Group[], Map<number, Columns>>();
+
+function columnsOf(set: TrainingSet, groups: readonly Group[], first: number, count: number): Columns {
+  const ofStep = known.get(groups) ?? new Map<number, Columns>();
+  known.set(groups, ofStep);
+  const perQuery = set.passagesPerQuery;
+  const kept = ofStep.get(first);
+  if (kept?.passages.length === count * perQuery) return kept;
+  const passages = new Int32Array(count * perQuery);
+  for (let at = 0; at < count; at += 1) passages.set((groups[first + at] as Group).passages, at * perQuery);
+  const lastOf = new Map<number, number>();
+  const before = new Int32Array(passages.length);
+  for (let column = 0; column < passages.length; column += 1) {
+    const hash = set.textHash(passages[column] as number);
+    before[column] = lastOf.get(hash) ?? -1;
+    lastOf.set(hash, column);
+  }
+  const isIdle = findRepeats(passages, perQuery);
+  for (let at = 0; at < count; at += 1) {
+    isIdle.fill(1, at * perQuery + (groups[first + at] as Group).count, (at + 1) * perQuery);
+  }
+  const columns = { passages, isIdle, lastOf, before };
+  ofStep.set(first, columns);
+  return columns;
+}
+
+/** Marks the idle columns in every row, then in each row the columns that hold a text relevant to its query. */
 function buildMask(
   set: TrainingSet,
   queryRows: Int32Array,
   positiveColumns: Int32Array,
-  columns: Int32Array,
-): Uint8Array {
-  const mask = new Uint8Array(queryRows.length * columns.length);
-  const hashes = columns.map((passage) => set.textHash(passage));
-  const isRepeat = findRepeats(columns, set.passagesPerQuery);
+  columns: Columns,
+): { readonly mask: Uint8Array; readonly maskedPositives: number } {
+  const { passages, isIdle, lastOf, before } = columns;
+  const width = passages.length;
+  const mask = new Uint8Array(queryRows.length * width);
+  let maskedPositives = 0;
   for (let query = 0; query < queryRows.length; query += 1) {
+    const start = query * width;
+    mask.set(isIdle, start);
     const ownColumn = positiveColumns[query] as number;
-    const positives = byHash(set, queryRows[query] as number, columns[ownColumn] as number);
-    for (let column = 0; column < columns.length; column += 1) {
-      if (column === ownColumn) continue;
-      const passage = columns[column] as number;
-      const isMasked =
-        isRepeat[column] === 1 ||
-        positives.get(hashes[column] as number)?.some((positive) => set.isSameText(passage, positive));
-      if (isMasked) mask[query * columns.length + column] = 1;
-    }
+    mask[start + ownColumn] = 1;
+    const maskCopies = (positive: number): void => {
+      for (let column = lastOf.get(set.textHash(positive)) ?? -1; column !== -1; column = before[column] as number) {
+        if (mask[start + column] === 1 || !set.isSameText(passages[column] as number, positive)) continue;
+        mask[start + column] = 1;
+        maskedPositives += 1;
+      }
+    };
+    maskCopies(passages[ownColumn] as number);
+    for (const positive of set.knownPositives(queryRows[query] as number)) maskCopies(positive);
+    mask[start + ownColumn] = 0;
   }
-  return mask;
-}
-
-/** A query's positive and all its known positives, by the hashes of their texts. */
-function byHash(set: TrainingSet, query: number, positive: number): Map<number, number[]> {
-  const found = new Map([[set.textHash(positive), [positive]]]);
-  for (const known of set.knownPositives(query)) {
-    const hash = set.textHash(known);
-    const equal = found.get(hash);
-    if (equal === undefined) found.set(hash, [known]);
-    else equal.push(known);
-  }
-  return found;
+  return { mask, maskedPositives };
 }
 
 /** 1 where a passage has another column that counts: the earliest among the queries' first places, else among the rest. */
@@ -97,14 +130,4 @@ function findRepeats(columns: Int32Array, perQuery: number): Uint8Array {
   for (let column = 0; column < columns.length; column += perQuery) visit(column);
   for (let column = 0; column < columns.length; column += 1) if (column % perQuery !== 0) visit(column);
   return isRepeat;
-}
-
-function joinInt32(pieces: readonly Int32Array[]): Int32Array {
-  const whole = new Int32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }

@@ -42,6 +42,8 @@ export function systemCode(thrown: unknown): string {
 export function cacheError(cacheDir: string, thrown: unknown): unknown {
   const code = systemCode(thrown);
   if (thrown instanceof QuarryError || !(UNWRITABLE.has(code) || code === "ENOENT" || code === "EEXIST")) return thrown;
+  // A call that names a path elsewhere failed for another reason than the cache.
+  if (thrown instanceof Error && "path" in thrown && !`${thrown.path}`.startsWith(cacheDir)) return thrown;
   const reason = code === "ENOSPC" || code === "EDQUOT" ? "is full" : "cannot be used";
   return new QuarryError("ENVIRONMENT", `The cache folder ${cacheDir} ${reason} (${code}).`, {
     hint: "Free some space or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.",

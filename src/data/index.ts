@@ -1,6 +1,25 @@
 /** The data plane: what the rest of Quarry may use of it. */
 export { buildMicroBatch } from "./batches.js";
+export { type CacheEntry, type CacheOptions, type CacheState, listCache } from "./cache/list.js";
+export { dataFolder, defaultCacheDir } from "./cache/location.js";
+export { type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";
+export {
+  type CacheReport,
+  type DamagedEntry,
+  type VerifyOptions,
+  type VerifyProgress,
+  verifyCache,
+} from "./cache/verify.js";
+export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
 export { planStep, stepsOf } from "./plan.js";
+export {
+  type ReaderFile,
+  type ReaderId,
+  type ReaderJudgement,
+  type ReaderOptions,
+  type ReaderText,
+  registerReader,
+} from "./readers/registry.js";
 export { prepareSource } from "./source.js";
 export type * from "./types.js";
 export { textUnits } from "./units.js";

@@ -1,6 +1,5 @@
 /** Which groups make up a training step: a pure function of (training set, seed, step), without state. */
-import { permuted } from "./permutation.js";
-import type { Group, TrainingSet } from "./types.js";
+import type { Group, Judgements, TrainingSet } from "./types.js";
 
 interface Planned {
   readonly index: number;
@@ -15,18 +14,20 @@ interface Planned {
  *
  * @param step counts from 0.
  */
-export function planStep(set: TrainingSet, seed: number, step: number, globalBatchSize: number): Group[] {
+export function planStep(set: TrainingSet, step: number, globalBatchSize: number): Group[] {
   const planned: Planned[] = [];
   for (let at = 0; at < globalBatchSize; at += 1) {
     const place = step * globalBatchSize + at;
-    const epoch = Math.floor(place / set.queryCount);
-    const index = permuted(place % set.queryCount, set.queryCount, seed, epoch);
+    const { index, epoch } = set.at(place, globalBatchSize);
     planned.push({ index, epoch, group: set.group(index, epoch) });
   }
   return set.passagesPerQuery === 1 ? planned.map(({ group }) => group) : withoutConflicts(set, planned);
 }
 
-/** Steps that show every query `epochs` times, the last one filled up from the next epoch. */
+/**
+ * Steps that show every query `epochs` times, the last one filled up from the next epoch. Of a mix: as many groups as all
+ * parts have queries, which shows every query once where the weights are the parts' numbers of queries.
+ */
 export function stepsOf(set: TrainingSet, epochs: number, globalBatchSize: number): number {
   return Math.max(1, Math.ceil((set.queryCount * epochs) / globalBatchSize));
 }
@@ -36,24 +37,20 @@ export function stepsOf(set: TrainingSet, epochs: number, globalBatchSize: numbe
  * another query of the step.
  */
 function withoutConflicts(set: TrainingSet, planned: readonly Planned[]): Group[] {
-  const positiveOf = new Map<number, number>();
-  const positives = new Map<number, Int32Array>();
-  for (const { group } of planned) {
-    if (positives.has(group.query)) continue;
-    const known = set.knownPositives(group.query);
-    positives.set(group.query, known);
-    for (const passage of known) positiveOf.set(passage, (positiveOf.get(passage) ?? 0) + 1);
-  }
-  const taken = new Set(planned.map(({ group }) => group.passages[0] as number));
+  const positiveOf = knownInStep(set, planned);
+  const taken = new Set<number>();
+  for (const { group } of planned) taken.add(group.passages[0] as number);
   return planned.map(({ index, epoch, group }) => {
     const isTaken = (passage: number): boolean => {
-      const own = set.isKnownPositive(group.query, passage) ? 1 : 0;
-      return taken.has(passage) || (positiveOf.get(passage) ?? 0) > own;
+      if (taken.has(passage)) return true;
+      const owners = positiveOf.get(passage);
+      return owners !== undefined && owners > (set.isKnownPositive(group.query, passage) ? 1 : 0);
     };
     let mended = group;
-    let spares: ReturnType<TrainingSet["spares"]> | null = null;
+    let spares: Judgements | null = null;
     let next = 0;
-    for (let place = 1; place < group.passages.length; place += 1) {
+    // The places from `count` on are paddings.
+    for (let place = 1; place < group.count; place += 1) {
       if (isTaken(group.passages[place] as number)) {
         spares ??= set.spares(index, epoch);
         while (next < spares.rows.length && isTaken(spares.rows[next] as number)) next += 1;
@@ -67,4 +64,18 @@ function withoutConflicts(set: TrainingSet, planned: readonly Planned[]): Group[
     }
     return mended;
   });
+}
+
+/** How many of the step's queries know a passage as relevant. */
+function knownInStep(set: TrainingSet, planned: readonly Planned[]): Map<number, number> {
+  const positiveOf = new Map<number, number>();
+  const seen = new Set<number>();
+  for (const { group } of planned) {
+    if (seen.has(group.query)) continue;
+    seen.add(group.query);
+    for (const passage of set.knownPositives(group.query)) {
+      positiveOf.set(passage, (positiveOf.get(passage) ?? 0) + 1);
+    }
+  }
+  return positiveOf;
 }

@@ -1,7 +1,7 @@
 /** Random numbers that are a pure function of (seed, epoch, row, purpose): the same on any rank, in any order, without state. */
 
 /** What a number is drawn for; each purpose has a stream of its own. */
-export const PURPOSE = { order: 0, selection: 1, positive: 2, negatives: 3 } as const;
+export const PURPOSE = { order: 0, selection: 1, positive: 2, negatives: 3, mix: 4, part: 5, groupFilter: 8 } as const;
 
 /**
  * Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11): a counter-based
@@ -36,28 +36,45 @@ export function threefry(key0: number, key1: number, counter0: number, counter1:
   out[1] = x1;
 }
 
+/** What threefry() wrote last; nobody keeps it. */
+const words = new Uint32Array(2);
+
+/** The seed of a part of a mix: parts draw independently of each other; the first one draws as it would alone. */
+export function partSeed(seed: number, part: number): number {
+  if (part === 0) return seed;
+  threefry(seed, part, 0, PURPOSE.part << 24, words);
+  return words[0] as number;
+}
+
 /** One stream of whole numbers. */
 export class Draws {
-  readonly #words = new Uint32Array(2);
+  readonly #seed: number;
   #next: number;
 
-  /** `stream` (0 to 15) keeps sources apart that share a row numbering. */
+  /** `stream` keeps sources apart that share a row numbering; from 16 on they have seeds of their own. */
   constructor(
-    readonly seed: number,
+    seed: number,
     readonly epoch: number,
     readonly row: number,
     purpose: number,
     stream = 0,
   ) {
+    this.#seed = stream < 16 ? seed : partSeed(seed, stream >>> 4);
     this.#next = ((stream & 15) << 28) | (purpose << 24);
+  }
+
+  /** A number in [0, 1): the top 53 of 64 bits. */
+  unit(): number {
+    threefry(this.#seed, this.epoch, this.row, this.#next, words);
+    this.#next += 1;
+    const high = words[0] as number;
+    const low = words[1] as number;
+    return (high * 0x200000 + (low >>> 11)) / 0x20000000000000;
   }
 
   /** A whole number in [0, n), from the top 53 of 64 bits. */
   below(n: number): number {
-    threefry(this.seed, this.epoch, this.row, this.#next, this.#words);
-    this.#next += 1;
-    const [high = 0, low = 0] = this.#words;
-    return Math.floor(((high * 0x200000 + (low >>> 11)) / 0x20000000000000) * n);
+    return Math.floor(this.unit() * n);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What the data plane offers to the rest of Quarry: tables of texts, judgements on row numbers, groups for training. */
-import type { SourceConfig } from "../experiment/schema.js";
+import type { SearchDataConfig, ValidationConfig } from "../experiment/schema.js";
+import type { Finding } from "./findings.js";
 
 /** Where a record came from, for messages and traces. */
 export interface Origin {
@@ -11,9 +12,11 @@ export interface Origin {
 /** A memory-mapped table of passages or queries; row numbers count from 0 in file order. */
 export interface TextTable {
   readonly rowCount: number;
-  /** Hash of the content: equal fingerprints mean equal ids and texts in equal order. */
+  /** Hash of the content: equal fingerprints mean equal ids, texts, prompts and templates in equal order. */
   readonly fingerprint: string;
   id(row: number): string;
+  /** The id as run files write it: behind its source's name and a colon where several corpora have it. */
+  qualifiedId(row: number): string;
   /** The row of an id, or -1. */
   rowOf(id: string): number;
   /** Rank of each row's id among all ids ordered as UTF-8 bytes, [rowCount]; breaks ties between equal scores. */
@@ -22,10 +25,13 @@ export interface TextTable {
   text(row: number): string;
   origin(row: number): Origin;
   /**
-   * One Arrow IPC stream with columns row:int32, idRank:int32, title:utf8, text:utf8 of these rows, in this order.
-   * Bytes are copied column by column; no string is decoded. `row` holds `rows[i] + rowOffset`.
+   * One Arrow IPC stream with columns row:int32, idRank:int32, title:utf8, text:utf8 of these rows, in this order, and
+   * prompt:utf8 (null: the model's own) when a source or a record has a prompt of its own. A template is applied here:
+   * then the title is empty. Bytes are copied column by column; no string is decoded. `row` holds `rows[i] + rowOffset`.
    */
   gather(rows: Int32Array, rowOffset?: number): Uint8Array;
+  /** Asks the system to read these rows' texts ahead, so that gathering them later does not wait; cheap where they are in memory. */
+  prefetch?(rows: Int32Array): void;
   close(): void;
 }
 
@@ -48,10 +54,12 @@ export interface Qrels {
   origin(queryRow: number, passageRow: number): Origin | null;
 }
 
-/** A source made ready: everything validated and memory-mapped. */
+/** One source or several, made ready: everything validated and memory-mapped. */
 export interface PreparedSource {
   readonly passages: TextTable;
   readonly queries: TextTable;
+  /** Passages to search and encode: all but those that the validation left out, ascending. */
+  readonly searchRows: Int32Array;
   /** Null for a source without judgements. */
   readonly qrels: Qrels | null;
   /** Hash over texts, judgements and the options that shape them. */
@@ -72,11 +80,17 @@ export interface DataContext {
     readonly totalBytes: number;
   }) => void;
   readonly onWarning?: (message: string, hint: string | null) => void;
+  /** What happens to faults of the data; default: the schema's. */
+  readonly validation?: ValidationConfig;
+  /** Hears of every fault, whatever the policy says. */
+  readonly onFinding?: (finding: Finding, policy: "error" | "warn" | "drop") => void;
+  /** True where faults are only to be told: nothing stops at them. */
+  readonly isCheck?: boolean;
   readonly signal?: AbortSignal;
 }
 
 /** Makes a source ready, building what the cache lacks; raises DATA, CONFIG or ENVIRONMENT errors. */
-export type PrepareSource = (source: SourceConfig, context: DataContext) => Promise<PreparedSource>;
+export type PrepareSource = (data: SearchDataConfig, context: DataContext) => Promise<PreparedSource>;
 
 /** One query with its passages for a training step. */
 export interface Group {
@@ -86,6 +100,10 @@ export interface Group {
   readonly passages: Int32Array;
   /** [passagesPerQuery]. */
   readonly labels: Float32Array;
+  /** Places that hold a passage; the others, at the end, repeat the first passage and must count for nothing. */
+  readonly count: number;
+  /** Which part of a mix it comes from, from 0; 0 without a mix. */
+  readonly part: number;
 }
 
 /** What a model learns from; several corpora share one numbering (offset of the corpus + row). */
@@ -101,8 +119,12 @@ export interface TrainingSet {
   spares(index: number, epoch: number): Judgements;
   /** Whether a passage is judged relevant to the query of a group. */
   isKnownPositive(query: number, passage: number): boolean;
-  /** All passages judged relevant to a query. */
+  /** All passages judged relevant to a query, ascending. */
   knownPositives(query: number): Int32Array;
+  /** What messages call a part of a mix; without a mix the whole is part 0. */
+  partName(part: number): string;
+  /** Which group stands at a place of the whole training's sequence; parts of a mix have sequences of their own. */
+  at(place: number, globalBatchSize: number): { readonly index: number; readonly epoch: number };
   /** 32 bits over a passage's title and text: copies have equal hashes. The text itself is not read. */
   textHash(passage: number): number;
   /** Whether two passages have the same title and text. */
@@ -127,14 +149,18 @@ export interface MicroBatch {
   /** Column of each query's own positive among the passages of all ranks, [Q]. */
   readonly positiveColumns: Int32Array;
   /**
-   * 1 where a column must not count as a negative: known positives, copies of them, and passages that have a column
-   * already, [Q × C] row by row.
+   * 1 where a column must not count as a negative: known positives, copies of them, passages that have a column
+   * already, and paddings, [Q × C] row by row.
    */
   readonly mask: Uint8Array;
   /** [Q × P] row by row. */
   readonly labels: Float32Array;
+  /** Passages of each group; the places behind them are paddings and count for nothing, [Q]. */
+  readonly counts: Int32Array;
   readonly queryCount: number;
   readonly passagesPerQuery: number;
+  /** How many of the mask's ones stand for known positives of a query or copies of them; no repeats, no paddings. */
+  readonly maskedPositives: number;
   /** C: passages of all ranks in this micro-step. */
   readonly columnCount: number;
   /** Row numbers, for traces and for proving that a resume goes on with the very next batch. */

@@ -24,6 +24,11 @@ export function textUnits(table: TextTable, rows: Int32Array, unitSize: number, 
     id: (index) => `${prefix}-${index}`,
     rowCount: (index) => rowsOf(index).length,
     rows: rowsOf,
-    frame: (index) => table.gather(rowsOf(index)),
+    frame: (index) => {
+      const frame = table.gather(rowsOf(index));
+      // Units are mostly taken in order: the next one is read from the disk while this one is at work.
+      if (index + 1 < count) table.prefetch?.(rowsOf(index + 1));
+      return frame;
+    },
   };
 }

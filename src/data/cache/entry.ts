@@ -1,38 +1,29 @@
 /** The content-addressed cache: an entry is built in a folder of its own, sealed by a manifest, and appears by one rename. */
-import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
+import type { z } from "zod";
 import { QuarryError } from "../../errors.js";
 import { cacheError, systemCode } from "../failures.js";
 import type { WrittenFile } from "../storage/file-sink.js";
-import { readSealed, syncFolder, writeSealed } from "./sealed.js";
+import { buildingName, sweep } from "./builders.js";
+import {
+  identityOf,
+  MANIFEST,
+  MANIFEST_VERSION,
+  type Manifest,
+  misfits,
+  readManifest,
+  type SourceStamp,
+} from "./manifest.js";
+import { removeEntry } from "./removal.js";
+import { syncFolder, writeSealed } from "./sealed.js";
 
-const MANIFEST = "manifest.json";
-const TEMPORARY = ".building-";
-/** A builder that was killed leaves its folder; nobody builds for a day. */
-const TEMPORARY_LIFE_MS = 24 * 3600 * 1000;
+export type { SourceStamp } from "./manifest.js";
+
 const MAX_TRIES = 8;
-
-/** Where the data came from, as it was when the entry was built. */
-export const sourceStamp = z.strictObject({
-  path: z.string(),
-  size: z.number(),
-  mtimeNs: z.string(),
-  ctimeNs: z.string(),
-  inode: z.string(),
-  sha256: z.string(),
-});
-export type SourceStamp = z.output<typeof sourceStamp>;
-
-const manifestSchema = z.strictObject({
-  kind: z.string(),
-  key: z.string(),
-  reader: z.string(),
-  sources: z.array(sourceStamp),
-  files: z.record(z.string(), z.strictObject({ bytes: z.number(), sha256: z.string() })),
-  content: z.unknown(),
-});
+/** The manifest's time is when the entry was last used, to within this: opening should write next to never. */
+const TOUCH_MS = 3600 * 1000;
 
 /** How an entry of one kind is made and opened. */
 export interface EntryRecipe<Content, Opened> {
@@ -42,6 +33,8 @@ export interface EntryRecipe<Content, Opened> {
   /** Name and version of the reader, e.g. "beir-jsonl/1". */
   readonly reader: string;
   readonly sources: readonly SourceStamp[];
+  /** Fingerprints of the tables that the entry speaks about: without them it is of no use any more. */
+  readonly basis?: readonly string[];
   readonly content: z.ZodType<Content>;
   /** Writes the data files into an empty folder. */
   build(folder: string): Promise<{ files: Record<string, WrittenFile>; content: Content }>;
@@ -59,7 +52,7 @@ function entryFolder(cacheDir: string, recipe: Pick<EntryRecipe<unknown, unknown
 
 /**
  * Opens an entry; builds it when it is missing, incomplete or damaged. Builders may race: each builds in a folder of
- * its own, the first rename wins, the others use what it left.
+ * its own, the first rename wins, the others use what it left. A cache that holds the entry need not be writable.
  *
  * @throws QuarryError ENVIRONMENT when the cache folder cannot be used or is full.
  */
@@ -70,9 +63,12 @@ export async function openEntry<Content, Opened>(
   const folder = entryFolder(cacheDir, recipe);
   for (let attempt = 1; attempt <= MAX_TRIES; attempt += 1) {
     try {
-      const opened = tryOpen(folder, recipe);
-      if (opened !== null) return opened;
-      setAside(cacheDir, folder);
+      const seen = identityOf(folder);
+      if (seen !== null) {
+        const opened = tryOpen(folder, seen, recipe);
+        if (opened !== null) return opened;
+        removeEntry(folder, seen);
+      }
       await buildEntry(cacheDir, folder, recipe);
     } catch (thrown) {
       throw cacheError(cacheDir, thrown);
@@ -83,40 +79,45 @@ export async function openEntry<Content, Opened>(
   });
 }
 
-function tryOpen<Content, Opened>(folder: string, recipe: EntryRecipe<Content, Opened>): Opened | null {
-  const manifest = manifestSchema.safeParse(readSealed(join(folder, MANIFEST)));
-  if (!manifest.success || manifest.data.kind !== recipe.kind) return null;
-  const content = recipe.content.safeParse(manifest.data.content);
+function tryOpen<Content, Opened>(folder: string, seen: string, recipe: EntryRecipe<Content, Opened>): Opened | null {
+  const manifest = readManifest(folder);
+  if (manifest === null || !isOf(manifest, recipe)) return null;
+  const content = recipe.content.safeParse(manifest.content);
   if (!content.success) return null;
   try {
-    for (const [name, file] of Object.entries(manifest.data.files)) {
-      if (statSync(join(folder, name)).size !== file.bytes) return null;
-    }
-    return recipe.open(folder, content.data, () => discard(folder));
+    if (misfits(folder, manifest).length > 0) return null;
+    const opened = recipe.open(folder, content.data, () => discard(folder, seen));
+    touch(folder);
+    return opened;
   } catch (thrown) {
-    if (systemCode(thrown) === "ENOENT" || (thrown instanceof QuarryError && thrown.code === "INTEGRITY")) return null;
+    const isGone = ["ENOENT", "ENOTDIR", "EISDIR"].includes(systemCode(thrown));
+    if (isGone || (thrown instanceof QuarryError && thrown.code === "INTEGRITY")) return null;
     throw thrown;
   }
 }
 
+/** A folder that was copied onto another one's name is not the entry of that name. */
+function isOf(manifest: Manifest, { kind, key }: Pick<EntryRecipe<unknown, unknown>, "kind" | "key">): boolean {
+  return manifest.kind === kind && JSON.stringify(manifest.key) === JSON.stringify(key);
+}
+
 /** Takes the manifest off an entry found damaged, so that the next one who opens it builds it again. */
-function discard(folder: string): void {
+function discard(folder: string, seen: string): void {
   try {
-    renameSync(join(folder, MANIFEST), join(folder, "manifest.damaged.json"));
+    // What was opened may be gone, and a sound entry in its place.
+    if (identityOf(folder) === seen) renameSync(join(folder, MANIFEST), join(folder, "manifest.damaged.json"));
   } catch {
     // A cache that cannot be written: the error that follows names the entry.
   }
 }
 
-function setAside(cacheDir: string, folder: string): void {
-  const trash = join(cacheDir, `${TEMPORARY}trash-${randomBytes(8).toString("hex")}`);
+function touch(folder: string): void {
+  const path = join(folder, MANIFEST);
   try {
-    renameSync(folder, trash);
-  } catch (thrown) {
-    if (systemCode(thrown) === "ENOENT" || systemCode(thrown) === "ENOTDIR") return;
-    throw thrown;
+    if (Date.now() - statSync(path).mtimeMs > TOUCH_MS) utimesSync(path, new Date(), new Date());
+  } catch {
+    // A cache that cannot be written is as good to read from.
   }
-  rmSync(trash, { recursive: true, force: true });
 }
 
 async function buildEntry<Content, Opened>(
@@ -126,12 +127,14 @@ async function buildEntry<Content, Opened>(
 ): Promise<void> {
   mkdirSync(cacheDir, { recursive: true });
   sweep(cacheDir);
-  const temporary = join(cacheDir, `${TEMPORARY}${process.pid}-${randomBytes(8).toString("hex")}`);
+  const temporary = join(cacheDir, buildingName());
   mkdirSync(temporary);
   try {
     const { files, content } = await recipe.build(temporary);
-    const { kind, reader, sources } = recipe;
-    writeSealed(join(temporary, MANIFEST), { kind, key: recipe.key.join(" "), reader, sources, files, content });
+    const { kind, key, reader, sources, basis = [] } = recipe;
+    const builtAt = new Date().toISOString();
+    const manifest = { version: MANIFEST_VERSION, kind, key, reader, builtAt, basis, sources, files, content };
+    writeSealed(join(temporary, MANIFEST), manifest);
     syncFolder(temporary);
     renameSync(temporary, folder);
     syncFolder(cacheDir);
@@ -139,36 +142,13 @@ async function buildEntry<Content, Opened>(
     // Somebody else was first: theirs is as good as ours.
     if (systemCode(thrown) !== "ENOTEMPTY" && systemCode(thrown) !== "EEXIST") throw thrown;
   } finally {
-    rmSync(temporary, { recursive: true, force: true });
+    removeQuietly(temporary);
   }
 }
 
-function sweep(cacheDir: string): void {
-  for (const name of readdirSync(cacheDir)) {
-    if (!name.startsWith(TEMPORARY)) continue;
-    const path = join(cacheDir, name);
-    try {
-      if (Date.now() - statSync(path).mtimeMs > TEMPORARY_LIFE_MS) rmSync(path, { recursive: true, force: true });
-    } catch {
-      // Another process removed it first.
-    }
-  }
-}
-
-/**
- * Compares every file of an entry with the hashes in its manifest; internal, what the tests of the cache look with.
- *
- * @returns the names of the files that differ; `manifest.json` when that one is missing or damaged.
- */
-export function verifyEntry(folder: string): string[] {
-  const manifest = manifestSchema.safeParse(readSealed(join(folder, MANIFEST)));
-  if (!manifest.success) return [MANIFEST];
-  return Object.entries(manifest.data.files)
-    .filter(([name, file]) => {
-      const found = createHash("sha256")
-        .update(readFileSync(join(folder, name)))
-        .digest("hex");
-      return found !== file.sha256;
-    })
-    .map(([name]) => name);
+/** What cannot be removed now is swept by a later builder; the failure that counts is the one of the build. */
+function removeQuietly(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+  } catch {}
 }

@@ -17,10 +17,13 @@ export function writeSealed(path: string, value: unknown): void {
 /** The value of a sealed file, or null when the file is missing, unreadable or damaged. */
 export function readSealed(path: string): unknown {
   try {
-    const text = readFileSync(path, "utf8");
-    const match = /^\{"crc32":(\d+),"value":([^]*)\}\n$/.exec(text);
-    if (match === null || crc32(match[2] as string) !== Number(match[1])) return null;
-    return JSON.parse(match[2] as string);
+    const bytes = readFileSync(path);
+    const text = bytes.toString("utf8");
+    const [, prefix = "", sum, body] = /^(\{"crc32":(\d+),"value":)([^]*)\}\n$/.exec(text) ?? [];
+    // The sum is over the bytes: several damaged ones may decode to one and the same character.
+    const start = Buffer.byteLength(prefix);
+    if (body === undefined || crc32(bytes.subarray(start, bytes.byteLength - 2)) !== Number(sum)) return null;
+    return JSON.parse(body);
   } catch {
     return null;
   }

@@ -1,11 +1,11 @@
 /** Recognises a source file: by size, times and inode when it was seen before, by its content otherwise. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, renameSync, rmSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { QuarryError } from "../../errors.js";
 import { systemCode } from "../failures.js";
-import { type SourceStamp, sourceStamp } from "./entry.js";
+import { type SourceStamp, sourceStamp } from "./manifest.js";
 import { readSealed, writeSealed } from "./sealed.js";
 
 const CHUNK_BYTES = 4 << 20;
@@ -18,15 +18,10 @@ const SETTLED_MS = 2000;
  * @throws QuarryError CONFIG when the file is missing, ENVIRONMENT when it cannot be read.
  */
 export async function stampSource(path: string, cacheDir: string, signal?: AbortSignal): Promise<SourceStamp> {
-  let handle: FileHandle;
-  try {
-    handle = await open(path, "r");
-  } catch (thrown) {
-    throw openError(path, thrown);
-  }
+  const handle = await openSource(path);
   try {
     const before = await outerStamp(handle, path);
-    const note = join(cacheDir, "sources", `${createHash("sha256").update(path).digest("hex").slice(0, 32)}.json`);
+    const note = join(notesFolder(cacheDir), `${createHash("sha256").update(path).digest("hex").slice(0, 32)}.json`);
     const known = sourceStamp.safeParse(readSealed(note));
     if (known.success && isSame(known.data, before.stamp)) return known.data;
     const sha256 = await hashContent(handle, signal);
@@ -40,11 +35,28 @@ export async function stampSource(path: string, cacheDir: string, signal?: Abort
   }
 }
 
+/** Where notes on files seen before lie: a stamp each, under the hash of the file's path. */
+export function notesFolder(cacheDir: string): string {
+  return join(cacheDir, "sources");
+}
+
 /** What is thrown when a source changes while it is read. */
 export function changedError(path: string): QuarryError {
   return new QuarryError("ENVIRONMENT", `${path}: the file changed while it was being read.`, {
     hint: "Run again when nothing writes to it any more.",
     isRetryable: true,
+  });
+}
+
+async function openSource(path: string): Promise<FileHandle> {
+  try {
+    // Opening a pipe that nobody writes to would wait for ever.
+    if ((await stat(path)).isFile()) return await open(path, "r");
+  } catch (thrown) {
+    throw openError(path, thrown);
+  }
+  throw new QuarryError("CONFIG", `${path} is not a regular file.`, {
+    hint: "Name a file: a source is read more than once, so a pipe or a device cannot be one.",
   });
 }
 

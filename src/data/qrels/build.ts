@@ -1,18 +1,22 @@
 /** Turns files of judgements into a cache entry: row numbers grouped by query (compressed sparse rows), no strings. */
 import { join } from "node:path";
 import { z } from "zod";
+import { QuarryError } from "../../errors.js";
 import { EXAMPLE_LIMIT, fileError } from "../failures.js";
+import { FindingCounter, type StoredFinding, storedFinding } from "../findings.js";
 import type { InputFile } from "../readers/input.js";
-import type { JudgementReader } from "../readers/reader.js";
-import { writeChecked } from "../storage/checked-file.js";
+import { decode } from "../readers/json-line.js";
+import type { Format, JudgementRecord, SourceFile, Span } from "../readers/reader.js";
+import { CheckedWriter } from "../storage/checked-writer.js";
 import { FileSink, type WrittenFile } from "../storage/file-sink.js";
-import { GrowingNumbers, growingInt32 } from "../storage/growing.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
-import { UnknownIds } from "./unknown-ids.js";
+import { BATCH_IDS, BulkIds } from "./bulk-ids.js";
+import { type Grouped, groupTriplets, takeTurns } from "./group.js";
+import { TripletLog } from "./triplet-log.js";
 
 export const QRELS_FILE = "qrels.rows";
-/** Changes when the layout of the file changes. */
-export const QRELS_VERSION = "qrels/1";
+/** Changes when the layout of the file, or what is kept of repeated pairs, changes. */
+export const QRELS_VERSION = "qrels/3";
 
 const count = z.int().min(0);
 
@@ -20,64 +24,62 @@ export const qrelsContent = z.strictObject({
   queryCount: count,
   judgementCount: count,
   fileCount: count,
-  /** Lines that a later line of the same file replaced. */
+  /** Judgements that a later line of the same file replaced with another score. */
   repeatedCount: count,
+  /** The first ten of these later lines. */
   repeatedExamples: z.array(z.strictObject({ file: count, line: count })),
+  /** Judgements that a later file replaced: what several files in one source are for. */
+  overriddenCount: count,
+  findings: z.array(storedFinding),
 });
 export type QrelsContent = z.output<typeof qrelsContent>;
 
 /** One file of judgements and who reads it. */
 export interface QrelsInput {
   readonly input: InputFile;
-  readonly reader: JudgementReader;
+  readonly file: SourceFile;
+  readonly format: Format;
 }
 
-interface Triplets {
-  readonly queries: Int32Array;
-  readonly passages: Int32Array;
-  readonly scores: Float32Array;
-  readonly lines: Int32Array;
-  readonly files: Int32Array;
+interface Tables {
+  readonly queries: StoredTexts;
+  readonly passages: StoredTexts;
 }
+
+/** Judgements that are written before other work has its turn. */
+const TURN = 1 << 20;
 
 /**
- * Reads all files in order and writes the entry into `folder`: offsets [queries + 1], then passage rows, scores, lines
- * and (with several files) file numbers, each [judgements], a query's judgements in the order they were read.
+ * Reads all files in order and writes the entry into `folder`: offsets [queries + 1], the lowest and the highest score
+ * of each query [queries], then passage rows, scores, lines and (with several files) file numbers, each [judgements],
+ * a query's judgements in the order they were read. Of a pair that is judged again the last judgement counts, at the
+ * place of the first.
  *
- * @throws QuarryError DATA for what a reader refuses, for unknown ids (all counted), and for files without judgements.
+ * Judgements that name unknown ids are counted and left out. Takes 20 bytes of memory a judgement.
+ *
+ * @throws QuarryError DATA for what a reader refuses, and for files without judgements.
  */
 export async function buildQrels(
   inputs: readonly QrelsInput[],
-  tables: { readonly queries: StoredTexts; readonly passages: StoredTexts },
+  tables: Tables,
   folder: string,
+  signal?: AbortSignal,
 ): Promise<{ files: Record<string, WrittenFile>; content: QrelsContent }> {
-  const triplets = await readTriplets(inputs, tables);
-  const queryCount = tables.queries.rowCount;
-  const { order, offsets } = groupByQuery(triplets.queries, queryCount);
-  const { kept, keptOffsets, repeated } = dropReplaced(triplets, order, offsets, tables.passages.rowCount);
-  const pick = (from: Int32Array): Int32Array => kept.map((index) => from[index] as number);
-  const arrays: (Int32Array | Float32Array)[] = [
-    keptOffsets,
-    pick(triplets.passages),
-    Float32Array.from(kept, (index) => triplets.scores[index] as number),
-    pick(triplets.lines),
-  ];
-  if (inputs.length > 1) arrays.push(pick(triplets.files));
+  const { log, findings } = await readTriplets(inputs, tables);
+  const grouped = await groupTriplets(log, tables.queries.rowCount, signal);
   const sink = new FileSink(join(folder, QRELS_FILE));
   try {
-    writeChecked(sink, arrays);
-    const repeatedExamples = [...repeated.subarray(0, EXAMPLE_LIMIT)].map((index) => ({
-      file: triplets.files[index] as number,
-      line: triplets.lines[index] as number,
-    }));
+    await writeColumns(sink, log, grouped, inputs.length > 1, signal);
     return {
       files: { [QRELS_FILE]: sink.finish() },
       content: {
-        queryCount,
-        judgementCount: kept.length,
+        queryCount: tables.queries.rowCount,
+        judgementCount: grouped.order.length,
         fileCount: inputs.length,
-        repeatedCount: repeated.length,
-        repeatedExamples,
+        repeatedCount: grouped.repeatedCount,
+        repeatedExamples: grouped.repeated.map((index) => ({ file: log.file(index), line: log.line(index) })),
+        overriddenCount: grouped.overriddenCount,
+        findings,
       },
     };
   } finally {
@@ -87,87 +89,133 @@ export async function buildQrels(
 
 async function readTriplets(
   inputs: readonly QrelsInput[],
-  tables: { readonly queries: StoredTexts; readonly passages: StoredTexts },
-): Promise<Triplets> {
-  const queries = growingInt32();
-  const passages = growingInt32();
-  const scores = new GrowingNumbers((length) => new Float32Array(length));
-  const lines = growingInt32();
-  const files = growingInt32();
-  const unknown = new UnknownIds();
-  for (const [file, { input, reader }] of inputs.entries()) {
+  tables: Tables,
+): Promise<{ log: TripletLog; findings: StoredFinding[] }> {
+  const log = new TripletLog();
+  const bad = new FindingCounter("badLines", ["line cannot be read", "lines cannot be read"]);
+  const unknown = new FindingCounter("danglingIds", ["unknown id", "unknown ids"]);
+  const batch = new Batch(log, tables, unknown);
+  for (const [number, { input, file, format }] of inputs.entries()) {
     let seen = 0;
-    await reader.read(input, (record) => {
+    if (format.readJudgements === undefined) {
+      throw new QuarryError("CONFIG", `${file.path}: the format ${format.name} holds no judgements.`, {
+        hint: "Name another file, or the right format with { path, format }.",
+      });
+    }
+    input.onBadLine((line, message) => bad.add(number, line, () => message));
+    log.startFile();
+    await format.readJudgements(input, file, (record) => {
       seen += 1;
-      const { query, passage } = record;
-      const queryRow = tables.queries.rowOfBytes(query.bytes, query.start, query.end);
-      const passageRow = tables.passages.rowOfBytes(passage.bytes, passage.start, passage.end);
-      if (queryRow < 0) unknown.add("query", input.path, record.line, query);
-      if (passageRow < 0) unknown.add("passage", input.path, record.line, passage);
-      if (queryRow < 0 || passageRow < 0) return;
-      queries.push(queryRow);
-      passages.push(passageRow);
-      scores.push(record.score);
-      lines.push(record.line);
-      files.push(file);
+      batch.add(record, number);
     });
+    batch.flush(number);
     if (seen === 0) throw fileError(input.path, "the file holds no judgement.", "Give a file with at least one.");
   }
-  unknown.throwIfAny();
-  return {
-    queries: queries.filled(),
-    passages: passages.filled(),
-    scores: scores.filled(),
-    lines: lines.filled(),
-    files: files.filled(),
-  };
+  return { log, findings: [bad, unknown].flatMap((each) => each.stored() ?? []) };
 }
 
-/** Counting sort, so the order inside a query is the order of reading. */
-function groupByQuery(queries: Int32Array, queryCount: number): { order: Int32Array; offsets: Int32Array } {
-  const offsets = new Int32Array(queryCount + 1);
-  for (const query of queries) offsets[query + 1] = (offsets[query + 1] as number) + 1;
-  for (let query = 0; query < queryCount; query += 1) {
-    offsets[query + 1] = (offsets[query + 1] as number) + (offsets[query] as number);
-  }
-  const next = offsets.slice();
-  const order = new Int32Array(queries.length);
-  for (let index = 0; index < queries.length; index += 1) {
-    const query = queries[index] as number;
-    order[next[query] as number] = index;
-    next[query] = (next[query] as number) + 1;
-  }
-  return { order, offsets };
-}
+/** Judgements of one file whose passages are looked up together. */
+class Batch {
+  readonly #queries: RepeatedIds;
+  readonly #passages: BulkIds;
+  readonly #queryRows = new Int32Array(BATCH_IDS);
+  readonly #scores = new Float32Array(BATCH_IDS);
+  readonly #lines = new Int32Array(BATCH_IDS);
+  /** Query ids of the batch that nobody knows, by place. */
+  readonly #unknownQueries = new Map<number, string>();
+  #count = 0;
 
-/** Of several judgements of a pair the last one stays, at its own place. */
-function dropReplaced(
-  triplets: Triplets,
-  order: Int32Array,
-  offsets: Int32Array,
-  passageCount: number,
-): { kept: Int32Array; keptOffsets: Int32Array; repeated: Int32Array } {
-  const lastPlace = new Int32Array(passageCount).fill(-1);
-  const isReplaced = new Uint8Array(order.length);
-  const repeated = growingInt32();
-  const keptOffsets = new Int32Array(offsets.length);
-  let keptCount = 0;
-  for (let query = 0; query + 1 < offsets.length; query += 1) {
-    const first = offsets[query] as number;
-    const end = offsets[query + 1] as number;
-    for (let place = first; place < end; place += 1) {
-      const index = order[place] as number;
-      const passage = triplets.passages[index] as number;
-      const before = lastPlace[passage] as number;
-      if (before >= first) {
-        isReplaced[before] = 1;
-        keptCount -= 1;
-        if (triplets.files[order[before] as number] === triplets.files[index]) repeated.push(index);
-      }
-      lastPlace[passage] = place;
-      keptCount += 1;
+  constructor(
+    private readonly log: TripletLog,
+    tables: Tables,
+    private readonly unknown: FindingCounter,
+  ) {
+    this.#queries = new RepeatedIds(tables.queries);
+    this.#passages = new BulkIds(tables.passages);
+  }
+
+  add({ query, passage, line, score }: JudgementRecord, file: number): void {
+    const at = this.#count;
+    const queryRow = this.#queries.rowOf(query);
+    if (queryRow < 0 && this.unknown.count + this.#unknownQueries.size < EXAMPLE_LIMIT) {
+      this.#unknownQueries.set(at, decode(query));
     }
-    keptOffsets[query + 1] = keptCount;
+    this.#queryRows[at] = queryRow;
+    this.#scores[at] = score;
+    this.#lines[at] = line;
+    this.#passages.add(passage.bytes, passage.start, passage.end);
+    this.#count += 1;
+    if (this.#passages.isFull) this.flush(file);
   }
-  return { kept: order.filter((_, place) => isReplaced[place] === 0), keptOffsets, repeated: repeated.filled() };
+
+  flush(file: number): void {
+    const rows = this.#passages.resolve();
+    for (let at = 0; at < rows.length; at += 1) {
+      const query = this.#queryRows[at] as number;
+      const passage = rows[at] as number;
+      const line = this.#lines[at] as number;
+      const name = (id: string): string => JSON.stringify(id);
+      if (query < 0) this.unknown.add(file, line, () => `unknown query id ${name(this.#unknownQueries.get(at) ?? "")}`);
+      if (passage < 0) this.unknown.add(file, line, () => `unknown passage id ${name(this.#passages.id(at))}`);
+      if (query >= 0 && passage >= 0) this.log.add(query, passage, this.#scores[at] as number, line);
+    }
+    this.#unknownQueries.clear();
+    this.#count = 0;
+  }
+}
+
+/** Looks ids up, and remembers the last one: files sorted by query name the same query many times in a row. */
+class RepeatedIds {
+  readonly #last = new Uint8Array(256);
+  #length = -1;
+  #row = -1;
+
+  constructor(private readonly table: StoredTexts) {}
+
+  rowOf({ bytes, start, end }: Span): number {
+    const length = end - start;
+    if (length === this.#length) {
+      let at = 0;
+      while (at < length && this.#last[at] === bytes[start + at]) at += 1;
+      if (at === length) return this.#row;
+    }
+    this.#row = this.table.rowOfBytes(bytes, start, end);
+    this.#length = length <= this.#last.length ? length : -1;
+    for (let at = 0; at < this.#length; at += 1) this.#last[at] = bytes[start + at] as number;
+    return this.#row;
+  }
+}
+
+async function writeColumns(
+  sink: FileSink,
+  log: TripletLog,
+  { offsets, order }: Grouped,
+  hasFiles: boolean,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const writer = new CheckedWriter(sink);
+  for (const offset of offsets) writer.int32(offset);
+  await takeTurns(signal);
+  const lowest = new Float32Array(offsets.length - 1).fill(Number.POSITIVE_INFINITY);
+  const highest = new Float32Array(offsets.length - 1).fill(Number.NEGATIVE_INFINITY);
+  for (let query = 0; query + 1 < offsets.length; query += 1) {
+    for (let place = offsets[query] as number; place < (offsets[query + 1] as number); place += 1) {
+      const score = log.score(order[place] as number);
+      if (score < (lowest[query] as number)) lowest[query] = score;
+      if (score > (highest[query] as number)) highest[query] = score;
+    }
+  }
+  for (const score of lowest) writer.float32(score);
+  for (const score of highest) writer.float32(score);
+  const column = async (write: (index: number) => void): Promise<void> => {
+    for (let place = 0; place < order.length; place += 1) {
+      write(order[place] as number);
+      if (place % TURN === TURN - 1) await takeTurns(signal);
+    }
+  };
+  await column((index) => writer.int32(log.passage(index)));
+  await column((index) => writer.float32(log.score(index)));
+  await column((index) => writer.int32(log.line(index)));
+  if (hasFiles) await column((index) => writer.int32(log.file(index)));
+  writer.finish();
 }

@@ -1,106 +1,245 @@
-/** Judgements after the algebra: filters, transform and random selection happen when a query is asked for. */
+/** Judgements of one source after the algebra: filters, selection and transform happen when a query is asked for. */
 import type { SourceConfig } from "../../experiment/schema.js";
-import { countUp, Draws, PURPOSE, shuffleFirst } from "../random.js";
-import type { Judgements, Origin, Qrels } from "../types.js";
+import { countUp, Draws, PURPOSE } from "../random.js";
+import type { StoredTexts } from "../texts/stored-texts.js";
+import type { Judgements, Origin } from "../types.js";
+import { callFilter, callGroupFilter } from "./function-calls.js";
+import { choiceLimit, choose, pick } from "./group-choice.js";
+import { RowSet } from "./row-set.js";
+import { type Transform, transformOf } from "./score-transform.js";
+import { countSteps, type StepCount } from "./step-counts.js";
 import type { StoredQrels } from "./stored-qrels.js";
 
 /** The options of a source that shape its judgements. */
-export type QrelsOptions = Pick<SourceConfig, "minScore" | "maxScore" | "scoreTransform" | "groupRandomK">;
+export type Algebra = Pick<
+  SourceConfig,
+  | "minScore"
+  | "maxScore"
+  | "filter"
+  | "groupFilter"
+  | "groupTopK"
+  | "groupBottomK"
+  | "groupFirstK"
+  | "groupRandomK"
+  | "scoreTransform"
+>;
+
+/** What the judgements of a source are made of. */
+export interface QrelsParts {
+  readonly stored: StoredQrels;
+  readonly queries: StoredTexts;
+  readonly passages: StoredTexts;
+  /** Rows of the queries whose judgements count, ascending; null for all. */
+  readonly subset: Int32Array | null;
+  /** Rows of passages that the validation left out, ascending. */
+  readonly leftOut: Int32Array;
+  readonly algebra: Algebra;
+  readonly seed: number;
+  /** Keeps sources apart that draw from the same seed (0 to 15). */
+  readonly stream: number;
+}
+
+const NONE: Judgements = { rows: new Int32Array(0), scores: new Float32Array(0) };
 
 /**
- * Qrels on row numbers only. Steps apply in this order: minScore (inclusive) and maxScore (exclusive) to the scores as
- * written, random selection, scoreTransform.
+ * Row numbers only. Steps apply in this order: querySubset, minScore (inclusive) and maxScore (exclusive), passages that
+ * the validation left out, filter, groupFilter, one of groupTopK, groupBottomK, groupFirstK and groupRandomK,
+ * scoreTransform. Everything before the last step sees the scores as written. What is given out may be written to.
  */
-export class MaterializedQrels implements Qrels {
+export class MaterializedQrels {
   readonly #minScore: number;
   readonly #maxScore: number;
-  readonly #hasFilter: boolean;
+  readonly #subset: RowSet | null;
+  readonly #leftOut: RowSet | null;
+  readonly #transform: Transform | null;
+  #places = new Int32Array(64);
   #queryRows: Int32Array | null = null;
 
-  /** @param stream keeps sources apart that draw from the same seed (0 to 15). */
-  constructor(
-    private readonly stored: StoredQrels,
-    readonly options: QrelsOptions,
-    readonly seed: number,
-    readonly stream = 0,
-  ) {
+  /** @throws QuarryError CONFIG for a scoreTransform that cannot be. */
+  constructor(readonly parts: QrelsParts) {
+    const { algebra, subset, leftOut, queries, passages } = parts;
     // Scores are float32: 0.7 is stored as 0.699999988, and minScore 0.7 must keep it.
-    this.#minScore = Math.fround(options.minScore ?? Number.NEGATIVE_INFINITY);
-    this.#maxScore = Math.fround(options.maxScore ?? Number.POSITIVE_INFINITY);
-    this.#hasFilter = options.minScore !== undefined || options.maxScore !== undefined;
+    this.#minScore = Math.fround(algebra.minScore ?? Number.NEGATIVE_INFINITY);
+    this.#maxScore = Math.fround(algebra.maxScore ?? Number.POSITIVE_INFINITY);
+    this.#subset = subset === null ? null : new RowSet(subset, queries.rowCount);
+    this.#leftOut = leftOut.length === 0 ? null : new RowSet(leftOut, passages.rowCount);
+    this.#transform = algebra.scoreTransform === undefined ? null : transformOf(algebra.scoreTransform, this);
   }
 
+  get queries(): StoredTexts {
+    return this.parts.queries;
+  }
+
+  get passages(): StoredTexts {
+    return this.parts.passages;
+  }
+
+  /** Rows of queries with a judgement after subset and filters, ascending. */
   get queryRows(): Int32Array {
-    this.#queryRows ??= this.#findQueryRows();
+    if (this.#queryRows === null) {
+      const rows = this.parts.subset ?? countUp(this.parts.stored.queryCount);
+      this.#queryRows = rows.filter((row) => this.countKept(row, 1) > 0);
+    }
     return this.#queryRows;
   }
 
-  /** Queries with a judgement before any filter. */
+  /** Queries with a judgement before any step. */
   get annotatedQueryCount(): number {
-    const offsets = this.stored.offsets();
+    const { offsets } = this.parts.stored;
     let count = 0;
-    for (let row = 0; row < this.stored.queryCount; row += 1) {
+    for (let row = 0; row + 1 < offsets.length; row += 1) {
       if ((offsets[row + 1] as number) > (offsets[row] as number)) count += 1;
     }
     return count;
   }
 
-  judgements(queryRow: number, epoch: number): Judgements {
-    return this.select(this.kept(queryRow), queryRow, epoch);
+  /** All judgements of a query as written. */
+  annotated(queryRow: number): Judgements {
+    return this.parts.stored.of(queryRow);
   }
 
-  annotated(queryRow: number): Judgements {
-    return this.stored.of(queryRow);
+  /** How many judgements a query has as written. */
+  countAnnotated(queryRow: number): number {
+    return this.parts.stored.countOf(queryRow);
+  }
+
+  /** How many judgements kept() holds; does not count beyond `limit`. Texts and most scores are not read for it. */
+  countKept(queryRow: number, limit = Number.POSITIVE_INFINITY): number {
+    if (this.#mayHaveKept(queryRow) && this.#leftOut === null && this.parts.algebra.filter === undefined) {
+      const { lowest, highest } = this.parts.stored;
+      const count = this.parts.stored.countOf(queryRow);
+      // One judgement has to be the lowest and one the highest, so often no score needs to be looked at.
+      if (this.#isInside(lowest[queryRow] as number)) {
+        if (limit <= 1 || this.#isInside(highest[queryRow] as number)) return Math.min(limit, count);
+      } else if (limit <= 1 && this.#isInside(highest[queryRow] as number)) return Math.min(limit, count);
+    }
+    return this.#scan(queryRow, limit);
+  }
+
+  /** Whether kept() holds a passage for which `isExcluded` is not true; nothing is allocated for a query. */
+  hasKept(queryRow: number, isExcluded?: (passageRow: number) => boolean): boolean {
+    if (isExcluded === undefined) return this.countKept(queryRow, 1) > 0;
+    return this.#scan(queryRow, 1, isExcluded) > 0;
+  }
+
+  /** The judgements that pass subset and filters, scores as written, in file order. */
+  kept(queryRow: number): Judgements {
+    const { stored } = this.parts;
+    const count = this.#scan(queryRow, Number.POSITIVE_INFINITY);
+    if (count === 0) return NONE;
+    if (count === stored.countOf(queryRow)) return stored.of(queryRow);
+    const rows = new Int32Array(count);
+    const scores = new Float32Array(count);
+    const row = stored.rowsFrom(queryRow);
+    const score = stored.scoresFrom(queryRow);
+    for (let at = 0; at < count; at += 1) {
+      const place = this.#places[at] as number;
+      rows[at] = stored.rows.ints[row + place] as number;
+      scores[at] = stored.scores.floats[score + place] as number;
+    }
+    return { rows, scores };
+  }
+
+  /** The group steps, on scores as written: groupFilter, then one of the groupK options. */
+  select(judgements: Judgements, queryRow: number, epoch: number): Judgements {
+    return choose(this.filterGroup(judgements, queryRow, epoch), this.parts.algebra, this.parts, queryRow, epoch);
+  }
+
+  /** The first group step. */
+  filterGroup(judgements: Judgements, queryRow: number, epoch: number): Judgements {
+    const { algebra, seed, stream } = this.parts;
+    if (algebra.groupFilter === undefined || judgements.rows.length === 0) return judgements;
+    const draws = new Draws(seed, epoch, queryRow, PURPOSE.groupFilter, stream);
+    const kept = callGroupFilter(algebra.groupFilter, this, queryRow, judgements, epoch, () => draws.unit());
+    if (kept === true) return judgements;
+    return kept === false ? NONE : pick(judgements, kept);
+  }
+
+  /** The last step: scoreTransform. */
+  transform(judgements: Judgements, queryRow: number): Judgements {
+    const transform = this.#transform;
+    if (transform === null) return judgements;
+    const { rows } = judgements;
+    return { rows, scores: judgements.scores.map((score, at) => transform(queryRow, rows[at] as number, score)) };
+  }
+
+  /** All steps. */
+  judgements(queryRow: number, epoch: number): Judgements {
+    return this.transform(this.select(this.kept(queryRow), queryRow, epoch), queryRow);
+  }
+
+  /** No query has more judgements than this after all steps. What a groupFilter leaves out is not foreseen. */
+  largestGroup(): number {
+    const limit = choiceLimit(this.parts.algebra);
+    let largest = 0;
+    for (const row of this.queryRows) {
+      if (largest >= limit) return limit;
+      if (this.parts.stored.countOf(row) > largest) largest = Math.max(largest, this.countKept(row));
+    }
+    return Math.min(largest, limit);
+  }
+
+  /** Judgements and queries left after each step that the source has, in epoch 0. Reads everything. */
+  steps(): StepCount[] {
+    return countSteps(this);
+  }
+
+  /** Whether a query's judgements count at all. */
+  isInSubset(queryRow: number): boolean {
+    return this.#subset === null || this.#subset.has(queryRow);
+  }
+
+  /** Whether the validation left a passage out. */
+  isLeftOut(passageRow: number): boolean {
+    return this.#leftOut !== null && this.#leftOut.has(passageRow);
   }
 
   origin(queryRow: number, passageRow: number): Origin | null {
-    return this.stored.origin(queryRow, passageRow);
-  }
-
-  /** The judgements that pass the filters, transformed, before random selection. */
-  kept(queryRow: number): Judgements {
-    const all = this.stored.of(queryRow);
-    const { rows, scores } = this.#hasFilter ? this.#filter(all) : all;
-    const { scoreTransform } = this.options;
-    return { rows, scores: scoreTransform === undefined ? scores : new Float32Array(rows.length).fill(scoreTransform) };
-  }
-
-  /** The random selection of (seed, epoch, query) among judgements, in their order. */
-  select(judgements: Judgements, queryRow: number, epoch: number): Judgements {
-    const { groupRandomK } = this.options;
-    const { rows, scores } = judgements;
-    if (groupRandomK === undefined || groupRandomK >= rows.length) return judgements;
-    const places = countUp(rows.length);
-    shuffleFirst(places, groupRandomK, new Draws(this.seed, epoch, queryRow, PURPOSE.selection, this.stream));
-    const chosen = places.subarray(0, groupRandomK).sort();
-    return {
-      rows: chosen.map((place) => rows[place] as number),
-      scores: Float32Array.from(chosen, (place) => scores[place] as number),
-    };
+    return this.parts.stored.origin(queryRow, passageRow);
   }
 
   close(): void {
-    this.stored.close();
+    this.parts.stored.close();
   }
 
-  #filter({ rows, scores }: Judgements): Judgements {
-    const places = countUp(rows.length).filter((place) => this.#passes(scores[place] as number));
-    if (places.length === rows.length) return { rows, scores };
-    return {
-      rows: places.map((place) => rows[place] as number),
-      scores: Float32Array.from(places, (place) => scores[place] as number),
-    };
-  }
-
-  #passes(score: number): boolean {
+  #isInside(score: number): boolean {
     return score >= this.#minScore && score < this.#maxScore;
   }
 
-  #findQueryRows(): Int32Array {
-    const offsets = this.stored.offsets();
-    return countUp(this.stored.queryCount).filter((row) => {
-      if (offsets[row] === offsets[row + 1]) return false;
-      return !this.#hasFilter || this.stored.of(row).scores.some((score) => this.#passes(score));
-    });
+  #mayHaveKept(queryRow: number): boolean {
+    const { stored } = this.parts;
+    if (stored.countOf(queryRow) === 0 || !this.isInSubset(queryRow)) return false;
+    const { lowest, highest } = stored;
+    return (highest[queryRow] as number) >= this.#minScore && (lowest[queryRow] as number) < this.#maxScore;
+  }
+
+  /** Puts the places of what is kept into #places and gives their count; goes no further than `limit`. */
+  #scan(queryRow: number, limit: number, isExcluded?: (passageRow: number) => boolean): number {
+    if (!this.#mayHaveKept(queryRow)) return 0;
+    const { stored, algebra } = this.parts;
+    const { filter } = algebra;
+    const all = stored.countOf(queryRow);
+    if (all > this.#places.length) this.#places = new Int32Array(all * 2);
+    const { lowest, highest } = stored;
+    const needsScores =
+      filter !== undefined ||
+      !this.#isInside(lowest[queryRow] as number) ||
+      !this.#isInside(highest[queryRow] as number);
+    const needsRows = filter !== undefined || this.#leftOut !== null || isExcluded !== undefined;
+    const scoreAt = needsScores ? stored.scoresFrom(queryRow) : 0;
+    const rowAt = needsRows ? stored.rowsFrom(queryRow) : 0;
+    const scores = stored.scores.floats;
+    const rows = stored.rows.ints;
+    let kept = 0;
+    for (let place = 0; place < all && kept < limit; place += 1) {
+      const score = needsScores ? (scores[scoreAt + place] as number) : 0;
+      if (needsScores && !this.#isInside(score)) continue;
+      const row = needsRows ? (rows[rowAt + place] as number) : 0;
+      if (needsRows && (this.isLeftOut(row) || isExcluded?.(row) === true)) continue;
+      if (filter !== undefined && !callFilter(filter, this, queryRow, row, score)) continue;
+      this.#places[kept] = place;
+      kept += 1;
+    }
+    return kept;
   }
 }

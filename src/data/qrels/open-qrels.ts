@@ -2,7 +2,9 @@
 import { openEntry, type SourceStamp } from "../cache/entry.js";
 import { changedError, stampSource } from "../cache/source-stamp.js";
 import { counted } from "../failures.js";
-import { judgementReaderOf } from "../readers/formats.js";
+import { type FindingKind, judge, named, policyOf } from "../findings.js";
+import { formatKey, formatOf } from "../readers/formats.js";
+import type { Format, SourceFile } from "../readers/reader.js";
 import { inputOf } from "../texts/open-texts.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { DataContext } from "../types.js";
@@ -17,34 +19,54 @@ export interface OpenedQrels {
   readonly fingerprint: string;
 }
 
+const HINTS: Partial<Record<FindingKind, string>> = {
+  badLines: "Mend these lines.",
+  danglingIds: "Check that corpus, queries and qrels belong together, or remove these lines.",
+};
+
 /**
- * @param paths absolute, in order: later files win.
+ * @param files absolute, in order: later files win.
  * @throws QuarryError CONFIG, DATA or ENVIRONMENT.
  */
 export async function openQrels(
-  paths: readonly string[],
+  files: readonly SourceFile[],
   tables: { readonly queries: StoredTexts; readonly passages: StoredTexts },
   context: DataContext,
 ): Promise<OpenedQrels> {
   const { cacheDir, signal } = context;
-  const readers = paths.map(judgementReaderOf);
+  const formats: Format[] = [];
   const stamps: SourceStamp[] = [];
-  for (const path of paths) stamps.push(await stampSource(path, cacheDir, signal));
-  const reader = [...new Set(readers.map(({ format }) => format))].join(" ");
+  for (const file of files) {
+    stamps.push(await stampSource(file.path, cacheDir, signal));
+    formats.push(await formatOf(file, "qrels"));
+  }
+  const isLenient = policyOf(context, "badLines") !== "error";
+  const paths = files.map(({ path }) => path);
+  const reader = [...new Set(formats.map(({ name }) => name))].join(" ");
   const hashes = stamps.map(({ sha256 }) => sha256);
-  const key = [QRELS_VERSION, tables.queries.fingerprint, tables.passages.fingerprint, reader, ...hashes];
+  const keys = files.map((file, index) => formatKey(formats[index] as Format, file));
+  const key = [
+    QRELS_VERSION,
+    tables.queries.fingerprint,
+    tables.passages.fingerprint,
+    isLenient ? "lenient" : "strict",
+    ...keys,
+    ...hashes,
+  ];
   const opened = await openEntry<QrelsContent, { stored: StoredQrels; content: QrelsContent }>(cacheDir, {
     kind: "qrels",
     key,
     reader,
     sources: stamps,
+    basis: [tables.queries.fingerprint, tables.passages.fingerprint],
     content: qrelsContent,
     async build(folder) {
-      const inputs = readers.map((each, index) => {
-        const path = paths[index] as string;
-        return { reader: each, input: inputOf(path, stamps[index]?.size ?? 0, context) };
-      });
-      const built = await buildQrels(inputs, tables, folder);
+      const inputs = files.map((file, index) => ({
+        file,
+        format: formats[index] as Format,
+        input: inputOf(file.path, stamps[index]?.size ?? 0, context, isLenient),
+      }));
+      const built = await buildQrels(inputs, tables, folder, signal);
       for (const [index, path] of paths.entries()) {
         const after = await stampSource(path, cacheDir, signal);
         if (after.sha256 !== hashes[index]) throw changedError(path);
@@ -53,14 +75,20 @@ export async function openQrels(
     },
     open: (folder, content, onDamage) => ({ stored: new StoredQrels(folder, content, paths, onDamage), content }),
   });
+  try {
+    for (const found of opened.content.findings) judge(context, named(found, paths, HINTS[found.kind] ?? ""));
+  } catch (thrown) {
+    opened.stored.close();
+    throw thrown;
+  }
   const { repeatedCount, repeatedExamples } = opened.content;
   if (repeatedCount > 0) {
     const first = repeatedExamples[0]?.file ?? 0;
     const lines = repeatedExamples.filter(({ file }) => file === first).map(({ line }) => line);
     warn(
       context,
-      `${counted(repeatedCount, "line judges", "lines judge")} a pair again that an earlier line of the same file ` +
-        `judged: ${places(paths[first] as string, lines, repeatedCount)}. The later line counts.`,
+      `${counted(repeatedCount, "line judges", "lines judge")} a pair with another score than an earlier line of the ` +
+        `same file: ${places(paths[first] as string, lines, repeatedCount)}. The later line counts.`,
       "Remove one of the two lines.",
     );
   }

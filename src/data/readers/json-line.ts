@@ -34,7 +34,7 @@ export interface JsonField {
  */
 export function readObject(bytes: Buffer, start: number, end: number, onField: (field: JsonField) => void): void {
   const field: JsonField = { key: "", kind: "other", value: { bytes, start: 0, end: 0 } };
-  const keys: string[] = [];
+  const keys = new Keys();
   let at = skipSpace(bytes, start, end);
   const fault = (message: string): JsonFault => new JsonFault(message, Math.min(at, end) - start + 1);
   if (at >= end || bytes[at] !== OPEN) throw fault("a JSON object was expected");
@@ -45,8 +45,7 @@ export function readObject(bytes: Buffer, start: number, end: number, onField: (
       if (at >= end || bytes[at] !== QUOTE) throw fault("a key in double quotes was expected");
       at = readString(bytes, at, end, start, field.value);
       field.key = decode(field.value);
-      if (keys.includes(field.key)) throw fault(`the key ${JSON.stringify(field.key)} occurs twice`);
-      keys.push(field.key);
+      if (keys.isKnown(field.key)) throw fault(`the key ${JSON.stringify(field.key)} occurs twice`);
       at = skipSpace(bytes, at, end);
       if (at >= end || bytes[at] !== COLON) throw fault("a colon was expected");
       at = readValue(bytes, skipSpace(bytes, at + 1, end), end, start, field);
@@ -72,7 +71,24 @@ export function decode(span: Span): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("utf8");
 }
 
-function skipSpace(bytes: Buffer, from: number, end: number): number {
+/** The keys of one object: a list while they are few, a set for objects that map thousands of ids. */
+class Keys {
+  readonly #few: string[] = [];
+  #many: Set<string> | null = null;
+
+  isKnown(key: string): boolean {
+    if (this.#many === null) {
+      if (this.#few.includes(key)) return true;
+      this.#few.push(key);
+      if (this.#few.length === 32) this.#many = new Set(this.#few);
+      return false;
+    }
+    const before = this.#many.size;
+    return this.#many.add(key).size === before;
+  }
+}
+
+export function skipSpace(bytes: Buffer, from: number, end: number): number {
   let at = from;
   while (at < end) {
     const byte = bytes[at];
@@ -82,7 +98,7 @@ function skipSpace(bytes: Buffer, from: number, end: number): number {
   return at;
 }
 
-/** Returns where the string that begins at `from` is over, or -1 where it has no end; `hasEscape` in `seen`. */
+/** Returns where the string that begins at `from` is over; `hasEscape` in `seen`. */
 function endOfString(
   bytes: Buffer,
   from: number,
@@ -104,9 +120,11 @@ function endOfString(
   throw new JsonFault("a string has no end", from - lineStart + 1);
 }
 
+/** Where endOfString says what it met; never looked at across calls. */
 const seen = { hasEscape: false };
 
-function readString(bytes: Buffer, from: number, end: number, lineStart: number, value: Span): number {
+/** Reads the string whose opening quote stands at `from` and returns where it is over. */
+export function readString(bytes: Buffer, from: number, end: number, lineStart: number, value: Span): number {
   const next = endOfString(bytes, from, end, lineStart, seen);
   if (!seen.hasEscape) {
     value.bytes = bytes;
@@ -124,7 +142,8 @@ function readString(bytes: Buffer, from: number, end: number, lineStart: number,
   return next;
 }
 
-function readValue(bytes: Buffer, from: number, end: number, lineStart: number, field: JsonField): number {
+/** Reads the value at `from` and returns where it is over (white space behind it may count to it). */
+export function readValue(bytes: Buffer, from: number, end: number, lineStart: number, field: JsonField): number {
   const first = from < end ? (bytes[from] as number) : 0;
   if (first === QUOTE) {
     field.kind = "string";

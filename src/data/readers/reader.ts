@@ -1,4 +1,5 @@
 /** What a reader of a file format offers: records one by one, as bytes, each with its line. New formats add a file and a line in formats.ts. */
+import type { FileConfig } from "../../experiment/schema.js";
 import type { InputFile } from "./input.js";
 
 /** A piece of a buffer that is valid UTF-8. */
@@ -14,6 +15,8 @@ export interface TextRecord {
   readonly id: Span;
   readonly title: Span;
   readonly text: Span;
+  /** A prompt of the record's own; used only where the format says `hasPrompts`. */
+  readonly prompt: Span;
 }
 
 /** One judgement. The same object and buffers are used again for the next record. */
@@ -24,19 +27,59 @@ export interface JudgementRecord {
   score: number;
 }
 
-/** Reads one file format. */
-export interface RecordReader<Record> {
-  /** Name and version; a change of what it reads changes the version, and with it the key of cached data. */
-  readonly format: string;
-  /** Endings of file names in this format, ".gz" left off. */
-  readonly endings: readonly string[];
-  /**
-   * Calls `onRecord` for each record in file order.
-   *
-   * @throws QuarryError DATA with file and line at the first fault.
-   */
-  read(input: InputFile, onRecord: (record: Record) => void): Promise<void>;
+/** One id of a query subset. The same object and buffers are used again for the next record. */
+export interface IdRecord {
+  line: number;
+  readonly id: Span;
 }
 
-export type TextReader = RecordReader<TextRecord>;
-export type JudgementReader = RecordReader<JudgementRecord>;
+/** What a file is read for. */
+export type Role = "corpus" | "queries" | "qrels" | "ids";
+
+/** A file that the user named: absolute path, options with their defaults. */
+export type SourceFile = FileConfig;
+
+/** What a format is recognised by. */
+export interface Sample {
+  /** Path of the file in lower case, `.gz` left off. */
+  readonly name: string;
+  /** The beginning of the content, uncompressed, without byte order mark, at most 64 KiB. */
+  readonly head: Buffer;
+  /** Whether the file goes on behind it. */
+  readonly isCut: boolean;
+}
+
+/** Options of a file that only some formats know. */
+export type FileOption = "fields" | "header" | "delimiter" | "part" | "scores";
+
+/**
+ * Reads one file format in the roles that it has a method for.
+ *
+ * Each method calls `onRecord` for each record in file order, and `input.fault(line, message, hint)` for each one that
+ * cannot be read: that throws, or, where bad lines are left out, counts and returns, and the reader goes on behind it.
+ */
+export interface Format {
+  /** What messages and the option `format` call it, e.g. "trec-run". */
+  readonly name: string;
+  /** A change of what it reads changes the version, and with it the key of cached data. */
+  readonly version: number | string;
+  /** The options that mean something here: others are refused, so that none is given in vain. Left out: all do. */
+  readonly options?: readonly FileOption[];
+  /** Whether a file without a named format is in this one; the first format that says so reads it. */
+  matches(sample: Sample, role: Role, file: SourceFile): boolean;
+  /** True for a reader that the user's script registered: other threads do not know it. */
+  readonly needsMainThread?: boolean;
+  /** True where files repeat texts (training files with passages inlined): equal repeats are one record, no fault. */
+  readonly mayRepeat?: boolean;
+  /** True where records of queries carry prompts. */
+  readonly hasPrompts?: boolean;
+  readTexts?(
+    input: InputFile,
+    file: SourceFile,
+    role: "corpus" | "queries",
+    onRecord: (record: TextRecord) => void,
+  ): Promise<void>;
+  readJudgements?(input: InputFile, file: SourceFile, onRecord: (record: JudgementRecord) => void): Promise<void>;
+  /** Query ids; an id may come several times. */
+  readIds?(input: InputFile, file: SourceFile, onRecord: (record: IdRecord) => void): Promise<void>;
+}

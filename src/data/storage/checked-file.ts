@@ -1,39 +1,23 @@
 /** Flat arrays of numbers on disk, cut into blocks that each carry a crc32, checked when a block is first touched. */
 import { crc32 } from "node:zlib";
 import { integrityError } from "../failures.js";
-import type { FileSink } from "./file-sink.js";
 import { RandomFile } from "./random-file.js";
 
 /** Bytes of a block: 256 index slots of 12 bytes, or 768 numbers; at most two pages are read to check one. */
 export const BLOCK_BYTES = 3072;
 /** Windows end at multiples of this: of the page size and of the block size. */
 const CUT_BYTES = 12_288 * 65_536;
+/** A range of so many blocks is read ahead. */
+const LONG_BLOCKS = 16;
 /** Blocks kept in memory when the file is not mapped. */
 const KEPT_BLOCKS = 4096;
-
-/** Writes numbers followed by the crc32 of each block. */
-export function writeChecked(sink: FileSink, arrays: readonly (Int32Array | Float32Array)[]): void {
-  const whole = new Uint8Array(arrays.reduce((sum, array) => sum + array.byteLength, 0));
-  let at = 0;
-  for (const array of arrays) {
-    whole.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at);
-    at += array.byteLength;
-  }
-  const blockCount = Math.ceil(whole.byteLength / BLOCK_BYTES);
-  const sums = new Uint32Array(blockCount);
-  for (let block = 0; block < blockCount; block += 1) {
-    sums[block] = crc32(whole.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES));
-  }
-  sink.write(whole);
-  sink.write(new Uint8Array(sums.buffer));
-}
 
 /** Bytes on disk of numbers that take `dataBytes`. */
 function checkedSize(dataBytes: number): number {
   return dataBytes + Math.ceil(dataBytes / BLOCK_BYTES) * 4;
 }
 
-/** Reads what writeChecked wrote; offsets and counts are in numbers of 4 bytes. */
+/** Reads what CheckedWriter wrote; offsets and counts are in numbers of 4 bytes. */
 export class CheckedFile {
   readonly #file: RandomFile;
   readonly #dataBytes: number;
@@ -72,6 +56,12 @@ export class CheckedFile {
     const firstBlock = Math.floor((first * 4) / BLOCK_BYTES);
     const lastBlock = Math.floor((first * 4 + count * 4 - 1) / BLOCK_BYTES);
     if (this.#file.isMapped) {
+      // On a cold disk each page of a long range would be waited for by itself.
+      const isLong = lastBlock - firstBlock >= LONG_BLOCKS;
+      if (isLong && this.#isChecked.subarray(firstBlock, lastBlock + 1).includes(0)) {
+        this.#file.willNeed(first * 4, count * 4);
+        this.#file.willNeed(this.#dataBytes + firstBlock * 4, (lastBlock + 1 - firstBlock) * 4);
+      }
       for (let block = firstBlock; block <= lastBlock; block += 1) if (this.#isChecked[block] !== 1) this.block(block);
       return this.#file.int32(first * 4, count);
     }

@@ -1,5 +1,12 @@
 /** Buffers that grow while a file is read whose length in records nobody knows. */
 
+/** From here on a buffer grows by half instead of doubling: what is copied and what lies idle stay small. */
+const LARGE_BYTES = 16 << 20;
+
+function grown(capacity: number, bytesEach: number): number {
+  return capacity * bytesEach < LARGE_BYTES ? capacity * 2 : Math.ceil(capacity * 1.5);
+}
+
 /** Bytes of many spans, one after the other. */
 export class GrowingBytes {
   bytes: Uint8Array;
@@ -9,20 +16,26 @@ export class GrowingBytes {
     this.bytes = new Uint8Array(capacity);
   }
 
+  /** Makes room for `capacity` bytes in all; room that is never used stays untouched and costs no memory. */
+  reserve(capacity: number): void {
+    if (capacity <= this.bytes.byteLength) return;
+    const larger = new Uint8Array(capacity);
+    larger.set(this.bytes.subarray(0, this.length));
+    this.bytes = larger;
+  }
+
   append(source: Uint8Array, start: number, end: number): void {
     const length = end - start;
-    if (this.length + length > this.bytes.byteLength) {
-      const larger = new Uint8Array(Math.max(this.bytes.byteLength * 2, this.length + length));
-      larger.set(this.bytes.subarray(0, this.length));
-      this.bytes = larger;
-    }
+    const at = this.length;
+    if (at + length > this.bytes.byteLength) this.reserve(Math.max(grown(this.bytes.byteLength, 1), at + length));
     // Ids are a few bytes long: copying them one by one is faster than making a view for set().
     if (length < 24) {
-      for (let at = 0; at < length; at += 1) this.bytes[this.length + at] = source[start + at] as number;
+      const { bytes } = this;
+      for (let index = 0; index < length; index += 1) bytes[at + index] = source[start + index] as number;
     } else {
-      this.bytes.set(source.subarray(start, end), this.length);
+      this.bytes.set(source.subarray(start, end), at);
     }
-    this.length += length;
+    this.length = at + length;
   }
 }
 
@@ -35,12 +48,16 @@ export class GrowingNumbers<Numbers extends Int32Array | Uint32Array | Float32Ar
     this.numbers = make(1 << 12);
   }
 
+  /** Makes room for `capacity` numbers in all; room that is never used stays untouched and costs no memory. */
+  reserve(capacity: number): void {
+    if (capacity <= this.numbers.length) return;
+    const larger = this.make(capacity);
+    larger.set(this.numbers.subarray(0, this.length));
+    this.numbers = larger;
+  }
+
   push(value: number): void {
-    if (this.length === this.numbers.length) {
-      const larger = this.make(this.length * 2);
-      larger.set(this.numbers);
-      this.numbers = larger;
-    }
+    if (this.length === this.numbers.length) this.reserve(grown(this.length, 4));
     this.numbers[this.length] = value;
     this.length += 1;
   }

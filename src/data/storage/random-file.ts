@@ -1,28 +1,29 @@
 /** Random access to a file's bytes: memory-mapped where possible, positional reads elsewhere. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { integrityError } from "../failures.js";
-import { mapWindow } from "./mmap.js";
-
-const PAGE = 4096;
-const WINDOW_BYTES = 2 ** 30;
+import { type MappedWindow, mapWindow, WINDOW_ALIGNMENT } from "./mmap.js";
 
 interface Window {
   readonly start: number;
   readonly end: number;
   readonly bytes: Uint8Array;
   readonly ints: Int32Array;
+  readonly mapped: MappedWindow;
 }
 
 /** Read-only bytes of one file. What it hands out stays valid after close(). */
 export class RandomFile {
-  #fd: number | null;
-  readonly #windows: readonly Window[];
+  /** Longest window: a view beyond 4 GiB ends the process. Tests make it small to have several. */
+  static windowBytes = 2 ** 30;
+
+  #fd: number;
+  readonly #windows: readonly Window[] | null;
 
   private constructor(
     readonly path: string,
     readonly size: number,
-    fd: number | null,
-    windows: readonly Window[],
+    fd: number,
+    windows: readonly Window[] | null,
   ) {
     this.#fd = fd;
     this.#windows = windows;
@@ -35,21 +36,19 @@ export class RandomFile {
    */
   static open(path: string, size: number, cuts: readonly number[]): RandomFile {
     const fd = openSync(path, "r");
-    let isKept = false;
     try {
       // A mapping that reaches beyond the end of its file kills the process when touched (SIGBUS).
       if (fstatSync(fd).size !== size) throw integrityError(path, "its length");
-      const windows = process.env["QUARRY_NO_MMAP"] ? null : mapAll(fd, size, cuts);
-      isKept = windows === null;
-      return new RandomFile(path, size, windows === null ? fd : null, windows ?? []);
-    } finally {
-      if (!isKept) closeSync(fd);
+      return new RandomFile(path, size, fd, process.env["QUARRY_NO_MMAP"] ? null : mapAll(fd, size, cuts));
+    } catch (thrown) {
+      closeSync(fd);
+      throw thrown;
     }
   }
 
   /** Whether bytes() and int32() are views; otherwise each call reads and copies. */
   get isMapped(): boolean {
-    return this.#fd === null;
+    return this.#windows !== null;
   }
 
   bytes(offset: number, length: number): Uint8Array {
@@ -68,7 +67,8 @@ export class RandomFile {
   }
 
   copyTo(target: Uint8Array, at: number, offset: number, length: number): void {
-    if (this.#fd === null) {
+    if (offset < 0 || offset + length > this.size) throw integrityError(this.path, "its length");
+    if (this.#windows !== null) {
       for (const window of this.#windows) {
         const from = Math.max(offset, window.start);
         const to = Math.min(offset + length, window.end);
@@ -83,35 +83,58 @@ export class RandomFile {
     }
   }
 
+  /**
+   * Asks the system to read a range ahead, and goes on at once: on a cold disk each page that is touched without it
+   * costs a wait of its own. Does nothing without a mapping.
+   */
+  willNeed(offset: number, length: number): void {
+    if (length <= 0) return;
+    for (const { start, end, mapped } of this.#windows ?? []) {
+      const from = Math.max(offset, start);
+      const to = Math.min(offset + length, end);
+      if (from < to) mapped.willNeed(from - start, to - from);
+    }
+  }
+
+  /**
+   * Whether the file still has its length; about 1 µs. A file that somebody else cuts short ends the process when a page
+   * beyond its end is touched, and reads as zeros in the last page; so ask before a batch is put together.
+   */
+  isWhole(): boolean {
+    return this.#fd < 0 || fstatSync(this.#fd).size === this.size;
+  }
+
   close(): void {
-    if (this.#fd !== null && this.#fd >= 0) {
+    if (this.#fd >= 0) {
       closeSync(this.#fd);
       this.#fd = -1;
     }
   }
 
   #windowOf(offset: number, length: number): Window | null {
-    for (const window of this.#windows) {
+    for (const window of this.#windows ?? []) {
       if (offset >= window.start && offset + length <= window.end) return window;
     }
     return null;
   }
 }
 
+/** Null when one of the windows cannot be mapped. */
 function mapAll(fd: number, size: number, cuts: readonly number[]): Window[] | null {
   const windows: Window[] = [];
   let from = 0;
   while (from < size) {
-    const start = from - (from % PAGE);
+    const start = from - (from % WINDOW_ALIGNMENT);
     let end = size;
-    if (size - start > WINDOW_BYTES) {
-      const fitting = cuts.filter((cut) => cut > from && cut - start <= WINDOW_BYTES);
-      end = fitting.at(-1) ?? start + WINDOW_BYTES;
+    if (size - start > RandomFile.windowBytes) {
+      const limit = start + RandomFile.windowBytes;
+      // Where a batch is longer than a window, windows are cut anywhere, and what lies in two of them is copied.
+      end = cuts.findLast((cut) => cut > from && cut <= limit) ?? limit;
     }
-    const buffer = mapWindow(fd, start, end - start);
-    if (buffer === null) return null;
-    const ints = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
-    windows.push({ start, end, bytes: new Uint8Array(buffer), ints });
+    const mapped = mapWindow(fd, start, end - start);
+    if (mapped === null) return null;
+    const ints = new Int32Array(mapped.buffer, 0, Math.floor(mapped.buffer.byteLength / 4));
+    windows.push({ start, end, bytes: new Uint8Array(mapped.buffer), ints, mapped });
     from = end;
   }
   return windows;

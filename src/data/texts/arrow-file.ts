@@ -25,6 +25,8 @@ export interface BatchColumns {
   readonly id: StringColumn;
   readonly title: StringColumn;
   readonly text: StringColumn;
+  /** Null where the table has no column of prompts. */
+  readonly prompt: StringColumn | null;
   readonly line: Int32Array;
   readonly idCheck: Int32Array;
   readonly textCheck: Int32Array;
@@ -37,15 +39,24 @@ export interface BatchPlace {
   readonly idBytes: number;
   readonly titleBytes: number;
   readonly textBytes: number;
+  /** 0 where the table has no column of prompts. */
+  readonly promptBytes: number;
 }
 
-const STRINGS = ["id", "title", "text"] as const;
+const STRINGS = ["id", "title", "text", "prompt"] as const;
 const NUMBERS = ["line", "idCheck", "textCheck"] as const;
 
-const schema = new Schema([
-  ...STRINGS.map((name) => new Field(name, new Utf8(), false)),
-  ...NUMBERS.map((name) => new Field(name, new Int32(), false)),
-]);
+/** Columns of strings: prompts only where some record has one. */
+function stringsOf(hasPrompts: boolean): readonly (typeof STRINGS)[number][] {
+  return hasPrompts ? STRINGS : STRINGS.slice(0, 3);
+}
+
+function schemaOf(hasPrompts: boolean): Schema {
+  return new Schema([
+    ...stringsOf(hasPrompts).map((name) => new Field(name, new Utf8(), false)),
+    ...NUMBERS.map((name) => new Field(name, new Int32(), false)),
+  ]);
+}
 
 /** Arrow starts every buffer at a multiple of 8. */
 function padded(bytes: number): number {
@@ -53,10 +64,15 @@ function padded(bytes: number): number {
 }
 
 /** Bytes from a batch's first buffer to each of its buffers, in the order of the schema. */
-export function bufferStarts(place: BatchPlace): number[] {
+export function bufferStarts(place: BatchPlace, hasPrompts: boolean): number[] {
   const starts: number[] = [];
   let at = place.start;
-  for (const valueBytes of [place.idBytes, place.titleBytes, place.textBytes]) {
+  for (const valueBytes of [
+    place.idBytes,
+    place.titleBytes,
+    place.textBytes,
+    ...(hasPrompts ? [place.promptBytes] : []),
+  ]) {
     starts.push(at, at + padded((place.rowCount + 1) * 4));
     at += padded((place.rowCount + 1) * 4) + padded(valueBytes);
   }
@@ -93,7 +109,13 @@ export class ArrowFile {
   readonly #writer = new PlacedWriter();
   readonly places: BatchPlace[] = [];
 
-  constructor(path: string) {
+  readonly #schema: Schema;
+
+  constructor(
+    path: string,
+    private readonly hasPrompts: boolean,
+  ) {
+    this.#schema = schemaOf(hasPrompts);
     this.#sink = new FileSink(path);
     this.#writer.onBytes = (bytes) => this.#sink.write(bytes);
   }
@@ -102,15 +124,15 @@ export class ArrowFile {
   write(batch: BatchColumns): void {
     const { rowCount } = batch;
     const children = [
-      ...STRINGS.map((name) => {
-        const { offsets, bytes } = batch[name];
+      ...stringsOf(this.hasPrompts).map((name) => {
+        const { offsets, bytes } = batch[name] as StringColumn;
         return makeData({ type: new Utf8(), length: rowCount, nullCount: 0, valueOffsets: offsets, data: bytes });
       }),
       ...NUMBERS.map((name) => makeData({ type: new Int32(), length: rowCount, nullCount: 0, data: batch[name] })),
     ];
-    const type = new Struct<Record<string, DataType>>(schema.fields);
+    const type = new Struct<Record<string, DataType>>(this.#schema.fields);
     const data = makeData({ type, length: rowCount, nullCount: 0, children });
-    this.#writer.write(new RecordBatch(schema, data));
+    this.#writer.write(new RecordBatch(this.#schema, data));
     // What the sink holds back are views of the batch's buffers.
     this.#sink.flush();
     this.places.push({
@@ -119,11 +141,13 @@ export class ArrowFile {
       idBytes: batch.id.bytes.byteLength,
       titleBytes: batch.title.bytes.byteLength,
       textBytes: batch.text.bytes.byteLength,
+      promptBytes: batch.prompt?.bytes.byteLength ?? 0,
     });
   }
 
-  finish(): WrittenFile {
+  async finish(): Promise<WrittenFile> {
     this.#writer.close();
+    await this.#sink.sync();
     return this.#sink.finish();
   }
 

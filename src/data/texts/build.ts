@@ -1,132 +1,139 @@
-/** Turns a file of passages or queries into a cache entry: Arrow table, id index, order of ids. */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
+/** Turns files of passages or queries into a cache entry: Arrow table, id index, order of ids. */
 import { z } from "zod";
 import { QuarryError } from "../../errors.js";
-import { counted, EXAMPLE_LIMIT, fileError } from "../failures.js";
+import { fileError } from "../failures.js";
+import { FindingCounter, type StoredFinding, storedFinding } from "../findings.js";
 import type { InputFile } from "../readers/input.js";
-import type { TextReader } from "../readers/reader.js";
-import { writeChecked } from "../storage/checked-file.js";
-import { FileSink, type WrittenFile } from "../storage/file-sink.js";
-import { GrowingBytes, GrowingNumbers, growingInt32 } from "../storage/growing.js";
-import { ArrowFile, type BatchColumns } from "./arrow-file.js";
+import type { Format, SourceFile } from "../readers/reader.js";
+import type { WrittenFile } from "../storage/file-sink.js";
 import { BatchBuilder } from "./batch-builder.js";
-import { buildIndex, type Duplicate } from "./id-index.js";
-import { type IdBytes, rankIds } from "./id-order.js";
-
-export const TABLE_FILE = "table.arrow";
-export const INDEX_FILE = "ids.index";
-export const RANKS_FILE = "ids.ranks";
-/** Changes when the layout of the files changes. */
-export const TEXTS_VERSION = "texts/1";
+import { tableTarget, threadFile } from "./table-target.js";
+import { EMPTY_FILE, type Place, type Places, TABLE_FILE, type WrittenTable } from "./table-writer.js";
 
 const count = z.int().min(0);
 
 export const textsContent = z.strictObject({
   rowCount: count,
   fingerprint: z.string(),
-  emptyTextCount: count,
-  /** Lines of the first texts without content. */
-  emptyTextLines: z.array(count),
+  findings: z.array(storedFinding),
+  /** Rows of texts without content; which ones, says a file of the entry. */
+  emptyCount: count,
+  /** The first row of each source file. */
+  fileStarts: z.array(count),
+  hasPrompts: z.boolean(),
   slots: count,
   tableBytes: count,
   batches: z.array(
-    z.strictObject({ start: count, rowCount: count, idBytes: count, titleBytes: count, textBytes: count }),
+    z.strictObject({
+      start: count,
+      rowCount: count,
+      idBytes: count,
+      titleBytes: count,
+      textBytes: count,
+      promptBytes: count,
+    }),
   ),
 });
 export type TextsContent = z.output<typeof textsContent>;
 
+/** One file of a table and who reads it. */
+export interface TextsInput {
+  readonly input: InputFile;
+  readonly file: SourceFile;
+  readonly format: Format;
+  /** Bytes on the disk. */
+  readonly size: number;
+}
+
+/** How a table is built. */
+export interface BuildOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** How much of what follows the reading is done, 0 to 1. */
+  readonly onFinishing?: (share: number) => void;
+  /** What the writing thread runs; null: no thread. Default: as the size of the files suggests. */
+  readonly thread?: URL | null | undefined;
+}
+
 /**
- * Reads `input` and writes the entry's files into `folder`.
+ * Reads all files in order and writes the entry's files into `folder`. Faults are counted, not judged: of records with
+ * equal ids the first one stays.
  *
- * @throws QuarryError DATA for whatever the reader refuses, a file without records, and ids that occur twice.
+ * @throws QuarryError DATA for whatever a reader refuses and for a file without records.
  */
 export async function buildTexts(
-  input: InputFile,
-  reader: TextReader,
+  inputs: readonly TextsInput[],
+  role: "corpus" | "queries",
   folder: string,
+  options: BuildOptions = {},
 ): Promise<{ files: Record<string, WrittenFile>; content: TextsContent }> {
-  const table = new ArrowFile(join(folder, TABLE_FILE));
-  const batch = new BatchBuilder();
-  const hash = createHash("sha256").update(TEXTS_VERSION);
-  const idBytes = new GrowingBytes();
-  const idEnds = new GrowingNumbers((length) => new Uint32Array(length));
-  const lines = growingInt32();
-  const emptyTextLines: number[] = [];
-  let emptyTextCount = 0;
-  idEnds.push(0);
+  const hasPrompts = role === "queries" && inputs.some(({ format }) => format.hasPrompts === true);
+  const mayRepeat = inputs.map(({ format }) => format.mayRepeat === true);
+  const totalBytes = inputs.reduce((sum, { size }) => sum + size, 0);
+  const thread = options.thread === undefined ? threadFile(totalBytes) : options.thread;
+  const builder = new BatchBuilder(hasPrompts);
+  const target = tableTarget({ folder, hasPrompts, mayRepeat }, builder, thread, options.signal);
+  const bad = new FindingCounter("badLines", ["line cannot be read", "lines cannot be read"]);
+  try {
+    let bytesBefore = 0;
+    for (const [number, { input, file, format, size }] of inputs.entries()) {
+      let seen = 0;
+      const flush = (share: number): void => {
+        const batch = builder.take(number, share);
+        if (batch !== null) target.put(batch);
+      };
+      input.onBadLine((line, message) => bad.add(number, line, () => message));
+      input.onChunk(() => target.room());
+      await readerOf(format, file)(input, file, role, (record) => {
+        seen += 1;
+        if (builder.add(record, input.path)) flush((bytesBefore + input.bytesRead) / totalBytes);
+      });
+      if (seen === 0) throw fileError(input.path, "the file holds no record.", "Give a file with at least one.");
+      bytesBefore += size;
+      flush(bytesBefore / totalBytes);
+    }
+    const written = await target.finish(options.onFinishing ?? (() => {}));
+    return { files: written.files, content: contentOf(written, inputs, hasPrompts, bad) };
+  } finally {
+    await target.abandon();
+  }
+}
 
-  const takeBatch = (): void => {
-    const columns = batch.columns();
-    if (columns.rowCount === 0) return;
-    hashColumns(hash, columns);
-    table.write(columns);
-    batch.clear();
+function contentOf(
+  written: WrittenTable,
+  inputs: readonly TextsInput[],
+  hasPrompts: boolean,
+  bad: FindingCounter,
+): TextsContent {
+  const { files, repeated, empty, ...rest } = written;
+  const repeatedDetail = ({ file, id, first }: Place): string => {
+    const elsewhere = first?.file === file ? "" : `${inputs[first?.file ?? 0]?.input.path}, `;
+    return `${JSON.stringify(id)} (first in ${elsewhere}line ${first?.line})`;
   };
-
-  try {
-    await reader.read(input, (record) => {
-      const { id, text } = record;
-      idBytes.append(id.bytes, id.start, id.end);
-      idEnds.push(idBytes.length);
-      lines.push(record.line);
-      if (text.start === text.end) {
-        emptyTextCount += 1;
-        if (emptyTextLines.length < EXAMPLE_LIMIT) emptyTextLines.push(record.line);
-      }
-      if (batch.add(record)) takeBatch();
-    });
-    takeBatch();
-    const rowCount = lines.length;
-    if (rowCount === 0) throw fileError(input.path, "the file holds no record.", "Give a file with at least one.");
-    const written = table.finish();
-    const ids = { bytes: idBytes.bytes, offsets: idEnds.filled(), count: rowCount };
-    const slots = indexIds(input.path, ids, lines.filled());
-    const files = {
-      [TABLE_FILE]: written,
-      [INDEX_FILE]: writeNumbers(join(folder, INDEX_FILE), slots),
-      [RANKS_FILE]: writeNumbers(join(folder, RANKS_FILE), rankIds(ids)),
-    };
-    const fingerprint = hash.digest("hex");
-    const counts = { rowCount, emptyTextCount, slots: slots.length / 3, tableBytes: written.bytes };
-    return { files, content: { ...counts, fingerprint, emptyTextLines, batches: table.places } };
-  } finally {
-    table.abandon();
-  }
+  const findings = [
+    bad.stored(),
+    found("duplicateIds", ["record repeats an id", "records repeat an id"], repeated, repeatedDetail),
+    found("emptyTexts", ["record has an empty text", "records have an empty text"], empty, ({ id }) =>
+      JSON.stringify(id),
+    ),
+  ].filter((each) => each !== null);
+  const tableBytes = files[TABLE_FILE]?.bytes ?? 0;
+  return { ...rest, findings, emptyCount: files[EMPTY_FILE] === undefined ? 0 : empty.count, hasPrompts, tableBytes };
 }
 
-function hashColumns(hash: ReturnType<typeof createHash>, batch: BatchColumns): void {
-  for (const { offsets, bytes } of [batch.id, batch.title, batch.text]) {
-    hash.update(new Uint8Array(offsets.buffer, offsets.byteOffset, offsets.byteLength)).update(bytes);
-  }
+function found(
+  kind: StoredFinding["kind"],
+  words: [string, string],
+  { count: total, examples }: Places,
+  detail: (place: Place) => string,
+): StoredFinding | null {
+  if (total === 0) return null;
+  const placed = examples.map((each) => ({ file: each.file, line: each.line, detail: detail(each) }));
+  return { kind, words, count: total, examples: placed };
 }
 
-function indexIds(file: string, ids: IdBytes, lines: Int32Array): Int32Array {
-  let duplicateCount = 0;
-  const examples: Duplicate[] = [];
-  const slots = buildIndex(ids, (duplicate) => {
-    duplicateCount += 1;
-    if (examples.length < EXAMPLE_LIMIT) examples.push(duplicate);
+function readerOf(format: Format, file: SourceFile): NonNullable<Format["readTexts"]> {
+  if (format.readTexts !== undefined) return format.readTexts.bind(format);
+  throw new QuarryError("CONFIG", `${file.path}: the format ${format.name} holds no texts.`, {
+    hint: "Name another file, or the right format with { path, format }.",
   });
-  if (duplicateCount === 0) return slots;
-  const listed = examples.map(({ row, firstRow }) => {
-    const id = Buffer.from(ids.bytes.subarray(ids.offsets[row], ids.offsets[row + 1])).toString("utf8");
-    return `\n  ${file}:${lines[row]}: ${JSON.stringify(id)} (first at line ${lines[firstRow]})`;
-  });
-  const shown = duplicateCount > examples.length ? `; the first ${examples.length}:` : ":";
-  throw new QuarryError(
-    "DATA",
-    `${file}: ${counted(duplicateCount, "line repeats an id", "lines repeat an id")}${shown}${listed.join("")}`,
-    { hint: "Give each record an id of its own, or remove the repeated lines." },
-  );
-}
-
-function writeNumbers(path: string, numbers: Int32Array): WrittenFile {
-  const sink = new FileSink(path);
-  try {
-    writeChecked(sink, [numbers]);
-    return sink.finish();
-  } finally {
-    sink.abandon();
-  }
 }

@@ -11,10 +11,11 @@ export const emptyTexts: TextTable = {
   fingerprint: "empty",
   idRanks: new Int32Array(0),
   id: noRow,
+  qualifiedId: noRow,
   rowOf: () => -1,
   title: noRow,
   text: noRow,
   origin: noRow,
-  gather: (rows) => gatherTexts([], rows, 0),
+  gather: (rows) => gatherTexts([], rows, 0, null),
   close: () => {},
 };

@@ -1,31 +1,17 @@
 /** Copies the bytes of chosen rows into one Arrow IPC stream; no string is decoded. */
-import {
-  type DataType,
-  Field,
-  Int32,
-  makeData,
-  RecordBatch,
-  RecordBatchStreamWriter,
-  Schema,
-  Struct,
-  Utf8,
-} from "apache-arrow";
 import { QuarryError } from "../../errors.js";
+import { type ColumnShape, frameBatch } from "./ipc-stream.js";
 import type { StoredTexts } from "./stored-texts.js";
+import { fill, type TextStyle } from "./style.js";
 
 const MAX_BYTES = 0x7fffffff;
-
-const schema = new Schema([
-  new Field("row", new Int32(), false),
-  new Field("idRank", new Int32(), false),
-  new Field("title", new Utf8(), false),
-  new Field("text", new Utf8(), false),
-]);
+const NOTHING = new Uint8Array(0);
 
 /** A table in a numbering of several: its row r has the number `offset` + r. */
 export interface TablePart {
   readonly table: StoredTexts;
   readonly offset: number;
+  readonly style: TextStyle;
 }
 
 /** The table that holds a number; parts are ascending by offset. */
@@ -38,52 +24,101 @@ export function partOf(parts: readonly TablePart[], number: number): TablePart {
 }
 
 /**
- * An Arrow IPC stream of one batch with row:int32 (number + rowOffset), idRank:int32, title:utf8, text:utf8.
+ * An Arrow IPC stream of one batch with row:int32 (number + rowOffset), idRank:int32, title:utf8, text:utf8, and
+ * prompt:utf8 where a part's style or a record of it has a prompt (null: the model's own).
  *
  * @param numbers rows in the numbering of `parts`.
- * @throws QuarryError INTEGRITY when a row is damaged.
+ * @param ranks rank of each number's id among all, or null where nobody asks.
+ * @throws QuarryError INTEGRITY when a row is damaged, CONFIG when a column takes 2 GiB or more.
  */
-export function gatherTexts(parts: readonly TablePart[], numbers: Int32Array, rowOffset: number): Uint8Array {
+export function gatherTexts(
+  parts: readonly TablePart[],
+  numbers: Int32Array,
+  rowOffset: number,
+  ranks: Int32Array | null,
+): Uint8Array {
   const count = numbers.length;
-  const rows = new Int32Array(count);
-  const idRanks = new Int32Array(count);
-  const titles: Uint8Array[] = new Array(count);
-  const texts: Uint8Array[] = new Array(count);
-  const titleOffsets = new Int32Array(count + 1);
-  const textOffsets = new Int32Array(count + 1);
-  let titleBytes = 0;
-  let textBytes = 0;
+  for (const part of parts) part.table.prepare(rowsIn(part, numbers, parts.length));
+  const titles = new Pieces(count);
+  const texts = new Pieces(count);
+  const hasPrompts = parts.some(({ table, style }) => style.prompt !== null || table.hasPrompts);
+  const prompts = hasPrompts ? new Pieces(count) : null;
   for (let at = 0; at < count; at += 1) {
     const number = numbers[at] as number;
-    const { table, offset } = partOf(parts, number);
-    const { title, text } = table.textBytes(number - offset);
-    rows[at] = number + rowOffset;
-    idRanks[at] = table.idRanks[number - offset] as number;
-    titles[at] = title;
-    texts[at] = text;
-    titleBytes += title.byteLength;
-    textBytes += text.byteLength;
-    titleOffsets[at + 1] = titleBytes;
-    textOffsets[at + 1] = textBytes;
+    const { table, offset, style } = partOf(parts, number);
+    const row = number - offset;
+    const { title, text } = table.textBytes(row);
+    if (style.template === null) {
+      titles.put(at, title);
+      texts.put(at, text);
+    } else {
+      titles.put(at, NOTHING);
+      texts.put(at, fill(style.template, title, text));
+    }
+    prompts?.put(at, table.promptBytes(row) ?? style.prompt);
   }
-  if (titleBytes > MAX_BYTES || textBytes > MAX_BYTES) {
+  const strings = prompts === null ? [titles, texts] : [titles, texts, prompts];
+  if (strings.some(({ byteLength }) => byteLength > MAX_BYTES)) {
     throw new QuarryError("CONFIG", `${count} texts make more than 2 GiB.`, { hint: "Make units or batches smaller." });
   }
-  const columns = [
-    makeData({ type: new Int32(), length: count, nullCount: 0, data: rows }),
-    makeData({ type: new Int32(), length: count, nullCount: 0, data: idRanks }),
-    stringData(titles, titleOffsets, titleBytes),
-    stringData(texts, textOffsets, textBytes),
-  ];
-  const type = new Struct<Record<string, DataType>>(schema.fields);
-  const writer = new RecordBatchStreamWriter();
-  writer.write(new RecordBatch(schema, makeData({ type, length: count, nullCount: 0, children: columns })));
-  writer.finish();
-  return writer.toUint8Array(true);
+  const numeric: ColumnShape = { nullCount: 0, byteLengths: [0, count * 4] };
+  const { bytes, starts } = frameBatch(count, [numeric, numeric, ...strings.map((column) => column.shape())]);
+  const rows = new Int32Array(bytes.buffer, starts[1], count);
+  for (let at = 0; at < count; at += 1) rows[at] = (numbers[at] as number) + rowOffset;
+  if (ranks !== null) {
+    const idRanks = new Int32Array(bytes.buffer, starts[3], count);
+    for (let at = 0; at < count; at += 1) idRanks[at] = ranks[numbers[at] as number] as number;
+  }
+  for (const [index, column] of strings.entries()) column.write(bytes, starts.slice(4 + index * 3, 7 + index * 3));
+  return bytes;
 }
 
-function stringData(pieces: readonly Uint8Array[], valueOffsets: Int32Array, byteLength: number) {
-  const data = new Uint8Array(byteLength);
-  for (let at = 0; at < pieces.length; at += 1) data.set(pieces[at] as Uint8Array, valueOffsets[at] as number);
-  return makeData({ type: new Utf8(), length: pieces.length, nullCount: 0, valueOffsets, data });
+/** The rows of one table among numbers, in its own numbering. */
+export function rowsIn({ table, offset }: TablePart, numbers: Int32Array, partCount: number): Int32Array {
+  if (partCount === 1 && offset === 0) return numbers;
+  return numbers
+    .filter((number) => number >= offset && number < offset + table.rowCount)
+    .map((number) => number - offset);
+}
+
+/** A column of strings in the making; null stands for a missing one. */
+class Pieces {
+  readonly #pieces: (Uint8Array | null)[];
+  #nullCount = 0;
+  byteLength = 0;
+
+  constructor(count: number) {
+    this.#pieces = new Array<Uint8Array | null>(count);
+  }
+
+  put(at: number, piece: Uint8Array | null): void {
+    this.#pieces[at] = piece;
+    if (piece === null) this.#nullCount += 1;
+    else this.byteLength += piece.byteLength;
+  }
+
+  shape(): ColumnShape {
+    const count = this.#pieces.length;
+    const bitmapBytes = this.#nullCount === 0 ? 0 : Math.ceil(count / 8);
+    return { nullCount: this.#nullCount, byteLengths: [bitmapBytes, (count + 1) * 4, this.byteLength] };
+  }
+
+  /** @param starts of bitmap, offsets and bytes in `target`. */
+  write(target: Uint8Array<ArrayBuffer>, [bitmap = 0, offsetsStart = 0, start = 0]: readonly number[]): void {
+    const count = this.#pieces.length;
+    const offsets = new Int32Array(target.buffer, offsetsStart, count + 1);
+    let end = 0;
+    for (let at = 0; at < count; at += 1) {
+      const piece = this.#pieces[at] as Uint8Array | null;
+      if (piece !== null && piece.byteLength > 0) {
+        target.set(piece, start + end);
+        end += piece.byteLength;
+      }
+      offsets[at + 1] = end;
+      if (piece !== null && this.#nullCount > 0) {
+        const byte = bitmap + (at >> 3);
+        target[byte] = (target[byte] as number) | (1 << (at & 7));
+      }
+    }
+  }
 }

@@ -1,55 +1,115 @@
 /** From id to row: open addressing over flat slots of (lane, lane, row + 1), memory-mapped. */
 import { BLOCK_BYTES, CheckedFile } from "../storage/checked-file.js";
+import { GrowingBytes, GrowingNumbers } from "../storage/growing.js";
 import { areEqual, hashId } from "./id-hash.js";
 import type { IdBytes } from "./id-order.js";
 
 const SLOT_NUMBERS = 3;
 const SLOTS_PER_BLOCK = BLOCK_BYTES / (SLOT_NUMBERS * 4);
 const MAX_LOAD = 0.6;
+/** A larger table is not made on a guess. */
+const MAX_SLOTS = 2 ** 28;
+/** For how many more ids there is to be room at any time. */
+const AHEAD = 65_536;
 
-/** An id that occurs again. */
-export interface Duplicate {
-  readonly row: number;
-  readonly firstRow: number;
-}
+/** Builds an index id by id. In memory: 12 bytes a slot, 4 bytes an id, and the ids' bytes. */
+export class IndexBuilder {
+  readonly #bytes = new GrowingBytes();
+  readonly #ends = new GrowingNumbers((length) => new Uint32Array(length));
+  readonly #lanes = new Int32Array(2);
+  #table = new Int32Array(256 * SLOT_NUMBERS);
+  #count = 0;
 
-/** Slots of an index over so many ids: a power of two. */
-function slotCount(idCount: number): number {
-  return 2 ** Math.max(8, Math.ceil(Math.log2(Math.max(1, idCount) / MAX_LOAD)));
-}
+  constructor() {
+    this.#ends.push(0);
+  }
 
-/** Builds the slots; `onDuplicate` hears of every id that occurred before. */
-export function buildIndex(ids: IdBytes, onDuplicate: (duplicate: Duplicate) => void): Int32Array {
-  const slots = slotCount(ids.count);
-  const table = new Int32Array(slots * SLOT_NUMBERS);
-  const lanes = new Int32Array(2);
-  for (let row = 0; row < ids.count; row += 1) {
-    const start = ids.offsets[row] as number;
-    const length = (ids.offsets[row + 1] as number) - start;
-    hashId(ids.bytes, start, start + length, lanes);
-    const [one = 0, two = 0] = lanes;
-    for (let slot = one & (slots - 1); ; slot = (slot + 1) & (slots - 1)) {
+  /**
+   * Makes room for about as many ids as there will be, guessed from the `share` of the source that is read: growing by
+   * doubling would hold the largest table twice. A guess too low costs time, one too high only address space. Called
+   * after every few ten thousand ids; does nothing while there is room for as many again.
+   */
+  expect(share: number): void {
+    // Once all is read, room for more would only make small entries large.
+    if (!(share > 0 && share < 1)) return;
+    const near = this.#count + AHEAD;
+    const expected = Math.max(near, Math.ceil((this.#count / share) * 1.02));
+    if (expected > MAX_SLOTS * MAX_LOAD) return;
+    const bytesEach = (this.#bytes.length / this.#count) * 1.1 + 1;
+    if (near + 1 > this.#ends.numbers.length) this.#ends.reserve(expected + 1);
+    if (near * bytesEach > this.#bytes.bytes.byteLength) this.#bytes.reserve(Math.ceil(expected * bytesEach));
+    if (near > (this.#table.length / SLOT_NUMBERS) * MAX_LOAD) this.#grow(slotsFor(expected));
+  }
+
+  /** Adds the id in [start, end) as the next row; an id that is there already adds nothing and gives its row, else -1. */
+  add(bytes: Uint8Array, start: number, end: number): number {
+    hashId(bytes, start, end, this.#lanes);
+    const table = this.#table;
+    const one = this.#lanes[0] as number;
+    const two = this.#lanes[1] as number;
+    const last = table.length / SLOT_NUMBERS - 1;
+    const length = end - start;
+    let slot = one & last;
+    for (;;) {
       const at = slot * SLOT_NUMBERS;
       const taken = (table[at + 2] as number) - 1;
-      if (taken < 0) {
-        table[at] = one;
-        table[at + 1] = two;
-        table[at + 2] = row + 1;
-        break;
+      if (taken < 0) break;
+      if (table[at] === one && table[at + 1] === two) {
+        const from = this.#ends.numbers[taken] as number;
+        const isSame = (this.#ends.numbers[taken + 1] as number) - from === length;
+        if (isSame && areEqual(bytes, start, this.#bytes.bytes, from, length)) return taken;
       }
-      if (table[at] !== one || table[at + 1] !== two) continue;
-      const other = ids.offsets[taken] as number;
-      const otherLength = (ids.offsets[taken + 1] as number) - other;
-      if (length === otherLength && areEqual(ids.bytes, start, ids.bytes, other, length)) {
-        onDuplicate({ row, firstRow: taken });
-        break;
-      }
+      slot = (slot + 1) & last;
     }
+    put(table, slot, one, two, this.#count);
+    this.#bytes.append(bytes, start, end);
+    this.#ends.push(this.#bytes.length);
+    this.#count += 1;
+    if (this.#count > (last + 1) * MAX_LOAD) this.#grow((last + 1) * 2);
+    return -1;
   }
-  return table;
+
+  /** What IdIndex reads; the builder lets go of it and takes no more ids. */
+  takeSlots(): Int32Array {
+    const table = this.#table;
+    this.#table = new Int32Array(0);
+    return table;
+  }
+
+  ids(): IdBytes {
+    return { bytes: this.#bytes.bytes, offsets: this.#ends.numbers, count: this.#count };
+  }
+
+  #grow(slots: number): void {
+    const before = this.#table;
+    const table = new Int32Array(slots * SLOT_NUMBERS);
+    for (let at = 0; at < before.length; at += SLOT_NUMBERS) {
+      const row = (before[at + 2] as number) - 1;
+      if (row < 0) continue;
+      const one = before[at] as number;
+      let slot = one & (slots - 1);
+      while (table[slot * SLOT_NUMBERS + 2] !== 0) slot = (slot + 1) & (slots - 1);
+      put(table, slot, one, before[at + 1] as number, row);
+    }
+    this.#table = table;
+  }
 }
 
-/** Looks ids up in what buildIndex made. */
+function put(table: Int32Array, slot: number, one: number, two: number, row: number): void {
+  const at = slot * SLOT_NUMBERS;
+  table[at] = one;
+  table[at + 1] = two;
+  table[at + 2] = row + 1;
+}
+
+/** The least power of two that holds so many ids. */
+function slotsFor(count: number): number {
+  let slots = 256;
+  while (count > slots * MAX_LOAD) slots *= 2;
+  return slots;
+}
+
+/** Looks ids up in what IndexBuilder made. */
 export class IdIndex {
   readonly #file: CheckedFile;
   readonly #lanes = new Int32Array(2);

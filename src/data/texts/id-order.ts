@@ -3,6 +3,9 @@
 /** Below this many ids in a bucket, insertion is faster than counting. */
 const SMALL = 24;
 
+/** Elements moved in one step. */
+const STRIDE = 1 << 18;
+
 /** Ids one after the other: id i is [offsets[i], offsets[i + 1]) of `bytes`. */
 export interface IdBytes {
   readonly bytes: Uint8Array;
@@ -12,18 +15,44 @@ export interface IdBytes {
 
 /** The rank of each id among all, [count]: radix sort from the first byte on, without making a string. */
 export function rankIds(ids: IdBytes): Int32Array {
-  const order = new Int32Array(ids.count);
+  const steps = rankSteps(ids, new Int32Array(2 * ids.count));
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/**
+ * As rankIds, in steps of some milliseconds; each gives how much is done, 0 to 1.
+ *
+ * @param scratch at least two numbers an id, overwritten; the ranks are a part of it.
+ */
+export function* rankSteps(ids: IdBytes, scratch: Int32Array): Generator<number, Int32Array, undefined> {
+  const order = scratch.subarray(0, ids.count);
   for (let row = 0; row < ids.count; row += 1) order[row] = row;
-  const spare = new Int32Array(ids.count);
+  const spare = scratch.subarray(ids.count, 2 * ids.count);
   const ranges: [from: number, to: number, depth: number][] = [[0, ids.count, 0]];
+  const counts: Counts = { starts: new Int32Array(258), next: new Int32Array(258) };
+  let moved = 0;
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
     const [from, to, depth] = range;
     if (to - from <= SMALL) sortSmall(ids, order, from, to, depth);
-    else sortByByte(ids, order, spare, from, to, depth, ranges);
+    else sortByByte(ids, order, spare, from, to, depth, ranges, counts);
+    moved += to - from;
+    if (moved < STRIDE) continue;
+    moved = 0;
+    // The last ranges come first, so what lies behind this one is done.
+    yield 1 - to / ids.count;
   }
-  const ranks = new Int32Array(ids.count);
+  const ranks = spare;
   for (let rank = 0; rank < ids.count; rank += 1) ranks[order[rank] as number] = rank;
   return ranks;
+}
+
+/** Room for counting, used again for every range: a hundred thousand small arrays would outlive the sorting. */
+interface Counts {
+  readonly starts: Int32Array;
+  readonly next: Int32Array;
 }
 
 /** 0 for an id that is over, else the byte plus one. */
@@ -40,8 +69,9 @@ function sortByByte(
   to: number,
   depth: number,
   ranges: [number, number, number][],
+  { starts, next }: Counts,
 ): void {
-  const starts = new Int32Array(258);
+  starts.fill(0);
   for (let at = from; at < to; at += 1) {
     const bucket = byteAt(ids, order[at] as number, depth) + 1;
     starts[bucket] = (starts[bucket] as number) + 1;
@@ -49,7 +79,7 @@ function sortByByte(
   for (let bucket = 1; bucket < 258; bucket += 1) {
     starts[bucket] = (starts[bucket] as number) + (starts[bucket - 1] as number);
   }
-  const next = starts.slice();
+  next.set(starts);
   for (let at = from; at < to; at += 1) {
     const bucket = byteAt(ids, order[at] as number, depth);
     const place = next[bucket] as number;

@@ -2,15 +2,19 @@
 import { join } from "node:path";
 import { QuarryError } from "../../errors.js";
 import { integrityError } from "../failures.js";
+import { Ahead } from "../storage/ahead.js";
 import { CheckedFile } from "../storage/checked-file.js";
+import { ColdReads } from "../storage/cold-reads.js";
 import { RandomFile } from "../storage/random-file.js";
 import type { Origin, TextTable } from "../types.js";
 import { bufferStarts } from "./arrow-file.js";
-import { INDEX_FILE, RANKS_FILE, TABLE_FILE, type TextsContent } from "./build.js";
+import type { TextsContent } from "./build.js";
 import { idChecksum, textChecksum } from "./checksums.js";
 import { gatherTexts } from "./gather.js";
 import { areEqual } from "./id-hash.js";
 import { IdIndex } from "./id-index.js";
+import { PLAIN } from "./style.js";
+import { EMPTY_FILE, INDEX_FILE, RANKS_FILE, TABLE_FILE } from "./table-writer.js";
 
 /** Batches whose numbers stay in memory when the file is not mapped (0.8 MB each). */
 const KEPT_BATCHES = 64;
@@ -18,6 +22,8 @@ const KEPT_BATCHES = 64;
 /** One string column of a batch. */
 interface Strings {
   readonly offsets: Int32Array;
+  /** Where `offsets` lies in the file. */
+  readonly offsetsStart: number;
   /** Offset of the first byte in the file. */
   readonly start: number;
   readonly byteLength: number;
@@ -28,9 +34,12 @@ interface Batch {
   readonly id: Strings;
   readonly title: Strings;
   readonly text: Strings;
+  readonly prompt: Strings | null;
   readonly lines: Int32Array;
   readonly idChecks: Int32Array;
   readonly textChecks: Int32Array;
+  /** Where `textChecks` lies in the file. */
+  readonly textChecksStart: number;
 }
 
 export class StoredTexts implements TextTable {
@@ -39,8 +48,11 @@ export class StoredTexts implements TextTable {
   readonly #file: RandomFile;
   readonly #index: IdIndex;
   readonly #ranks: CheckedFile;
+  /** Null where no text is empty. */
+  readonly #empty: CheckedFile | null;
   readonly #firstRows: Int32Array;
   readonly #batches = new Map<number, Batch>();
+  readonly #cold = new ColdReads();
   /** Bit 0: id and line were checked; bit 1: title and text were. */
   readonly #checked: Uint8Array;
   #idRanks: Int32Array | null = null;
@@ -49,13 +61,13 @@ export class StoredTexts implements TextTable {
   #isClosed = false;
 
   /**
-   * @param source the file the user named, for origins.
+   * @param sources the files the user named, for origins.
    * @param onDamage called before an INTEGRITY error is thrown.
    */
   constructor(
     folder: string,
     private readonly content: TextsContent,
-    private readonly source: string,
+    private readonly sources: readonly string[],
     private readonly onDamage: () => void,
   ) {
     this.rowCount = content.rowCount;
@@ -64,6 +76,8 @@ export class StoredTexts implements TextTable {
     this.#file = RandomFile.open(join(folder, TABLE_FILE), content.tableBytes, cuts);
     this.#index = new IdIndex(join(folder, INDEX_FILE), content.slots, onDamage);
     this.#ranks = new CheckedFile(join(folder, RANKS_FILE), content.rowCount * 4, onDamage);
+    this.#empty =
+      content.emptyCount === 0 ? null : new CheckedFile(join(folder, EMPTY_FILE), content.emptyCount * 4, onDamage);
     this.#checked = new Uint8Array(content.rowCount);
     this.#firstRows = new Int32Array(content.batches.length);
     for (let batch = 1; batch < content.batches.length; batch += 1) {
@@ -81,6 +95,11 @@ export class StoredTexts implements TextTable {
     return decodeBytes(this.idBytes(row));
   }
 
+  /** A table alone has no other with the same ids. */
+  qualifiedId(row: number): string {
+    return this.id(row);
+  }
+
   rowOf(id: string): number {
     const bytes = Buffer.from(id, "utf8");
     return this.rowOfBytes(bytes, 0, bytes.byteLength);
@@ -94,6 +113,19 @@ export class StoredTexts implements TextTable {
     });
   }
 
+  /**
+   * As rowOfBytes, but a row whose fingerprint is equal is taken without comparing the bytes: for those who look many
+   * ids up and compare in the order of the rows.
+   */
+  likelyRowOf(bytes: Uint8Array, start: number, end: number): number {
+    return this.#index.find(bytes, start, end, () => true);
+  }
+
+  /** Slots of the id index: an id's first lane, cut to them, is where its search begins. */
+  get indexSlots(): number {
+    return this.#index.slots;
+  }
+
   title(row: number): string {
     return decodeBytes(this.textBytes(row).title);
   }
@@ -105,11 +137,12 @@ export class StoredTexts implements TextTable {
   origin(row: number): Origin {
     this.idBytes(row);
     const batch = this.#batchOf(row);
-    return { file: this.source, line: batch.lines[row - batch.firstRow] as number };
+    const file = this.content.fileStarts.findLastIndex((start) => start <= row);
+    return { file: this.sources[file] as string, line: batch.lines[row - batch.firstRow] as number };
   }
 
   gather(rows: Int32Array, rowOffset = 0): Uint8Array {
-    return gatherTexts([{ table: this, offset: 0 }], rows, rowOffset);
+    return gatherTexts([{ table: this, offset: 0, style: PLAIN }], rows, rowOffset, this.idRanks);
   }
 
   close(): void {
@@ -120,6 +153,7 @@ export class StoredTexts implements TextTable {
     this.#file.close();
     this.#index.close();
     this.#ranks.close();
+    this.#empty?.close();
   }
 
   /** An id's bytes, checked on first touch; not to be written to. */
@@ -147,6 +181,64 @@ export class StoredTexts implements TextTable {
     return { title, text };
   }
 
+  /** The record's own prompt, or null; not to be written to. */
+  promptBytes(row: number): Uint8Array | null {
+    const batch = this.#batchOf(row);
+    if (batch.prompt === null) return null;
+    const bytes = this.#string(batch.prompt, row - batch.firstRow, row);
+    return bytes.byteLength === 0 ? null : bytes;
+  }
+
+  /**
+   * Before rows are gathered: sees that the file still has its length, and on a cold disk asks for all of them at once,
+   * where touching one after the other would wait for each.
+   *
+   * @throws QuarryError INTEGRITY when somebody cut the file short.
+   */
+  prepare(rows: Int32Array): void {
+    if (!this.#file.isWhole()) throw this.#damage(rows[0] ?? 0);
+    this.prefetch(rows);
+  }
+
+  /** Asks the system to read the texts of these rows ahead; does nothing while nothing comes from the disk. */
+  prefetch(rows: Int32Array): void {
+    if (!this.#file.isMapped || !this.#cold.isCold()) return;
+    const ascending = rows.slice().sort();
+    // Where the texts lie is read from the disk as well: first those places, then the texts themselves.
+    const places = Array.from({ length: 4 }, () => new Ahead(this.#file));
+    for (const row of ascending) {
+      const batch = this.#batchOf(row);
+      const at = row - batch.firstRow;
+      for (const [index, column] of [batch.title, batch.text, batch.prompt].entries()) {
+        if (column !== null) places[index]?.add(column.offsetsStart + at * 4, 8);
+      }
+      places[3]?.add(batch.textChecksStart + at * 4, 4);
+    }
+    for (const each of places) each.flush();
+    const values = Array.from({ length: 3 }, () => new Ahead(this.#file));
+    for (const row of ascending) {
+      const batch = this.#batchOf(row);
+      const at = row - batch.firstRow;
+      for (const [index, column] of [batch.title, batch.text, batch.prompt].entries()) {
+        if (column === null) continue;
+        const from = column.offsets[at] as number;
+        // Offsets are checked when the text is read; damaged ones only must not reach beyond the file here.
+        if (from >= 0) values[index]?.add(column.start + from, (column.offsets[at + 1] as number) - from);
+      }
+    }
+    for (const each of values) each.flush();
+  }
+
+  /** Whether records may have prompts of their own. */
+  get hasPrompts(): boolean {
+    return this.content.hasPrompts;
+  }
+
+  /** Rows of texts without content, ascending. */
+  get emptyRows(): Int32Array {
+    return this.#empty?.int32(0, this.content.emptyCount) ?? new Int32Array(0);
+  }
+
   /** 32 bits over title and text: equal texts have equal hashes. The text is not read, so the hash is a hint only. */
   textHash(row: number): number {
     const batch = this.#batchOf(row);
@@ -169,7 +261,7 @@ export class StoredTexts implements TextTable {
     const last = this.#last;
     if (last !== null && row >= last.firstRow && row < this.#lastEnd) return last;
     if (!(row >= 0 && row < this.rowCount)) throw new RangeError(`row ${row} is not in [0, ${this.rowCount})`);
-    if (this.#isClosed) throw new QuarryError("INTERNAL", `The table of ${this.source} is closed.`);
+    if (this.#isClosed) throw new QuarryError("INTERNAL", `The table of ${this.sources.join(", ")} is closed.`);
     let low = 0;
     let high = this.#firstRows.length - 1;
     while (low < high) {
@@ -185,19 +277,25 @@ export class StoredTexts implements TextTable {
 
   #openBatch(number: number): Batch {
     const place = this.content.batches[number] as TextsContent["batches"][number];
-    const [ids = 0, idBytes = 0, titles = 0, titleBytes = 0, texts = 0, textBytes = 0, ...numbers] =
-      bufferStarts(place);
+    const starts = bufferStarts(place, this.content.hasPrompts);
+    const [ids = 0, idBytes = 0, titles = 0, titleBytes = 0, texts = 0, textBytes = 0, ...others] = starts;
+    const [prompts = 0, promptBytes = 0] = this.content.hasPrompts ? others.splice(0, 2) : [];
+    const numbers = others;
     const { rowCount } = place;
     const offsets = (start: number): Int32Array => this.#file.int32(start, rowCount + 1);
     const [lines = 0, idChecks = 0, textChecks = 0] = numbers;
     const batch: Batch = {
       firstRow: this.#firstRows[number] as number,
-      id: { offsets: offsets(ids), start: idBytes, byteLength: place.idBytes },
-      title: { offsets: offsets(titles), start: titleBytes, byteLength: place.titleBytes },
-      text: { offsets: offsets(texts), start: textBytes, byteLength: place.textBytes },
+      id: { offsets: offsets(ids), offsetsStart: ids, start: idBytes, byteLength: place.idBytes },
+      title: { offsets: offsets(titles), offsetsStart: titles, start: titleBytes, byteLength: place.titleBytes },
+      text: { offsets: offsets(texts), offsetsStart: texts, start: textBytes, byteLength: place.textBytes },
+      prompt: this.content.hasPrompts
+        ? { offsets: offsets(prompts), offsetsStart: prompts, start: promptBytes, byteLength: place.promptBytes }
+        : null,
       lines: this.#file.int32(lines, rowCount),
       idChecks: this.#file.int32(idChecks, rowCount),
       textChecks: this.#file.int32(textChecks, rowCount),
+      textChecksStart: textChecks,
     };
     if (!this.#file.isMapped && this.#batches.size >= KEPT_BATCHES) this.#batches.clear();
     this.#batches.set(number, batch);

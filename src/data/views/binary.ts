@@ -1,96 +1,98 @@
-/** The binary view: one relevant passage and some negatives for each query. */
-import type { MaterializedQrels } from "../qrels/materialized.js";
-import { Draws, PURPOSE, shuffleFirst } from "../random.js";
-import type { StoredTexts } from "../texts/stored-texts.js";
+/** The binary view: one relevant passage and some negatives for each query; scored is the same with the sources' scores as labels. */
+
+import { QuarryError } from "../../errors.js";
+import type { BinaryConfig, ScoredConfig } from "../../experiment/schema.js";
+import type { MergedQrels } from "../qrels/merged.js";
 import type { Judgements } from "../types.js";
+import { holds, inBoth, missingIn } from "./ascending.js";
+import { chooseOne, chooseOrder } from "./choice.js";
+import type { Relations } from "./relations.js";
 import { View, type ViewParts } from "./view.js";
 
-/** Judgements of one source, and where its passages begin in the training set's numbering. */
-export interface BinarySide {
-  readonly qrels: MaterializedQrels;
-  readonly queries: StoredTexts;
-  readonly passageOffset: number;
-}
-
-export interface BinaryOptions {
-  readonly positives: BinarySide;
+/** Judgements of both sides over one numbering. */
+export interface PairedQrels {
+  readonly positives: MergedQrels;
   /** Null for in-batch negatives only. */
-  readonly negatives: BinarySide | null;
-  readonly seed: number;
+  readonly negatives: MergedQrels | null;
+  readonly relations: Relations;
 }
 
-/** Judged queries that can form no group. */
-export interface LeftOut {
-  readonly judgedCount: number;
-  readonly withoutPositives: number;
-  readonly withoutNegatives: number;
-}
-
-/** Queries are numbered as in the positives' file of queries; other sources find theirs by id. */
 export class BinaryView extends View {
-  readonly leftOut: LeftOut;
-
   constructor(
     parts: ViewParts,
-    private readonly options: BinaryOptions,
+    readonly options: BinaryConfig | ScoredConfig,
+    private readonly qrels: PairedQrels,
+    eligible: Int32Array,
   ) {
-    const { qrels } = options.positives;
-    const eligible = qrels.queryRows.filter(
-      (query) => options.negatives === null || usable(options, query).rows.length > 0,
-    );
     super(parts, eligible);
-    const judgedCount = qrels.annotatedQueryCount;
-    this.leftOut = {
-      judgedCount,
-      withoutPositives: judgedCount - qrels.queryRows.length,
-      withoutNegatives: qrels.queryRows.length - eligible.length,
-    };
   }
 
-  override knownPositives(query: number): Int32Array {
-    return positivesOf(this.options.positives, query);
+  protected override relevant(query: number): Int32Array {
+    return this.qrels.positives.labels(query).rows;
   }
 
   protected override candidates(query: number, epoch: number, count: number): Judgements {
-    const { positives, negatives, seed } = this.options;
-    const { rows } = positives.qrels.judgements(query, epoch);
-    const place = new Draws(seed, epoch, query, PURPOSE.positive).below(rows.length);
-    const positive = (rows[place] as number) + positives.passageOffset;
-    if (negatives === null) return { rows: Int32Array.of(positive), scores: Float32Array.of(1) };
-    const { queryRow, rows: allowed, scores } = usable(this.options, query, this.positiveSet(query));
-    const order = negatives.qrels.select({ rows: allowed, scores }, queryRow, epoch).rows.slice();
-    shuffleFirst(order, count - 1, new Draws(seed, epoch, query, PURPOSE.negatives));
-    const all = new Int32Array(order.length + 1);
-    all[0] = positive;
-    for (let at = 0; at < order.length; at += 1) all[at + 1] = (order[at] as number) + negatives.passageOffset;
-    const labels = new Float32Array(all.length);
-    labels[0] = 1;
-    return { rows: all, scores: labels };
+    const { seed, passagesPerQuery } = this.parts;
+    const { kind, positiveChoice, negativeChoice } = this.options;
+    const moment = { seed, epoch, query };
+    const positives = this.qrels.positives.judgements(query, epoch);
+    if (positives.rows.length === 0) throw this.#nothingLeft(query, epoch);
+    const first = chooseOne(positiveChoice, positives.rows.length, moment);
+    const negatives = usableNegatives(this.qrels, query, epoch);
+    const perEpoch = passagesPerQuery - 1;
+    const order = chooseOrder(negativeChoice, negatives.rows.length, perEpoch, count - 1, moment);
+    const rows = new Int32Array(1 + order.length);
+    const scores = new Float32Array(1 + order.length);
+    const isScored = kind === "scored";
+    rows[0] = positives.rows[first] as number;
+    scores[0] = isScored ? (positives.scores[first] as number) : 1;
+    for (let place = 0; place < order.length; place += 1) {
+      const from = order[place] as number;
+      rows[place + 1] = negatives.rows[from] as number;
+      if (isScored) scores[place + 1] = negatives.scores[from] as number;
+    }
+    return { rows, scores };
+  }
+
+  /** Opening looks at the first epoch only; a groupFilter may say otherwise later. */
+  #nothingLeft(query: number, epoch: number): QuarryError {
+    const { file, line } = this.queryOrigin(query);
+    return new QuarryError(
+      "DATA",
+      `${file}:${line}: no positive of query ${JSON.stringify(this.queryId(query))} is left in epoch ${epoch}.`,
+      { hint: "Let the groupFilter of the positives keep at least one passage in every epoch." },
+    );
   }
 }
 
-function positivesOf({ qrels, passageOffset }: BinarySide, query: number): Int32Array {
-  return qrels.kept(query).rows.map((row) => row + passageOffset);
+const NOTHING: Judgements = { rows: new Int32Array(0), scores: new Float32Array(0) };
+
+/** Negatives of a query in an epoch; what must not serve as one is left out before a source's group step. */
+export function usableNegatives(qrels: PairedQrels, query: number, epoch: number): Judgements {
+  const { negatives, relations } = qrels;
+  if (negatives === null) return NOTHING;
+  const excluded = relations.excludedNegatives(query);
+  if (excluded.length === 0) return negatives.judgements(query, epoch);
+  return negatives.judgements(query, epoch, (passage) => holds(excluded, passage));
 }
 
-/** A query's negatives without its known positives, as rows of the negatives' corpus. */
-function usable(
-  { positives, negatives }: BinaryOptions,
-  query: number,
-  known: ReadonlySet<number> = new Set(positivesOf(positives, query)),
-): Judgements & { queryRow: number } {
-  const nothing = { rows: new Int32Array(0), scores: new Float32Array(0), queryRow: -1 };
-  if (negatives === null) return nothing;
-  const queryRow = sameQuery(positives.queries, query, negatives.queries);
-  if (queryRow === -1) return nothing;
-  const { rows, scores } = negatives.qrels.kept(queryRow);
-  const isFree = (row: number): boolean => !known.has(row + negatives.passageOffset);
-  return { rows: rows.filter(isFree), scores: scores.filter((_, at) => isFree(rows[at] as number)), queryRow };
+/** Queries with a positive, and with a negative where any are asked for, ascending. */
+export function eligiblePairs(qrels: PairedQrels): Int32Array {
+  const { positives, negatives, relations } = qrels;
+  let eligible = hasGroupFilter(positives)
+    ? positives.queryRows.filter((query) => positives.judgements(query, 0).rows.length > 0)
+    : positives.queryRows;
+  if (negatives === null) return eligible;
+  eligible = inBoth(eligible, negatives.queryRows);
+  if (hasGroupFilter(negatives)) return eligible.filter((query) => usableNegatives(qrels, query, 0).rows.length > 0);
+  // Only queries whose two sides meet need a look at their passages.
+  const unable = relations.queries.filter((query) => {
+    const excluded = relations.excludedNegatives(query);
+    return !negatives.hasCandidate(query, (passage) => holds(excluded, passage));
+  });
+  return unable.length === 0 ? eligible : missingIn(eligible, unable);
 }
 
-/** The row of the same query (by id) in another file of queries, or -1. */
-export function sameQuery(from: StoredTexts, row: number, to: StoredTexts): number {
-  if (from.fingerprint === to.fingerprint) return row;
-  const id = from.idBytes(row);
-  return to.rowOfBytes(id, 0, id.byteLength);
+function hasGroupFilter({ sides }: MergedQrels): boolean {
+  return sides.some(({ qrels }) => qrels.parts.algebra.groupFilter !== undefined);
 }

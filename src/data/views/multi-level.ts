@@ -1,95 +1,112 @@
 /** The multi-level view: graded passages of each query, one of the best in the first place. */
-import { Draws, PURPOSE, shuffleFirst } from "../random.js";
+import type { MultiLevelConfig } from "../../experiment/schema.js";
+import type { MergedQrels } from "../qrels/merged.js";
+import { countUp, Draws, PURPOSE, shuffleFirst } from "../random.js";
+import type { TextPool } from "../texts/text-pool.js";
 import type { Judgements } from "../types.js";
-import { type BinarySide, type LeftOut, sameQuery } from "./binary.js";
-import type { Numbering } from "./numbering.js";
 import { View, type ViewParts } from "./view.js";
 
-/** Sources in order; where several judge a pair, the last one wins. */
 export class MultiLevelView extends View {
-  readonly leftOut: LeftOut;
-
   constructor(
     parts: ViewParts,
-    private readonly sides: readonly BinarySide[],
-    private readonly seed: number,
+    readonly options: MultiLevelConfig,
+    private readonly qrels: MergedQrels,
+    eligible: Int32Array,
   ) {
-    const judged = judgedQueries(parts.queries, sides);
-    let withoutPositives = 0;
-    let withoutNegatives = 0;
-    const eligible = judged.filter((query) => {
-      const labels = merged(parts.queries, sides, query, null);
-      if (!hasPositive(labels)) {
-        withoutPositives += 1;
-        return false;
-      }
-      // One passage alone cannot fill a group of several.
-      const isEnough = parts.passagesPerQuery === 1 || labels.size > 1;
-      if (!isEnough) withoutNegatives += 1;
-      return isEnough;
-    });
     super(parts, eligible);
-    this.leftOut = { judgedCount: judged.length, withoutPositives, withoutNegatives };
   }
 
   /** Passages with a label above zero. */
-  override knownPositives(query: number): Int32Array {
-    const all = merged(this.parts.queries, this.sides, query, null);
-    return Int32Array.from([...all].filter(([, label]) => label > 0).map(([passage]) => passage));
+  protected override relevant(query: number): Int32Array {
+    const { rows, scores } = this.qrels.labels(query);
+    return rows.filter((_, at) => (scores[at] as number) > 0);
   }
 
   protected override candidates(query: number, epoch: number, count: number): Judgements {
-    let all = merged(this.parts.queries, this.sides, query, epoch);
-    // A random selection that left a single passage of several, or none that is relevant, gives way to all of them.
-    if (!hasPositive(all) || (all.size < 2 && this.passagesPerQuery > 1))
-      all = merged(this.parts.queries, this.sides, query, null);
-    const rows = Int32Array.from(all.keys());
-    const best = Math.max(...all.values());
-    const tops = rows.filter((row) => all.get(row) === best);
-    const first = tops[new Draws(this.seed, epoch, query, PURPOSE.positive).below(tops.length)] as number;
-    const rest = rows.filter((row) => row !== first);
-    shuffleFirst(rest, count - 1, new Draws(this.seed, epoch, query, PURPOSE.negatives));
-    const order = Int32Array.of(first, ...rest);
-    return { rows: order, scores: Float32Array.from(order, (row) => all.get(row) as number) };
+    const all = graded(this.qrels, query, epoch, this.passagesPerQuery);
+    const order =
+      this.options.selection === "random"
+        ? this.#randomOrder(all, query, epoch, count)
+        : relevanceOrder(all, this.parts.passages, this.options.selection === "least");
+    return {
+      rows: order.map((place) => all.rows[place] as number),
+      scores: Float32Array.from(order, (place) => all.scores[place] as number),
+    };
+  }
+
+  /** One of the best by chance, then the others by chance. */
+  #randomOrder({ scores }: Judgements, query: number, epoch: number, count: number): Int32Array {
+    const { seed } = this.parts;
+    const best = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
+    const order = countUp(scores.length);
+    const tops = order.filter((place) => scores[place] === best);
+    const first = tops[new Draws(seed, epoch, query, PURPOSE.positive).below(tops.length)] as number;
+    const rest = order.filter((place) => place !== first);
+    shuffleFirst(rest, count - 1, new Draws(seed, epoch, query, PURPOSE.negatives));
+    order[0] = first;
+    order.set(rest, 1);
+    return order;
   }
 }
 
-function hasPositive(labels: ReadonlyMap<number, number>): boolean {
-  for (const label of labels.values()) if (label > 0) return true;
-  return false;
+/**
+ * By label, then by id, both descending. With `least` the first of these stays in the first place, for a group learns
+ * from the distance to its best passage, and the others follow by label and id ascending.
+ */
+function relevanceOrder({ rows, scores }: Judgements, passages: TextPool, isLeast: boolean): Int32Array {
+  const order = countUp(rows.length).sort(
+    (one, other) =>
+      (scores[other] as number) - (scores[one] as number) ||
+      passages.compareIds(rows[other] as number, rows[one] as number),
+  );
+  if (isLeast) order.subarray(1).reverse();
+  return order;
 }
 
-/** Labels by passage, in order of first appearance; `epoch` null leaves the random selection out. */
-function merged(
-  queries: Numbering,
-  sides: readonly BinarySide[],
-  query: number,
-  epoch: number | null,
-): Map<number, number> {
-  const labels = new Map<number, number>();
-  const home = queries.parts.findLast((part) => query >= part.offset);
-  if (home === undefined) return labels;
-  for (const { qrels, queries: table, passageOffset } of sides) {
-    const queryRow = sameQuery(home.table, query - home.offset, table);
-    if (queryRow === -1) continue;
-    const { rows, scores } = epoch === null ? qrels.kept(queryRow) : qrels.judgements(queryRow, epoch);
-    for (let at = 0; at < rows.length; at += 1) labels.set((rows[at] as number) + passageOffset, scores[at] as number);
-  }
-  return labels;
+/**
+ * The judgements a group is cut from. A groupRandomK that drew a single passage of several, or none that is relevant,
+ * gives way to all of them.
+ */
+function graded(qrels: MergedQrels, query: number, epoch: number, passagesPerQuery: number): Judgements {
+  const drawn = qrels.judgements(query, epoch);
+  if (isGroup(drawn, passagesPerQuery) || !isDrawn(qrels)) return drawn;
+  return qrels.labels(query);
 }
 
-/** Every query that some source judges, once, under the number of the first file of queries that holds its id. */
-function judgedQueries(queries: Numbering, sides: readonly BinarySide[]): Int32Array {
-  const judged = new Set<number>();
-  for (const { qrels, queries: table } of sides) {
-    for (const row of qrels.queryRows) {
-      for (const part of queries.parts) {
-        const found = sameQuery(table, row, part.table);
-        if (found === -1) continue;
-        judged.add(part.offset + found);
-        break;
-      }
-    }
-  }
-  return Int32Array.from(judged).sort();
+/** Whether judgements hold a relevant passage, and another beside it where groups have several. */
+function isGroup({ rows, scores }: Judgements, passagesPerQuery: number): boolean {
+  return scores.some((label) => label > 0) && (passagesPerQuery === 1 || rows.length > 1);
+}
+
+function isDrawn({ sides }: MergedQrels): boolean {
+  return sides.some(({ qrels }) => qrels.parts.algebra.groupRandomK !== undefined);
+}
+
+/** Queries that can form a group, ascending; those without a relevant passage, those without another beside it. */
+export interface GradedQueries {
+  readonly eligible: Int32Array;
+  readonly withoutPositives: number[];
+  readonly withoutOthers: number[];
+  /** Passages of the largest group. */
+  readonly largest: number;
+}
+
+export function gradedQueries(qrels: MergedQrels, passagesPerQuery: number): GradedQueries {
+  const withoutPositives: number[] = [];
+  const withoutOthers: number[] = [];
+  let largest = 0;
+  const eligible = qrels.queryRows.filter((query) => {
+    const all = graded(qrels, query, 0, passagesPerQuery);
+    const isEligible = isGroup(all, passagesPerQuery);
+    if (isEligible) largest = Math.max(largest, all.rows.length);
+    else if (all.scores.some((label) => label > 0)) withoutOthers.push(query);
+    else withoutPositives.push(query);
+    return isEligible;
+  });
+  return { eligible, withoutPositives, withoutOthers, largest };
+}
+
+/** Passages a query's group can be cut from. */
+export function gradedCount(qrels: MergedQrels, query: number, passagesPerQuery: number): number {
+  return graded(qrels, query, 0, passagesPerQuery).rows.length;
 }

@@ -1,110 +1,196 @@
-/** Opens the sources of a training set and lays the view over them. */
+/** Opens the sources of a training set and lays the views over them. */
 import { createHash } from "node:crypto";
 import { QuarryError } from "../../errors.js";
-import type { SourceConfig, TrainConfig } from "../../experiment/schema.js";
-import { counted } from "../failures.js";
-import { type OpenedSource, openSource } from "../source.js";
+import type { MixConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "../../experiment/schema.js";
+import { policyOf } from "../findings.js";
+import type { MergedQrels } from "../qrels/merged.js";
+import { partSeed } from "../random.js";
+import { type OpenedSources, openSources } from "../source.js";
+import { listFiles } from "../source-files.js";
+import { TextPool } from "../texts/text-pool.js";
 import type { DataContext, TrainingSet } from "../types.js";
-import { warn } from "../warnings.js";
-import { type BinarySide, BinaryView, type LeftOut } from "./binary.js";
-import { MultiLevelView } from "./multi-level.js";
-import { Numbering } from "./numbering.js";
-import type { ViewParts } from "./view.js";
+import { missingIn } from "./ascending.js";
+import { BinaryView, eligiblePairs, usableNegatives } from "./binary.js";
+import { judgedQueries, refuseTooFew, tellLeftOut } from "./left-out.js";
+import { checkSizes, MixedSet, type MixPart } from "./mix.js";
+import { gradedCount, gradedQueries, MultiLevelView } from "./multi-level.js";
+import { NO_RELATIONS, openRelations } from "./relations.js";
+import type { View, ViewParts } from "./view.js";
 
 /** Changes when the same options give other groups. */
-const VIEW_VERSION = "views/2";
+const VIEW_VERSION = "views/4";
 
 /** The smallest score above 0 that float32 holds. */
 const LEAST_SCORE = 2 ** -149;
+
+type ViewConfig = Exclude<TrainingDataConfig, MixConfig>;
 
 /**
  * What a model learns from, ready for planStep.
  *
  * @throws QuarryError CONFIG, DATA or ENVIRONMENT.
  */
-export async function openTrainingSet(data: TrainConfig["data"], context: DataContext): Promise<TrainingSet> {
-  const opened: OpenedSource[] = [];
-  const close = (): void => {
-    for (const source of opened) source.close();
-  };
+export async function openTrainingSet(data: TrainingDataConfig, context: DataContext): Promise<TrainingSet> {
+  const passages = new TextPool();
+  if (data.kind !== "mix") return openView(data, context, { queries: new TextPool(), passages });
+  const parts: MixPart[] = [];
   try {
-    const hasNegatives = data.kind === "binary" && data.negativesPerQuery > 0;
-    if (data.kind === "binary") checkNegatives(data, context);
-    const sources =
-      data.kind === "multiLevel"
-        ? data.sources
-        : [onlyRelevant(data.positives), ...(hasNegatives && data.negatives !== undefined ? [data.negatives] : [])];
-    for (const [stream, source] of sources.entries()) opened.push(await openSource(source, context, stream));
-    const queries = new Numbering();
-    const passages = new Numbering();
-    const sides = opened.map((source, index) => sideOf(source, sources[index] as SourceConfig, queries, passages));
-    const passagesPerQuery = data.kind === "multiLevel" ? data.passagesPerQuery : 1 + data.negativesPerQuery;
-    const shape = [VIEW_VERSION, data.kind, passagesPerQuery, context.seed, opened.map((each) => each.fingerprint)];
-    const fingerprint = createHash("sha256").update(JSON.stringify(shape)).digest("hex");
-    const parts: ViewParts = { queries, passages, passagesPerQuery, fingerprint, close };
-    const [positives, negatives] = sides;
-    const view =
-      data.kind === "multiLevel"
-        ? new MultiLevelView(parts, sides, context.seed)
-        : new BinaryView(parts, {
-            positives: positives as BinarySide,
-            negatives: negatives ?? null,
-            seed: context.seed,
-          });
-    tellLeftOut(view.leftOut, view.queryCount, context);
-    return view;
+    for (const [index, part] of data.parts.entries()) {
+      const queries = new TextPool();
+      const own = { ...context, seed: partSeed(context.seed, index) };
+      const set = await openView(part.data, own, { queries, passages });
+      parts.push({ set, queries, weight: part.weight ?? set.queryCount });
+    }
+    checkSizes(parts);
+    const { batches } = data;
+    const { seed } = context;
+    const fingerprint = hashOf(["mix", batches, seed, parts.map(({ set, weight }) => [set.fingerprint, weight])]);
+    return new MixedSet(parts, { batches, seed, fingerprint });
   } catch (thrown) {
-    close();
+    for (const { set } of parts) set.close();
     throw thrown;
   }
 }
 
-function checkNegatives(data: Extract<TrainConfig["data"], { kind: "binary" }>, context: DataContext): void {
-  if (data.negativesPerQuery > 0 && data.negatives === undefined) {
-    throw new QuarryError(
-      "CONFIG",
-      `negativesPerQuery is ${data.negativesPerQuery}, but there is no source of negatives.`,
-      {
-        hint: "Give train.data.negatives, or set negativesPerQuery to 0 for in-batch negatives only.",
-      },
-    );
-  }
-  if (data.negativesPerQuery === 0 && data.negatives !== undefined) {
-    warn(context, "train.data.negatives is not used: negativesPerQuery is 0.", "Set train.data.negativesPerQuery.");
-  }
+interface Pools {
+  readonly queries: TextPool;
+  readonly passages: TextPool;
 }
 
-/** What is judged 0 or less is no positive, unless the source's own minScore says so. */
-function onlyRelevant(positives: SourceConfig): SourceConfig {
-  return positives.minScore === undefined ? { ...positives, minScore: LEAST_SCORE } : positives;
-}
+/** What has been opened of a view so far. */
+class Opening {
+  readonly #opened: OpenedSources[] = [];
 
-function sideOf(source: OpenedSource, config: SourceConfig, queries: Numbering, passages: Numbering): BinarySide {
-  if (source.qrels === null || source.queries === null) {
-    throw new QuarryError("CONFIG", `The training source over ${config.corpus} has no qrels.`, {
+  constructor(
+    readonly context: DataContext,
+    readonly pools: Pools,
+  ) {}
+
+  async open(data: SearchDataConfig): Promise<{ readonly sources: OpenedSources; readonly qrels: MergedQrels }> {
+    const stream = this.#opened.reduce((sum, each) => sum + each.sources.length, 0);
+    const sources = await openSources(data, this.context, { ...this.pools, stream });
+    this.#opened.push(sources);
+    if (sources.qrels !== null) return { sources, qrels: sources.qrels };
+    throw new QuarryError("CONFIG", "A training source has no qrels.", {
       hint: "Name its judgements with the option qrels.",
     });
   }
-  queries.add(source.queries);
-  return { qrels: source.qrels, queries: source.queries, passageOffset: passages.add(source.passages) };
+
+  /** @param shape whatever shapes a group besides the sources. */
+  parts(data: ViewConfig, passagesPerQuery: number, shape: unknown): ViewParts {
+    const { seed } = this.context;
+    const sources = this.#opened.map((each) => each.fingerprint);
+    const fingerprint = hashOf([data.kind, passagesPerQuery, data.tooFew, seed, sources, shape]);
+    const close = (): void => this.close();
+    return { ...this.pools, passagesPerQuery, tooFew: data.tooFew, seed, fingerprint, name: nameOf(data), close };
+  }
+
+  close(): void {
+    for (const sources of this.#opened) sources.close();
+  }
 }
 
-function tellLeftOut(leftOut: LeftOut, queryCount: number, context: DataContext): void {
-  const { judgedCount, withoutPositives, withoutNegatives } = leftOut;
-  const reasons: string[] = [];
-  if (withoutPositives > 0) reasons.push(`${withoutPositives.toLocaleString("en-US")} without a positive`);
-  if (withoutNegatives > 0) reasons.push(`${withoutNegatives.toLocaleString("en-US")} without a passage beside it`);
-  if (queryCount === 0) {
-    throw new QuarryError("DATA", `No query can form a group: ${reasons.join(", ")}.`, {
-      hint: "Check that positives and negatives judge the same queries, and widen minScore and maxScore.",
+async function openView(data: ViewConfig, context: DataContext, pools: Pools): Promise<View> {
+  const opening = new Opening(context, pools);
+  try {
+    return data.kind === "multiLevel" ? await openGraded(data, opening) : await openPaired(data, opening);
+  } catch (thrown) {
+    opening.close();
+    throw thrown;
+  }
+}
+
+async function openPaired(data: Exclude<ViewConfig, { kind: "multiLevel" }>, opening: Opening): Promise<View> {
+  const { context, pools } = opening;
+  if (data.negativesPerQuery > 0 && data.negatives === undefined) {
+    throw new QuarryError("CONFIG", `negativesPerQuery is ${data.negativesPerQuery}, but there are no negatives.`, {
+      hint: "Name their source with the option negatives, or set negativesPerQuery to 0 for in-batch negatives only.",
     });
   }
-  if (reasons.length === 0) return;
-  const outCount = withoutPositives + withoutNegatives;
-  warn(
-    context,
-    `${counted(outCount, "query", "queries")} of ${judgedCount.toLocaleString("en-US")} cannot form a group and are left ` +
-      `out: ${reasons.join(", ")}.`,
-    null,
+  const positives = await opening.open(onlyRelevant(data.positives));
+  const negatives =
+    data.negativesPerQuery > 0 && data.negatives !== undefined ? await opening.open(data.negatives) : null;
+  const relations =
+    negatives === null ? NO_RELATIONS : await openRelations(positives.sources, negatives.sources, context);
+  const qrels = { positives: positives.qrels, negatives: negatives?.qrels ?? null, relations };
+  const eligible = eligiblePairs(qrels);
+  const passagesPerQuery = 1 + data.negativesPerQuery;
+  const judged = judgedQueries(positives.qrels);
+  const out = {
+    judgedCount: judged.length,
+    withoutPositives: missingIn(judged, positives.qrels.queryRows),
+    withoutOthers: missingIn(positives.qrels.queryRows, eligible),
+  };
+  tellLeftOut(nameOf(data), out, eligible.length, pools.queries, context);
+  const sizeOf = (query: number): number => 1 + usableNegatives(qrels, query, 0).rows.length;
+  if (data.tooFew === "error") tellTooFew(data, eligible, sizeOf, passagesPerQuery, opening);
+  const { positiveChoice, negativeChoice } = data;
+  const isDropped = relations.queries.length > 0 && policyOf(context, "duplicateTexts") === "drop";
+  return new BinaryView(
+    opening.parts(data, passagesPerQuery, [positiveChoice, negativeChoice, isDropped]),
+    data,
+    qrels,
+    eligible,
   );
+}
+
+async function openGraded(data: Extract<ViewConfig, { kind: "multiLevel" }>, opening: Opening): Promise<View> {
+  const { context, pools } = opening;
+  const { qrels } = await opening.open({ kind: "combined", sources: data.sources, merge: data.merge });
+  const { eligible, withoutPositives, withoutOthers, largest } = gradedQueries(qrels, data.passagesPerQuery);
+  const out = { judgedCount: qrels.queryRows.length, withoutPositives, withoutOthers };
+  tellLeftOut(nameOf(data), out, eligible.length, pools.queries, context);
+  const passagesPerQuery = data.selection === "all" ? Math.min(largest, data.passagesPerQuery) : data.passagesPerQuery;
+  const sizeOf = (query: number): number => gradedCount(qrels, query, passagesPerQuery);
+  if (data.tooFew === "error") tellTooFew(data, eligible, sizeOf, passagesPerQuery, opening);
+  return new MultiLevelView(opening.parts(data, passagesPerQuery, [data.selection]), data, qrels, eligible);
+}
+
+function tellTooFew(
+  data: ViewConfig,
+  eligible: Int32Array,
+  sizeOf: (query: number) => number,
+  passagesPerQuery: number,
+  { context, pools }: Opening,
+): void {
+  const short: number[] = [];
+  const sizes: number[] = [];
+  for (const query of eligible) {
+    const size = sizeOf(query);
+    if (size >= passagesPerQuery) continue;
+    short.push(query);
+    sizes.push(size);
+  }
+  refuseTooFew(nameOf(data), short, sizes, passagesPerQuery, pools.queries, context);
+}
+
+/** What is judged 0 or less is no positive, unless the source's own minScore says so, or the files say what is one. */
+function onlyRelevant(positives: SearchDataConfig): SearchDataConfig {
+  const relevant = (source: SourceConfig): SourceConfig => {
+    const files = source.qrels === undefined ? [] : listFiles(source.qrels);
+    // Teachers may score a positive below 0; the files that hold their scores tell positives apart by themselves.
+    if (source.minScore !== undefined || (files.length > 0 && files.every(({ part }) => part === "positives")))
+      return source;
+    return { ...source, minScore: LEAST_SCORE };
+  };
+  return positives.kind === "combined"
+    ? { ...positives, sources: positives.sources.map(relevant) }
+    : relevant(positives);
+}
+
+/** The names of the sources that say what to learn, else their files. */
+function nameOf(data: ViewConfig): string {
+  const wanted = data.kind === "multiLevel" ? data.sources : data.positives;
+  const sources: readonly SourceConfig[] =
+    "kind" in wanted ? (wanted.kind === "combined" ? wanted.sources : [wanted]) : wanted;
+  const names = sources.flatMap(({ name, qrels }) =>
+    name !== undefined ? [name] : qrels === undefined ? [] : listFiles(qrels).map(({ path }) => path),
+  );
+  return [...new Set(names)].join(", ");
+}
+
+function hashOf(shape: unknown): string {
+  return createHash("sha256")
+    .update(JSON.stringify([VIEW_VERSION, shape]))
+    .digest("hex");
 }

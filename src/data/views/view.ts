@@ -1,22 +1,29 @@
 /** What all views of judgements for training share: numbering, groups cut from candidates, known positives. */
+import { permuted } from "../permutation.js";
+import type { TextPool } from "../texts/text-pool.js";
 import type { Group, Judgements, Origin, TrainingSet } from "../types.js";
-import type { Numbering } from "./numbering.js";
+import { holds } from "./ascending.js";
 
-/** Queries whose known positives stay in memory as sets. */
-const KEPT_SETS = 4096;
+/** Queries whose known positives stay in memory. */
+const KEPT_LISTS = 4096;
 
 export interface ViewParts {
-  readonly queries: Numbering;
-  readonly passages: Numbering;
+  readonly queries: TextPool;
+  readonly passages: TextPool;
   readonly passagesPerQuery: number;
+  /** What a group with too few passages looks like; `error` has been dealt with when the set was opened. */
+  readonly tooFew: "fewer" | "cycle" | "error";
+  readonly seed: number;
   readonly fingerprint: string;
+  /** What messages call this data. */
+  readonly name: string;
   close(): void;
 }
 
 export abstract class View implements TrainingSet {
   readonly passagesPerQuery: number;
   readonly fingerprint: string;
-  readonly #sets = new Map<number, Set<number>>();
+  readonly #known = new Map<number, Int32Array>();
 
   /** @param eligible queries that can form a group, ascending. */
   constructor(
@@ -28,12 +35,13 @@ export abstract class View implements TrainingSet {
   }
 
   /**
-   * The passage for a group's first place, then candidates for the others in seeded order: at least `count` in all
-   * where there are so many. A larger count leaves the first ones as they are.
+   * The passage for a group's first place, then candidates for the others in the order of their use: at least `count`
+   * in all where there are so many. A larger count leaves the first ones as they are.
    */
   protected abstract candidates(query: number, epoch: number, count: number): Judgements;
 
-  abstract knownPositives(query: number): Int32Array;
+  /** Passages judged relevant to a query, in any order. */
+  protected abstract relevant(query: number): Int32Array;
 
   get queryCount(): number {
     return this.eligible.length;
@@ -41,16 +49,22 @@ export abstract class View implements TrainingSet {
 
   group(index: number, epoch: number): Group {
     const query = this.#queryOf(index);
-    const { rows, scores } = this.candidates(query, epoch, this.passagesPerQuery);
-    const passages = new Int32Array(this.passagesPerQuery);
-    const labels = new Float32Array(this.passagesPerQuery);
-    for (let place = 0; place < this.passagesPerQuery; place += 1) {
-      // Too few candidates come round again.
-      const from = place < rows.length ? place : 1 + ((place - 1) % (rows.length - 1));
+    const size = this.passagesPerQuery;
+    const { rows, scores } = this.candidates(query, epoch, size);
+    const isCycled = this.parts.tooFew === "cycle" && rows.length > 1;
+    const passages = new Int32Array(size);
+    const labels = new Float32Array(size);
+    for (let place = 0; place < size; place += 1) {
+      const from = place < rows.length ? place : isCycled ? 1 + ((place - 1) % (rows.length - 1)) : 0;
       passages[place] = rows[from] as number;
       labels[place] = scores[from] as number;
     }
-    return { query, passages, labels };
+    return { query, passages, labels, count: isCycled ? size : Math.min(rows.length, size), part: 0 };
+  }
+
+  at(place: number): { readonly index: number; readonly epoch: number } {
+    const epoch = Math.floor(place / this.queryCount);
+    return { index: permuted(place % this.queryCount, this.queryCount, this.parts.seed, epoch), epoch };
   }
 
   spares(index: number, epoch: number): Judgements {
@@ -58,16 +72,25 @@ export abstract class View implements TrainingSet {
     return { rows: rows.subarray(this.passagesPerQuery), scores: scores.subarray(this.passagesPerQuery) };
   }
 
+  knownPositives(query: number): Int32Array {
+    const known = this.#known.get(query);
+    if (known !== undefined) return known;
+    const rows = this.relevant(query).slice().sort();
+    if (this.#known.size >= KEPT_LISTS) this.#known.clear();
+    this.#known.set(query, rows);
+    return rows;
+  }
+
   isKnownPositive(query: number, passage: number): boolean {
-    return this.positiveSet(query).has(passage);
+    return holds(this.knownPositives(query), passage);
   }
 
   gatherQueries(rows: Int32Array): Uint8Array {
-    return this.parts.queries.gather(rows);
+    return this.parts.queries.gatherUnranked(rows);
   }
 
   gatherPassages(rows: Int32Array): Uint8Array {
-    return this.parts.passages.gather(rows);
+    return this.parts.passages.gatherUnranked(rows);
   }
 
   queryId(row: number): string {
@@ -94,18 +117,13 @@ export abstract class View implements TrainingSet {
     return this.parts.passages.isSameText(passage, other);
   }
 
-  close(): void {
-    this.#sets.clear();
-    this.parts.close();
+  partName(_part: number): string {
+    return this.parts.name;
   }
 
-  protected positiveSet(query: number): Set<number> {
-    const known = this.#sets.get(query);
-    if (known !== undefined) return known;
-    const set = new Set(this.knownPositives(query));
-    if (this.#sets.size >= KEPT_SETS) this.#sets.clear();
-    this.#sets.set(query, set);
-    return set;
+  close(): void {
+    this.#known.clear();
+    this.parts.close();
   }
 
   #queryOf(index: number): number {

@@ -1,11 +1,12 @@
 /** The plan of training: the same groups for everybody, every query once an epoch, conflicts mended. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { openTrainingSet, planStep, stepsOf } from "../../../src/data/index.js";
+import { planStep, stepsOf } from "../../../src/data/index.js";
 import { permuted } from "../../../src/data/permutation.js";
 import { Draws, threefry } from "../../../src/data/random.js";
 import type { TrainingSet } from "../../../src/data/types.js";
 import { newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
+import { binary, open } from "./training-sets.js";
 
 test("the generator is Threefry-2x32 (the known answers of its authors)", () => {
   const out = new Uint32Array(2);
@@ -52,7 +53,7 @@ test("every query is equally likely in every place, even of few", () => {
 });
 
 /** Each of 12 queries has one positive of its own, and all share 30 negatives, two of which are others' positives. */
-async function sharedNegatives(negativesPerQuery: number): Promise<TrainingSet> {
+async function sharedNegatives(negativesPerQuery: number, seed = 42): Promise<TrainingSet> {
   const { context } = newCollection({
     "corpus.jsonl": passages(60),
     "queries.jsonl": queries(12),
@@ -61,28 +62,29 @@ async function sharedNegatives(negativesPerQuery: number): Promise<TrainingSet> 
       Array.from({ length: 12 * 32 }, (_, at) => [`q${Math.floor(at / 32)}`, `d${10 + (at % 32)}`, 0.5] as const),
     ),
   });
-  const data = {
-    kind: "binary",
-    positives: sourceOf({ qrels: "train.tsv" }),
-    negatives: sourceOf({ qrels: "mined.tsv" }),
-    negativesPerQuery,
-  } as const;
-  return openTrainingSet(data, context);
+  return open(
+    binary({
+      positives: sourceOf({ qrels: "train.tsv" }),
+      negatives: sourceOf({ qrels: "mined.tsv" }),
+      negativesPerQuery,
+    }),
+    { ...context, seed },
+  );
 }
 
 test("a step is the same whenever and in whatever order it is asked for, and seeds differ", async () => {
   const set = await sharedNegatives(2);
-  const steps = [0, 1, 2, 3, 4].map((step) => planStep(set, 42, step, 4));
-  for (const step of [3, 0, 4, 1, 2, 2]) expect(planStep(set, 42, step, 4)).toEqual(steps[step]);
+  const steps = [0, 1, 2, 3, 4].map((step) => planStep(set, step, 4));
+  for (const step of [3, 0, 4, 1, 2, 2]) expect(planStep(set, step, 4)).toEqual(steps[step]);
   const again = await sharedNegatives(2);
-  expect(planStep(again, 42, 3, 4)).toEqual(steps[3]);
+  expect(planStep(again, 3, 4)).toEqual(steps[3]);
   expect(again.fingerprint).toBe(set.fingerprint);
-  expect(planStep(set, 43, 0, 4)).not.toEqual(steps[0]);
+  expect(planStep(await sharedNegatives(2, 43), 0, 4)).not.toEqual(steps[0]);
 });
 
 test("each epoch shows every query once, also where a step reaches into the next epoch", async () => {
   const set = await sharedNegatives(1);
-  const shown = Array.from({ length: 12 }, (_, step) => planStep(set, 42, step, 5)).flat();
+  const shown = Array.from({ length: 12 }, (_, step) => planStep(set, step, 5)).flat();
   for (let epoch = 0; epoch < 5; epoch += 1) {
     const seen = shown.slice(epoch * 12, (epoch + 1) * 12).map(({ query }) => query);
     expect(new Set(seen).size).toBe(12);
@@ -94,7 +96,7 @@ test("no negative stands twice in a step or is another query's positive while ot
   for (const negativesPerQuery of [1, 2]) {
     const set = await sharedNegatives(negativesPerQuery);
     for (let step = 0; step < 30; step += 1) {
-      const groups = planStep(set, 42, step, 12);
+      const groups = planStep(set, step, 12);
       const negatives = groups.flatMap(({ passages: rows }) => [...rows.slice(1)]);
       expect(new Set(negatives).size).toBe(negatives.length);
       for (const { query } of groups) for (const row of negatives) expect(set.isKnownPositive(query, row)).toBe(false);
@@ -108,7 +110,7 @@ test("no negative stands twice in a step or is another query's positive while ot
 
 test("where there are too few candidates, queries keep their places", async () => {
   const set = await sharedNegatives(3);
-  const groups = planStep(set, 42, 0, 12);
+  const groups = planStep(set, 0, 12);
   expect(new Set(groups.map(({ query }) => query)).size).toBe(12);
   const negatives = groups.flatMap(({ passages: rows }) => [...rows.slice(1)]);
   expect(new Set(negatives).size).toBeGreaterThanOrEqual(30);

@@ -1,9 +1,10 @@
-/** Judgements and their algebra, against a slow and obvious reference. */
+/** Judgements from files to what a search or a training asks for; the algebra's every corner is in qrels/algebra.test.ts. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { prepareSource } from "../../../src/data/index.js";
 import type { Qrels } from "../../../src/data/types.js";
 import { newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
+import { readFiles } from "./reference/reference.js";
 
 const QUERIES = 6;
 const PASSAGES = 9;
@@ -19,12 +20,6 @@ const options = fc.record(
   },
   { requiredKeys: [] },
 );
-
-/** Judgements of one query, last line first to win, in the order of the lines that won. */
-function reference(lists: readonly (readonly (readonly [number, number, number])[])[], query: number) {
-  const all = lists.flat().filter(([judged]) => judged === query);
-  return all.filter(([, passage], at) => !all.slice(at + 1).some(([, later]) => later === passage));
-}
 
 const pairs = ({ rows, scores }: { rows: Int32Array; scores: Float32Array }): [number, number][] =>
   [...rows].map((row, at) => [row, scores[at] as number]);
@@ -43,17 +38,24 @@ test("any files and any options give what the reference gives", async () => {
         "queries.jsonl": queries(QUERIES),
         ...named,
       });
+      const read = readFiles(
+        lists.map((list) =>
+          list.map(([query, passage, grade]) => ({ queryId: `${query}`, passageId: `${passage}`, score: grade })),
+        ),
+      );
+      const annotatedOf = (query: number): [number, number][] =>
+        read.filter(({ queryId }) => queryId === `${query}`).map((each) => [Number(each.passageId), each.score]);
       const { minScore = -Infinity, maxScore = Infinity, scoreTransform, groupRandomK = Infinity } = chosen;
       const expected = Array.from({ length: QUERIES }, (_, query) =>
-        reference(lists, query)
-          .filter(([, , grade]) => grade >= minScore && grade < maxScore)
-          .map(([, passage, grade]) => [passage, Math.fround(scoreTransform ?? grade)] as [number, number]),
+        annotatedOf(query)
+          .filter(([, grade]) => grade >= Math.fround(minScore) && grade < Math.fround(maxScore))
+          .map(([passage, grade]): [number, number] => [passage, Math.fround(scoreTransform ?? grade)]),
       );
       const opening = prepareSource(sourceOf({ qrels: Object.keys(named), ...chosen }), context);
       if (expected.every((list) => list.length === 0)) {
         await expect(opening).rejects.toMatchObject({
           code: "DATA",
-          message: expect.stringContaining("no judgement passes"),
+          message: expect.stringContaining("no judgement is left"),
         });
         return;
       }
@@ -61,8 +63,7 @@ test("any files and any options give what the reference gives", async () => {
       const judged = source.qrels as Qrels;
       expect([...judged.queryRows]).toEqual([...expected.keys()].filter((query) => expected[query]?.length));
       for (const [query, kept] of expected.entries()) {
-        const annotated = reference(lists, query).map(([, passage, grade]) => [passage, Math.fround(grade)]);
-        expect(pairs(judged.annotated(query))).toEqual(annotated);
+        expect(pairs(judged.annotated(query))).toEqual(annotatedOf(query));
         for (const epoch of [0, 1]) {
           const found = pairs(judged.judgements(query, epoch));
           expect(found).toEqual(pairs(judged.judgements(query, epoch)));

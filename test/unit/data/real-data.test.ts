@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openTrainingSet, prepareSource } from "../../../src/data/index.js";
 import { newCollection, sourceOf } from "./collection.js";
+import { binary } from "./training-sets.js";
 
 const folder = process.env["QUARRY_TEST_DATA"] ?? join(import.meta.dirname, "../../../../shared/data");
 const isMissing =
@@ -31,7 +32,7 @@ describe.skipIf(isMissing)(`real collections${isMissing ? " (skipped: no data; s
     const { cacheDir } = newCollection();
     const positives = sourceOf({ corpus: "nfcorpus", qrels: "nfcorpus/qrels/train.tsv" });
     const context = { baseDir: folder, cacheDir, seed: 1 };
-    const set = await openTrainingSet({ kind: "binary", positives, negativesPerQuery: 0 }, context);
+    const set = await openTrainingSet(binary({ positives }), context);
     expect(set.queryCount).toBe(2590);
     for (let index = 0; index < set.queryCount; index += 1) {
       const { query, passages } = set.group(index, 3);

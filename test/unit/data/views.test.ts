@@ -3,15 +3,13 @@ import { tableFromIPC } from "apache-arrow";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { buildMicroBatch, openTrainingSet, planStep } from "../../../src/data/index.js";
-import { jsonLines, newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
+import { jsonLines, newCollection, passages, queries, sourceOf } from "./collection.js";
+import { binary, multiLevel, tsv } from "./training-sets.js";
 
 const positives = sourceOf({ qrels: "train.tsv", minScore: 1 });
 const negatives = sourceOf({ qrels: "mined.tsv" });
 const pair = fc.tuple(fc.nat(5), fc.nat(11));
 const epochs = Array.from({ length: 20 }, (_, epoch) => epoch);
-
-const tsv = (list: readonly (readonly [number, number, number])[], prefix = "d"): string =>
-  qrels(list.map(([query, passage, score]) => [`q${query}`, `${prefix}${passage}`, score] as const));
 
 describe("the binary view", () => {
   test("takes positives and negatives as the sources say, never a known positive as a negative", async () => {
@@ -45,10 +43,7 @@ describe("the binary view", () => {
             .filter((query) => count === 0 || usable(query).length > 0)
             .sort((one, other) => one - other);
           const source = { ...negatives, queries: "queries2.jsonl", ...(isOther ? { corpus: "other.jsonl" } : {}) };
-          const opening = openTrainingSet(
-            { kind: "binary", positives, negatives: source, negativesPerQuery: count },
-            context,
-          );
+          const opening = openTrainingSet(binary({ positives, negatives: source, negativesPerQuery: count }), context);
           if (able.length === 0) return void (await expect(opening).rejects.toMatchObject({ code: "DATA" }));
           const set = await opening;
           expect([set.queryCount, set.passagesPerQuery]).toEqual([able.length, 1 + count]);
@@ -61,9 +56,13 @@ describe("the binary view", () => {
               expect(group).toEqual(set.group(index, epoch));
               expect(group.query).toBe(query);
               expect(known(query)).toContain(group.passages[0]);
-              const chosen = [...group.passages.slice(1)];
+              const chosen = [...group.passages.slice(1, group.count)];
               for (const passage of chosen) expect(usable(query)).toContain(passage);
-              expect(new Set(chosen).size).toBe(Math.min(count, usable(query).length));
+              expect(chosen.length).toBe(Math.min(count, usable(query).length));
+              expect(new Set(chosen).size).toBe(chosen.length);
+              // Paddings repeat the first passage.
+              const rest = Array.from({ length: 1 + count - group.count }, () => group.passages[0]);
+              expect([...group.passages.slice(group.count)]).toEqual(rest);
               const spares = count === 0 ? [] : [...set.spares(index, epoch).rows];
               if (count > 0) expect(new Set([...chosen, ...spares])).toEqual(new Set(usable(query)));
               seen.set(query, (seen.get(query) ?? new Set()).add(group.passages[0] as number));
@@ -85,12 +84,7 @@ describe("the binary view", () => {
       "train.tsv": tsv([0, 1, 2, 3, 4, 5, 6, 7, 8].map((passage) => [0, passage, 1])),
       "mined.tsv": tsv([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((passage) => [0, passage, 0])),
     });
-    const data = {
-      kind: "binary",
-      positives,
-      negatives: { ...negatives, groupRandomK: 1 },
-      negativesPerQuery: 1,
-    } as const;
+    const data = binary({ positives, negatives: { ...negatives, groupRandomK: 1 }, negativesPerQuery: 1 });
     const set = await openTrainingSet(data, context);
     const chosen = epochs.map((epoch) => set.group(0, epoch).passages[1]);
     expect(new Set(chosen)).toEqual(new Set([9, 10]));
@@ -111,15 +105,11 @@ describe("the binary view", () => {
     });
     const open = (minScore?: number) =>
       openTrainingSet(
-        {
-          kind: "binary",
-          positives: sourceOf({ qrels: "train.tsv", ...(minScore === undefined ? {} : { minScore }) }),
-          negativesPerQuery: 0,
-        },
+        binary({ positives: sourceOf({ qrels: "train.tsv", ...(minScore === undefined ? {} : { minScore }) }) }),
         context,
       );
     const set = await open();
-    expect(warnings.at(-1)).toContain("1 query of 3 cannot form a group and are left out: 1 without a positive");
+    expect(warnings.at(-1)).toContain("1 query of 3 cannot form a group and are left out (1 without a positive)");
     expect(new Set(epochs.map((epoch) => set.group(0, epoch).passages[0]))).toEqual(new Set([1]));
     expect([set.queryCount, [...set.knownPositives(0)]]).toEqual([2, [1]]);
     const asked = await open(0);
@@ -136,12 +126,12 @@ describe("the binary view", () => {
       "queries.jsonl": queries(1),
       "train.tsv": tsv([[0, 0, 1]]),
     });
-    const noSource = openTrainingSet({ kind: "binary", positives, negativesPerQuery: 1 }, context);
+    const noSource = openTrainingSet(binary({ positives, negativesPerQuery: 1 }), context);
     await expect(noSource).rejects.toMatchObject({
       code: "CONFIG",
       message: expect.stringContaining("negativesPerQuery is 1"),
     });
-    const noQrels = openTrainingSet({ kind: "binary", positives: sourceOf(), negativesPerQuery: 0 }, context);
+    const noQrels = openTrainingSet(binary({ positives: sourceOf() }), context);
     await expect(noQrels).rejects.toMatchObject({ code: "CONFIG", message: expect.stringContaining("has no qrels") });
   });
 
@@ -156,10 +146,7 @@ describe("the binary view", () => {
     };
     const of = async (changes: Record<string, string> = {}, minScore = 1, seed = 42): Promise<string> => {
       const { context } = newCollection({ ...files, ...changes }, seed);
-      const set = await openTrainingSet(
-        { kind: "binary", positives: { ...positives, minScore }, negativesPerQuery: 0 },
-        context,
-      );
+      const set = await openTrainingSet(binary({ positives: { ...positives, minScore } }), context);
       set.close();
       return set.fingerprint;
     };
@@ -193,7 +180,7 @@ test("the multi-level view puts one of the best first, later sources win, and un
     sourceOf({ qrels: "b.tsv" }),
     sourceOf({ corpus: "other.jsonl", qrels: "c.tsv" }),
   ];
-  const set = await openTrainingSet({ kind: "multiLevel", sources, passagesPerQuery: 3 }, context);
+  const set = await openTrainingSet(multiLevel({ sources, passagesPerQuery: 3 }), context);
   expect(warnings.at(-1)).toContain("1 query of 3 cannot form a group");
   expect(set.queryCount).toBe(2);
   const labels = new Map([
@@ -236,12 +223,9 @@ test("the multi-level view leaves out queries without a label above zero, and no
     ]),
   });
   const open = (options: object) =>
-    openTrainingSet(
-      { kind: "multiLevel", sources: [sourceOf({ qrels: "a.tsv", ...options })], passagesPerQuery: 2 },
-      context,
-    );
+    openTrainingSet(multiLevel({ sources: [sourceOf({ qrels: "a.tsv", ...options })], passagesPerQuery: 2 }), context);
   const set = await open({ groupRandomK: 2 });
-  expect(warnings.at(-1)).toContain("2 queries of 3 cannot form a group and are left out: 2 without a positive");
+  expect(warnings.at(-1)).toContain("2 queries of 3 cannot form a group and are left out (2 without a positive)");
   expect(set.queryCount).toBe(1);
   for (const epoch of epochs) {
     const group = set.group(0, epoch);
@@ -285,13 +269,13 @@ describe("a micro-batch", () => {
         ),
       ),
     });
-    return openTrainingSet({ kind: "binary", positives, negatives, negativesPerQuery: 2 }, context);
+    return openTrainingSet(binary({ positives, negatives, negativesPerQuery: 2 }), context);
   }
 
   test("masks known positives, their copies and all columns of a passage but one, and nothing else", async () => {
     const set = await conflicted();
     for (let step = 0; step < 8; step += 1) {
-      const groups = planStep(set, 42, step, 6);
+      const groups = planStep(set, step, 6);
       const batch = buildMicroBatch(set, groups, {
         rank: 0,
         worldSize: 1,
@@ -337,11 +321,11 @@ describe("a micro-batch", () => {
             [...no, ...[0, 1, 2].map((query) => [query, 10 - query] as const)].map(([q, d]) => [q, d, 0]),
           ),
         });
-        const data = { kind: "binary", positives, negatives, negativesPerQuery: count } as const;
+        const data = binary({ positives, negatives, negativesPerQuery: count });
         const opening = openTrainingSet(data, context);
         const set = await opening.catch(() => null);
         if (set === null) return fc.pre(false);
-        const groups = planStep(set, 42, 0, 8);
+        const groups = planStep(set, 0, 8);
         const columns = groups.flatMap(({ passages: rows }) => [...rows]);
         for (const rank of [0, 1]) {
           const share = { rank, worldSize: 2, microStep: 0, accumulationSteps: 1, queriesPerRank: 4 };
@@ -363,7 +347,7 @@ describe("a micro-batch", () => {
 
   test("shares of ranks and micro-steps cover the step once, in the order of the contract", async () => {
     const set = await conflicted();
-    const groups = planStep(set, 42, 1, 12);
+    const groups = planStep(set, 1, 12);
     const layout = { worldSize: 2, accumulationSteps: 3, queriesPerRank: 2 };
     const seen: number[] = [];
     for (let microStep = 0; microStep < 3; microStep += 1) {

@@ -1,0 +1,202 @@
+/** What the cache holds: each entry with what it was built from, when it was used last, and whether it is of any use. */
+import { lstatSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { QuarryError } from "../../errors.js";
+import { cacheError, systemCode } from "../failures.js";
+import { isAbandoned, isBuildingName } from "./builders.js";
+import { dataFolder } from "./location.js";
+import { identityOf, MANIFEST, type Manifest, misfits, readManifest } from "./manifest.js";
+import { stampSource } from "./source-stamp.js";
+
+/**
+ * `complete`: as it was built, and its sources are as they were. `stale`: sound, but a source is gone or has changed,
+ * so that nothing opens it any more. `damaged`: built again when it is next wanted. `building`: somebody works there.
+ * `unfinished`: whoever worked there is gone.
+ */
+export type CacheState = "complete" | "stale" | "damaged" | "building" | "unfinished";
+
+/** One thing in the cache. */
+export interface CacheEntry {
+  /** "texts", "qrels", …; "unfinished" for a build without an entry yet; "embedded" for the built-in collection. */
+  readonly kind: string;
+  /** The folder's name. */
+  readonly name: string;
+  readonly path: string;
+  readonly bytes: number;
+  /** Source files, absolute. */
+  readonly sources: readonly string[];
+  /** Readers that it was made by, or null where no manifest tells. */
+  readonly format: string | null;
+  /** ISO 8601, or null where no manifest tells. */
+  readonly builtAt: string | null;
+  /** ISO 8601, to within an hour: opening an entry moves its manifest's time on, at most once an hour. */
+  readonly lastUsedAt: string;
+  readonly state: CacheState;
+  /** Why the state is not `complete`. */
+  readonly reason: string | null;
+}
+
+/** An entry together with which folder was looked at. */
+export interface SeenEntry {
+  readonly entry: CacheEntry;
+  readonly seen: string;
+  readonly manifest: Manifest | null;
+}
+
+/** How looking through a cache may be stopped. */
+export interface CacheOptions {
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Lists a cache folder, the largest first. Files are recognised by their times and sizes; only a source that was touched
+ * since it was last seen is read, once.
+ *
+ * @param cacheDir the folder that QUARRY_CACHE or the option cacheDir names.
+ * @throws QuarryError ENVIRONMENT when the folder cannot be read.
+ * @example
+ * const stale = (await listCache(defaultCacheDir())).filter(({ state }) => state === "stale");
+ */
+export async function listCache(cacheDir: string, options: CacheOptions = {}): Promise<CacheEntry[]> {
+  try {
+    const entries = (await lookThrough(cacheDir, options)).map(({ entry }) => entry);
+    const embedded = embeddedEntry(join(cacheDir, "embedded"));
+    if (embedded !== null) entries.push(embedded);
+    return entries.sort((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1));
+  } catch (thrown) {
+    throw cacheError(cacheDir, thrown);
+  }
+}
+
+/** Everything in the data plane's part of a cache; what is no entry is not looked at. */
+export async function lookThrough(cacheDir: string, { signal }: CacheOptions): Promise<SeenEntry[]> {
+  const folder = dataFolder(cacheDir);
+  const found = namesIn(cacheDir, folder).flatMap((name) => look(join(folder, name), name) ?? []);
+  return markStale(found, folder, signal);
+}
+
+/** An entry's folder is named `<kind>-<32 hexadecimal digits>`. */
+function kindOf(name: string): string | null {
+  return /^([a-z][a-z0-9-]*)-[0-9a-f]{32}$/.exec(name)?.[1] ?? null;
+}
+
+function namesIn(cacheDir: string, folder: string): string[] {
+  try {
+    if (lstatSync(cacheDir, { throwIfNoEntry: false }) === undefined) return [];
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((each) => each.isDirectory())
+      .map(({ name }) => name);
+  } catch (thrown) {
+    if (systemCode(thrown) === "ENOENT") return [];
+    throw thrown;
+  }
+}
+
+function look(path: string, name: string): SeenEntry | null {
+  const kind = kindOf(name);
+  const seen = identityOf(path);
+  if ((kind === null && !isBuildingName(name)) || seen === null) return null;
+  try {
+    const { bytes, newestMs } = measure(path);
+    const common = { name, path, bytes, sources: [], format: null, builtAt: null };
+    const lastWrite = new Date(newestMs).toISOString();
+    if (kind === null) {
+      const isGone = isAbandoned(path, name);
+      const state = isGone ? "unfinished" : "building";
+      const reason = isGone ? "its builder ended before it was done" : "somebody builds it now";
+      return { entry: { ...common, kind: "unfinished", lastUsedAt: lastWrite, state, reason }, seen, manifest: null };
+    }
+    const manifest = readManifest(path);
+    if (manifest === null) {
+      const reason = `${MANIFEST} is missing, damaged or of another version`;
+      return { entry: { ...common, kind, lastUsedAt: lastWrite, state: "damaged", reason }, seen, manifest };
+    }
+    const wrong = misfits(path, manifest);
+    const entry: CacheEntry = {
+      ...common,
+      kind,
+      sources: manifest.sources.map((source) => source.path),
+      format: manifest.reader,
+      builtAt: manifest.builtAt,
+      lastUsedAt: lstatSync(join(path, MANIFEST)).mtime.toISOString(),
+      state: wrong.length > 0 ? "damaged" : "complete",
+      reason: wrong.length > 0 ? `missing or cut short: ${wrong.join(", ")}` : null,
+    };
+    return { entry, seen, manifest };
+  } catch (thrown) {
+    // Another process removed it meanwhile.
+    if (systemCode(thrown) === "ENOENT") return null;
+    throw thrown;
+  }
+}
+
+async function markStale(found: readonly SeenEntry[], folder: string, signal?: AbortSignal): Promise<SeenEntry[]> {
+  const hashes = new Map<string, string | null>();
+  for (const { path } of found.flatMap(({ manifest }) => manifest?.sources ?? [])) {
+    if (!hashes.has(path)) hashes.set(path, await hashOf(path, folder, signal));
+  }
+  const marked = found.map((each): SeenEntry => {
+    const changed = each.manifest?.sources.find(({ path, sha256 }) => hashes.get(path) !== sha256);
+    if (changed === undefined || each.entry.state !== "complete") return each;
+    const reason = `${changed.path} ${hashes.get(changed.path) === null ? "is gone" : "has changed"}`;
+    return { ...each, entry: { ...each.entry, state: "stale", reason } };
+  });
+  // Judgements speak of row numbers: without the texts they were built over, nothing asks for them.
+  const tables = new Set(marked.flatMap((each) => (each.entry.state === "complete" ? fingerprintOf(each) : [])));
+  return marked.map((each) => {
+    const isAlone = each.manifest?.basis.some((fingerprint) => !tables.has(fingerprint)) ?? false;
+    if (!isAlone || each.entry.state !== "complete") return each;
+    return {
+      ...each,
+      entry: { ...each.entry, state: "stale", reason: "the texts it speaks about are gone or changed" },
+    };
+  });
+}
+
+function fingerprintOf({ manifest }: SeenEntry): string[] {
+  const content = manifest?.content;
+  const isTold = typeof content === "object" && content !== null && "fingerprint" in content;
+  return isTold ? [String(content.fingerprint)] : [];
+}
+
+/** The hash of a source, or null when it is gone or cannot be read. */
+async function hashOf(path: string, folder: string, signal?: AbortSignal): Promise<string | null> {
+  try {
+    return (await stampSource(path, folder, signal)).sha256;
+  } catch (thrown) {
+    if (thrown instanceof QuarryError) return null;
+    throw thrown;
+  }
+}
+
+function embeddedEntry(path: string): CacheEntry | null {
+  if (identityOf(path) === null) return null;
+  const { bytes, newestMs } = measure(path);
+  const written = new Date(newestMs).toISOString();
+  return {
+    kind: "embedded",
+    name: "embedded",
+    path,
+    bytes,
+    sources: [],
+    format: null,
+    builtAt: written,
+    lastUsedAt: written,
+    state: "complete",
+    reason: null,
+  };
+}
+
+/** Bytes of all files below a folder, and when the last one was written. */
+function measure(folder: string): { bytes: number; newestMs: number } {
+  const own = lstatSync(folder);
+  let bytes = 0;
+  let newestMs = own.mtimeMs;
+  if (!own.isDirectory()) return { bytes: own.size, newestMs };
+  for (const { name } of readdirSync(folder, { withFileTypes: true })) {
+    const inside = measure(join(folder, name));
+    bytes += inside.bytes;
+    newestMs = Math.max(newestMs, inside.newestMs);
+  }
+  return { bytes, newestMs };
+}

@@ -1,0 +1,17 @@
+/** What of an experiment is data: every source with the option it stands at, and the sets made of sources. */
+import type { SearchDataConfig, SourceConfig, TrainingDataConfig } from "../../experiment/schema.js";
+
+/** The data of an experiment, its sources standing for files on this machine. */
+export interface InspectedData {
+  /** Every source and the path of its option, e.g. "train.data.positives". */
+  readonly sources: readonly (readonly [path: string, source: SourceConfig])[];
+  /** What is evaluated, mined and encoded. */
+  readonly searched: readonly { readonly path: string; readonly data: SearchDataConfig }[];
+  readonly train: InspectedTraining | null;
+}
+
+export interface InspectedTraining {
+  readonly data: TrainingDataConfig;
+  /** Queries in a step. */
+  readonly globalBatchSize: number;
+}

@@ -1,0 +1,284 @@
+/** Judgements of several sources over one numbering of queries and passages: who wins where two judge a pair. */
+import { QuarryError } from "../../errors.js";
+import type { MergeRule } from "../../experiment/schema.js";
+import { EXAMPLE_LIMIT } from "../failures.js";
+import type { Finding } from "../findings.js";
+import type { StoredTexts } from "../texts/stored-texts.js";
+import type { TextPool } from "../texts/text-pool.js";
+import type { Judgements, Origin, Qrels } from "../types.js";
+import type { MaterializedQrels } from "./materialized.js";
+import { QueryLinks } from "./query-links.js";
+
+/** One source's judgements, and where its passages begin in the numbering. */
+export interface Side {
+  readonly qrels: MaterializedQrels;
+  readonly queries: StoredTexts;
+  readonly passageOffset: number;
+}
+
+interface Linked extends Side {
+  readonly links: QueryLinks;
+}
+
+/** Two sources that give a pair different scores. */
+interface Conflict {
+  readonly query: number;
+  readonly passage: number;
+  readonly score: number;
+  readonly other: number;
+}
+
+/** What one source says of a pair. */
+interface Judging {
+  readonly origin: Origin;
+  readonly passageId: string;
+  /** The score that counts for it; null where its filters left the judgement out. */
+  readonly score: number | null;
+}
+
+/**
+ * Sources in order. Queries are the same where their ids are; they have the number of the first table that holds it.
+ * Passages are the same where their tables and rows are.
+ */
+export class MergedQrels implements Qrels {
+  readonly #sides: readonly Linked[];
+  #queryRows: Int32Array | null = null;
+
+  constructor(
+    readonly queries: TextPool,
+    readonly sides: readonly Side[],
+    readonly rule: MergeRule,
+  ) {
+    this.#sides = sides.map((side) => ({ ...side, links: new QueryLinks(queries, side.queries) }));
+  }
+
+  /** Queries with a judgement after subset and filters, ascending. */
+  get queryRows(): Int32Array {
+    this.#queryRows ??= this.#findQueries();
+    return this.#queryRows;
+  }
+
+  /**
+   * All steps of every source, then the merge, in order of first appearance.
+   *
+   * @param isExcluded passages that leave before the group steps.
+   * @throws QuarryError DATA under the rule `error` when two sources differ.
+   */
+  judgements(query: number, epoch: number, isExcluded?: (passage: number) => boolean): Judgements {
+    return this.#merge(query, this.rule, ({ qrels, passageOffset }, row) => {
+      const kept = qrels.kept(row);
+      const free = isExcluded === undefined ? kept : without(kept, passageOffset, isExcluded);
+      return qrels.transform(qrels.select(free, row, epoch), row);
+    });
+  }
+
+  /**
+   * Without the group steps: what the sources say of a query in any epoch.
+   *
+   * @throws QuarryError DATA under the rule `error` when two sources differ.
+   */
+  labels(query: number): Judgements {
+    return this.#merge(query, this.rule, ({ qrels }, row) => qrels.transform(qrels.kept(row), row));
+  }
+
+  /** As written, whatever the algebra says; where the rule is `error`, the last source counts. */
+  annotated(query: number): Judgements {
+    return this.#merge(query, this.rule === "error" ? "last" : this.rule, ({ qrels }, row) => qrels.annotated(row));
+  }
+
+  /** Whether a query has a passage after subset and filters for which `isExcluded` is not true. */
+  hasCandidate(query: number, isExcluded?: (passage: number) => boolean): boolean {
+    for (let at = 0; at < this.#sides.length; at += 1) {
+      const { qrels, links, passageOffset } = this.#sides[at] as Linked;
+      const row = links.rowOf(query);
+      if (row === -1) continue;
+      if (
+        isExcluded === undefined ? qrels.countKept(row, 1) > 0 : qrels.hasKept(row, shifted(isExcluded, passageOffset))
+      )
+        return true;
+    }
+    return false;
+  }
+
+  /** Where the judgement that counts was read; where the filters left none of a pair, the one that would have counted. */
+  origin(query: number, passage: number): Origin | null {
+    const judging = this.#judging(query, passage);
+    const kept = judging.filter(({ score }) => score !== null);
+    const found = kept.length > 0 ? kept : judging;
+    if (this.rule === "first") return found[0]?.origin ?? null;
+    if (this.rule !== "max") return found.at(-1)?.origin ?? null;
+    const best = found.reduce<Judging | undefined>(
+      (most, each) => (most === undefined || (each.score ?? 0) >= (most.score ?? 0) ? each : most),
+      undefined,
+    );
+    return best?.origin ?? null;
+  }
+
+  /** No query has more passages than this after all steps. */
+  largestGroup(): number {
+    const [only] = this.#sides;
+    if (only !== undefined && this.#sides.length === 1) return only.qrels.largestGroup();
+    const limits = this.#sides.map(({ qrels }) => qrels.largestGroup());
+    let largest = 0;
+    for (const query of this.queryRows) {
+      let sum = 0;
+      for (const [at, { qrels, links }] of this.#sides.entries()) {
+        const row = links.rowOf(query);
+        if (row !== -1) sum += qrels.countKept(row, limits[at] as number);
+      }
+      largest = Math.max(largest, sum);
+    }
+    return largest;
+  }
+
+  /**
+   * Pairs that two sources give different scores after all steps but the group's; null when there are none. Only the
+   * rule `error` forbids them.
+   */
+  conflicts(): Omit<Finding, "kind"> | null {
+    const examples: Finding["examples"][number][] = [];
+    let count = 0;
+    if (this.#sides.length < 2) return null;
+    for (const query of this.queryRows) {
+      this.#merge(
+        query,
+        "error",
+        ({ qrels }, row) => qrels.transform(qrels.kept(row), row),
+        (conflict) => {
+          count += 1;
+          if (examples.length < EXAMPLE_LIMIT) examples.push(this.#describe(conflict));
+        },
+      );
+    }
+    if (count === 0) return null;
+    const places = this.#sides.flatMap(({ qrels }) => qrels.parts.stored.paths);
+    return {
+      subject: [...new Set(places)].join(", "),
+      words: ["pair has different scores in two sources", "pairs have different scores in two sources"],
+      count,
+      examples,
+      hint: 'Mend one of the sources, or choose who wins with merge: "last", "first" or "max".',
+    };
+  }
+
+  #merge(
+    query: number,
+    rule: MergeRule,
+    take: (side: Side, row: number) => Judgements,
+    onConflict: (conflict: Conflict) => void = (conflict) => this.#refuse(conflict),
+  ): Judgements {
+    let only: Judgements | null = null;
+    let labels: Map<number, number> | null = null;
+    for (const side of this.#sides) {
+      const row = side.links.rowOf(query);
+      if (row === -1) continue;
+      const { passageOffset } = side;
+      const taken = take(side, row);
+      if (taken.rows.length === 0) continue;
+      const own = passageOffset === 0 ? taken : { ...taken, rows: taken.rows.map((each) => each + passageOffset) };
+      if (only === null && labels === null) {
+        only = own;
+        continue;
+      }
+      if (labels === null) {
+        labels = new Map();
+        add(labels, only as Judgements, query, rule, onConflict);
+        only = null;
+      }
+      add(labels, own, query, rule, onConflict);
+    }
+    if (labels !== null) return { rows: Int32Array.from(labels.keys()), scores: Float32Array.from(labels.values()) };
+    return only ?? { rows: new Int32Array(0), scores: new Float32Array(0) };
+  }
+
+  #refuse(conflict: Conflict): never {
+    const { place, detail } = this.#describe(conflict);
+    throw new QuarryError("DATA", `${place}: ${detail}.`, {
+      hint: 'Mend one of the sources, or choose who wins with merge: "last", "first" or "max".',
+    });
+  }
+
+  #describe({ query, passage, score, other }: Conflict): Finding["examples"][number] {
+    const judging = this.#judging(query, passage).filter((each) => each.score !== null);
+    const places = judging.map(({ origin }) => `${origin.file}:${origin.line}`);
+    const ids = `query ${JSON.stringify(this.queries.id(query))}, passage ${JSON.stringify(judging[0]?.passageId)}`;
+    return {
+      place: places[0] ?? "",
+      detail: `${ids} has the score ${score} here and ${other} in ${places.slice(1).join(", ")}`,
+    };
+  }
+
+  /** The sources that judge a pair, in order. */
+  #judging(query: number, passage: number): Judging[] {
+    return this.#sides.flatMap(({ qrels, links, passageOffset }) => {
+      const row = links.rowOf(query);
+      const own = passage - passageOffset;
+      if (row === -1 || own < 0 || own >= qrels.passages.rowCount) return [];
+      const origin = qrels.origin(row, own);
+      if (origin === null) return [];
+      const kept = qrels.kept(row);
+      const at = kept.rows.indexOf(own);
+      const one = { rows: kept.rows.subarray(at, at + 1), scores: kept.scores.subarray(at, at + 1) };
+      const score = at === -1 ? null : (qrels.transform(one, row).scores[0] as number);
+      return [{ origin, score, passageId: qrels.passages.id(own) }];
+    });
+  }
+
+  #findQueries(): Int32Array {
+    const [first] = this.#sides;
+    if (first !== undefined && this.#sides.length === 1 && first.links.isIdentity) return first.qrels.queryRows;
+    const found: Int32Array[] = this.#sides.map(({ qrels, links }) =>
+      links.isIdentity ? qrels.queryRows : qrels.queryRows.map((row) => links.numberOf(row)).sort(),
+    );
+    return found.reduce(union, new Int32Array(0));
+  }
+}
+
+function add(
+  labels: Map<number, number>,
+  { rows, scores }: Judgements,
+  query: number,
+  rule: MergeRule,
+  onConflict: (conflict: Conflict) => void,
+): void {
+  for (let at = 0; at < rows.length; at += 1) {
+    const passage = rows[at] as number;
+    const score = scores[at] as number;
+    const before = labels.get(passage);
+    if (before !== undefined && before !== score) {
+      if (rule === "error") onConflict({ query, passage, score: before, other: score });
+      if (rule === "first" || (rule === "max" && before > score)) continue;
+    }
+    labels.set(passage, score);
+  }
+}
+
+function shifted(isExcluded: (passage: number) => boolean, offset: number): (passageRow: number) => boolean {
+  return offset === 0 ? isExcluded : (passageRow) => isExcluded(passageRow + offset);
+}
+
+function without({ rows, scores }: Judgements, offset: number, isOut: (passage: number) => boolean): Judgements {
+  let count = 0;
+  for (let at = 0; at < rows.length; at += 1) {
+    if (isOut((rows[at] as number) + offset)) continue;
+    rows[count] = rows[at] as number;
+    scores[count] = scores[at] as number;
+    count += 1;
+  }
+  return { rows: rows.subarray(0, count), scores: scores.subarray(0, count) };
+}
+
+/** Of two ascending lists of numbers, each once; the result is as well. */
+function union(one: Int32Array, other: Int32Array): Int32Array {
+  if (one.length === 0) return other;
+  const whole = new Int32Array(one.length + other.length);
+  let count = 0;
+  for (let left = 0, right = 0; left < one.length || right < other.length; ) {
+    const next = Math.min(one[left] ?? Number.POSITIVE_INFINITY, other[right] ?? Number.POSITIVE_INFINITY);
+    if (one[left] === next) left += 1;
+    if (other[right] === next) right += 1;
+    whole[count] = next;
+    count += 1;
+  }
+  return whole.slice(0, count);
+}

@@ -1,0 +1,161 @@
+/** Turns a user's reader into a format: what it gives is checked value by value, with file and line. */
+import { QuarryError } from "../../errors.js";
+import { dataError, fileError } from "../failures.js";
+import type { InputFile } from "./input.js";
+import { lineTexts } from "./lines.js";
+import type { Format, Role, Span } from "./reader.js";
+import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointTo, shorten } from "./records.js";
+import type { ReaderFile, ReaderOptions } from "./registry.js";
+
+/** The format of a registered reader; its version holds the hash of its source. */
+export function registeredFormat(reader: ReaderOptions & { readonly version: string }): Format {
+  const { name, version, matches, texts, judgements, ids } = reader;
+  return {
+    name,
+    version,
+    hasPrompts: texts !== undefined,
+    needsMainThread: true,
+    options: [],
+    matches: (sample) => matches?.(sample.name, sample.head.toString("utf8")) === true,
+    ...(texts && {
+      async readTexts(input, _file, role, onRecord) {
+        const record = newTextRecord();
+        await readAll(reader, input, role, texts, (value, checks) => {
+          const { line } = checks;
+          const { id, text, title, prompt } = value;
+          if (!checks.putId(record.id, id, "id") || !checks.putText(record.text, text, "text")) return;
+          if (!checks.putText(record.title, title ?? "", "title")) return;
+          if (!checks.putText(record.prompt, prompt ?? "", "prompt")) return;
+          record.line = line;
+          onRecord(record);
+        });
+      },
+    }),
+    ...(judgements && {
+      async readJudgements(input, _file, onRecord) {
+        const record = newJudgementRecord();
+        await readAll(reader, input, "qrels", judgements, (value, checks) => {
+          const { queryId, passageId, score } = value;
+          if (!checks.putId(record.query, queryId, "queryId")) return;
+          if (!checks.putId(record.passage, passageId, "passageId")) return;
+          record.score = typeof score === "number" ? Math.fround(score) : Number.NaN;
+          record.line = checks.line;
+          if (Number.isFinite(record.score)) onRecord(record);
+          else checks.refuse(`score is no finite number: ${shown(score)}`, "Give a number.");
+        });
+      },
+    }),
+    ...(ids && {
+      async readIds(input, _file, onRecord) {
+        const record = newIdRecord();
+        await readAll(reader, input, "ids", ids, (value, checks) => {
+          const id = typeof value === "string" ? value : value.id;
+          record.line = checks.line;
+          if (checks.putId(record.id, id, "id")) onRecord(record);
+        });
+      },
+    }),
+  };
+}
+
+/** Checks one value that a reader gave. */
+class Checks {
+  line = 0;
+
+  constructor(
+    private readonly name: string,
+    private readonly input: InputFile,
+  ) {}
+
+  refuse(what: string, hint: string): false {
+    this.input.fault(this.line, `the reader ${this.name} gave a record whose ${what}`, hint);
+    return false;
+  }
+
+  putText(target: Span, value: unknown, field: string): boolean {
+    if (typeof value !== "string") return this.refuse(`${field} is no string: ${shown(value)}`, "Give a string.");
+    if (/\p{Surrogate}/u.test(value)) {
+      return this.refuse(`${field} holds half a character (a lone surrogate)`, "Cut texts at whole characters.");
+    }
+    const bytes = Buffer.from(value, "utf8");
+    pointTo(target, bytes, 0, bytes.byteLength);
+    return true;
+  }
+
+  putId(target: Span, value: unknown, field: string): boolean {
+    const hint = "Ids are strings; a number changes beyond 2^53.";
+    if (typeof value !== "string") return this.refuse(`${field} is no string: ${shown(value)}`, hint);
+    if (!this.putText(target, value, field)) return false;
+    return isGoodId(target, `${field} that the reader ${this.name} gave`, this.input, this.line);
+  }
+}
+
+/** Calls `onValue` for all that a reader gives; its own failures become errors with the place it had come to. */
+async function readAll<T extends { readonly line?: number | undefined } | string>(
+  reader: { readonly name: string },
+  input: InputFile,
+  role: Role,
+  read: (file: ReaderFile) => AsyncIterable<T> | Iterable<T>,
+  onValue: (value: T, checks: Checks) => void,
+): Promise<void> {
+  const checks = new Checks(reader.name, input);
+  let lineGiven = 0;
+  let count = 0;
+  let isOurs = false;
+  const file: ReaderFile = {
+    path: input.path,
+    role,
+    async *lines() {
+      for await (const line of lineTexts(input)) {
+        lineGiven = line.line;
+        yield line;
+      }
+    },
+    bytes: () => wholeBytes(input),
+  };
+  try {
+    for await (const value of iterable(read.call(reader, file), reader.name)) {
+      count += 1;
+      const isRecord = typeof value === "string" || (typeof value === "object" && value !== null);
+      const own: unknown = isRecord && typeof value === "object" ? value.line : undefined;
+      checks.line = typeof own === "number" ? own : lineGiven > 0 ? lineGiven : count;
+      isOurs = true;
+      if (own !== undefined && !(Number.isInteger(own) && (own as number) > 0)) {
+        checks.refuse(`line is no whole number from 1: ${shown(own)}`, "Leave it out, or count from 1.");
+      } else if (isRecord) onValue(value, checks);
+      else input.fault(checks.line, `the reader ${reader.name} gave no record: ${shown(value)}`, "Give objects.");
+      isOurs = false;
+    }
+  } catch (thrown) {
+    // What the reading of the file, the checks and the taker of records throw says what it means.
+    if (isOurs || thrown instanceof QuarryError || (thrown instanceof Error && thrown.name === "AbortError"))
+      throw thrown;
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    const message = `the reader ${reader.name} failed: ${shorten(reason, 200)}`;
+    throw dataError(input.path, Math.max(lineGiven, 1), message, "Mend the reader or the file.", thrown);
+  }
+}
+
+function iterable<T>(given: AsyncIterable<T> | Iterable<T>, name: string): AsyncIterable<T> | Iterable<T> {
+  const isIterable =
+    typeof given === "object" && given !== null && (Symbol.asyncIterator in given || Symbol.iterator in given);
+  if (isIterable) return given;
+  throw new QuarryError("CONFIG", `The reader ${name} gave nothing to go through.`, {
+    hint: "Its functions give an iterable of records, e.g. as async *texts(file) { … yield … }.",
+  });
+}
+
+async function* wholeBytes(input: InputFile): AsyncGenerator<Uint8Array> {
+  let fault: string | null = null;
+  let hasBytes = false;
+  for await (const chunk of input.chunks((reason) => (fault = reason))) {
+    hasBytes ||= chunk.byteLength > 0;
+    yield chunk;
+  }
+  if (fault !== null) throw fileError(input.path, `${fault as string}.`, "Fetch or compress the file again.");
+  if (!hasBytes) throw fileError(input.path, "the file is empty.", "Give a file with at least one record.");
+}
+
+function shown(value: unknown): string {
+  return shorten(typeof value === "string" ? JSON.stringify(value) : String(value));
+}

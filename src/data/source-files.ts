@@ -1,0 +1,104 @@
+/** Where a source's files are: absolute paths, folders opened up, defaults filled in. */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { QuarryError } from "../errors.js";
+import type { FileConfig, FilesConfig, SourceConfig } from "../experiment/schema.js";
+
+/** A source's files, absolute, in order. */
+export interface SourceFiles {
+  readonly corpus: readonly FileConfig[];
+  /** Null where the source has none: a corpus that is only searched or encoded. */
+  readonly queries: readonly FileConfig[] | null;
+  readonly qrels: readonly FileConfig[];
+  /** Null for all queries. */
+  readonly querySubset: readonly FileConfig[] | null;
+}
+
+/**
+ * Relative paths start at `baseDir`; a folder stands for the corpus or queries file in it (see NAMES); queries default to
+ * the file beside the corpus. Paths at a hub (`hf://…`) stay as they are.
+ *
+ * @throws QuarryError CONFIG for a folder that does not hold what it stands for.
+ */
+export function sourceFiles(source: SourceConfig, baseDir: string): SourceFiles {
+  const corpus = listFiles(source.corpus).map((file) => inFolder(file, baseDir, "corpus"));
+  const qrels = source.qrels === undefined ? [] : listFiles(source.qrels).map((file) => plain(file, baseDir));
+  const querySubset =
+    source.querySubset === undefined ? null : listFiles(source.querySubset).map((file) => plain(file, baseDir));
+  const queries =
+    source.queries === undefined
+      ? besideCorpus(corpus[0]?.path ?? baseDir, qrels.length > 0)
+      : listFiles(source.queries).map((file) => inFolder(file, baseDir, "queries"));
+  return { corpus, queries, qrels, querySubset };
+}
+
+/** The queries file in the corpus's folder; null where there is none and none is needed. */
+function besideCorpus(corpus: string, areNeeded: boolean): FileConfig[] | null {
+  if (isAtHub(corpus)) {
+    if (!areNeeded) return null;
+    throw new QuarryError("CONFIG", `the queries of the corpus ${corpus} are not named.`, {
+      hint: "Add queries: only beside a corpus on this machine is a file looked for.",
+    });
+  }
+  const folder = dirname(corpus);
+  const found = fileIn(folder, "queries");
+  if (found !== null) return [asFile(found)];
+  // The usual name, so that what is missing is said by its path.
+  return areNeeded ? [asFile(join(folder, NAMES.queries[0]))] : null;
+}
+
+/** The files of an option, each with its options. */
+export function listFiles(files: FilesConfig): FileConfig[] {
+  return (Array.isArray(files) ? files : [files]).map((file) => (typeof file === "string" ? asFile(file) : file));
+}
+
+/** A file with default options. */
+export function asFile(path: string): FileConfig {
+  return { path, part: "all", scores: "labels" };
+}
+
+function plain(file: FileConfig, baseDir: string): FileConfig {
+  if (isAtHub(file.path)) return file;
+  const path = resolve(baseDir, file.path);
+  if (!isFolder(path)) return { ...file, path };
+  const inside = readdirSync(path).filter((name) => /\.(tsv|txt|csv|jsonl?|parquet|trec|run|qrels)(\.gz)?$/.test(name));
+  throw new QuarryError("CONFIG", `${path} is a folder, but a file of judgements or ids was expected.`, {
+    hint: inside.length === 0 ? "Name a file." : `Name one of ${inside.sort().slice(0, 10).join(", ")}.`,
+  });
+}
+
+/** What a folder's files are called: BEIR's names, their Parquet and CSV twins, MS MARCO's; the first one counts. */
+const NAMES = {
+  corpus: ["corpus.jsonl", "corpus.parquet", "corpus.json", "collection.tsv", "corpus.tsv", "corpus.csv"],
+  queries: ["queries.jsonl", "queries.parquet", "queries.json", "queries.tsv", "queries.csv"],
+} as const;
+
+function inFolder(file: FileConfig, baseDir: string, role: "corpus" | "queries"): FileConfig {
+  if (isAtHub(file.path)) return file;
+  const path = resolve(baseDir, file.path);
+  if (!isFolder(path)) return { ...file, path };
+  const found = fileIn(path, role);
+  if (found !== null) return { ...file, path: found };
+  const names = NAMES[role].join(", ");
+  throw new QuarryError(
+    "CONFIG",
+    `the folder ${path} holds no ${role}: looked for ${names}, each with and without .gz.`,
+    {
+      hint: "Name the file itself.",
+    },
+  );
+}
+
+/** The file that stands for a role in a folder, plain before packed. */
+function fileIn(folder: string, role: "corpus" | "queries"): string | null {
+  const paths = NAMES[role].flatMap((name) => [join(folder, name), join(folder, `${name}.gz`)]);
+  return paths.find((path) => existsSync(path)) ?? null;
+}
+
+function isAtHub(path: string): boolean {
+  return path.startsWith("hf://");
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}

@@ -1,0 +1,52 @@
+/** The fingerprint of a table: over ids, titles, texts and prompts in order, however the rows were cut into batches. */
+import { createHash } from "node:crypto";
+import type { BatchColumns, StringColumn } from "./arrow-file.js";
+
+/**
+ * A sha256 over the ids, the prompts, and length and crc32 of each title and text. Hashing the texts once more would
+ * cost as much as writing them; two tables whose every text has an equal length and an equal crc32 are taken for equal
+ * (a changed stretch of up to four bytes always shows, a longer one but for one in 2^32).
+ */
+export class ContentHash {
+  readonly #ids = createHash("sha256");
+  readonly #lengths = createHash("sha256");
+  readonly #textChecks = createHash("sha256");
+  readonly #prompts = createHash("sha256");
+  readonly #promptLengths = createHash("sha256");
+  #scratch = new Int32Array(0);
+
+  constructor(private readonly version: string) {}
+
+  update({ id, title, text, prompt, textCheck }: BatchColumns): void {
+    this.#ids.update(id.bytes);
+    this.#lengths.update(this.#lengthsOf([id, title, text]));
+    this.#textChecks.update(bytesOf(textCheck));
+    if (prompt === null) return;
+    this.#promptLengths.update(this.#lengthsOf([prompt]));
+    this.#prompts.update(prompt.bytes);
+  }
+
+  digest(): string {
+    const whole = createHash("sha256").update(this.version);
+    const parts = [this.#ids, this.#lengths, this.#textChecks, this.#prompts, this.#promptLengths];
+    for (const part of parts) whole.update(part.digest());
+    return whole.digest("hex");
+  }
+
+  /** Lengths row by row, so that the borders of batches leave no trace; overwritten by the next call. */
+  #lengthsOf(columns: readonly StringColumn[]): Uint8Array {
+    const rowCount = (columns[0] as StringColumn).offsets.length - 1;
+    const count = rowCount * columns.length;
+    if (this.#scratch.length < count) this.#scratch = new Int32Array(count);
+    for (const [index, { offsets }] of columns.entries()) {
+      for (let row = 0; row < rowCount; row += 1) {
+        this.#scratch[row * columns.length + index] = (offsets[row + 1] as number) - (offsets[row] as number);
+      }
+    }
+    return bytesOf(this.#scratch.subarray(0, count));
+  }
+}
+
+function bytesOf(numbers: Int32Array): Uint8Array {
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+}

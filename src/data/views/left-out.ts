@@ -1,0 +1,127 @@
+/** Queries that form no group, or too small a one: counted, the first ten named, judged by the experiment's policy. */
+import { QuarryError } from "../../errors.js";
+import { EXAMPLE_LIMIT } from "../failures.js";
+import { describeFinding, type Finding, judge } from "../findings.js";
+import type { MergedQrels } from "../qrels/merged.js";
+import type { TextPool } from "../texts/text-pool.js";
+import type { DataContext } from "../types.js";
+import { warn } from "../warnings.js";
+
+const HINT = "Check that positives and negatives judge the same queries, and widen minScore and maxScore.";
+
+/** Queries with a judgement before any step but querySubset, ascending. */
+export function judgedQueries({ queries, sides }: MergedQrels): Int32Array {
+  const isJudged = new Uint8Array(queries.rowCount);
+  for (const { qrels, queries: table } of sides) {
+    const { subset, stored } = qrels.parts;
+    const { offsets } = stored;
+    const isFirst = queries.parts[0]?.table.fingerprint === table.fingerprint;
+    const count = subset?.length ?? stored.queryCount;
+    for (let at = 0; at < count; at += 1) {
+      const row = subset === null ? at : (subset[at] as number);
+      if (offsets[row + 1] === offsets[row]) continue;
+      const number = isFirst ? row : numberOf(queries, table.idBytes(row));
+      if (number !== -1) isJudged[number] = 1;
+    }
+  }
+  const numbers = new Int32Array(isJudged.length);
+  let count = 0;
+  for (let number = 0; number < isJudged.length; number += 1) {
+    if (isJudged[number] !== 1) continue;
+    numbers[count] = number;
+    count += 1;
+  }
+  return numbers.slice(0, count);
+}
+
+/** A query has the number of the first table that holds its id, as in MergedQrels. */
+function numberOf(queries: TextPool, id: Uint8Array): number {
+  for (const { table, offset } of queries.parts) {
+    const row = table.rowOfBytes(id, 0, id.byteLength);
+    if (row !== -1) return offset + row;
+  }
+  return -1;
+}
+
+/** Judged queries that can form no group. */
+export interface LeftOut {
+  readonly judgedCount: number;
+  readonly withoutPositives: ArrayLike<number>;
+  readonly withoutOthers: ArrayLike<number>;
+}
+
+/**
+ * Says which queries are left out.
+ *
+ * @param name what messages call the data.
+ * @throws QuarryError DATA when no query is left, or where the policy says `error`.
+ */
+export function tellLeftOut(name: string, out: LeftOut, left: number, queries: TextPool, context: DataContext): void {
+  const { judgedCount, withoutPositives, withoutOthers } = out;
+  const reasons: string[] = [];
+  if (withoutPositives.length > 0) reasons.push(`${shown(withoutPositives.length)} without a positive`);
+  if (withoutOthers.length > 0) reasons.push(`${shown(withoutOthers.length)} without a passage beside it`);
+  const why = reasons.join(", ");
+  if (left === 0) {
+    const message = `${name}: no query can form a group${why === "" ? "" : `: ${why}`}.`;
+    throw new QuarryError("DATA", message, { hint: HINT });
+  }
+  const of = `of ${shown(judgedCount)} cannot form a group and are left out (${why})`;
+  const detail = (reason: string) => (number: number) => `query ${JSON.stringify(queries.id(number))} ${reason}`;
+  const finding: Finding = {
+    kind: "withoutPositives",
+    subject: name,
+    words: [`query ${of}`, `queries ${of}`],
+    count: withoutPositives.length + withoutOthers.length,
+    examples: [
+      ...examplesOf(withoutPositives, queries, detail("has no positive")),
+      ...examplesOf(withoutOthers, queries, detail("has no passage beside its positive")),
+    ].slice(0, EXAMPLE_LIMIT),
+    hint: HINT,
+  };
+  judge(context, finding);
+}
+
+/**
+ * What the option tooFew: "error" asks for.
+ *
+ * @param sizes passages that the short queries' groups would have, in the order of `short`.
+ * @throws QuarryError DATA when there are any; a mere check only warns.
+ */
+export function refuseTooFew(
+  name: string,
+  short: readonly number[],
+  sizes: readonly number[],
+  passagesPerQuery: number,
+  queries: TextPool,
+  context: DataContext,
+): void {
+  if (short.length === 0) return;
+  const words = `fewer than ${passagesPerQuery} passages for a group`;
+  const finding: Finding = {
+    kind: "withoutPositives",
+    subject: name,
+    words: [`query has ${words}`, `queries have ${words}`],
+    count: short.length,
+    examples: examplesOf(short, queries, (number, at) => `query ${JSON.stringify(queries.id(number))}: ${sizes[at]}`),
+    hint: 'Set tooFew to "fewer" or "cycle", ask for fewer passages per query, or widen the filters.',
+  };
+  if (context.isCheck === true) return warn(context, describeFinding(finding), finding.hint);
+  throw new QuarryError("DATA", describeFinding(finding), { hint: finding.hint });
+}
+
+function examplesOf(
+  numbers: ArrayLike<number>,
+  queries: TextPool,
+  detail: (number: number, at: number) => string,
+): { place: string; detail: string }[] {
+  return Array.from({ length: Math.min(numbers.length, EXAMPLE_LIMIT) }, (_, at) => {
+    const number = numbers[at] as number;
+    const { file, line } = queries.origin(number);
+    return { place: `${file}:${line}`, detail: detail(number, at) };
+  });
+}
+
+function shown(count: number): string {
+  return count.toLocaleString("en-US");
+}

@@ -1,0 +1,248 @@
+/** What positives and negatives have in common: passages both relevant and not for a query, and negatives that copy a positive. */
+import { basename } from "node:path";
+import { EXAMPLE_LIMIT } from "../failures.js";
+import { type Finding, judge, policyOf } from "../findings.js";
+import type { MaterializedQrels } from "../qrels/materialized.js";
+import type { OpenedSources } from "../source.js";
+import { listFiles } from "../source-files.js";
+import type { DataContext } from "../types.js";
+import { type CommonPairs, openCommonPairs, rowOfSame } from "./common-pairs.js";
+
+const NOTHING = new Int32Array(0);
+
+/** What must not serve as a negative, in the numbering of the view's pools. */
+export interface Relations {
+  /** Queries with such negatives, ascending. */
+  readonly queries: Int32Array;
+  /**
+   * A query's negatives that are its known positives as well, and under the policy `drop` those that copy a positive;
+   * ascending. Where this is empty, none of the query's negatives is a known positive.
+   */
+  excludedNegatives(query: number): Int32Array;
+}
+
+/** Nothing is left out: a view without explicit negatives. */
+export const NO_RELATIONS: Relations = { queries: NOTHING, excludedNegatives: () => NOTHING };
+
+/** The judged rows of one source of positives and one of negatives. */
+interface Pair {
+  readonly wanted: MaterializedQrels;
+  readonly unwanted: MaterializedQrels;
+  readonly isOneFile: boolean;
+  readonly common: CommonPairs;
+  /** Query row and passage row of the negatives as one number over the view's pools. */
+  readonly keyOf: (query: number, passage: number) => number;
+}
+
+/**
+ * Compares the judgements that subset and filters leave on both sides, judges what it finds by the policy, and gives
+ * what the view must leave out. What the files themselves have in common lies in the cache and depends on no option.
+ *
+ * @throws QuarryError DATA where the policy says `error`.
+ */
+export async function openRelations(
+  positives: OpenedSources,
+  negatives: OpenedSources,
+  context: DataContext,
+): Promise<Relations> {
+  const pairs: Pair[] = [];
+  const width = negatives.passages.rowCount;
+  for (const positive of positives.sources) {
+    for (const negative of negatives.sources) {
+      const [wanted, unwanted] = [positive.qrels, negative.qrels];
+      if (wanted === null || unwanted === null) continue;
+      const isOneFile = positive.qrelsKey === negative.qrelsKey;
+      const key = [positive.qrelsKey ?? "", "|", negative.qrelsKey ?? ""];
+      const common = await openCommonPairs(wanted.parts, unwanted.parts, key, context.cacheDir);
+      pairs.push({ wanted, unwanted, isOneFile, common, keyOf: keysOver(negatives, unwanted, width) });
+    }
+  }
+  const subject = `${namesOf(negatives)} against ${namesOf(positives)}`;
+  const both = new Meetings();
+  for (const pair of pairs) meetBoth(pair, both);
+  const contradictions = both.keys();
+  judge(context, {
+    ...both.told(subject, contradictions.length),
+    kind: "contradictions",
+    words: ["negative is a positive of its query as well", "negatives are positives of their query as well"],
+    hint: "They never serve as negatives; remove them from one of the files.",
+  });
+  const copies = new Meetings((key) => has(contradictions, key));
+  for (const pair of pairs) meetCopies(pair, copies);
+  const duplicates = copies.keys();
+  judge(context, {
+    ...copies.told(subject, duplicates.length),
+    kind: "duplicateTexts",
+    words: ["negative has the text of a positive of its query", "negatives have the text of a positive of their query"],
+    hint: 'Remove them, or set validation.duplicateTexts to "drop" to leave them out.',
+  });
+  const isDropped = policyOf(context, "duplicateTexts") === "drop";
+  return excluding(isDropped ? together(contradictions, duplicates) : contradictions, width);
+}
+
+/** Counts judgements of the negatives once each, and describes the first ten. */
+class Meetings {
+  readonly #found: number[] = [];
+  readonly #examples = new Map<number, Finding["examples"][number]>();
+
+  constructor(private readonly isSkipped: (key: number) => boolean = () => false) {}
+
+  add(key: number, describe: () => Finding["examples"][number]): void {
+    if (this.isSkipped(key)) return;
+    this.#found.push(key);
+    if (this.#examples.size < EXAMPLE_LIMIT && !this.#examples.has(key)) this.#examples.set(key, describe());
+  }
+
+  /** Ascending, each once. */
+  keys(): Float64Array {
+    const sorted = Float64Array.from(this.#found).sort();
+    return sorted.filter((key, at) => at === 0 || sorted[at - 1] !== key);
+  }
+
+  told(subject: string, total: number): Pick<Finding, "subject" | "count" | "examples"> {
+    return { subject, count: total, examples: [...this.#examples.values()] };
+  }
+}
+
+function keysOver(set: OpenedSources, qrels: MaterializedQrels, width: number): Pair["keyOf"] {
+  const side = set.qrels?.sides.find((each) => each.qrels === qrels);
+  if (side === undefined) throw new RangeError("the source is not part of the set");
+  return (row, passage) => {
+    for (const part of set.queries.parts) {
+      const known = rowOfSame(side.queries, row, part.table);
+      if (known !== -1) return (part.offset + known) * width + passage + side.passageOffset;
+    }
+    throw new RangeError(`query row ${row} is in none of the tables`);
+  };
+}
+
+/** Whether a passage is among a query's judgements that subset and filters leave. */
+type IsKept = (passage: number) => boolean;
+
+/** Below this many rows looking at each is faster than making a set. */
+const SHORT = 64;
+
+function keptIn(qrels: MaterializedQrels, query: number): IsKept {
+  const { rows } = qrels.kept(query);
+  if (rows.length <= SHORT) return (passage) => rows.includes(passage);
+  const all = new Set(rows);
+  return (passage) => all.has(passage);
+}
+
+/** What is kept of a query on both sides; pairs are grouped by query, so each is filtered once. */
+function keptOf({ wanted, unwanted }: Pair): (query: number) => { isWanted: IsKept; isUnwanted: IsKept } {
+  let last: { query: number; isWanted: IsKept; isUnwanted: IsKept } | null = null;
+  return (query) => {
+    if (last?.query === query) return last;
+    const known = rowOfSame(unwanted.parts.queries, query, wanted.parts.queries);
+    last = { query, isWanted: keptIn(wanted, known), isUnwanted: keptIn(unwanted, query) };
+    return last;
+  };
+}
+
+function meetBoth(pair: Pair, found: Meetings): void {
+  const { queries, passages } = pair.common.both;
+  const kept = keptOf(pair);
+  const take = (query: number, passage: number): void =>
+    found.add(pair.keyOf(query, passage), () => describe(pair, query, passage, passage));
+  for (let at = 0; at < queries.length; at += 1) {
+    const query = queries[at] as number;
+    const passage = passages[at] as number;
+    const left = kept(query);
+    if (left.isWanted(passage) && left.isUnwanted(passage)) take(query, passage);
+  }
+  if (pair.isOneFile) meetInOneFile(pair, take);
+}
+
+function meetCopies(pair: Pair, found: Meetings): void {
+  const { queries, negatives, positives } = pair.common.copies;
+  const kept = keptOf(pair);
+  for (let at = 0; at < queries.length; at += 1) {
+    const query = queries[at] as number;
+    const negative = negatives[at] as number;
+    const positive = positives[at] as number;
+    const left = kept(query);
+    if (!left.isWanted(positive) || !left.isUnwanted(negative)) continue;
+    found.add(pair.keyOf(query, negative), () => describe(pair, query, negative, positive));
+  }
+}
+
+/** One file on both sides, told apart by scores and filters only: what passes both. Usually the scores exclude each other. */
+function meetInOneFile({ wanted, unwanted }: Pair, take: (query: number, passage: number) => void): void {
+  const algebras = [wanted.parts.algebra, unwanted.parts.algebra];
+  const from = Math.max(...algebras.map(({ minScore }) => Math.fround(minScore ?? Number.NEGATIVE_INFINITY)));
+  const below = Math.min(...algebras.map(({ maxScore }) => Math.fround(maxScore ?? Number.POSITIVE_INFINITY)));
+  if (from >= below) return;
+  const { stored } = wanted.parts;
+  for (let query = 0; query < stored.queryCount; query += 1) {
+    if (!stored.of(query).scores.some((score) => score >= from && score < below)) continue;
+    const isWanted = keptIn(wanted, query);
+    for (const passage of unwanted.kept(query).rows) if (isWanted(passage)) take(query, passage);
+  }
+}
+
+function describe(
+  { wanted, unwanted }: Pair,
+  query: number,
+  negative: number,
+  positive: number,
+): Finding["examples"][number] {
+  const { queries, passages } = unwanted.parts;
+  const here = unwanted.origin(query, negative);
+  const there = wanted.origin(rowOfSame(queries, query, wanted.parts.queries), positive);
+  const isSame = passages.fingerprint === wanted.parts.passages.fingerprint && negative === positive;
+  const claim = isSame ? "is positive too" : `has the text of the positive "${wanted.parts.passages.id(positive)}"`;
+  const at = there === null ? "" : ` (${basename(there.file)}:${there.line})`;
+  return {
+    place: here === null ? "" : `${here.file}:${here.line}`,
+    detail: `passage "${passages.id(negative)}" of query "${queries.id(query)}" ${claim}${at}`,
+  };
+}
+
+/** @param keys query × width + passage, ascending, each once. */
+function excluding(keys: Float64Array, width: number): Relations {
+  const passages = Int32Array.from(keys, (key) => key % width);
+  const starts = new Map<number, number>();
+  for (let at = 0; at < keys.length; at += 1) {
+    const query = Math.floor((keys[at] as number) / width);
+    if (!starts.has(query)) starts.set(query, at);
+  }
+  const queries = Int32Array.from(starts.keys());
+  const begins = Int32Array.from([...starts.values(), keys.length]);
+  return {
+    queries,
+    excludedNegatives: (query) => {
+      const at = placeOf(queries, query);
+      if (queries[at] !== query) return NOTHING;
+      return passages.subarray(begins[at] as number, begins[at + 1] as number);
+    },
+  };
+}
+
+function together(one: Float64Array, other: Float64Array): Float64Array {
+  const whole = new Float64Array(one.length + other.length);
+  whole.set(one);
+  whole.set(other, one.length);
+  return whole.sort();
+}
+
+function has(sorted: Float64Array, key: number): boolean {
+  return sorted[placeOf(sorted, key)] === key;
+}
+
+/** The first place whose number is not below `wanted`. */
+function placeOf(sorted: Int32Array | Float64Array, wanted: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] as number) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function namesOf({ sources }: OpenedSources): string {
+  const files = sources.flatMap(({ config }) => (config.qrels === undefined ? [] : listFiles(config.qrels)));
+  return [...new Set(files.map(({ path }) => path))].join(", ");
+}

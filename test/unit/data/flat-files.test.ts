@@ -1,0 +1,108 @@
+/** What large tables rest on: checksums, flat files written in pieces, the index of ids and their order. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { CheckedFile } from "../../../src/data/storage/checked-file.js";
+import { CheckedWriter, writeChecked } from "../../../src/data/storage/checked-writer.js";
+import { FileSink } from "../../../src/data/storage/file-sink.js";
+import { crc32Of, idChecksum, textChecksum } from "../../../src/data/texts/checksums.js";
+import { IdIndex, IndexBuilder } from "../../../src/data/texts/id-index.js";
+import { rankIds } from "../../../src/data/texts/id-order.js";
+import { newCollection } from "./collection.js";
+
+test("a checksum over a range is zlib's crc32, for short and long ranges and any start", () => {
+  const range = fc.tuple(fc.uint8Array({ maxLength: 80 }), fc.nat(20), fc.nat({ max: 0xffffffff }));
+  fc.assert(
+    fc.property(range, ([bytes, before, start]) => {
+      const from = Math.min(before, bytes.byteLength);
+      const expected = from === bytes.byteLength ? start : crc32(bytes.subarray(from), start);
+      expect(crc32Of(bytes, from, bytes.byteLength, start)).toBe(expected);
+    }),
+  );
+});
+
+test("the checksum of a text tells title and text apart, and that of an id its line", () => {
+  const bytes = (text: string): Uint8Array => Buffer.from(text);
+  expect(textChecksum(bytes("ab"), bytes("c"))).not.toBe(textChecksum(bytes("a"), bytes("bc")));
+  expect(textChecksum(bytes(""), bytes("abc"))).not.toBe(textChecksum(bytes("abc"), bytes("")));
+  expect(idChecksum(bytes("a"), 1)).not.toBe(idChecksum(bytes("a"), 2));
+  expect(textChecksum(bytes(""), bytes(""))).not.toBe(0);
+});
+
+test("numbers written in any pieces make the file that writing them at once makes, and read back", () => {
+  const pieces = fc.array(fc.int32Array({ maxLength: 2000 }), { maxLength: 6 });
+  fc.assert(
+    fc.property(pieces, (arrays) => {
+      const { dir } = newCollection();
+      const whole = Int32Array.from(arrays.flatMap((array) => [...array]));
+      const atOnce = new FileSink(join(dir, "whole"));
+      writeChecked(atOnce, [whole]);
+      const inPieces = new FileSink(join(dir, "pieces"));
+      const writer = new CheckedWriter(inPieces);
+      for (const array of arrays) {
+        writer.write(array);
+        array.fill(7);
+      }
+      writer.finish();
+      expect(inPieces.finish()).toEqual(atOnce.finish());
+      expect(readFileSync(join(dir, "pieces"))).toEqual(readFileSync(join(dir, "whole")));
+      const read = new CheckedFile(join(dir, "pieces"), whole.byteLength, () => {});
+      expect(read.int32(0, whole.length)).toEqual(whole);
+      read.close();
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test("the index finds each id's first row and nothing else, whatever was guessed about the size", () => {
+  const ids = fc.array(fc.string({ minLength: 1, maxLength: 3 }), { maxLength: 3000, size: "max" });
+  fc.assert(
+    fc.property(ids, fc.array(fc.double({ min: 0, max: 2, noNaN: true }), { maxLength: 4 }), (list, guesses) => {
+      const builder = new IndexBuilder();
+      const first = new Map<string, number>();
+      for (const [place, id] of list.entries()) {
+        const bytes = Buffer.from(`<${id}>`);
+        expect(builder.add(bytes, 1, bytes.byteLength - 1)).toBe(first.get(id) ?? -1);
+        if (!first.has(id)) first.set(id, first.size);
+        if (place % 700 === 0) builder.expect(guesses[place / 700] ?? 0);
+      }
+      const { bytes: all, offsets } = builder.ids();
+      const path = join(newCollection().dir, "index");
+      const file = new FileSink(path);
+      const slots = builder.takeSlots();
+      writeChecked(file, [slots]);
+      file.finish();
+      const index = new IdIndex(path, slots.length / 3, () => {});
+      const rowOf = (id: string): number => {
+        const wanted = Buffer.from(id);
+        const isId = (row: number): boolean => wanted.equals(all.subarray(offsets[row], offsets[row + 1]));
+        return index.find(wanted, 0, wanted.byteLength, isId);
+      };
+      for (const [id, row] of first) expect(rowOf(id)).toBe(row);
+      expect(rowOf("not in there")).toBe(-1);
+      index.close();
+    }),
+    { numRuns: 15 },
+  );
+});
+
+test("ranks order ids as their bytes do, with long common beginnings and ids that begin others", () => {
+  const id = fc.oneof(
+    fc.string({ unit: "binary", maxLength: 4 }),
+    fc.nat(5000).map((number) => `passage-${number}`),
+    fc.nat(300).map((number) => "x".repeat(number)),
+  );
+  fc.assert(
+    fc.property(fc.uniqueArray(id, { maxLength: 1500, size: "max" }), (ids) => {
+      const encoded = ids.map((each) => Buffer.from(each));
+      const offsets = new Uint32Array(ids.length + 1);
+      for (const [row, bytes] of encoded.entries()) offsets[row + 1] = (offsets[row] as number) + bytes.byteLength;
+      const ranks = rankIds({ bytes: Buffer.concat(encoded), offsets, count: ids.length });
+      const sorted = encoded.toSorted(Buffer.compare);
+      expect([...ranks].map((rank) => sorted[rank])).toEqual(encoded);
+    }),
+    { numRuns: 15 },
+  );
+});

@@ -1,0 +1,284 @@
+/** Looking at an experiment's data: every fault at once, exact counts, and batches traced to their lines. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { checkSources } from "../../../src/data/inspect/check.js";
+import { labelBins, summarise } from "../../../src/data/inspect/histogram.js";
+import type { InspectedData, InspectedTraining } from "../../../src/data/inspect/inspected.js";
+import { showStepOf } from "../../../src/data/inspect/show.js";
+import { MEASURED_TEXTS, statsOfSources } from "../../../src/data/inspect/stats.js";
+import { planStep } from "../../../src/data/plan.js";
+import { openTrainingSet } from "../../../src/data/views/open-training-set.js";
+import type { BinaryConfig, SourceConfig } from "../../../src/experiment/schema.js";
+import { type Collection, jsonLines, newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
+
+const files = {
+  "corpus.jsonl": passages(12),
+  "queries.jsonl": queries(6),
+  "train.tsv": qrels(Array.from({ length: 6 }, (_, at) => [`q${at}`, `d${at}`, 1])),
+  "mined.tsv": qrels(
+    Array.from({ length: 18 }, (_, at) => [`q${at % 6}`, `d${6 + ((at + Math.floor(at / 6)) % 6)}`, at / 4]),
+  ),
+};
+
+const positives = sourceOf({ qrels: "train.tsv", name: "train" });
+const negatives = sourceOf({ qrels: "mined.tsv", minScore: 1, groupRandomK: 2 });
+
+function pairs(options: Partial<BinaryConfig> = {}): InspectedTraining {
+  const data: BinaryConfig = {
+    kind: "binary",
+    positives,
+    negatives,
+    negativesPerQuery: 2,
+    positiveChoice: "rotate",
+    negativeChoice: "rotate",
+    tooFew: "fewer",
+    ...options,
+  };
+  return { data, globalBatchSize: 4 };
+}
+
+function training(train: InspectedTraining = pairs()) {
+  const { positives: one, negatives: other } = train.data as BinaryConfig;
+  const sources = [
+    ["train.data.positives", one as SourceConfig],
+    ["train.data.negatives", other as SourceConfig],
+  ] as const;
+  return { sources, searched: [], train };
+}
+
+function searching(...sources: readonly SourceConfig[]): InspectedData {
+  return {
+    sources: sources.map((source, at) => [`part${at}.data`, source] as const),
+    searched: sources.map((data, at) => ({ path: `part${at}.data`, data })),
+    train: null,
+  };
+}
+
+describe("check", () => {
+  test("finds nothing in sound data and says what it opened", async () => {
+    const { context } = newCollection(files);
+    expect(await checkSources(training(), context)).toEqual({
+      isSound: true,
+      sources: [
+        { options: ["train.data.positives"], name: "train", passages: 12, queries: 6, judgements: 6 },
+        { options: ["train.data.negatives"], name: null, passages: 12, queries: 6, judgements: 18 },
+      ],
+      faults: [],
+      problems: [],
+      notes: [],
+    });
+  });
+
+  test("tells all kinds of faults of all sources at once, each once, and where they come from", async () => {
+    const broken = jsonLines([
+      { _id: "d0", text: "one" },
+      { _id: "d0", text: "again" },
+      { _id: "d1", text: "" },
+      { _id: "d2", text: "one" },
+    ]);
+    const { context } = newCollection({
+      "corpus.jsonl": `${broken}no json\n`,
+      "queries.jsonl": queries(3),
+      "train.tsv": qrels([
+        ["q0", "d0", 1],
+        ["q1", "gone", 1],
+        ["q2", "d1", 0],
+      ]),
+      "mined.tsv": qrels([
+        ["q0", "d2", 1],
+        ["q0", "d0", 1],
+      ]),
+    });
+    const data = training(
+      pairs({ positives: sourceOf({ qrels: "train.tsv" }), negatives: sourceOf({ qrels: "mined.tsv" }) }),
+    );
+    const report = await checkSources(
+      { ...data, sources: [...data.sources, ["evaluate.data", sourceOf({ qrels: "train.tsv" })]] },
+      context,
+    );
+    expect(report.isSound).toBe(false);
+    expect(report.problems).toEqual([]);
+    const told = report.faults.map(({ kind, count, policy, options }) => ({ kind, count, policy, options }));
+    const everywhere = ["train.data.positives", "train.data.negatives", "evaluate.data"];
+    expect(told).toEqual([
+      { kind: "badLines", count: 1, policy: "error", options: everywhere },
+      { kind: "duplicateIds", count: 1, policy: "error", options: everywhere },
+      { kind: "emptyTexts", count: 1, policy: "warn", options: everywhere },
+      { kind: "danglingIds", count: 1, policy: "error", options: ["train.data.positives", "evaluate.data"] },
+      { kind: "contradictions", count: 1, policy: "warn", options: ["train.data"] },
+      { kind: "duplicateTexts", count: 1, policy: "warn", options: ["train.data"] },
+      { kind: "withoutPositives", count: 1, policy: "warn", options: ["train.data"] },
+    ]);
+    expect(report.faults[0]?.examples[0]?.place).toMatch(/corpus\.jsonl:5$/);
+  });
+
+  test("goes on behind a source that cannot be opened", async () => {
+    const { context } = newCollection(files);
+    const report = await checkSources(
+      searching(sourceOf({ qrels: "no.tsv" }), sourceOf({ qrels: "train.tsv" })),
+      context,
+    );
+    expect(report.isSound).toBe(false);
+    expect(report.problems).toEqual([
+      { option: "part0.data", message: expect.stringMatching(/no\.tsv: no such file/), hint: expect.any(String) },
+    ]);
+    expect(report.sources).toMatchObject([{ options: ["part1.data"], judgements: 6 }]);
+  });
+
+  test("reports sets that come out empty", async () => {
+    const { context } = newCollection(files);
+    const data = training(pairs({ positives: sourceOf({ qrels: "train.tsv", minScore: 2 }) }));
+    const report = await checkSources(
+      { ...data, searched: searching(sourceOf({ qrels: "train.tsv", minScore: 5 })).searched },
+      context,
+    );
+    expect(report.problems.map(({ option }) => option)).toEqual(["part0.data", "train.data"]);
+    expect(report.problems.map(({ message }) => message)).toEqual([
+      expect.stringContaining("no judgement is left after the filters"),
+      expect.stringContaining("no query can form a group"),
+    ]);
+  });
+
+  test("is sound where the experiment says to go on", async () => {
+    const collection = newCollection({ ...files, "train.tsv": `${files["train.tsv"]}q0\tgone\t1\n` });
+    const validation = {
+      badLines: "warn",
+      duplicateIds: "warn",
+      danglingIds: "drop",
+      emptyTexts: "warn",
+      contradictions: "warn",
+      duplicateTexts: "warn",
+      withoutPositives: "warn",
+    } as const;
+    const report = await checkSources(training(), { ...collection.context, validation });
+    expect(report.isSound).toBe(true);
+    expect(report.faults).toMatchObject([{ kind: "danglingIds", policy: "drop", count: 1 }]);
+  });
+});
+
+describe("stats", () => {
+  test("count texts, every step of the algebra, labels and groups", async () => {
+    const { context } = newCollection(files);
+    const { sources, training: groups } = await statsOfSources(training(), context);
+    expect(sources).toHaveLength(2);
+    expect(sources[0]).toMatchObject({
+      options: ["train.data.positives"],
+      name: "train",
+      passages: { rowCount: 12, emptyCount: 0, measuredCount: 12, untitledShare: 4 / 12 },
+      qrels: { steps: [{ step: "qrels", judgements: 6, queries: 6 }], labels: [{ from: 1, below: 1, count: 6 }] },
+    });
+    const steps = sources[1]?.qrels?.steps.map(({ step, judgements }) => `${step}: ${judgements}`);
+    expect(steps).toEqual(["qrels: 18", "minScore 1: 14", "groupRandomK 2: 12"]);
+    expect(sources[1]?.qrels?.perQuery).toMatchObject({ count: 6, mean: 2, least: 2, most: 2 });
+    expect(groups).toMatchObject({
+      groups: 6,
+      passagesPerQuery: 3,
+      smallGroups: 0,
+      globalBatchSize: 4,
+      stepsPerEpoch: 2,
+    });
+  });
+
+  test("measure lengths in characters and words as a reader counts them", async () => {
+    const { context } = newCollection({
+      "corpus.jsonl": jsonLines([
+        { _id: "a", text: "Zürich  ist\n schön" },
+        { _id: "b", text: "\u{1f600}" },
+        { _id: "c", text: "" },
+      ]),
+    });
+    const { sources } = await statsOfSources(searching(sourceOf()), context);
+    const { characters, words, emptyCount } = sources[0]?.passages ?? {};
+    expect(emptyCount).toBe(1);
+    expect(characters).toMatchObject({ least: 0, most: 18, mean: 19 / 3 });
+    expect(words).toMatchObject({ least: 0, most: 3, mean: 4 / 3 });
+  });
+
+  test("measure evenly spaced texts of a large table, and say how many", async () => {
+    const rows = MEASURED_TEXTS * 2;
+    const corpus = Array.from(
+      { length: rows },
+      (_, row) => `{"_id":"${row}","text":"${"w ".repeat(1 + (row % 2))}"}\n`,
+    );
+    const { context } = newCollection({ "corpus.jsonl": corpus.join("") });
+    const { sources } = await statsOfSources(searching(sourceOf()), context);
+    expect(sources[0]?.passages).toMatchObject({ rowCount: rows, measuredCount: MEASURED_TEXTS, words: { most: 1 } });
+  });
+});
+
+describe("bins", () => {
+  test("hold every number once, whatever the numbers", () => {
+    for (const numbers of [[0], [5, 5, 5], [0, 1], [1, 2, 3, 1000], Array.from({ length: 500 }, (_, at) => at * at)]) {
+      const found = summarise(Int32Array.from(numbers));
+      const { bins = [] } = found ?? {};
+      expect(bins.reduce((sum, { count }) => sum + count, 0)).toBe(numbers.length);
+      expect(bins.length).toBeLessThanOrEqual(14);
+      for (const { from, below, count } of bins) {
+        expect(numbers.filter((number) => number >= from && (below === null || number < below)).length).toBe(count);
+      }
+    }
+    expect(summarise(new Int32Array(0))).toBeNull();
+  });
+
+  test("of few labels are the labels, of many are ranges", () => {
+    expect(labelBins(Float32Array.of(2, 0, 2))).toEqual([
+      { from: 0, below: 0, count: 1 },
+      { from: 2, below: 2, count: 2 },
+    ]);
+    const many = labelBins(Float32Array.from({ length: 100 }, (_, at) => at / 100));
+    expect(many[0]).toEqual({ from: 0, below: 0.1, count: 10 });
+    expect(many.reduce((sum, { count }) => sum + count, 0)).toBe(100);
+  });
+});
+
+describe("show", () => {
+  const lineOf = (collection: Collection, { file, line }: { file: string; line: number }): string =>
+    readFileSync(file.startsWith("/") ? file : `${collection.dir}/${file}`, "utf8").split("\n")[line - 1] ?? "";
+
+  test("gives a step's plan with the texts, and every place it names holds what it says", async () => {
+    const collection = newCollection(files);
+    const shown = await showStepOf(training(), collection.context, 1);
+    const set = await openTrainingSet(training().train.data, collection.context);
+    const groups = planStep(set, 1, 4);
+    expect(shown).toMatchObject({ step: 1, seed: 42, stepsPerEpoch: 2, globalBatchSize: 4, passagesPerQuery: 3 });
+    expect(shown.groups.map(({ place, epoch }) => [place, epoch])).toEqual([
+      [4, 0],
+      [5, 0],
+      [6, 1],
+      [7, 1],
+    ]);
+    expect(shown.groups.map(({ query, passages: own }) => [query.id, ...own.map(({ id }) => id)])).toEqual(
+      groups.map((group) => [set.queryId(group.query), ...[...group.passages].map((row) => set.passageId(row))]),
+    );
+    set.close();
+    for (const { query, passages: own } of shown.groups) {
+      expect(JSON.parse(lineOf(collection, query.origin))).toEqual({ _id: query.id, text: query.text });
+      for (const [at, { id, title, text, role, label, origin, judged }] of own.entries()) {
+        expect(JSON.parse(lineOf(collection, origin))).toEqual({ _id: id, title, text });
+        expect([role, label]).toEqual(at === 0 ? ["positive", 1] : ["negative", 0]);
+        expect(judged?.source).toBe(at === 0 ? "train" : "train.data.negatives");
+        const [judgedQuery, judgedPassage] = lineOf(collection, judged?.origin ?? { file: "", line: 0 }).split("\t");
+        expect([judgedQuery, judgedPassage]).toEqual([query.id, id]);
+      }
+    }
+  });
+
+  test("marks paddings, and counts for how many queries a passage is masked", async () => {
+    const collection = newCollection({
+      ...files,
+      "mined.tsv": qrels(Array.from({ length: 6 }, (_, at) => [`q${at}`, "d11", 1])),
+    });
+    const { groups } = await showStepOf(
+      training(pairs({ negatives: sourceOf({ qrels: "mined.tsv" }) })),
+      collection.context,
+      0,
+    );
+    expect(groups.map(({ passages: own }) => own.map(({ role }) => role))).toEqual(
+      groups.map(() => ["positive", "negative", "padding"]),
+    );
+    // One passage stands in all groups: it counts once.
+    const masked = groups.map(({ passages: own }) => own[1]?.maskedFor);
+    expect(masked).toEqual([0, 4, 4, 4]);
+    expect(groups[0]?.passages[2]?.judged).toBeNull();
+  });
+});
