@@ -210,6 +210,8 @@ export const downMessage = z.discriminatedUnion("type", [
     mask: tensorSpec,
     /** float32 [Q, P]: the label of each of the query's own passages. */
     labels: tensorSpec,
+    /** int32 [Q]: how many of the query's own passages are real; those behind them are paddings. */
+    counts: tensorSpec,
   }),
   /** No more micro-batches: save and leave (a stop on request). */
   z.strictObject({ v, type: z.literal("stopTraining"), save: z.boolean() }),

@@ -198,8 +198,12 @@ class Session {
         positiveColumns: tensor("int32", [queryCount], 3),
         mask: tensor("uint8", [queryCount, columnCount], 4),
         labels: tensor("float32", [queryCount, passagesPerQuery], 5),
+        counts: tensor("int32", [queryCount], 6),
       },
-      [batch.queries, batch.passages, bytesOf(batch.positiveColumns), batch.mask, bytesOf(batch.labels)],
+      [
+        ...[batch.queries, batch.passages, bytesOf(batch.positiveColumns), batch.mask, bytesOf(batch.labels)],
+        bytesOf(batch.counts),
+      ],
     );
   }
 

@@ -217,6 +217,7 @@ export const examples: readonly Example[] = [
       positiveColumns: tensor("int32", [2], 3),
       mask: tensor("uint8", [2, 4], 4),
       labels: tensor("float32", [2, 2], 5),
+      counts: tensor("int32", [2], 6),
     },
     [
       arrow,
@@ -224,6 +225,7 @@ export const examples: readonly Example[] = [
       bytesOf(new Int32Array([0, 2])),
       new Uint8Array([0, 1, 0, 0, 1, 0, 0, 0]),
       bytesOf(new Float32Array([1, 0, 1, 0.5])),
+      bytesOf(new Int32Array([2, 1])),
     ],
   ),
   down("stop-training", { v: 1, type: "stopTraining", save: true }),

@@ -9,22 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import ProtocolError
-from quarry_runtime.modeling.text import join_titles
+from quarry_runtime.modeling.text import Texts, read_arrow
 
 if TYPE_CHECKING:
     import torch
 
     from quarry_runtime.modeling.encoder import Encoder
     from quarry_runtime.modeling.tokens import Side
-
-
-@dataclasses.dataclass(frozen=True)
-class Texts:
-    """The rows of a unit; `rows` and `ranks` are int32 [N]."""
-
-    rows: NDArray[np.int32]
-    ranks: NDArray[np.int32]
-    texts: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,28 +37,19 @@ class Prepared:
 
 
 def read_texts(frame: memoryview, row_count: int) -> Texts:
-    """Reads an Arrow IPC stream with row:int32, idRank:int32, title:utf8, text:utf8.
+    """Reads a unit's texts.
 
     Raises:
         ProtocolError: a stream that is cut, of other columns, or of another number of rows (cut
             between two batches, a stream reads as fewer rows without complaint).
     """
-    import pyarrow as pa
-
     try:
-        with pa.ipc.open_stream(frame) as reader:
-            table = reader.read_all()
-        rows = table.column("row").to_numpy().astype(np.int32, copy=False)
-        ranks = table.column("idRank").to_numpy().astype(np.int32, copy=False)
-        if table.column("text").null_count > 0:
-            raise ValueError("a text is null")
-        texts = join_titles(table.column("title").to_pylist(), table.column("text").to_pylist())
-    # A stream that is cut within a batch raises OSError.
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        unit = read_arrow(frame)
+    except ValueError as error:
         raise ProtocolError(f"A unit holds no table of texts: {error}") from error
-    if len(rows) != row_count:
-        raise ProtocolError(f"A unit of {row_count} rows holds {len(rows)}.")
-    return Texts(rows, ranks, texts)
+    if len(unit.rows) != row_count:
+        raise ProtocolError(f"A unit of {row_count} rows holds {len(unit.rows)}.")
+    return unit
 
 
 def prepare(
@@ -79,10 +61,10 @@ def prepare(
     is_pinned: bool,
 ) -> Prepared:
     """Reads, tokenises, sorts and pads a unit; for the thread that works ahead of the device."""
-    from quarry_runtime.modeling.tokens import plan_batches
+    from quarry_runtime.modeling.tokens import plan_batches, tokenize
 
     unit = read_texts(frame, row_count)
-    ids = encoder.tokenize(unit.texts, side)["input_ids"]
+    ids = tokenize(encoder, unit, side)["input_ids"]
     lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     batches = []
     for positions in plan_batches(lengths, batch_size):

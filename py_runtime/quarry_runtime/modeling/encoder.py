@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,13 +60,17 @@ class Encoder(nn.Module):
         # neighbours.
         self._needs_positions = contract.padding_side == "left" and "position_ids" in parameters
 
-    def tokenize(self, texts: list[str], side: Side) -> dict[str, list[list[int]]]:
-        """Token ids of each text under `input_ids`, the side's prompt put in front; safe in any
-        thread.
+    def tokenize(
+        self, texts: list[str], side: Side, prompts: Sequence[str | None] | None = None
+    ) -> dict[str, list[list[int]]]:
+        """Token ids of each text under `input_ids`, the prompt put in front; safe in any thread.
 
-        Titles are joined before: see modeling/text.py.
+        Args:
+            texts: Titles are joined before: see modeling/text.py.
+            side: Whose prompt and length.
+            prompts: What the data says stands before each text; None stands for the side's own.
         """
-        return {"input_ids": self._tokens(texts, side)}
+        return {"input_ids": self._tokens(texts, side, prompts)}
 
     def collate(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, int64 [B, T] on the CPU, padded to the longest."""

@@ -1,10 +1,52 @@
-"""The text that a tokenizer sees: prompt, then title and text."""
+"""The texts that a tokenizer sees, as they come over the wire: prompt, then title and text."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """Rows of a table; `rows` and `ranks` are int32 [N]."""
+
+    rows: NDArray[np.int32]
+    ranks: NDArray[np.int32]
+    #: Titles are joined already.
+    texts: list[str]
+    #: What stands before each text; an entry of None, or no list, means the model's own prompt.
+    prompts: list[str | None] | None
 
 
 def join_titles(titles: Sequence[str | None], texts: Sequence[str]) -> list[str]:
     """`title + " " + text` where there is a title, else the text, as the BEIR benchmark has it."""
     return [f"{title} {text}" if title else text for title, text in zip(titles, texts, strict=True)]
+
+
+def read_arrow(frame: memoryview) -> Texts:
+    """Reads an Arrow IPC stream with row:int32, idRank:int32, title:utf8, text:utf8 and perhaps
+    prompt:utf8.
+
+    Raises:
+        ValueError: The stream is cut, or has other columns.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(frame)) as reader:
+            table = reader.read_all()
+        # Copies, for the row numbers outlive the frame.
+        rows = np.array(table.column("row").to_numpy(), dtype=np.int32)
+        ranks = np.array(table.column("idRank").to_numpy(), dtype=np.int32)
+        if table.column("text").null_count > 0:
+            raise ValueError("a text is null")
+        texts = join_titles(table.column("title").to_pylist(), table.column("text").to_pylist())
+        has_prompts = "prompt" in table.column_names
+        prompts = table.column("prompt").to_pylist() if has_prompts else None
+    # A stream that is cut within a batch raises OSError.
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    return Texts(rows, ranks, texts, prompts)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from quarry_runtime.modeling.encoder import Encoder
+    from quarry_runtime.modeling.text import Texts
 
 Side = Literal["query", "passage"]
 
@@ -48,16 +53,36 @@ class Tokens:
                 copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
             self._fast[side] = copy
 
-    def __call__(self, texts: list[str], side: Side) -> list[list[int]]:
-        """Token ids of each text, special tokens included, without padding."""
+    def __call__(
+        self, texts: list[str], side: Side, prompts: Sequence[str | None] | None = None
+    ) -> list[list[int]]:
+        """Token ids of each text, special tokens included, without padding.
+
+        Args:
+            texts: Titles joined already.
+            side: Whose prompt and length.
+            prompts: A prompt for each text; None stands for the side's own.
+        """
         if not texts:
             return []
-        prompt = self._prompts[side]
-        given = [prompt + text for text in texts] if prompt else texts
+        own = self._prompts[side]
+        if prompts is not None:
+            pairs = zip(prompts, texts, strict=True)
+            given = [(own if prompt is None else prompt) + text for prompt, text in pairs]
+        else:
+            given = [own + text for text in texts] if own else texts
         if self._fast:
             # The fast variant leaves out offsets, which nobody reads here.
             return [encoding.ids for encoding in self._fast[side].encode_batch_fast(given)]
         return self._tokenizer(given, truncation=True, max_length=self._lengths[side])["input_ids"]
+
+
+def tokenize(encoder: Encoder, unit: Texts, side: Side) -> dict[str, list[list[int]]]:
+    """What `encoder.tokenize` gives; prompts of the data are only named where there are some, so
+    an encoder that knows none works for all other data."""
+    if unit.prompts is None:
+        return encoder.tokenize(unit.texts, side)
+    return encoder.tokenize(unit.texts, side, prompts=unit.prompts)
 
 
 def pad(

@@ -529,6 +529,7 @@ class MicroBatch(
     positive_columns: TensorSpec
     mask: TensorSpec
     labels: TensorSpec
+    counts: TensorSpec
 
 
 class StopTraining(

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from quarry_runtime.errors import ProtocolError
-from quarry_runtime.modeling.text import join_titles
+from quarry_runtime.modeling.text import Texts, read_arrow
+from quarry_runtime.modeling.tokens import Side, tokenize
 from quarry_runtime.protocol.messages import MicroBatch, Next, StopTraining, TrainTask
 from quarry_runtime.protocol.tensor import to_numpy
 
@@ -125,18 +125,19 @@ class Feed:
             got = (message.step, message.micro_step)
             raise ProtocolError(f"Micro-batch {got} came instead of {expected}.")
         self._received += 1
-        query_rows, queries = _texts(frames[0])
-        passage_rows, passages = _texts(frames[1])
+        queries, passages = _read(frames[0]), _read(frames[1])
         labels = to_numpy(message.labels, frames)
         mask = to_numpy(message.mask, frames)
+        counts = to_numpy(message.counts, frames)
         if (
-            labels.shape[0] != len(queries)
-            or labels.size != len(passages)
-            or len(mask) != len(queries)
+            labels.shape[0] != len(queries.rows)
+            or labels.size != len(passages.rows)
+            or len(mask) != len(queries.rows)
+            or len(counts) != len(queries.rows)
         ):
             raise ProtocolError(
-                f"A micro-batch of {len(queries)} queries and {len(passages)} passages"
-                f" has labels {labels.shape} and mask {mask.shape}."
+                f"A micro-batch of {len(queries.rows)} queries and {len(passages.rows)} passages"
+                f" has labels {labels.shape}, mask {mask.shape} and counts {counts.shape}."
             )
         return {
             "queries": self._tokens(queries, "query"),
@@ -144,11 +145,12 @@ class Feed:
             "positive_columns": self._tensor(to_numpy(message.positive_columns, frames)),
             "mask": self._tensor(mask),
             "labels": self._tensor(labels),
-            "rows": Rows(query_rows, passage_rows),
+            "counts": self._tensor(counts),
+            "rows": Rows(queries.rows, passages.rows),
         }
 
-    def _tokens(self, texts: list[str], side: Any) -> dict[str, torch.Tensor]:
-        batch = self._encoder.collate(self._encoder.tokenize(texts, side)["input_ids"])
+    def _tokens(self, texts: Texts, side: Side) -> dict[str, torch.Tensor]:
+        batch = self._encoder.collate(tokenize(self._encoder, texts, side)["input_ids"])
         return (
             {name: tensor.pin_memory() for name, tensor in batch.items()}
             if self._is_pinned
@@ -161,13 +163,8 @@ class Feed:
         return tensor.pin_memory() if self._is_pinned else tensor
 
 
-def _texts(frame: memoryview) -> tuple[NDArray[np.int32], list[str]]:
-    with pa.ipc.open_stream(pa.py_buffer(frame)) as reader:
-        table = reader.read_all()
-    texts = table.column("text").to_pylist()
-    titles = (
-        table.column("title").to_pylist() if "title" in table.column_names else [""] * len(texts)
-    )
-    # A copy, for the row numbers outlive the frame.
-    rows = np.array(table.column("row").to_numpy(), dtype=np.int32)
-    return rows, join_titles(titles, texts)
+def _read(frame: memoryview) -> Texts:
+    try:
+        return read_arrow(frame)
+    except ValueError as error:
+        raise ProtocolError(f"A micro-batch holds no table of texts: {error}") from error

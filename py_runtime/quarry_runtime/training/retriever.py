@@ -63,6 +63,7 @@ class Retriever(nn.Module):
         positive_columns: Tensor,
         mask: Tensor,
         labels: Tensor,
+        counts: Tensor,
     ) -> dict[str, Tensor]:
         """Q queries and their Q × P passages of this rank; {"loss": mean over the queries}."""
         queries_QD = self.encoder(queries, "query")
@@ -73,18 +74,25 @@ class Retriever(nn.Module):
             passages_BD = nn.functional.normalize(passages_BD, dim=-1)
         if getattr(self.loss, "needs_all_passages", True):
             inputs = LossInputs(
-                queries_QD, gather_rows(passages_BD), positive_columns.long(), mask.bool(), labels
+                queries_QD,
+                gather_rows(passages_BD),
+                positive_columns.long(),
+                mask.bool(),
+                labels,
+                counts,
             )
         else:
-            inputs = _own_only(queries_QD, passages_BD, labels)
+            inputs = _own_only(queries_QD, passages_BD, labels, counts)
         return {"loss": self.loss(inputs)}
 
 
-def _own_only(queries_QD: Tensor, passages_BD: Tensor, labels: Tensor) -> LossInputs:
+def _own_only(
+    queries_QD: Tensor, passages_BD: Tensor, labels: Tensor, counts: Tensor
+) -> LossInputs:
     group_count, group_size = labels.shape
     columns = torch.arange(group_count, device=labels.device) * group_size
     mask = torch.zeros((group_count, len(passages_BD)), dtype=torch.bool, device=labels.device)
-    return LossInputs(queries_QD, passages_BD, columns, mask, labels)
+    return LossInputs(queries_QD, passages_BD, columns, mask, labels, counts)
 
 
 def _broken_rows(vectors_BD: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ def make_inputs(
         positive_columns=others + torch.arange(queries) * per_query,
         mask=torch.rand(queries, columns, generator=draw) < 0.3,
         labels=torch.zeros(queries, per_query),
+        counts=torch.full((queries,), per_query),
     )
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_runtime.modeling.text import join_titles
-from quarry_runtime.modeling.tokens import pad, plan_batches
+from quarry_runtime.modeling.text import join_titles, read_arrow
+from quarry_runtime.modeling.tokens import pad, plan_batches, tokenize
 
 
 def test_each_side_has_its_own_prompt_and_length_and_keeps_its_last_special_token(
@@ -48,3 +50,36 @@ def test_every_text_is_in_one_batch_longest_first_ties_by_position(
 
 def test_a_title_is_put_in_front_only_where_there_is_one() -> None:
     assert join_titles(["T", "", None], ["a", "b", "c"]) == ["T a", "b", "c"]
+
+
+def test_prompts_of_the_data_take_the_place_of_the_sides_own_row_by_row(
+    tiny_bert: Path, load: Callable
+) -> None:
+    encoder = load(tiny_bert, query_prompt="ask: ")
+    given = encoder.tokenize(["cat", "dog", "sea"], "query", prompts=["find: ", None, ""])
+    wanted = encoder.tokenize(["find: cat", "ask: dog", "sea"], "passage")
+    assert given == wanted
+
+
+def test_a_table_with_prompts_is_read_and_tokenised_with_them(
+    tiny_bert: Path, load: Callable
+) -> None:
+    table = pa.table(
+        {
+            "row": pa.array([4, 7], pa.int32()),
+            "idRank": pa.array([0, 1], pa.int32()),
+            "title": ["", "T"],
+            "text": ["cat", "dog"],
+            "prompt": pa.array(["find: ", None], pa.string()),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    texts = read_arrow(memoryview(sink.getvalue()))
+    assert (texts.rows.tolist(), texts.prompts) == ([4, 7], ["find: ", None])
+    encoder = load(tiny_bert, query_prompt="ask: ")
+    wanted = encoder.tokenize(["find: cat", "ask: T dog"], "passage")
+    assert tokenize(encoder, texts, "query") == wanted
+    with pytest.raises(ValueError, match=r"\S"):
+        read_arrow(memoryview(sink.getvalue())[:-40])

@@ -65,6 +65,7 @@ class Orchestrator:
             np.arange(Q, dtype=np.int32) * P,
             np.zeros((Q, Q * P), np.uint8),
             np.zeros((Q, P), np.float32),
+            np.full(Q, P, np.int32),
         ]
         specs, data = zip(*(pack(tensor, 3 + n) for n, tensor in enumerate(tensors)), strict=True)
         message = MicroBatch(
@@ -73,6 +74,7 @@ class Orchestrator:
             positive_columns=specs[0],
             mask=specs[1],
             labels=specs[2],
+            counts=specs[3],
         )
         return message, [table(queries), table(passages), *data]
 

@@ -26,6 +26,15 @@ class LossInputs:
     mask: Tensor
     #: float32 [Q, P]: the label of each of the query's own passages.
     labels: Tensor
+    #: integer [Q]: how many of the query's own passages are real, 1 to P. Those behind them are
+    #: paddings that repeat the first one: masked for every query, and to be left out of a loss over
+    #: the query's own passages too (`is_real`).
+    counts: Tensor
+
+    def is_real(self) -> Tensor:
+        """bool [Q, P]: True where an own passage is no padding."""
+        places_P = torch.arange(self.labels.shape[1], device=self.counts.device)
+        return places_P < self.counts.unsqueeze(1)
 
     def scores(self, temperature: float) -> Tensor:
         """float32 [Q, C]: dot products over the temperature, exact even under autocast."""

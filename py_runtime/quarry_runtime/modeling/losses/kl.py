@@ -37,11 +37,23 @@ class KL(nn.Module):
         self.label_temperature = options.label_temperature
 
     def forward(self, batch: LossInputs) -> Tensor:
-        """Mean over the queries of KL(softmax(labels / label_temperature) || softmax(scores))."""
+        """Mean over the queries of KL(softmax(labels / label_temperature) || softmax(scores)).
+
+        Paddings have share 0 in both. Passages that are masked as in-batch negatives take part: of
+        an own passage this loss asks for its label, whatever it is to other queries.
+        """
         offsets_P = torch.arange(batch.labels.shape[1], device=batch.labels.device)
         columns_QP = batch.positive_columns.unsqueeze(1) + offsets_P
         scores_QP = batch.scores(self.temperature).gather(1, columns_QP)
-        targets_QP = torch.softmax(batch.labels.float() / self.label_temperature, dim=1)
+        is_padding_QP = ~batch.is_real()
+        lowest = float("-inf")
+        labels_QP = (batch.labels.float() / self.label_temperature).masked_fill(
+            is_padding_QP, lowest
+        )
+        log_shares_QP = torch.log_softmax(scores_QP.masked_fill(is_padding_QP, lowest), dim=1)
+        # 0 instead of -inf, for a share of 0 times -inf is NaN.
         return nn.functional.kl_div(
-            torch.log_softmax(scores_QP, dim=1), targets_QP, reduction="batchmean"
+            log_shares_QP.masked_fill(is_padding_QP, 0.0),
+            torch.softmax(labels_QP, dim=1),
+            reduction="batchmean",
         )
