@@ -1,18 +1,56 @@
 /** The public API of Quarry, re-exports only. */
 /// <reference types="node" preserve="true" />
+export {
+  buildMicroBatch,
+  type CacheEntry,
+  type CacheReport,
+  type CacheState,
+  type DamagedEntry,
+  defaultCacheDir,
+  listCache,
+  type PruneOptions,
+  type PruneReport,
+  planStep,
+  pruneCache,
+  type ReaderFile,
+  type ReaderId,
+  type ReaderJudgement,
+  type ReaderOptions,
+  type ReaderText,
+  registerReader,
+  stepsOf,
+  type VerifyOptions,
+  type VerifyProgress,
+  verifyCache,
+} from "./data/index.js";
+export type { CheckedFault, CheckedProblem, CheckedSource, CheckReport } from "./data/inspect/check.js";
+export type { Bin, Summary } from "./data/inspect/histogram.js";
+export type { ShownGroup, ShownPassage, ShownStep, ShownText } from "./data/inspect/show.js";
+export type { DataStats, QrelsStats, SourceStats, TextStats, TrainingStats } from "./data/inspect/stats.js";
+export type { Group, MicroBatch, PreparedSource, Qrels, TextTable, TrainingSet } from "./data/types.js";
 export { type ErrorCode, EXIT_STATUS, QuarryError, type QuarryErrorOptions } from "./errors.js";
 export {
   type BiEncoderNames,
   biEncoder,
   binary,
+  combined,
   type DefineOptions,
   defineExperiment,
   demoModel,
   demoSource,
   type Experiment,
+  mix,
   multiLevel,
+  scored,
   source,
 } from "./experiment/define.js";
+export {
+  type FunctionStep,
+  type LazyText,
+  step,
+  type Triplet,
+  type TripletGroup,
+} from "./experiment/function-step.js";
 export { loadExperiment } from "./experiment/load.js";
 export type * from "./experiment/options.generated.js";
 export type { Override } from "./experiment/overrides.js";
@@ -22,10 +60,22 @@ export type {
   ExperimentConfig,
   MineConfig,
   ModelConfig,
+  SearchDataConfig,
   SourceConfig,
   TrainConfig,
+  TrainingDataConfig,
+  ValidationConfig,
   WorkersConfig,
 } from "./experiment/schema.js";
+export {
+  type CachedData,
+  checkData,
+  type DataOptions,
+  dataStats,
+  openSearchData,
+  openTrainingData,
+  showStep,
+} from "./pipeline/data.js";
 export { encode, evaluate, mine, run, train } from "./pipeline/index.js";
 export type { RunResult, Verb, VerbOptions } from "./pipeline/types.js";
 export {

@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { type Argument, Command, CommanderError } from "commander";
 import { QuarryError } from "../errors.js";
 import type { Override } from "../experiment/overrides.js";
+import { cacheCommand } from "./cache.js";
+import { dataCommand } from "./data.js";
 import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
 import { reportFailure } from "./failure.js";
@@ -25,7 +27,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const setStatus = (found: number): void => {
     status = found;
   };
-  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand].map((make) => make(setStatus));
+  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand, dataCommand].map((make) =>
+    make(setStatus),
+  );
   const program = new Command("quarry")
     .description("Dense retrieval experiments: train, evaluate, mine hard negatives and encode.")
     .version(readVersion(), "-V, --version", "show the version")
@@ -34,7 +38,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .addHelpText("after", footer);
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
-  for (const command of [program, ...program.commands]) quiet(command);
+  program.addCommand(cacheCommand(setStatus));
+  for (const command of [program, ...program.commands]) {
+    for (const each of [command, ...command.commands]) quiet(each);
+  }
 
   try {
     if (argv.length === 0) {

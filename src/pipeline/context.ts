@@ -1,6 +1,6 @@
 /** What every verb of a run shares: the run folder, the events, the Python environment and one pool of workers. */
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
+import { dataFolder, defaultCacheDir } from "../data/index.js";
 import type { DataContext } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
@@ -73,8 +73,9 @@ export class RunContext {
   dataContext(onProgress?: DataContext["onProgress"]): DataContext {
     return {
       baseDir: this.experiment.baseDir,
-      cacheDir: join(this.cacheDir, "data"),
+      cacheDir: dataFolder(this.cacheDir),
       seed: this.config.seed,
+      validation: this.config.validation,
       signal: this.signal,
       onWarning: (message, hint) => this.events.emit({ type: "warning", message, hint }),
       ...(onProgress === undefined ? {} : { onProgress }),
@@ -98,9 +99,4 @@ export class RunContext {
     this.events.emit({ type: "phaseFinished", phase: start.phase, seconds: (performance.now() - begin) / 1000, done });
     return value;
   }
-}
-
-function defaultCacheDir(): string {
-  if (process.env.QUARRY_CACHE) return process.env.QUARRY_CACHE;
-  return join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "quarry");
 }

@@ -1,27 +1,38 @@
 /** The collection that every machine has: search over the running Python's own standard library. */
 import { join } from "node:path";
-import { execa } from "execa";
 import { QuarryError } from "../errors.js";
 import type { SourceConfig } from "../experiment/schema.js";
+import { pathsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 
 const PREFIX = "embedded:stdlib/";
+
+/** What resolving a source needs of a run. */
+export type ResolveContext = Pick<RunContext, "python" | "cacheDir" | "signal" | "checkStop">;
 
 /**
  * Replaces an embedded corpus by the files that the Python runtime builds for it; other sources pass through.
  *
  * @throws ENVIRONMENT when the collection cannot be built
  */
-export async function resolveEmbedded(context: RunContext, source: SourceConfig): Promise<SourceConfig> {
-  if (!source.corpus.startsWith(PREFIX)) return source;
-  const split = source.corpus.slice(PREFIX.length);
+export async function resolveEmbedded(context: ResolveContext, source: SourceConfig): Promise<SourceConfig> {
+  const [corpus = "", ...others] = pathsOf(source.corpus);
+  if (!corpus.startsWith(PREFIX)) return source;
+  if (others.length > 0) {
+    throw new QuarryError("CONFIG", `${corpus} stands in a list of corpus files`, {
+      hint: "Put it into a source of its own and join the sources with combined({ sources: […] }).",
+    });
+  }
+  const split = corpus.slice(PREFIX.length);
   if (split !== "train" && split !== "heldout") {
-    throw new QuarryError("CONFIG", `there is no embedded collection ${JSON.stringify(source.corpus)}`, {
+    throw new QuarryError("CONFIG", `there is no embedded collection ${JSON.stringify(corpus)}`, {
       hint: `Use ${PREFIX}train or ${PREFIX}heldout.`,
     });
   }
   const python = await context.python();
   const root = join(context.cacheDir, "embedded", "stdlib");
+  // Loaded late: most data needs no process.
+  const { execa } = await import("execa");
   await execa(python.executable, ["-m", "quarry_runtime", "demo", "--out", root], {
     env: { ...python.env },
     extendEnv: false,

@@ -29,14 +29,15 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
   const options = context.config.encode;
   if (options === undefined) throw new TypeError("the experiment has no encode section");
   const step = `encode-${model.label}`;
-  return onceOnSource(context, step, { name: "encode", source: options.data }, async (source) => {
+  return onceOnSource(context, step, { name: "encode", data: options.data }, async (source) => {
     const table: TextTable = options.side === "passage" ? source.passages : source.queries;
     if (table.rowCount === 0) {
       throw new QuarryError("CONFIG", "encode.data has no queries", {
         hint: "Name their file with encode.data.queries.",
       });
     }
-    const rows = Int32Array.from({ length: table.rowCount }, (_, row) => row);
+    const rows =
+      options.side === "passage" ? source.searchRows : Int32Array.from({ length: table.rowCount }, (_, row) => row);
     await mkdir(context.runDir.file(step), { recursive: true });
     const pool = await context.pool();
     const spec = toModelSpec(context.experiment, model.checkpoint);
@@ -44,13 +45,14 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
     const { batchSize, unitSize } = context.config.workers;
     const key = createHash("sha256")
       .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
+      .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
       .digest("hex");
     const files = { vectors: `${step}/vectors.npy`, ids: `${step}/ids.json` };
-    const writer = await MatrixWriter.open(context.runDir.file(files.vectors), key, table.rowCount, unitSize);
+    const writer = await MatrixWriter.open(context.runDir.file(files.vectors), key, rows.length, unitSize);
     const unit = options.side === "passage" ? "passages" : "queries";
     try {
       const outcome = await context.phase(
-        { phase: step, label: `encode ${unit}`, unit, total: table.rowCount },
+        { phase: step, label: `encode ${unit}`, unit, total: rows.length },
         async () => {
           const value = await pool.encode({
             phase: step,
@@ -65,9 +67,12 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
         },
       );
       throwFailed(outcome.failed, table);
-      await writeFileDurably(context.runDir.file(files.ids), JSON.stringify([...rows].map((row) => table.id(row))));
+      await writeFileDurably(
+        context.runDir.file(files.ids),
+        JSON.stringify([...rows].map((row) => table.qualifiedId(row))),
+      );
       await writer.finish();
-      return { ...files, rowCount: table.rowCount, throughput: { texts: outcome.rowCount, seconds: outcome.seconds } };
+      return { ...files, rowCount: rows.length, throughput: { texts: outcome.rowCount, seconds: outcome.seconds } };
     } finally {
       await writer.close();
     }

@@ -36,7 +36,7 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
   const options = context.config.evaluate;
   if (options === undefined) throw new TypeError("the experiment has no evaluate section");
   const step = `evaluate-${model.label}`;
-  const use = { name: "evaluate", source: options.data };
+  const use = { name: "evaluate", data: options.data };
   const result = await onceOnSource(context, step, use, async (source): Promise<EvaluateResult> => {
     warnOfOtherData(context, source.fingerprint);
     const qrels = requireQrels(source, "evaluate.data");

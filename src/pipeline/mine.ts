@@ -27,7 +27,7 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
   const options = context.config.mine;
   if (options === undefined) throw new TypeError("the experiment has no mine section");
   const step = `mine-${model.label}`;
-  return onceOnSource(context, step, { name: "mine", source: options.data }, async (source) => {
+  return onceOnSource(context, step, { name: "mine", data: options.data }, async (source) => {
     const qrels = requireQrels(source, "mine.data");
     await mkdir(context.runDir.file(step), { recursive: true });
     const { ranked, throughput } = await retrieve(context, {
@@ -71,7 +71,7 @@ function negativeLines(
       if (row < 0) break;
       if (annotated.has(row)) continue;
       lines.push(
-        `${source.queries.id(queryRow)}\t${source.passages.id(row)}\t${formatFloat32(ranked.scores[at] as number)}`,
+        `${source.queries.id(queryRow)}\t${source.passages.qualifiedId(row)}\t${formatFloat32(ranked.scores[at] as number)}`,
       );
       taken++;
     }

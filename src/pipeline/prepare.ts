@@ -1,15 +1,15 @@
 /** Makes sources ready before any model loads, under a phase of its own. */
 import { openTrainingSet, prepareSource } from "../data/index.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
-import type { SourceConfig, TrainConfig } from "../experiment/schema.js";
+import type { SearchDataConfig, TrainConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
-import { resolveEmbedded } from "./embedded.js";
+import { resolveSearch, resolveTraining } from "./resolve.js";
 import { once } from "./step.js";
 
-/** Prepares one source; what the cache holds is only opened. */
-async function prepare(context: RunContext, phase: string, source: SourceConfig): Promise<PreparedSource> {
+/** Prepares what is evaluated, mined or encoded; what the cache holds is only opened. */
+async function prepare(context: RunContext, phase: string, data: SearchDataConfig): Promise<PreparedSource> {
   return withProgress(context, phase, async (dataContext) =>
-    prepareSource(await resolveEmbedded(context, source), dataContext),
+    prepareSource(await resolveSearch(context, data), dataContext),
   );
 }
 
@@ -21,10 +21,10 @@ async function prepare(context: RunContext, phase: string, source: SourceConfig)
 export async function onceOnSource<T>(
   context: RunContext,
   step: string,
-  use: { readonly name: string; readonly source: SourceConfig },
+  use: { readonly name: string; readonly data: SearchDataConfig },
   work: (source: PreparedSource) => Promise<T>,
 ): Promise<T> {
-  const source = await prepare(context, step, use.source);
+  const source = await prepare(context, step, use.data);
   try {
     return await once(context, step, source.fingerprint, async () => {
       await context.runDir.recordEnvironment({ data: { [use.name]: source.fingerprint } });
@@ -41,17 +41,9 @@ export async function prepareTraining(
   phase: string,
   data: TrainConfig["data"],
 ): Promise<TrainingSet> {
-  return withProgress(context, phase, async (dataContext) => {
-    const resolved: TrainConfig["data"] =
-      data.kind === "binary"
-        ? {
-            ...data,
-            positives: await resolveEmbedded(context, data.positives),
-            ...(data.negatives === undefined ? {} : { negatives: await resolveEmbedded(context, data.negatives) }),
-          }
-        : { ...data, sources: await Promise.all(data.sources.map((source) => resolveEmbedded(context, source))) };
-    return openTrainingSet(resolved, dataContext);
-  });
+  return withProgress(context, phase, async (dataContext) =>
+    openTrainingSet(await resolveTraining(context, data), dataContext),
+  );
 }
 
 function withProgress<T>(

@@ -39,11 +39,13 @@ export async function retrieve(
   const pool = await context.pool();
   const contract = await describe(context, options.model);
   const model = toModelSpec(context.experiment, options.model.checkpoint);
-  const topK = Math.min(options.topK, passages.rowCount);
+  const { searchRows } = source;
+  const topK = Math.min(options.topK, searchRows.length);
   const { batchSize, unitSize } = context.config.workers;
   const key = createHash("sha256")
     .update(JSON.stringify([contract.fingerprint, queries.fingerprint, passages.fingerprint, batchSize, unitSize]))
     .update(new Uint8Array(queryRows.buffer, queryRows.byteOffset, queryRows.byteLength))
+    .update(new Uint8Array(searchRows.buffer, searchRows.byteOffset, searchRows.byteLength))
     .digest("hex");
   const { vectors, dimension } = await queryVectors(context, {
     phase: `${phase}/queries`,
@@ -55,15 +57,14 @@ export async function retrieve(
   });
   const store = await SnapshotStore.open(context.runDir.file(folder, "snapshots"), key, queryRows.length, topK);
   const done = store.doneUnits;
-  const allRows = Int32Array.from({ length: passages.rowCount }, (_, row) => row);
   const passagePhase = `${phase}/passages`;
   const outcome = await context.phase(
-    { phase: passagePhase, label: "encode and search passages", unit: "passages", total: passages.rowCount },
+    { phase: passagePhase, label: "encode and search passages", unit: "passages", total: searchRows.length },
     async () => {
       const value = await pool.search({
         phase: passagePhase,
         model,
-        units: textUnits(passages, allRows, unitSize, "passages"),
+        units: textUnits(passages, searchRows, unitSize, "passages"),
         isDone: (index) => done.has(index),
         signal: context.signal,
         topK,

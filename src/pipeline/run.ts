@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
-import { checkPaths } from "../experiment/paths.js";
+import { checkPaths, sourcesOf } from "../experiment/paths.js";
 import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
@@ -10,6 +10,7 @@ import { RunContext } from "./context.js";
 import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
 import { mineStep } from "./mine.js";
+import { fetchHubFiles } from "./resolve.js";
 import { BASE_MODEL, currentModel } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
@@ -62,6 +63,11 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
   let status: "done" | "failed" | "stopped" = "failed";
   try {
     events.emit({ type: "runStarted", name: config.name, runDir: path, steps, isResumed: runDir.isResumed });
+    // Whatever is missing on the hub is told before the first step, not after hours of the others.
+    await fetchHubFiles(
+      context,
+      steps.flatMap((step) => sourcesOf(experiment, step).map(([, source]) => source)),
+    );
     await runDir.writeJson("experiment.json", config);
     await runDir.recordEnvironment({ seed: config.seed });
     const result = await doSteps(context, steps);

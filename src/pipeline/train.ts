@@ -72,12 +72,12 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
-  const stopRecording = recordTraining(context, set);
+  const masked = new MaskCounts();
+  const stopRecording = recordTraining(context, set, masked);
   let known: { readonly step: number; readonly groups: Group[] } | null = null;
   const groupsOf = (step: number): Group[] => {
     // Every rank and micro-step asks for the same step's plan; it is pure, so keeping the last one is only thrift.
-    if (known?.step !== step)
-      known = { step, groups: planStep(set, context.config.seed, step, options.globalBatchSize) };
+    if (known?.step !== step) known = { step, groups: planStep(set, step, options.globalBatchSize) };
     return known.groups;
   };
   try {
@@ -104,8 +104,11 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         logDir: context.runDir.file("logs"),
         events: context.events,
         signal: context.signal,
-        microBatch: (step, microStep, rank, layout) =>
-          buildMicroBatch(set, groupsOf(step), { ...layout, rank, microStep }),
+        microBatch: (step, microStep, rank, layout) => {
+          const batch = buildMicroBatch(set, groupsOf(step), { ...layout, rank, microStep });
+          masked.note(step, `${microStep}/${rank}`, batch.maskedPositives);
+          return batch;
+        },
       });
       if (outcome.isStopped) {
         throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
@@ -125,6 +128,25 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   }
 }
 
+/** How many columns of a step's batch were masked because they hold known positives of another query, or copies. */
+class MaskCounts {
+  readonly #steps = new Map<number, Map<string, number>>();
+
+  /** A share asked for twice, after a restart, counts once. */
+  note(step: number, share: string, count: number): void {
+    const shares = this.#steps.get(step) ?? new Map<string, number>();
+    this.#steps.set(step, shares.set(share, count));
+  }
+
+  /** The count of a step that is done; it and those before it are forgotten. */
+  take(step: number): number {
+    let sum = 0;
+    for (const count of this.#steps.get(step)?.values() ?? []) sum += count;
+    for (const known of this.#steps.keys()) if (known <= step) this.#steps.delete(known);
+    return sum;
+  }
+}
+
 /** Ids and places of the texts of a broken batch, the first few. */
 function nameRows(set: TrainingSet, queries: readonly number[], passages: readonly number[]): string {
   const named = [
@@ -139,7 +161,7 @@ function nameRows(set: TrainingSet, queries: readonly number[], passages: readon
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts), and
  * notes in the journal, with the first checkpoint, which data the weights have seen.
  */
-function recordTraining(context: RunContext, set: TrainingSet): () => Promise<void> {
+function recordTraining(context: RunContext, set: TrainingSet, masked: MaskCounts): () => Promise<void> {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
@@ -155,7 +177,9 @@ function recordTraining(context: RunContext, set: TrainingSet): () => Promise<vo
     }
     if (event.type !== "trainStep") return;
     const { step, loss, learningRate, gradNorm } = event;
-    then(() => appendFile(path, `${JSON.stringify({ step, loss, learningRate, gradNorm })}\n`));
+    // Reports count finished steps from 1, the plan counts from 0.
+    const maskedPositives = masked.take(step - 1);
+    then(() => appendFile(path, `${JSON.stringify({ step, loss, learningRate, gradNorm, maskedPositives })}\n`));
   });
   return async () => {
     unsubscribe();

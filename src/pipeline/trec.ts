@@ -61,7 +61,7 @@ export async function writeRun(
         const row = ranked.rows[query * ranked.topK + rank] as number;
         if (row < 0) break;
         const score = formatFloat32(ranked.scores[query * ranked.topK + rank] as number);
-        yield `${queryId} Q0 ${tables.passages.id(row)} ${rank + 1} ${score} ${tag}`;
+        yield `${queryId} Q0 ${tables.passages.qualifiedId(row)} ${rank + 1} ${score} ${tag}`;
       }
     }
   }
@@ -89,7 +89,7 @@ export async function writeQrels(
             { hint: "Give the source a scoreTransform, for example scoreTransform: 1." },
           );
         }
-        yield `${queryId} 0 ${tables.passages.id(passageRow)} ${score}`;
+        yield `${queryId} 0 ${tables.passages.qualifiedId(passageRow)} ${score}`;
       }
     }
   }

@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
 import { z } from "zod";
 import { type ErrorCode, EXIT_STATUS, QuarryError } from "../errors.js";
-import { findPython, type PythonEnvironment } from "./environment.js";
+import type { PythonEnvironment } from "./environment.js";
 
 /** Surroundings of a call. */
 export interface CallOptions {
@@ -61,7 +61,8 @@ export function callPython(
   options: CallOptions = {},
 ): Promise<unknown> {
   const mine = turn.then(async () => {
-    const python = options.python ?? (await findPython());
+    // Loaded late: a script that never calls Python need not wait for what starts processes.
+    const python = options.python ?? (await (await import("./environment.js")).findPython());
     return converse(python, `${module}.${name}`, options.timeoutMs ?? 120_000, async (pythonia, onLoaded) => {
       const bridge = await pythonia.builtins.python$("quarry_runtime.bridge", unlimited);
       await bridge.tie_to_node$(unlimited);

@@ -17,6 +17,7 @@ const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4"];
 test("no example is left out of these tests", async () => {
   expect((await readdir(join(ROOT, "examples"))).filter((name) => name.endsWith(".ts")).sort()).toEqual([
     "compare-prompts.ts",
+    "judgements.ts",
     "mine-negatives.ts",
     "quickstart.ts",
     "scifact.ts",
@@ -46,6 +47,19 @@ test("quickstart.ts does the main job on the embedded collection", async () => {
   expect(result.exitCode, result.stderr).toBe(0);
   for (const row of ["nDCG@10", "RR@10", "R@100", "passages/s", "steps/s"]) expect(result.stdout).toContain(row);
   expect(result.stdout).toContain(join(place.folder, "runs/quickstart"));
+}, 240_000);
+
+test("judgements.ts is checked, counted, shown and run", async () => {
+  const file = example("judgements.ts");
+  const check = await place.quarry("data", "check", file);
+  expect(check.exitCode, check.stdout + check.stderr).toBe(0);
+  const stats = await place.quarry("data", "stats", file);
+  expect(stats.stdout).toContain("filter substantial");
+  const shown = await place.quarry("data", "show", file, "--step", "3");
+  expect(shown.stdout).toMatch(/corpus\.jsonl:\d+/);
+  const result = await place.quarry("run", file, "--model.checkpoint", place.model, ...TINY);
+  expect(result.exitCode, result.stderr).toBe(0);
+  expect(result.stdout).toContain("nDCG@10");
 }, 240_000);
 
 test("compare-prompts.ts calls the verbs itself and prints a table", async () => {

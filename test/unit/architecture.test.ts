@@ -12,8 +12,8 @@ const src = join(root, "src");
  * cli → index → pipeline → {training, pool, data, rundir, report, python} → protocol → errors.
  */
 const arrows: Record<string, readonly string[]> = {
-  cli: ["index", "experiment", "python", "errors", "pipeline:t", "report:t"],
-  index: ["experiment", "pipeline", "python", "report", "errors"],
+  cli: ["index", "experiment", "python", "report", "errors", "pipeline:t"],
+  index: ["data", "experiment", "pipeline", "python", "report", "errors"],
   // A user's script imports "quarry"; the loader hands it the instance that is running.
   experiment: ["errors", "index:lazy"],
   pipeline: ["training", "pool", "data", "rundir", "report", "python", "experiment", "errors", "protocol:t"],

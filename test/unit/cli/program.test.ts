@@ -28,6 +28,7 @@ describe("help", () => {
     ["mine", "--help"],
     ["encode", "-h"],
     ["inspect", "--help"],
+    ["data", "--help"],
     ["setup", "--help"],
   ])("fits 80 columns and 24 lines: quarry %s %s", async (...argv) => {
     const { status, stdout } = await quarry(...argv.filter(Boolean));
@@ -70,6 +71,14 @@ describe("a refusal", () => {
     [
       ["run", "x.ts", "--reporter", "fancy"],
       "error: --reporter: expected one of auto, dashboard, plain, json, saw fancy\nhint: quarry run --help\n",
+    ],
+    [
+      ["data", "look", "x.ts"],
+      "error: quarry data: expected one of check, stats, show, saw look\nhint: quarry data check x.ts\n",
+    ],
+    [
+      ["data", "show", "x.ts", "--step", "last"],
+      "error: --step: expected a whole number from 0 on, saw last\nhint: quarry data show experiment.ts --step 0\n",
     ],
     [["inspect", "--jsno"], "error: unknown option '--jsno'; did you mean --json?\nhint: quarry inspect --help\n"],
     [

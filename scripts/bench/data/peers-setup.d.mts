@@ -1,0 +1,2 @@
+/** Types of peers-setup.mjs. */
+export function peersPython(): string;

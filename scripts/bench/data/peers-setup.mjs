@@ -1,0 +1,63 @@
+/**
+ * Makes the environment in which the peers of the data benchmark run; plain Node. Prints its Python.
+ *
+ * Trove trains neither with current transformers nor with current datasets, so the versions are pinned, and the package
+ * itself comes without its dependencies. The environment lives in the cache folder and is made once: its stamp is
+ * written last, so an interrupted set-up begins again.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+/** Exactly this pin of torch gets the small build for CPUs. */
+const PINS = [
+  "torch==2.13.0",
+  "transformers==4.57.6",
+  "datasets==4.4.2",
+  "polars==1.39.3",
+  "peft==0.18.1",
+  "accelerate==1.12.0",
+  "huggingface_hub==0.36.2",
+  "lmdb",
+  "wandb",
+  "pytrec_eval-terrier",
+  "rich",
+];
+const TROVE = "ir-trove==0.0.2";
+
+/**
+ * The Python of the peers' environment, made if it is not there.
+ *
+ * @returns {string} path of the executable
+ */
+export function peersPython() {
+  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const hash = createHash("sha256")
+    .update([...PINS, TROVE].join("\n"))
+    .digest("hex")
+    .slice(0, 12);
+  const folder = join(caches, "quarry", `bench-peers-${hash}`);
+  const stamp = join(folder, "ready");
+  const python = join(folder, "bin", "python");
+  if (existsSync(stamp) && existsSync(python) && readFileSync(stamp, "utf8") === hash) return python;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  run(process.env.PYTHON ?? "python3", ["-m", "venv", folder]);
+  run(python, ["-m", "pip", "install", "--quiet", ...PINS]);
+  run(python, ["-m", "pip", "install", "--quiet", "--no-deps", TROVE]);
+  writeFileSync(stamp, hash);
+  return python;
+}
+
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { stdio: ["ignore", 2, 2] });
+  if (status === 0) return;
+  throw new Error(`${command} ${args.join(" ")} ended with ${error?.message ?? `status ${status}`}.`);
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  console.log(peersPython());
+}

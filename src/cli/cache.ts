@@ -1,0 +1,165 @@
+/** `quarry cache`: what the cache of prepared data holds, whether it is sound, and how to make it smaller. */
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import { Command, Option } from "commander";
+import { EXIT_STATUS, QuarryError } from "../errors.js";
+import type { CacheEntry, CacheReport, PruneReport } from "../index.js";
+import { describeDamage, describeEntries, describeSize } from "./cache-table.js";
+import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
+
+interface Flags {
+  readonly cache?: string;
+  readonly json?: boolean;
+}
+
+interface PruneFlags extends Flags {
+  readonly olderThan?: string;
+  readonly stale?: boolean;
+  readonly all?: boolean;
+  readonly kind?: readonly string[];
+  readonly dryRun?: boolean;
+}
+
+/** Makes the command; `setStatus` takes the exit status. */
+export function cacheCommand(setStatus: (status: number) => void): Command {
+  const list = subcommand("list", "Show what the cache holds and what it was built from.");
+  const verify = subcommand("verify", "Compare all files with their hashes; remove damaged entries (status 6).");
+  const prune = subcommand("prune", "Remove damaged entries and unfinished ones; with options, more.")
+    .option("--older-than <days>", "entries not used for so long as well")
+    .option("--stale", "entries whose sources are gone or have changed as well")
+    .option("--all", "every entry")
+    .option("--kind <kind...>", "only entries of these kinds, e.g. texts, qrels, unfinished")
+    .option("--dry-run", "only show what would be removed");
+  const cache = new Command("cache");
+  return cache
+    .description("List, verify or prune the cache of prepared data.")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand(false)
+    .allowExcessArguments()
+    .action(() => {
+      const [name] = cache.args;
+      if (name === undefined) return cache.outputHelp();
+      const hint = "Use quarry cache list, verify or prune.";
+      throw new QuarryError("CONFIG", `quarry cache: there is no command ${JSON.stringify(name)}`, { hint });
+    })
+    .addCommand(list.action(async (flags: Flags) => setStatus(await stoppable((signal) => listed(flags, signal)))))
+    .addCommand(verify.action(async (flags: Flags) => setStatus(await stoppable((signal) => verified(flags, signal)))))
+    .addCommand(
+      prune.action(async (flags: PruneFlags) => setStatus(await stoppable((signal) => pruned(flags, signal)))),
+    )
+    .addHelpText("after", "\nDamaged and missing entries are built again by the next run that needs them.");
+}
+
+function subcommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .addOption(new Option("--cache <folder>", "the cache folder (default: QUARRY_CACHE, else ~/.cache/quarry)"))
+    .option("--json", "write JSON")
+    .option("--debug", "show the trace of an error")
+    .helpOption("-h, --help", "show this help");
+}
+
+/** Ends with the signal's status when stopped; what was removed by then is gone, the rest is as it was. */
+async function stoppable(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
+  const controller = new AbortController();
+  const stoppedBy: { signal: StopSignal | null } = { signal: null };
+  const signals = watchSignals((signal) => {
+    stoppedBy.signal = signal;
+    controller.abort();
+  });
+  try {
+    return await work(controller.signal);
+  } catch (thrown) {
+    if (stoppedBy.signal === null) throw thrown;
+    process.stderr.write(`stopped by ${stoppedBy.signal}\n`);
+    return EXIT_STATUS_OF[stoppedBy.signal];
+  } finally {
+    signals.close();
+  }
+}
+
+async function listed(flags: Flags, signal: AbortSignal): Promise<number> {
+  const { listCache } = await import("../index.js");
+  const cacheDir = await folderOf(flags);
+  const entries = await listCache(cacheDir, { signal });
+  print(flags, { cacheDir, entries }, () => describeList(cacheDir, entries));
+  return 0;
+}
+
+async function verified(flags: Flags, signal: AbortSignal): Promise<number> {
+  const { verifyCache } = await import("../index.js");
+  const cacheDir = await folderOf(flags);
+  const report = await verifyCache(cacheDir, {
+    signal,
+    ...(process.stderr.isTTY ? { onProgress: showProgress() } : {}),
+  });
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  print(flags, { cacheDir, ...report }, () => describeReport(cacheDir, report));
+  return report.damaged.length === 0 ? 0 : EXIT_STATUS.INTEGRITY;
+}
+
+async function pruned(flags: PruneFlags, signal: AbortSignal): Promise<number> {
+  const { pruneCache } = await import("../index.js");
+  const cacheDir = await folderOf(flags);
+  const { olderThan, stale, all, kind, dryRun } = flags;
+  const olderThanDays = olderThan === undefined ? undefined : Number(olderThan);
+  if (olderThanDays !== undefined && !(olderThanDays >= 0 && olderThan?.trim() !== "")) {
+    throw new QuarryError("CONFIG", `--older-than: expected a number of days, saw ${JSON.stringify(olderThan)}`, {
+      hint: "quarry cache prune --older-than 30",
+    });
+  }
+  const report = await pruneCache(cacheDir, {
+    signal,
+    ...(olderThanDays === undefined ? {} : { olderThanDays }),
+    ...(kind === undefined ? {} : { kinds: kind }),
+    isStaleRemoved: stale ?? false,
+    isAllRemoved: all ?? false,
+    isDryRun: dryRun ?? false,
+  });
+  print(flags, { cacheDir, isDryRun: dryRun ?? false, ...report }, () => describePruned(report, dryRun ?? false));
+  return 0;
+}
+
+async function folderOf({ cache }: Flags): Promise<string> {
+  const { defaultCacheDir } = await import("../index.js");
+  if (cache === "") throw new QuarryError("CONFIG", "--cache: expected a folder", { hint: "quarry cache --help" });
+  return resolve(cache ?? defaultCacheDir());
+}
+
+function print(flags: Flags, value: object, describe: () => string): void {
+  process.stdout.write(flags.json ? `${JSON.stringify(value, null, 2)}\n` : `${describe()}\n`);
+}
+
+function describeList(cacheDir: string, entries: readonly CacheEntry[]): string {
+  if (entries.length === 0) return `The cache ${cacheDir} is empty.`;
+  const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
+  const total = `${entries.length} in ${cacheDir}, ${describeSize(bytes)}`;
+  return `${describeEntries(entries, layout())}\n${total}`;
+}
+
+function describeReport(cacheDir: string, { entryCount, fileCount, bytes, damaged }: CacheReport): string {
+  const read = `${entryCount} entries, ${fileCount} files, ${describeSize(bytes)} read in ${cacheDir}`;
+  if (damaged.length === 0) return `${read}: all as they were written.`;
+  return `${damaged.map((each) => describeDamage(each)).join("\n")}\n${read}: ${damaged.length} damaged.`;
+}
+
+function describePruned({ removed, removedBytes, keptCount, keptBytes }: PruneReport, isDryRun: boolean): string {
+  const kept = `${keptCount} kept, ${describeSize(keptBytes)}.`;
+  if (removed.length === 0) return `Nothing to remove; ${kept}`;
+  const verb = isDryRun ? "would be removed" : "removed";
+  return `${describeEntries(removed, layout())}\n${removed.length} ${verb}, ${describeSize(removedBytes)}; ${kept}`;
+}
+
+function layout(): { readonly width: number; readonly home: string; readonly now: number } {
+  return { width: process.stdout.columns ?? 120, home: homedir(), now: Date.now() };
+}
+
+/** One line that is written over; only for a terminal. */
+function showProgress(): (progress: { readonly bytes: number; readonly totalBytes: number }) => void {
+  let next = 0;
+  return ({ bytes, totalBytes }) => {
+    if (performance.now() < next) return;
+    next = performance.now() + 200;
+    process.stderr.write(`\r\x1b[K${describeSize(bytes)} of ${describeSize(totalBytes)}`);
+  };
+}

@@ -1,0 +1,142 @@
+/** `quarry data`: whether an experiment's data is sound, what it is made of, and what a training step's batch holds. */
+import { Command } from "commander";
+import { EXIT_STATUS, QuarryError } from "../errors.js";
+import type { Override } from "../experiment/overrides.js";
+import type { DataOptions } from "../index.js";
+import { reportFailure } from "./failure.js";
+import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
+import type { VerbCommand } from "./verb.js";
+
+const actions = ["check", "stats", "show"] as const;
+type Action = (typeof actions)[number];
+
+interface Flags {
+  readonly step?: string;
+  readonly full?: boolean;
+  readonly json?: boolean;
+  readonly debug?: boolean;
+}
+
+/** Makes the command; `setStatus` takes the exit status. */
+export function dataCommand(setStatus: (status: number) => void): VerbCommand {
+  let overrides: readonly Override[] = [];
+  const command = new Command("data")
+    .description("Check an experiment's data, sum it up, show a step's batch.")
+    .argument("<action>", "check, stats or show")
+    .argument("<experiment>", "script whose default export is defineExperiment({ … })")
+    .usage("<action> <experiment.ts> [--any.option value] [options]")
+    .option("--step <number>", "which training step show shows, from 0 (default: 0)")
+    .option("--full", "do not cut texts to the width of the terminal")
+    .option("--json", "write JSON")
+    .option("--debug", "show the trace of an error")
+    .helpOption("-h, --help", "show this help")
+    .addHelpText("after", footer)
+    .action(async (action: string, file: string, flags: Flags) => {
+      setStatus(await look(action, file, flags, overrides));
+    });
+  return {
+    command,
+    take: (found) => {
+      overrides = found;
+    },
+    describe: async () => {},
+  };
+}
+
+const footer = `
+check  finds every fault with its file and line; status 3 when a run would stop
+stats  counts each step of the algebra, labels, lengths of texts, groups, steps
+show   prints a step's batch, each text with its file, line and judgement
+
+Faults are judged by the experiment: --validation.duplicateIds warn`;
+
+async function look(action: string, file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
+  const known = actions.find((each) => each === action);
+  if (known === undefined) {
+    throw new QuarryError("CONFIG", `quarry data: expected one of ${actions.join(", ")}, saw ${action}`, {
+      hint: `quarry data check ${file}`,
+    });
+  }
+  const step = stepOf(known, flags);
+  const controller = new AbortController();
+  const stoppedBy: { signal: StopSignal | null } = { signal: null };
+  const signals = watchSignals((signal) => {
+    stoppedBy.signal = signal;
+    controller.abort();
+  });
+  const progress = process.stderr.isTTY ? progressLine() : null;
+  try {
+    const { loadExperiment } = await import("../index.js");
+    const experiment = await loadExperiment(file, overrides);
+    const options: DataOptions = {
+      signal: controller.signal,
+      onWarning: (message) => {
+        // The first line has the count; check lists the places.
+        if (known !== "check")
+          process.stderr.write(`warning: ${message.split("\n")[0]?.replace(/; the first \d+:$/, "")}\n`);
+      },
+      ...(progress === null ? {} : { onProgress: progress.show }),
+    };
+    const { text, status } = await print(known, experiment, step, flags, options);
+    progress?.clear();
+    process.stdout.write(`${text}\n`);
+    return status;
+  } catch (thrown) {
+    progress?.clear();
+    if (stoppedBy.signal === null) throw thrown;
+    if (flags.debug) reportFailure(thrown, true);
+    process.stderr.write(`stopped by ${stoppedBy.signal}\n`);
+    return EXIT_STATUS_OF[stoppedBy.signal];
+  } finally {
+    signals.close();
+  }
+}
+
+async function print(
+  action: Action,
+  experiment: Parameters<typeof import("../index.js").checkData>[0],
+  step: number,
+  flags: Flags,
+  options: DataOptions,
+): Promise<{ readonly text: string; readonly status: number }> {
+  const { checkData, dataStats, showStep } = await import("../index.js");
+  const { layoutOf } = await import("./data/layout.js");
+  const layout = layoutOf(process.stdout, flags.full ?? false);
+  const as = <Value extends object>(value: Value, describe: (value: Value) => string): string =>
+    flags.json ? JSON.stringify(value, null, 2) : describe(value);
+  if (action === "check") {
+    const report = await checkData(experiment, options);
+    const { describeCheck } = await import("./data/check.js");
+    const text = as(report, (found) => describeCheck(experiment.config.name, found, layout));
+    return { text, status: report.isSound ? 0 : EXIT_STATUS.DATA };
+  }
+  if (action === "stats") {
+    const stats = await dataStats(experiment, options);
+    const { describeStats } = await import("./data/stats.js");
+    return { text: as(stats, (found) => describeStats(experiment.config.name, found, layout)), status: 0 };
+  }
+  const shown = await showStep(experiment, step, options);
+  const { describeStep } = await import("./data/show.js");
+  return { text: as(shown, (found) => describeStep(found, layout)), status: 0 };
+}
+
+function stepOf(action: Action, { step = "0" }: Flags): number {
+  if (/^\d{1,15}$/.test(step)) return Number(step);
+  throw new QuarryError("CONFIG", `--step: expected a whole number from 0 on, saw ${step}`, {
+    hint: `quarry data ${action} experiment.ts --step 0`,
+  });
+}
+
+/** One line that is written over. */
+function progressLine(): { readonly show: NonNullable<DataOptions["onProgress"]>; clear(): void } {
+  let next = 0;
+  return {
+    show: ({ label, lines, bytes, totalBytes }) => {
+      if (performance.now() < next) return;
+      next = performance.now() + 200;
+      const share = totalBytes > 0 ? `, ${Math.floor((100 * bytes) / totalBytes)} %` : "";
+      process.stderr.write(`\r\x1b[Kreading ${label}: ${lines.toLocaleString("en-US")} lines${share}`);
+    },
+    clear: () => process.stderr.write("\r\x1b[K"),
+  };
+}

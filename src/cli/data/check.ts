@@ -1,0 +1,83 @@
+/** How the faults of an experiment's data are told. */
+import type { CheckedFault, CheckedProblem, CheckReport } from "../../index.js";
+import { columns, count, cut, type Layout, plain } from "./layout.js";
+
+const OUTCOME = {
+  error: "error: a run stops here",
+  warn: "warn: a run tells this and goes on",
+  drop: "drop: a run goes on silently",
+} as const;
+
+/** Sources, then what cannot be opened, then faults (those that stop a run first), then the verdict. */
+export function describeCheck(name: string, report: CheckReport, layout: Layout): string {
+  const { sources, problems, notes } = report;
+  const order = ["error", "warn", "drop"];
+  const faults = [...report.faults].sort((one, other) => order.indexOf(one.policy) - order.indexOf(other.policy));
+  const parts = [
+    ...(sources.length === 0 ? [] : [sourceTable(report)]),
+    ...problems.map((problem) => problemLines(problem, layout)),
+    ...faults.map((fault) => faultLines(fault, layout)),
+    ...(notes.length === 0 ? [] : [["also", ...notes.map((note) => `  ${plain(note, layout)}`)]]),
+    [verdict(name, report)],
+  ];
+  return parts.map((lines) => lines.join("\n")).join("\n\n");
+}
+
+function sourceTable({ sources }: CheckReport): string[] {
+  return columns([
+    ["source", "passages", "queries", "judgements"],
+    ...sources.flatMap(({ options, name, ...counts }) => {
+      const numbers = [counts.passages, counts.queries, counts.judgements].map((number) => count(number));
+      return options.map((option, at) => [
+        `${option}${name === null ? "" : ` (${name})`}`,
+        ...(at === 0 ? numbers : ["", "", "as above"]),
+      ]);
+    }),
+  ]);
+}
+
+function problemLines({ option, message, hint }: CheckedProblem, layout: Layout): string[] {
+  return [
+    `error: ${option} cannot be opened`,
+    ...message.split("\n").map((line) => `  ${plain(line, layout)}`),
+    ...(hint === null ? [] : [`  → ${plain(hint, layout)}`]),
+  ];
+}
+
+function faultLines(fault: CheckedFault, layout: Layout): string[] {
+  const { kind, subject, words, examples, hint, policy, options } = fault;
+  const more = fault.count - examples.length;
+  return [
+    `${kind}: ${count(fault.count)} ${words[fault.count === 1 ? 0 : 1]}`,
+    `  in ${plain(subject, layout)} (${options.join(", ")})`,
+    `  ${OUTCOME[policy]}`,
+    ...exampleLines(examples, subject, layout),
+    ...(more > 0 && examples.length > 0 ? [`    and ${count(more)} more`] : []),
+    `  → ${plain(hint, layout)}`,
+  ];
+}
+
+/** The file once, unless it has just been named, then its lines. */
+function exampleLines(examples: CheckedFault["examples"], subject: string, layout: Layout): string[] {
+  let file = subject;
+  return examples.flatMap(({ place, detail }) => {
+    const [, path = "", line = ""] = /^(.*):(\d+)$/s.exec(place) ?? [];
+    const head = path === file || path === "" ? [] : [`    ${plain(path, layout)}`];
+    file = path;
+    return [...head, cut(line === "" ? detail : `line ${line}: ${detail}`, path === subject ? 4 : 6, layout)];
+  });
+}
+
+function verdict(name: string, { isSound, faults, problems }: CheckReport): string {
+  if (!isSound) {
+    const kinds = [...new Set(faults.filter(({ policy }) => policy === "error").map(({ kind }) => kind))];
+    const reasons = [
+      ...(problems.length > 0 ? [`${problems.map(({ option }) => option).join(", ")} cannot be opened`] : []),
+      ...(kinds.length > 0 ? [kinds.join(", ")] : []),
+    ];
+    const overrides = kinds.map((kind) => `--validation.${kind} warn`).join(" ");
+    const wayOut = problems.length > 0 ? "" : `\nTo go on in spite of it: ${overrides}`;
+    return `${name}: a run would stop: ${reasons.join("; ")}.${wayOut}`;
+  }
+  return faults.length === 0 ? `${name}: no faults.` : `${name}: nothing here stops a run.`;
+}

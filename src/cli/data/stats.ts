@@ -1,0 +1,161 @@
+/** How the figures of an experiment's data are drawn: tables of steps, histograms of labels and lengths. */
+import { relative } from "node:path";
+import type {
+  Bin,
+  CachedData,
+  DataStats,
+  QrelsStats,
+  SourceStats,
+  Summary,
+  TextStats,
+  TrainingStats,
+} from "../../index.js";
+import { describeSize } from "../cache-table.js";
+import { bar, columns, count, cut, type Layout, sideBySide, value } from "./layout.js";
+
+/** One part a source, then the groups, then what the cache holds. */
+export function describeStats(
+  name: string,
+  { sources, training, cache }: DataStats & { cache: CachedData },
+  layout: Layout,
+): string {
+  const seen = new Set<TextStats>();
+  const parts = [
+    [`data of ${name}`],
+    ...sources.map((source) => sourceLines(source, seen, layout)),
+    ...(training === null ? [] : [trainingLines(training)]),
+    cacheLines(cache),
+  ];
+  return parts.map((lines) => lines.join("\n")).join("\n\n");
+}
+
+function sourceLines(
+  { options, name, passages, queries, qrels }: SourceStats,
+  seen: Set<TextStats>,
+  layout: Layout,
+): string[] {
+  return [
+    cut(`── ${options.join(", ")}${name === null ? "" : ` (${name})`} `.padEnd(layout.width, "─"), 0, layout),
+    ...textLines("passages", passages, seen, layout),
+    ...(queries === null ? ["", "queries: none"] : textLines("queries", queries, seen, layout)),
+    ...(qrels === null ? ["", "judgements: none"] : qrelsLines(qrels, layout)),
+  ];
+}
+
+function textLines(label: string, stats: TextStats, seen: Set<TextStats>, layout: Layout): string[] {
+  const head = cut(`${label}: ${count(stats.rowCount)} in ${names(stats.files)}`, 0, layout);
+  if (seen.has(stats)) return ["", `${head}, as above`];
+  seen.add(stats);
+  const { emptyCount, untitledShare, measuredCount, rowCount, characters, words } = stats;
+  const facts = [
+    ...(emptyCount > 0 ? [`${count(emptyCount)} empty`] : []),
+    untitledShare === 0
+      ? "all with a title"
+      : untitledShare === 1
+        ? "no titles"
+        : `${percent(untitledShare)} without a title`,
+    ...(measuredCount < rowCount ? [`lengths of ${count(measuredCount)}, evenly spaced`] : []),
+  ];
+  if (characters === null || words === null) return ["", head];
+  const half = Math.floor((layout.width - 5) / 2);
+  return [
+    "",
+    head,
+    `  ${facts.join("; ")}`,
+    ...sideBySide(
+      [...summaryLines("characters", characters), ...histogram(characters.bins, half, true, layout)],
+      [...summaryLines("words", words), ...histogram(words.bins, half, true, layout)],
+      layout.width - 2,
+    ).map((line) => `  ${line}`),
+  ];
+}
+
+function summaryLines(unit: string, { least, most, mean, quantiles }: Summary): string[] {
+  return [
+    `${unit}: mean ${rounded(mean)}, median ${count(quantiles.p50)}`,
+    `${count(least)} to ${count(most)}, 90 % from ${count(quantiles.p5)} to ${count(quantiles.p95)}`,
+  ];
+}
+
+function rounded(mean: number): string {
+  return mean.toLocaleString("en-US", { maximumFractionDigits: 1 });
+}
+
+function qrelsLines({ files, steps, labels, perQuery }: QrelsStats, layout: Layout): string[] {
+  const table = columns([
+    ["step", "judgements", "queries"],
+    ...steps.map(({ step, judgements, queries }) => [step, count(judgements), count(queries)]),
+  ]);
+  const half = Math.floor((layout.width - 5) / 2);
+  // Behind two lines of figures on the other side the bars begin in one row.
+  const left = ["labels", "", ...histogram(labels, half, false, layout)];
+  const right =
+    perQuery === null ? [] : [...summaryLines("per query", perQuery), ...histogram(perQuery.bins, half, true, layout)];
+  return [
+    "",
+    cut(`judgements in ${names(files)}`, 0, layout),
+    ...[...table, ...sideBySide(left, right, layout.width - 2)].map((line) => `  ${line}`),
+  ];
+}
+
+/** One line a bin: its range, a bar, its count. Whole numbers are named by the first and the last of a range. */
+function histogram(bins: readonly Bin[], width: number, isWhole: boolean, layout: Layout): string[] {
+  const ranges = columns(
+    bins.map((bin) => ["", rangeOf(bin, isWhole)]),
+    0,
+  );
+  const counts = columns(
+    bins.map((bin) => ["", count(bin.count)]),
+    0,
+  );
+  const most = Math.max(...bins.map((bin) => bin.count));
+  const room = Math.max(4, width - (ranges[0]?.length ?? 0) - (counts[0]?.length ?? 0) - 3);
+  return bins.map((bin, at) => `${ranges[at]}  ${bar(bin.count / most, room, layout).padEnd(room)} ${counts[at]}`);
+}
+
+function rangeOf({ from, below }: Bin, isWhole: boolean): string {
+  if (below === null) return `≥ ${value(from)}`;
+  if (below === from || (isWhole && below === from + 1)) return value(from);
+  return isWhole ? `${value(from)} – ${value(below - 1)}` : `${value(from)} – < ${value(below)}`;
+}
+
+function trainingLines(stats: TrainingStats): string[] {
+  const { groups, passagesPerQuery, smallGroups, measuredGroups, globalBatchSize, stepsPerEpoch } = stats;
+  const of = measuredGroups < groups ? ` of ${count(measuredGroups)} looked at` : "";
+  return [
+    "training",
+    ...columns([
+      ["  groups (queries with enough to learn from)", count(groups)],
+      ["  passages in a group", count(passagesPerQuery)],
+      [`  groups with fewer in epoch 0${of}`, count(smallGroups)],
+      ["  groups in a step (globalBatchSize)", count(globalBatchSize)],
+      ["  steps in an epoch", count(stepsPerEpoch)],
+    ]),
+  ];
+}
+
+function cacheLines({ folder, entries }: CachedData): string[] {
+  const kinds = [...new Set(entries.map(({ kind }) => kind))];
+  const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
+  return [
+    `cache: ${describeSize(total)} of ${folder} come from these files`,
+    ...columns(
+      kinds.map((kind) => {
+        const own = entries.filter((entry) => entry.kind === kind);
+        const bytes = own.reduce((sum, entry) => sum + entry.bytes, 0);
+        return [`  ${kind}`, `${count(own.length)} ${own.length === 1 ? "entry" : "entries"}`, describeSize(bytes)];
+      }),
+    ),
+  ];
+}
+
+function names(files: readonly string[]): string {
+  return files
+    .map((file) => (relative(process.cwd(), file).startsWith("..") ? file : relative(process.cwd(), file)))
+    .join(", ");
+}
+
+/** Never 0 % or 100 % for what is not quite that. */
+function percent(share: number): string {
+  return `${Math.min(99.9, Math.max(0.1, share * 100)).toFixed(1)} %`;
+}

@@ -1,0 +1,68 @@
+/** Replaces what only stands for files by the files: embedded collections, files on the hub. */
+import { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "../data/index.js";
+import { QuarryError } from "../errors.js";
+import type { FilesConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "../experiment/schema.js";
+import { mapSearch, mapTraining, searchSources, trainingSources } from "../experiment/sources.js";
+import { type ResolveContext, resolveEmbedded } from "./embedded.js";
+
+/** Resolves what is evaluated, mined or encoded. */
+export async function resolveSearch(context: ResolveContext, data: SearchDataConfig): Promise<SearchDataConfig> {
+  const sources = searchSources(data, "").map(([, source]) => source);
+  await fetchHubFiles(context, sources);
+  return mapSearch(data, (source) => resolveEmbedded(context, onDisk(source)));
+}
+
+/** Resolves training data. */
+export async function resolveTraining<Data extends TrainingDataConfig>(
+  context: ResolveContext,
+  data: Data,
+): Promise<Data> {
+  const sources = trainingSources(data, "").map(([, source]) => source);
+  await fetchHubFiles(context, sources);
+  return mapTraining(data, (source) => resolveEmbedded(context, onDisk(source)));
+}
+
+/**
+ * Fetches what the hub's cache lacks of these sources; what it has costs a look at the file system.
+ *
+ * @throws QuarryError ENVIRONMENT that lists every file that is missing, when there is no network or it is not there.
+ */
+export async function fetchHubFiles(context: ResolveContext, sources: readonly SourceConfig[]): Promise<void> {
+  const missing = missingHubFiles(hubFilesOf(sources));
+  if (missing.length === 0) return;
+  const python = await context.python();
+  // Loaded late: a script that only looks at files it has need not wait for what starts processes.
+  const { execa } = await import("execa");
+  const result = await execa(python.executable, ["-m", "quarry_runtime", "fetch"], {
+    env: { ...python.env },
+    extendEnv: false,
+    cancelSignal: context.signal,
+    input: fetchRequest(missing),
+    reject: false,
+  });
+  context.checkStop();
+  if (result.exitCode !== 0) {
+    throw new QuarryError("ENVIRONMENT", "the files on the hub could not be fetched", {
+      cause: result,
+      hint: `Look at what Python said: ${result.stderr.trim().split("\n").slice(-2).join(" ")}`,
+    });
+  }
+  checkFetched(missing, result.stdout);
+}
+
+function onDisk(source: SourceConfig): SourceConfig {
+  const { corpus, queries, qrels, querySubset } = source;
+  return {
+    ...source,
+    corpus: located(corpus),
+    ...(queries === undefined ? {} : { queries: located(queries) }),
+    ...(qrels === undefined ? {} : { qrels: located(qrels) }),
+    ...(querySubset === undefined ? {} : { querySubset: located(querySubset) }),
+  };
+}
+
+function located(files: FilesConfig): FilesConfig {
+  if (Array.isArray(files)) return files.map((file) => located(file) as string);
+  if (typeof files === "string") return isHubUrl(files) ? hubPath(files) : files;
+  return isHubUrl(files.path) ? { ...files, path: hubPath(files.path) } : files;
+}
