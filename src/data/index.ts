@@ -1,6 +1,6 @@
 /** The data plane: what the rest of Quarry may use of it. */
 export { buildMicroBatch } from "./batches.js";
-export { type CacheEntry, type CacheOptions, type CacheState, listCache } from "./cache/list.js";
+export { type CacheEntry, type CacheState, listCache } from "./cache/list.js";
 export { dataFolder, defaultCacheDir } from "./cache/location.js";
 export { type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";
 export {

@@ -41,7 +41,7 @@ function random(limit: number): number {
   return Math.floor((seed / 0x80000000) * limit);
 }
 
-const source: SourceConfig = {
+const judged: SourceConfig = {
   kind: "source",
   corpus: "corpus.jsonl",
   qrels: ["qrels-0.tsv", "qrels-1.tsv"],
@@ -49,7 +49,7 @@ const source: SourceConfig = {
 };
 
 /** Everything a source says, read through every method. */
-async function readAll(): Promise<string> {
+async function readAll(source = judged): Promise<string> {
   const opened = await prepareSource(source, { baseDir: folder, cacheDir: join(folder, "cache", "data"), seed: 1 });
   try {
     const said: unknown[] = [];
@@ -91,10 +91,15 @@ function replace(path: string, content: Uint8Array): void {
 }
 
 /** Damages a file, reads everything, and tells what came of it; leaves the cache sound. */
-async function damaged(path: string, content: Uint8Array, expected: string): Promise<"found" | "rebuilt" | "unread"> {
+async function damaged(
+  path: string,
+  content: Uint8Array,
+  expected: string,
+  source = judged,
+): Promise<"found" | "rebuilt" | "unread"> {
   const original = readFileSync(path);
   replace(path, content);
-  const said = await readAll().catch((error: unknown) => error);
+  const said = await readAll(source).catch((error: unknown) => error);
   if (said === expected) {
     // Either the entry was rebuilt while it was opened, or the damage lies where nothing is ever read.
     const isRebuilt = readFileSync(path).byteLength !== content.byteLength || !readFileSync(path).equals(content);
@@ -106,7 +111,7 @@ async function damaged(path: string, content: Uint8Array, expected: string): Pro
     return isRebuilt ? "rebuilt" : "unread";
   }
   expect(said, path).toMatchObject({ code: "INTEGRITY" });
-  expect(await readAll()).toBe(expected);
+  expect(await readAll(source)).toBe(expected);
   expect(await verifyEntry(join(path, ".."))).toEqual([]);
   return "found";
 }
@@ -150,6 +155,30 @@ describe.each([
       ).toBe("rebuilt");
     }
   });
+});
+
+test("prompts of records are checked as well: a bit of every third byte of their table, none is silent", async () => {
+  const line = (row: number): object => ({
+    query: `q ${row}`,
+    pos: [`p ${row}`],
+    neg: [`n ${row}`],
+    prompt: `Find ${row}: `,
+  });
+  writeFileSync(
+    join(folder, "train.jsonl"),
+    Array.from({ length: 8 }, (_, row) => `${JSON.stringify(line(row))}\n`).join(""),
+  );
+  const source: SourceConfig = { kind: "source", corpus: "train.jsonl", queries: "train.jsonl", qrels: "train.jsonl" };
+  const expected = await readAll(source);
+  const path = files().find((file) => file.endsWith("table.arrow") && readFileSync(file).includes("Find 7: "));
+  if (path === undefined) throw new Error("no table has prompts");
+  const counts = { found: 0, rebuilt: 0, unread: 0 };
+  for (let at = 0; at < readFileSync(path).byteLength; at += 3) {
+    const bytes = readFileSync(path);
+    bytes[at] = (bytes[at] as number) ^ (1 << random(8));
+    counts[await damaged(path, bytes, expected, source)] += 1;
+  }
+  expect(counts.found).toBeGreaterThan(100);
 });
 
 test("verify finds every flip, also where nothing is ever read", async () => {

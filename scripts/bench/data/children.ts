@@ -25,7 +25,13 @@ export interface Measured {
   event(kind: string): Promise<ChildEvent>;
   /** Most private memory up to now, its descendants' included, sampled every 100 ms; sampling ends with this call. */
   peakBytes(): number;
-  /** Ends the child's standard input and waits for its end. */
+  /** Ends the child's standard input; what serves until then comes to its end. */
+  endInput(): void;
+  /**
+   * Waits for the child's end.
+   *
+   * @throws Error when it failed.
+   */
   finish(): Promise<void>;
 }
 
@@ -96,8 +102,8 @@ export function start(command: string, args: readonly string[], env?: Record<str
       clearInterval(sampling);
       return peak;
     },
+    endInput: () => void child.stdin.end(),
     finish: async () => {
-      child.stdin.end();
       const fault = await ended;
       clearInterval(sampling);
       if (fault !== "") throw failure(fault);

@@ -110,7 +110,9 @@ async function serve(place: QuarryPlace, ranks: number, mode: "strings" | "recei
   for (const each of consumers) process.kill(each.pid, "SIGUSR1");
   const done = await Promise.all(consumers.map((each) => each.event("done")));
   const orchestratorBytes = anonymousBytes(server.pid);
+  // Their input stays open: its end would tell them that the orchestrator is gone.
   await Promise.all(consumers.map((each) => each.finish()));
+  server.endInput();
   await server.finish();
   const consumerBytes = done.map((each, at) => Number(each.anonymousBytes) - (before[at] as number));
   return {

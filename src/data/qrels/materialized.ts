@@ -83,24 +83,9 @@ export class MaterializedQrels {
     return this.#queryRows;
   }
 
-  /** Queries with a judgement before any step. */
-  get annotatedQueryCount(): number {
-    const { offsets } = this.parts.stored;
-    let count = 0;
-    for (let row = 0; row + 1 < offsets.length; row += 1) {
-      if ((offsets[row + 1] as number) > (offsets[row] as number)) count += 1;
-    }
-    return count;
-  }
-
   /** All judgements of a query as written. */
   annotated(queryRow: number): Judgements {
     return this.parts.stored.of(queryRow);
-  }
-
-  /** How many judgements a query has as written. */
-  countAnnotated(queryRow: number): number {
-    return this.parts.stored.countOf(queryRow);
   }
 
   /** How many judgements kept() holds; does not count beyond `limit`. Texts and most scores are not read for it. */

@@ -32,6 +32,11 @@ export function idChecksumOf(bytes: Uint8Array, start: number, end: number, line
   return crc32Of(bytes, start, end, (line ^ SEED) >>> 0) | 0;
 }
 
+/** An id's checksum gone on over the record's own prompt; without one it stays as it is. */
+export function promptChecksumOf(check: number, bytes: Uint8Array, start: number, end: number): number {
+  return crc32Of(bytes, start, end, check >>> 0) | 0;
+}
+
 /** What the checksum of a text goes on from: its title, [start, end) of `bytes`. */
 export function titleChecksumOf(bytes: Uint8Array, start: number, end: number): number {
   return start === end ? UNTITLED : crc32Of(NEWLINE, 0, 1, crc32Of(bytes, start, end, SEED));

@@ -9,7 +9,7 @@ import { RandomFile } from "../storage/random-file.js";
 import type { Origin, TextTable } from "../types.js";
 import { bufferStarts } from "./arrow-file.js";
 import type { TextsContent } from "./build.js";
-import { idChecksum, textChecksum } from "./checksums.js";
+import { idChecksum, promptChecksumOf, textChecksum } from "./checksums.js";
 import { gatherTexts } from "./gather.js";
 import { areEqual } from "./id-hash.js";
 import { IdIndex } from "./id-index.js";
@@ -161,9 +161,8 @@ export class StoredTexts implements TextTable {
     const batch = this.#batchOf(row);
     const at = row - batch.firstRow;
     const bytes = this.#string(batch.id, at, row);
-    if (((this.#checked[row] as number) & 1) === 0 || !this.#file.isMapped) {
-      if (idChecksum(bytes, batch.lines[at] as number) !== batch.idChecks[at]) throw this.#damage(row);
-      this.#checked[row] = (this.#checked[row] as number) | 1;
+    if (this.#isIdUnchecked(row)) {
+      this.#checkId(row, bytes, batch.prompt === null ? null : this.#string(batch.prompt, at, row));
     }
     return bytes;
   }
@@ -185,7 +184,9 @@ export class StoredTexts implements TextTable {
   promptBytes(row: number): Uint8Array | null {
     const batch = this.#batchOf(row);
     if (batch.prompt === null) return null;
-    const bytes = this.#string(batch.prompt, row - batch.firstRow, row);
+    const at = row - batch.firstRow;
+    const bytes = this.#string(batch.prompt, at, row);
+    if (this.#isIdUnchecked(row)) this.#checkId(row, this.#string(batch.id, at, row), bytes);
     return bytes.byteLength === 0 ? null : bytes;
   }
 
@@ -243,6 +244,20 @@ export class StoredTexts implements TextTable {
   textHash(row: number): number {
     const batch = this.#batchOf(row);
     return batch.textChecks[row - batch.firstRow] as number;
+  }
+
+  #isIdUnchecked(row: number): boolean {
+    return ((this.#checked[row] as number) & 1) === 0 || !this.#file.isMapped;
+  }
+
+  /** Id, line and prompt share a checksum. */
+  #checkId(row: number, id: Uint8Array, prompt: Uint8Array | null): void {
+    const batch = this.#batchOf(row);
+    const at = row - batch.firstRow;
+    const check = idChecksum(id, batch.lines[at] as number);
+    const whole = prompt === null ? check : promptChecksumOf(check, prompt, 0, prompt.byteLength);
+    if (whole !== batch.idChecks[at]) throw this.#damage(row);
+    this.#checked[row] = (this.#checked[row] as number) | 1;
   }
 
   #string(column: Strings, at: number, row: number): Uint8Array {

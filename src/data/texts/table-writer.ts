@@ -7,7 +7,7 @@ import { FileSink, type WrittenFile } from "../storage/file-sink.js";
 import { growingInt32 } from "../storage/growing.js";
 import { ArrowFile, type BatchColumns, type BatchPlace, bufferStarts, type StringColumn } from "./arrow-file.js";
 import { BATCH_ROWS, type RowBatch, type RowStrings } from "./batch-builder.js";
-import { idChecksumOf, textChecksumOf, titleChecksumOf } from "./checksums.js";
+import { idChecksumOf, promptChecksumOf, textChecksumOf, titleChecksumOf } from "./checksums.js";
 import { ContentHash } from "./content-hash.js";
 import { IndexBuilder } from "./id-index.js";
 import { rankSteps } from "./id-order.js";
@@ -140,10 +140,14 @@ export class TableWriter {
   }
 
   #checksums({ rowCount, strings, lines }: RowBatch): void {
-    const [ids, titles, texts] = strings as [RowStrings, RowStrings, RowStrings];
+    const [ids, titles, texts, prompts] = strings as [RowStrings, RowStrings, RowStrings, RowStrings | undefined];
     for (let row = 0; row < rowCount; row += 1) {
       const line = lines[row] as number;
-      this.#idChecks[row] = idChecksumOf(ids.bytes, ids.offsets[row] as number, ids.offsets[row + 1] as number, line);
+      const check = idChecksumOf(ids.bytes, ids.offsets[row] as number, ids.offsets[row + 1] as number, line);
+      this.#idChecks[row] =
+        prompts === undefined
+          ? check
+          : promptChecksumOf(check, prompts.bytes, prompts.offsets[row] as number, prompts.offsets[row + 1] as number);
       const title = titleChecksumOf(titles.bytes, titles.offsets[row] as number, titles.offsets[row + 1] as number);
       const from = texts.offsets[row] as number;
       this.#textChecks[row] = textChecksumOf(title, texts.bytes, from, texts.offsets[row + 1] as number);

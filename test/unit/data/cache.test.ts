@@ -1,5 +1,4 @@
 /** The cache: built once, recognised again, rebuilt when stale or damaged, and never half-written. */
-import { execFile } from "node:child_process";
 import {
   existsSync,
   readdirSync,
@@ -11,7 +10,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { readSealed, writeSealed } from "../../../src/data/cache/sealed.js";
 import { verifyEntry } from "../../../src/data/cache/verify.js";
@@ -29,7 +27,7 @@ function smallCollection(count = 40): Collection {
 }
 
 /** Enough to hit every file and kind of bytes; the fault suite tries more. */
-const FLIPS = 100;
+const FLIPS = 40;
 
 const entries = (cacheDir: string): string[] => readdirSync(cacheDir).filter((name) => name !== "sources");
 
@@ -232,27 +230,14 @@ describe.each([
     }));
 });
 
-test("builders that race leave one valid entry each, in one process and in several", async () => {
+test("builders that race in one process leave one valid entry each", async () => {
   const collection = smallCollection(200);
-  const jiti = join(import.meta.dirname, "../../../node_modules/jiti/lib/jiti-cli.mjs");
-  const script = collection.write(
-    "build.mts",
-    `import { prepareSource } from ${JSON.stringify(join(import.meta.dirname, "../../../src/data/index.ts"))};
-     const [baseDir, cacheDir] = process.argv.slice(2);
-     const source = await prepareSource({ kind: "source", corpus: "corpus.jsonl", qrels: "qrels.tsv" }, { baseDir, cacheDir, seed: 1 });
-     process.stdout.write(source.passages.text(199));
-     source.close();`,
-  );
-  for (let round = 0; round < 10; round += 1) {
-    const here = Array.from({ length: 3 }, () => readAll(collection));
-    const there = Array.from({ length: round === 0 ? 2 : 0 }, () =>
-      promisify(execFile)(process.execPath, [jiti, script, collection.dir, collection.cacheDir]),
-    );
-    expect(new Set(await Promise.all(here)).size).toBe(1);
-    for (const { stdout } of await Promise.all(there)) expect(stdout).toBe("text of d199");
+  for (let round = 0; round < 5; round += 1) {
+    const said = await Promise.all(Array.from({ length: 3 }, () => readAll(collection)));
+    expect(new Set(said).size).toBe(1);
     const left = entries(collection.cacheDir);
     expect(left.map((name) => name.split("-")[0]).sort()).toEqual(["qrels", "texts", "texts"]);
     for (const name of left) expect(await verifyEntry(join(collection.cacheDir, name))).toEqual([]);
     rmSync(collection.cacheDir, { recursive: true });
   }
-}, 60_000);
+});
