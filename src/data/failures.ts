@@ -42,8 +42,9 @@ export function systemCode(thrown: unknown): string {
 export function cacheError(cacheDir: string, thrown: unknown): unknown {
   const code = systemCode(thrown);
   if (thrown instanceof QuarryError || !(UNWRITABLE.has(code) || code === "ENOENT" || code === "EEXIST")) return thrown;
-  // A call that names a path elsewhere failed for another reason than the cache.
-  if (thrown instanceof Error && "path" in thrown && !`${thrown.path}`.startsWith(cacheDir)) return thrown;
+  // A call that names a path elsewhere failed for another reason than the cache; making the folder names those above it.
+  const path = thrown instanceof Error && "path" in thrown && typeof thrown.path === "string" ? thrown.path : cacheDir;
+  if (!path.startsWith(cacheDir) && !cacheDir.startsWith(path)) return thrown;
   const reason = code === "ENOSPC" || code === "EDQUOT" ? "is full" : "cannot be used";
   return new QuarryError("ENVIRONMENT", `The cache folder ${cacheDir} ${reason} (${code}).`, {
     hint: "Free some space or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.",

@@ -11,7 +11,7 @@ export {
   verifyCache,
 } from "./cache/verify.js";
 export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
-export { planStep, stepsOf } from "./plan.js";
+export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export {
   type ReaderFile,
   type ReaderId,

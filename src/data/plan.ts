@@ -24,6 +24,20 @@ export function planStep(set: TrainingSet, step: number, globalBatchSize: number
   return set.passagesPerQuery === 1 ? planned.map(({ group }) => group) : withoutConflicts(set, planned);
 }
 
+/** Asks the disk for the texts of a step that comes later, so that a cold disk works while the step in hand computes. */
+export function prefetchStep(set: TrainingSet, groups: readonly Group[]): void {
+  const passages = new Int32Array(groups.reduce((sum, group) => sum + group.passages.length, 0));
+  let at = 0;
+  for (const group of groups) {
+    passages.set(group.passages, at);
+    at += group.passages.length;
+  }
+  set.prefetch(
+    Int32Array.from(groups, ({ query }) => query),
+    passages,
+  );
+}
+
 /**
  * Steps that show every query `epochs` times, the last one filled up from the next epoch. Of a mix: as many groups as all
  * parts have queries, which shows every query once where the weights are the parts' numbers of queries.

@@ -129,6 +129,8 @@ export interface TrainingSet {
   textHash(passage: number): number;
   /** Whether two passages have the same title and text. */
   isSameText(passage: number, other: number): boolean;
+  /** Asks the disk for texts that are gathered later; does nothing while nothing comes from the disk. */
+  prefetch(queryRows: Int32Array, passageRows: Int32Array): void;
   /** Arrow IPC stream as TextTable.gather. */
   gatherQueries(rows: Int32Array): Uint8Array;
   gatherPassages(rows: Int32Array): Uint8Array;

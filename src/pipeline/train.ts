@@ -1,8 +1,8 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
 import { appendFile, mkdir } from "node:fs/promises";
 import { relative } from "node:path";
-import { buildMicroBatch, planStep, stepsOf } from "../data/index.js";
-import type { Group, TrainingSet } from "../data/types.js";
+import { buildMicroBatch, stepsOf } from "../data/index.js";
+import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
@@ -13,6 +13,7 @@ import type { RunContext } from "./context.js";
 import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
 import { once } from "./step.js";
+import { StepPlans } from "./step-plans.js";
 
 const MOST_NAMED = 10;
 
@@ -74,12 +75,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   await mkdir(context.runDir.file("train"), { recursive: true });
   const masked = new MaskCounts();
   const stopRecording = recordTraining(context, set, masked);
-  let known: { readonly step: number; readonly groups: Group[] } | null = null;
-  const groupsOf = (step: number): Group[] => {
-    // Every rank and micro-step asks for the same step's plan; it is pure, so keeping the last one is only thrift.
-    if (known?.step !== step) known = { step, groups: planStep(set, step, options.globalBatchSize) };
-    return known.groups;
-  };
+  const plans = new StepPlans(set, options.globalBatchSize);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       const outcome = await runTraining({
@@ -105,7 +101,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         events: context.events,
         signal: context.signal,
         microBatch: (step, microStep, rank, layout) => {
-          const batch = buildMicroBatch(set, groupsOf(step), { ...layout, rank, microStep });
+          const batch = buildMicroBatch(set, plans.of(step), { ...layout, rank, microStep });
           masked.note(step, `${microStep}/${rank}`, batch.maskedPositives);
           return batch;
         },
@@ -124,6 +120,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
       return { value, done: outcome.step };
     });
   } finally {
+    plans.close();
     await stopRecording();
   }
 }

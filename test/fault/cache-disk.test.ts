@@ -211,3 +211,13 @@ test("what a killed builder left is swept by the next build, and never opened", 
   expect(readdirSync(cacheDir)).not.toContain(left);
   expect(readdirSync(cacheDir).filter((each) => each.startsWith(".building-"))).toHaveLength(1);
 });
+
+test.skipIf(!existsSync("/proc/self"))("a folder that can never be made ends in an error that names it", async () => {
+  writeSource(3);
+  // In /proc a recursive mkdir of Node's never comes back.
+  await expect(open("/proc/nope/cache")).rejects.toMatchObject({
+    code: "ENVIRONMENT",
+    message: "The cache folder /proc/nope/cache cannot be used (ENOENT).",
+    hint: expect.stringContaining("QUARRY_CACHE") as string,
+  });
+});

@@ -7,6 +7,7 @@ import { QuarryError } from "../../errors.js";
 import { cacheError, systemCode } from "../failures.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { buildingName, sweep } from "./builders.js";
+import { makeFolder } from "./folder.js";
 import {
   identityOf,
   MANIFEST,
@@ -125,7 +126,7 @@ async function buildEntry<Content, Opened>(
   folder: string,
   recipe: EntryRecipe<Content, Opened>,
 ): Promise<void> {
-  mkdirSync(cacheDir, { recursive: true });
+  makeFolder(cacheDir);
   sweep(cacheDir);
   const temporary = join(cacheDir, buildingName());
   mkdirSync(temporary);

@@ -1,10 +1,11 @@
 /** Recognises a source file: by size, times and inode when it was seen before, by its content otherwise. */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { QuarryError } from "../../errors.js";
 import { systemCode } from "../failures.js";
+import { makeFolder } from "./folder.js";
 import { type SourceStamp, sourceStamp } from "./manifest.js";
 import { readSealed, writeSealed } from "./sealed.js";
 
@@ -111,7 +112,7 @@ async function hashContent(handle: FileHandle, signal: AbortSignal | undefined):
 function remember(note: string, stamp: SourceStamp): void {
   const temporary = `${note}.${randomBytes(8).toString("hex")}`;
   try {
-    mkdirSync(join(note, ".."), { recursive: true });
+    makeFolder(dirname(note));
     writeSealed(temporary, stamp);
     renameSync(temporary, note);
   } catch {

@@ -103,6 +103,12 @@ export class MixedSet implements TrainingSet {
     return this.#first.isSameText(passage, other);
   }
 
+  prefetch(queryRows: Int32Array, passageRows: Int32Array): void {
+    this.#queries.prefetch(queryRows);
+    // The numbering of passages is the same in all parts.
+    this.#first.prefetch(new Int32Array(0), passageRows);
+  }
+
   gatherQueries(rows: Int32Array): Uint8Array {
     return this.#queries.gatherUnranked(rows);
   }

@@ -85,6 +85,11 @@ export abstract class View implements TrainingSet {
     return holds(this.knownPositives(query), passage);
   }
 
+  prefetch(queryRows: Int32Array, passageRows: Int32Array): void {
+    this.parts.queries.prefetch(queryRows);
+    this.parts.passages.prefetch(passageRows);
+  }
+
   gatherQueries(rows: Int32Array): Uint8Array {
     return this.parts.queries.gatherUnranked(rows);
   }
