@@ -125,6 +125,14 @@ function checkSource(source: SourceConfig, path: string, say: Say): void {
   if (minScore !== undefined && maxScore !== undefined && minScore >= maxScore) {
     say(`${path}.minScore`, `keeps nothing: scores from ${minScore} up and below ${maxScore} (maxScore)`);
   }
+  for (const side of ["query", "passage"] as const) {
+    const template = source.templates?.[side];
+    if (template === undefined) continue;
+    const unknown = template.match(/\{[^{}]*\}/g)?.find((name) => name !== "{title}" && name !== "{text}");
+    if (unknown !== undefined) say(`${path}.templates.${side}`, `there is no ${unknown}; use {title} and {text}`);
+    else if (!template.includes("{text}"))
+      say(`${path}.templates.${side}`, "leaves the text out; put {text} where it belongs");
+  }
   const steps = GROUP_STEPS.filter((name) => source[name] !== undefined);
   if (steps.length > 1) say(`${path}.${steps[1]}`, `excludes ${steps[0]}; keep one of ${steps.join(", ")}`);
   if (typeof scoreTransform === "object" && "map" in scoreTransform) {

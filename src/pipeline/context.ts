@@ -16,6 +16,7 @@ import { pythonVersions } from "./versions.js";
 export class RunContext {
   #pool: Promise<WorkerPool> | null = null;
   #python: Promise<PythonEnvironment> | null = null;
+  readonly #told = new Set<string>();
   readonly config: ExperimentConfig;
   readonly cacheDir: string;
 
@@ -77,7 +78,11 @@ export class RunContext {
       seed: this.config.seed,
       validation: this.config.validation,
       signal: this.signal,
-      onWarning: (message, hint) => this.events.emit({ type: "warning", message, hint }),
+      onWarning: (message, hint) => {
+        // Data is looked through before the first step and opened again by each: what was told once is known.
+        if (!this.#told.has(message)) this.events.emit({ type: "warning", message, hint });
+        this.#told.add(message);
+      },
       ...(onProgress === undefined ? {} : { onProgress }),
     };
   }

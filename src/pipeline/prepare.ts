@@ -1,14 +1,44 @@
 /** Makes sources ready before any model loads, under a phase of its own. */
 import { openTrainingSet, prepareSource } from "../data/index.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
-import type { SearchDataConfig, TrainConfig } from "../experiment/schema.js";
+import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
-import { once } from "./step.js";
+import { once, requireQrels } from "./step.js";
+import { refuseRealGrades } from "./trec.js";
+
+/**
+ * Opens the data of all steps before the first one starts, so that a fault in what is evaluated is not told after hours
+ * of training. What this builds is in the cache afterwards; a run of one step looks at its data at once anyway.
+ *
+ * @throws QuarryError CONFIG, DATA or ENVIRONMENT.
+ */
+export async function lookThrough(context: RunContext, steps: readonly (typeof stepNames)[number][]): Promise<void> {
+  const different = [...new Set(steps)];
+  if (different.length < 2) return;
+  await withProgress(context, "prepare", "look through the data", async (dataContext) => {
+    for (const step of different) {
+      context.checkStop();
+      if (step === "train") {
+        const data = context.config.train?.data;
+        if (data !== undefined) (await openTrainingSet(await resolveTraining(context, data), dataContext)).close();
+        continue;
+      }
+      const data = context.config[step]?.data;
+      if (data === undefined) continue;
+      const source = await prepareSource(await resolveSearch(context, data), dataContext);
+      try {
+        if (step === "evaluate") refuseRealGrades(requireQrels(source, "evaluate.data"));
+      } finally {
+        source.close();
+      }
+    }
+  });
+}
 
 /** Prepares what is evaluated, mined or encoded; what the cache holds is only opened. */
 async function prepare(context: RunContext, phase: string, data: SearchDataConfig): Promise<PreparedSource> {
-  return withProgress(context, phase, async (dataContext) =>
+  return withProgress(context, `${phase}/prepare`, "prepare data", async (dataContext) =>
     prepareSource(await resolveSearch(context, data), dataContext),
   );
 }
@@ -41,7 +71,7 @@ export async function prepareTraining(
   phase: string,
   data: TrainConfig["data"],
 ): Promise<TrainingSet> {
-  return withProgress(context, phase, async (dataContext) =>
+  return withProgress(context, `${phase}/prepare`, "prepare data", async (dataContext) =>
     openTrainingSet(await resolveTraining(context, data), dataContext),
   );
 }
@@ -49,9 +79,10 @@ export async function prepareTraining(
 function withProgress<T>(
   context: RunContext,
   phase: string,
+  label: string,
   work: (dataContext: ReturnType<RunContext["dataContext"]>) => Promise<T>,
 ): Promise<T> {
-  return context.phase({ phase: `${phase}/prepare`, label: "prepare data", unit: "lines", total: null }, async () => {
+  return context.phase({ phase, label, unit: "lines", total: null }, async () => {
     const lines = new Map<string, number>();
     const total = (): number => [...lines.values()].reduce((sum, count) => sum + count, 0);
     const value = await work(
@@ -59,7 +90,7 @@ function withProgress<T>(
         lines.set(progress.label, progress.lines);
         context.events.emit({
           type: "progress",
-          phase: `${phase}/prepare`,
+          phase,
           done: total(),
           total: null,
           ratePerSecond: null,

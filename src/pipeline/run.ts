@@ -10,6 +10,7 @@ import { RunContext } from "./context.js";
 import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
 import { mineStep } from "./mine.js";
+import { lookThrough } from "./prepare.js";
 import { fetchHubFiles } from "./resolve.js";
 import { BASE_MODEL, currentModel } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
@@ -68,6 +69,7 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
       context,
       steps.flatMap((step) => sourcesOf(experiment, step).map(([, source]) => source)),
     );
+    await lookThrough(context, steps);
     await runDir.writeJson("experiment.json", config);
     await runDir.recordEnvironment({ seed: config.seed });
     const result = await doSteps(context, steps);

@@ -68,29 +68,43 @@ export async function writeRun(
   await writeLines(path, lines());
 }
 
-/** Writes judgements as trec_eval reads them; real-valued scores are refused, because measures need integer levels. */
+/**
+ * Measures need relevance levels.
+ *
+ * @throws QuarryError CONFIG with file and line of the first judgement that is no whole number.
+ */
+export function refuseRealGrades(qrels: Qrels): void {
+  for (const queryRow of qrels.queryRows) {
+    const { rows, scores } = qrels.judgements(queryRow, 0);
+    const at = scores.findIndex((score) => !Number.isInteger(score));
+    if (at === -1) continue;
+    const origin = qrels.origin(queryRow, rows[at] as number);
+    const where = origin === null ? "qrels" : `${origin.file}:${origin.line}`;
+    throw new QuarryError(
+      "CONFIG",
+      `${where}: the score ${formatFloat32(scores[at] as number)} is no whole number, but measures need relevance levels`,
+      { hint: 'Give the source a scoreTransform, e.g. scoreTransform: "round" or { map: { 0.5: 1, 1: 2 } }.' },
+    );
+  }
+}
+
+/**
+ * Writes judgements as trec_eval reads them.
+ *
+ * @throws QuarryError CONFIG for scores that are no whole numbers.
+ */
 export async function writeQrels(
   path: string,
   qrels: Qrels,
   tables: { readonly queries: TextTable; readonly passages: TextTable },
 ): Promise<void> {
+  refuseRealGrades(qrels);
   function* lines(): Generator<string> {
     for (const queryRow of qrels.queryRows) {
       const queryId = tables.queries.id(queryRow);
       const { rows, scores } = qrels.judgements(queryRow, 0);
-      for (let at = 0; at < rows.length; at++) {
-        const passageRow = rows[at] as number;
-        const score = scores[at] as number;
-        if (!Number.isInteger(score)) {
-          const origin = qrels.origin(queryRow, passageRow);
-          throw new QuarryError(
-            "CONFIG",
-            `${origin === null ? "qrels" : `${origin.file}:${origin.line}`}: the score ${score} is no whole number, but measures need relevance levels`,
-            { hint: "Give the source a scoreTransform, for example scoreTransform: 1." },
-          );
-        }
-        yield `${queryId} 0 ${tables.passages.qualifiedId(passageRow)} ${score}`;
-      }
+      for (let at = 0; at < rows.length; at++)
+        yield `${queryId} 0 ${tables.passages.qualifiedId(rows[at] as number)} ${scores[at]}`;
     }
   }
   await writeLines(path, lines());

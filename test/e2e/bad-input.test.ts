@@ -60,6 +60,25 @@ test("an empty file", async () => {
   await expectFailure(3, "corpus.jsonl");
 });
 
+test("a fault in what is evaluated is told before the training, not after it", async () => {
+  await place.experiment(`
+    name: "late",
+    model: biEncoder(${JSON.stringify(place.model)}),
+    train: { data: binary({ positives: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }) }) },
+    evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }) },
+  `);
+  const run = async (): Promise<string> => {
+    const { exitCode, stderr } = await place.quarry("run", "experiment.ts");
+    expect(await exists(join(place.folder, "runs/late/train"))).toBe(false);
+    return `${exitCode} ${stderr}`;
+  };
+  await appendFile(join(place.collection, "qrels/test.tsv"), "q1\tnowhere\t1\n");
+  expect(await run()).toMatch(/^3 [^]*test\.tsv:74: unknown passage id "nowhere"/);
+  await writeCollection(place.collection);
+  await appendFile(join(place.collection, "qrels/test.tsv"), "q1\tp7\t0.5\n");
+  expect(await run()).toMatch(/^2 [^]*test\.tsv:74: the score 0\.5 is no whole number[^]*scoreTransform/);
+});
+
 test("a model that is nowhere", async () => {
   await place.experiment(`
     name: "nowhere",

@@ -160,6 +160,14 @@ describe("what is wrong", () => {
       "evaluate.data.filter: expected what step({ name, version, fn }) gives, saw a function",
     ],
     [
+      { evaluate: { data: { ...judged, templates: { passage: "{titel}: {text}" } } } },
+      "evaluate.data.templates.passage: there is no {titel}; use {title} and {text}",
+    ],
+    [
+      { evaluate: { data: { ...judged, templates: { query: "question" } } } },
+      "evaluate.data.templates.query: leaves the text out; put {text} where it belongs",
+    ],
+    [
       { evaluate: { data: { ...judged, groupTopK: 1, groupRandomK: 2 } } },
       "evaluate.data.groupRandomK: excludes groupTopK; keep one of groupTopK, groupRandomK",
     ],
