@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import type { ValidationConfig } from "../experiment/schema.js";
-import { counted, EXAMPLE_LIMIT } from "./failures.js";
+import { counted, EXAMPLE_LIMIT, fileError } from "./failures.js";
+import type { InputFile } from "./readers/input.js";
 import type { DataContext } from "./types.js";
 import { warn } from "./warnings.js";
 
@@ -32,9 +33,12 @@ export const storedFinding = z.strictObject({
 });
 export type StoredFinding = z.output<typeof storedFinding>;
 
+/** Options that refuse data by themselves with the value `error`, whatever the validation says. */
+export type RefusingOption = "tooFew" | "merge";
+
 /** A fault as it is told. */
 export interface Finding {
-  readonly kind: FindingKind;
+  readonly kind: FindingKind | RefusingOption;
   /** The files or the data set that it was found in. */
   readonly subject: string;
   /** Singular and plural of what was counted. */
@@ -89,6 +93,42 @@ export class FindingCounter {
   }
 }
 
+const BAD_LINES = ["line cannot be read", "lines cannot be read"] as const;
+
+/** Counts the lines of several files that cannot be read and are left out. */
+export class BadLines {
+  readonly #all = new FindingCounter("badLines", BAD_LINES);
+  #own = this.#all;
+
+  /** Counts those of the next file from now on. */
+  watch(input: InputFile, file: number): void {
+    const own = new FindingCounter("badLines", BAD_LINES);
+    this.#own = own;
+    input.onBadLine((line, message) => {
+      this.#all.add(file, line, () => message);
+      own.add(0, line, () => message);
+    });
+  }
+
+  /** Those of all files; null when there are none. */
+  stored(): StoredFinding | null {
+    return this.#all.stored();
+  }
+
+  /**
+   * What to throw when the file that is watched gave nothing: the lines that were left out are the reason.
+   *
+   * @param what the file should hold, e.g. "record".
+   */
+  nothingIn(path: string, what: string): QuarryError {
+    const found = this.#own.stored();
+    if (found === null) return fileError(path, `the file holds no ${what}.`, "Give a file with at least one.");
+    const told = describeFinding(named(found, [path], ""));
+    const hint = "Mend these lines, or check that the file is what its format says.";
+    return new QuarryError("DATA", `${told}\nNo ${what} is left in the file.`, { hint });
+  }
+}
+
 /** A stored fault under the paths that the user named this time. */
 export function named(found: StoredFinding, files: readonly string[], hint: string): Finding {
   const examples = found.examples.map(({ file, line, detail }) => ({ place: `${files[file]}:${line}`, detail }));
@@ -109,12 +149,14 @@ export function describeFinding({ subject, words, count: total, examples }: Find
  */
 export function judge(context: DataContext, finding: Finding): void {
   if (finding.count === 0) return;
-  const policy = policyOf(context, finding.kind);
+  const { kind } = finding;
+  const isOption = kind === "tooFew" || kind === "merge";
+  const policy = isOption ? "error" : policyOf(context, kind);
   context.onFinding?.(finding, policy);
   if (policy === "warn") warn(context, describeFinding(finding), finding.hint);
   if (policy === "error" && context.isCheck !== true) {
     throw new QuarryError("DATA", describeFinding(finding), {
-      hint: `${finding.hint} Or set validation.${finding.kind} to "warn" or "drop".`,
+      hint: isOption ? finding.hint : `${finding.hint} Or set validation.${kind} to "warn" or "drop".`,
     });
   }
 }

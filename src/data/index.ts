@@ -1,6 +1,6 @@
 /** The data plane: what the rest of Quarry may use of it. */
 export { buildMicroBatch } from "./batches.js";
-export { type CacheEntry, type CacheState, listCache } from "./cache/list.js";
+export { type CacheEntry, type CacheState, entriesOf, listCache } from "./cache/list.js";
 export { dataFolder, defaultCacheDir } from "./cache/location.js";
 export { type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";
 export {
@@ -10,8 +10,10 @@ export {
   type VerifyProgress,
   verifyCache,
 } from "./cache/verify.js";
+export { formatFloat32 } from "./float32.js";
 export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
+export { refuseRealGrades } from "./qrels/grades.js";
 export {
   type ReaderFile,
   type ReaderId,

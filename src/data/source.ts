@@ -2,14 +2,17 @@
 import { createHash } from "node:crypto";
 import { QuarryError } from "../errors.js";
 import type { MergeRule, SearchDataConfig, SourceConfig } from "../experiment/schema.js";
+import { counted } from "./failures.js";
 import { policyOf } from "./findings.js";
 import { MaterializedQrels } from "./qrels/materialized.js";
 import { mergeSources } from "./qrels/merge-sources.js";
 import type { MergedQrels, Side } from "./qrels/merged.js";
 import { openQrels } from "./qrels/open-qrels.js";
+import { refuseOtherTexts } from "./qrels/query-conflicts.js";
+import { RowSet } from "./qrels/row-set.js";
 import { openSubset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
-import { sourceFiles } from "./source-files.js";
+import { listFiles, sourceFiles } from "./source-files.js";
 import { emptyTexts } from "./texts/empty-texts.js";
 import { openTexts } from "./texts/open-texts.js";
 import type { StoredTexts } from "./texts/stored-texts.js";
@@ -28,24 +31,44 @@ export interface OpenedSource {
   readonly qrelsKey: string | null;
   /** Rows of passages that the validation leaves out, ascending. */
   readonly leftOut: Int32Array;
+  /** Rows of queries that the validation leaves out, ascending. */
+  readonly leftOutQueries: Int32Array;
   /** Hash over texts, judgements and the options that shape them. */
   readonly fingerprint: string;
   close(): void;
 }
 
-/** Opens a source; `stream` keeps the random choices of several sources apart. */
-export async function openSource(source: SourceConfig, context: DataContext, stream = 0): Promise<OpenedSource> {
+/**
+ * Opens a source.
+ *
+ * @param stream keeps the random choices of several sources apart.
+ * @param isPart whether it is combined with others: without qrels it then has no queries but those that it names.
+ */
+export async function openSource(
+  source: SourceConfig,
+  context: DataContext,
+  stream = 0,
+  isPart = false,
+): Promise<OpenedSource> {
   try {
-    return await openOnce(source, context, stream);
+    return await openOnce(source, context, stream, isPart);
   } catch (thrown) {
     // Damage found on the way in took the manifest off the entry, so a second call builds it again.
-    if (thrown instanceof QuarryError && thrown.code === "INTEGRITY") return openOnce(source, context, stream);
+    if (thrown instanceof QuarryError && thrown.code === "INTEGRITY") return openOnce(source, context, stream, isPart);
     throw thrown;
   }
 }
 
-async function openOnce(config: SourceConfig, context: DataContext, stream: number): Promise<OpenedSource> {
-  const files = sourceFiles(config, context.baseDir);
+async function openOnce(
+  config: SourceConfig,
+  context: DataContext,
+  stream: number,
+  isPart: boolean,
+): Promise<OpenedSource> {
+  const found = sourceFiles(config, context.baseDir);
+  // Queries that happen to lie beside a corpus are nobody's where the corpus only adds its passages to others.
+  const isPool = isPart && config.qrels === undefined && config.queries === undefined;
+  const files = isPool ? { ...found, queries: null } : found;
   const opened: { close(): void }[] = [];
   const close = (): void => {
     for (const part of opened) part.close();
@@ -55,13 +78,15 @@ async function openOnce(config: SourceConfig, context: DataContext, stream: numb
     opened.push(passages);
     const queries = files.queries === null ? null : await openTexts(files.queries, "queries", context);
     if (queries !== null) opened.push(queries);
-    const leftOut =
-      policyOf(context, "emptyTexts") === "drop" ? Int32Array.from(passages.emptyRows) : new Int32Array(0);
+    const isDropped = policyOf(context, "emptyTexts") === "drop";
+    const leftOut = isDropped ? Int32Array.from(passages.emptyRows) : new Int32Array(0);
+    const leftOutQueries = isDropped ? Int32Array.from(queries?.emptyRows ?? []) : new Int32Array(0);
     const { name: _name, corpus: _c, queries: _q, qrels: _j, querySubset: _s, ...options } = config;
-    const shape = { options, leftOut: leftOut.length };
+    const shape = { options, leftOut: leftOut.length, leftOutQueries: leftOutQueries.length };
+    const common = { config, passages, queries, leftOut, leftOutQueries, close };
     if (queries === null || files.qrels.length === 0) {
       const fingerprint = JSON.stringify([passages.fingerprint, queries?.fingerprint ?? null, shape]);
-      return { config, passages, queries, qrels: null, qrelsKey: null, leftOut, fingerprint, close };
+      return { ...common, qrels: null, qrelsKey: null, fingerprint };
     }
     const { stored, fingerprint } = await openQrels(files.qrels, { queries, passages }, context);
     opened.push(stored);
@@ -70,18 +95,25 @@ async function openOnce(config: SourceConfig, context: DataContext, stream: numb
       stored,
       queries,
       passages,
-      subset: subset?.rows ?? null,
+      subset: rowsWithout(subset?.rows ?? null, leftOutQueries, queries.rowCount),
       leftOut,
       algebra: config,
       seed: context.seed,
       stream,
     });
     const whole = JSON.stringify([fingerprint, subset?.fingerprint ?? null, shape]);
-    return { config, passages, queries, qrels, qrelsKey: fingerprint, leftOut, fingerprint: whole, close };
+    return { ...common, qrels, qrelsKey: fingerprint, fingerprint: whole };
   } catch (thrown) {
     close();
     throw thrown;
   }
+}
+
+/** The rows of a subset (null: all) but those left out; null where that is all of them. */
+function rowsWithout(subset: Int32Array | null, leftOut: Int32Array, rowCount: number): Int32Array | null {
+  if (leftOut.length === 0) return subset;
+  const out = new RowSet(leftOut, rowCount);
+  return (subset ?? countUp(rowCount)).filter((row) => !out.has(row));
 }
 
 /** Several sources under one numbering of queries and one of passages. */
@@ -116,13 +148,15 @@ export async function openSources(
   };
   try {
     for (const [index, config] of configs.entries())
-      sources.push(await openSource(config, context, place.stream + index));
+      sources.push(await openSource(config, context, place.stream + index, configs.length > 1));
+    const compared = place.queries.parts.length;
     const sides = sources.flatMap((source): Side[] => {
       const passageOffset = place.passages.add(source.passages, styleOf(source.config, "passage"), source.config.name);
       if (source.queries !== null) place.queries.add(source.queries, styleOf(source.config, "query"));
       if (source.qrels === null || source.queries === null) return [];
       return [{ qrels: source.qrels, queries: source.queries, passageOffset }];
     });
+    refuseOtherTexts(place.queries, compared);
     const qrels = sides.length === 0 ? null : mergeSources(place.queries, sides, rule, context);
     const parts = sources.map((source) => source.fingerprint);
     const fingerprint = parts.length === 1 ? (parts[0] as string) : JSON.stringify([rule, parts]);
@@ -138,32 +172,75 @@ export const prepareSource: PrepareSource = async (data, context): Promise<Prepa
   const opened = await openSources(data, context);
   const { passages, queries, qrels, close } = opened;
   try {
-    if (qrels !== null && qrels.queryRows.length === 0) throw nothingKept(data);
+    refuseTwoStyles(opened);
+    if (qrels !== null && qrels.queryRows.length === 0) throw nothingKept(opened, data);
     const fingerprint = createHash("sha256").update(opened.fingerprint).digest("hex");
-    const searchRows = rowsLeft(opened);
-    return { passages, queries: queries.rowCount === 0 ? emptyTexts : queries, searchRows, qrels, fingerprint, close };
+    return {
+      passages,
+      queries: queries.rowCount === 0 ? emptyTexts : queries,
+      searchRows: passagesLeft(opened),
+      encodableQueries: queriesLeft(opened),
+      qrels,
+      fingerprint,
+      close,
+    };
   } catch (thrown) {
     close();
     throw thrown;
   }
 };
 
+/** Searched twice, a passage would be a rival of itself, and its judgements would count for one of the two only. */
+function refuseTwoStyles({ sources, passages }: OpenedSources): void {
+  const tables = passages.parts.map(({ table }) => table.fingerprint);
+  const twice = tables.find((table, at) => tables.indexOf(table) !== at);
+  if (twice === undefined) return;
+  const own = sources.filter((source) => source.passages.fingerprint === twice).map(({ config }) => config);
+  const corpora = [...new Set(own.flatMap(({ corpus }) => listFiles(corpus).map(({ path }) => path)))].join(", ");
+  throw new QuarryError("CONFIG", `${corpora}: sources give the same passages different prompts or templates.`, {
+    hint: "Give all sources of this corpus the same prompts.passage and templates.passage.",
+  });
+}
+
 /** Numbers of the passages that the validation leaves in. */
-function rowsLeft({ sources, passages }: OpenedSources): Int32Array {
+function passagesLeft({ sources, passages }: OpenedSources): Int32Array {
   const out = new Set<number>();
   for (const { passages: table, leftOut, config } of sources) {
     if (leftOut.length === 0) continue;
     const offset = passages.add(table, styleOf(config, "passage"));
     for (const row of leftOut) out.add(row + offset);
   }
-  const all = countUp(passages.rowCount);
+  return rowsBut(out, passages.rowCount);
+}
+
+/** Numbers of the queries that the validation leaves in. */
+function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
+  const out = new Set<number>();
+  for (const { queries: table, leftOutQueries, config } of sources) {
+    if (table === null || leftOutQueries.length === 0) continue;
+    const offset = queries.add(table, styleOf(config, "query"));
+    for (const row of leftOutQueries) out.add(row + offset);
+  }
+  return rowsBut(out, queries.rowCount);
+}
+
+function rowsBut(out: ReadonlySet<number>, rowCount: number): Int32Array {
+  const all = countUp(rowCount);
   return out.size === 0 ? all : all.filter((row) => !out.has(row));
 }
 
-function nothingKept(data: SearchDataConfig): QuarryError {
+function nothingKept({ sources }: OpenedSources, data: SearchDataConfig): QuarryError {
   const configs = data.kind === "combined" ? data.sources : [data];
   const files = configs.flatMap(({ qrels }) => (qrels === undefined ? [] : [qrels].flat()));
   const paths = files.map((file) => (typeof file === "string" ? file : file.path));
+  const stored = sources.flatMap(({ qrels }) => qrels?.parts.stored.content ?? []);
+  if (stored.every(({ judgementCount }) => judgementCount === 0)) {
+    const read = stored.reduce((sum, { readCount }) => sum + readCount, 0);
+    const all = read === 1 ? "the only judgement names" : `all ${counted(read, "judgement", "judgements")} name`;
+    return new QuarryError("DATA", `${paths.join(", ")}: ${all} unknown ids.`, {
+      hint: "Are the columns of query and passage swapped? Or do corpus, queries and qrels not belong together?",
+    });
+  }
   return new QuarryError("DATA", `${paths.join(", ")}: no judgement is left after the filters.`, {
     hint: "Widen minScore (inclusive) and maxScore (exclusive), look at querySubset and filter, or take another file.",
   });

@@ -60,6 +60,8 @@ export interface PreparedSource {
   readonly queries: TextTable;
   /** Passages to search and encode: all but those that the validation left out, ascending. */
   readonly searchRows: Int32Array;
+  /** Queries to encode: all but those that the validation left out, ascending. */
+  readonly encodableQueries: Int32Array;
   /** Null for a source without judgements. */
   readonly qrels: Qrels | null;
   /** Hash over texts, judgements and the options that shape them. */

@@ -1,10 +1,10 @@
 /** Looking at an experiment's data without running it: check, stats and show; no run folder, no workers. */
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import {
   type CacheEntry,
   dataFolder,
   defaultCacheDir,
-  listCache,
+  entriesOf,
   openTrainingSet,
   prepareSource,
 } from "../data/index.js";
@@ -175,12 +175,11 @@ class Look implements ResolveContext {
       ...qrels,
       ...(querySubset ?? []),
     ]);
-    const own = new Set(paths.map(({ path }) => join(path)));
-    const entries = (await listCache(this.cacheDir, { signal: this.signal }))
-      .filter(
-        ({ state, sources: from }) => state === "complete" && from.length > 0 && from.every((path) => own.has(path)),
-      )
-      .map(({ kind, name, bytes, sources: from }) => ({ kind, name, bytes, sources: from }));
-    return { folder: this.cacheDir, entries };
+    const own = paths.map(({ path }) => path);
+    const entries = await entriesOf(this.cacheDir, own, { signal: this.signal });
+    return {
+      folder: this.cacheDir,
+      entries: entries.map(({ kind, name, bytes, sources: from }) => ({ kind, name, bytes, sources: from })),
+    };
   }
 }

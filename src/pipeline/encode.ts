@@ -36,8 +36,12 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
         hint: "Name their file with encode.data.queries.",
       });
     }
-    const rows =
-      options.side === "passage" ? source.searchRows : Int32Array.from({ length: table.rowCount }, (_, row) => row);
+    const rows = options.side === "passage" ? source.searchRows : source.encodableQueries;
+    if (rows.length === 0) {
+      throw new QuarryError("DATA", `encode.data has no ${options.side} with a text`, {
+        hint: 'Check the file, or set validation.emptyTexts to "warn".',
+      });
+    }
     await mkdir(context.runDir.file(step), { recursive: true });
     const pool = await context.pool();
     const spec = toModelSpec(context.experiment, model.checkpoint);

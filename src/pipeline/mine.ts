@@ -1,5 +1,6 @@
 /** Mine: the best passages that nobody judged become negatives for the next training. */
 import { mkdir } from "node:fs/promises";
+import { formatFloat32 } from "../data/index.js";
 import type { PreparedSource, Qrels } from "../data/types.js";
 import type { MineConfig } from "../experiment/schema.js";
 import { writeFileDurably } from "../rundir/durable.js";
@@ -9,7 +10,6 @@ import { retrieve } from "./retrieve.js";
 import { type ModelChoice, requireQrels } from "./step.js";
 import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
-import { formatFloat32 } from "./trec.js";
 
 /** What mining wrote; the path is relative to the run folder. */
 export interface MineResult {

@@ -1,11 +1,10 @@
 /** Makes sources ready before any model loads, under a phase of its own. */
-import { openTrainingSet, prepareSource } from "../data/index.js";
+import { openTrainingSet, prepareSource, refuseRealGrades } from "../data/index.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
 import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
 import { once, requireQrels } from "./step.js";
-import { refuseRealGrades } from "./trec.js";
 
 /**
  * Opens the data of all steps before the first one starts, so that a fault in what is evaluated is not told after hours

@@ -1,24 +1,12 @@
 /** TREC files: ranked output (runs) and judgements, written whole or not at all. */
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { formatFloat32, refuseRealGrades } from "../data/index.js";
 import type { Qrels, TextTable } from "../data/types.js";
-import { QuarryError } from "../errors.js";
 import { diskError, syncFolder, temporaryName } from "../rundir/durable.js";
 import type { TopK } from "./top-k.js";
 
 const FLUSH_CHARS = 1 << 20;
-
-/**
- * The shortest decimal that reads back as the same float32: trec_eval compares scores as float32, so a run file written
- * this way is scored exactly like the numbers in memory.
- */
-export function formatFloat32(value: number): string {
-  for (let digits = 6; digits < 9; digits++) {
-    const short = value.toPrecision(digits);
-    if (Math.fround(Number(short)) === value) return String(Number(short));
-  }
-  return String(Number(value.toPrecision(9)));
-}
 
 async function writeLines(path: string, lines: Iterable<string>): Promise<void> {
   const temporary = temporaryName(path);
@@ -66,26 +54,6 @@ export async function writeRun(
     }
   }
   await writeLines(path, lines());
-}
-
-/**
- * Measures need relevance levels.
- *
- * @throws QuarryError CONFIG with file and line of the first judgement that is no whole number.
- */
-export function refuseRealGrades(qrels: Qrels): void {
-  for (const queryRow of qrels.queryRows) {
-    const { rows, scores } = qrels.judgements(queryRow, 0);
-    const at = scores.findIndex((score) => !Number.isInteger(score));
-    if (at === -1) continue;
-    const origin = qrels.origin(queryRow, rows[at] as number);
-    const where = origin === null ? "qrels" : `${origin.file}:${origin.line}`;
-    throw new QuarryError(
-      "CONFIG",
-      `${where}: the score ${formatFloat32(scores[at] as number)} is no whole number, but measures need relevance levels`,
-      { hint: 'Give the source a scoreTransform, e.g. scoreTransform: "round" or { map: { 0.5: 1, 1: 2 } }.' },
-    );
-  }
 }
 
 /**

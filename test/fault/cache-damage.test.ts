@@ -179,6 +179,13 @@ test("prompts of records are checked as well: a bit of every third byte of their
     counts[await damaged(path, bytes, expected, source)] += 1;
   }
   expect(counts.found).toBeGreaterThan(100);
+  // Each byte of a prompt itself: whatever it becomes, the checksum that it shares with the id tells.
+  const prompt = readFileSync(path).indexOf("Find 7: ");
+  for (let at = prompt; at < prompt + 8; at += 1) {
+    const bytes = readFileSync(path);
+    bytes[at] = (bytes[at] as number) ^ (1 << random(8));
+    expect(await damaged(path, bytes, expected, source)).not.toBe("unread");
+  }
 });
 
 test("verify finds every flip, also where nothing is ever read", async () => {

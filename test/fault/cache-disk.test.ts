@@ -127,6 +127,22 @@ test("a cache folder below a file is an ENVIRONMENT error that names it", async 
   });
 });
 
+test.each(["cache", "cache/data"])(
+  "a cache at or below a file (%s) is told as such, also where files are remembered",
+  async (below) => {
+    writeSource(10);
+    writeFileSync(join(folder, "cache"), "");
+    // Files that were quiet for two seconds are remembered in the cache: that fails first, and must not be what is told.
+    await new Promise((resolve) => setTimeout(resolve, 2100));
+    const cacheDir = join(folder, below);
+    await expect(open(cacheDir)).rejects.toMatchObject({
+      code: "ENVIRONMENT",
+      message: expect.stringMatching(new RegExp(`The cache folder ${cacheDir} cannot be used \\(E[A-Z]+\\)`)),
+      hint: expect.stringContaining("QUARRY_CACHE"),
+    });
+  },
+);
+
 /** Calls that change the disk; each of them is let fail in turn. */
 const CALLS = ["writeSync", "fsyncSync", "openSync", "mkdirSync", "renameSync", "writeFileSync"] as const;
 

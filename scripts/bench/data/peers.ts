@@ -20,7 +20,8 @@ export interface PeerFigures {
   readonly diskBytes: number;
   /** Without and with the process's start and its imports. */
   readonly laterSeconds: { readonly best: number; readonly bestWithStart: number };
-  readonly groupsPerSecond: number;
+  /** In the first round, when most pages are touched for the first time, and in a second one as long. */
+  readonly groupsPerSecond: { readonly first: number; readonly later: number };
   /** After random access, imports included. */
   readonly processBytes: number;
   readonly importBytes: number;
@@ -49,7 +50,7 @@ export async function measurePeer(
       best: Math.min(...later.map((each) => each.firstSeconds)),
       bestWithStart: Math.min(...later.map((each) => each.wholeSeconds)),
     },
-    groupsPerSecond: last.groups / last.groupSeconds,
+    groupsPerSecond: { first: last.rates[0] as number, later: last.rates[1] as number },
     processBytes: last.processBytes,
     importBytes: last.importBytes,
   };
@@ -69,8 +70,7 @@ async function once(peer: Peer, place: { python: string; collection: string; cac
     firstSeconds: Number(first.seconds),
     wholeSeconds: first.afterMs / 1_000,
     peakBytes,
-    groups: Number(done.groups),
-    groupSeconds: Number(done.seconds),
+    rates: done.rates as number[],
     processBytes: Number(done.anonymousBytes),
   };
 }

@@ -67,7 +67,7 @@ if (mode === "first") {
   const readBefore = bytesRead();
   for (; performance.now() < until; step += 1) microBatch(step, 0);
   const seconds = (performance.now() - began) / 1_000;
-  tell("done", { groups: step * batch, seconds, readBytes: bytesRead() - readBefore });
+  tell("done", { groups: step * batch, rates: [(step * batch) / seconds], readBytes: bytesRead() - readBefore });
 } else await serve();
 set.close();
 

@@ -32,7 +32,8 @@ export interface QuarryPlace {
 
 /** Groups a second and memory with some consumers. */
 export interface Served {
-  readonly groupsPerSecond: number;
+  /** In the first round, when most pages are touched for the first time, and in a second one as long. */
+  readonly groupsPerSecond: { readonly first: number; readonly later: number };
   readonly orchestratorBytes: number;
   /** What data handling added in each consumer. */
   readonly consumerBytes: readonly number[];
@@ -115,8 +116,10 @@ async function serve(place: QuarryPlace, ranks: number, mode: "strings" | "recei
   server.endInput();
   await server.finish();
   const consumerBytes = done.map((each, at) => Number(each.anonymousBytes) - (before[at] as number));
+  const rateOf = (round: number): number =>
+    done.reduce((sum, { rates }) => sum + ((rates as number[])[round] as number), 0);
   return {
-    groupsPerSecond: done.reduce((sum, { groups, seconds }) => sum + Number(groups) / Number(seconds), 0),
+    groupsPerSecond: { first: rateOf(0), later: rateOf(1) },
     orchestratorBytes,
     consumerBytes,
     totalBytes: consumerBytes.reduce((sum, each) => sum + each, orchestratorBytes),

@@ -8,7 +8,7 @@ const OUTCOME = {
   drop: "drop: a run goes on silently",
 } as const;
 
-/** Sources, then what cannot be opened, then faults (those that stop a run first), then the verdict. */
+/** Sources, then what cannot be used, then faults (those that stop a run first), then the verdict. */
 export function describeCheck(name: string, report: CheckReport, layout: Layout): string {
   const { sources, problems, notes } = report;
   const order = ["error", "warn", "drop"];
@@ -17,7 +17,7 @@ export function describeCheck(name: string, report: CheckReport, layout: Layout)
     ...(sources.length === 0 ? [] : [sourceTable(report)]),
     ...problems.map((problem) => problemLines(problem, layout)),
     ...faults.map((fault) => faultLines(fault, layout)),
-    ...(notes.length === 0 ? [] : [["also", ...notes.map((note) => `  ${plain(note, layout)}`)]]),
+    ...(notes.length === 0 ? [] : [["also", ...notes.flatMap((note) => noteLines(note, layout))]]),
     [verdict(name, report)],
   ];
   return parts.map((lines) => lines.join("\n")).join("\n\n");
@@ -38,17 +38,22 @@ function sourceTable({ sources }: CheckReport): string[] {
 
 function problemLines({ option, message, hint }: CheckedProblem, layout: Layout): string[] {
   return [
-    `error: ${option} cannot be opened`,
+    `error: ${option} cannot be used`,
     ...message.split("\n").map((line) => `  ${plain(line, layout)}`),
     ...(hint === null ? [] : [`  → ${plain(hint, layout)}`]),
   ];
+}
+
+/** A note's own lines stand further in than its first. */
+function noteLines(note: string, layout: Layout): string[] {
+  return note.split("\n").map((line, at) => `${at === 0 ? "  " : "    "}${plain(line, layout)}`);
 }
 
 function faultLines(fault: CheckedFault, layout: Layout): string[] {
   const { kind, subject, words, examples, hint, policy, options } = fault;
   const more = fault.count - examples.length;
   return [
-    `${kind}: ${count(fault.count)} ${words[fault.count === 1 ? 0 : 1]}`,
+    `${kind === "tooFew" || kind === "merge" ? `${kind} "error"` : kind}: ${count(fault.count)} ${words[fault.count === 1 ? 0 : 1]}`,
     `  in ${plain(subject, layout)} (${options.join(", ")})`,
     `  ${OUTCOME[policy]}`,
     ...exampleLines(examples, subject, layout),
@@ -72,11 +77,13 @@ function verdict(name: string, { isSound, faults, problems }: CheckReport): stri
   if (!isSound) {
     const kinds = [...new Set(faults.filter(({ policy }) => policy === "error").map(({ kind }) => kind))];
     const reasons = [
-      ...(problems.length > 0 ? [`${problems.map(({ option }) => option).join(", ")} cannot be opened`] : []),
+      ...(problems.length > 0 ? [`${problems.map(({ option }) => option).join(", ")} cannot be used`] : []),
       ...(kinds.length > 0 ? [kinds.join(", ")] : []),
     ];
     const overrides = kinds.map((kind) => `--validation.${kind} warn`).join(" ");
-    const wayOut = problems.length > 0 ? "" : `\nTo go on in spite of it: ${overrides}`;
+    // What tooFew and merge refuse, no policy lets pass.
+    const hasOverride = problems.length === 0 && !kinds.includes("tooFew") && !kinds.includes("merge");
+    const wayOut = hasOverride ? `\nTo go on in spite of it: ${overrides}` : "";
     return `${name}: a run would stop: ${reasons.join("; ")}.${wayOut}`;
   }
   return faults.length === 0 ? `${name}: no faults.` : `${name}: nothing here stops a run.`;

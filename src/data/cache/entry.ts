@@ -8,6 +8,7 @@ import { cacheError, systemCode } from "../failures.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { buildingName, sweep } from "./builders.js";
 import { makeFolder } from "./folder.js";
+import { noteUse } from "./last-use.js";
 import {
   identityOf,
   MANIFEST,
@@ -89,6 +90,7 @@ function tryOpen<Content, Opened>(folder: string, seen: string, recipe: EntryRec
     if (misfits(folder, manifest).length > 0) return null;
     const opened = recipe.open(folder, content.data, () => discard(folder, seen));
     touch(folder);
+    noteUse(folder, manifest, recipe.sources);
     return opened;
   } catch (thrown) {
     const isGone = ["ENOENT", "ENOTDIR", "EISDIR"].includes(systemCode(thrown));

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { QuarryError } from "../../errors.js";
 import { cacheError, systemCode } from "../failures.js";
 import { isAbandoned, isBuildingName } from "./builders.js";
+import { lastPathsOf } from "./last-use.js";
 import { dataFolder } from "./location.js";
 import { identityOf, MANIFEST, type Manifest, misfits, readManifest } from "./manifest.js";
 import { stampSource } from "./source-stamp.js";
@@ -62,17 +63,58 @@ export async function listCache(cacheDir: string, options: CacheOptions = {}): P
     const entries = (await lookThrough(cacheDir, options)).map(({ entry }) => entry);
     const embedded = embeddedEntry(join(cacheDir, "embedded"));
     if (embedded !== null) entries.push(embedded);
-    return entries.sort((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1));
+    return entries.sort(byBytes);
   } catch (thrown) {
     throw cacheError(cacheDir, thrown);
   }
 }
 
-/** Everything in the data plane's part of a cache; what is no entry is not looked at. */
-export async function lookThrough(cacheDir: string, { signal }: CacheOptions): Promise<SeenEntry[]> {
+/**
+ * The sound entries that are made of these files alone, wherever equal files lay when they were built.
+ *
+ * @param paths absolute.
+ * @throws QuarryError CONFIG for a file that is missing, ENVIRONMENT when it or the folder cannot be read.
+ */
+export async function entriesOf(
+  cacheDir: string,
+  paths: readonly string[],
+  options: CacheOptions = {},
+): Promise<CacheEntry[]> {
+  const own = new Set<string>();
+  try {
+    for (const path of new Set(paths)) own.add((await stampSource(path, dataFolder(cacheDir), options.signal)).sha256);
+    return (await lookThrough(cacheDir, options, own))
+      .filter(({ manifest }) => manifest !== null && manifest.sources.length > 0)
+      .filter(({ entry, manifest }) => entry.state === "complete" && holds(own, manifest))
+      .map(({ entry }) => entry)
+      .sort(byBytes);
+  } catch (thrown) {
+    throw cacheError(cacheDir, thrown);
+  }
+}
+
+/** The largest first. */
+function byBytes(one: CacheEntry, other: CacheEntry): number {
+  return other.bytes - one.bytes || (one.name < other.name ? -1 : 1);
+}
+
+function holds(hashes: ReadonlySet<string>, manifest: Manifest | null): boolean {
+  return manifest?.sources.every(({ sha256 }) => hashes.has(sha256)) ?? false;
+}
+
+/**
+ * Everything in the data plane's part of a cache; what is no entry is not looked at.
+ *
+ * @param present sha256 of sources that are known to be there.
+ */
+export async function lookThrough(
+  cacheDir: string,
+  { signal }: CacheOptions,
+  present: ReadonlySet<string> = new Set(),
+): Promise<SeenEntry[]> {
   const folder = dataFolder(cacheDir);
   const found = namesIn(cacheDir, folder).flatMap((name) => look(join(folder, name), name) ?? []);
-  return markStale(found, folder, signal);
+  return markStale(found, folder, present, signal);
 }
 
 /** An entry's folder is named `<kind>-<32 hexadecimal digits>`. */
@@ -130,17 +172,37 @@ function look(path: string, name: string): SeenEntry | null {
   }
 }
 
-async function markStale(found: readonly SeenEntry[], folder: string, signal?: AbortSignal): Promise<SeenEntry[]> {
+async function markStale(
+  found: readonly SeenEntry[],
+  folder: string,
+  present: ReadonlySet<string>,
+  signal?: AbortSignal,
+): Promise<SeenEntry[]> {
   const hashes = new Map<string, string | null>();
-  for (const { path } of found.flatMap(({ manifest }) => manifest?.sources ?? [])) {
-    if (!hashes.has(path)) hashes.set(path, await hashOf(path, folder, signal));
+  const hashAt = async (path: string): Promise<string | null> => {
+    const hash = hashes.has(path) ? (hashes.get(path) ?? null) : await hashOf(path, folder, signal);
+    hashes.set(path, hash);
+    return hash;
+  };
+  const marked: SeenEntry[] = [];
+  for (const each of found) {
+    const sources = each.manifest?.sources ?? [];
+    const lastPaths = lastPathsOf(each.entry.path) ?? [];
+    const paths: string[] = [];
+    let reason: string | null = null;
+    for (const [index, { path, sha256 }] of sources.entries()) {
+      const last = lastPaths[index] ?? path;
+      const hash = await hashAt(path);
+      const isThere = hash === sha256;
+      // The same content may lie elsewhere by now: what counts is the file that the entry was last opened from.
+      const isElsewhere = !isThere && last !== path && (await hashAt(last)) === sha256;
+      paths.push(isElsewhere ? last : path);
+      if (isThere || isElsewhere || present.has(sha256)) continue;
+      reason ??= `${path} ${hash === null ? "is gone" : "has changed"}`;
+    }
+    const isStale = reason !== null && each.entry.state === "complete";
+    marked.push({ ...each, entry: { ...each.entry, sources: paths, ...(isStale && { state: "stale", reason }) } });
   }
-  const marked = found.map((each): SeenEntry => {
-    const changed = each.manifest?.sources.find(({ path, sha256 }) => hashes.get(path) !== sha256);
-    if (changed === undefined || each.entry.state !== "complete") return each;
-    const reason = `${changed.path} ${hashes.get(changed.path) === null ? "is gone" : "has changed"}`;
-    return { ...each, entry: { ...each.entry, state: "stale", reason } };
-  });
   // Judgements speak of row numbers: without the texts they were built over, nothing asks for them.
   const tables = new Set(marked.flatMap((each) => (each.entry.state === "complete" ? fingerprintOf(each) : [])));
   return marked.map((each) => {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { cacheError, systemCode } from "../failures.js";
 import { isAbandoned } from "./builders.js";
+import { removeOldUse } from "./last-use.js";
 import { type CacheEntry, type CacheOptions, lookThrough, type SeenEntry } from "./list.js";
 import { dataFolder } from "./location.js";
 import { removeEntry } from "./removal.js";
@@ -46,7 +47,7 @@ export async function pruneCache(cacheDir: string, options: PruneOptions = {}): 
       if (isWanted(each.entry, options)) continue;
       if (options.isDryRun === true || remove(each)) removed.push(each.entry);
     }
-    if (options.isDryRun !== true) removeOldNotes(notesFolder(dataFolder(cacheDir)));
+    if (options.isDryRun !== true) removeOldNotes(dataFolder(cacheDir));
     const total = sumOf(found.map(({ entry }) => entry));
     const removedBytes = sumOf(removed);
     return { removed, removedBytes, keptCount: found.length - removed.length, keptBytes: total - removedBytes };
@@ -70,9 +71,12 @@ function remove({ entry, seen }: SeenEntry): boolean {
   return true;
 }
 
-/** Notes on source files that are gone; a file that comes back is read once more. */
-function removeOldNotes(folder: string): void {
+/** Notes on source files and entries that are gone; a file that comes back is read once more. */
+function removeOldNotes(data: string): void {
+  const folder = notesFolder(data);
   for (const name of namesIn(folder)) {
+    removeOldUse(data, name);
+    if (!/^[0-9a-f]{32}\.json(\.[0-9a-f]{16})?$/.test(name)) continue;
     const path = join(folder, name);
     const note = readSealed(path);
     const source = typeof note === "object" && note !== null && "path" in note ? String(note.path) : null;
@@ -82,7 +86,7 @@ function removeOldNotes(folder: string): void {
 
 function namesIn(folder: string): string[] {
   try {
-    return readdirSync(folder).filter((name) => /^[0-9a-f]{32}\.json(\.[0-9a-f]{16})?$/.test(name));
+    return readdirSync(folder);
   } catch (thrown) {
     if (systemCode(thrown) === "ENOENT") return [];
     throw thrown;

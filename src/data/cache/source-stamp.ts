@@ -29,7 +29,7 @@ export async function stampSource(path: string, cacheDir: string, signal?: Abort
     const after = await outerStamp(handle, path);
     if (!isSame(before.stamp, after.stamp)) throw changedError(path);
     const stamp = { ...before.stamp, sha256 };
-    if (Date.now() - before.changedMs > SETTLED_MS) remember(note, stamp);
+    if (Date.now() - before.changedMs > SETTLED_MS) writeNote(note, stamp);
     return stamp;
   } finally {
     await handle.close();
@@ -108,14 +108,21 @@ async function hashContent(handle: FileHandle, signal: AbortSignal | undefined):
   }
 }
 
-/** Only saves time later, so a cache that cannot be written is no failure here. */
-function remember(note: string, stamp: SourceStamp): void {
+/** Notes only save time later, so a cache that cannot be written is no failure here. */
+export function writeNote(note: string, value: unknown): void {
   const temporary = `${note}.${randomBytes(8).toString("hex")}`;
   try {
     makeFolder(dirname(note));
-    writeSealed(temporary, stamp);
+    writeSealed(temporary, value);
     renameSync(temporary, note);
   } catch {
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
   }
+}
+
+/** Even a forced removal fails below what is no folder. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {}
 }

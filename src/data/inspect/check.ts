@@ -1,11 +1,15 @@
 /** Finds every fault of an experiment's data without stopping at the first. */
 import { QuarryError } from "../../errors.js";
-import type { Policy } from "../../experiment/schema.js";
-import { DEFAULT_VALIDATION, describeFinding, type Finding } from "../findings.js";
+import type { Policy, SourceConfig } from "../../experiment/schema.js";
+import { DEFAULT_VALIDATION, describeFinding, type Finding, policyOf } from "../findings.js";
+import { refuseRealGrades } from "../qrels/grades.js";
 import { type OpenedSource, openSource, prepareSource } from "../source.js";
-import type { DataContext } from "../types.js";
+import type { DataContext, Qrels, TrainingSet } from "../types.js";
 import { openTrainingSet } from "../views/open-training-set.js";
-import type { InspectedData } from "./inspected.js";
+import { type InspectedData, isPart } from "./inspected.js";
+
+/** Judgements of a set whose scores are looked at: enough for all but the largest, in some seconds. */
+const MOST_JUDGEMENTS = 2_000_000;
 
 /** A kind of fault in one place, and what a run would do about it. */
 export interface CheckedFault extends Finding {
@@ -50,22 +54,55 @@ export interface CheckReport {
 export async function checkSources(data: InspectedData, context: DataContext): Promise<CheckReport> {
   const check = new Check(context);
   for (const [option, source] of data.sources) {
-    const opened = await check.attempt(option, (own) => openSource(source, own), true);
+    const opened = await check.attempt(option, (own) => openSource(source, own, 0, isPart(data, option)), true);
     if (opened === null) continue;
     check.count(option, opened);
     opened.close();
   }
   const sets: { path: string; open: (own: DataContext) => Promise<{ close(): void }> }[] = [];
   for (const { path, data: searched } of data.searched)
-    sets.push({ path, open: (own) => prepareSource(searched, own) });
+    sets.push({
+      path,
+      open: async (own) => {
+        const source = await prepareSource(searched, own);
+        if (path === "evaluate.data" && source.qrels !== null)
+          check.tryOut(path, source, () => refuseRealGrades(source.qrels as Qrels, MOST_JUDGEMENTS));
+        return source;
+      },
+    });
   const { train } = data;
-  if (train !== null) sets.push({ path: "train.data", open: (own) => openTrainingSet(train.data, own) });
+  const mayFail = data.sources.some(([option, source]) => option.startsWith("train.") && hasFunctions(source));
+  if (train !== null)
+    sets.push({
+      path: "train.data",
+      open: async (own) => {
+        const set = await openTrainingSet(train.data, own);
+        if (mayFail) check.tryOut("train.data", set, () => formGroups(set, MOST_JUDGEMENTS));
+        return set;
+      },
+    });
   for (const { path, open } of sets) {
     // What keeps a source from opening has been told already.
     if (check.problems.some(({ option }) => option === path || option.startsWith(`${path}.`))) continue;
     (await check.attempt(path, open))?.close();
   }
   return check.report();
+}
+
+/** Whether forming groups may fail: by a function of the user's, or by a score that a map does not name. */
+function hasFunctions({ groupFilter, scoreTransform }: SourceConfig): boolean {
+  return groupFilter !== undefined || typeof scoreTransform === "object";
+}
+
+/** Forms the groups of the first epoch with all that a batch asks for; gives whether these were all. */
+function formGroups(set: TrainingSet, most: number): boolean {
+  let seen = 0;
+  for (let index = 0; index < set.queryCount; index += 1) {
+    if (seen >= most) return false;
+    const { query, count } = set.group(index, 0);
+    seen += count + set.knownPositives(query).length;
+  }
+  return true;
 }
 
 class Check {
@@ -102,6 +139,22 @@ class Check {
     return null;
   }
 
+  /**
+   * Does once what a run does with judgements, so that what it stops at is told now.
+   *
+   * @param look gives whether it saw all.
+   */
+  tryOut(option: string, opened: { close(): void }, look: () => boolean): void {
+    try {
+      if (look()) return;
+    } catch (thrown) {
+      opened.close();
+      throw thrown;
+    }
+    const most = MOST_JUDGEMENTS.toLocaleString("en-US");
+    this.#notes.add(`${option}: scores were tried out for the first ${most} judgements only.`);
+  }
+
   count(option: string, { config, passages, queries, qrels }: OpenedSource): void {
     const judgements = qrels === null ? 0 : qrels.parts.stored.judgementCount;
     const counts = {
@@ -128,9 +181,9 @@ class Check {
       ...this.context,
       validation,
       isCheck: true,
-      onFinding: (finding) => {
+      onFinding: (finding, policy) => {
         told.add(describeFinding(finding));
-        this.#add(option, finding);
+        this.#add(option, finding, policy);
       },
       onWarning: (message) => {
         if (!told.has(message)) this.#notes.add(message);
@@ -138,8 +191,9 @@ class Check {
     };
   }
 
-  #add(option: string, finding: Finding): void {
-    const policy = (this.context.validation ?? DEFAULT_VALIDATION)[finding.kind];
+  #add(option: string, finding: Finding, told: Policy): void {
+    // The reader was made lenient for the check; a run's is not.
+    const policy = finding.kind === "badLines" ? policyOf(this.context, "badLines") : told;
     const key = describeFinding(finding);
     const known = this.#faults.get(key);
     if (known === undefined) this.#faults.set(key, { ...finding, policy, options: [option] });

@@ -10,6 +10,12 @@ export interface InspectedData {
   readonly train: InspectedTraining | null;
 }
 
+/** Whether the source at an option is combined with others. */
+export function isPart({ sources }: InspectedData, option: string): boolean {
+  const list = /^(.*\.sources\.)\d+$/.exec(option)?.[1];
+  return list !== undefined && sources.some(([other]) => other === `${list}1`);
+}
+
 export interface InspectedTraining {
   readonly data: TrainingDataConfig;
   /** Queries in a step. */

@@ -8,7 +8,7 @@ import type { StoredTexts } from "../texts/stored-texts.js";
 import type { DataContext } from "../types.js";
 import { openTrainingSet } from "../views/open-training-set.js";
 import { type Bin, labelBins, type Summary, summarise } from "./histogram.js";
-import type { InspectedData, InspectedTraining } from "./inspected.js";
+import { type InspectedData, type InspectedTraining, isPart } from "./inspected.js";
 
 /** Texts whose lengths are measured where a table has more: evenly spaced ones. */
 export const MEASURED_TEXTS = 50_000;
@@ -70,13 +70,13 @@ export async function statsOfSources(data: InspectedData, context: DataContext):
   const tables = new Map<string, TextStats>();
   for (const [option, source] of data.sources) {
     const { name: _name, ...shape } = source;
-    const key = JSON.stringify(shape);
+    const key = JSON.stringify([shape, isPart(data, option)]);
     const known = sources.get(key);
     if (known !== undefined) {
       known.options.push(option);
       continue;
     }
-    const opened = await openSource(source, context);
+    const opened = await openSource(source, context, 0, isPart(data, option));
     try {
       sources.set(key, { options: [option], ...sourceStats(opened, context, tables) });
     } finally {

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../../errors.js";
-import { EXAMPLE_LIMIT, fileError } from "../failures.js";
-import { FindingCounter, type StoredFinding, storedFinding } from "../findings.js";
+import { EXAMPLE_LIMIT } from "../failures.js";
+import { BadLines, FindingCounter, type StoredFinding, storedFinding } from "../findings.js";
 import type { InputFile } from "../readers/input.js";
 import { decode } from "../readers/json-line.js";
 import type { Format, JudgementRecord, SourceFile, Span } from "../readers/reader.js";
@@ -16,13 +16,15 @@ import { TripletLog } from "./triplet-log.js";
 
 export const QRELS_FILE = "qrels.rows";
 /** Changes when the layout of the file, or what is kept of repeated pairs, changes. */
-export const QRELS_VERSION = "qrels/3";
+export const QRELS_VERSION = "qrels/4";
 
 const count = z.int().min(0);
 
 export const qrelsContent = z.strictObject({
   queryCount: count,
   judgementCount: count,
+  /** Judgements in the files, those that name unknown ids and those that later ones replaced among them. */
+  readCount: count,
   fileCount: count,
   /** Judgements that a later line of the same file replaced with another score. */
   repeatedCount: count,
@@ -65,7 +67,7 @@ export async function buildQrels(
   folder: string,
   signal?: AbortSignal,
 ): Promise<{ files: Record<string, WrittenFile>; content: QrelsContent }> {
-  const { log, findings } = await readTriplets(inputs, tables);
+  const { log, findings, readCount } = await readTriplets(inputs, tables);
   const grouped = await groupTriplets(log, tables.queries.rowCount, signal);
   const sink = new FileSink(join(folder, QRELS_FILE));
   try {
@@ -75,6 +77,7 @@ export async function buildQrels(
       content: {
         queryCount: tables.queries.rowCount,
         judgementCount: grouped.order.length,
+        readCount,
         fileCount: inputs.length,
         repeatedCount: grouped.repeatedCount,
         repeatedExamples: grouped.repeated.map((index) => ({ file: log.file(index), line: log.line(index) })),
@@ -90,9 +93,10 @@ export async function buildQrels(
 async function readTriplets(
   inputs: readonly QrelsInput[],
   tables: Tables,
-): Promise<{ log: TripletLog; findings: StoredFinding[] }> {
+): Promise<{ log: TripletLog; findings: StoredFinding[]; readCount: number }> {
   const log = new TripletLog();
-  const bad = new FindingCounter("badLines", ["line cannot be read", "lines cannot be read"]);
+  let readCount = 0;
+  const bad = new BadLines();
   const unknown = new FindingCounter("danglingIds", ["unknown id", "unknown ids"]);
   const batch = new Batch(log, tables, unknown);
   for (const [number, { input, file, format }] of inputs.entries()) {
@@ -102,16 +106,17 @@ async function readTriplets(
         hint: "Name another file, or the right format with { path, format }.",
       });
     }
-    input.onBadLine((line, message) => bad.add(number, line, () => message));
+    bad.watch(input, number);
     log.startFile();
     await format.readJudgements(input, file, (record) => {
       seen += 1;
       batch.add(record, number);
     });
     batch.flush(number);
-    if (seen === 0) throw fileError(input.path, "the file holds no judgement.", "Give a file with at least one.");
+    readCount += seen;
+    if (seen === 0) throw bad.nothingIn(input.path, "judgement");
   }
-  return { log, findings: [bad, unknown].flatMap((each) => each.stored() ?? []) };
+  return { log, findings: [bad, unknown].flatMap((each) => each.stored() ?? []), readCount };
 }
 
 /** Judgements of one file whose passages are looked up together. */

@@ -4,7 +4,7 @@ import { countUp, Draws, PURPOSE } from "../random.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { Judgements, Origin } from "../types.js";
 import { callFilter, callGroupFilter } from "./function-calls.js";
-import { choiceLimit, choose, pick } from "./group-choice.js";
+import { choose, pick } from "./group-choice.js";
 import { RowSet } from "./row-set.js";
 import { type Transform, transformOf } from "./score-transform.js";
 import { countSteps, type StepCount } from "./step-counts.js";
@@ -151,17 +151,6 @@ export class MaterializedQrels {
   /** All steps. */
   judgements(queryRow: number, epoch: number): Judgements {
     return this.transform(this.select(this.kept(queryRow), queryRow, epoch), queryRow);
-  }
-
-  /** No query has more judgements than this after all steps. What a groupFilter leaves out is not foreseen. */
-  largestGroup(): number {
-    const limit = choiceLimit(this.parts.algebra);
-    let largest = 0;
-    for (const row of this.queryRows) {
-      if (largest >= limit) return limit;
-      if (this.parts.stored.countOf(row) > largest) largest = Math.max(largest, this.countKept(row));
-    }
-    return Math.min(largest, limit);
   }
 
   /** Judgements and queries left after each step that the source has, in epoch 0. Reads everything. */

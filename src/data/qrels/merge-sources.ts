@@ -1,7 +1,6 @@
 /** Joins the judgements of several sources, and sees to it before anything starts that they agree where they must. */
-import { QuarryError } from "../../errors.js";
 import type { MergeRule } from "../../experiment/schema.js";
-import { describeFinding } from "../findings.js";
+import { judge } from "../findings.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { DataContext } from "../types.js";
 import { MergedQrels, type Side } from "./merged.js";
@@ -21,8 +20,6 @@ export function mergeSources(
   const merged = new MergedQrels(queries, sides, rule);
   const conflicts = rule === "error" ? merged.conflicts() : null;
   if (conflicts === null) return merged;
-  const finding = { ...conflicts, kind: "contradictions" as const };
-  context.onFinding?.(finding, "error");
-  if (context.isCheck === true) return new MergedQrels(queries, sides, "last");
-  throw new QuarryError("DATA", describeFinding(finding), { hint: finding.hint });
+  judge(context, { ...conflicts, kind: "merge" });
+  return new MergedQrels(queries, sides, "last");
 }

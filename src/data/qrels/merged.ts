@@ -3,6 +3,7 @@ import { QuarryError } from "../../errors.js";
 import type { MergeRule } from "../../experiment/schema.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
 import type { Finding } from "../findings.js";
+import { formatFloat32 } from "../float32.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { Judgements, Origin, Qrels } from "../types.js";
@@ -114,23 +115,6 @@ export class MergedQrels implements Qrels {
     return best?.origin ?? null;
   }
 
-  /** No query has more passages than this after all steps. */
-  largestGroup(): number {
-    const [only] = this.#sides;
-    if (only !== undefined && this.#sides.length === 1) return only.qrels.largestGroup();
-    const limits = this.#sides.map(({ qrels }) => qrels.largestGroup());
-    let largest = 0;
-    for (const query of this.queryRows) {
-      let sum = 0;
-      for (const [at, { qrels, links }] of this.#sides.entries()) {
-        const row = links.rowOf(query);
-        if (row !== -1) sum += qrels.countKept(row, limits[at] as number);
-      }
-      largest = Math.max(largest, sum);
-    }
-    return largest;
-  }
-
   /**
    * Pairs that two sources give different scores after all steps but the group's; null when there are none. Only the
    * rule `error` forbids them.
@@ -204,7 +188,7 @@ export class MergedQrels implements Qrels {
     const ids = `query ${JSON.stringify(this.queries.id(query))}, passage ${JSON.stringify(judging[0]?.passageId)}`;
     return {
       place: places[0] ?? "",
-      detail: `${ids} has the score ${score} here and ${other} in ${places.slice(1).join(", ")}`,
+      detail: `${ids} has the score ${formatFloat32(score)} here and ${formatFloat32(other)} in ${places.slice(1).join(", ")}`,
     };
   }
 

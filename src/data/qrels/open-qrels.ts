@@ -45,14 +45,7 @@ export async function openQrels(
   const reader = [...new Set(formats.map(({ name }) => name))].join(" ");
   const hashes = stamps.map(({ sha256 }) => sha256);
   const keys = files.map((file, index) => formatKey(formats[index] as Format, file));
-  const key = [
-    QRELS_VERSION,
-    tables.queries.fingerprint,
-    tables.passages.fingerprint,
-    isLenient ? "lenient" : "strict",
-    ...keys,
-    ...hashes,
-  ];
+  const key = [QRELS_VERSION, tables.queries.fingerprint, tables.passages.fingerprint, ...keys, ...hashes];
   const opened = await openEntry<QrelsContent, { stored: StoredQrels; content: QrelsContent }>(cacheDir, {
     kind: "qrels",
     key,

@@ -2,6 +2,7 @@
 import { QuarryError } from "../../errors.js";
 import type { SourceConfig } from "../../experiment/schema.js";
 import { dataError } from "../failures.js";
+import { formatFloat32 } from "../float32.js";
 import { callTransform, type TripletSource } from "./function-calls.js";
 
 type Option = NonNullable<SourceConfig["scoreTransform"]>;
@@ -64,7 +65,7 @@ function byMap({ map, otherwise }: ScoreMap, source: TripletSource): Transform {
     throw dataError(
       file,
       line,
-      `scoreTransform.map names no new score for ${score} (${ids}).`,
+      `scoreTransform.map names no new score for ${formatFloat32(score)} (${ids}).`,
       "Add the score to the map, or name one for all others with the option otherwise.",
     );
   };

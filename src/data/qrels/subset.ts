@@ -4,8 +4,7 @@ import { z } from "zod";
 import { QuarryError } from "../../errors.js";
 import { openEntry, type SourceStamp } from "../cache/entry.js";
 import { changedError, stampSource } from "../cache/source-stamp.js";
-import { fileError } from "../failures.js";
-import { FindingCounter, judge, named, policyOf, storedFinding } from "../findings.js";
+import { BadLines, FindingCounter, judge, named, policyOf, storedFinding } from "../findings.js";
 import { formatKey, formatOf } from "../readers/formats.js";
 import { decode } from "../readers/json-line.js";
 import type { Format, SourceFile } from "../readers/reader.js";
@@ -18,7 +17,9 @@ import type { DataContext } from "../types.js";
 
 const SUBSET_FILE = "subset.rows";
 /** Changes when the layout of the file changes. */
-const SUBSET_VERSION = "subset/1";
+const SUBSET_VERSION = "subset/2";
+
+const DANGLING_HINT = "Check that the subset belongs to these queries, or remove these ids.";
 
 const count = z.int().min(0);
 const subsetContent = z.strictObject({ rowCount: count, findings: z.array(storedFinding) });
@@ -52,7 +53,7 @@ export async function openSubset(
   const paths = files.map(({ path }) => path);
   const hashes = stamps.map(({ sha256 }) => sha256);
   const keys = files.map((file, index) => formatKey(formats[index] as Format, file));
-  const key = [SUBSET_VERSION, queries.fingerprint, isLenient ? "lenient" : "strict", ...keys, ...hashes];
+  const key = [SUBSET_VERSION, queries.fingerprint, ...keys, ...hashes];
   const opened = await openEntry<SubsetContent, { rows: Int32Array; content: SubsetContent }>(cacheDir, {
     kind: "subset",
     key,
@@ -61,13 +62,13 @@ export async function openSubset(
     basis: [queries.fingerprint],
     content: subsetContent,
     async build(folder) {
-      const bad = new FindingCounter("badLines", ["line cannot be read", "lines cannot be read"]);
+      const bad = new BadLines();
       const unknown = new FindingCounter("danglingIds", ["unknown query id", "unknown query ids"]);
       const isIn = new Uint8Array(queries.rowCount);
       for (const [number, file] of files.entries()) {
         const format = formats[number] as Format;
         const input = inputOf(file.path, stamps[number]?.size ?? 0, context, isLenient);
-        input.onBadLine((line, message) => bad.add(number, line, () => message));
+        bad.watch(input, number);
         if (format.readIds === undefined) throw noIds(file.path, format.name);
         let seen = 0;
         await format.readIds(input, file, ({ id, line }) => {
@@ -76,7 +77,7 @@ export async function openSubset(
           if (row === -1) unknown.add(number, line, () => `unknown query id ${JSON.stringify(decode(id))}`);
           else isIn[row] = 1;
         });
-        if (seen === 0) throw fileError(file.path, "the file holds no query id.", "Give a file with at least one.");
+        if (seen === 0) throw bad.nothingIn(file.path, "query id");
         const after = await stampSource(file.path, cacheDir, signal);
         if (after.sha256 !== hashes[number]) throw changedError(file.path);
       }
@@ -93,8 +94,10 @@ export async function openSubset(
       }
     },
   });
-  const hint = "Check that the subset belongs to these queries, or remove these ids.";
-  for (const found of opened.content.findings) judge(context, named(found, paths, hint));
+  for (const found of opened.content.findings) {
+    const hint = found.kind === "badLines" ? "Mend these lines." : DANGLING_HINT;
+    judge(context, named(found, paths, hint));
+  }
   return { rows: opened.rows, fingerprint: key.join(" ") };
 }
 

@@ -27,8 +27,8 @@ export async function formatOf(file: SourceFile, role: Role): Promise<Format> {
   }
   checkOptions(file, format);
   // A prompt's column makes any format one with prompts.
-  const hasPrompts = role === "queries" && file.fields?.["prompt"] !== undefined;
-  return hasPrompts && format.hasPrompts !== true ? { ...format, hasPrompts } : format;
+  const hasColumn = file.fields?.["prompt"] !== undefined;
+  return hasColumn && (format.hasPrompts ?? false) === false ? { ...format, hasPrompts: true } : format;
 }
 
 /**
@@ -42,7 +42,7 @@ export function formatNamed(name: string, path = "format"): Format {
   if (found !== undefined) return found;
   const names = formats.map((format) => format.name);
   const near = names
-    .filter((each) => each.includes(name) || distance(each, name) <= 1 + name.length / 4)
+    .filter((each) => each.includes(name) || name.includes(each) || distance(each, name) <= 1 + name.length / 4)
     .sort((one, other) => distance(one, name) - distance(other, name));
   const meant = near.length === 0 ? "" : ` Did you mean ${near.slice(0, 3).join(" or ")}?`;
   throw new QuarryError("CONFIG", `${path}: unknown format ${JSON.stringify(name)}.${meant}`, {

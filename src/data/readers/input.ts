@@ -1,4 +1,4 @@
-/** A source file as a stream of big chunks: plain or gzip (told by its name or its first bytes), with its bytes counted. */
+/** A source file as a stream of big chunks: plain or gzip (told by its first bytes alone, whatever its name), with its bytes counted. */
 import { createReadStream } from "node:fs";
 import { createGunzip } from "node:zlib";
 import { QuarryError } from "../../errors.js";
@@ -71,7 +71,7 @@ export class InputFile {
    */
   async *chunks(onFault: (reason: string) => void): AsyncGenerator<Uint8Array> {
     const { signal } = this.options;
-    const isPacked = this.path.endsWith(".gz") || isGzip(firstBytes(this.path, 2));
+    const isPacked = isGzip(firstBytes(this.path, 2));
     const file = createReadStream(this.path, { highWaterMark: CHUNK_BYTES });
     file.on("data", (chunk) => {
       this.#bytesRead += chunk.length;

@@ -71,8 +71,8 @@ export interface Format {
   readonly needsMainThread?: boolean;
   /** True where files repeat texts (training files with passages inlined): equal repeats are one record, no fault. */
   readonly mayRepeat?: boolean;
-  /** True where records of queries carry prompts. */
-  readonly hasPrompts?: boolean;
+  /** Whether records carry prompts of their own: none do, all texts may, or queries alone. */
+  readonly hasPrompts?: boolean | "queries";
   readTexts?(
     input: InputFile,
     file: SourceFile,

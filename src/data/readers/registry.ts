@@ -21,7 +21,7 @@ export interface ReaderText {
   readonly id: string;
   readonly title?: string | null | undefined;
   readonly text: string;
-  /** A prompt of the query's own. */
+  /** A prompt of the record's own, put in front instead of the source's or the model's. */
   readonly prompt?: string | null | undefined;
   /** Where it stands, from 1; default: the line that `lines()` gave last, else the number of the record. */
   readonly line?: number | undefined;

@@ -1,8 +1,7 @@
 /** Turns files of passages or queries into a cache entry: Arrow table, id index, order of ids. */
 import { z } from "zod";
 import { QuarryError } from "../../errors.js";
-import { fileError } from "../failures.js";
-import { FindingCounter, type StoredFinding, storedFinding } from "../findings.js";
+import { BadLines, type StoredFinding, storedFinding } from "../findings.js";
 import type { InputFile } from "../readers/input.js";
 import type { Format, SourceFile } from "../readers/reader.js";
 import type { WrittenFile } from "../storage/file-sink.js";
@@ -66,13 +65,13 @@ export async function buildTexts(
   folder: string,
   options: BuildOptions = {},
 ): Promise<{ files: Record<string, WrittenFile>; content: TextsContent }> {
-  const hasPrompts = role === "queries" && inputs.some(({ format }) => format.hasPrompts === true);
+  const hasPrompts = inputs.some(({ format }) => format.hasPrompts === true || format.hasPrompts === role);
   const mayRepeat = inputs.map(({ format }) => format.mayRepeat === true);
   const totalBytes = inputs.reduce((sum, { size }) => sum + size, 0);
   const thread = options.thread === undefined ? threadFile(totalBytes) : options.thread;
   const builder = new BatchBuilder(hasPrompts);
   const target = tableTarget({ folder, hasPrompts, mayRepeat }, builder, thread, options.signal);
-  const bad = new FindingCounter("badLines", ["line cannot be read", "lines cannot be read"]);
+  const bad = new BadLines();
   try {
     let bytesBefore = 0;
     for (const [number, { input, file, format, size }] of inputs.entries()) {
@@ -81,13 +80,13 @@ export async function buildTexts(
         const batch = builder.take(number, share);
         if (batch !== null) target.put(batch);
       };
-      input.onBadLine((line, message) => bad.add(number, line, () => message));
+      bad.watch(input, number);
       input.onChunk(() => target.room());
       await readerOf(format, file)(input, file, role, (record) => {
         seen += 1;
         if (builder.add(record, input.path)) flush((bytesBefore + input.bytesRead) / totalBytes);
       });
-      if (seen === 0) throw fileError(input.path, "the file holds no record.", "Give a file with at least one.");
+      if (seen === 0) throw bad.nothingIn(input.path, "record");
       bytesBefore += size;
       flush(bytesBefore / totalBytes);
     }
@@ -102,7 +101,7 @@ function contentOf(
   written: WrittenTable,
   inputs: readonly TextsInput[],
   hasPrompts: boolean,
-  bad: FindingCounter,
+  bad: BadLines,
 ): TextsContent {
   const { files, repeated, empty, ...rest } = written;
   const repeatedDetail = ({ file, id, first }: Place): string => {

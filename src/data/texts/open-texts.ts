@@ -38,7 +38,7 @@ export async function openTexts(
   const keys = files.map((file, index) => formatKey(formats[index] as Format, file));
   const opened = await openEntry<TextsContent, { table: StoredTexts; content: TextsContent }>(cacheDir, {
     kind: "texts",
-    key: [TEXTS_VERSION, role, isLenient ? "lenient" : "strict", ...keys, ...stamps.map(({ sha256 }) => sha256)],
+    key: [TEXTS_VERSION, role, ...keys, ...stamps.map(({ sha256 }) => sha256)],
     reader: [...new Set(formats.map(({ name }) => name))].join(" "),
     sources: stamps,
     content: textsContent,

@@ -17,7 +17,7 @@ export const INDEX_FILE = "ids.index";
 export const RANKS_FILE = "ids.ranks";
 export const EMPTY_FILE = "empty.rows";
 /** Changes when the layout of the files, or what is hashed, changes. */
-export const TEXTS_VERSION = "texts/3";
+export const TEXTS_VERSION = "texts/4";
 
 /** Numbers written between two chances for others to run: 1 MiB. */
 const PIECE = 1 << 18;

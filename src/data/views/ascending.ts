@@ -1,7 +1,7 @@
 /** Sets of rows as ascending numbers. */
 
-/** Whether a set holds a number. */
-export function holds(numbers: Int32Array, wanted: number): boolean {
+/** The first place whose number is not below `wanted`. */
+export function placeOf(numbers: Int32Array | Float64Array, wanted: number): number {
   let low = 0;
   let high = numbers.length;
   while (low < high) {
@@ -9,7 +9,12 @@ export function holds(numbers: Int32Array, wanted: number): boolean {
     if ((numbers[middle] as number) < wanted) low = middle + 1;
     else high = middle;
   }
-  return numbers[low] === wanted;
+  return low;
+}
+
+/** Whether a set holds a number. */
+export function holds(numbers: Int32Array | Float64Array, wanted: number): boolean {
+  return numbers[placeOf(numbers, wanted)] === wanted;
 }
 
 /** Numbers that both sets hold. */

@@ -1,13 +1,11 @@
 /** The binary view: one relevant passage and some negatives for each query; scored is the same with the sources' scores as labels. */
-
-import { QuarryError } from "../../errors.js";
 import type { BinaryConfig, ScoredConfig } from "../../experiment/schema.js";
 import type { MergedQrels } from "../qrels/merged.js";
 import type { Judgements } from "../types.js";
 import { holds, inBoth, missingIn } from "./ascending.js";
 import { chooseOne, chooseOrder } from "./choice.js";
 import type { Relations } from "./relations.js";
-import { View, type ViewParts } from "./view.js";
+import { NO_JUDGEMENTS, View, type ViewParts } from "./view.js";
 
 /** Judgements of both sides over one numbering. */
 export interface PairedQrels {
@@ -36,7 +34,7 @@ export class BinaryView extends View {
     const { kind, positiveChoice, negativeChoice } = this.options;
     const moment = { seed, epoch, query };
     const positives = this.qrels.positives.judgements(query, epoch);
-    if (positives.rows.length === 0) throw this.#nothingLeft(query, epoch);
+    if (positives.rows.length === 0) return NO_JUDGEMENTS;
     const first = chooseOne(positiveChoice, positives.rows.length, moment);
     const negatives = usableNegatives(this.qrels, query, epoch);
     const perEpoch = passagesPerQuery - 1;
@@ -53,24 +51,12 @@ export class BinaryView extends View {
     }
     return { rows, scores };
   }
-
-  /** Opening looks at the first epoch only; a groupFilter may say otherwise later. */
-  #nothingLeft(query: number, epoch: number): QuarryError {
-    const { file, line } = this.queryOrigin(query);
-    return new QuarryError(
-      "DATA",
-      `${file}:${line}: no positive of query ${JSON.stringify(this.queryId(query))} is left in epoch ${epoch}.`,
-      { hint: "Let the groupFilter of the positives keep at least one passage in every epoch." },
-    );
-  }
 }
-
-const NOTHING: Judgements = { rows: new Int32Array(0), scores: new Float32Array(0) };
 
 /** Negatives of a query in an epoch; what must not serve as one is left out before a source's group step. */
 export function usableNegatives(qrels: PairedQrels, query: number, epoch: number): Judgements {
   const { negatives, relations } = qrels;
-  if (negatives === null) return NOTHING;
+  if (negatives === null) return NO_JUDGEMENTS;
   const excluded = relations.excludedNegatives(query);
   if (excluded.length === 0) return negatives.judgements(query, epoch);
   return negatives.judgements(query, epoch, (passage) => holds(excluded, passage));

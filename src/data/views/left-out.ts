@@ -1,11 +1,11 @@
 /** Queries that form no group, or too small a one: counted, the first ten named, judged by the experiment's policy. */
 import { QuarryError } from "../../errors.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
-import { describeFinding, type Finding, judge } from "../findings.js";
+import { type Finding, judge } from "../findings.js";
 import type { MergedQrels } from "../qrels/merged.js";
+import { QueryLinks } from "../qrels/query-links.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { DataContext } from "../types.js";
-import { warn } from "../warnings.js";
 
 const HINT = "Check that positives and negatives judge the same queries, and widen minScore and maxScore.";
 
@@ -15,13 +15,12 @@ export function judgedQueries({ queries, sides }: MergedQrels): Int32Array {
   for (const { qrels, queries: table } of sides) {
     const { subset, stored } = qrels.parts;
     const { offsets } = stored;
-    const isFirst = queries.parts[0]?.table.fingerprint === table.fingerprint;
+    const links = new QueryLinks(queries, table);
     const count = subset?.length ?? stored.queryCount;
     for (let at = 0; at < count; at += 1) {
       const row = subset === null ? at : (subset[at] as number);
       if (offsets[row + 1] === offsets[row]) continue;
-      const number = isFirst ? row : numberOf(queries, table.idBytes(row));
-      if (number !== -1) isJudged[number] = 1;
+      isJudged[links.numberOf(row)] = 1;
     }
   }
   const numbers = new Int32Array(isJudged.length);
@@ -32,15 +31,6 @@ export function judgedQueries({ queries, sides }: MergedQrels): Int32Array {
     count += 1;
   }
   return numbers.slice(0, count);
-}
-
-/** A query has the number of the first table that holds its id, as in MergedQrels. */
-function numberOf(queries: TextPool, id: Uint8Array): number {
-  for (const { table, offset } of queries.parts) {
-    const row = table.rowOfBytes(id, 0, id.byteLength);
-    if (row !== -1) return offset + row;
-  }
-  return -1;
 }
 
 /** Judged queries that can form no group. */
@@ -86,7 +76,7 @@ export function tellLeftOut(name: string, out: LeftOut, left: number, queries: T
  * What the option tooFew: "error" asks for.
  *
  * @param sizes passages that the short queries' groups would have, in the order of `short`.
- * @throws QuarryError DATA when there are any; a mere check only warns.
+ * @throws QuarryError DATA when there are any; a mere check is only told.
  */
 export function refuseTooFew(
   name: string,
@@ -96,18 +86,15 @@ export function refuseTooFew(
   queries: TextPool,
   context: DataContext,
 ): void {
-  if (short.length === 0) return;
   const words = `fewer than ${passagesPerQuery} passages for a group`;
-  const finding: Finding = {
-    kind: "withoutPositives",
+  judge(context, {
+    kind: "tooFew",
     subject: name,
     words: [`query has ${words}`, `queries have ${words}`],
     count: short.length,
     examples: examplesOf(short, queries, (number, at) => `query ${JSON.stringify(queries.id(number))}: ${sizes[at]}`),
     hint: 'Set tooFew to "fewer" or "cycle", ask for fewer passages per query, or widen the filters.',
-  };
-  if (context.isCheck === true) return warn(context, describeFinding(finding), finding.hint);
-  throw new QuarryError("DATA", describeFinding(finding), { hint: finding.hint });
+  });
 }
 
 function examplesOf(

@@ -4,7 +4,7 @@ import type { MergedQrels } from "../qrels/merged.js";
 import { countUp, Draws, PURPOSE, shuffleFirst } from "../random.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { Judgements } from "../types.js";
-import { View, type ViewParts } from "./view.js";
+import { NO_JUDGEMENTS, View, type ViewParts } from "./view.js";
 
 export class MultiLevelView extends View {
   constructor(
@@ -24,6 +24,7 @@ export class MultiLevelView extends View {
 
   protected override candidates(query: number, epoch: number, count: number): Judgements {
     const all = graded(this.qrels, query, epoch, this.passagesPerQuery);
+    if (!all.scores.some((label) => label > 0)) return NO_JUDGEMENTS;
     const order =
       this.options.selection === "random"
         ? this.#randomOrder(all, query, epoch, count)
@@ -82,17 +83,15 @@ function isDrawn({ sides }: MergedQrels): boolean {
   return sides.some(({ qrels }) => qrels.parts.algebra.groupRandomK !== undefined);
 }
 
-/** Queries that can form a group, ascending; those without a relevant passage, those without another beside it. */
+/** Queries that can form a group, and those that have a relevant passage but no other beside it; both ascending. */
 export interface GradedQueries {
   readonly eligible: Int32Array;
-  readonly withoutPositives: number[];
-  readonly withoutOthers: number[];
+  readonly withoutOthers: Int32Array;
   /** Passages of the largest group. */
   readonly largest: number;
 }
 
 export function gradedQueries(qrels: MergedQrels, passagesPerQuery: number): GradedQueries {
-  const withoutPositives: number[] = [];
   const withoutOthers: number[] = [];
   let largest = 0;
   const eligible = qrels.queryRows.filter((query) => {
@@ -100,10 +99,9 @@ export function gradedQueries(qrels: MergedQrels, passagesPerQuery: number): Gra
     const isEligible = isGroup(all, passagesPerQuery);
     if (isEligible) largest = Math.max(largest, all.rows.length);
     else if (all.scores.some((label) => label > 0)) withoutOthers.push(query);
-    else withoutPositives.push(query);
     return isEligible;
   });
-  return { eligible, withoutPositives, withoutOthers, largest };
+  return { eligible, withoutOthers: Int32Array.from(withoutOthers), largest };
 }
 
 /** Passages a query's group can be cut from. */

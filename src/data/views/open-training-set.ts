@@ -82,7 +82,9 @@ class Opening {
     const sources = this.#opened.map((each) => each.fingerprint);
     const fingerprint = hashOf([data.kind, passagesPerQuery, data.tooFew, seed, sources, shape]);
     const close = (): void => this.close();
-    return { ...this.pools, passagesPerQuery, tooFew: data.tooFew, seed, fingerprint, name: nameOf(data), close };
+    // A check has been told of all of them, and goes on.
+    const tooFew = this.context.isCheck === true && data.tooFew === "error" ? "fewer" : data.tooFew;
+    return { ...this.pools, passagesPerQuery, tooFew, seed, fingerprint, name: nameOf(data), close };
   }
 
   close(): void {
@@ -137,8 +139,10 @@ async function openPaired(data: Exclude<ViewConfig, { kind: "multiLevel" }>, ope
 async function openGraded(data: Extract<ViewConfig, { kind: "multiLevel" }>, opening: Opening): Promise<View> {
   const { context, pools } = opening;
   const { qrels } = await opening.open({ kind: "combined", sources: data.sources, merge: data.merge });
-  const { eligible, withoutPositives, withoutOthers, largest } = gradedQueries(qrels, data.passagesPerQuery);
-  const out = { judgedCount: qrels.queryRows.length, withoutPositives, withoutOthers };
+  const { eligible, withoutOthers, largest } = gradedQueries(qrels, data.passagesPerQuery);
+  const judged = judgedQueries(qrels);
+  const withoutPositives = missingIn(missingIn(judged, eligible), withoutOthers);
+  const out = { judgedCount: judged.length, withoutPositives, withoutOthers };
   tellLeftOut(nameOf(data), out, eligible.length, pools.queries, context);
   const passagesPerQuery = data.selection === "all" ? Math.min(largest, data.passagesPerQuery) : data.passagesPerQuery;
   const sizeOf = (query: number): number => gradedCount(qrels, query, passagesPerQuery);

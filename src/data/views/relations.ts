@@ -3,9 +3,11 @@ import { basename } from "node:path";
 import { EXAMPLE_LIMIT } from "../failures.js";
 import { type Finding, judge, policyOf } from "../findings.js";
 import type { MaterializedQrels } from "../qrels/materialized.js";
+import { QueryLinks } from "../qrels/query-links.js";
 import type { OpenedSources } from "../source.js";
 import { listFiles } from "../source-files.js";
 import type { DataContext } from "../types.js";
+import { holds, placeOf } from "./ascending.js";
 import { type CommonPairs, openCommonPairs, rowOfSame } from "./common-pairs.js";
 
 const NOTHING = new Int32Array(0);
@@ -67,7 +69,7 @@ export async function openRelations(
     words: ["negative is a positive of its query as well", "negatives are positives of their query as well"],
     hint: "They never serve as negatives; remove them from one of the files.",
   });
-  const copies = new Meetings((key) => has(contradictions, key));
+  const copies = new Meetings((key) => holds(contradictions, key));
   for (const pair of pairs) meetCopies(pair, copies);
   const duplicates = copies.keys();
   judge(context, {
@@ -107,13 +109,8 @@ class Meetings {
 function keysOver(set: OpenedSources, qrels: MaterializedQrels, width: number): Pair["keyOf"] {
   const side = set.qrels?.sides.find((each) => each.qrels === qrels);
   if (side === undefined) throw new RangeError("the source is not part of the set");
-  return (row, passage) => {
-    for (const part of set.queries.parts) {
-      const known = rowOfSame(side.queries, row, part.table);
-      if (known !== -1) return (part.offset + known) * width + passage + side.passageOffset;
-    }
-    throw new RangeError(`query row ${row} is in none of the tables`);
-  };
+  const links = new QueryLinks(set.queries, side.queries);
+  return (row, passage) => links.numberOf(row) * width + passage + side.passageOffset;
 }
 
 /** Whether a passage is among a query's judgements that subset and filters leave. */
@@ -224,22 +221,6 @@ function together(one: Float64Array, other: Float64Array): Float64Array {
   whole.set(one);
   whole.set(other, one.length);
   return whole.sort();
-}
-
-function has(sorted: Float64Array, key: number): boolean {
-  return sorted[placeOf(sorted, key)] === key;
-}
-
-/** The first place whose number is not below `wanted`. */
-function placeOf(sorted: Int32Array | Float64Array, wanted: number): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] as number) < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function namesOf({ sources }: OpenedSources): string {

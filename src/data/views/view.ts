@@ -1,4 +1,6 @@
 /** What all views of judgements for training share: numbering, groups cut from candidates, known positives. */
+import type { QuarryError } from "../../errors.js";
+import { counted, dataError } from "../failures.js";
 import { permuted } from "../permutation.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { Group, Judgements, Origin, TrainingSet } from "../types.js";
@@ -11,7 +13,7 @@ export interface ViewParts {
   readonly queries: TextPool;
   readonly passages: TextPool;
   readonly passagesPerQuery: number;
-  /** What a group with too few passages looks like; `error` has been dealt with when the set was opened. */
+  /** What a group with too few passages looks like; under `error` the first epoch was looked at when the set was opened. */
   readonly tooFew: "fewer" | "cycle" | "error";
   readonly seed: number;
   readonly fingerprint: string;
@@ -19,6 +21,9 @@ export interface ViewParts {
   readonly name: string;
   close(): void;
 }
+
+/** No candidate at all. */
+export const NO_JUDGEMENTS: Judgements = { rows: new Int32Array(0), scores: new Float32Array(0) };
 
 export abstract class View implements TrainingSet {
   readonly passagesPerQuery: number;
@@ -36,7 +41,8 @@ export abstract class View implements TrainingSet {
 
   /**
    * The passage for a group's first place, then candidates for the others in the order of their use: at least `count`
-   * in all where there are so many. A larger count leaves the first ones as they are.
+   * in all where there are so many. A larger count leaves the first ones as they are. Nothing where no relevant passage
+   * is left for the first place.
    */
   protected abstract candidates(query: number, epoch: number, count: number): Judgements;
 
@@ -47,10 +53,12 @@ export abstract class View implements TrainingSet {
     return this.eligible.length;
   }
 
+  /** @throws QuarryError DATA where a groupFilter leaves too little in this epoch. */
   group(index: number, epoch: number): Group {
     const query = this.#queryOf(index);
     const size = this.passagesPerQuery;
-    const { rows, scores } = this.candidates(query, epoch, size);
+    const { rows, scores } = this.#candidates(query, epoch, size);
+    if (this.parts.tooFew === "error" && rows.length < size) throw this.#tooFew(query, epoch, rows.length);
     const isCycled = this.parts.tooFew === "cycle" && rows.length > 1;
     const passages = new Int32Array(size);
     const labels = new Float32Array(size);
@@ -68,7 +76,7 @@ export abstract class View implements TrainingSet {
   }
 
   spares(index: number, epoch: number): Judgements {
-    const { rows, scores } = this.candidates(this.#queryOf(index), epoch, Number.POSITIVE_INFINITY);
+    const { rows, scores } = this.#candidates(this.#queryOf(index), epoch, Number.POSITIVE_INFINITY);
     return { rows: rows.subarray(this.passagesPerQuery), scores: scores.subarray(this.passagesPerQuery) };
   }
 
@@ -129,6 +137,26 @@ export abstract class View implements TrainingSet {
   close(): void {
     this.#known.clear();
     this.parts.close();
+  }
+
+  /** Opening looks at the first epoch only; a groupFilter may say otherwise later. */
+  #candidates(query: number, epoch: number, count: number): Judgements {
+    const found = this.candidates(query, epoch, count);
+    if (found.rows.length > 0) return found;
+    const { file, line } = this.queryOrigin(query);
+    const message = `no positive of query ${JSON.stringify(this.queryId(query))} is left in epoch ${epoch}.`;
+    throw dataError(file, line, message, "Let the groupFilter keep at least one relevant passage in every epoch.");
+  }
+
+  #tooFew(query: number, epoch: number, found: number): QuarryError {
+    const { file, line } = this.queryOrigin(query);
+    const wanted = counted(this.passagesPerQuery, "passage", "passages");
+    return dataError(
+      file,
+      line,
+      `query ${JSON.stringify(this.queryId(query))} has ${found} of the ${wanted} of a group in epoch ${epoch}.`,
+      'Let the groupFilter keep more in every epoch, or set tooFew to "fewer" or "cycle".',
+    );
   }
 
   #queryOf(index: number): number {

@@ -137,7 +137,7 @@ describe("a check", () => {
       "source                passages  queries  judgements
       train.data.positives     1,234        5           6
 
-      error: evaluate.data cannot be opened
+      error: evaluate.data cannot be used
         no.tsv: no such file.
         → Correct the path.
 
@@ -154,8 +154,23 @@ describe("a check", () => {
           line 9: "d8"
         → Check these records.
 
-      tiny: a run would stop: evaluate.data cannot be opened; duplicateIds."
+      tiny: a run would stop: evaluate.data cannot be used; duplicateIds."
     `);
+  });
+
+  test("gives the lines of a note lines of their own, whole", () => {
+    const long = `${"deep/".repeat(20)}a.tsv`;
+    const note = `/home/ann/work/a.tsv: 2 lines judge again:\n  /home/ann/work/${long}:3: "q1"`;
+    const told = describeCheck("tiny", { ...report, notes: [note] }, terminal);
+    expect(told).toContain(`also\n  a.tsv: 2 lines judge again:\n    ${long}:3: "q1"\n\n`);
+  });
+
+  test("names no policy that would let pass what an option refuses", () => {
+    const [, fault] = report.faults;
+    const refused = { ...(fault as (typeof report.faults)[number]), kind: "tooFew" as const };
+    const told = describeCheck("tiny", { ...report, faults: [refused], problems: [] }, terminal);
+    expect(told).toContain('\ntooFew "error": 12 records');
+    expect(told.split("\n").at(-1)).toBe("tiny: a run would stop: tooFew.");
   });
 
   test("of sound data is a table and a line", () => {

@@ -16,7 +16,7 @@ import {
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { buildingName } from "../../../src/data/cache/builders.js";
-import { listCache, prepareSource, pruneCache, verifyCache } from "../../../src/data/index.js";
+import { entriesOf, listCache, prepareSource, pruneCache, verifyCache } from "../../../src/data/index.js";
 import type { DataContext } from "../../../src/data/types.js";
 import { newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
 
@@ -132,6 +132,39 @@ describe("listing", () => {
       `${join(dir, "qrels.tsv")} is gone`,
       `${join(dir, "qrels.tsv")} is gone`,
     ]);
+  });
+
+  test("an entry whose content was last used from another folder is not stale while it lies there", async () => {
+    const { root, dir, data, context, write } = await filledCache();
+    const names = ["corpus.jsonl", "queries.jsonl", "qrels.tsv"];
+    for (const name of names) write(`copy/${name}`, readFileSync(join(dir, name)));
+    const elsewhere = { ...context, baseDir: join(dir, "copy") };
+    const before = readdirSync(data).sort();
+    (await prepareSource(judged, elsewhere)).close();
+    expect(readdirSync(data).filter((name) => name !== "sources")).toEqual(before.filter((name) => name !== "sources"));
+    for (const name of names) rmSync(join(dir, name));
+    expect(await shown(root)).toEqual(["qrels complete", "texts complete", "texts complete"]);
+    expect((await listCache(root)).flatMap(({ sources }) => sources).sort()).toEqual(
+      names.map((name) => join(dir, "copy", name)).sort(),
+    );
+    expect((await pruneCache(root, { isStaleRemoved: true })).removed).toEqual([]);
+    for (const name of names) rmSync(join(dir, "copy", name));
+    expect(await shown(root)).toEqual(["qrels stale", "texts stale", "texts stale"]);
+    expect((await pruneCache(root, { isStaleRemoved: true })).removed).toHaveLength(3);
+    expect(readdirSync(join(data, "sources"))).toEqual([]);
+  });
+
+  test("files find the entries of equal content that was built from another folder, noted or not", async () => {
+    const { root, dir, data, write } = await filledCache();
+    const names = ["corpus.jsonl", "queries.jsonl", "qrels.tsv"];
+    const copies = names.map((name) => write(`copy/${name}`, readFileSync(join(dir, name))));
+    expect(await entriesOf(root, copies)).toHaveLength(3);
+    expect(await entriesOf(root, copies.slice(0, 2))).toHaveLength(2);
+    expect(await entriesOf(root, copies.slice(2))).toHaveLength(1);
+    for (const name of names) rmSync(join(dir, name));
+    expect((await entriesOf(root, copies)).map(({ kind }) => kind).sort()).toEqual(["qrels", "texts", "texts"]);
+    rmSync(join(data, (await entriesOf(root, copies.slice(0, 1)))[0]?.name ?? "", "ids.ranks"));
+    expect(await entriesOf(root, copies.slice(0, 1))).toEqual([]);
   });
 
   test("a source that was touched without a change is not stale", async () => {

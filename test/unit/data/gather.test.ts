@@ -171,3 +171,43 @@ test("ids are qualified only where several tables have them, are all different, 
     { numRuns: 30 },
   );
 }, 60_000);
+
+test("a record's own prompt goes before the source's in both roles, also where a template makes the text", async () => {
+  const lines = [
+    { _id: "a", text: "one", how: "Own: " },
+    { _id: "b", text: "two", how: "" },
+  ];
+  const { context } = newCollection({ "corpus.jsonl": jsonLines(lines), "queries.jsonl": jsonLines(lines) });
+  const file = (path: string) => ({ path, part: "all", scores: "labels", fields: { prompt: "how" } }) as const;
+  const source = sourceOf({
+    corpus: file("corpus.jsonl"),
+    queries: file("queries.jsonl"),
+    prompts: { passage: "passage: ", query: "query: " },
+    templates: { passage: "<{text}>" },
+  });
+  const { passages, queries, close } = await openSources(source, context);
+  const promptsOf = (table: TextPool): unknown[] =>
+    tableFromIPC(table.gather(Int32Array.of(0, 1)))
+      .toArray()
+      .map(({ text, prompt }: { text: string; prompt: string | null }) => [text, prompt]);
+  expect(promptsOf(passages)).toEqual([
+    ["<one>", "Own: "],
+    ["<two>", "passage: "],
+  ]);
+  expect(promptsOf(queries)).toEqual([
+    ["one", "Own: "],
+    ["two", "query: "],
+  ]);
+  close();
+});
+
+test("a corpus read from training lines has no column for the prompts of their queries", async () => {
+  const line = { query: "q", pos: ["p"], neg: ["n"], prompt: "Find: " };
+  const { context } = newCollection({ "train.jsonl": jsonLines([line]) });
+  const { passages, queries, close } = await openSource(
+    sourceOf({ corpus: "train.jsonl", queries: "train.jsonl" }),
+    context,
+  );
+  expect([passages.hasPrompts, queries?.hasPrompts]).toEqual([false, true]);
+  close();
+});

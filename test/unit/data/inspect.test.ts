@@ -8,6 +8,7 @@ import { showStepOf } from "../../../src/data/inspect/show.js";
 import { MEASURED_TEXTS, statsOfSources } from "../../../src/data/inspect/stats.js";
 import { planStep } from "../../../src/data/plan.js";
 import { openTrainingSet } from "../../../src/data/views/open-training-set.js";
+import { step } from "../../../src/experiment/function-step.js";
 import type { BinaryConfig, SourceConfig } from "../../../src/experiment/schema.js";
 import { type Collection, jsonLines, newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
 
@@ -153,6 +154,105 @@ describe("check", () => {
     const report = await checkSources(training(), { ...collection.context, validation });
     expect(report.isSound).toBe(true);
     expect(report.faults).toMatchObject([{ kind: "danglingIds", policy: "drop", count: 1 }]);
+  });
+});
+
+describe("check tells what only forming groups and measuring stop at", () => {
+  const evaluating = (source: SourceConfig): InspectedData => ({
+    sources: [["evaluate.data", source]],
+    searched: [{ path: "evaluate.data", data: source }],
+    train: null,
+  });
+
+  test("groups that tooFew refuses", async () => {
+    const { context } = newCollection(files);
+    const mapped = { ...positives, scoreTransform: { map: { 1: 2 } } };
+    const data = training(pairs({ positives: mapped, negativesPerQuery: 9, tooFew: "error" }));
+    const report = await checkSources(data, context);
+    expect(report).toMatchObject({ isSound: false, notes: [], problems: [] });
+    expect(report.faults).toMatchObject([
+      {
+        kind: "tooFew",
+        count: 6,
+        policy: "error",
+        words: [expect.any(String), expect.stringContaining("fewer than 10")],
+      },
+    ]);
+  });
+
+  test('pairs that merge "error" refuses, whatever the policy for contradictions', async () => {
+    const { context } = newCollection({ ...files, "other.tsv": qrels([["q0", "d0", 3]]) });
+    const sources = [sourceOf({ qrels: "train.tsv" }), sourceOf({ qrels: "other.tsv" })];
+    const data = { kind: "combined" as const, merge: "error" as const, sources };
+    const report = await checkSources(
+      {
+        sources: sources.map((source, at) => [`evaluate.data.sources.${at}`, source] as const),
+        searched: [{ path: "evaluate.data", data }],
+        train: null,
+      },
+      context,
+    );
+    expect(report.isSound).toBe(false);
+    expect(report.faults).toMatchObject([{ kind: "merge", count: 1, policy: "error" }]);
+  });
+
+  test("scores that are no levels, with their line, for measures only", async () => {
+    const { context, dir } = newCollection(files);
+    const source = sourceOf({ qrels: "mined.tsv" });
+    const report = await checkSources(evaluating(source), context);
+    expect(report).toMatchObject({ isSound: false, faults: [] });
+    expect(report.problems).toEqual([
+      {
+        option: "evaluate.data",
+        message: `${dir}/mined.tsv:8: the score 1.5 is no whole number, but measures need relevance levels`,
+        hint: expect.stringContaining("scoreTransform"),
+      },
+    ]);
+    const searched = { ...evaluating(source), searched: [{ path: "mine.data", data: source }] };
+    expect((await checkSources(searched, context)).isSound).toBe(true);
+    const rounded = await checkSources(evaluating({ ...source, scoreTransform: "round" }), context);
+    expect(rounded.isSound).toBe(true);
+  });
+
+  test("a map without a score that occurs, and a function that fails", async () => {
+    const { context } = newCollection(files);
+    const nameless = { map: { 0: 0 }, otherwise: undefined } as unknown as NonNullable<SourceConfig["scoreTransform"]>;
+    const bad = step({ name: "bad", fn: () => Number.NaN });
+    const thrower = step({
+      name: "thrower",
+      fn: (): number => {
+        throw new Error("no way");
+      },
+    });
+    for (const [scoreTransform, message] of [
+      [nameless, /train\.tsv:2: scoreTransform\.map names no new score for 1 /],
+      [bad, /scoreTransform "bad".* gave NaN/],
+      [thrower, /scoreTransform "thrower".* failed for .*no way/],
+    ] as const) {
+      const source = sourceOf({ qrels: "train.tsv", scoreTransform });
+      const report = await checkSources(evaluating(source), context);
+      expect(report.problems).toMatchObject([{ option: "evaluate.data", message: expect.stringMatching(message) }]);
+      const trained = await checkSources(training(pairs({ positives: source })), context);
+      expect(trained.problems).toMatchObject([{ option: "train.data", message: expect.stringMatching(message) }]);
+    }
+    // Judgements that the view leaves out by itself need no new score.
+    const graded = newCollection({ ...files, "train.tsv": `${files["train.tsv"]}q0\td3\t0\n` });
+    const positive = sourceOf({ qrels: "train.tsv", scoreTransform: { map: { 1: 2 } } });
+    expect((await checkSources(training(pairs({ positives: positive })), graded.context)).problems).toEqual([]);
+  });
+
+  test("but not queries beside a corpus that only adds its passages", async () => {
+    const { context } = newCollection({
+      ...files,
+      "b/corpus.jsonl": passages(3, "e"),
+      "b/queries.jsonl": "no json\n",
+    });
+    const sources = [sourceOf({ qrels: "train.tsv" }), sourceOf({ corpus: "b/corpus.jsonl" })];
+    const data = { kind: "combined" as const, merge: "last" as const, sources };
+    const placed = sources.map((source, at) => [`evaluate.data.sources.${at}`, source] as const);
+    const inspected = { sources: placed, searched: [{ path: "evaluate.data", data }], train: null };
+    expect((await checkSources(inspected, context)).isSound).toBe(true);
+    expect((await statsOfSources(inspected, context)).sources[1]?.queries).toBeNull();
   });
 });
 

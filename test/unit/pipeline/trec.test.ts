@@ -1,7 +1,7 @@
 /** Scores written as text read back as the very same float32. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { formatFloat32 } from "../../../src/pipeline/trec.js";
+import { formatFloat32 } from "../../../src/data/index.js";
 
 test("a formatted score reads back as the same float32", () => {
   fc.assert(

@@ -46,7 +46,7 @@ export function trainingFormat(shape: Shape): Format {
     version: shape.version,
     options: OPTIONS,
     mayRepeat: true,
-    hasPrompts: shape.hasPrompts === true,
+    hasPrompts: shape.hasPrompts === true && "queries",
     matches(sample, role, file) {
       const opening = isParquet(sample.name) ? columnOpening(file.path) : jsonOpening(sample);
       return opening !== null && shape.matches(opening, role);

@@ -3,13 +3,16 @@ import { describe, expect, test } from "vitest";
 import type { Finding } from "../../../../src/data/findings.js";
 import { DEFAULT_VALIDATION } from "../../../../src/data/findings.js";
 import { BATCH_IDS } from "../../../../src/data/qrels/bulk-ids.js";
-import { openSource, openSources } from "../../../../src/data/source.js";
+import { openSource, openSources, prepareSource } from "../../../../src/data/source.js";
 import type { DataContext, Judgements } from "../../../../src/data/types.js";
+import { openTrainingSet } from "../../../../src/data/views/open-training-set.js";
 import { step, type Triplet } from "../../../../src/experiment/function-step.js";
 import type { MergeRule, SourceConfig } from "../../../../src/experiment/schema.js";
 import { jsonLines, newCollection, passages, queries, sourceOf } from "../collection.js";
+import { binary } from "../training-sets.js";
 
-const texts = { "corpus.jsonl": passages(9), "queries.jsonl": queries(5) };
+const passageCount = 9;
+const texts = { "corpus.jsonl": passages(passageCount), "queries.jsonl": queries(5) };
 const pairs = ({ rows, scores }: Judgements): [number, number][] =>
   Array.from(rows, (row, at) => [row, scores[at] as number]);
 
@@ -155,7 +158,6 @@ test("steps counts what each step leaves", async () => {
     ["groupTopK 1", 2, 2],
     ['scoreTransform {"1":0,"3":1}', 2, 2],
   ]);
-  expect(qrels.largestGroup()).toBe(1);
 });
 
 describe("sources that judge the same pair", () => {
@@ -207,4 +209,80 @@ describe("sources that judge the same pair", () => {
     ]);
     expect(qrels?.judgements(0, 0).rows.length).toBe(3);
   });
+});
+
+describe("sources with several tables of queries", () => {
+  const other = (texts: readonly string[]): string => jsonLines(texts.map((text, row) => ({ _id: `q${row}`, text })));
+  const files = {
+    ...texts,
+    "b/corpus.jsonl": passages(3, "e"),
+    "b.tsv": "q0\te1\t1\n",
+    "a.tsv": "q0\td1\t1\n",
+  };
+  const combined = (...sources: SourceConfig[]) => ({ kind: "combined" as const, merge: "last" as const, sources });
+
+  test("are refused where one id has several texts, with both places, the first ten and the count", async () => {
+    const { context, dir } = newCollection({
+      ...files,
+      "queries.jsonl": queries(14),
+      "b/queries.jsonl": other(Array.from({ length: 14 }, (_, row) => (row < 2 ? `what is ${row}?` : "another"))),
+    });
+    const data = combined(sourceOf({ qrels: "a.tsv" }), sourceOf({ corpus: "b/corpus.jsonl", qrels: "b.tsv" }));
+    const thrown: unknown = await prepareSource(data, context).catch((error: unknown) => error);
+    expect(thrown).toMatchObject({ code: "DATA", hint: expect.stringContaining("ids of their own") });
+    const lines = (thrown as Error).message.split("\n");
+    expect(lines[0]).toContain("12 queries have different texts under one id; the first 10:");
+    expect(lines[1]).toBe(`  ${dir}/b/queries.jsonl:3: "q2" has another text in ${dir}/queries.jsonl:3`);
+    expect(lines).toHaveLength(11);
+    const negatives = sourceOf({ corpus: "b/corpus.jsonl", qrels: "b.tsv" });
+    const pair = binary({ positives: sourceOf({ qrels: "a.tsv" }), negatives, negativesPerQuery: 1 });
+    await expect(openTrainingSet(pair, context)).rejects.toMatchObject({ code: "DATA", message: lines.join("\n") });
+  });
+
+  test("are one where the texts agree, whatever their order", async () => {
+    const { context } = newCollection({
+      ...files,
+      "b/queries.jsonl": queries(6).trim().split("\n").reverse().join("\n"),
+    });
+    const data = combined(sourceOf({ qrels: "a.tsv" }), sourceOf({ corpus: "b/corpus.jsonl", qrels: "b.tsv" }));
+    const prepared = await prepareSource(data, context);
+    expect([...(prepared.qrels?.queryRows ?? [])].map((row) => prepared.queries.text(row))).toEqual(["what is 0?"]);
+  });
+
+  test("take none from beside a corpus that only adds its passages, but those that it names", async () => {
+    const { context } = newCollection({ ...files, "b/queries.jsonl": other(["of nobody", "either"]) });
+    const pool = sourceOf({ corpus: "b/corpus.jsonl" });
+    const judged = sourceOf({ qrels: "a.tsv" });
+    const prepared = await prepareSource(combined(pool, judged), context);
+    expect([prepared.passages.rowCount, prepared.queries.text(0)]).toEqual([3 + passageCount, "what is 0?"]);
+    const named = combined({ ...pool, queries: "b/queries.jsonl" }, judged);
+    await expect(prepareSource(named, context)).rejects.toMatchObject({ code: "DATA" });
+    expect((await prepareSource(pool, context)).queries.text(0)).toBe("of nobody");
+    expect((await prepareSource(combined(pool), context)).queries.text(0)).toBe("of nobody");
+  });
+});
+
+test("one corpus under two passage styles is refused where it is searched, and two corpora to training", async () => {
+  const { context } = newCollection({ ...texts, "a.tsv": "q0\td1\t1\n", "b.tsv": "q0\td2\t1\n" });
+  const styled = sourceOf({ qrels: "a.tsv", prompts: { passage: "P: " } });
+  const plain = sourceOf({ qrels: "b.tsv" });
+  const sources = { kind: "combined" as const, merge: "last" as const, sources: [styled, plain] };
+  await expect(prepareSource(sources, context)).rejects.toMatchObject({
+    code: "CONFIG",
+    message: expect.stringContaining("corpus.jsonl: sources give the same passages different prompts or templates"),
+    hint: expect.stringContaining("prompts.passage"),
+  });
+  const asked = { ...styled, prompts: { query: "Q: " } };
+  expect((await prepareSource({ ...sources, sources: [asked, plain] }, context)).passages.rowCount).toBe(passageCount);
+  (await openTrainingSet(binary({ positives: styled, negatives: plain, negativesPerQuery: 1 }), context)).close();
+});
+
+test("scores are told as the files write them, not as float32 widened", async () => {
+  const { context } = newCollection({ ...texts, "a.tsv": "q0\td1\t0.9\n", "b.tsv": "q0\td1\t0.1\n" });
+  const sources = [sourceOf({ qrels: "a.tsv" }), sourceOf({ qrels: "b.tsv" })];
+  await expect(openSources({ kind: "combined", merge: "error", sources }, context)).rejects.toThrow(
+    /has the score 0\.9 here and 0\.1 in /,
+  );
+  const mapped = await openSource(sourceOf({ qrels: "a.tsv", scoreTransform: { map: { 1: 1 } } }), context);
+  expect(() => mapped.qrels?.judgements(0, 0)).toThrow("names no new score for 0.9 (");
 });

@@ -163,6 +163,8 @@ describe("a file's format is told by its name and beginning", () => {
     expect((await readContent("c.jsonl", "1\tx\n", "corpus", { format: "tsv" })).records).toEqual(["1||x"]);
     const wrong = readContent("c.jsonl", "1\tx\n", "corpus", { format: "tsb" });
     await expect(wrong).rejects.toMatchObject({ code: "CONFIG", message: expect.stringContaining("Did you mean tsv") });
+    const longer = readContent("c.jsonl", "{}\n", "corpus", { format: "jsonlines" });
+    await expect(longer).rejects.toMatchObject({ message: expect.stringContaining("Did you mean jsonl") });
     const role = readContent("c.tsv", "1\tx\n", "corpus", { format: "trec-run" });
     await expect(role).rejects.toMatchObject({ code: "CONFIG", message: expect.stringContaining("holds no passages") });
   });

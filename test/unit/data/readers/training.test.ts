@@ -134,7 +134,7 @@ describe("FlagEmbedding", () => {
     const scored = await reading(flagEmbedding, [line], { scores: "teacher" }).judgements();
     expect(scored.map(([, , score]) => score)).toEqual([Math.fround(0.9), 0.25, 0.5]);
     expect(await reading(flagEmbedding, [line]).prompts()).toEqual(["Find"]);
-    expect(flagEmbedding.hasPrompts).toBe(true);
+    expect(flagEmbedding.hasPrompts).toBe("queries");
   });
 
   test("negatives, scores and prompt may be missing", async () => {
