@@ -73,7 +73,7 @@ async function look(action: string, file: string, flags: Flags, overrides: reado
       onWarning: (message) => {
         // The first line has the count; check lists the places.
         if (known !== "check")
-          process.stderr.write(`warning: ${message.split("\n")[0]?.replace(/; the first \d+:$/, "")}\n`);
+          process.stderr.write(`warning: ${message.split("\n")[0]?.replace(/(; the first \d+)?:$/, "")}\n`);
       },
       ...(progress === null ? {} : { onProgress: progress.show }),
     };
@@ -101,7 +101,9 @@ async function print(
 ): Promise<{ readonly text: string; readonly status: number }> {
   const { checkData, dataStats, showStep } = await import("../index.js");
   const { layoutOf } = await import("./data/layout.js");
-  const layout = layoutOf(process.stdout, flags.full ?? false);
+  // In a pipe a list of faults is read by a program or kept in a log: places must not be cut there.
+  const isFull = flags.full ?? (action === "check" && process.stdout.isTTY !== true);
+  const layout = layoutOf(process.stdout, isFull);
   const as = <Value extends object>(value: Value, describe: (value: Value) => string): string =>
     flags.json ? JSON.stringify(value, null, 2) : describe(value);
   if (action === "check") {

@@ -13,8 +13,14 @@ interface Planned {
  * candidates; what cannot be mended is masked by buildMicroBatch.
  *
  * @param step counts from 0.
+ * @throws RangeError for anything else.
  */
 export function planStep(set: TrainingSet, step: number, globalBatchSize: number): Group[] {
+  if (!(Number.isSafeInteger(step) && step >= 0 && Number.isSafeInteger(globalBatchSize) && globalBatchSize > 0)) {
+    throw new RangeError(
+      `step ${step} of ${globalBatchSize} groups: steps count from 0, batches hold at least 1 group`,
+    );
+  }
   const planned: Planned[] = [];
   for (let at = 0; at < globalBatchSize; at += 1) {
     const place = step * globalBatchSize + at;

@@ -43,8 +43,11 @@ function besideCorpus(corpus: string, areNeeded: boolean): FileConfig[] | null {
   const folder = dirname(corpus);
   const found = fileIn(folder, "queries");
   if (found !== null) return [asFile(found)];
-  // The usual name, so that what is missing is said by its path.
-  return areNeeded ? [asFile(join(folder, NAMES.queries[0]))] : null;
+  if (!areNeeded) return null;
+  const looked = join(folder, NAMES.queries[0]);
+  throw new QuarryError("CONFIG", `the queries are not named, and there is no ${looked} beside the corpus.`, {
+    hint: "Name their file with the option queries; a training file that holds all texts serves as queries, too.",
+  });
 }
 
 /** The files of an option, each with its options. */

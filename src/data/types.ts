@@ -136,6 +136,9 @@ export interface TrainingSet {
   /** Arrow IPC stream as TextTable.gather. */
   gatherQueries(rows: Int32Array): Uint8Array;
   gatherPassages(rows: Int32Array): Uint8Array;
+  /** Texts as the files have them; templates and prompts come later. */
+  queryText(row: number): string;
+  passageText(row: number): { readonly title: string; readonly text: string };
   /** Ids as the files write them, for messages. */
   queryId(row: number): string;
   passageId(row: number): string;

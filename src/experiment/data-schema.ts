@@ -218,7 +218,6 @@ export const validationSchema = z.strictObject({
 export type FileConfig = z.output<typeof fileSchema>;
 export type FilesConfig = z.output<typeof files>;
 export type SourceConfig = z.output<typeof sourceSchema>;
-export type CombinedConfig = z.output<typeof combinedSchema>;
 /** One source or several combined. */
 export type SearchDataConfig = z.output<typeof searchDataSchema>;
 export type BinaryConfig = z.output<typeof binarySchema>;

@@ -85,6 +85,12 @@ function rowsOf(quarry: QuarryFigures | null): Row[] {
       isRate: true,
     },
     {
+      label: "the same, by a new process once the collection is in memory",
+      quarry: quarry?.warm.groupsPerSecond.later ?? null,
+      peer: () => null,
+      show: rate,
+    },
+    {
       label: "groups/s, received only, second round",
       quarry: quarry?.receive.groupsPerSecond.later ?? null,
       peer: none,

@@ -117,6 +117,14 @@ export class MixedSet implements TrainingSet {
     return this.#first.gatherPassages(rows);
   }
 
+  queryText(row: number): string {
+    return this.#queries.text(row);
+  }
+
+  passageText(row: number): { readonly title: string; readonly text: string } {
+    return this.#first.passageText(row);
+  }
+
   queryId(row: number): string {
     return this.#queries.id(row);
   }

@@ -67,7 +67,9 @@ export async function openRelations(
     ...both.told(subject, contradictions.length),
     kind: "contradictions",
     words: ["negative is a positive of its query as well", "negatives are positives of their query as well"],
-    hint: "They never serve as negatives; remove them from one of the files.",
+    hint:
+      "They never serve as negatives. Of a training file that holds both, name one side with { path, part }; where the " +
+      'rest is as it should be, validation.contradictions: "drop" leaves them out without a word.',
   });
   const copies = new Meetings((key) => holds(contradictions, key));
   for (const pair of pairs) meetCopies(pair, copies);

@@ -106,6 +106,14 @@ export abstract class View implements TrainingSet {
     return this.parts.passages.gatherUnranked(rows);
   }
 
+  queryText(row: number): string {
+    return this.parts.queries.text(row);
+  }
+
+  passageText(row: number): { readonly title: string; readonly text: string } {
+    return { title: this.parts.passages.title(row), text: this.parts.passages.text(row) };
+  }
+
   queryId(row: number): string {
     return this.parts.queries.id(row);
   }

@@ -32,7 +32,7 @@ test("of several files in a folder BEIR's comes first, plain before packed", () 
 });
 
 test("several files keep their order and their options", () => {
-  const { dir } = newCollection();
+  const { dir } = newCollection({ "queries.jsonl": "" });
   const negatives = { path: "b.tsv", part: "negatives", scores: "labels" } as const;
   const { qrels, querySubset } = sourceFiles(sourceOf({ qrels: ["a.tsv", negatives], querySubset: "ids.txt" }), dir);
   expect(qrels).toEqual([
@@ -45,7 +45,9 @@ test("several files keep their order and their options", () => {
 test("queries are only needed where there are judgements", () => {
   const { dir } = newCollection({ "corpus.jsonl": "" });
   expect(sourceFiles(sourceOf(), dir).queries).toBeNull();
-  expect(paths(sourceFiles(sourceOf({ qrels: "a.tsv" }), dir).queries)).toEqual([join(dir, "queries.jsonl")]);
+  expect(() => sourceFiles(sourceOf({ qrels: "a.tsv" }), dir)).toThrow(
+    `the queries are not named, and there is no ${join(dir, "queries.jsonl")} beside the corpus.`,
+  );
 });
 
 test("paths at a hub stay as they are, and queries beside them must be named", () => {
