@@ -18,7 +18,7 @@ import pyarrow as pa  # noqa: F401 (memory is measured after the imports)
 
 from quarry_runtime.connection import Connection
 from quarry_runtime.modeling.text import read_arrow
-from quarry_runtime.protocol.messages import Next
+from quarry_runtime.protocol.messages import MicroBatch, Next
 from quarry_runtime.protocol.tensor import to_numpy
 
 #: As in quarry_runtime.training.feed, whose import would bring torch along.
@@ -56,8 +56,8 @@ def main() -> None:
         nonlocal done
         message, frames = connection.receive(60)
         connection.send(Next(step=done + AHEAD, micro_step=0, rank=rank))
-        if message.step != done:
-            raise RuntimeError(f"step {message.step} came instead of {done}")
+        if not isinstance(message, MicroBatch) or message.step != done:
+            raise RuntimeError(f"{message} came instead of step {done}")
         done += 1
         if mode == "strings":
             queries, passages = read_arrow(frames[0]), read_arrow(frames[1])

@@ -40,7 +40,7 @@ def tell(event: str, **values: Any) -> None:
 
 
 def open_trove(folder: Path) -> tuple[int, Callable[[int], Group]]:
-    import trove
+    import trove  # pyright: ignore[reportMissingImports]
 
     def source(qrels: str) -> Any:
         return trove.MaterializedQRelConfig(
@@ -76,7 +76,7 @@ def join(title: str, text: str) -> str:
 
 
 def open_tevatron(folder: Path) -> tuple[int, Callable[[int], Group]]:
-    import datasets
+    import datasets  # pyright: ignore[reportMissingImports]
 
     data = datasets.load_dataset("json", data_files=str(folder / "tevatron.jsonl"), split="train")
 
@@ -123,11 +123,11 @@ def open_dictionaries(folder: Path) -> tuple[int, Callable[[int], Group]]:
 def import_peer(name: str) -> dict[str, str]:
     """Imports what the peer needs; gives the versions."""
     if name == "trove":
-        import trove  # noqa: F401
+        import trove  # noqa: F401  # pyright: ignore[reportMissingImports]
 
         return {each: version(each) for each in ("ir-trove", "datasets", "transformers", "torch")}
     if name == "tevatron":
-        import datasets  # noqa: F401
+        import datasets  # noqa: F401  # pyright: ignore[reportMissingImports]
 
         return {"datasets": version("datasets")}
     return {}
