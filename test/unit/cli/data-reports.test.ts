@@ -7,7 +7,7 @@ import { describeStats } from "../../../src/cli/data/stats.js";
 import type { CheckReport, DataStats, ShownStep, Summary } from "../../../src/index.js";
 import { displayWidth } from "../../../src/report/text-width.js";
 
-const terminal: Layout = { width: 80, isTerminal: true, isFull: false, folder: "/home/ann/work" };
+const terminal: Layout = { width: 80, isTerminal: true, isFull: false, folder: "/srv/data/sets" };
 const piped: Layout = { ...terminal, isTerminal: false };
 
 describe("bars", () => {
@@ -109,26 +109,26 @@ describe("a check", () => {
     faults: [
       {
         kind: "emptyTexts",
-        subject: "/home/ann/work/corpus.jsonl",
+        subject: "/srv/data/sets/corpus.jsonl",
         words: ["record has an empty text", "records have an empty text"],
         count: 1,
-        examples: [{ place: "/home/ann/work/corpus.jsonl:9", detail: '"d8"' }],
+        examples: [{ place: "/srv/data/sets/corpus.jsonl:9", detail: '"d8"' }],
         hint: "Check these records.",
         policy: "warn",
         options: ["train.data.positives"],
       },
       {
         kind: "duplicateIds",
-        subject: "/home/ann/work/corpus.jsonl",
+        subject: "/srv/data/sets/corpus.jsonl",
         words: ["record repeats an id", "records repeat an id"],
         count: 12,
-        examples: [{ place: "/home/ann/work/corpus.jsonl:3", detail: '"d1" (first in line 2)' }],
+        examples: [{ place: "/srv/data/sets/corpus.jsonl:3", detail: '"d1" (first in line 2)' }],
         hint: "Give each record an id of its own.",
         policy: "error",
         options: ["train.data.positives"],
       },
     ],
-    problems: [{ option: "evaluate.data", message: "/home/ann/work/no.tsv: no such file.", hint: "Correct the path." }],
+    problems: [{ option: "evaluate.data", message: "/srv/data/sets/no.tsv: no such file.", hint: "Correct the path." }],
     notes: [],
   };
 
@@ -160,7 +160,7 @@ describe("a check", () => {
 
   test("gives the lines of a note lines of their own, whole", () => {
     const long = `${"deep/".repeat(20)}a.tsv`;
-    const note = `/home/ann/work/a.tsv: 2 lines judge again:\n  /home/ann/work/${long}:3: "q1"`;
+    const note = `/srv/data/sets/a.tsv: 2 lines judge again:\n  /srv/data/sets/${long}:3: "q1"`;
     const told = describeCheck("tiny", { ...report, notes: [note] }, terminal);
     expect(told).toContain(`also\n  a.tsv: 2 lines judge again:\n    ${long}:3: "q1"\n\n`);
   });
@@ -180,10 +180,10 @@ describe("a check", () => {
 });
 
 test("a step names each text's place, who judged it, and for whom it is masked", () => {
-  const origin = { file: "/home/ann/work/corpus.jsonl", line: 12 };
+  const origin = { file: "/srv/data/sets/corpus.jsonl", line: 12 };
   const text = { title: "", text: "long ".repeat(40), prompt: null, origin };
   const passage = { ...text, id: "d1", label: 1, maskedFor: 2 } as const;
-  const judged = { origin: { file: "/home/ann/work/train.tsv", line: 3 }, source: "mined" };
+  const judged = { origin: { file: "/srv/data/sets/train.tsv", line: 3 }, source: "mined" };
   const step: ShownStep = {
     step: 1500,
     seed: 7,
