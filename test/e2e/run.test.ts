@@ -161,6 +161,7 @@ class MyLoss(nn.Module):
   expect(result.exitCode, result.stderr).toBe(0);
   const [line] = (await readFile(join(place.folder, "runs/own-loss/train/steps.jsonl"), "utf8")).split("\n");
   expect(JSON.parse(line as string).loss).toBeGreaterThan(7);
+  expect(JSON.parse(line as string)).toMatchObject({ step: 1, maskedPositives: expect.any(Number) as number });
 }, 90_000);
 
 test("nothing is left running", async () => {

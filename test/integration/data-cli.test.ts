@@ -1,6 +1,6 @@
 /** `quarry data` as a process: reports, JSON, overrides and exit statuses, without Python and without a run folder. */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -93,4 +93,31 @@ describe("quarry data show", () => {
     expect(exitCode).toBe(2);
     expect(stderr).toMatch(/^error: the experiment plain has no train section\nhint: /);
   });
+});
+
+test("files on the hub are read from its client's cache, without Python", async () => {
+  const hub = join(folder, "hub", "datasets--some--set");
+  await mkdir(join(hub, "refs"), { recursive: true });
+  await writeFile(join(hub, "refs/main"), "0123abcd");
+  await cp(join(folder, "collection"), join(hub, "snapshots/0123abcd"), { recursive: true });
+  await writeFile(
+    join(folder, "hub.ts"),
+    `import { biEncoder, defineExperiment, source } from "quarry";
+     const at = "hf://datasets/some/set@main";
+     export default defineExperiment({
+       name: "hub",
+       model: biEncoder("./model"),
+       evaluate: {
+         data: source({ corpus: at + "/corpus.jsonl", queries: at + "/queries.jsonl", qrels: at + "/qrels/test.tsv" }),
+       },
+     });`,
+  );
+  process.env.HF_HUB_CACHE = join(folder, "hub");
+  try {
+    const { exitCode, stdout, stderr } = await quarry("check", "hub.ts");
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toMatch(/evaluate\.data +96 +12/);
+  } finally {
+    delete process.env.HF_HUB_CACHE;
+  }
 });
