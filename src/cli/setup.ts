@@ -2,15 +2,15 @@
 import { Command, Option } from "commander";
 import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
 
-type Extra = "demo" | "test";
+type Extra = "demo" | "faiss" | "test";
 
 /** Makes the command; `setStatus` takes the exit status. */
 export function setupCommand(setStatus: (status: number) => void): Command {
   return new Command("setup")
     .description("Make or complete the Python environment.")
     .addOption(
-      new Option("--extra <name...>", "demo: the embedded model; test: what the tests use")
-        .choices(["demo", "test"])
+      new Option("--extra <name...>", "demo: the embedded model; faiss: approximate indexes; test: what the tests use")
+        .choices(["demo", "faiss", "test"])
         .default(["demo"]),
     )
     .option("--debug", "show the trace of an error")

@@ -15,8 +15,8 @@ export interface PythonEnvironment {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Packages beyond what a worker needs: `demo` is the embedded model, `test` what the tests use. */
-export type PythonExtra = "demo" | "test";
+/** Packages beyond what a worker needs: `demo` is the embedded model, `faiss` approximate indexes, `test` what the tests use. */
+export type PythonExtra = "demo" | "faiss" | "test";
 
 /** What `findPython` is asked for. */
 export interface FindPythonOptions {
