@@ -612,11 +612,11 @@ export interface WorkersInput {
    */
   device?: string | undefined;
   /**
-   * Texts in one forward pass.
+   * Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.
    *
    * @defaultValue `16`
    */
-  batchSize?: number | undefined;
+  batchSize?: number | "auto" | undefined;
   /**
    * Texts in one unit of work: what is sorted by length together and done again after a death.
    *

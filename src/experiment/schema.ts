@@ -61,7 +61,12 @@ export const workersSchema = z.strictObject({
     .string()
     .default("auto")
     .describe("auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some."),
-  batchSize: positive.max(65_536).default(16).describe("Texts in one forward pass."),
+  batchSize: z
+    .union([positive.max(65_536), z.literal("auto")])
+    .default(16)
+    .describe(
+      "Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.",
+    ),
   unitSize: positive
     .max(65_536)
     .default(256)
