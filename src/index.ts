@@ -33,7 +33,9 @@ export {
   type BiEncoderNames,
   biEncoder,
   binary,
+  type CrossEncoderNames,
   combined,
+  crossEncoder,
   type DefineOptions,
   defineExperiment,
   demoModel,
@@ -55,11 +57,13 @@ export { loadExperiment } from "./experiment/load.js";
 export type * from "./experiment/options.generated.js";
 export type { Override } from "./experiment/overrides.js";
 export type {
+  CrossEncoderConfig,
   EncodeConfig,
   EvaluateConfig,
   ExperimentConfig,
   MineConfig,
   ModelConfig,
+  RerankConfig,
   SearchDataConfig,
   SourceConfig,
   TrainConfig,

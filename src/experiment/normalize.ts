@@ -28,8 +28,15 @@ export function ownName(name: string, group: string, schemas: readonly z.ZodType
   if (child(schemas, name).length > 0 && !isFree(schemas, name)) return name;
   const camel = camelCase(name);
   if (child(schemas, camel).length > 0 && !isFree(schemas, camel)) return camel;
-  const isSource = schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, "corpus"));
-  return lookUp(OPTION_ALIASES, isSource ? "source" : group, camel) ?? name;
+  return lookUp(OPTION_ALIASES, placeOf(group, schemas), camel) ?? name;
+}
+
+/** Under which name the tables of aliases know a group: sources and cross-encoders may stand in several places. */
+function placeOf(group: string, schemas: readonly z.ZodType[]): string {
+  const has = (option: string): boolean =>
+    schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, option));
+  if (has("corpus")) return "source";
+  return has("activation") ? "crossEncoder" : group;
 }
 
 /** Whether a name is one of a loss's or an encoder's own options, which the Python side checks. */
@@ -56,7 +63,9 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
       problems.push({ path: [...path, written], message: `says the same as ${name}; keep one of them` });
       continue;
     }
-    result[name] = visit(item, child(schemas, name), [...path, name], problems);
+    const place = placeOf(group, schemas);
+    const other = typeof item === "string" && place !== group ? lookUp(VALUE_ALIASES, `${place}.${name}`, item) : null;
+    result[name] = other ?? visit(item, child(schemas, name), [...path, name], problems);
   }
   if (group === "train.loss") return loss(result);
   return withKind(result, schemas);

@@ -3,6 +3,7 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
+import { rerankSchema } from "./cross-encoder-schema.js";
 import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
 
 const positive = z.int().min(1);
@@ -147,6 +148,9 @@ export const experimentSchema = z.strictObject({
   model: modelSchema.describe("The model that is evaluated, trained and mined with."),
   train: trainSchema.optional().describe("How to train; leave it out to use the model as it is."),
   evaluate: evaluateSchema.optional().describe("What to evaluate on."),
+  rerank: rerankSchema
+    .optional()
+    .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
   steps: z
@@ -165,6 +169,7 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
+export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
 
 /** What Quarry works with: every default filled in. */
