@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -59,7 +59,7 @@ class CrossEncoder(nn.Module):
         super().__init__()
         self.classifier = classifier
         self.contract = contract
-        self._padding_side = resolved.padding_side
+        self._padding_side: Literal["left", "right"] = resolved.padding_side
         self._tokenizer = tokenizer
         specials = tokenizer.num_special_tokens_to_add(pair=True)
         if contract.max_length < specials + 2:
