@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { execa } from "execa";
 import { QuarryError } from "../errors.js";
+import type { EvaluateConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
 
 /** Means over all judged queries, and the values of each query. */
@@ -9,6 +10,10 @@ export interface Measured {
   readonly mean: Readonly<Record<string, number>>;
   readonly queries: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly queryCount: number;
+  /** Judged queries that the run lacks. */
+  readonly withoutResults: number;
+  /** Queries of the run that nobody judged; they count for nothing. */
+  readonly unjudged: number;
 }
 
 /**
@@ -19,7 +24,7 @@ export interface Measured {
 export async function measure(
   context: RunContext,
   files: { readonly run: string; readonly qrels: string; readonly out: string },
-  measures: readonly string[],
+  { measures, relevanceLevel }: Pick<EvaluateConfig, "measures" | "relevanceLevel">,
 ): Promise<Measured> {
   const python = await context.python();
   const result = await execa(
@@ -34,6 +39,8 @@ export async function measure(
       files.qrels,
       "--out",
       files.out,
+      "--level",
+      String(relevanceLevel),
       "--measures",
       ...measures,
     ],
