@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from pathlib import Path
-from typing import Any
 
+from quarry_runtime.measuring.json_file import write_json
 from quarry_runtime.measuring.names import table
 from quarry_runtime.measuring.scores import measure
 
-__all__ = ["main", "measure", "write_json"]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
-    os.replace(temporary, path)
+__all__ = ["main", "measure"]
 
 
 def main(argv: list[str]) -> int:
