@@ -1,4 +1,5 @@
 /** Names of measures: whatever spelling people bring along becomes the one of ir_measures. */
+import { QuarryError } from "../errors.js";
 import { nearest } from "./nearest.js";
 
 /** A measure, and what may stand behind its name; the same table as the Python runtime's measuring/names.py. */
@@ -139,6 +140,54 @@ export function nearestMeasure(written: string): string | null {
   // A cut-off is kept where it can stand, and given where the measure is mostly written with one.
   const wanted = write(measure, given, cutoff) === null ? null : cutoff;
   return write(measure, given, measure.cutoff === null ? null : (wanted ?? example));
+}
+
+/** What is wrong with a measure, in words. */
+export function unknownMeasure(written: string): string {
+  const near = nearestMeasure(written);
+  const wayOut = near === null ? `write it like ${MEASURE_EXAMPLES}` : `did you mean ${near}?`;
+  return `unknown measure the text ${JSON.stringify(written)}; ${wayOut}`;
+}
+
+const RANKS = [5, 10, 15, 20, 30, 100, 200, 500, 1000];
+const at = (name: string, cutoffs: readonly (number | string)[]): string[] =>
+  cutoffs.map((cutoff) => `${name}@${cutoff}`);
+const tenths = (count: number, from: number): string[] =>
+  Array.from({ length: count }, (_, step) => String((from + step) / 10));
+
+const OFFICIAL = [
+  ...["NumQ", "NumRet", "NumRel", "NumRelRet", "AP", "gm_map", "Rprec", "Bpref", "RR"],
+  ...at("IPrec", tenths(11, 0)),
+  ...at("P", RANKS),
+];
+
+/** trec_eval's names for sets of measures. */
+const SETS: Readonly<Record<string, readonly string[]>> = {
+  official: OFFICIAL,
+  all_trec: [
+    ...OFFICIAL,
+    ...["infAP", "gm_bpref", "utility", "11pt_avg", "binG", "G", "nDCG", "ndcg_rel", "Rndcg"],
+    ...["R", "nDCG", "AP", "relative_P"].flatMap((name) => at(name, RANKS)),
+    ...at(
+      "Rprec_mult",
+      Array.from({ length: 10 }, (_, step) => String((step + 1) / 5)),
+    ),
+    ...at("Success", [1, 5, 10]),
+    ...["SetP", "SetP(relative=True)", "SetR", "SetAP", "SetF", "num_nonrel_judged_ret"],
+  ],
+};
+
+/**
+ * Measures as ir_measures writes them; `official` and `all_trec` stand for trec_eval's sets.
+ *
+ * @throws QuarryError CONFIG naming what is unknown, with the nearest measure.
+ */
+export function measuresOf(written: readonly string[]): string[] {
+  const found = written.flatMap((name) => SETS[name] ?? [name]).map((name) => [name, canonicalMeasure(name)] as const);
+  const unknown = found.filter(([, canonical]) => canonical === null).map(([name]) => unknownMeasure(name));
+  if (unknown.length > 0) throw new QuarryError("CONFIG", unknown.join("\n"));
+  if (found.length === 0) throw new QuarryError("CONFIG", `no measure is named; write it like ${MEASURE_EXAMPLES}`);
+  return [...new Set(found.map(([, canonical]) => canonical as string))];
 }
 
 function lookUp(key: string): { kind: MeasureKind; options: Record<string, string> } | null {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,8 @@ def t_test(differences: Values) -> tuple[float | None, float | None]:
         return None, None
     if np.ptp(differences) == 0:
         return None, 0.0
-    statistic, p = stats.ttest_1samp(differences, 0.0)
-    return float(statistic), float(p)
+    found: Any = stats.ttest_1samp(differences, 0.0)
+    return float(found.statistic), float(found.pvalue)
 
 
 def randomisation_test(
