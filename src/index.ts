@@ -80,8 +80,19 @@ export {
   openTrainingData,
   showStep,
 } from "./pipeline/data.js";
-export { encode, evaluate, mine, run, train } from "./pipeline/index.js";
-export type { RunResult, Verb, VerbOptions } from "./pipeline/types.js";
+export { compareRuns, encode, evaluate, measureRun, mine, run, train } from "./pipeline/index.js";
+export type { Measured } from "./pipeline/measure.js";
+export type {
+  ComparedMeasure,
+  CompareOptions,
+  Comparison,
+  MeasureOptions,
+  MovedQuery,
+  RunResult,
+  TestedP,
+  Verb,
+  VerbOptions,
+} from "./pipeline/types.js";
 export {
   type InspectOptions,
   inspectModel,

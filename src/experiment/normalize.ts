@@ -1,10 +1,10 @@
 /** Rewrites what a user wrote into Quarry's own names, so that validation and everything behind it knows one spelling. */
 import { z } from "zod";
 import { camelCase, LOSS_ALIASES, OPTION_ALIASES, VALUE_ALIASES } from "./aliases.js";
-import { isPlainObject, type Problem, shown } from "./explain.js";
+import { isPlainObject, type Problem } from "./explain.js";
 import { isStep } from "./function-step.js";
 import { LOSSES } from "./losses.js";
-import { canonicalMeasure, MEASURE_EXAMPLES, nearestMeasure } from "./measures.js";
+import { canonicalMeasure, unknownMeasure } from "./measures.js";
 import { experimentSchema } from "./schema.js";
 import { alternatives, child } from "./shape.js";
 
@@ -87,14 +87,7 @@ function measure(value: unknown, path: readonly string[], problems: Problem[]): 
   if (typeof value !== "string") return value;
   const canonical = canonicalMeasure(value);
   if (canonical !== null) return canonical;
-  const near = nearestMeasure(value);
-  problems.push({
-    path,
-    message:
-      near === null
-        ? `unknown measure ${shown(value)}; write it like ${MEASURE_EXAMPLES}`
-        : `unknown measure ${shown(value)}; did you mean ${near}?`,
-  });
+  problems.push({ path, message: unknownMeasure(value) });
   return value;
 }
 

@@ -500,11 +500,17 @@ export interface EvaluateInput {
   /** Passages to search, queries and judgements. */
   data: SourceInput | CombinedInput;
   /**
-   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1.
+   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
    *
    * @defaultValue `["nDCG@10","RR@10","R@100"]`
    */
   measures?: string[] | undefined;
+  /**
+   * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
+   *
+   * @defaultValue `1`
+   */
+  relevanceLevel?: number | undefined;
   /**
    * Passages kept for each query.
    *

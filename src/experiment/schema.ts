@@ -118,7 +118,11 @@ export const evaluateSchema = z.strictObject({
     .array(z.string())
     .min(1)
     .default(["nDCG@10", "RR@10", "R@100"])
-    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1."),
+    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1."),
+  relevanceLevel: positive
+    .max(9_999)
+    .default(1)
+    .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: topK.default(100).describe("Passages kept for each query."),
 });
 
