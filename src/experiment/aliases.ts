@@ -22,6 +22,15 @@ export const OPTION_ALIASES = {
     groupFilterFn: "groupFilter",
     newLabel: "scoreTransform",
   },
+  mine: {
+    skipTop: "rangeMin",
+    numNegatives: "negativesPerQuery",
+    negativeNumber: "negativesPerQuery",
+    nSample: "negativesPerQuery",
+    samplingStrategy: "sampling",
+    depth: "topK",
+    margin: "absoluteMargin",
+  },
   "train.args": { lr: "learningRate", epochs: "numTrainEpochs", maxGradientNorm: "maxGradNorm" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 
