@@ -30,6 +30,9 @@ export const OPTION_ALIASES = {
     samplingStrategy: "sampling",
     depth: "topK",
     margin: "absoluteMargin",
+    minHn: "minNegatives",
+    outputFormat: "output",
+    outputScores: "scores",
   },
   "train.args": { lr: "learningRate", epochs: "numTrainEpochs", maxGradientNorm: "maxGradNorm" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;

@@ -597,6 +597,24 @@ export interface MineInput {
    * @defaultValue `"none"`
    */
   standIn?: "none" | "top" | undefined;
+  /**
+   * Queries with fewer negatives are left out of what is written.
+   *
+   * @defaultValue `0`
+   */
+  minNegatives?: number | undefined;
+  /**
+   * How negatives are written, one format or several: by ids (qrels, triples, grouped-jsonl, run), or with texts as training files of Tevatron, FlagEmbedding and sentence-transformers (triplet, n-tuple, labeled-pair, labeled-list).
+   *
+   * @defaultValue `"qrels"`
+   */
+  output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
+  /**
+   * Writes each passage's score beside it, as a teacher's label; positives without one are left out.
+   *
+   * @defaultValue `false`
+   */
+  scores?: boolean | undefined;
 }
 
 /** What to encode. */

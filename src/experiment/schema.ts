@@ -123,6 +123,19 @@ export const evaluateSchema = z.strictObject({
 
 const margin = z.number().min(0);
 
+const minedOutput = z.enum([
+  "qrels",
+  "triples",
+  "grouped-jsonl",
+  "run",
+  "tevatron",
+  "flagembedding",
+  "triplet",
+  "n-tuple",
+  "labeled-pair",
+  "labeled-list",
+]);
+
 export const mineSchema = z.strictObject({
   data: searchDataSchema.describe("Passages to mine from, and queries with their judgements."),
   topK: topK.default(100).describe("Passages retrieved for each query."),
@@ -180,6 +193,18 @@ export const mineSchema = z.strictObject({
       "What stands in for the positive of a query without any: nothing, then margins do not apply to it; or the " +
         "passage ranked first, which is then no negative.",
     ),
+  minNegatives: z.int().min(0).default(0).describe("Queries with fewer negatives are left out of what is written."),
+  output: z
+    .union([minedOutput, z.array(minedOutput).min(1)])
+    .default("qrels")
+    .describe(
+      "How negatives are written, one format or several: by ids (qrels, triples, grouped-jsonl, run), or with texts as " +
+        "training files of Tevatron, FlagEmbedding and sentence-transformers (triplet, n-tuple, labeled-pair, labeled-list).",
+    ),
+  scores: z
+    .boolean()
+    .default(false)
+    .describe("Writes each passage's score beside it, as a teacher's label; positives without one are left out."),
 });
 
 export const encodeSchema = z.strictObject({

@@ -1,16 +1,16 @@
 /** Mine: passages that a retriever ranks high and that nobody judged become negatives for the next training. */
 import { mkdir } from "node:fs/promises";
-import { formatFloat32 } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { MineConfig } from "../experiment/schema.js";
-import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
 import { casesOf, identityOf, queriesToMine, retrievedBy } from "./mining/cases.js";
+import { formatsOf } from "./mining/output/formats.js";
+import { NegativesWriter, type WrittenFile } from "./mining/output/writer.js";
+import { minePass } from "./mining/pass.js";
 import { type MiningReport, ReportBuilder } from "./mining/report.js";
-import { selectNegatives } from "./mining/select.js";
-import type { MiningRules } from "./mining/types.js";
-import { reportRows, warningOf } from "./mining/words.js";
+import type { MiningRules, QueryCase } from "./mining/types.js";
+import { reportRows, warningsOf } from "./mining/words.js";
 import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
 import { type ModelChoice, requireQrels } from "./step.js";
@@ -18,18 +18,16 @@ import type { Throughput } from "./summary.js";
 
 /** What mining wrote; the paths are relative to the run folder. */
 export interface MineResult {
-  readonly negatives: string;
+  /** Files of negatives with their numbers of lines. */
+  readonly files: readonly (readonly [file: string, lines: number])[];
   readonly report: string;
-  readonly negativeCount: number;
-  readonly queryCount: number;
   /** Rows for the closing table. */
   readonly counts: readonly (readonly [name: string, count: number])[];
   readonly throughput: Throughput;
 }
 
 /**
- * Mines hard negatives and writes them as a qrels TSV (query id, passage id, similarity) that a source reads as its
- * `qrels`, with a report beside it.
+ * Mines hard negatives and writes them in the formats asked for, with a report beside them.
  */
 export async function mineStep(context: RunContext, model: ModelChoice): Promise<MineResult> {
   const options = context.config.mine;
@@ -47,31 +45,55 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
       topK: options.topK,
     });
     const rules = rulesOf(options, context.config.seed);
-    const texts = identityOf(source);
-    const report = new ReportBuilder(rules.negativesPerQuery);
-    const lines: string[] = [];
-    for (const query of casesOf(source, queryRows, [retrievedBy(ranked, queryRows)])) {
-      const selection = selectNegatives(query, rules, texts);
-      report.add(selection);
-      for (const { row, score } of selection.negatives) {
-        lines.push(
-          `${source.queries.id(query.queryRow)}\t${source.passages.qualifiedId(row)}\t${formatFloat32(score)}`,
-        );
-      }
-    }
-    const found = report.finish();
-    tell(context, found, options);
-    const negatives = `${step}/negatives.tsv`;
-    await writeFileDurably(context.runDir.file(negatives), ["query-id\tcorpus-id\tscore", ...lines, ""].join("\n"));
-    await context.runDir.writeJson(`${step}/report.json`, found);
+    const cases = casesOf(source, queryRows, [retrievedBy(ranked, queryRows)]);
+    const { found, files } = await writeNegatives(context, {
+      step,
+      source,
+      cases,
+      rules,
+      queryCount: queryRows.length,
+    });
+    tell(context, found, files, options);
+    await context.runDir.writeJson(`${step}/report.json`, { ...found, files });
     return {
-      negatives,
+      files: files.map(({ file, lines }) => [`${step}/${file}`, lines] as const),
       report: `${step}/report.json`,
-      negativeCount: found.negatives,
-      queryCount: found.queries.count,
       counts: reportRows(found),
       throughput,
     };
+  });
+}
+
+/** Applies the rules to every query and writes what comes of it. */
+async function writeNegatives(
+  context: RunContext,
+  work: {
+    readonly step: string;
+    readonly source: PreparedSource;
+    readonly cases: Iterable<QueryCase>;
+    readonly rules: MiningRules;
+    readonly queryCount: number;
+  },
+): Promise<{ readonly found: MiningReport; readonly files: readonly WrittenFile[] }> {
+  const { step, source, cases, rules, queryCount } = work;
+  const options = context.config.mine as MineConfig;
+  const phase = `${step}/choose`;
+  return context.phase({ phase, label: "choose negatives", unit: "queries", total: queryCount }, async () => {
+    const report = new ReportBuilder(rules.negativesPerQuery);
+    const formats = formatsOf(options, context.config.name);
+    const writer = await NegativesWriter.open(context.runDir.file(step), formats, source, options);
+    try {
+      const onChunk = (done: number): void => {
+        context.checkStop();
+        context.events.emit({ type: "progress", phase, done, total: queryCount, ratePerSecond: null });
+      };
+      await minePass(cases, { rules, texts: identityOf(source), report, writer, onChunk });
+      const files = await writer.finish();
+      const found = report.finish(writer.positivesWithoutScore);
+      return { value: { found, files }, done: queryCount };
+    } finally {
+      await writer.abandon();
+    }
   });
 }
 
@@ -90,7 +112,6 @@ function rulesOf(options: MineConfig, seed: number): MiningRules {
   return { ...options, seed, limits, fusion: "union", rrfK: 60 };
 }
 
-function tell(context: RunContext, report: MiningReport, options: MineConfig): void {
-  const warning = warningOf(report, options);
-  if (warning !== null) context.events.emit({ type: "warning", ...warning });
+function tell(context: RunContext, report: MiningReport, files: readonly WrittenFile[], options: MineConfig): void {
+  for (const warning of warningsOf(report, files, options)) context.events.emit({ type: "warning", ...warning });
 }

@@ -110,8 +110,10 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
       }
       case "mine": {
         const result = await mineStep(context, model);
-        files.negatives = context.runDir.file(result.negatives);
-        written.push(...result.counts, [result.negatives, result.negativeCount]);
+        for (const [file] of result.files) files[file] = context.runDir.file(file);
+        files.negatives = context.runDir.file((result.files[0] as (typeof result.files)[number])[0]);
+        files.miningReport = context.runDir.file(result.report);
+        written.push(...result.counts, ...result.files);
         throughputs.push(result.throughput);
         break;
       }

@@ -25,14 +25,14 @@ export function fuse(lists: readonly RankedList[], rules: Pick<MiningRules, "fus
   if (only !== undefined && lists.length === 1) {
     return Array.from(only.rows, (row, rank) => {
       const score = only.scores[rank] as number;
-      return { row, retriever: 0, scores: [score], rank, score };
+      return { row, retriever: 0, scores: [score], rank, score, label: score };
     });
   }
   const places = collect(lists, rules.rrfK);
   const ordered = rules.fusion === "roundRobin" ? inTurns(lists, places) : sorted(places, rules.fusion);
   return ordered.map(({ row, retriever, scores, reciprocal }, rank) => {
     const score = rules.fusion === "reciprocalRank" ? reciprocal : 1 / (rank + 1);
-    return { row, retriever, scores, rank, score };
+    return { row, retriever, scores, rank, score, label: score };
   });
 }
 

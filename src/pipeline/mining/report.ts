@@ -36,6 +36,8 @@ export interface MiningReport {
     readonly positives: ScoreSummary | null;
     /** Positives outside of the lists; not part of the summary. */
     readonly unknownPositives: number;
+    /** Positives that stand in no file, because scores are written and theirs are not known. */
+    readonly positivesLeftOut: number;
     readonly negatives: ScoreSummary | null;
     /** Of each negative from its query's worst known positive. */
     readonly differences: ScoreSummary | null;
@@ -78,7 +80,8 @@ export class ReportBuilder {
     }
   }
 
-  finish(): MiningReport {
+  /** @param positivesLeftOut of the writing */
+  finish(positivesLeftOut = 0): MiningReport {
     const byNegatives = [...this.#byNegatives].sort(([one], [two]) => one - two);
     const queriesWhere = (holds: (count: number) => boolean): number =>
       byNegatives.reduce((sum, [count, queries]) => sum + (holds(count) ? queries : 0), 0);
@@ -102,6 +105,7 @@ export class ReportBuilder {
       scores: {
         positives: summarise(this.#positives),
         unknownPositives: this.#unknown,
+        positivesLeftOut,
         negatives: summarise(this.#negatives),
         differences: summarise(this.#differences),
       },

@@ -12,6 +12,8 @@ export interface Sifted {
   readonly positives: readonly number[];
   /** Of each retriever, in the order of `positives`. */
   readonly positiveScores: readonly PositiveScores[];
+  /** What is written beside the positives, on the scale of the candidates' labels; undefined: not known. */
+  readonly positiveLabels: readonly (number | undefined)[];
   readonly isStandIn: boolean;
   readonly candidates: readonly Candidate[];
   readonly candidateCount: number;
@@ -49,6 +51,8 @@ export function siftQuery(query: QueryCase, rules: MiningRules, texts: TextIdent
     queryRow: query.queryRow,
     positives,
     positiveScores: scores,
+    // Fused scores say nothing of passages outside of the lists.
+    positiveLabels: scores.length === 1 ? (scores[0] as PositiveScores).scores : positives.map(() => undefined),
     isStandIn,
     candidates: sift(candidates, limits, onDrop),
     candidateCount: all.length,

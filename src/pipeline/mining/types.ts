@@ -63,8 +63,10 @@ export interface Candidate {
   readonly scores: readonly (number | undefined)[];
   /** Place among those that ranks count, from 0. */
   rank: number;
-  /** What orders candidates, weighs them and is written beside them. */
+  /** What orders candidates and weighs them. */
   score: number;
+  /** What is written beside it: its score, or what a cross-encoder says. */
+  label: number;
 }
 
 /** Why a candidate is no negative, in the order in which the rules are asked. */

@@ -1,5 +1,6 @@
 /** What is told of mining: which rule dropped how many, and what to change where queries went short. */
 import type { MineConfig } from "../../experiment/schema.js";
+import type { WrittenFile } from "./output/writer.js";
 import type { MiningReport } from "./report.js";
 import type { DropReason } from "./types.js";
 
@@ -38,29 +39,50 @@ export function reportRows({ candidates, dropped, notChosen, queries }: MiningRe
   ];
 }
 
-/** What to say where queries have fewer negatives than asked for; null where none has. */
-export function warningOf(
-  { queries, dropped }: MiningReport,
-  options: MineConfig,
-): { message: string; hint: string } | null {
-  if (queries.withFewer === 0) return null;
-  const loosen = (
-    [
-      ["rangeMin", "outOfRange"],
-      ["maxScore", "maxScore"],
-      ["minScore", "minScore"],
-      ["absoluteMargin", "absoluteMargin"],
-      ["relativeMargin", "relativeMargin"],
-    ] as const
-  ).filter(([, reason]) => (dropped[reason] ?? 0) > 0);
-  const names = loosen
-    .map(([option]) => `mine.${option}`)
-    .filter((option) => option !== "mine.rangeMin" || options.rangeMin > 0);
-  if ((dropped.unknownPositive ?? 0) > 0) names.push('mine.marginTo (to "best")');
-  const hint = names.length === 0 ? "Raise mine.topK." : `Raise mine.topK, or loosen ${names.join(", ")}.`;
+interface Warning {
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** What a user should know: queries that went short, lines that are not there. */
+export function warningsOf(report: MiningReport, files: readonly WrittenFile[], options: MineConfig): Warning[] {
+  const { positivesLeftOut } = report.scores;
+  const short = files.filter(({ queriesLeftOut }) => queriesLeftOut > report.queries.withNone);
+  const reason =
+    options.minNegatives > 0 ? "no positive, or too few negatives" : "no positive, or no full set of negatives";
+  return [
+    ...fewNegatives(report, options),
+    ...short.map(({ file, queriesLeftOut }) => ({
+      message: `${number(queriesLeftOut)} of ${number(report.queries.count)} queries are not in ${file}: they have ${reason}`,
+      hint: null,
+    })),
+    ...(positivesLeftOut === 0
+      ? []
+      : [
+          {
+            message: `${number(positivesLeftOut)} positives are left out of the files: they were not retrieved, so they have no score to write`,
+            hint: "Raise mine.topK, or write without mine.scores.",
+          },
+        ]),
+  ];
+}
+
+function fewNegatives({ queries, dropped }: MiningReport, options: MineConfig): Warning[] {
+  if (queries.withFewer === 0) return [];
+  const reasons = [
+    ["mine.rangeMin", options.rangeMin > 0 && dropped.outOfRange],
+    ["mine.maxScore", dropped.maxScore],
+    ["mine.minScore", dropped.minScore],
+    ["mine.absoluteMargin", dropped.absoluteMargin],
+    ["mine.relativeMargin", dropped.relativeMargin],
+    ['mine.marginTo (to "best")', dropped.unknownPositive],
+  ] as const;
+  const names = reasons.filter(([, count]) => count !== false && (count ?? 0) > 0).map(([option]) => option);
   const none = queries.withNone === 0 ? "" : `, ${number(queries.withNone)} of them none`;
-  return {
-    message: `${number(queries.withFewer)} of ${number(queries.count)} queries have fewer than ${options.negativesPerQuery} negatives${none}`,
-    hint,
-  };
+  return [
+    {
+      message: `${number(queries.withFewer)} of ${number(queries.count)} queries have fewer than ${options.negativesPerQuery} negatives${none}`,
+      hint: names.length === 0 ? "Raise mine.topK." : `Raise mine.topK, or loosen ${names.join(", ")}.`,
+    },
+  ];
 }

@@ -5,7 +5,7 @@ import type { Candidate } from "../../../../src/pipeline/mining/types.js";
 import { PLAIN_RULES } from "./cases.js";
 
 const candidates = [0.9, 0.8, 0.7, 0.5].map(
-  (score, rank): Candidate => ({ row: rank, retriever: 0, scores: [score], rank, score }),
+  (score, rank): Candidate => ({ row: rank, retriever: 0, scores: [score], rank, score, label: score }),
 );
 
 /** How often each passage is drawn over many queries. */
