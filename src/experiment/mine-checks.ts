@@ -10,6 +10,7 @@ export function checkMine(mine: MineConfig): Problem[] {
   };
   checkRange(mine, say);
   checkScores(mine, say);
+  checkRetrievers(mine, say);
   return problems;
 }
 
@@ -47,5 +48,39 @@ function checkScores({ minScore, maxScore, marginTo, ...mine }: MineConfig, say:
       "marginTo",
       "says what margins are measured from, but there is none; set mine.relativeMargin or absoluteMargin",
     );
+  }
+}
+
+const LIMITS = ["maxScore", "minScore", "absoluteMargin"] as const;
+
+function checkRetrievers(mine: MineConfig, say: Say): void {
+  const { retrievers, includeModel, fusion } = mine;
+  const names = retrievers.map(({ name }) => name);
+  retrievers.forEach(({ name, model, run }, index) => {
+    const at = `retrievers.${index}`;
+    if ((model === undefined) === (run === undefined)) {
+      say(at, 'is one of two: give it a model, e.g. { model: biEncoder(…) }, or a run, e.g. { run: "bm25.run.gz" }');
+    }
+    if (run !== undefined && mine.data.kind !== "source") {
+      say(`${at}.run`, "ranks the passages of one source, but mine.data combines several; mine each one by itself");
+    }
+    if (name !== undefined && names.indexOf(name) < index) say(`${at}.name`, `${name} is another retriever's name`);
+    if (name === "queries" || name === "snapshots") say(`${at}.name`, `${name} is the name of a file of the search`);
+  });
+  const count = retrievers.length + (includeModel ? 1 : 0);
+  if (count === 0) say("includeModel", "is false and mine.retrievers is empty, so nobody is asked");
+  if (count < 2 && fusion !== "roundRobin")
+    say("fusion", "joins the lists of several retrievers, but there is only one");
+  if (!includeModel) {
+    for (const limit of LIMITS) {
+      if (mine[limit] === undefined) continue;
+      say(
+        limit,
+        "is on the scale of the experiment's model, which is not asked (mine.includeModel); set it in the retriever",
+      );
+    }
+  }
+  if (count > 1 && mine.scores) {
+    say("scores", "several retrievers have no scale in common; write without scores, or rescore with a cross-encoder");
   }
 }

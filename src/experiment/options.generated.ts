@@ -528,6 +528,24 @@ export interface MineInput {
    */
   queries?: "judged" | "all" | undefined;
   /**
+   * Whether the experiment's model is the first of the retrievers; without it retrievers alone are asked.
+   *
+   * @defaultValue `true`
+   */
+  includeModel?: boolean | undefined;
+  /**
+   * How the lists of several retrievers become one: they take turns, or the best rank in any list counts, or the sum of 1 / (rrfK + rank).
+   *
+   * @defaultValue `"roundRobin"`
+   */
+  fusion?: "roundRobin" | "union" | "reciprocalRank" | undefined;
+  /**
+   * The constant of reciprocal rank fusion.
+   *
+   * @defaultValue `60`
+   */
+  rrfK?: number | undefined;
+  /**
    * First rank that counts, from 0: what is ranked higher is skipped as a likely positive without a label.
    *
    * @defaultValue `0`
@@ -615,6 +633,32 @@ export interface MineInput {
    * @defaultValue `false`
    */
   scores?: boolean | undefined;
+  /**
+   * Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.
+   *
+   * @defaultValue `[]`
+   */
+  retrievers?: RetrieverInput[] | undefined;
+}
+
+/** A further model, or a run file. */
+export interface RetrieverInput {
+  /** A bi-encoder, as biEncoder(…) gives it. */
+  model?: ModelInput | undefined;
+  /** What reports and files call it; default: model-N or run-N with its place in the list, from 1. */
+  name?: string | undefined;
+  /** A TREC run, or several files of one: somebody else's ranking of these queries. */
+  run?: string | FileInput | (string | FileInput)[] | undefined;
+  /** Passages taken for each query; default: mine.topK. */
+  topK?: number | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
 }
 
 /** What to encode. */

@@ -4,7 +4,8 @@ import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { MineConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
-import { casesOf, identityOf, queriesToMine, retrievedBy } from "./mining/cases.js";
+import { askAll, openRuns, retrieversOf } from "./mine-retrievers.js";
+import { casesOf, identityOf, queriesToMine } from "./mining/cases.js";
 import { formatsOf } from "./mining/output/formats.js";
 import { NegativesWriter, type WrittenFile } from "./mining/output/writer.js";
 import { minePass } from "./mining/pass.js";
@@ -12,7 +13,6 @@ import { type MiningReport, ReportBuilder } from "./mining/report.js";
 import type { MiningRules, QueryCase } from "./mining/types.js";
 import { reportRows, warningsOf } from "./mining/words.js";
 import { onceOnSource } from "./prepare.js";
-import { retrieve } from "./retrieve.js";
 import { type ModelChoice, requireQrels } from "./step.js";
 import type { Throughput } from "./summary.js";
 
@@ -33,35 +33,47 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
   const options = context.config.mine;
   if (options === undefined) throw new TypeError("the experiment has no mine section");
   const step = `mine-${model.label}`;
-  return onceOnSource(context, step, { name: "mine", data: options.data }, async (source) => {
-    const queryRows = queryRowsOf(source, options);
-    await mkdir(context.runDir.file(step), { recursive: true });
-    const { ranked, throughput } = await retrieve(context, {
-      phase: step,
-      folder: step,
-      model,
-      source,
-      queryRows,
-      topK: options.topK,
-    });
-    const rules = rulesOf(options, context.config.seed);
-    const cases = casesOf(source, queryRows, [retrievedBy(ranked, queryRows)]);
-    const { found, files } = await writeNegatives(context, {
-      step,
-      source,
-      cases,
-      rules,
-      queryCount: queryRows.length,
-    });
-    tell(context, found, files, options);
-    await context.runDir.writeJson(`${step}/report.json`, { ...found, files });
-    return {
-      files: files.map(({ file, lines }) => [`${step}/${file}`, lines] as const),
-      report: `${step}/report.json`,
-      counts: reportRows(found),
-      throughput,
-    };
+  const retrievers = retrieversOf(options, model.label);
+  const runs = await openRuns(context, step, options.data, retrievers);
+  const also = runs.flatMap((run) => run?.fingerprint ?? []).join(" ");
+  const use = { name: "mine", data: options.data, ...(also === "" ? {} : { also }) };
+  try {
+    return await onceOnSource(context, step, use, (source) =>
+      mineSource(context, { step, choice: model, source, retrievers, runs }, options),
+    );
+  } finally {
+    for (const run of runs) run?.close();
+  }
+}
+
+async function mineSource(
+  context: RunContext,
+  work: Omit<Parameters<typeof askAll>[1], "queryRows">,
+  options: MineConfig,
+): Promise<MineResult> {
+  const { step, source, retrievers } = work;
+  const queryRows = queryRowsOf(source, options);
+  await mkdir(context.runDir.file(step), { recursive: true });
+  const { retrieved, throughput } = await askAll(context, { ...work, queryRows });
+  const limits = retrievers.map((retriever) => retriever.limits);
+  const rules: MiningRules = { ...options, seed: context.config.seed, limits };
+  const cases = casesOf(source, queryRows, retrieved);
+  const { found, files } = await writeNegatives(context, {
+    step,
+    source,
+    cases,
+    rules,
+    names: retrievers.map(({ name }) => name),
+    queryCount: queryRows.length,
   });
+  tell(context, found, files, options);
+  await context.runDir.writeJson(`${step}/report.json`, { ...found, files });
+  return {
+    files: files.map(({ file, lines }) => [`${step}/${file}`, lines] as const),
+    report: `${step}/report.json`,
+    counts: reportRows(found),
+    throughput,
+  };
 }
 
 /** Applies the rules to every query and writes what comes of it. */
@@ -72,15 +84,17 @@ async function writeNegatives(
     readonly source: PreparedSource;
     readonly cases: Iterable<QueryCase>;
     readonly rules: MiningRules;
+    /** Of the retrievers. */
+    readonly names: readonly string[];
     readonly queryCount: number;
   },
 ): Promise<{ readonly found: MiningReport; readonly files: readonly WrittenFile[] }> {
-  const { step, source, cases, rules, queryCount } = work;
+  const { step, source, cases, rules, names, queryCount } = work;
   const options = context.config.mine as MineConfig;
   const phase = `${step}/choose`;
   return context.phase({ phase, label: "choose negatives", unit: "queries", total: queryCount }, async () => {
-    const report = new ReportBuilder(rules.negativesPerQuery);
-    const formats = formatsOf(options, context.config.name);
+    const report = new ReportBuilder(rules.negativesPerQuery, names);
+    const formats = formatsOf(options, context.config.name, names);
     const writer = await NegativesWriter.open(context.runDir.file(step), formats, source, options);
     try {
       const onChunk = (done: number): void => {
@@ -104,12 +118,6 @@ function queryRowsOf(source: PreparedSource, options: MineConfig): Int32Array {
   throw new QuarryError("DATA", "mine.data: there are no queries to mine for", {
     hint: "Give mine.data a queries file.",
   });
-}
-
-function rulesOf(options: MineConfig, seed: number): MiningRules {
-  const { maxScore, minScore, absoluteMargin, relativeMargin } = options;
-  const limits = [{ maxScore, minScore, absoluteMargin, relativeMargin }];
-  return { ...options, seed, limits, fusion: "union", rrfK: 60 };
 }
 
 function tell(context: RunContext, report: MiningReport, files: readonly WrittenFile[], options: MineConfig): void {

@@ -31,6 +31,13 @@ export interface MiningReport {
   /** Left over: no rule spoke against them, but others were chosen. */
   readonly notChosen: number;
   readonly negatives: number;
+  readonly retrievers: readonly {
+    readonly name: string;
+    /** Negatives that it gave, and those that stand in its list whoever gave them. */
+    readonly gave: number;
+    readonly listed: number;
+  }[];
+  /** What is written beside passages; of several retrievers without a cross-encoder a matter of rank only. */
   readonly scores: {
     /** Positives whose score is known. */
     readonly positives: ScoreSummary | null;
@@ -57,7 +64,14 @@ export class ReportBuilder {
   #candidates = 0;
   #left = 0;
 
-  constructor(private readonly wanted: number) {}
+  readonly #given: number[] = [];
+  readonly #listed: number[] = [];
+
+  /** @param names of the retrievers */
+  constructor(
+    private readonly wanted: number,
+    private readonly names: readonly string[],
+  ) {}
 
   add(selection: Selection): void {
     const { candidates, negatives, positives, dropped } = selection;
@@ -69,14 +83,18 @@ export class ReportBuilder {
       this.#dropped[reason] = (this.#dropped[reason] ?? 0) + count;
     }
     this.#byNegatives.set(negatives.length, (this.#byNegatives.get(negatives.length) ?? 0) + 1);
-    const scores = selection.positiveScores[0]?.scores ?? [];
+    const scores = selection.positiveLabels;
     const known = scores.filter((score) => score !== undefined);
     this.#unknown += scores.length - known.length;
     this.#positives.push(...known);
     const worst = known.length === 0 ? undefined : Math.min(...known);
-    for (const { scores: found, score } of negatives) {
-      this.#negatives.push(score);
-      if (worst !== undefined && found[0] !== undefined) this.#differences.push(worst - found[0]);
+    for (const { label, retriever, scores: found } of negatives) {
+      this.#negatives.push(label);
+      if (worst !== undefined) this.#differences.push(worst - label);
+      this.#given[retriever] = (this.#given[retriever] ?? 0) + 1;
+      found.forEach((score, at) => {
+        if (score !== undefined) this.#listed[at] = (this.#listed[at] ?? 0) + 1;
+      });
     }
   }
 
@@ -102,6 +120,7 @@ export class ReportBuilder {
       ),
       notChosen: this.#left - this.#negatives.length,
       negatives: this.#negatives.length,
+      retrievers: this.names.map((name, at) => ({ name, gave: this.#given[at] ?? 0, listed: this.#listed[at] ?? 0 })),
       scores: {
         positives: summarise(this.#positives),
         unknownPositives: this.#unknown,

@@ -12,7 +12,7 @@ export interface Sifted {
   readonly positives: readonly number[];
   /** Of each retriever, in the order of `positives`. */
   readonly positiveScores: readonly PositiveScores[];
-  /** What is written beside the positives, on the scale of the candidates' labels; undefined: not known. */
+  /** What is written beside the positives, on the scale of the candidates' labels; undefined: not known. Empty: no scale. */
   readonly positiveLabels: readonly (number | undefined)[];
   readonly isStandIn: boolean;
   readonly candidates: readonly Candidate[];
@@ -51,8 +51,8 @@ export function siftQuery(query: QueryCase, rules: MiningRules, texts: TextIdent
     queryRow: query.queryRow,
     positives,
     positiveScores: scores,
-    // Fused scores say nothing of passages outside of the lists.
-    positiveLabels: scores.length === 1 ? (scores[0] as PositiveScores).scores : positives.map(() => undefined),
+    // Several retrievers have no scale in common.
+    positiveLabels: scores.length === 1 ? (scores[0] as PositiveScores).scores : [],
     isStandIn,
     candidates: sift(candidates, limits, onDrop),
     candidateCount: all.length,

@@ -35,9 +35,9 @@ export interface MiningRules
     | "excludeIdenticalTexts"
     | "excludeSameId"
     | "standIn"
+    | "fusion"
+    | "rrfK"
   > {
-  readonly fusion: "union" | "roundRobin" | "reciprocalRank";
-  readonly rrfK: number;
   readonly seed: number;
   /** One for each retriever, in the order of the lists. */
   readonly limits: readonly ScoreLimits[];

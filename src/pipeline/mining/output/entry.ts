@@ -17,6 +17,17 @@ export interface MinedPassage {
   readonly text: MinedText | null;
   /** Null where nobody scored it. */
   readonly score: number | null;
+  /** Null for a positive. */
+  readonly origin: Origin | null;
+}
+
+/** Where a negative came from. */
+export interface Origin {
+  /** The retriever that gave it, and what each of them scored it (undefined: not in its list). */
+  readonly retriever: number;
+  readonly scores: readonly (number | undefined)[];
+  /** Place among the candidates that ranks count, from 0. */
+  readonly rank: number;
 }
 
 export interface MinedEntry {

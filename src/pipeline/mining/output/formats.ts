@@ -20,7 +20,8 @@ const FORMATS: Readonly<Record<Output, (options: Options, tag: string) => readon
   "labeled-list": ({ scores }) => [training.labeledList(scores)],
 };
 
-/** Everything that is to be written; `tag` names runs. */
-export function formatsOf(options: Options, tag: string): MinedFormat[] {
-  return [...new Set([options.output].flat())].flatMap((name) => FORMATS[name](options, tag));
+/** Everything that is to be written; `tag` names runs, `retrievers` are named where there are several. */
+export function formatsOf(options: Options, tag: string, retrievers: readonly string[] = []): MinedFormat[] {
+  const asked = [...new Set([options.output].flat())].flatMap((name) => FORMATS[name](options, tag));
+  return retrievers.length > 1 ? [...asked, ids.origins(retrievers)] : asked;
 }

@@ -57,3 +57,18 @@ export function run(tag: string): MinedFormat {
       negatives.map((each, at) => `${queryId} Q0 ${each.id} ${at + 1} ${scoreOf(each)} ${tag}`),
   };
 }
+
+/** Who gave each negative, at which rank, and what each retriever scored it; names are those of the retrievers. */
+export function origins(names: readonly string[]): MinedFormat {
+  return {
+    ...BY_ID,
+    file: "origins.tsv",
+    header: ["query-id", "corpus-id", "retriever", "rank", "score", ...names.map((name) => `score-${name}`)].join("\t"),
+    lines: ({ queryId, negatives }) =>
+      negatives.map((each) => {
+        const { retriever = -1, rank = -1, scores = [] } = each.origin ?? {};
+        const found = names.map((_, at) => (scores[at] === undefined ? "" : formatFloat32(scores[at])));
+        return [queryId, each.id, names[retriever] ?? "random", rank, scoreOf(each), ...found].join("\t");
+      }),
+  };
+}

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { PreparedSource } from "../../../data/types.js";
 import { LineFile } from "../../line-file.js";
 import type { Selection } from "../select.js";
-import type { MinedEntry, MinedFormat, MinedPassage, MinedText } from "./entry.js";
+import type { MinedEntry, MinedFormat, MinedPassage, MinedText, Origin } from "./entry.js";
 import { readTexts } from "./texts.js";
 
 /** What became of one format. */
@@ -110,19 +110,20 @@ export class NegativesWriter {
     passageTexts: ReadonlyMap<number, MinedText> | null,
   ): MinedEntry {
     const { queries, passages } = this.source;
-    const passage = (row: number, score: number | undefined): MinedPassage => ({
+    const passage = (row: number, score: number | undefined, origin: Origin | null): MinedPassage => ({
       id: passages.qualifiedId(row),
       text: passageTexts?.get(row) ?? null,
       score: score ?? null,
+      origin,
     });
-    const all = selection.positives.map((row, at) => passage(row, selection.positiveLabels[at]));
+    const all = selection.positives.map((row, at) => passage(row, selection.positiveLabels[at], null));
     const positives = this.options.scores ? all.filter(({ score }) => score !== null) : all;
     this.#positivesWithoutScore += all.length - positives.length;
     return {
       queryId: queries.id(selection.queryRow),
       query: queryTexts?.get(selection.queryRow) ?? null,
       positives,
-      negatives: selection.negatives.map(({ row, label }) => passage(row, label)),
+      negatives: selection.negatives.map((each) => passage(each.row, each.label, each)),
     };
   }
 }

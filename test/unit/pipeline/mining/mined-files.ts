@@ -92,7 +92,7 @@ export async function mineToFiles(
     const queryRows = options.queries === "all" ? source.encodableQueries : (source.qrels?.queryRows as Int32Array);
     const formats = formatsOf({ output: [...OUTPUTS], scores, negativesPerQuery: 3 }, "tag");
     const writer = await NegativesWriter.open(`${place.dir}/mined`, formats, source, { scores, minNegatives });
-    const report = new ReportBuilder(3);
+    const report = new ReportBuilder(3, ["base"]);
     const cases = casesOf(source, queryRows, [retrievedBy(ranking(queryRows.length), queryRows)]);
     const judgements: string[] = [];
     const add = report.add.bind(report);
