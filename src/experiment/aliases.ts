@@ -35,6 +35,18 @@ export const OPTION_ALIASES = {
     topN: "topK",
     depth: "topK",
   },
+  mine: {
+    skipTop: "rangeMin",
+    numNegatives: "negativesPerQuery",
+    negativeNumber: "negativesPerQuery",
+    nSample: "negativesPerQuery",
+    samplingStrategy: "sampling",
+    depth: "topK",
+    margin: "absoluteMargin",
+    minHn: "minNegatives",
+    outputFormat: "output",
+    outputScores: "scores",
+  },
   "train.args": { lr: "learningRate", epochs: "numTrainEpochs", maxGradientNorm: "maxGradNorm" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 

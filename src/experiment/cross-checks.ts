@@ -1,6 +1,7 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
 import { checkLoss } from "./losses.js";
+import { checkMine } from "./mine-checks.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -48,7 +49,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   }
   if (mine !== undefined) {
     for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
-    if (mine.skipTop >= mine.topK) say("mine.skipTop", `skips all ${mine.topK} retrieved passages (mine.topK)`);
+    problems.push(...checkMine(mine));
   }
   if (encode !== undefined) {
     for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);

@@ -600,17 +600,143 @@ export interface MineInput {
    */
   topK?: number | undefined;
   /**
-   * Highest-ranked passages that are skipped: likely positives without a label.
+   * Which queries get negatives: those with judgements, or all of the queries file.
+   *
+   * @defaultValue `"judged"`
+   */
+  queries?: "judged" | "all" | undefined;
+  /**
+   * Whether the experiment's model is the first of the retrievers; without it retrievers alone are asked.
+   *
+   * @defaultValue `true`
+   */
+  includeModel?: boolean | undefined;
+  /**
+   * How the lists of several retrievers become one: they take turns, or the best rank in any list counts, or the sum of 1 / (rrfK + rank).
+   *
+   * @defaultValue `"roundRobin"`
+   */
+  fusion?: "roundRobin" | "union" | "reciprocalRank" | undefined;
+  /**
+   * The constant of reciprocal rank fusion.
+   *
+   * @defaultValue `60`
+   */
+  rrfK?: number | undefined;
+  /**
+   * First rank that counts, from 0: what is ranked higher is skipped as a likely positive without a label.
    *
    * @defaultValue `0`
    */
-  skipTop?: number | undefined;
+  rangeMin?: number | undefined;
+  /** The rank at which the range ends, itself not in it; default: mine.topK. */
+  rangeMax?: number | undefined;
   /**
-   * Negatives written for each query, best first.
+   * What ranks count: all retrieved passages, those that are not excluded as judged or as copies, or those that every other rule has left.
+   *
+   * @defaultValue `"retrieved"`
+   */
+  ranksOver?: "retrieved" | "unjudged" | "kept" | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
+  /**
+   * Which of several positives margins are measured from; a number k is the k-th best.
+   *
+   * @defaultValue `"worst"`
+   */
+  marginTo?: "worst" | "best" | "mean" | number | undefined;
+  /**
+   * Which of the passages that are left: the first, random ones, or random ones by softmax of their scores.
+   *
+   * @defaultValue `"top"`
+   */
+  sampling?: "top" | "random" | "weighted" | undefined;
+  /**
+   * Temperature of the softmax of weighted sampling.
+   *
+   * @defaultValue `0.05`
+   */
+  temperature?: number | undefined;
+  /**
+   * Negatives written for each query, best rank first.
    *
    * @defaultValue `10`
    */
   negativesPerQuery?: number | undefined;
+  /**
+   * Whether all judged passages are excluded, the relevant ones alone, or none at all.
+   *
+   * @defaultValue `"annotated"`
+   */
+  exclude?: "annotated" | "positives" | "none" | undefined;
+  /**
+   * Excludes passages with the very text of the query, of a positive or of a negative before them.
+   *
+   * @defaultValue `true`
+   */
+  excludeIdenticalTexts?: boolean | undefined;
+  /**
+   * Excludes the passage with the query's own id, for collections whose queries are passages.
+   *
+   * @defaultValue `false`
+   */
+  excludeSameId?: boolean | undefined;
+  /**
+   * What stands in for the positive of a query without any: nothing, then margins do not apply to it; or the passage ranked first, which is then no negative.
+   *
+   * @defaultValue `"none"`
+   */
+  standIn?: "none" | "top" | undefined;
+  /**
+   * Queries with fewer negatives are left out of what is written.
+   *
+   * @defaultValue `0`
+   */
+  minNegatives?: number | undefined;
+  /**
+   * How negatives are written, one format or several: by ids (qrels, triples, grouped-jsonl, run), or with texts as training files of Tevatron, FlagEmbedding and sentence-transformers (triplet, n-tuple, labeled-pair, labeled-list).
+   *
+   * @defaultValue `"qrels"`
+   */
+  output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
+  /**
+   * Writes each passage's score beside it, as a teacher's label; positives without one are left out.
+   *
+   * @defaultValue `false`
+   */
+  scores?: boolean | undefined;
+  /**
+   * Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.
+   *
+   * @defaultValue `[]`
+   */
+  retrievers?: RetrieverInput[] | undefined;
+}
+
+/** A further model, or a run file. */
+export interface RetrieverInput {
+  /** A bi-encoder, as biEncoder(…) gives it. */
+  model?: ModelInput | undefined;
+  /** What reports and files call it; default: model-N or run-N with its place in the list, from 1. */
+  name?: string | undefined;
+  /** A TREC run, or several files of one: somebody else's ranking of these queries. */
+  run?: string | FileInput | (string | FileInput)[] | undefined;
+  /** Passages taken for each query; default: mine.topK. */
+  topK?: number | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
 }
 
 /** What to encode. */

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { rerankSchema } from "./cross-encoder-schema.js";
 import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import { mineFields, retrieverFields } from "./mine-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -126,15 +127,18 @@ export const evaluateSchema = z.strictObject({
   topK: topK.default(100).describe("Passages kept for each query."),
 });
 
+export const retrieverSchema = z.strictObject({
+  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
+  ...retrieverFields,
+});
+
 export const mineSchema = z.strictObject({
-  data: searchDataSchema.describe("Passages to mine from, and queries with their judgements."),
-  topK: topK.default(100).describe("Passages retrieved for each query."),
-  skipTop: z
-    .int()
-    .min(0)
-    .default(0)
-    .describe("Highest-ranked passages that are skipped: likely positives without a label."),
-  negativesPerQuery: positive.default(10).describe("Negatives written for each query, best first."),
+  ...mineFields,
+  retrievers: z
+    .array(retrieverSchema)
+    .max(16)
+    .default([])
+    .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.'),
 });
 
 export const encodeSchema = z.strictObject({
@@ -182,5 +186,6 @@ export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;
 export type EvaluateConfig = z.output<typeof evaluateSchema>;
+export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;
 export type EncodeConfig = z.output<typeof encodeSchema>;
