@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,20 +17,86 @@ from quarry_runtime.modeling.tokens import Side
 _MOST_HALVINGS = 3
 
 
-class Forward:
-    """One side of an encoder on one device, for units of any number.
+class Halving:
+    """A model on one device that takes batches in halves where memory runs out.
 
     What did not fit once is not tried again: batches of that many padded tokens or more are halved
     before they reach the device, so that running out of memory costs one failed attempt a task and
     not one a batch.
+
+    Args:
+        collate: Pads items, each as long as its tokens, into tensors.
+        run: Gives one result for each item of a batch, [B, ...].
+        device: Where the model is.
+        noun: What an item is, for messages.
     """
 
-    def __init__(self, encoder: Encoder, side: Side, device: torch.device) -> None:
-        self.encoder = encoder
-        self.side: Side = side
+    def __init__(
+        self,
+        collate: Callable[[Any], dict[str, torch.Tensor]],
+        run: Callable[[dict[str, torch.Tensor]], torch.Tensor],
+        device: torch.device,
+        noun: str,
+    ) -> None:
+        self._collate = collate
+        self._run = run
+        self._noun = noun
         self.device = device
         #: Padded tokens of the smallest batch that did not fit; None until one did not.
         self.too_many_tokens: int | None = None
+
+    def batch(
+        self,
+        ids: Sequence[Any],
+        tensors: dict[str, torch.Tensor] | None,
+        rows: np.ndarray,
+        halvings_left: int = _MOST_HALVINGS,
+    ) -> torch.Tensor:
+        """Results [B, ...] of one batch; `tensors` are its padded ids where they are made already.
+
+        Raises:
+            WorkerFault: not even an eighth of the batch fits into memory.
+        """
+        tokens = len(ids) * max(map(len, ids))
+        is_hopeless = self.too_many_tokens is not None and tokens >= self.too_many_tokens
+        can_halve = halvings_left > 0 and len(ids) > 1
+        if not (is_hopeless and can_halve):
+            try:
+                made = self._collate(ids) if tensors is None else tensors
+                moved = {
+                    name: tensor.to(self.device, non_blocking=True) for name, tensor in made.items()
+                }
+                return self._run(moved)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.too_many_tokens = min(tokens, self.too_many_tokens or tokens)
+                if not can_halve:
+                    raise WorkerFault(
+                        f"Out of memory on {self.device}: {len(ids)} {self._noun}(s) of"
+                        f" {max(map(len, ids))} tokens.",
+                        hint="Lower workers.batchSize or the maximum length.",
+                        is_retryable=True,
+                        rows=rows.tolist(),
+                    ) from None
+            # Out of the except block: the error's traceback holds the tensors that did not fit.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        half = len(ids) // 2
+        parts = [
+            self.batch(ids[part], None, rows[part], halvings_left - 1)
+            for part in (slice(None, half), slice(half, None))
+        ]
+        return torch.cat(parts)
+
+
+class Forward(Halving):
+    """One side of an encoder on one device, for units of any number."""
+
+    def __init__(self, encoder: Encoder, side: Side, device: torch.device) -> None:
+        super().__init__(encoder.collate, lambda moved: encoder(moved, side), device, "text")
+        self.encoder = encoder
+        self.side: Side = side
 
     def unit(self, unit: Prepared, on_batch: Callable[[], None]) -> torch.Tensor:
         """Vectors of a unit, float32 [N, D] on the device, in the order of its rows.
@@ -50,47 +117,3 @@ class Forward:
                 vectors_ND[torch.from_numpy(batch.positions).to(self.device)] = vectors_BD
                 on_batch()
         return vectors_ND
-
-    def batch(
-        self,
-        ids: list[list[int]],
-        tensors: dict[str, torch.Tensor] | None,
-        rows: np.ndarray,
-        halvings_left: int = _MOST_HALVINGS,
-    ) -> torch.Tensor:
-        """Vectors [B, D] of one batch; `tensors` are its padded ids where they are made already.
-
-        Raises:
-            WorkerFault: not even an eighth of the batch fits into memory.
-        """
-        tokens = len(ids) * max(map(len, ids))
-        is_hopeless = self.too_many_tokens is not None and tokens >= self.too_many_tokens
-        can_halve = halvings_left > 0 and len(ids) > 1
-        if not (is_hopeless and can_halve):
-            try:
-                made = self.encoder.collate(ids) if tensors is None else tensors
-                moved = {
-                    name: tensor.to(self.device, non_blocking=True) for name, tensor in made.items()
-                }
-                return self.encoder(moved, self.side)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                self.too_many_tokens = min(tokens, self.too_many_tokens or tokens)
-                if not can_halve:
-                    raise WorkerFault(
-                        f"Out of memory on {self.device}: {len(ids)} text(s) of"
-                        f" {max(map(len, ids))} tokens.",
-                        hint="Lower workers.batchSize or the maximum length.",
-                        is_retryable=True,
-                        rows=rows.tolist(),
-                    ) from None
-            # Out of the except block: the error's traceback holds the tensors that did not fit.
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        half = len(ids) // 2
-        parts = [
-            self.batch(ids[part], None, rows[part], halvings_left - 1)
-            for part in (slice(None, half), slice(half, None))
-        ]
-        return torch.cat(parts)

@@ -22,6 +22,10 @@ def look_ahead(task: Task) -> None:
         from quarry_runtime.modeling.contract import resolve
 
         resolve(task.model)
+    elif isinstance(task, ScoreTask):
+        from quarry_runtime.modeling.cross_contract import resolve_cross
+
+        resolve_cross(task.model)
 
 
 def open_handler(task: Task, models: Models) -> Handler:
@@ -42,6 +46,10 @@ def open_handler(task: Task, models: Models) -> Handler:
         from quarry_runtime.handlers.search import SearchHandler
 
         return SearchHandler(task, models.encoder(task.model), device)
+    if isinstance(task, ScoreTask):
+        from quarry_runtime.handlers.score import ScoreHandler
+
+        return ScoreHandler(task, models.cross_encoder(task.model), device)
     if isinstance(task, ProbeTask):
         from quarry_runtime.handlers.probe import ProbeHandler
 
