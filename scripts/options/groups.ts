@@ -108,6 +108,7 @@ export const groups: readonly Group[] = [
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
+  group("Embeddings", schemas.embeddingsSchema, "embeddings", "The store of vectors, which all steps share."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
   group(
     "Validation",
