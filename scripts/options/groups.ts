@@ -124,6 +124,7 @@ export const groups: readonly Group[] = [
   ),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
   group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
+  group("Embeddings", schemas.embeddingsSchema, "embeddings", "The store of vectors, which all steps share."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
   group(
     "Validation",

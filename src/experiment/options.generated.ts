@@ -17,6 +17,8 @@ export interface ExperimentInput {
   mine?: MineInput | undefined;
   /** What to encode. */
   encode?: EncodeInput | undefined;
+  /** The store of vectors, which all steps share. */
+  embeddings?: EmbeddingsInput | undefined;
   /** What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present. */
   steps?: ("evaluate" | "train" | "mine" | "encode")[] | undefined;
   /** What happens to faults in the data: error stops, warn tells and goes on, drop goes on. */
@@ -739,6 +741,22 @@ export interface RetrieverInput {
   relativeMargin?: number | undefined;
 }
 
+/** The store of vectors, which all steps share. */
+export interface EmbeddingsInput {
+  /**
+   * Keeps vectors in the cache, so that no text is encoded twice; false encodes and searches in one go.
+   *
+   * @defaultValue `true`
+   */
+  store?: boolean | undefined;
+  /**
+   * Number format that passages are kept and searched in; queries stay float32.
+   *
+   * @defaultValue `"float32"`
+   */
+  dtype?: "float32" | "float16" | "bfloat16" | "int8" | undefined;
+}
+
 /** What to encode. */
 export interface EncodeInput {
   /** What to encode. */
@@ -749,6 +767,12 @@ export interface EncodeInput {
    * @defaultValue `"passage"`
    */
   side?: "passage" | "query" | undefined;
+  /**
+   * What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store.
+   *
+   * @defaultValue `"npy"`
+   */
+  export?: "npy" | "parquet" | "faiss" | "none" | undefined;
 }
 
 /** What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on. */

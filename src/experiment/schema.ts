@@ -155,6 +155,21 @@ export const mineSchema = z.strictObject({
 export const encodeSchema = z.strictObject({
   data: searchDataSchema.describe("What to encode."),
   side: z.enum(["passage", "query"]).default("passage").describe("Whether texts are encoded as passages or queries."),
+  export: z
+    .enum(["npy", "parquet", "faiss", "none"])
+    .default("npy")
+    .describe("What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store."),
+});
+
+export const embeddingsSchema = z.strictObject({
+  store: z
+    .boolean()
+    .default(true)
+    .describe("Keeps vectors in the cache, so that no text is encoded twice; false encodes and searches in one go."),
+  dtype: z
+    .enum(["float32", "float16", "bfloat16", "int8"])
+    .default("float32")
+    .describe("Number format that passages are kept and searched in; queries stay float32."),
 });
 
 export const stepNames = ["evaluate", "train", "mine", "encode"] as const;
@@ -172,6 +187,7 @@ export const experimentSchema = z.strictObject({
     .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
+  embeddings: embeddingsSchema.prefault({}).describe("The store of vectors, which all steps share."),
   steps: z
     .array(z.enum(stepNames))
     .optional()
