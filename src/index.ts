@@ -78,6 +78,7 @@ export {
 } from "./pipeline/data.js";
 export { encode, evaluate, mine, run, train } from "./pipeline/index.js";
 export type { RunResult, Verb, VerbOptions } from "./pipeline/types.js";
+export { drainWorker, findRunAtWork, listWorkers, type WorkerLine } from "./pipeline/workers.js";
 export {
   type InspectOptions,
   inspectModel,
