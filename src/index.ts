@@ -41,8 +41,10 @@ export {
   type Experiment,
   mix,
   multiLevel,
+  type SuiteSetOptions,
   scored,
   source,
+  suite,
 } from "./experiment/define.js";
 export {
   type FunctionStep,
@@ -57,6 +59,7 @@ export type { Override } from "./experiment/overrides.js";
 export type {
   EncodeConfig,
   EvaluateConfig,
+  EvaluationDataConfig,
   ExperimentConfig,
   MineConfig,
   ModelConfig,

@@ -107,6 +107,14 @@ export const groups: readonly Group[] = [
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
+  group(
+    "Suite",
+    data.suiteSchema,
+    "evaluate.data: suite",
+    "Several data sets with one table, as `suite({ name: source({ … }), … })` gives them.",
+  ),
+  group("SuiteSet", data.suiteSetSchema, "evaluate.data.sets: a data set of a suite", "One data set of a suite."),
+  group("SubCorpus", schemas.subCorpusSchema, "evaluate.subCorpus", "A part of the corpus, for a quick look."),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
   group(

@@ -3,7 +3,13 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
-import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import {
+  evaluationDataSchema,
+  promptsSchema,
+  searchDataSchema,
+  trainingDataSchema,
+  validationSchema,
+} from "./data-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -111,8 +117,13 @@ export const trainSchema = z.strictObject({
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
 });
 
+export const subCorpusSchema = z.strictObject({
+  passages: positive.describe("Passages that are searched: all judged ones, and a random sample of the others."),
+  seed: z.int().min(0).max(0xffffffff).optional().describe("Seed of the sample; default: the experiment's."),
+});
+
 export const evaluateSchema = z.strictObject({
-  data: searchDataSchema.describe("Passages to search, queries and judgements."),
+  data: evaluationDataSchema.describe("Passages to search, queries and judgements; several data sets as suite({ … })."),
   measures: z
     .array(z.string())
     .min(1)
@@ -123,6 +134,12 @@ export const evaluateSchema = z.strictObject({
     .default(1)
     .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: topK.default(100).describe("Passages kept for each query."),
+  subCorpus: subCorpusSchema
+    .optional()
+    .describe("A quick look: searches a part of the corpus and estimates what all of it would give, with an interval."),
+  sampleQueries: positive
+    .optional()
+    .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
 });
 
 export const mineSchema = z.strictObject({
