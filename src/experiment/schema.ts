@@ -4,7 +4,13 @@
  */
 import { z } from "zod";
 import { rerankSchema } from "./cross-encoder-schema.js";
-import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import {
+  evaluationDataSchema,
+  promptsSchema,
+  searchDataSchema,
+  trainingDataSchema,
+  validationSchema,
+} from "./data-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 
 const positive = z.int().min(1);
@@ -124,8 +130,13 @@ export const trainSchema = z.strictObject({
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
 });
 
+export const subCorpusSchema = z.strictObject({
+  passages: positive.describe("Passages that are searched: all judged ones, and a random sample of the others."),
+  seed: z.int().min(0).max(0xffffffff).optional().describe("Seed of the sample; default: the experiment's."),
+});
+
 export const evaluateSchema = z.strictObject({
-  data: searchDataSchema.describe("Passages to search, queries and judgements."),
+  data: evaluationDataSchema.describe("Passages to search, queries and judgements; several data sets as suite({ … })."),
   measures: z
     .array(z.string())
     .min(1)
@@ -136,6 +147,12 @@ export const evaluateSchema = z.strictObject({
     .default(1)
     .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: topK.default(100).describe("Passages kept for each query."),
+  subCorpus: subCorpusSchema
+    .optional()
+    .describe("A quick look: searches a part of the corpus and estimates what all of it would give, with an interval."),
+  sampleQueries: positive
+    .optional()
+    .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
 });
 
 export const retrieverSchema = z.strictObject({
