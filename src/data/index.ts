@@ -13,6 +13,7 @@ export {
 export { formatFloat32 } from "./float32.js";
 export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
+export { callFilter } from "./qrels/function-calls.js";
 export { refuseRealGrades } from "./qrels/grades.js";
 export { countUp, Draws, PURPOSE, shuffleFirst } from "./random.js";
 export {
