@@ -11,6 +11,8 @@ export interface ExperimentInput {
   train?: TrainInput | undefined;
   /** What to evaluate on. */
   evaluate?: EvaluateInput | undefined;
+  /** A cross-encoder that ranks what evaluation found once more; measured before and after. */
+  rerank?: RerankInput | undefined;
   /** Which hard negatives to mine. */
   mine?: MineInput | undefined;
   /** What to encode. */
@@ -498,17 +500,93 @@ export interface EvaluateInput {
   /** Passages to search, queries and judgements. */
   data: SourceInput | CombinedInput;
   /**
-   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1.
+   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
    *
    * @defaultValue `["nDCG@10","RR@10","R@100"]`
    */
   measures?: string[] | undefined;
+  /**
+   * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
+   *
+   * @defaultValue `1`
+   */
+  relevanceLevel?: number | undefined;
   /**
    * Passages kept for each query.
    *
    * @defaultValue `100`
    */
   topK?: number | undefined;
+}
+
+/** Scores query and passage together. */
+export interface CrossEncoderOptions {
+  /** Commit, tag or branch on the hub. */
+  revision?: string | undefined;
+  /**
+   * Runs the checkpoint's own Python code; needs a revision that is a commit.
+   *
+   * @defaultValue `false`
+   */
+  trustRemoteCode?: boolean | undefined;
+  /** Longest pair in tokens, query and passage together; default: the checkpoint's own. */
+  maxLength?: number | undefined;
+  /** What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several. */
+  activation?: "identity" | "sigmoid" | "softmax" | undefined;
+  /** Which label's score counts, from 0; default: the last one. */
+  label?: number | undefined;
+  /**
+   * Number format of scoring; auto is bfloat16 on a GPU that has it, else float32.
+   *
+   * @defaultValue `"auto"`
+   */
+  dtype?: "auto" | "float32" | "bfloat16" | "float16" | undefined;
+  /** Pairs in one forward pass; default: workers.batchSize. */
+  batchSize?: number | undefined;
+}
+
+/** Scores query and passage together, as `crossEncoder(checkpoint, options)` gives it. */
+export interface CrossEncoderInput extends CrossEncoderOptions {
+  /** Which builder made this. */
+  kind: "crossEncoder";
+  /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
+  checkpoint: string;
+}
+
+/** A cross-encoder that ranks again. */
+export interface RerankOptions {
+  /** Commit, tag or branch on the hub. */
+  revision?: string | undefined;
+  /**
+   * Runs the checkpoint's own Python code; needs a revision that is a commit.
+   *
+   * @defaultValue `false`
+   */
+  trustRemoteCode?: boolean | undefined;
+  /** Longest pair in tokens, query and passage together; default: the checkpoint's own. */
+  maxLength?: number | undefined;
+  /** What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several. */
+  activation?: "identity" | "sigmoid" | "softmax" | undefined;
+  /** Which label's score counts, from 0; default: the last one. */
+  label?: number | undefined;
+  /**
+   * Number format of scoring; auto is bfloat16 on a GPU that has it, else float32.
+   *
+   * @defaultValue `"auto"`
+   */
+  dtype?: "auto" | "float32" | "bfloat16" | "float16" | undefined;
+  /** Pairs in one forward pass; default: workers.batchSize. */
+  batchSize?: number | undefined;
+  /** Highest-ranked passages of each query that are scored again; the others keep their order behind them. Default: the 100 best, or all of evaluate.topK when that is less. */
+  topK?: number | undefined;
+}
+
+/** A cross-encoder that ranks again, as `crossEncoder(checkpoint, options)` gives it. */
+export interface RerankInput extends RerankOptions {
+  /** Which builder made this. */
+  kind: "crossEncoder";
+  /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
+  checkpoint: string;
 }
 
 /** Which hard negatives to mine. */

@@ -22,10 +22,13 @@ export type Section = (typeof stepNames)[number];
 export function checkPaths(experiment: Experiment, sections: readonly Section[] = stepNames): void {
   const { config, baseDir } = experiment;
   const problems: Problem[] = [];
-  const { checkpoint } = config.model;
-  if (isFolderName(checkpoint) && !existsSync(resolve(baseDir, checkpoint))) {
-    problems.push({ path: ["model", "checkpoint"], message: missing(checkpoint, resolve(baseDir, checkpoint)) });
-  }
+  const checkCheckpoint = (path: string[], checkpoint: string): void => {
+    if (isFolderName(checkpoint) && !existsSync(resolve(baseDir, checkpoint)))
+      problems.push({ path: [...path, "checkpoint"], message: missing(checkpoint, resolve(baseDir, checkpoint)) });
+  };
+  checkCheckpoint(["model"], config.model.checkpoint);
+  if (config.rerank !== undefined && sections.includes("evaluate"))
+    checkCheckpoint(["rerank"], config.rerank.checkpoint);
   config.model.plugins.forEach((plugin, index) => {
     const message = pluginProblem(plugin, resolve(baseDir, plugin));
     if (message !== null) problems.push({ path: ["model", "plugins", index], message });

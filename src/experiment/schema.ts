@@ -3,6 +3,7 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
+import { rerankSchema } from "./cross-encoder-schema.js";
 import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 
@@ -118,7 +119,11 @@ export const evaluateSchema = z.strictObject({
     .array(z.string())
     .min(1)
     .default(["nDCG@10", "RR@10", "R@100"])
-    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1."),
+    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1."),
+  relevanceLevel: positive
+    .max(9_999)
+    .default(1)
+    .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: topK.default(100).describe("Passages kept for each query."),
 });
 
@@ -151,6 +156,9 @@ export const experimentSchema = z.strictObject({
   model: modelSchema.describe("The model that is evaluated, trained and mined with."),
   train: trainSchema.optional().describe("How to train; leave it out to use the model as it is."),
   evaluate: evaluateSchema.optional().describe("What to evaluate on."),
+  rerank: rerankSchema
+    .optional()
+    .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
   steps: z
@@ -169,6 +177,7 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
+export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
 
 /** What Quarry works with: every default filled in. */
