@@ -123,6 +123,12 @@ export const groups: readonly Group[] = [
     made("RerankOptions", "checkpoint"),
   ),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
+  group(
+    "Rescore",
+    schemas.mineSchema.shape.rescore.unwrap(),
+    "mine.rescore",
+    "A cross-encoder that looks at the candidates.",
+  ),
   group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
   group(
