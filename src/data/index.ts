@@ -15,6 +15,7 @@ export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFi
 export { DIGEST_BYTES, digestTexts } from "./pairs/texts.js";
 export { type PairRows, pairUnits } from "./pairs/units.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
+export { callFilter } from "./qrels/function-calls.js";
 export { refuseRealGrades } from "./qrels/grades.js";
 export { type PlainJudgement, plainJudgements } from "./qrels/judgement-file.js";
 export { countUp, Draws, PURPOSE, shuffleFirst } from "./random.js";

@@ -10,6 +10,7 @@ export function checkMine(mine: MineConfig): Problem[] {
   };
   checkRange(mine, say);
   checkScores(mine, say);
+  checkFilling(mine, say);
   checkRetrievers(mine, say);
   return problems;
 }
@@ -52,6 +53,18 @@ function checkScores({ minScore, maxScore, marginTo, ...mine }: MineConfig, say:
 }
 
 const LIMITS = ["maxScore", "minScore", "absoluteMargin"] as const;
+
+function checkFilling({ fillRandom, minNegatives, negativesPerQuery, scores }: MineConfig, say: Say): void {
+  if (fillRandom && scores) {
+    say(
+      "fillRandom",
+      "draws passages that nobody scored, but mine.scores wants a score beside each; rescore with a cross-encoder",
+    );
+  }
+  if (minNegatives > negativesPerQuery) {
+    say("minNegatives", `leaves every query out: none gets more than ${negativesPerQuery} (mine.negativesPerQuery)`);
+  }
+}
 
 function checkRetrievers(mine: MineConfig, say: Say): void {
   const { retrievers, includeModel, fusion } = mine;

@@ -1,6 +1,7 @@
 /** The options of mining; `retrievers` joins them in schema.ts, where models are described. */
 import { z } from "zod";
-import { files, searchDataSchema } from "./data-schema.js";
+import { files, functionStep, searchDataSchema } from "./data-schema.js";
+import type { Triplet } from "./function-step.js";
 
 const positive = z.int().min(1);
 const margin = z.number().min(0);
@@ -106,6 +107,13 @@ export const mineFields = {
       "What stands in for the positive of a query without any: nothing, then margins do not apply to it; or the " +
         "passage ranked first, which is then no negative.",
     ),
+  filter: functionStep<Triplet, boolean>("FunctionStep<Triplet, boolean>")
+    .optional()
+    .describe("Keeps the candidates for which this gives true; it sees both texts, and the retriever's score."),
+  fillRandom: z
+    .boolean()
+    .default(false)
+    .describe("Fills queries with too few negatives up with passages drawn at random from the whole pool."),
   minNegatives: z.int().min(0).default(0).describe("Queries with fewer negatives are left out of what is written."),
   output: z
     .union([minedOutput, z.array(minedOutput).min(1)])

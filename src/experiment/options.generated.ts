@@ -693,6 +693,14 @@ export interface MineInput {
    * @defaultValue `"none"`
    */
   standIn?: "none" | "top" | undefined;
+  /** Keeps the candidates for which this gives true; it sees both texts, and the retriever's score. */
+  filter?: FunctionStep<Triplet, boolean> | undefined;
+  /**
+   * Fills queries with too few negatives up with passages drawn at random from the whole pool.
+   *
+   * @defaultValue `false`
+   */
+  fillRandom?: boolean | undefined;
   /**
    * Queries with fewer negatives are left out of what is written.
    *

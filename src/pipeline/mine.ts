@@ -1,5 +1,6 @@
 /** Mine: passages that a retriever ranks high and that nobody judged become negatives for the next training. */
 import { mkdir } from "node:fs/promises";
+import { callFilter } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { MineConfig } from "../experiment/schema.js";
@@ -56,7 +57,19 @@ async function mineSource(
   await mkdir(context.runDir.file(step), { recursive: true });
   const { retrieved, throughput } = await askAll(context, { ...work, queryRows });
   const limits = retrievers.map((retriever) => retriever.limits);
-  const rules: MiningRules = { ...options, seed: context.config.seed, limits };
+  const { filter } = options;
+  const { queries, passages } = source;
+  const rules: MiningRules = {
+    ...options,
+    seed: context.config.seed,
+    limits,
+    ...(filter === undefined
+      ? {}
+      : {
+          accepts: (queryRow, row, score) =>
+            callFilter(filter, { queries, passages, origin: () => null }, queryRow, row, score),
+        }),
+  };
   const cases = casesOf(source, queryRows, retrieved);
   const { found, files } = await writeNegatives(context, {
     step,
@@ -101,7 +114,8 @@ async function writeNegatives(
         context.checkStop();
         context.events.emit({ type: "progress", phase, done, total: queryCount, ratePerSecond: null });
       };
-      await minePass(cases, { rules, texts: identityOf(source), report, writer, onChunk });
+      const pool = options.fillRandom ? source.searchRows : null;
+      await minePass(cases, { rules, texts: identityOf(source), report, writer, rescore: null, pool, onChunk });
       const files = await writer.finish();
       const found = report.finish(writer.positivesWithoutScore);
       return { value: { found, files }, done: queryCount };
