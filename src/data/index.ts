@@ -12,6 +12,8 @@ export {
 } from "./cache/verify.js";
 export { formatFloat32 } from "./float32.js";
 export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
+export { DIGEST_BYTES, digestTexts } from "./pairs/texts.js";
+export { type PairRows, pairUnits } from "./pairs/units.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { callFilter } from "./qrels/function-calls.js";
 export { refuseRealGrades } from "./qrels/grades.js";

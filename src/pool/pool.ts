@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { WorkersConfig } from "../experiment/schema.js";
-import type { ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
+import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
@@ -10,9 +10,9 @@ import { Crew, type Death, type Payload } from "./crew.js";
 import { advance, type PoolAction, type PoolEvent } from "./reducer.js";
 import { PoolReport } from "./report.js";
 import { coreCount, countGpus, type Place, planPlaces } from "./resources.js";
-import { type Answer, type Assignment, Run } from "./run.js";
+import { type Answer, type Assignment, interrupted, Run } from "./run.js";
 import { emptyPool, type PoolState } from "./state.js";
-import type { EncodeJob, JobOutcome, SearchJob, WorkerPool } from "./types.js";
+import type { EncodeJob, JobOutcome, ScoreJob, SearchJob, WorkerPool } from "./types.js";
 
 /** What a pool needs. */
 export interface PoolOptions {
@@ -119,20 +119,28 @@ class LocalPool implements WorkerPool {
     return this.#enqueue({ kind: "search", ...job });
   }
 
+  async describeCrossEncoder(model: ScoreJob["model"]): Promise<CrossEncoderContract> {
+    return (await this.#enqueue<CrossEncoderContract>({ kind: "describeCross", model })).contract;
+  }
+
+  score(job: ScoreJob): Promise<JobOutcome<CrossEncoderContract>> {
+    return this.#enqueue({ kind: "score", ...job });
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  /** One job at a time: two would only take each other's workers. */
-  #enqueue(assignment: Assignment): Promise<JobOutcome> {
-    const outcome = this.#queue.then(() => this.#work(assignment));
+  /** One job at a time: two would only take each other's workers. A job's kind decides what its contract is. */
+  #enqueue<Contract = ModelContract>(assignment: Assignment): Promise<JobOutcome<Contract>> {
+    const outcome = this.#queue.then(() => this.#work(assignment)) as Promise<JobOutcome<Contract>>;
     this.#queue = outcome.catch(() => {});
     return outcome;
   }
 
-  async #work(assignment: Assignment): Promise<JobOutcome> {
-    const own = assignment.kind === "describe" ? undefined : assignment.signal;
+  async #work(assignment: Assignment): Promise<Awaited<Run["outcome"]>> {
+    const own = "signal" in assignment ? assignment.signal : undefined;
     const signals = [own, this.#options.signal].filter((signal) => signal !== undefined);
     if (this.#closing !== null || signals.some(({ aborted }) => aborted)) throw interrupted();
     const run = new Run(assignment, this.#options.workers.batchSize);
@@ -141,7 +149,7 @@ class LocalPool implements WorkerPool {
     const stop = (): void => this.#stop(run);
     for (const signal of signals) signal.addEventListener("abort", stop, { once: true });
     try {
-      if (assignment.kind !== "describe") this.#report.begin(assignment.phase, run.totalRows);
+      if ("units" in assignment) this.#report.begin(assignment.phase, run.totalRows);
       this.#feed({ type: "begin", plan: run.plan(this.#options.workers.maxAttempts) });
       return await run.outcome;
     } finally {
@@ -242,9 +250,8 @@ class LocalPool implements WorkerPool {
 
   #equip(worker: string): void {
     if (this.#run === null || this.#run.isOver) return;
-    for (const { firstRow, tensor, bytes } of this.#run.queryBlocks()) {
+    for (const { firstRow, tensor, bytes } of this.#run.queryBlocks())
       this.#crew.send(worker, { v: PROTOCOL_VERSION, type: "queries", firstRow, tensor }, [bytes]);
-    }
   }
 
   #hear(worker: string, payload: Payload): void {
@@ -278,7 +285,7 @@ class LocalPool implements WorkerPool {
     const isLatest = this.#state.workers.get(worker)?.pendingReady === 1;
     if (isLatest && run !== null && !run.isOver) {
       try {
-        run.accept(worker, message.model);
+        run.accept(worker, message.model, message.crossEncoder);
       } catch (thrown) {
         return this.#end(run, toQuarryError(thrown));
       }
@@ -365,7 +372,7 @@ class LocalPool implements WorkerPool {
   }
 
   #noWorkerLeft(message: string): QuarryError {
-    const words = [...this.#deaths.keys()].map((worker) => this.#lastWords(worker)).find((text) => text !== "") ?? "";
+    const words = [...this.#deaths.keys()].map((worker) => this.#lastWords(worker)).find(Boolean) ?? "";
     const hint = this.#fatal?.hint ?? `Read the logs in ${this.#options.logDir}.`;
     return new QuarryError("WORKER", `No worker is left: ${message}.${words}`, { hint, isRetryable: true });
   }
@@ -373,7 +380,7 @@ class LocalPool implements WorkerPool {
   #counts(isLast: boolean): void {
     const { job } = this.#state;
     const run = this.#run;
-    if (job === null || run === null || run.assignment.kind === "describe") return;
+    if (job === null || run === null || !("units" in run.assignment)) return;
     const unitOf = (worker: string): string | null => {
       const first = this.#state.workers.get(worker)?.inHand[0];
       return first === undefined ? null : run.units.id(first);
@@ -390,8 +397,4 @@ class LocalPool implements WorkerPool {
       if (phase !== "absent" && phase !== "broken") this.#report.worker(name, "stopped");
     }
   }
-}
-
-function interrupted(): QuarryError {
-  return new QuarryError("INTERRUPTED", "Stopped on request.");
 }

@@ -1,21 +1,26 @@
 /** One job at work: what its workers are configured with, and how their answers become durable. */
 import { QuarryError, toQuarryError } from "../errors.js";
-import type { ModelContract, ModelSpec, Task, TensorSpec } from "../protocol/messages.js";
+import type { CrossEncoderContract, ModelContract, ModelSpec, Task, TensorSpec } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
 import { bytesOf, tensor, toFloat32, toInt32 } from "../protocol/tensor.js";
 import type { Payload } from "./crew.js";
+import { type CrossAssignment, isCross, planKind, scoresOf, scoreTask } from "./score.js";
 import type { JobPlan } from "./state.js";
 import type { EncodeJob, FailedUnit, JobOutcome, SearchJob, UnitList } from "./types.js";
 
 /** What the pool was asked to do. */
 export type Assignment =
   | { readonly kind: "describe"; readonly model: ModelSpec }
+  | CrossAssignment
   | ({ readonly kind: "encode" } & EncodeJob)
   | ({ readonly kind: "search" } & SearchJob);
+
+type Contract = ModelContract | CrossEncoderContract;
 
 /** What an answer holds, checked against the job: ready to be made durable. */
 export type Answer =
   | { readonly kind: "vectors"; readonly vectors: Float32Array; readonly dimension: number }
+  | { readonly kind: "scores"; readonly scores: Float32Array }
   | { readonly kind: "snapshot"; readonly scores: Float32Array; readonly rows: Int32Array };
 
 /** Query vectors sent in one message: 16 MiB. */
@@ -35,17 +40,17 @@ const noUnits: UnitList = {
 
 /** The job at hand: its promise, its contract and its bookkeeping. */
 export class Run {
-  readonly outcome: Promise<JobOutcome>;
+  readonly outcome: Promise<JobOutcome<Contract>>;
   readonly failed: FailedUnit[] = [];
   /** Rows that a worker named as the cause of a unit's failure. */
   readonly broken = new Map<number, Int32Array>();
-  contract: ModelContract | null = null;
+  contract: Contract | null = null;
   isOver = false;
   isStopping = false;
   /** Texts of all units, and of those that need no work. */
   readonly totalRows: number;
   readonly rowsBefore: number;
-  #resolve!: (outcome: JobOutcome) => void;
+  #resolve!: (outcome: JobOutcome<Contract>) => void;
   #reject!: (error: QuarryError) => void;
   readonly #persists = new Set<Promise<void>>();
   readonly #chains = new Map<string, Promise<void>>();
@@ -74,14 +79,14 @@ export class Run {
   }
 
   get units(): UnitList {
-    return this.assignment.kind === "describe" ? noUnits : this.assignment.units;
+    return "units" in this.assignment ? this.assignment.units : noUnits;
   }
 
   plan(maxAttempts: number): JobPlan {
     const { assignment, units } = this;
-    const isDone = assignment.kind === "describe" ? undefined : assignment.isDone;
+    const isDone = "isDone" in assignment ? assignment.isDone : undefined;
     return {
-      kind: assignment.kind,
+      kind: planKind(assignment.kind),
       unitCount: units.count,
       rowCount: (unit) => units.rowCount(unit),
       isDone: isDone ?? (() => false),
@@ -91,6 +96,7 @@ export class Run {
 
   task(): Task {
     const { assignment, batchSize } = this;
+    if (isCross(assignment)) return scoreTask(assignment, batchSize);
     const { model } = assignment;
     if (assignment.kind !== "search") {
       const side = assignment.kind === "encode" ? assignment.side : "passage";
@@ -133,7 +139,8 @@ export class Run {
    *
    * @throws QuarryError PROTOCOL without a contract, CONFIG when two workers differ.
    */
-  accept(worker: string, contract: ModelContract | null): void {
+  accept(worker: string, model: ModelContract | null, crossEncoder: CrossEncoderContract | null): void {
+    const contract = isCross(this.assignment) ? crossEncoder : model;
     if (contract === null) throw protocolError("a worker is ready without a model");
     this.contract ??= contract;
     if (this.contract.fingerprint === contract.fingerprint) return;
@@ -158,9 +165,13 @@ export class Run {
   read({ message, frames }: Payload, unit: number): Answer | null {
     const { assignment } = this;
     if (assignment.kind === "encode" && message.type === "result") {
-      const dimension = this.contract?.dimension ?? 0;
+      const dimension = this.contract !== null && "dimension" in this.contract ? this.contract.dimension : 0;
       checkShape(message.tensor, [assignment.units.rowCount(unit), dimension]);
       return { kind: "vectors", vectors: toFloat32(message.tensor, frames), dimension };
+    }
+    if (assignment.kind === "score" && message.type === "result") {
+      checkShape(message.tensor, [assignment.units.rowCount(unit)]);
+      return { kind: "scores", scores: scoresOf(message.tensor, frames) };
     }
     if (assignment.kind === "search" && message.type === "snapshot") {
       const shape = [assignment.queryCount, assignment.topK];
@@ -177,6 +188,9 @@ export class Run {
     const [unit] = units;
     if (assignment.kind === "encode" && answer?.kind === "vectors" && unit !== undefined) {
       return this.#track(async () => assignment.onVectors(unit, answer.vectors, answer.dimension));
+    }
+    if (assignment.kind === "score" && answer?.kind === "scores" && unit !== undefined) {
+      return this.#track(async () => assignment.onScores(unit, answer.scores));
     }
     if (assignment.kind === "search" && answer?.kind === "snapshot") {
       const { scores, rows } = answer;
@@ -218,10 +232,14 @@ function checkShape(spec: TensorSpec, shape: readonly number[]): void {
   throw protocolError(`a tensor [${spec.shape.join(", ")}] stands where [${shape.join(", ")}] belongs`);
 }
 
-function differences(left: ModelContract, right: ModelContract): string {
-  const keys = Object.keys(left) as (keyof ModelContract)[];
+function differences(left: Contract, right: Contract): string {
+  const keys = Object.keys(left) as (keyof Contract)[];
   const told = keys
     .filter((key) => left[key] !== right[key])
     .map((key) => `${key} ${JSON.stringify(left[key])} and ${JSON.stringify(right[key])}`);
   return told.join(", ").slice(0, 1_000);
+}
+
+export function interrupted(): QuarryError {
+  return new QuarryError("INTERRUPTED", "Stopped on request.");
 }

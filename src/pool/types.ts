@@ -1,6 +1,6 @@
 /** What a pool of workers offers: units of texts go in, durable results come out, whatever dies in between. */
 import type { ErrorCode } from "../errors.js";
-import type { ModelContract, ModelSpec } from "../protocol/messages.js";
+import type { CrossEncoderContract, CrossEncoderSpec, ModelContract, ModelSpec } from "../protocol/messages.js";
 
 /** A list of units that are built only when a worker takes them. */
 export interface UnitList {
@@ -24,14 +24,26 @@ export interface FailedUnit {
   readonly message: string;
 }
 
-interface Job {
+interface UnitJob {
   /** Phase id under which progress is reported. */
   readonly phase: string;
-  readonly model: ModelSpec;
   readonly units: UnitList;
   /** Units that need no work because an earlier run made them durable. */
   readonly isDone?: (index: number) => boolean;
   readonly signal?: AbortSignal;
+}
+
+interface Job extends UnitJob {
+  readonly model: ModelSpec;
+}
+
+/** Pairs of query and passage to be scored; frames hold row, query, title, text. */
+export interface ScoreJob extends UnitJob {
+  readonly model: CrossEncoderSpec;
+  /** Pairs in one forward pass; default: the pool's. */
+  readonly batchSize?: number;
+  /** Takes a unit's scores, [rowCount]; the unit is durable when the promise resolves. */
+  readonly onScores: (index: number, scores: Float32Array) => Promise<void>;
 }
 
 export interface EncodeJob extends Job {
@@ -67,8 +79,8 @@ export interface SearchJob extends Job {
   readonly snapshotEveryUnits?: number;
 }
 
-export interface JobOutcome {
-  readonly contract: ModelContract;
+export interface JobOutcome<Contract = ModelContract> {
+  readonly contract: Contract;
   readonly failed: readonly FailedUnit[];
   /** Texts worked on in this call (not those that were done before). */
   readonly rowCount: number;
@@ -82,6 +94,9 @@ export interface WorkerPool {
   describe(model: ModelSpec): Promise<ModelContract>;
   encode(job: EncodeJob): Promise<JobOutcome>;
   search(job: SearchJob): Promise<JobOutcome>;
+  /** Loads the cross-encoder in every worker and says what it turned out to be. */
+  describeCrossEncoder(model: CrossEncoderSpec): Promise<CrossEncoderContract>;
+  score(job: ScoreJob): Promise<JobOutcome<CrossEncoderContract>>;
   /** Drains, waits, kills what does not leave; nothing is left running afterwards. */
   close(): Promise<void>;
 }
