@@ -11,8 +11,17 @@ export function checkMine(mine: MineConfig): Problem[] {
   checkRange(mine, say);
   checkScores(mine, say);
   checkFilling(mine, say);
+  checkOutput(mine, say);
   checkRetrievers(mine, say);
   return problems;
+}
+
+const BY_ID: readonly string[] = ["qrels", "triples", "grouped-jsonl", "run"];
+
+function checkOutput({ output, parquet }: MineConfig, say: Say): void {
+  if (parquet && [output].flat().every((each) => BY_ID.includes(each))) {
+    say("parquet", 'writes training files with texts as Parquet, but mine.output names none, e.g. output: "n-tuple"');
+  }
 }
 
 /** The models of a mine section with the paths of their options: other retrievers and the cross-encoder. */

@@ -147,6 +147,7 @@ export const mineFields = {
       "How negatives are written, one format or several: by ids (qrels, triples, grouped-jsonl, run), or with texts as " +
         "training files of Tevatron, FlagEmbedding and sentence-transformers (triplet, n-tuple, labeled-pair, labeled-list).",
     ),
+  parquet: z.boolean().default(false).describe("Writes each training file with texts as Parquet, too."),
   scores: z
     .boolean()
     .default(false)

@@ -716,6 +716,12 @@ export interface MineInput {
    */
   output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
   /**
+   * Writes each training file with texts as Parquet, too.
+   *
+   * @defaultValue `false`
+   */
+  parquet?: boolean | undefined;
+  /**
    * Writes each passage's score beside it, as a teacher's label; positives without one are left out.
    *
    * @defaultValue `false`

@@ -8,6 +8,7 @@ import type { RunContext } from "./context.js";
 import { askAll, openRuns, retrieversOf } from "./mine-retrievers.js";
 import { casesOf, identityOf, queriesToMine } from "./mining/cases.js";
 import { formatsOf } from "./mining/output/formats.js";
+import { writeParquet } from "./mining/output/parquet.js";
 import { NegativesWriter, type WrittenFile } from "./mining/output/writer.js";
 import { minePass } from "./mining/pass.js";
 import { type MiningReport, ReportBuilder } from "./mining/report.js";
@@ -116,7 +117,9 @@ async function writeNegatives(
       };
       const pool = options.fillRandom ? source.searchRows : null;
       await minePass(cases, { rules, texts: identityOf(source), report, writer, rescore: null, pool, onChunk });
-      const files = await writer.finish();
+      const lines = await writer.finish();
+      const tables = options.parquet ? await writeParquet(context, context.runDir.file(step), formats) : [];
+      const files = [...lines, ...tables];
       const found = report.finish(writer.positivesWithoutScore);
       return { value: { found, files }, done: queryCount };
     } finally {
