@@ -107,7 +107,10 @@ function blockOf(keys: Uint8Array, scores: Float32Array): Buffer {
   MAGIC.copy(block);
   block.writeUInt32LE(scores.length, MAGIC.byteLength + 4);
   block.set(keys, HEAD_BYTES);
-  block.set(new Uint8Array(scores.buffer, scores.byteOffset, scores.byteLength), HEAD_BYTES + scores.length * KEY_BYTES);
+  block.set(
+    new Uint8Array(scores.buffer, scores.byteOffset, scores.byteLength),
+    HEAD_BYTES + scores.length * KEY_BYTES,
+  );
   block.writeUInt32LE(crc32(block.subarray(MAGIC.byteLength + 4)), MAGIC.byteLength);
   return block;
 }
