@@ -15,6 +15,7 @@ VERBS = {
     "measure": "quarry_runtime.measure",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
+    "export": "quarry_runtime.export",
 }
 
 
