@@ -92,7 +92,7 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   const evaluations = new Map<string, EvaluateResult>();
   const files: Record<string, string> = {};
   const throughputs: Throughput[] = [];
-  const written: [string, number][] = [];
+  const written: (readonly [string, number])[] = [];
   let trained: TrainResult | null = null;
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
@@ -104,14 +104,18 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
       case "evaluate": {
         const result = await evaluateStep(context, model);
         evaluations.set(model.label, result);
-        files[`run.${model.label}`] = context.runDir.file(result.run);
-        throughputs.push(result.throughput);
+        for (const { name, run: file, throughput } of result.sets) {
+          files[name === null ? `run.${model.label}` : `run.${model.label}/${name}`] = context.runDir.file(file);
+          throughputs.push(throughput);
+        }
         break;
       }
       case "mine": {
         const result = await mineStep(context, model);
-        files.negatives = context.runDir.file(result.negatives);
-        written.push([result.negatives, result.negativeCount]);
+        for (const [file] of result.files) files[file] = context.runDir.file(file);
+        files.negatives = context.runDir.file((result.files[0] as (typeof result.files)[number])[0]);
+        files.miningReport = context.runDir.file(result.report);
+        written.push(...result.counts, ...result.files);
         throughputs.push(result.throughput);
         break;
       }
@@ -130,10 +134,19 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   if (summary !== null) context.events.emit(summary);
   return {
     runDir: context.runDir.path,
-    metrics: Object.fromEntries([...evaluations].map(([label, { values }]) => [label, { ...values }])),
+    metrics: metricsOf(evaluations),
     checkpoint: trained === null ? null : context.runDir.file(trained.checkpoint),
     files,
   };
+}
+
+/** Values by model; of a suite also by model and data set, e.g. `base` (the average) and `base/scifact`. */
+function metricsOf(evaluations: ReadonlyMap<string, EvaluateResult>): RunResult["metrics"] {
+  const all = [...evaluations].flatMap(([label, { values, sets }]) => [
+    [label, values] as const,
+    ...sets.filter(({ name }) => name !== null).map((set) => [`${label}/${set.name}`, set.values] as const),
+  ]);
+  return Object.fromEntries(all.map(([label, values]) => [label, { ...values }]));
 }
 
 /** The options that determine results: another value of these belongs into another run folder. */

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError, DataError, ProtocolError
 from quarry_runtime.guard.finite import check_finite
-from quarry_runtime.handlers.forward import encode_unit
+from quarry_runtime.handlers.forward import Forward
 from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import Prepared, prepare
 from quarry_runtime.handlers.vectors import StoredUnit, read_vectors
@@ -54,6 +54,7 @@ class SearchHandler:
         self._task = task
         self._encoder = encoder
         self._device = device
+        self._forward = None if encoder is None else Forward(encoder, "passage", device)
         self._needs_length_1 = task.scoring.is_normalizing
         self.snapshot_every = task.snapshot_every_units
         self._queries_QD = torch.zeros((task.query_count, task.dimension), device=device)
@@ -184,8 +185,8 @@ class SearchHandler:
             scales_N = None if unit.scales is None else unit.scales.to(self._device)
             on_batch()
             return from_stored(unit.codes.to(self._device), scales_N)
-        assert self._encoder is not None
-        passages_ND = encode_unit(self._encoder, "passage", self._device, unit, on_batch)
+        assert self._forward is not None
+        passages_ND = self._forward.unit(unit, on_batch)
         return from_stored(*to_stored(passages_ND, self._task.vector_dtype))
 
     def best(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
