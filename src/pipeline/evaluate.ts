@@ -3,8 +3,9 @@ import { mkdir } from "node:fs/promises";
 import type { RunContext } from "./context.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
+import { recordMetrics } from "./record-metrics.js";
 import { retrieve } from "./retrieve.js";
-import { type ModelChoice, requireQrels } from "./step.js";
+import { type ModelChoice, modelName, requireQrels } from "./step.js";
 import type { Throughput } from "./summary.js";
 import { writeQrels, writeRun } from "./trec.js";
 
@@ -60,14 +61,6 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
     const measured = await measure(context, files, options);
     return { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
   });
-  const metrics = ((await context.runDir.readJson("metrics.json")) ?? {}) as Record<string, unknown>;
-  await context.runDir.writeJson("metrics.json", { ...metrics, [step]: result.values });
-  context.events.emit({
-    type: "metrics",
-    phase: step,
-    label: model.label === "base" ? "model as it is" : model.label,
-    values: result.values,
-    queryCount: result.queryCount,
-  });
+  await recordMetrics(context, step, modelName(model), result);
   return result;
 }

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
-import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
+import type { EvaluateConfig, ExperimentConfig, stepNames } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
@@ -11,8 +11,9 @@ import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
+import { RERANKED, rerankStep } from "./rerank.js";
 import { fetchHubFiles } from "./resolve.js";
-import { BASE_MODEL, currentModel } from "./step.js";
+import { BASE_MODEL, currentModel, modelName } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
 import type { RunResult, VerbOptions } from "./types.js";
@@ -106,6 +107,12 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
         evaluations.set(model.label, result);
         files[`run.${model.label}`] = context.runDir.file(result.run);
         throughputs.push(result.throughput);
+        const { data } = context.config.evaluate as EvaluateConfig;
+        const first = { step: `evaluate-${model.label}`, label: modelName(model), data, run: result.run };
+        const again = await rerankStep(context, first);
+        if (again === null) break;
+        evaluations.set(model.label + RERANKED, again);
+        files[`run.${model.label}${RERANKED}`] = context.runDir.file(again.run);
         break;
       }
       case "mine": {
