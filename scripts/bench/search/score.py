@@ -81,7 +81,7 @@ def measure_cell(
     best = min(opponents, key=rounds.seconds)
     checks = [
         Check(
-            f"seconds of {'faiss.knn' if name == 'faiss' else name}",
+            f"× {'faiss.knn' if name == 'faiss' else name}'s time",
             rounds.ratio("quarry", name),
             most=CLOSE_TO_BEST if name == best else None,
         )
@@ -89,7 +89,7 @@ def measure_cell(
     ]
     if "trove" in rivals:
         faster = rounds.ratio("trove", "quarry")
-        checks.append(Check("times as fast as Trove's heap", faster, least=1))
+        checks.append(Check("× as fast as Trove's heap", faster, least=1))
     own = f"{rounds.seconds('quarry') * 1e3:.1f} ms, {_limit(rounds, queries, passages)}"
     report.checked("score", f"search {passages:,} × {queries} × {k}", checks, own)
     report.numbers(
@@ -114,7 +114,7 @@ def _limit(rounds: Rounds, queries: int, passages: int) -> str:
         return f"{size / took:.1f} GB/s; reading alone {size / read:.1f}, product alone {size / product:.1f}"
     work = 2 * queries * passages * DIMENSION / 1e9
     times = rounds.ratio("quarry", "product")
-    return f"{work / took:.0f} GFLOP/s; product alone {work / product:.0f} ({times:.2f} times its seconds)"
+    return f"{work / took:.0f} GFLOP/s; product alone {work / product:.0f} ({times:.2f} × its time)"
 
 
 def _check(queries_QD: torch.Tensor, passages_ND: torch.Tensor, blocks: Blocks, k: int) -> None:

@@ -35,14 +35,14 @@ def measure_cell(
     queries, passages = blocks_QB[0].shape[0], blocks.count
 
     checks = [
-        Check("seconds of one torch.topk", rounds.ratio("quarry", "torch"), most=CLOSE_TO_TORCH)
+        Check("× one torch.topk's time", rounds.ratio("quarry", "torch"), most=CLOSE_TO_TORCH)
     ]
     if heap_type is not None:
         faster = rounds.ratio("trove", "quarry")
-        checks.append(Check("times as fast as Trove's heap", faster, least=1))
+        checks.append(Check("× as fast as Trove's heap", faster, least=1))
     sampled = "" if naive.factor == 1 else f" ({naive.sampled} queries, extrapolated)"
     faster = rounds.ratio("naive", "quarry") * naive.factor
-    checks.append(Check(f"times as fast as a plain heapq{sampled}", faster, least=PAPER_LEAST))
+    checks.append(Check(f"× as fast as a plain heapq{sampled}", faster, least=PAPER_LEAST))
     rate = queries * passages * 4 / rounds.seconds("quarry") / 1e9
     own = f"{rounds.seconds('quarry') * 1e3:.2f} ms, {rate:.1f} GB/s"
     report.checked("topk", f"update {passages:,} × {queries} × {k}", checks, own)
