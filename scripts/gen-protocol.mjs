@@ -23,10 +23,16 @@ const classes = new Map([
   ["TensorSpec", messages.tensorSpec],
   ["ModelSpec", messages.modelSpec],
   ["ModelContract", messages.modelContract],
+  ["CrossEncoderSpec", messages.crossEncoderSpec],
+  ["CrossEncoderContract", messages.crossEncoderContract],
   ["ErrorInfo", messages.errorInfo],
+  ["Scoring", option(messages.task, "kind", "search").shape.scoring],
   ["LossSpec", option(messages.task, "kind", "train").shape.loss],
   ...messages.task.options.map((each) => [`${capitalised(each.shape.kind.value)}Task`, each]),
   ["SnapshotUnit", option(messages.upMessage, "type", "snapshot").shape.units.def.element],
+  ["ProbedSize", option(messages.upMessage, "type", "probed").shape.sizes.def.element],
+  ["ModelFile", option(messages.downMessage, "type", "files").shape.files.def.element],
+  ["WorkerRow", option(messages.downMessage, "type", "controlled").shape.workers.def.element],
 ]);
 const tasks = messages.task.options.map((each) => `${capitalised(each.shape.kind.value)}Task`);
 const ups = messages.upMessage.options.map((each) => capitalised(each.shape.type.value));

@@ -8,38 +8,26 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from quarry_runtime.errors import ConfigError, ProtocolError, QuarryError, WorkerFault, to_info
-from quarry_runtime.handlers.encode import EncodeHandler
-from quarry_runtime.modeling.contract import resolve
+from quarry_runtime.handlers.handler import Accumulating, Handler
+from quarry_runtime.handlers.models import Models
+from quarry_runtime.handlers.open import Task, look_ahead, open_handler
 from quarry_runtime.protocol.messages import (
     Configure,
-    Done,
     DownMessage,
     Drain,
-    EncodeTask,
     ErrorInfo,
     Failed,
     Flush,
-    ModelSpec,
-    Queries,
-    Ready,
+    Ping,
     Refuse,
-    Result,
-    SearchTask,
-    Snapshot,
     SnapshotUnit,
     TrainTask,
     Unit,
     UpMessage,
 )
-from quarry_runtime.protocol.tensor import pack, to_numpy
-
-if TYPE_CHECKING:
-    from quarry_runtime.handlers.search import SearchHandler
-    from quarry_runtime.handlers.units import Prepared
-    from quarry_runtime.modeling.encoder import Encoder
 
 # As many units as the wire allows: how many are held ahead is the orchestrator's to say.
 CREDITS = 1_024
@@ -70,7 +58,7 @@ class _Job:
     message: Unit
     frame: memoryview
     #: None until it is among the next ones.
-    prepared: Future[Prepared] | None = None
+    prepared: Future[Any] | None = None
 
 
 class Loop:
@@ -87,13 +75,10 @@ class Loop:
         self, peer: Peer, device: str, threads: int, before_torch: Callable[[], None] = lambda: None
     ) -> None:
         self._peer = peer
-        self._device = device
         self._threads = threads
         self._before_torch: Callable[[], None] | None = before_torch
-        self._spec: ModelSpec | None = None
-        self._encoder: Encoder | None = None
-        self._handler: EncodeHandler | SearchHandler | None = None
-        self._snapshot_every = 0
+        self._models = Models(device)
+        self._handler: Handler | None = None
         self._snapshot_time = time.perf_counter()
         self._snapshot_cost = 0.0
         self._sequence = 0
@@ -124,8 +109,8 @@ class Loop:
                     self._work(job)
                 else:
                     self._take(message, frames)
-            if self._uncovered:
-                self._send_snapshot()
+            if self._uncovered and isinstance(self._handler, Accumulating):
+                self._send_snapshot(self._handler)
         finally:
             self._tokenizing.shutdown(wait=False, cancel_futures=True)
 
@@ -141,13 +126,13 @@ class Loop:
                 raise ProtocolError(f"Unit {message.unit} has {len(frames)} frames instead of 1.")
             self._jobs.append(_Job(message, frames[0]))
             self._tokenize_ahead()
-        elif isinstance(message, Queries) and self._is_searching:
-            self._handler.take_queries(message.first_row, to_numpy(message.tensor, frames))  # type: ignore[union-attr]
         elif isinstance(message, Flush):
             # A flush asks for what is done so far, and is answered even when that is nothing.
-            if self._is_searching:
-                self._send_snapshot()
-        else:
+            if isinstance(self._handler, Accumulating):
+                self._send_snapshot(self._handler)
+        elif isinstance(message, Ping):
+            pass
+        elif self._handler is None or not self._handler.take(message, frames):
             raise ProtocolError(f"A worker cannot take a {type(message).__name__} message now.")
 
     def _tokenize_ahead(self) -> None:
@@ -158,11 +143,7 @@ class Loop:
                     self._handler.prepare, job.frame, job.message.row_count
                 )
 
-    @property
-    def _is_searching(self) -> bool:
-        return self._handler is not None and not isinstance(self._handler, EncodeHandler)
-
-    def _configure(self, task: EncodeTask | SearchTask | TrainTask) -> None:
+    def _configure(self, task: Task) -> None:
         if isinstance(task, TrainTask):
             raise ConfigError("A worker does not train; ranks do.")
         for job in self._jobs:
@@ -173,37 +154,16 @@ class Loop:
         self._snapshot_time, self._snapshot_cost = time.perf_counter(), 0.0
         # The old running top-k goes before the new one is made: both may not fit.
         self._handler = None
-        encoder = self._load(task.model)
-
-        import torch
-
-        device = torch.device(self._device)
-        if isinstance(task, EncodeTask):
-            self._handler = EncodeHandler(task, encoder, device)
-        else:
-            from quarry_runtime.handlers.search import SearchHandler
-
-            self._handler = SearchHandler(task, encoder, device)
-            self._snapshot_every = task.snapshot_every_units
-        kind = "encode" if isinstance(task, EncodeTask) else "search"
-        self._peer.send(Ready(task=kind, model=encoder.contract, credits=CREDITS))
-
-    def _load(self, spec: ModelSpec) -> Encoder:
         if self._before_torch is not None:
             # A model that is missing is told at once, not after the seconds that torch takes.
-            resolve(spec)
+            look_ahead(task)
             self._before_torch()
             self._before_torch = None
             import torch
 
             torch.set_num_threads(self._threads)
-        if self._encoder is None or spec != self._spec:
-            from quarry_runtime.modeling.load import load_encoder
-
-            self._encoder, self._spec = None, None
-            self._encoder = load_encoder(spec, self._device)
-            self._spec = spec
-        return self._encoder
+        self._handler = open_handler(task, self._models)
+        self._peer.send(self._handler.ready(CREDITS))
 
     def _work(self, job: _Job) -> None:
         message, handler = job.message, self._handler
@@ -211,17 +171,12 @@ class Loop:
         started = time.perf_counter()
         try:
             assert job.prepared is not None
+            assert handler is not None
             prepared = job.prepared.result()
-            if isinstance(handler, EncodeHandler):
-                tensor, data = pack(handler.compute(prepared, self._count), 1)
-                seconds = time.perf_counter() - started
-                answer = Result(
-                    unit=message.unit, attempt=message.attempt, tensor=tensor, seconds=seconds
-                )
-                self._peer.send(answer, [data])
-            else:
-                handler.compute(message.unit, prepared, self._count)  # type: ignore[union-attr]
-                self._finish(message, time.perf_counter() - started)
+            answer, frames = handler.work(message, prepared, started, self._count)
+            self._peer.send(answer, frames)
+            if isinstance(handler, Accumulating):
+                self._cover(message, handler)
         except Exception as error:
             if "CUDA error" in str(error):
                 # After one the device answers nothing but errors; another process may go on.
@@ -234,25 +189,19 @@ class Loop:
         finally:
             self._peer.unit = None
 
-    def _finish(self, message: Unit, seconds: float) -> None:
-        unit, attempt = message.unit, message.attempt
-        self._uncovered.append(SnapshotUnit(unit=unit, attempt=attempt))
-        self._peer.send(
-            Done(unit=unit, attempt=attempt, row_count=message.row_count, seconds=seconds)
-        )
+    def _cover(self, message: Unit, handler: Accumulating) -> None:
+        self._uncovered.append(SnapshotUnit(unit=message.unit, attempt=message.attempt))
         # Slow units (a CPU, long texts) would leave much to do again after a death; a big snapshot
         # must stay a small share of the work.
         pause = max(_SNAPSHOT_SECONDS, 20 * self._snapshot_cost)
         is_due = time.perf_counter() - self._snapshot_time >= pause
-        if is_due or len(self._uncovered) >= self._snapshot_every:
-            self._send_snapshot()
+        if is_due or len(self._uncovered) >= handler.snapshot_every:
+            self._send_snapshot(handler)
 
-    def _send_snapshot(self) -> None:
+    def _send_snapshot(self, handler: Accumulating) -> None:
         started = time.perf_counter()
-        scores_QK, rows_QK = self._handler.snapshot()  # type: ignore[union-attr]
-        (scores, score_bytes), (rows, row_bytes) = pack(scores_QK, 1), pack(rows_QK, 2)
-        message = Snapshot(sequence=self._sequence, units=self._uncovered, scores=scores, rows=rows)
-        self._peer.send(message, [score_bytes, row_bytes])
+        message, frames = handler.snapshot(self._sequence, self._uncovered)
+        self._peer.send(message, frames)
         self._sequence += 1
         self._uncovered = []
         self._snapshot_time = time.perf_counter()

@@ -68,6 +68,8 @@ export async function retrieve(
         isDone: (index) => done.has(index),
         signal: context.signal,
         topK,
+        similarity: contract.similarity,
+        isNormalizing: contract.similarity === "cosine" && !contract.normalize,
         queries: vectors,
         queryCount: queryRows.length,
         dimension,

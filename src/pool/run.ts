@@ -94,12 +94,25 @@ export class Run {
     const { model } = assignment;
     if (assignment.kind !== "search") {
       const side = assignment.kind === "encode" ? assignment.side : "passage";
-      return { kind: "encode", model, side, batchSize };
+      return { kind: "encode", model, side, batchSize, vectorDtype: "float32" };
     }
     const { topK, queryCount, dimension } = assignment;
     const adapted = SNAPSHOT_UNITS * Math.ceil((queryCount * topK * 8) / SNAPSHOT_BYTES);
     const snapshotEveryUnits = Math.min(MAX_SNAPSHOT_UNITS, assignment.snapshotEveryUnits ?? Math.max(1, adapted));
-    return { kind: "search", model, batchSize, topK, queryCount, dimension, snapshotEveryUnits };
+    const { similarity, isNormalizing } = assignment;
+    return {
+      kind: "search",
+      model,
+      input: "texts",
+      vectorDtype: "float32",
+      scoring: { similarity, isNormalizing, plugins: model.plugins },
+      trackedCount: 0,
+      batchSize,
+      topK,
+      queryCount,
+      dimension,
+      snapshotEveryUnits,
+    };
   }
 
   /** Blocks of the query matrix for a worker that is ready; empty for other jobs. */

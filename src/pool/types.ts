@@ -53,6 +53,10 @@ export interface Snapshot {
 }
 
 export interface SearchJob extends Job {
+  /** dot, cosine, or one that a plugin registers. */
+  readonly similarity: string;
+  /** Whether queries and passages get length 1 before they are scored: cosine of a model that does not do so itself. */
+  readonly isNormalizing: boolean;
   readonly topK: number;
   /** [queryCount × dimension]. */
   readonly queries: Float32Array;

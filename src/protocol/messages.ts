@@ -17,7 +17,7 @@ const path = z.string().min(1).max(4_096);
 
 /** How a raw tensor lies in a binary frame: C order, little endian. */
 export const tensorSpec = z.strictObject({
-  dtype: z.enum(["float32", "float16", "bfloat16", "int32", "uint8"]),
+  dtype: z.enum(["float32", "float16", "bfloat16", "int32", "int8", "uint8"]),
   shape: z.array(count).max(4),
   frame: z.int().min(1).max(16),
 });
@@ -32,7 +32,8 @@ export const modelSpec = z.strictObject({
   plugins: z.array(path).max(64),
   pooling: z.enum(["mean", "cls", "last"]).nullable(),
   normalize: z.boolean().nullable(),
-  similarity: z.enum(["dot", "cosine"]).nullable(),
+  /** dot, cosine, or a similarity that a plugin registers. */
+  similarity: name.nullable(),
   queryPrompt: text.nullable(),
   passagePrompt: text.nullable(),
   queryMaxLength: z.int().min(1).max(1_000_000).nullable(),
@@ -47,7 +48,7 @@ export const modelContract = z.strictObject({
   dimension: count,
   pooling: z.enum(["mean", "cls", "last"]),
   normalize: z.boolean(),
-  similarity: z.enum(["dot", "cosine"]),
+  similarity: name,
   queryPrompt: text,
   passagePrompt: text,
   queryMaxLength: count,
@@ -61,6 +62,35 @@ export const modelContract = z.strictObject({
   fingerprint: name,
 });
 
+/** A cross-encoder: any checkpoint of sequence classification; null means "as the checkpoint says". */
+export const crossEncoderSpec = z.strictObject({
+  checkpoint: path,
+  revision: name.nullable(),
+  trustRemoteCode: z.boolean(),
+  /** Tokens of query and passage together. */
+  maxLength: z.int().min(1).max(1_000_000).nullable(),
+  /** What makes a logit a score. */
+  activation: z.enum(["identity", "sigmoid"]).nullable(),
+  /** Which logit of several counts; null is the last one, as in (not relevant, relevant). */
+  label: count.nullable(),
+  dtype: z.enum(["auto", "float32", "bfloat16", "float16"]),
+});
+
+/** What a loaded cross-encoder turned out to be. */
+export const crossEncoderContract = z.strictObject({
+  checkpoint: path,
+  architecture: name,
+  labelCount: count,
+  label: count,
+  maxLength: count,
+  activation: z.enum(["identity", "sigmoid"]),
+  dtype: z.enum(["float32", "bfloat16", "float16"]),
+  parameterCount: count,
+  revision: name.nullable(),
+  /** SHA-256 over everything that determines a score. */
+  fingerprint: name,
+});
+
 /** A failure as it travels; the same kinds as src/errors.ts. */
 export const errorInfo = z.strictObject({
   code: z.enum(["INTERNAL", "CONFIG", "DATA", "ENVIRONMENT", "WORKER", "INTEGRITY", "PROTOCOL", "INTERRUPTED"]),
@@ -71,18 +101,49 @@ export const errorInfo = z.strictObject({
   rows: z.array(row).max(1_000),
 });
 
+/** How vectors are kept: int8 has a float32 scale for each vector, vector ≈ scale × codes. */
+const vectorDtype = z.enum(["float32", "float16", "bfloat16", "int8"]);
+
 /** Texts in, vectors out. */
 const encodeTask = z.strictObject({
   kind: z.literal("encode"),
   model: modelSpec,
   side: z.enum(["query", "passage"]),
   batchSize: z.int().min(1).max(65_536),
+  vectorDtype,
 });
 
-/** Passages in, running top-k against queries sent beforehand; snapshots out. */
+/** Finds the batch size that encodes a sample of texts fastest; one unit, answered by `probed`. */
+const probeTask = z.strictObject({
+  kind: z.literal("probe"),
+  model: modelSpec,
+  side: z.enum(["query", "passage"]),
+  maxBatchSize: z.int().min(1).max(65_536),
+});
+
+/** Pairs of query and passage in, scores [N] out. Units have the columns row, query, title, text. */
+const scoreTask = z.strictObject({
+  kind: z.literal("score"),
+  model: crossEncoderSpec,
+  batchSize: z.int().min(1).max(65_536),
+});
+
+/** Passages in, as texts or as stored vectors; running top-k against queries sent beforehand; snapshots out. */
 const searchTask = z.strictObject({
   kind: z.literal("search"),
-  model: modelSpec,
+  /** Null when units hold vectors: then no model is loaded. */
+  model: modelSpec.nullable(),
+  input: z.enum(["texts", "vectors"]),
+  /** What vectors come as; those made here are rounded to it before they are scored, so that both ways score alike. */
+  vectorDtype,
+  scoring: z.strictObject({
+    similarity: name,
+    /** Cosine of a model that does not normalise: both sides get length 1 here. */
+    isNormalizing: z.boolean(),
+    plugins: z.array(path).max(64),
+  }),
+  /** Pairs that a `tracked` message names before the first unit; 0 for none. */
+  trackedCount: count,
   batchSize: z.int().min(1).max(65_536),
   topK: z.int().min(1).max(1_000_000),
   queryCount: count,
@@ -109,14 +170,15 @@ const trainTask = z.strictObject({
   isDropoutOn: z.boolean(),
 });
 
-export const task = z.discriminatedUnion("kind", [encodeTask, searchTask, trainTask]);
+export const task = z.discriminatedUnion("kind", [encodeTask, searchTask, scoreTask, probeTask, trainTask]);
 
 /** Worker or rank → orchestrator. */
 export const upMessage = z.discriminatedUnion("type", [
   z.strictObject({
     v,
     type: z.literal("hello"),
-    role: z.enum(["worker", "rank"]),
+    /** `control` is a command of the user's that asks about or changes the pool. */
+    role: z.enum(["worker", "rank", "control"]),
     name,
     token: name,
     pid: count,
@@ -136,10 +198,32 @@ export const upMessage = z.discriminatedUnion("type", [
     type: z.literal("ready"),
     task: name,
     model: modelContract.nullable(),
+    crossEncoder: crossEncoderContract.nullable(),
     credits: z.int().min(1).max(1_024),
   }),
-  /** An encode unit's vectors, in the order of the unit's rows. */
-  z.strictObject({ v, type: z.literal("result"), unit: name, attempt: count, tensor: tensorSpec, seconds: z.number() }),
+  /** A unit's vectors or scores, in the order of the unit's rows. */
+  z.strictObject({
+    v,
+    type: z.literal("result"),
+    unit: name,
+    attempt: count,
+    tensor: tensorSpec,
+    /** float32 [N] for int8 vectors, else null. */
+    scales: tensorSpec.nullable(),
+    seconds: z.number(),
+  }),
+  /** The batch sizes that were tried, with texts per second; the best one first. */
+  z.strictObject({
+    v,
+    type: z.literal("probed"),
+    unit: name,
+    attempt: count,
+    sizes: z
+      .array(z.strictObject({ batchSize: z.int().min(1).max(65_536), textsPerSecond: z.number() }))
+      .min(1)
+      .max(32),
+    seconds: z.number(),
+  }),
   /** A search unit is in the running top-k; it counts once a snapshot that covers it is durable. */
   z.strictObject({ v, type: z.literal("done"), unit: name, attempt: count, rowCount: count, seconds: z.number() }),
   /** The whole running top-k, [queryCount, topK], padded with row -1; `units` are those new since the last one. */
@@ -150,6 +234,8 @@ export const upMessage = z.discriminatedUnion("type", [
     units: z.array(z.strictObject({ unit: name, attempt: count })).max(1_000),
     scores: tensorSpec,
     rows: tensorSpec,
+    /** float32 [trackedCount]: scores of the tracked pairs seen so far, -inf for the others; null without such pairs. */
+    tracked: tensorSpec.nullable(),
   }),
   z.strictObject({ v, type: z.literal("failed"), unit: name, attempt: count, error: errorInfo }),
   /** `progress` grows with each finished batch or step: a beat without growth is a hang, no beat is worse. */
@@ -164,6 +250,12 @@ export const upMessage = z.discriminatedUnion("type", [
     passageRows: z.array(row).max(100),
   }),
   z.strictObject({ v, type: z.literal("bye"), reason: text }),
+  /** A worker has to go (a preemption, a signal): nothing new, please; what is done is handed in after `drain`. */
+  z.strictObject({ v, type: z.literal("leave"), reason: text }),
+  /** A worker on another machine asks for a piece of a file of the model. */
+  z.strictObject({ v, type: z.literal("fetch"), file: path, offset: count }),
+  /** A user's command; answered by `controlled`. */
+  z.strictObject({ v, type: z.literal("control"), action: z.enum(["list", "drain"]), worker: name.nullable() }),
   /** A rank asks for one of its own micro-batches; steps and micro-steps count from 0. */
   z.strictObject({ v, type: z.literal("next"), step: count, microStep: count, rank: count }),
   z.strictObject({
@@ -189,10 +281,36 @@ export const downMessage = z.discriminatedUnion("type", [
   z.strictObject({ v, type: z.literal("configure"), task }),
   /** Query vectors for the search task: rows [firstRow, firstRow + shape[0]) of the query matrix. */
   z.strictObject({ v, type: z.literal("queries"), firstRow: count, tensor: tensorSpec }),
-  /** Work: frame 1 is an Arrow IPC stream with row:int32, idRank:int32, title:utf8, text:utf8. */
+  /** Pairs whose scores are wanted also outside the top-k: int32 [T] each, ascending by passage row. */
+  z.strictObject({ v, type: z.literal("tracked"), queries: tensorSpec, rows: tensorSpec }),
+  /**
+   * Work: frame 1 is an Arrow IPC stream with row:int32, idRank:int32, and title:utf8, text:utf8 or, for stored vectors,
+   * vector: a fixed-size list of float32, float16, uint16 (the bits of a bfloat16) or int8, then with scale:float32.
+   */
   z.strictObject({ v, type: z.literal("unit"), unit: name, attempt: count, rowCount: count }),
   /** Asks for a snapshot of everything done so far. */
   z.strictObject({ v, type: z.literal("flush") }),
+  /** Answers the hello of a worker that came by itself: the name it goes by. */
+  z.strictObject({ v, type: z.literal("welcome"), name }),
+  /** Files of the checkpoint, for a worker that may not see the orchestrator's disk; before `configure`. */
+  z.strictObject({
+    v,
+    type: z.literal("files"),
+    checkpoint: path,
+    files: z.array(z.strictObject({ path, bytes: count, sha256: name })).max(1_000),
+  }),
+  /** The answer to `fetch`: frame 1 holds the bytes from `offset` on. */
+  z.strictObject({ v, type: z.literal("piece"), file: path, offset: count }),
+  /** The answer to `control`. */
+  z.strictObject({
+    v,
+    type: z.literal("controlled"),
+    isDone: z.boolean(),
+    text,
+    workers: z.array(z.strictObject({ name, host: name, device: name, state: name, doneRows: count })).max(1_000),
+  }),
+  /** Says that the orchestrator lives; a send that fails shows that the peer does not. */
+  z.strictObject({ v, type: z.literal("ping") }),
   /** No more work: finish what is in hand, say bye, leave. */
   z.strictObject({ v, type: z.literal("drain") }),
   /**
@@ -220,6 +338,9 @@ export const downMessage = z.discriminatedUnion("type", [
 export type TensorSpec = z.infer<typeof tensorSpec>;
 export type ModelSpec = z.infer<typeof modelSpec>;
 export type ModelContract = z.infer<typeof modelContract>;
+export type CrossEncoderSpec = z.infer<typeof crossEncoderSpec>;
+export type CrossEncoderContract = z.infer<typeof crossEncoderContract>;
+export type VectorDtype = z.infer<typeof vectorDtype>;
 export type ErrorInfo = z.infer<typeof errorInfo>;
 export type Task = z.infer<typeof task>;
 export type UpMessage = z.infer<typeof upMessage>;

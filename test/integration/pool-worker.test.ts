@@ -94,6 +94,8 @@ async function searchAll(pool: WorkerPool, dimension: number, topK: number) {
     model,
     units,
     topK,
+    similarity: "dot",
+    isNormalizing: false,
     queries,
     queryCount,
     dimension,

@@ -61,6 +61,8 @@ describe("a pool", () => {
       model: fakeModel,
       units: fakeUnits(40),
       topK: 7,
+      similarity: "dot",
+      isNormalizing: false,
       queries: new Float32Array(10),
       queryCount: 5,
       dimension: 2,
@@ -216,6 +218,8 @@ describe("a stop on request", () => {
       model: fakeModel,
       units: fakeUnits(500),
       topK: 3,
+      similarity: "dot",
+      isNormalizing: false,
       queries: new Float32Array(4),
       queryCount: 2,
       dimension: 2,
@@ -286,7 +290,7 @@ describe("a pool that cannot work", () => {
     ));
 
   it("names the version of a worker of another release", () =>
-    fails({ version: 2 }, "PROTOCOL", "speaks protocol version 2, this is version 1"));
+    fails({ version: 3 }, "PROTOCOL", "speaks protocol version 3, this is version 2"));
 
   it("turns a process with another token away", () => fails({ token: "guessed" }, "WORKER", "another token"));
 

@@ -56,6 +56,19 @@ def model_spec() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def search_task() -> Callable[..., Any]:
+    """Makes a SearchTask over texts, scored as the given model's contract usually says: cosine."""
+    from quarry_runtime.protocol.messages import ModelSpec, Scoring, SearchTask
+
+    def make(model: ModelSpec | None, **given: Any) -> SearchTask:
+        scoring = Scoring(similarity="cosine", is_normalizing=True, plugins=[])
+        rest: dict[str, Any] = {"input": "texts", "vector_dtype": "float32", "tracked_count": 0}
+        return SearchTask(**{**rest, "model": model, "scoring": scoring, **given})
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def load(model_spec: Callable[..., Any]) -> Callable[..., Any]:
     """Loads an encoder on the CPU."""
     from quarry_runtime.modeling.load import load_encoder

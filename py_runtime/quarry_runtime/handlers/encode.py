@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry_runtime.guard.finite import check_finite
+from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import Prepared, prepare
-from quarry_runtime.protocol.messages import EncodeTask
+from quarry_runtime.protocol.messages import DownMessage, EncodeTask, Ready, Result, Unit
+from quarry_runtime.protocol.tensor import pack
 
 if TYPE_CHECKING:
     import torch
@@ -19,12 +22,36 @@ if TYPE_CHECKING:
 
 
 class EncodeHandler:
-    """Works on units of one encode task; `prepare` runs ahead in another thread than `compute`."""
+    """Works on units of one encode task; see handler.py."""
 
     def __init__(self, task: EncodeTask, encoder: Encoder, device: torch.device) -> None:
         self._task = task
         self._encoder = encoder
         self._device = device
+
+    def ready(self, credits: int) -> Ready:
+        """Says what the model is."""
+        return Ready(
+            task="encode", model=self._encoder.contract, cross_encoder=None, credits=credits
+        )
+
+    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
+        """Nothing but units belongs to encoding."""
+        return False
+
+    def work(
+        self, message: Unit, prepared: Prepared, started: float, on_batch: Callable[[], None]
+    ) -> Answer:
+        """Encodes a unit."""
+        tensor, data = pack(self.compute(prepared, on_batch), 1)
+        answer = Result(
+            unit=message.unit,
+            attempt=message.attempt,
+            tensor=tensor,
+            scales=None,
+            seconds=time.perf_counter() - started,
+        )
+        return answer, [data]
 
     def prepare(self, frame: memoryview, row_count: int) -> Prepared:
         """Tokenises a unit and cuts it into batches."""

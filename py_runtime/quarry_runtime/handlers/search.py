@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,19 @@ from numpy.typing import NDArray
 from quarry_runtime.errors import ConfigError, DataError, ProtocolError
 from quarry_runtime.guard.finite import check_finite
 from quarry_runtime.handlers.forward import encode_unit
+from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import Prepared, prepare
-from quarry_runtime.protocol.messages import SearchTask
+from quarry_runtime.protocol.messages import (
+    Done,
+    DownMessage,
+    Queries,
+    Ready,
+    SearchTask,
+    Snapshot,
+    SnapshotUnit,
+    Unit,
+)
+from quarry_runtime.protocol.tensor import pack, to_numpy
 from quarry_runtime.search.topk import RunningTopK
 
 if TYPE_CHECKING:
@@ -38,11 +50,45 @@ class SearchHandler:
         self._task = task
         self._encoder = encoder
         self._device = device
-        self._needs_length_1 = contract.similarity == "cosine" and not contract.normalize
+        self._needs_length_1 = task.scoring.is_normalizing
+        self.snapshot_every = task.snapshot_every_units
         self._queries_QD = torch.zeros((task.query_count, task.dimension), device=device)
         self._has_query = np.zeros(task.query_count, dtype=bool)
         self._best = RunningTopK(task.query_count, task.top_k, device)
         self._seen: set[str] = set()
+
+    def ready(self, credits: int) -> Ready:
+        """Says what the model is."""
+        return Ready(
+            task="search", model=self._encoder.contract, cross_encoder=None, credits=credits
+        )
+
+    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:
+        """Query vectors come before the first unit."""
+        if not isinstance(message, Queries):
+            return False
+        self.take_queries(message.first_row, to_numpy(message.tensor, frames))
+        return True
+
+    def work(
+        self, message: Unit, prepared: Prepared, started: float, on_batch: Callable[[], None]
+    ) -> Answer:
+        """Takes a unit into the running top-k."""
+        self.compute(message.unit, prepared, on_batch)
+        answer = Done(
+            unit=message.unit,
+            attempt=message.attempt,
+            row_count=message.row_count,
+            seconds=time.perf_counter() - started,
+        )
+        return answer, []
+
+    def snapshot(self, sequence: int, units: list[SnapshotUnit]) -> Answer:
+        """The running top-k as it travels."""
+        scores_QK, rows_QK = self.best()
+        (scores, score_bytes), (rows, row_bytes) = pack(scores_QK, 1), pack(rows_QK, 2)
+        message = Snapshot(sequence=sequence, units=units, scores=scores, rows=rows, tracked=None)
+        return message, [score_bytes, row_bytes]
 
     def take_queries(self, first_row: int, vectors_BD: NDArray[np.float32]) -> None:
         """Stores a block of query vectors.
@@ -105,7 +151,7 @@ class SearchHandler:
             self._best.add(scores_QN, rows_N, ranks_N)
         self._seen.add(unit_id)
 
-    def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    def best(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows [Q, K] of what is done so far, in final order; -inf and -1 pad."""
         with torch.inference_mode():
             return self._best.snapshot()

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 
 EXIT_STATUS: Final[dict[str, int]] = {
     "INTERNAL": 1,
@@ -33,7 +33,7 @@ Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """`TensorSpec` of messages.ts."""
 
-    dtype: Literal["float32", "float16", "bfloat16", "int32", "uint8"]
+    dtype: Literal["float32", "float16", "bfloat16", "int32", "int8", "uint8"]
     shape: Annotated[list[Count], Meta(max_length=4)]
     frame: Annotated[int, Meta(ge=1, le=16)]
 
@@ -49,7 +49,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     plugins: Annotated[list[Path], Meta(max_length=64)]
     pooling: Literal["mean", "cls", "last"] | None
     normalize: bool | None
-    similarity: Literal["dot", "cosine"] | None
+    similarity: Name | None
     query_prompt: Text | None
     passage_prompt: Text | None
     query_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
@@ -65,12 +65,51 @@ class ModelContract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dimension: Count
     pooling: Literal["mean", "cls", "last"]
     normalize: bool
-    similarity: Literal["dot", "cosine"]
+    similarity: Name
     query_prompt: Text
     passage_prompt: Text
     query_max_length: Count
     passage_max_length: Count
     padding_side: Literal["left", "right"]
+    dtype: Literal["float32", "bfloat16", "float16"]
+    parameter_count: Count
+    revision: Name | None
+    fingerprint: Name
+
+
+class CrossEncoderSpec(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`CrossEncoderSpec` of messages.ts."""
+
+    checkpoint: Path
+    revision: Name | None
+    trust_remote_code: bool
+    max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
+    activation: Literal["identity", "sigmoid"] | None
+    label: Count | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class CrossEncoderContract(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`CrossEncoderContract` of messages.ts."""
+
+    checkpoint: Path
+    architecture: Name
+    label_count: Count
+    label: Count
+    max_length: Count
+    activation: Literal["identity", "sigmoid"]
     dtype: Literal["float32", "bfloat16", "float16"]
     parameter_count: Count
     revision: Name | None
@@ -96,6 +135,14 @@ class ErrorInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     rows: Annotated[list[Row], Meta(max_length=1000)]
 
 
+class Scoring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`Scoring` of messages.ts."""
+
+    similarity: Name
+    is_normalizing: bool
+    plugins: Annotated[list[Path], Meta(max_length=64)]
+
+
 class LossSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """`LossSpec` of messages.ts."""
 
@@ -117,6 +164,7 @@ class EncodeTask(
     model: ModelSpec
     side: Literal["query", "passage"]
     batch_size: Annotated[int, Meta(ge=1, le=65536)]
+    vector_dtype: Literal["float32", "float16", "bfloat16", "int8"]
 
 
 class SearchTask(
@@ -130,12 +178,47 @@ class SearchTask(
 ):
     """`SearchTask` of messages.ts."""
 
-    model: ModelSpec
+    model: ModelSpec | None
+    input: Literal["texts", "vectors"]
+    vector_dtype: Literal["float32", "float16", "bfloat16", "int8"]
+    scoring: Scoring
+    tracked_count: Count
     batch_size: Annotated[int, Meta(ge=1, le=65536)]
     top_k: Annotated[int, Meta(ge=1, le=1000000)]
     query_count: Count
     dimension: Count
     snapshot_every_units: Annotated[int, Meta(ge=1, le=1000)]
+
+
+class ScoreTask(
+    Struct,
+    tag_field="kind",
+    tag="score",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`ScoreTask` of messages.ts."""
+
+    model: CrossEncoderSpec
+    batch_size: Annotated[int, Meta(ge=1, le=65536)]
+
+
+class ProbeTask(
+    Struct,
+    tag_field="kind",
+    tag="probe",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`ProbeTask` of messages.ts."""
+
+    model: ModelSpec
+    side: Literal["query", "passage"]
+    max_batch_size: Annotated[int, Meta(ge=1, le=65536)]
 
 
 class TrainTask(
@@ -162,7 +245,7 @@ class TrainTask(
     is_dropout_on: bool
 
 
-Task = EncodeTask | SearchTask | TrainTask
+Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | TrainTask
 
 
 class SnapshotUnit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -170,6 +253,31 @@ class SnapshotUnit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     unit: Name
     attempt: Count
+
+
+class ProbedSize(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`ProbedSize` of messages.ts."""
+
+    batch_size: Annotated[int, Meta(ge=1, le=65536)]
+    texts_per_second: float
+
+
+class ModelFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`ModelFile` of messages.ts."""
+
+    path: Path
+    bytes: Count
+    sha256: Name
+
+
+class WorkerRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`WorkerRow` of messages.ts."""
+
+    name: Name
+    host: Name
+    device: Name
+    state: Name
+    done_rows: Count
 
 
 class Hello(
@@ -183,8 +291,8 @@ class Hello(
 ):
     """`hello`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
-    role: Literal["worker", "rank"]
+    v: Literal[2] = PROTOCOL_VERSION
+    role: Literal["worker", "rank", "control"]
     name: Name
     token: Name
     pid: Count
@@ -210,9 +318,10 @@ class Ready(
 ):
     """`ready`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     task: Name
     model: ModelContract | None
+    cross_encoder: CrossEncoderContract | None
     credits: Annotated[int, Meta(ge=1, le=1024)]
 
 
@@ -227,10 +336,29 @@ class Result(
 ):
     """`result`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     tensor: TensorSpec
+    scales: TensorSpec | None
+    seconds: float
+
+
+class Probed(
+    Struct,
+    tag_field="type",
+    tag="probed",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`probed`, up."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    unit: Name
+    attempt: Count
+    sizes: Annotated[list[ProbedSize], Meta(min_length=1, max_length=32)]
     seconds: float
 
 
@@ -245,7 +373,7 @@ class Done(
 ):
     """`done`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     row_count: Count
@@ -263,11 +391,12 @@ class Snapshot(
 ):
     """`snapshot`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     sequence: Count
     units: Annotated[list[SnapshotUnit], Meta(max_length=1000)]
     scores: TensorSpec
     rows: TensorSpec
+    tracked: TensorSpec | None
 
 
 class Failed(
@@ -281,7 +410,7 @@ class Failed(
 ):
     """`failed`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     error: ErrorInfo
@@ -298,7 +427,7 @@ class Heartbeat(
 ):
     """`heartbeat`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     unit: Name | None
     progress: Count
     rss_bytes: Count
@@ -315,7 +444,7 @@ class Log(
 ):
     """`log`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     level: Literal["debug", "info", "warning", "error"]
     text: Text
 
@@ -331,7 +460,7 @@ class Fatal(
 ):
     """`fatal`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     error: ErrorInfo
     query_rows: Annotated[list[Row], Meta(max_length=100)]
     passage_rows: Annotated[list[Row], Meta(max_length=100)]
@@ -348,8 +477,55 @@ class Bye(
 ):
     """`bye`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     reason: Text
+
+
+class Leave(
+    Struct,
+    tag_field="type",
+    tag="leave",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`leave`, up."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    reason: Text
+
+
+class Fetch(
+    Struct,
+    tag_field="type",
+    tag="fetch",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`fetch`, up."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    file: Path
+    offset: Count
+
+
+class Control(
+    Struct,
+    tag_field="type",
+    tag="control",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`control`, up."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    action: Literal["list", "drain"]
+    worker: Name | None
 
 
 class Next(
@@ -363,7 +539,7 @@ class Next(
 ):
     """`next`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
     rank: Count
@@ -380,7 +556,7 @@ class TrainStep(
 ):
     """`trainStep`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     step: Count
     loss: float
     learning_rate: float
@@ -400,7 +576,7 @@ class Checkpoint(
 ):
     """`checkpoint`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -416,7 +592,7 @@ class Trained(
 ):
     """`trained`, up."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -432,7 +608,7 @@ class Refuse(
 ):
     """`refuse`, down."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     error: ErrorInfo
 
 
@@ -447,7 +623,7 @@ class Configure(
 ):
     """`configure`, down."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     task: Task
 
 
@@ -462,9 +638,25 @@ class Queries(
 ):
     """`queries`, down."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     first_row: Count
     tensor: TensorSpec
+
+
+class Tracked(
+    Struct,
+    tag_field="type",
+    tag="tracked",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`tracked`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    queries: TensorSpec
+    rows: TensorSpec
 
 
 class Unit(
@@ -478,7 +670,7 @@ class Unit(
 ):
     """`unit`, down."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     row_count: Count
@@ -495,7 +687,85 @@ class Flush(
 ):
     """`flush`, down."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
+
+
+class Welcome(
+    Struct,
+    tag_field="type",
+    tag="welcome",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`welcome`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    name: Name
+
+
+class Files(
+    Struct,
+    tag_field="type",
+    tag="files",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`files`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    checkpoint: Path
+    files: Annotated[list[ModelFile], Meta(max_length=1000)]
+
+
+class Piece(
+    Struct,
+    tag_field="type",
+    tag="piece",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`piece`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    file: Path
+    offset: Count
+
+
+class Controlled(
+    Struct,
+    tag_field="type",
+    tag="controlled",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`controlled`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    is_done: bool
+    text: Text
+    workers: Annotated[list[WorkerRow], Meta(max_length=1000)]
+
+
+class Ping(
+    Struct,
+    tag_field="type",
+    tag="ping",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`ping`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
 
 
 class Drain(
@@ -509,7 +779,7 @@ class Drain(
 ):
     """`drain`, down."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
 
 
 class MicroBatch(
@@ -523,7 +793,7 @@ class MicroBatch(
 ):
     """`microBatch`, down."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
     positive_columns: TensorSpec
@@ -543,7 +813,7 @@ class StopTraining(
 ):
     """`stopTraining`, down."""
 
-    v: Literal[1] = PROTOCOL_VERSION
+    v: Literal[2] = PROTOCOL_VERSION
     save: bool
 
 
@@ -551,6 +821,7 @@ UpMessage = (
     Hello
     | Ready
     | Result
+    | Probed
     | Done
     | Snapshot
     | Failed
@@ -558,10 +829,28 @@ UpMessage = (
     | Log
     | Fatal
     | Bye
+    | Leave
+    | Fetch
+    | Control
     | Next
     | TrainStep
     | Checkpoint
     | Trained
 )
 
-DownMessage = Refuse | Configure | Queries | Unit | Flush | Drain | MicroBatch | StopTraining
+DownMessage = (
+    Refuse
+    | Configure
+    | Queries
+    | Tracked
+    | Unit
+    | Flush
+    | Welcome
+    | Files
+    | Piece
+    | Controlled
+    | Ping
+    | Drain
+    | MicroBatch
+    | StopTraining
+)

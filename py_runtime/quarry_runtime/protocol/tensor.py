@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # bfloat16 is unknown to numpy; it arrives as the upper halves of float32.
-_DTYPES = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2", "int32": "<i4", "uint8": "u1"}
+_DTYPES = {
+    "float32": "<f4", "float16": "<f2", "bfloat16": "<u2", "int32": "<i4", "int8": "i1", "uint8": "u1",
+}  # fmt: skip
 
 
 def to_numpy(spec: TensorSpec, frames: Sequence[memoryview]) -> NDArray[Any]:
@@ -48,7 +50,7 @@ def to_numpy(spec: TensorSpec, frames: Sequence[memoryview]) -> NDArray[Any]:
 def pack(array: NDArray[Any], frame: int) -> tuple[TensorSpec, memoryview]:
     """The spec and the bytes of an array for binary frame ``frame`` (from 1).
 
-    float32, float16, int32 and uint8 have a place on the wire; bfloat16 is sent as float32.
+    float32, float16, int32, int8 and uint8 have a place on the wire; bfloat16 is sent as float32.
     The bytes are the array's own when it is C-contiguous: do not write to it until they are sent.
 
     Raises:
@@ -56,7 +58,7 @@ def pack(array: NDArray[Any], frame: int) -> tuple[TensorSpec, memoryview]:
 
     Example:
         spec, data = pack(vectors, 1)
-        encode(Result(unit=unit, attempt=0, tensor=spec, seconds=0.1), [data])
+        encode(Result(unit=unit, attempt=0, tensor=spec, scales=None, seconds=0.1), [data])
     """
     name = array.dtype.name
     if name not in _DTYPES:

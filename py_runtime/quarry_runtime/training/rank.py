@@ -141,7 +141,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
         connection.progress += 1
 
     trainer = QuarryTrainer(retriever, args, task, feed, connection.send, keep, on_move)
-    connection.send(Ready(task="train", model=encoder.contract, credits=1))
+    ready = Ready(task="train", model=encoder.contract, cross_encoder=None, credits=1)
+    connection.send(ready)
     return trainer
 
 

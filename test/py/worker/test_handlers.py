@@ -14,7 +14,7 @@ from quarry_runtime.errors import ConfigError, DataError, ProtocolError, WorkerF
 from quarry_runtime.handlers.encode import EncodeHandler
 from quarry_runtime.handlers.search import SearchHandler
 from quarry_runtime.modeling.encoder import Encoder
-from quarry_runtime.protocol.messages import EncodeTask, SearchTask
+from quarry_runtime.protocol.messages import EncodeTask
 
 CPU = torch.device("cpu")
 WORDS = ["cat", "dog", "sat", "mat", "on", "the", "blue", "sky", "over", "sea"]
@@ -33,19 +33,23 @@ def encoder(tiny_bert: Path, load: Callable[..., Encoder]) -> Encoder:
 @pytest.fixture
 def encoding(encoder: Encoder, tiny_bert: Path, model_spec: Callable) -> EncodeHandler:
     return EncodeHandler(
-        EncodeTask(model=model_spec(tiny_bert), side="passage", batch_size=4), encoder, CPU
+        EncodeTask(
+            model=model_spec(tiny_bert), side="passage", batch_size=4, vector_dtype="float32"
+        ),
+        encoder,
+        CPU,
     )
 
 
 @pytest.fixture
 def searching(
-    encoder: Encoder, tiny_bert: Path, model_spec: Callable
+    search_task: Callable, encoder: Encoder, tiny_bert: Path, model_spec: Callable
 ) -> Callable[[], SearchHandler]:
     queries = np.random.default_rng(0).standard_normal((6, 32)).astype(np.float32)
     sizes: dict[str, Any] = {"batch_size": 4, "top_k": 5, "query_count": 6, "dimension": 32}
 
     def make() -> SearchHandler:
-        task = SearchTask(model=model_spec(tiny_bert), snapshot_every_units=2, **sizes)
+        task = search_task(model_spec(tiny_bert), snapshot_every_units=2, **sizes)
         handler = SearchHandler(task, encoder, CPU)
         handler.take_queries(0, queries[:4])
         handler.take_queries(4, queries[4:])
@@ -93,7 +97,7 @@ def test_search_results_do_not_depend_on_the_number_of_workers_or_the_order_of_u
             handler = searching()
             for name in share:
                 handler.compute(name, handler.prepare(memoryview(units[name]), 8), ignore)
-            scores, rows = handler.snapshot()
+            scores, rows = handler.best()
             for query in range(6):
                 pairs = zip(scores[query].tolist(), rows[query].tolist(), strict=True)
                 merged[query] += [pair for pair in pairs if pair[1] >= 0]
@@ -110,25 +114,31 @@ def test_a_unit_that_comes_twice_counts_once(
     handler = searching()
     for _ in range(2):
         handler.compute("u0", handler.prepare(memoryview(unit_frame(TEXTS[:4])), 4), ignore)
-    assert sorted(handler.snapshot()[1][0].tolist()) == [-1, 0, 1, 2, 3]
+    assert sorted(handler.best()[1][0].tolist()) == [-1, 0, 1, 2, 3]
 
 
 def test_cosine_of_a_model_that_does_not_normalise_is_a_matter_of_scoring(
-    tiny_bert: Path, load: Callable, model_spec: Callable, unit_frame: Callable
+    search_task: Callable,
+    tiny_bert: Path,
+    load: Callable,
+    model_spec: Callable,
+    unit_frame: Callable,
 ) -> None:
     encoder = load(tiny_bert, normalize=False)
     sizes: dict[str, Any] = {"batch_size": 4, "top_k": 3, "query_count": 1, "dimension": 32}
     handler = SearchHandler(
-        SearchTask(model=model_spec(tiny_bert), snapshot_every_units=1, **sizes), encoder, CPU
+        search_task(model_spec(tiny_bert), snapshot_every_units=1, **sizes), encoder, CPU
     )
     encode = EncodeHandler(
-        EncodeTask(model=model_spec(tiny_bert), side="query", batch_size=4), encoder, CPU
+        EncodeTask(model=model_spec(tiny_bert), side="query", batch_size=4, vector_dtype="float32"),
+        encoder,
+        CPU,
     )
     vectors = encode.compute(encode.prepare(memoryview(unit_frame(TEXTS[:3])), 3), ignore)
     assert np.abs(np.linalg.norm(vectors, axis=1) - 1).min() > 0.1
     handler.take_queries(0, vectors[:1])
     handler.compute("u", handler.prepare(memoryview(unit_frame(TEXTS[:3])), 3), ignore)
-    scores, rows = handler.snapshot()
+    scores, rows = handler.best()
     assert rows[0, 0] == 0
     assert scores[0, 0] == pytest.approx(1, abs=1e-5)
 
@@ -149,7 +159,7 @@ def test_a_broken_vector_names_its_row_and_leaves_the_search_as_it_was(
         handler.compute("u0", handler.prepare(memoryview(unit_frame(TEXTS[:3], 70)), 3), ignore)
     # The longest text is the first of its batch.
     assert caught.value.rows == [72]
-    assert (handler.snapshot()[1] == -1).all()
+    assert (handler.best()[1] == -1).all()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +183,9 @@ def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
         return forward(batch, side)
 
     monkeypatch.setattr(encoder, "forward", small)
-    task = EncodeTask(model=model_spec(tiny_bert), side="passage", batch_size=32)
+    task = EncodeTask(
+        model=model_spec(tiny_bert), side="passage", batch_size=32, vector_dtype="float32"
+    )
     handler = EncodeHandler(task, encoder, CPU)
     halved = handler.compute(handler.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)
     np.testing.assert_allclose(halved, whole, atol=1e-5)
@@ -184,6 +196,7 @@ def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
 
 
 def test_queries_of_another_size_or_place_and_units_before_queries_are_refused(
+    search_task: Callable,
     searching: Callable[[], SearchHandler],
     encoder: Encoder,
     tiny_bert: Path,
@@ -201,10 +214,8 @@ def test_queries_of_another_size_or_place_and_units_before_queries_are_refused(
         "snapshot_every_units": 1,
     }
     with pytest.raises(ConfigError, match="31 dimensions"):
-        SearchHandler(SearchTask(model=model_spec(tiny_bert), dimension=31, **sizes), encoder, CPU)
-    early = SearchHandler(
-        SearchTask(model=model_spec(tiny_bert), dimension=32, **sizes), encoder, CPU
-    )
+        SearchHandler(search_task(model_spec(tiny_bert), dimension=31, **sizes), encoder, CPU)
+    early = SearchHandler(search_task(model_spec(tiny_bert), dimension=32, **sizes), encoder, CPU)
     with pytest.raises(ProtocolError, match="before 6 of the queries"):
         early.compute("u", early.prepare(memoryview(unit_frame(["a"])), 1), ignore)
 

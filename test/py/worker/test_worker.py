@@ -28,7 +28,6 @@ from quarry_runtime.protocol.messages import (
     Ready,
     Refuse,
     Result,
-    SearchTask,
     Snapshot,
     Unit,
 )
@@ -65,11 +64,17 @@ def odd(resolved, spec, dtype, options):
 
 
 def encode_task(spec: Any) -> Configure:
-    return Configure(task=EncodeTask(model=spec, side="passage", batch_size=4))
+    return Configure(
+        task=EncodeTask(model=spec, side="passage", batch_size=4, vector_dtype="float32")
+    )
 
 
 def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
-    orchestrate: Callable, tiny_bert: Path, model_spec: Callable, unit_frame: Callable
+    search_task: Callable,
+    orchestrate: Callable,
+    tiny_bert: Path,
+    model_spec: Callable,
+    unit_frame: Callable,
 ) -> None:
     them = orchestrate()
     hello, _ = them.receive(Hello)
@@ -94,9 +99,7 @@ def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
     assert vectors[0].shape == (4, 32)
 
     sizes: dict[str, Any] = {"batch_size": 4, "top_k": 3, "query_count": 4, "dimension": 32}
-    them.send(
-        Configure(task=SearchTask(model=model_spec(tiny_bert), snapshot_every_units=2, **sizes))
-    )
+    them.send(Configure(task=search_task(model_spec(tiny_bert), snapshot_every_units=2, **sizes)))
     assert them.receive(Ready)[0].task == "search"
     spec, data = pack(vectors[0], 1)
     them.send(Queries(first_row=0, tensor=spec), [data])

@@ -1,0 +1,57 @@
+"""What the loop asks of every task's handler; one file beside this one for each kind of task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from quarry_runtime.protocol.messages import (
+    DownMessage,
+    Ready,
+    SnapshotUnit,
+    Unit,
+    UpMessage,
+)
+
+#: A message with its binary frames.
+Answer = tuple[UpMessage, Sequence[memoryview]]
+
+
+class Handler(Protocol):
+    """Works on units of one task; `prepare` runs ahead in another thread than `work`."""
+
+    def ready(self, credits: int) -> Ready:
+        """Answers `configure`: what was loaded."""
+        ...
+
+    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:
+        """Takes a message that belongs to this kind of task; False for any other one."""
+        ...
+
+    def prepare(self, frame: memoryview, row_count: int) -> Any:
+        """Reads a unit and makes it ready for the device."""
+        ...
+
+    def work(
+        self, message: Unit, prepared: Any, started: float, on_batch: Callable[[], None]
+    ) -> Answer:
+        """Works on a unit and gives the answer.
+
+        Args:
+            message: The unit's header.
+            prepared: What `prepare` gave.
+            started: `time.perf_counter()` when the unit's turn came, for the seconds of the answer.
+            on_batch: Called after each batch, so that the heartbeat shows progress.
+        """
+        ...
+
+
+@runtime_checkable
+class Accumulating(Protocol):
+    """A handler whose units count only once a snapshot covers them."""
+
+    snapshot_every: int
+
+    def snapshot(self, sequence: int, units: list[SnapshotUnit]) -> Answer:
+        """Everything done so far; `units` are those that no earlier snapshot covers."""
+        ...

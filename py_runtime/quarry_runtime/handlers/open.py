@@ -1,0 +1,45 @@
+"""From a task to its handler; imports only what the task needs."""
+
+from __future__ import annotations
+
+from quarry_runtime.errors import ConfigError
+from quarry_runtime.handlers.handler import Handler
+from quarry_runtime.handlers.models import Models
+from quarry_runtime.protocol.messages import (
+    EncodeTask,
+    ProbeTask,
+    ScoreTask,
+    SearchTask,
+    TrainTask,
+)
+
+Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | TrainTask
+
+
+def look_ahead(task: Task) -> None:
+    """Finds what is wrong with a task's model before the seconds that torch takes to import."""
+    if isinstance(task, EncodeTask | SearchTask) and task.model is not None:
+        from quarry_runtime.modeling.contract import resolve
+
+        resolve(task.model)
+
+
+def open_handler(task: Task, models: Models) -> Handler:
+    """Makes the handler of a task.
+
+    Raises:
+        ConfigError: a task that is not a worker's.
+        QuarryError: a model that cannot be loaded.
+    """
+    import torch
+
+    device = torch.device(models.device)
+    if isinstance(task, EncodeTask):
+        from quarry_runtime.handlers.encode import EncodeHandler
+
+        return EncodeHandler(task, models.encoder(task.model), device)
+    if isinstance(task, SearchTask) and task.model is not None:
+        from quarry_runtime.handlers.search import SearchHandler
+
+        return SearchHandler(task, models.encoder(task.model), device)
+    raise ConfigError(f"A worker does not do a task of kind {type(task).__name__}.")
