@@ -16,7 +16,7 @@ import { findPython } from "../../../src/python/environment.js";
 import { peersPython } from "../data/peers-setup.mjs";
 import type { Context, Figure } from "./context.js";
 import { measureEncoding } from "./encode.js";
-import { runPythonPart } from "./python-part.js";
+import { runPythonPart, writeCrossoverPage } from "./python-part.js";
 import { machineWords, type PartRecord, readRecord, toMarkdown, writeRecord, writeSection } from "./record.js";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -25,6 +25,7 @@ const PARTS: Readonly<Record<string, (context: Context) => Promise<void>>> = {
   encode: measureEncoding,
   topk: (context) => runPythonPart(context, "topk.py"),
   score: (context) => runPythonPart(context, "score.py"),
+  crossover: (context) => runPythonPart(context, "crossover.py"),
 };
 
 const { values } = parseArgs({
@@ -94,7 +95,10 @@ if (!values.report) {
   }
 }
 const record = await readRecord(values.out);
-if (values.write) await writeSection(join(ROOT, "docs/benchmarks.md"), record);
+if (values.write) {
+  await writeSection(join(ROOT, "docs/benchmarks.md"), record);
+  if (record.crossover !== undefined) await writeCrossoverPage(values.out, join(ROOT, "docs"));
+}
 const shown = values.report ? Object.keys(record) : values.only.split(",");
 console.log(toMarkdown(Object.fromEntries(Object.entries(record).filter(([part]) => shown.includes(part)))));
 if (!isReached && !values.quick) process.exitCode = 1;

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { findPython } from "../../../src/python/environment.js";
 import type { Context, Figure } from "./context.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -35,6 +36,13 @@ export async function runPythonPart(context: Context, script: string, args: read
   }
   await child;
   if (!isWhole) throw new Error(`${script} ended before its last line.`);
+}
+
+/** Writes the page and the drawing about indexes from the record on file. */
+export async function writeCrossoverPage(record: string, out: string): Promise<void> {
+  const { executable, env } = await findPython();
+  const args = [join(HERE, "crossover_page.py"), "--record", record, "--out", out];
+  await execa(executable, args, { env: { ...env }, extendEnv: false, stderr: "inherit" });
 }
 
 /** The file of Trove's fast heap in the peers' environment: both environments have the same torch. */

@@ -16,7 +16,10 @@ from pathlib import Path
 THREADS, MODEL, FOLDER = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 MAX_LENGTH = 256
 os.environ.update(
-    HF_HOME=str(FOLDER), TROVE_CACHE_DIR=str(FOLDER / "trove"), HF_HUB_OFFLINE="1", TROVE_LOG_LEVEL="ERROR"
+    HF_HOME=str(FOLDER),
+    TROVE_CACHE_DIR=str(FOLDER / "trove"),
+    HF_HUB_OFFLINE="1",
+    TROVE_LOG_LEVEL="ERROR",
 )
 
 import torch  # noqa: E402
