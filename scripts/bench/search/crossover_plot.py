@@ -72,7 +72,9 @@ def draw(curves: Sequence[Curve], levels: Sequence[tuple[float, str]], title: st
     )
     for level, name in levels:
         out.append(_line(LEFT, ys(level), WIDTH - RIGHT, ys(level), QUIET, dash="2 4"))
-        out.append(_text(WIDTH - RIGHT - 6, ys(level) - 6, name, anchor="end", colour=QUIET, size=11))
+        out.append(
+            _text(WIDTH - RIGHT - 6, ys(level) - 6, name, anchor="end", colour=QUIET, size=11)
+        )
     for curve, colour in zip(curves, COLOURS, strict=False):
         out += _curve(curve, colour, xs, ys)
     out.append("</svg>")

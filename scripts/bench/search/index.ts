@@ -16,6 +16,7 @@ import { findPython } from "../../../src/python/environment.js";
 import { peersPython } from "../data/peers-setup.mjs";
 import type { Context, Figure } from "./context.js";
 import { measureEncoding } from "./encode.js";
+import { measureFeeding } from "./feeding.js";
 import { runPythonPart, writeCrossoverPage } from "./python-part.js";
 import { machineWords, type PartRecord, readRecord, toMarkdown, writeRecord, writeSection } from "./record.js";
 
@@ -25,6 +26,7 @@ const PARTS: Readonly<Record<string, (context: Context) => Promise<void>>> = {
   encode: measureEncoding,
   topk: (context) => runPythonPart(context, "topk.py"),
   score: (context) => runPythonPart(context, "score.py"),
+  cpu: measureFeeding,
   crossover: (context) => runPythonPart(context, "crossover.py"),
 };
 
