@@ -19,6 +19,7 @@ import { measureEncoding } from "./encode.js";
 import { measureFeeding } from "./feeding.js";
 import { runPythonPart, writeCrossoverPage } from "./python-part.js";
 import { machineWords, type PartRecord, readRecord, toMarkdown, writeRecord, writeSection } from "./record.js";
+import { measureScaling } from "./scaling.js";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -26,6 +27,7 @@ const PARTS: Readonly<Record<string, (context: Context) => Promise<void>>> = {
   encode: measureEncoding,
   topk: (context) => runPythonPart(context, "topk.py"),
   score: (context) => runPythonPart(context, "score.py"),
+  scaling: measureScaling,
   cpu: measureFeeding,
   crossover: (context) => runPythonPart(context, "crossover.py"),
 };

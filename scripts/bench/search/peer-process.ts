@@ -25,7 +25,7 @@ export function startPeer(
         const line = await lines.next();
         if (line.done === true) {
           const { stderr } = await child;
-          throw new Error(`${args.join(" ")} ended before its answer.\n${String(stderr).slice(-4_000)}`);
+          throw new Error(`${args.join(" ")} ended before its answer.\n${stderr.slice(-4_000)}`);
         }
         if (line.value.startsWith("{")) return JSON.parse(line.value) as Record<string, number>;
       }
