@@ -31,6 +31,15 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
   }
+  if (
+    workers.listen !== undefined &&
+    !/^tcp:\/\/(\[[0-9a-fA-F:.]+\]|\*|[^:/[\]*]+):(\d{1,5}|\*)$/.test(workers.listen)
+  ) {
+    say("workers.listen", `expected tcp://host:port (port 0 for any), saw "${workers.listen}"`);
+  }
+  if (workers.count === 0 && workers.listen === undefined) {
+    say("workers.count", "is 0, and no other worker can join; set workers.listen, or count to 1 or more");
+  }
   steps?.forEach((step, index) => {
     if (config[step] === undefined) say(`steps.${index}`, `names ${step}, but the experiment has no ${step} section`);
     else if (step === "train" && steps.indexOf(step) < index)

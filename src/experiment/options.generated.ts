@@ -596,11 +596,13 @@ export interface ValidationInput {
 /** The worker processes for inference. */
 export interface WorkersInput {
   /**
-   * Worker processes; auto is one per GPU, else one.
+   * Worker processes on this machine; auto is one per GPU, else one; 0 leaves the work to those that join.
    *
    * @defaultValue `"auto"`
    */
   count?: number | "auto" | undefined;
+  /** Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere. */
+  listen?: string | undefined;
   /** CPU threads of each worker; default: the cores shared equally. */
   threads?: number | undefined;
   /**

@@ -47,9 +47,15 @@ export const modelSchema = z.strictObject({
 
 export const workersSchema = z.strictObject({
   count: z
-    .union([positive, z.literal("auto")])
+    .union([z.int().min(0), z.literal("auto")])
     .default("auto")
-    .describe("Worker processes; auto is one per GPU, else one."),
+    .describe("Worker processes on this machine; auto is one per GPU, else one; 0 leaves the work to those that join."),
+  listen: z
+    .string()
+    .optional()
+    .describe(
+      "Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere.",
+    ),
   threads: positive.optional().describe("CPU threads of each worker; default: the cores shared equally."),
   device: z
     .string()

@@ -104,7 +104,7 @@ describe("what is wrong", () => {
         model.checkpoint: is missing. A Hugging Face model id, a folder, or demoModel.
         model.dtype: expected one of auto, float32, bfloat16, float16, saw the number 3
         model.chekpoint: unknown option; did you mean checkpoint?
-        workers.count: expected a whole number of at least 1 or auto, saw the text "many"
+        workers.count: expected a whole number of at least 0 or auto, saw the text "many"
         seed: expected a whole number of at least 0 and of at most 4294967295, saw the text "3""
     `);
   });
@@ -121,7 +121,7 @@ describe("what is wrong", () => {
     ],
     [
       { workers: { xyzzy: 2 } },
-      "workers.xyzzy: unknown option; there are count, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
+      "workers.xyzzy: unknown option; there are count, listen, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
     ],
     [
       { evaluate: { data: judged, measures: [] } },
@@ -244,6 +244,11 @@ describe("what is wrong", () => {
     [
       { evaluate: { data: binary({ positives: judged }) } },
       "evaluate.data: expected what source(…) gives or what combined(…) gives, saw what binary(…) gives",
+    ],
+    [{ workers: { listen: "10.0.0.5" } }, 'workers.listen: expected tcp://host:port (port 0 for any), saw "10.0.0.5"'],
+    [
+      { workers: { count: 0 } },
+      "workers.count: is 0, and no other worker can join; set workers.listen, or count to 1 or more",
     ],
     [{ workers: { device: "gpu" } }, 'workers.device: expected auto, cpu, cuda or cuda:N, saw "gpu"'],
     [
