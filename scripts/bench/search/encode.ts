@@ -33,7 +33,7 @@ interface Side {
 }
 
 export async function measureEncoding(context: Context): Promise<void> {
-  const [perRound, rounds] = context.quick ? [40, 2] : [240, 5];
+  const [perRound, rounds] = context.quick ? [40, 2] : [200, 5];
   const part = await drawPart(perRound * rounds);
   const env = { ...context.python.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: String(context.threads) };
   const main = startPeer(context.python.executable, [join(HERE, "encode_peers.py"), String(context.threads)], env);
@@ -41,7 +41,7 @@ export async function measureEncoding(context: Context): Promise<void> {
   const sides: Partial<Record<Dtype, Side>> = {};
   try {
     const probe = join(context.folder, "probe.json");
-    await writeFile(probe, JSON.stringify(part.passages.slice(0, context.quick ? 16 : 96)));
+    await writeFile(probe, JSON.stringify(part.passages.slice(0, context.quick ? 16 : 64)));
     const sizes = context.quick ? [8, 16] : [4, 8, 16, 32];
     const unit = defineExperiment({ name: "x", model: biEncoder(demoModel), encode: { data: source({ corpus: "x" }) } })
       .config.workers.unitSize;

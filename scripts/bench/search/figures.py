@@ -121,7 +121,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     made.add_argument("--threads", type=int, help="CPU threads; default: all cores")
     made.add_argument("--quick", action="store_true", help="small sizes, under two minutes")
     made.add_argument("--json", action="store_true", help="JSON lines in place of a table")
-    made.add_argument("--budget", type=float, default=4, help="seconds for the rounds of one cell")
+    made.add_argument(
+        "--budget", type=float, default=2.5, help="seconds for the rounds of one cell"
+    )
     made.add_argument("--block", type=int, default=8_192, help="passages in a block of scores")
     made.add_argument("--queries", type=int, nargs="+", default=[1, 32, 1_024])
     made.add_argument("--passages", type=int, nargs="+", default=[100_000, 1_000_000])

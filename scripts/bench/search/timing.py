@@ -13,8 +13,10 @@ import torch
 
 Rival = Callable[[], object]
 
-# A rival that needs longer than this for one go is asked once; the others go on.
-SLOW_SECONDS = 4.0
+# The first go of a rival faster than this warms up and does not count; a slower one's counts.
+WARM_SECONDS = 2.0
+# More than this for one go: two goes are enough. More than that: one.
+SLOW_SECONDS, SLOWEST_SECONDS = 4.0, 12.0
 MOST_ROUNDS = 15
 LEAST_ROUNDS = 3
 
@@ -37,7 +39,10 @@ class Rounds:
     def ratio(self, name: str, other: str) -> float:
         """The median over common rounds of `name`'s seconds divided by those of `other`."""
         mine, its = self._seconds[name], self._seconds[other]
-        return median(mine[at] / its[at] for at in mine.keys() & its.keys())
+        common = mine.keys() & its.keys()
+        if not common:  # one of them was asked only once
+            return self.seconds(name) / self.seconds(other)
+        return median(mine[at] / its[at] for at in common)
 
     def count(self, name: str) -> int:
         """In how many rounds the rival took part."""
@@ -45,30 +50,28 @@ class Rounds:
 
 
 def alternate(rivals: dict[str, Rival], device: torch.device, budget_s: float) -> Rounds:
-    """Lets the rivals take turns until `budget_s` seconds are spent: 3 to 15 rounds after one to warm up.
+    """Lets the rivals take turns until `budget_s` seconds are spent: 3 to 15 rounds, fewer for slow ones.
 
     The order is turned around in every other round: whoever comes after a rival that empties the
     caches would pay for it each time.
     """
     seconds: dict[str, dict[int, float]] = {name: {} for name in rivals}
-    slow: set[str] = set()
+    goes_left: dict[str, int] = {}
     for name, rival in rivals.items():
         took = _once(rival, device)
-        if took > SLOW_SECONDS:
-            # Its warm-up is small against its work; it counts as of the first round.
-            slow.add(name)
+        if took > WARM_SECONDS:
             seconds[name][0] = took
+        goes_left[name] = MOST_ROUNDS
+        if took > SLOW_SECONDS:
+            goes_left[name] = 0 if took > SLOWEST_SECONDS else 1
     begin = time.perf_counter()
-    for at in range(MOST_ROUNDS):
-        if at >= LEAST_ROUNDS and time.perf_counter() - begin > budget_s:
+    for at in range(1, MOST_ROUNDS + 1):
+        if at > LEAST_ROUNDS and time.perf_counter() - begin > budget_s:
             break
-        names = [name for name in rivals if name not in slow]
-        for name in names if at % 2 == 0 else reversed(names):
-            seconds[name][at] = _once(rivals[name], device)
-    # A ratio between two that were asked in no common round would be made of nothing.
-    for name in slow:
-        for at in range(1, max(len(one) for one in seconds.values())):
-            seconds[name][at] = seconds[name][0]
+        for name in list(rivals) if at % 2 == 0 else list(reversed(rivals)):
+            if goes_left[name] > 0:
+                goes_left[name] -= 1
+                seconds[name][at] = _once(rivals[name], device)
     return Rounds(seconds)
 
 
