@@ -33,7 +33,9 @@ export {
   type BiEncoderNames,
   biEncoder,
   binary,
+  type CrossEncoderNames,
   combined,
+  crossEncoder,
   type DefineOptions,
   defineExperiment,
   demoModel,
@@ -55,11 +57,13 @@ export { loadExperiment } from "./experiment/load.js";
 export type * from "./experiment/options.generated.js";
 export type { Override } from "./experiment/overrides.js";
 export type {
+  CrossEncoderConfig,
   EncodeConfig,
   EvaluateConfig,
   ExperimentConfig,
   MineConfig,
   ModelConfig,
+  RerankConfig,
   SearchDataConfig,
   SourceConfig,
   TrainConfig,
@@ -76,8 +80,19 @@ export {
   openTrainingData,
   showStep,
 } from "./pipeline/data.js";
-export { encode, evaluate, mine, run, train } from "./pipeline/index.js";
-export type { RunResult, Verb, VerbOptions } from "./pipeline/types.js";
+export { compareRuns, encode, evaluate, measureRun, mine, run, train } from "./pipeline/index.js";
+export type { Measured } from "./pipeline/measure.js";
+export type {
+  ComparedMeasure,
+  CompareOptions,
+  Comparison,
+  MeasureOptions,
+  MovedQuery,
+  RunResult,
+  TestedP,
+  Verb,
+  VerbOptions,
+} from "./pipeline/types.js";
 export {
   type InspectOptions,
   inspectModel,

@@ -13,6 +13,7 @@ VERBS = {
     "launch": "quarry_runtime.launch",
     "rank": "quarry_runtime.training.rank",
     "measure": "quarry_runtime.measure",
+    "compare": "quarry_runtime.compare",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
 }

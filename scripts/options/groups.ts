@@ -1,5 +1,6 @@
 /** The groups of options in the order of the documentation, each with its name as an interface. */
 import type { z } from "zod";
+import * as crossEncoders from "../../src/experiment/cross-encoder-schema.js";
 import * as data from "../../src/experiment/data-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
 
@@ -107,7 +108,22 @@ export const groups: readonly Group[] = [
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
+  group(
+    "CrossEncoder",
+    crossEncoders.crossEncoderSchema,
+    "a cross-encoder",
+    "Scores query and passage together, as `crossEncoder(checkpoint, options)` gives it.",
+    made("CrossEncoderOptions", "checkpoint"),
+  ),
+  group(
+    "Rerank",
+    crossEncoders.rerankSchema,
+    "rerank",
+    "A cross-encoder that ranks again, as `crossEncoder(checkpoint, options)` gives it.",
+    made("RerankOptions", "checkpoint"),
+  ),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
+  group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
   group(
     "Validation",

@@ -4,11 +4,13 @@ import { type Argument, Command, CommanderError } from "commander";
 import { QuarryError } from "../errors.js";
 import type { Override } from "../experiment/overrides.js";
 import { cacheCommand } from "./cache.js";
+import { compareCommand } from "./compare.js";
 import { dataCommand } from "./data.js";
 import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
 import { reportFailure } from "./failure.js";
 import { inspectCommand } from "./inspect.js";
+import { measureCommand } from "./measure.js";
 import { mineCommand } from "./mine.js";
 import { runCommand } from "./run.js";
 import { setupCommand } from "./setup.js";
@@ -38,6 +40,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .addHelpText("after", footer);
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
+  program.addCommand(measureCommand()).addCommand(compareCommand());
   program.addCommand(cacheCommand(setStatus));
   for (const command of [program, ...program.commands]) {
     for (const each of [command, ...command.commands]) quiet(each);

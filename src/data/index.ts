@@ -14,6 +14,8 @@ export { formatFloat32 } from "./float32.js";
 export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { refuseRealGrades } from "./qrels/grades.js";
+export { type PlainJudgement, plainJudgements } from "./qrels/judgement-file.js";
+export { countUp, Draws, PURPOSE, shuffleFirst } from "./random.js";
 export {
   type ReaderFile,
   type ReaderId,

@@ -22,6 +22,31 @@ export const OPTION_ALIASES = {
     groupFilterFn: "groupFilter",
     newLabel: "scoreTransform",
   },
+  // Any cross-encoder, wherever it stands.
+  crossEncoder: {
+    modelNameOrPath: "checkpoint",
+    modelName: "checkpoint",
+    maxSeqLength: "maxLength",
+    activationFn: "activation",
+    activationFunction: "activation",
+    defaultActivationFunction: "activation",
+    torchDtype: "dtype",
+    perDeviceEvalBatchSize: "batchSize",
+    topN: "topK",
+    depth: "topK",
+  },
+  mine: {
+    skipTop: "rangeMin",
+    numNegatives: "negativesPerQuery",
+    negativeNumber: "negativesPerQuery",
+    nSample: "negativesPerQuery",
+    samplingStrategy: "sampling",
+    depth: "topK",
+    margin: "absoluteMargin",
+    minHn: "minNegatives",
+    outputFormat: "output",
+    outputScores: "scores",
+  },
   "train.args": { lr: "learningRate", epochs: "numTrainEpochs", maxGradientNorm: "maxGradNorm" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 
@@ -38,6 +63,17 @@ export const VALUE_ALIASES = {
     average: "mean",
   },
   "model.similarity": { cos: "cosine", cos_sim: "cosine", dot_score: "dot", dot_product: "dot" },
+  "crossEncoder.activation": {
+    Identity: "identity",
+    none: "identity",
+    logit: "identity",
+    Sigmoid: "sigmoid",
+    Softmax: "softmax",
+    "torch.nn.modules.linear.Identity": "identity",
+    "torch.nn.modules.activation.Sigmoid": "sigmoid",
+    "torch.nn.modules.activation.Softmax": "softmax",
+  },
+  "crossEncoder.dtype": { fp32: "float32", bf16: "bfloat16", fp16: "float16", half: "float16" },
   "model.dtype": { fp32: "float32", bf16: "bfloat16", fp16: "float16", half: "float16" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 
@@ -54,6 +90,7 @@ export const MOVED_OPTIONS: Readonly<Record<string, string>> = {
   perDeviceTrainBatchSize: "train.globalBatchSize",
   trainBatchSize: "train.globalBatchSize",
   gradientAccumulationSteps: "train.queriesPerRank",
+  batchSize: "workers.batchSize",
   perDeviceEvalBatchSize: "workers.batchSize",
   outputDir: "runDir",
   maxSeqLength: "model.passageMaxLength",

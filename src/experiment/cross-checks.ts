@@ -1,9 +1,12 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
 import { checkLoss } from "./losses.js";
+import { checkMine } from "./mine-checks.js";
 import {
+  type CrossEncoderConfig,
   type EvaluateConfig,
   type ExperimentConfig,
+  type RerankConfig,
   type SourceConfig,
   stepNames,
   type TrainConfig,
@@ -20,7 +23,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   const say = (path: string, message: string): void => {
     problems.push({ path: path.split("."), message });
   };
-  const { model, train, evaluate, mine, encode, steps, workers } = config;
+  const { model, train, evaluate, rerank, mine, encode, steps, workers } = config;
 
   if (model.trustRemoteCode && !/^[0-9a-f]{40}$/.test(model.revision ?? "")) {
     say(
@@ -28,6 +31,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
       "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
     );
   }
+  if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
   }
@@ -54,7 +58,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   }
   if (mine !== undefined) {
     for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
-    if (mine.skipTop >= mine.topK) say("mine.skipTop", `skips all ${mine.topK} retrieved passages (mine.topK)`);
+    problems.push(...checkMine(mine));
   }
   if (encode !== undefined) {
     for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);
@@ -66,7 +70,8 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   return problems;
 }
 
-type Say = (path: string, message: string) => void;
+/** Takes what is wrong and the path of its option. */
+export type Say = (path: string, message: string) => void;
 
 /** A measure that looks deeper than the ranking would count what was not kept as not found. */
 function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
@@ -78,6 +83,25 @@ function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
   const { measure, cutoff } = deepest;
   if (cutoff > topK) {
     say("evaluate.topK", `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set evaluate.topK to ${cutoff}`);
+  }
+}
+
+/** What may be wrong with a cross-encoder, wherever it stands. */
+export function checkCrossEncoder(config: CrossEncoderConfig, path: string, say: Say): void {
+  if (!config.trustRemoteCode || /^[0-9a-f]{40}$/.test(config.revision ?? "")) return;
+  const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
+  say(`${path}.revision`, why);
+}
+
+function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined, say: Say): void {
+  checkCrossEncoder(rerank, "rerank", say);
+  if (evaluate === undefined) {
+    say("rerank", "ranks again what evaluation found, but the experiment has no evaluate section");
+  } else if (rerank.topK !== undefined && rerank.topK > evaluate.topK) {
+    say(
+      "rerank.topK",
+      `ranks ${rerank.topK} passages again, but evaluation keeps ${evaluate.topK}; set evaluate.topK to ${rerank.topK}`,
+    );
   }
 }
 

@@ -42,7 +42,8 @@ export const fileSchema = z.strictObject({
 });
 
 const file = z.union([z.string(), fileSchema]);
-const files = z.union([z.string(), fileSchema, z.array(file).min(1)]);
+/** One file or several. */
+export const files = z.union([z.string(), fileSchema, z.array(file).min(1)]);
 
 export const promptsSchema = z.strictObject({
   query: prompt.optional().describe("Text put before each query."),

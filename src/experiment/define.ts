@@ -15,6 +15,8 @@ import type {
   ModelInput,
   MultiLevelInput,
   MultiLevelOptions,
+  RerankInput,
+  RerankOptions,
   ScoredInput,
   ScoredOptions,
   SourceInput,
@@ -145,6 +147,26 @@ export interface BiEncoderNames extends Omit<BiEncoderOptions, "pooling" | "prom
 export function biEncoder(checkpoint: string, options: BiEncoderNames = {}): ModelInput {
   // Aliases are told apart by the types above and replaced when the experiment is checked.
   return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions) };
+}
+
+/** Options of a cross-encoder, under Quarry's names or those people bring along. */
+export interface CrossEncoderNames extends Omit<RerankOptions, "activation" | "dtype"> {
+  /** What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several. */
+  activation?: RerankOptions["activation"] | keyof (typeof VALUE_ALIASES)["crossEncoder.activation"];
+  /** Number format of scoring; auto is bfloat16 on a GPU that has it, else float32. */
+  dtype?: RerankOptions["dtype"] | keyof (typeof VALUE_ALIASES)["crossEncoder.dtype"];
+}
+
+/**
+ * A model that reads query and passage together and gives one score.
+ *
+ * @param checkpoint a Hugging Face model id or a folder: any checkpoint of sequence classification
+ * @example
+ * defineExperiment({ …, rerank: crossEncoder("cross-encoder/ms-marco-MiniLM-L6-v2", { topK: 100 }) });
+ */
+export function crossEncoder(checkpoint: string, options: CrossEncoderNames = {}): RerankInput {
+  // Aliases are told apart by the types above and replaced when the experiment is checked.
+  return { kind: "crossEncoder", checkpoint, ...(options as RerankOptions) };
 }
 
 /** The checkpoint that comes with Quarry: all-MiniLM-L6-v2, no download needed. */

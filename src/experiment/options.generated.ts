@@ -11,6 +11,8 @@ export interface ExperimentInput {
   train?: TrainInput | undefined;
   /** What to evaluate on. */
   evaluate?: EvaluateInput | undefined;
+  /** A cross-encoder that ranks what evaluation found once more; measured before and after. */
+  rerank?: RerankInput | undefined;
   /** Which hard negatives to mine. */
   mine?: MineInput | undefined;
   /** What to encode. */
@@ -498,17 +500,93 @@ export interface EvaluateInput {
   /** Passages to search, queries and judgements. */
   data: SourceInput | CombinedInput;
   /**
-   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1.
+   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
    *
    * @defaultValue `["nDCG@10","RR@10","R@100"]`
    */
   measures?: string[] | undefined;
+  /**
+   * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
+   *
+   * @defaultValue `1`
+   */
+  relevanceLevel?: number | undefined;
   /**
    * Passages kept for each query.
    *
    * @defaultValue `100`
    */
   topK?: number | undefined;
+}
+
+/** Scores query and passage together. */
+export interface CrossEncoderOptions {
+  /** Commit, tag or branch on the hub. */
+  revision?: string | undefined;
+  /**
+   * Runs the checkpoint's own Python code; needs a revision that is a commit.
+   *
+   * @defaultValue `false`
+   */
+  trustRemoteCode?: boolean | undefined;
+  /** Longest pair in tokens, query and passage together; default: the checkpoint's own. */
+  maxLength?: number | undefined;
+  /** What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several. */
+  activation?: "identity" | "sigmoid" | "softmax" | undefined;
+  /** Which label's score counts, from 0; default: the last one. */
+  label?: number | undefined;
+  /**
+   * Number format of scoring; auto is bfloat16 on a GPU that has it, else float32.
+   *
+   * @defaultValue `"auto"`
+   */
+  dtype?: "auto" | "float32" | "bfloat16" | "float16" | undefined;
+  /** Pairs in one forward pass; default: workers.batchSize. */
+  batchSize?: number | undefined;
+}
+
+/** Scores query and passage together, as `crossEncoder(checkpoint, options)` gives it. */
+export interface CrossEncoderInput extends CrossEncoderOptions {
+  /** Which builder made this. */
+  kind: "crossEncoder";
+  /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
+  checkpoint: string;
+}
+
+/** A cross-encoder that ranks again. */
+export interface RerankOptions {
+  /** Commit, tag or branch on the hub. */
+  revision?: string | undefined;
+  /**
+   * Runs the checkpoint's own Python code; needs a revision that is a commit.
+   *
+   * @defaultValue `false`
+   */
+  trustRemoteCode?: boolean | undefined;
+  /** Longest pair in tokens, query and passage together; default: the checkpoint's own. */
+  maxLength?: number | undefined;
+  /** What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several. */
+  activation?: "identity" | "sigmoid" | "softmax" | undefined;
+  /** Which label's score counts, from 0; default: the last one. */
+  label?: number | undefined;
+  /**
+   * Number format of scoring; auto is bfloat16 on a GPU that has it, else float32.
+   *
+   * @defaultValue `"auto"`
+   */
+  dtype?: "auto" | "float32" | "bfloat16" | "float16" | undefined;
+  /** Pairs in one forward pass; default: workers.batchSize. */
+  batchSize?: number | undefined;
+  /** Highest-ranked passages of each query that are scored again; the others keep their order behind them. Default: the 100 best, or all of evaluate.topK when that is less. */
+  topK?: number | undefined;
+}
+
+/** A cross-encoder that ranks again, as `crossEncoder(checkpoint, options)` gives it. */
+export interface RerankInput extends RerankOptions {
+  /** Which builder made this. */
+  kind: "crossEncoder";
+  /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
+  checkpoint: string;
 }
 
 /** Which hard negatives to mine. */
@@ -522,17 +600,143 @@ export interface MineInput {
    */
   topK?: number | undefined;
   /**
-   * Highest-ranked passages that are skipped: likely positives without a label.
+   * Which queries get negatives: those with judgements, or all of the queries file.
+   *
+   * @defaultValue `"judged"`
+   */
+  queries?: "judged" | "all" | undefined;
+  /**
+   * Whether the experiment's model is the first of the retrievers; without it retrievers alone are asked.
+   *
+   * @defaultValue `true`
+   */
+  includeModel?: boolean | undefined;
+  /**
+   * How the lists of several retrievers become one: they take turns, or the best rank in any list counts, or the sum of 1 / (rrfK + rank).
+   *
+   * @defaultValue `"roundRobin"`
+   */
+  fusion?: "roundRobin" | "union" | "reciprocalRank" | undefined;
+  /**
+   * The constant of reciprocal rank fusion.
+   *
+   * @defaultValue `60`
+   */
+  rrfK?: number | undefined;
+  /**
+   * First rank that counts, from 0: what is ranked higher is skipped as a likely positive without a label.
    *
    * @defaultValue `0`
    */
-  skipTop?: number | undefined;
+  rangeMin?: number | undefined;
+  /** The rank at which the range ends, itself not in it; default: mine.topK. */
+  rangeMax?: number | undefined;
   /**
-   * Negatives written for each query, best first.
+   * What ranks count: all retrieved passages, those that are not excluded as judged or as copies, or those that every other rule has left.
+   *
+   * @defaultValue `"retrieved"`
+   */
+  ranksOver?: "retrieved" | "unjudged" | "kept" | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
+  /**
+   * Which of several positives margins are measured from; a number k is the k-th best.
+   *
+   * @defaultValue `"worst"`
+   */
+  marginTo?: "worst" | "best" | "mean" | number | undefined;
+  /**
+   * Which of the passages that are left: the first, random ones, or random ones by softmax of their scores.
+   *
+   * @defaultValue `"top"`
+   */
+  sampling?: "top" | "random" | "weighted" | undefined;
+  /**
+   * Temperature of the softmax of weighted sampling.
+   *
+   * @defaultValue `0.05`
+   */
+  temperature?: number | undefined;
+  /**
+   * Negatives written for each query, best rank first.
    *
    * @defaultValue `10`
    */
   negativesPerQuery?: number | undefined;
+  /**
+   * Whether all judged passages are excluded, the relevant ones alone, or none at all.
+   *
+   * @defaultValue `"annotated"`
+   */
+  exclude?: "annotated" | "positives" | "none" | undefined;
+  /**
+   * Excludes passages with the very text of the query, of a positive or of a negative before them.
+   *
+   * @defaultValue `true`
+   */
+  excludeIdenticalTexts?: boolean | undefined;
+  /**
+   * Excludes the passage with the query's own id, for collections whose queries are passages.
+   *
+   * @defaultValue `false`
+   */
+  excludeSameId?: boolean | undefined;
+  /**
+   * What stands in for the positive of a query without any: nothing, then margins do not apply to it; or the passage ranked first, which is then no negative.
+   *
+   * @defaultValue `"none"`
+   */
+  standIn?: "none" | "top" | undefined;
+  /**
+   * Queries with fewer negatives are left out of what is written.
+   *
+   * @defaultValue `0`
+   */
+  minNegatives?: number | undefined;
+  /**
+   * How negatives are written, one format or several: by ids (qrels, triples, grouped-jsonl, run), or with texts as training files of Tevatron, FlagEmbedding and sentence-transformers (triplet, n-tuple, labeled-pair, labeled-list).
+   *
+   * @defaultValue `"qrels"`
+   */
+  output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
+  /**
+   * Writes each passage's score beside it, as a teacher's label; positives without one are left out.
+   *
+   * @defaultValue `false`
+   */
+  scores?: boolean | undefined;
+  /**
+   * Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.
+   *
+   * @defaultValue `[]`
+   */
+  retrievers?: RetrieverInput[] | undefined;
+}
+
+/** A further model, or a run file. */
+export interface RetrieverInput {
+  /** A bi-encoder, as biEncoder(…) gives it. */
+  model?: ModelInput | undefined;
+  /** What reports and files call it; default: model-N or run-N with its place in the list, from 1. */
+  name?: string | undefined;
+  /** A TREC run, or several files of one: somebody else's ranking of these queries. */
+  run?: string | FileInput | (string | FileInput)[] | undefined;
+  /** Passages taken for each query; default: mine.topK. */
+  topK?: number | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
 }
 
 /** What to encode. */
@@ -612,11 +816,11 @@ export interface WorkersInput {
    */
   device?: string | undefined;
   /**
-   * Texts in one forward pass.
+   * Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.
    *
    * @defaultValue `16`
    */
-  batchSize?: number | undefined;
+  batchSize?: number | "auto" | undefined;
   /**
    * Texts in one unit of work: what is sorted by length together and done again after a death.
    *

@@ -3,7 +3,9 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
+import { rerankSchema } from "./cross-encoder-schema.js";
 import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import { mineFields, retrieverFields } from "./mine-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -61,7 +63,12 @@ export const workersSchema = z.strictObject({
     .string()
     .default("auto")
     .describe("auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some."),
-  batchSize: positive.max(65_536).default(16).describe("Texts in one forward pass."),
+  batchSize: z
+    .union([positive.max(65_536), z.literal("auto")])
+    .default(16)
+    .describe(
+      "Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.",
+    ),
   unitSize: positive
     .max(65_536)
     .default(256)
@@ -123,19 +130,26 @@ export const evaluateSchema = z.strictObject({
     .array(z.string())
     .min(1)
     .default(["nDCG@10", "RR@10", "R@100"])
-    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1."),
+    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1."),
+  relevanceLevel: positive
+    .max(9_999)
+    .default(1)
+    .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: topK.default(100).describe("Passages kept for each query."),
 });
 
+export const retrieverSchema = z.strictObject({
+  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
+  ...retrieverFields,
+});
+
 export const mineSchema = z.strictObject({
-  data: searchDataSchema.describe("Passages to mine from, and queries with their judgements."),
-  topK: topK.default(100).describe("Passages retrieved for each query."),
-  skipTop: z
-    .int()
-    .min(0)
-    .default(0)
-    .describe("Highest-ranked passages that are skipped: likely positives without a label."),
-  negativesPerQuery: positive.default(10).describe("Negatives written for each query, best first."),
+  ...mineFields,
+  retrievers: z
+    .array(retrieverSchema)
+    .max(16)
+    .default([])
+    .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.'),
 });
 
 export const encodeSchema = z.strictObject({
@@ -153,6 +167,9 @@ export const experimentSchema = z.strictObject({
   model: modelSchema.describe("The model that is evaluated, trained and mined with."),
   train: trainSchema.optional().describe("How to train; leave it out to use the model as it is."),
   evaluate: evaluateSchema.optional().describe("What to evaluate on."),
+  rerank: rerankSchema
+    .optional()
+    .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
   steps: z
@@ -171,6 +188,7 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
+export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
 
 /** What Quarry works with: every default filled in. */
@@ -179,5 +197,6 @@ export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;
 export type EvaluateConfig = z.output<typeof evaluateSchema>;
+export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;
 export type EncodeConfig = z.output<typeof encodeSchema>;

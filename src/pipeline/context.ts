@@ -4,7 +4,7 @@ import { dataFolder, defaultCacheDir } from "../data/index.js";
 import type { DataContext } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
-import type { ExperimentConfig } from "../experiment/schema.js";
+import type { ExperimentConfig, ModelConfig } from "../experiment/schema.js";
 import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
@@ -25,6 +25,7 @@ export class RunContext {
     readonly runDir: RunDir,
     readonly events: EventStream,
     readonly signal: AbortSignal,
+    private readonly parent: RunContext | null = null,
   ) {
     this.config = experiment.config;
     this.cacheDir = resolve(experiment.baseDir, this.config.cacheDir ?? defaultCacheDir());
@@ -36,7 +37,14 @@ export class RunContext {
       throw new QuarryError("INTERRUPTED", "Stopped on request; the same command goes on from here.");
   }
 
+  /** The same run with another model in the place of the experiment's; the workers are shared. */
+  withModel(model: ModelConfig): RunContext {
+    const experiment = { ...this.experiment, config: { ...this.config, model } };
+    return new RunContext(experiment, this.runDir, this.events, this.signal, this);
+  }
+
   python(): Promise<PythonEnvironment> {
+    if (this.parent !== null) return this.parent.python();
     this.#python ??= this.#findPython();
     return this.#python;
   }
@@ -49,6 +57,7 @@ export class RunContext {
 
   /** The workers; started when first needed, so that a finished step costs nothing. */
   pool(): Promise<WorkerPool> {
+    if (this.parent !== null) return this.parent.pool();
     this.#pool ??= this.python().then((python) =>
       openPool({
         workers: this.config.workers,

@@ -57,7 +57,7 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
       topK: options.topK,
     });
     await writeRun(files.run, ranked, qrels.queryRows, source, context.config.name);
-    const measured = await measure(context, files, options.measures);
+    const measured = await measure(context, files, options);
     return { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
   });
   const metrics = ((await context.runDir.readJson("metrics.json")) ?? {}) as Record<string, unknown>;

@@ -92,7 +92,7 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   const evaluations = new Map<string, EvaluateResult>();
   const files: Record<string, string> = {};
   const throughputs: Throughput[] = [];
-  const written: [string, number][] = [];
+  const written: (readonly [string, number])[] = [];
   let trained: TrainResult | null = null;
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
@@ -110,8 +110,10 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
       }
       case "mine": {
         const result = await mineStep(context, model);
-        files.negatives = context.runDir.file(result.negatives);
-        written.push([result.negatives, result.negativeCount]);
+        for (const [file] of result.files) files[file] = context.runDir.file(file);
+        files.negatives = context.runDir.file((result.files[0] as (typeof result.files)[number])[0]);
+        files.miningReport = context.runDir.file(result.report);
+        written.push(...result.counts, ...result.files);
         throughputs.push(result.throughput);
         break;
       }

@@ -14,8 +14,10 @@ import type { Place } from "./resources.js";
 import { type Answer, type Assignment, Run } from "./run.js";
 import { emptyPool, isAlive, type PoolState } from "./state.js";
 import { Supply } from "./supply.js";
-import type { EncodeJob, JobOutcome, SearchJob, WorkerPool } from "./types.js";
+import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, SearchJob, WorkerPool } from "./types.js";
 
+/** Of a job that names none, in a pool whose batch size is found by probing. */
+const DEFAULT_BATCH_SIZE = 16;
 /** How often counts and rates are looked at. */
 const TICK_MS = 200;
 /** After a stop on request: for units in hand and snapshots to come in. */
@@ -103,6 +105,15 @@ class LocalPool implements WorkerPool {
     return this.#enqueue({ kind: "search", ...job });
   }
 
+  async probe(job: ProbeJob): Promise<readonly ProbedSize[]> {
+    let found: readonly ProbedSize[] = [];
+    const onProbed = (sizes: readonly ProbedSize[]): void => void (found = sizes);
+    const { failed } = await this.#enqueue({ kind: "probe", ...job, onProbed });
+    const [failure] = failed;
+    if (failure !== undefined) throw new QuarryError(failure.code, `no batch size works: ${failure.message}`);
+    return found;
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -119,13 +130,14 @@ class LocalPool implements WorkerPool {
     const own = assignment.kind === "describe" ? undefined : assignment.signal;
     const signals = [own, this.#options.signal].filter((signal) => signal !== undefined);
     if (this.#closing !== null || signals.some(({ aborted }) => aborted)) throw interrupted();
-    const run = new Run(assignment, this.#options.workers.batchSize);
+    const { batchSize } = this.#options.workers;
+    const run = new Run(assignment, batchSize === "auto" ? DEFAULT_BATCH_SIZE : batchSize);
     this.#run = run;
     this.#obituary.fatal = null;
     const stop = (): void => this.#stop(run);
     for (const signal of signals) signal.addEventListener("abort", stop, { once: true });
     try {
-      if (assignment.kind !== "describe") this.#report.begin(assignment.phase, run.totalRows);
+      if ("phase" in assignment) this.#report.begin(assignment.phase, run.totalRows);
       this.#feed({ type: "begin", plan: run.plan(this.#options.workers.maxAttempts) });
       return await run.outcome;
     } finally {
@@ -262,6 +274,7 @@ class LocalPool implements WorkerPool {
       case "failed":
         return this.#refused(worker, message);
       case "result":
+      case "probed":
       case "done":
       case "snapshot":
         return this.#answered(worker, message, payload);
@@ -296,7 +309,7 @@ class LocalPool implements WorkerPool {
 
   #answered(
     worker: string,
-    message: Extract<UpMessage, { type: "result" | "done" | "snapshot" }>,
+    message: Extract<UpMessage, { type: "result" | "probed" | "done" | "snapshot" }>,
     payload: Payload,
   ): void {
     const run = this.#run;
@@ -313,7 +326,7 @@ class LocalPool implements WorkerPool {
     const unit = ids?.get(message.unit);
     if (unit === undefined) return;
     const answer = message.type === "done" ? null : this.#read(run, worker, payload, unit);
-    if (message.type === "result" ? answer === null : run.assignment.kind !== "search") {
+    if (message.type === "done" ? run.assignment.kind !== "search" : answer === null) {
       return this.#crew.kill(worker, `answered ${message.unit} with what was not asked for`);
     }
     run.mark(performance.now());
@@ -359,7 +372,7 @@ class LocalPool implements WorkerPool {
   #counts(isLast: boolean): void {
     const { job } = this.#state;
     const run = this.#run;
-    if (job === null || run === null || run.assignment.kind === "describe") return;
+    if (job === null || run === null || !("phase" in run.assignment)) return;
     const unitOf = (worker: string): string | null => {
       const first = this.#state.workers.get(worker)?.inHand[0];
       return first === undefined ? null : run.units.id(first);

@@ -5,16 +5,18 @@ import { protocolError } from "../protocol/scan.js";
 import { bytesOf, tensor, toFloat32, toInt32 } from "../protocol/tensor.js";
 import type { Payload } from "./crew.js";
 import type { JobPlan } from "./state.js";
-import type { EncodeJob, FailedUnit, JobOutcome, SearchJob, UnitList } from "./types.js";
+import type { EncodeJob, FailedUnit, JobOutcome, ProbedSize, ProbeJob, SearchJob, UnitList } from "./types.js";
 
 /** What the pool was asked to do. */
 export type Assignment =
   | { readonly kind: "describe"; readonly model: ModelSpec }
   | ({ readonly kind: "encode" } & EncodeJob)
+  | ({ readonly kind: "probe"; readonly onProbed: (sizes: readonly ProbedSize[]) => void } & ProbeJob)
   | ({ readonly kind: "search" } & SearchJob);
 
 /** What an answer holds, checked against the job: ready to be made durable. */
 export type Answer =
+  | { readonly kind: "probed"; readonly sizes: readonly ProbedSize[] }
   | { readonly kind: "vectors"; readonly vectors: Float32Array; readonly dimension: number }
   | { readonly kind: "snapshot"; readonly scores: Float32Array; readonly rows: Int32Array };
 
@@ -32,6 +34,10 @@ const noUnits: UnitList = {
   rows: () => new Int32Array(0),
   frame: () => new Uint8Array(0),
 };
+
+function sampleOf({ frame, rowCount }: ProbeJob): UnitList {
+  return { count: 1, id: () => "sample", rowCount: () => rowCount, rows: () => new Int32Array(0), frame: () => frame };
+}
 
 /** The job at hand: its promise, its contract and its bookkeeping. */
 export class Run {
@@ -54,7 +60,7 @@ export class Run {
 
   constructor(
     readonly assignment: Assignment,
-    private readonly batchSize: number,
+    private readonly defaultBatchSize: number,
   ) {
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -74,14 +80,16 @@ export class Run {
   }
 
   get units(): UnitList {
-    return this.assignment.kind === "describe" ? noUnits : this.assignment.units;
+    const { assignment } = this;
+    if (assignment.kind === "describe") return noUnits;
+    return assignment.kind === "probe" ? sampleOf(assignment) : assignment.units;
   }
 
   plan(maxAttempts: number): JobPlan {
     const { assignment, units } = this;
-    const isDone = assignment.kind === "describe" ? undefined : assignment.isDone;
+    const isDone = "isDone" in assignment ? assignment.isDone : undefined;
     return {
-      kind: assignment.kind,
+      kind: assignment.kind === "probe" ? "encode" : assignment.kind,
       unitCount: units.count,
       rowCount: (unit) => units.rowCount(unit),
       isDone: isDone ?? (() => false),
@@ -90,8 +98,13 @@ export class Run {
   }
 
   task(): Task {
-    const { assignment, batchSize } = this;
+    const { assignment } = this;
     const { model } = assignment;
+    const batchSize = ("batchSize" in assignment ? assignment.batchSize : undefined) ?? this.defaultBatchSize;
+    if (assignment.kind === "probe") {
+      const { side, maxBatchSize } = assignment;
+      return { kind: "probe", model, side, maxBatchSize };
+    }
     if (assignment.kind !== "search") {
       const side = assignment.kind === "encode" ? assignment.side : "passage";
       return { kind: "encode", model, side, batchSize, vectorDtype: "float32" };
@@ -157,6 +170,7 @@ export class Run {
    */
   read({ message, frames }: Payload, unit: number): Answer | null {
     const { assignment } = this;
+    if (assignment.kind === "probe" && message.type === "probed") return { kind: "probed", sizes: message.sizes };
     if (assignment.kind === "encode" && message.type === "result") {
       const dimension = this.contract?.dimension ?? 0;
       checkShape(message.tensor, [assignment.units.rowCount(unit), dimension]);
@@ -177,6 +191,9 @@ export class Run {
     const [unit] = units;
     if (assignment.kind === "encode" && answer?.kind === "vectors" && unit !== undefined) {
       return this.#track(async () => assignment.onVectors(unit, answer.vectors, answer.dimension));
+    }
+    if (assignment.kind === "probe" && answer?.kind === "probed") {
+      return this.#track(async () => assignment.onProbed(answer.sizes));
     }
     if (assignment.kind === "search" && answer?.kind === "snapshot") {
       const { scores, rows } = answer;

@@ -29,6 +29,8 @@ interface Job {
   readonly phase: string;
   readonly model: ModelSpec;
   readonly units: UnitList;
+  /** Texts in one forward pass; default: the pool's. */
+  readonly batchSize?: number;
   /** Units that need no work because an earlier run made them durable. */
   readonly isDone?: (index: number) => boolean;
   readonly signal?: AbortSignal;
@@ -67,6 +69,23 @@ export interface SearchJob extends Job {
   readonly snapshotEveryUnits?: number;
 }
 
+/** A sample of texts by which the best batch size is found. */
+export interface ProbeJob {
+  readonly model: ModelSpec;
+  readonly side: "query" | "passage";
+  /** Arrow IPC stream of the sample, as a unit's. */
+  readonly frame: Uint8Array;
+  readonly rowCount: number;
+  readonly maxBatchSize: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A batch size that was tried. */
+export interface ProbedSize {
+  readonly batchSize: number;
+  readonly textsPerSecond: number;
+}
+
 export interface JobOutcome {
   readonly contract: ModelContract;
   readonly failed: readonly FailedUnit[];
@@ -82,6 +101,8 @@ export interface WorkerPool {
   describe(model: ModelSpec): Promise<ModelContract>;
   encode(job: EncodeJob): Promise<JobOutcome>;
   search(job: SearchJob): Promise<JobOutcome>;
+  /** Tries batch sizes on one worker; the best one comes first. */
+  probe(job: ProbeJob): Promise<readonly ProbedSize[]>;
   /** Drains, waits, kills what does not leave; nothing is left running afterwards. */
   close(): Promise<void>;
 }

@@ -25,9 +25,12 @@ class EncodeHandler:
     """Works on units of one encode task; see handler.py."""
 
     def __init__(self, task: EncodeTask, encoder: Encoder, device: torch.device) -> None:
+        from quarry_runtime.handlers.forward import Forward
+
         self._task = task
         self._encoder = encoder
         self._device = device
+        self._forward = Forward(encoder, task.side, device)
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
@@ -67,10 +70,6 @@ class EncodeHandler:
             DataError: a vector with NaN or infinity, its rows named.
             WorkerFault: a batch that does not fit into memory.
         """
-        from quarry_runtime.handlers.forward import encode_unit
-
-        vectors_ND = (
-            encode_unit(self._encoder, self._task.side, self._device, unit, on_batch).cpu().numpy()
-        )
+        vectors_ND = self._forward.unit(unit, on_batch).cpu().numpy()
         check_finite(vectors_ND, unit.rows)
         return vectors_ND

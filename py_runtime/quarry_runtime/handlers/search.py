@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError, DataError, ProtocolError
 from quarry_runtime.guard.finite import check_finite
-from quarry_runtime.handlers.forward import encode_unit
+from quarry_runtime.handlers.forward import Forward
 from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import Prepared, prepare
 from quarry_runtime.protocol.messages import (
@@ -50,6 +50,7 @@ class SearchHandler:
         self._task = task
         self._encoder = encoder
         self._device = device
+        self._forward = Forward(encoder, "passage", device)
         self._needs_length_1 = task.scoring.is_normalizing
         self.snapshot_every = task.snapshot_every_units
         self._queries_QD = torch.zeros((task.query_count, task.dimension), device=device)
@@ -136,7 +137,7 @@ class SearchHandler:
             )
         if unit_id in self._seen:
             return
-        passages_ND = encode_unit(self._encoder, "passage", self._device, unit, on_batch)
+        passages_ND = self._forward.unit(unit, on_batch)
         if not bool(torch.isfinite(passages_ND).all()):
             check_finite(passages_ND.cpu().numpy(), unit.rows)
             raise DataError("A vector of this unit holds NaN or infinity.", rows=unit.rows.tolist())

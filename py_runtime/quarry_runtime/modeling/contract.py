@@ -31,7 +31,7 @@ _OFFSET_POSITIONS = {
 }
 # Without any limit in the checkpoint (T5, some decoders); a user may set another one.
 _DEFAULT_MAX_LENGTH = 512
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
     "sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json",
@@ -89,7 +89,7 @@ class Resolved:
 
     def _fingerprint(self, dtype: str, spec: ModelSpec | None) -> str:
         files = [*self.weights.files]
-        files += [self.transformer / name for name in ("config.json", *_TOKENIZER_FILES)]
+        files += [self.transformer / name for name in ("config.json", *TOKENIZER_FILES)]
         for dense in self.dense:
             files += [dense.folder / "config.json", dense.folder / "model.safetensors"]
         plugins = [Path(plugin) for plugin in (spec.plugins if spec else [])]
@@ -132,11 +132,11 @@ def resolve(spec: ModelSpec) -> Resolved:
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
     transformer = transformer_folder(path)
     config = read_json(transformer / "config.json")
-    tokenizer_config = _optional(transformer / "tokenizer_config.json")
+    tokenizer_config = optional_json(transformer / "tokenizer_config.json")
     modules = read_modules(path)
     hidden = hidden_size(config)
     limit = position_limit(config)
-    longest = _max_length(modules, tokenizer_config, limit)
+    longest = longest_text(modules, tokenizer_config, limit)
     prompts = modules.prompts
     query_prompt = _first(spec.query_prompt, prompts.get("query"))
     passage_prompt = _first(
@@ -203,7 +203,8 @@ def position_limit(config: Mapping[str, Any]) -> int:
     return 1_000_000
 
 
-def _max_length(modules: Modules, tokenizer_config: Mapping[str, Any], limit: int) -> int:
+def longest_text(modules: Modules, tokenizer_config: Mapping[str, Any], limit: int) -> int:
+    """Most tokens of a text when the user says nothing: the layout's, the tokenizer's, a default."""
     if modules.max_length is not None:
         return modules.max_length
     # Tokenizers without a limit say 1e30.
@@ -212,7 +213,8 @@ def _max_length(modules: Modules, tokenizer_config: Mapping[str, Any], limit: in
     return min(stated or _DEFAULT_MAX_LENGTH, limit) if stated or limit >= 1_000_000 else limit
 
 
-def _optional(file: Path) -> dict[str, Any]:
+def optional_json(file: Path) -> dict[str, Any]:
+    """A checkpoint's JSON file, empty where there is none."""
     return read_json(file) if file.is_file() else {}
 
 

@@ -324,6 +324,15 @@ describe("names from other tools", () => {
       "success_1",
       "recip_rank",
       "Rprec",
+      "iprec_at_recall_0.10",
+      "precision(rel=2)@5",
+      "rr(judged_only=true, rel=2)@10",
+      'ndcg(dcg="exp-log2")@10',
+      "set_relative_P",
+      "set_F(beta=2)",
+      "gm_map",
+      "11pt_avg",
+      "judged@10",
     ];
     const { config } = defineExperiment({ name: "x", model, evaluate: { data: judged, measures } });
     expect(config.evaluate?.measures).toEqual([
@@ -337,6 +346,15 @@ describe("names from other tools", () => {
       "Success@1",
       "RR",
       "Rprec",
+      "IPrec@0.1",
+      "P(rel=2)@5",
+      "RR(rel=2,judged_only=True)@10",
+      "nDCG(dcg='exp-log2')@10",
+      "SetP(relative=True)",
+      "SetF(beta=2)",
+      "gm_map",
+      "11pt_avg",
+      "Judged@10",
     ]);
   });
 

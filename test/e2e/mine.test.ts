@@ -1,0 +1,103 @@
+/** `quarry mine` with a tiny model: rules, report, what a resume does. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openWorkplace, type Workplace } from "./harness.js";
+
+let place: Workplace;
+
+beforeAll(async () => {
+  place = await openWorkplace({ passages: 160, queries: 24 });
+}, 240_000);
+afterAll(() => place.remove());
+
+/** Mines with these options into runs/<name>. */
+async function mine(name: string, options: string): ReturnType<Workplace["quarry"]> {
+  await place.experiment(
+    `
+    name: ${JSON.stringify(name)},
+    model: biEncoder(${JSON.stringify(place.model)}),
+    mine: {
+      data: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }),
+      topK: 40,
+      ${options}
+    },
+    workers: { count: 1, unitSize: 64 },`,
+    name,
+  );
+  return place.quarry("mine", `${name}.ts`);
+}
+
+async function read(name: string, file: string): Promise<string> {
+  return readFile(join(place.folder, "runs", name, "mine-base", file), "utf8");
+}
+
+const rowsOf = (tsv: string): string[][] =>
+  tsv
+    .trim()
+    .split("\n")
+    .slice(1)
+    .map((line) => line.split("\t"));
+
+test("names of other tools are taken, every query is mined for, and the report says which rule dropped how many", async () => {
+  const result = await mine(
+    "margins",
+    `queries: "all", range_min: 1, num_negatives: 3, relative_margin: 0.01, sampling_strategy: "random",`,
+  );
+  expect(result.stderr).not.toContain("error");
+  expect(result.exitCode, result.stderr).toBe(0);
+  const negatives = rowsOf(await read("margins", "negatives.tsv"));
+  const report = JSON.parse(await read("margins", "report.json"));
+  expect(report.queries).toMatchObject({ count: 24, withoutPositives: 12 });
+  expect(report.negatives).toBe(negatives.length);
+  const dropped = Object.values(report.dropped as Record<string, number>).reduce((sum, count) => sum + count, 0);
+  expect(dropped + report.notChosen + report.negatives).toBe(report.candidates);
+  expect(result.stdout).toMatch(/candidates +960\ndropped: judged for the query +\d+\n/);
+  // Queries without judgements have no positive to keep a distance from: all of them are served.
+  const unjudged = negatives.filter(([query]) => Number(query?.slice(1)) % 2 === 1);
+  expect(unjudged).toHaveLength(12 * 3);
+}, 120_000);
+
+test("three retrievers take turns: the model, another one, and somebody's run; who gave what is written", async () => {
+  const run = Array.from({ length: 24 }, (_, query) =>
+    Array.from(
+      { length: 6 },
+      (_, rank) => `q${query} Q0 p${(query * 5 + rank * 7) % 160} ${rank + 1} ${20 - rank} bm25`,
+    ),
+  );
+  await writeFile(join(place.folder, "bm25.run"), `${run.flat().join("\n")}\n`);
+  const options = `
+    negativesPerQuery: 6,
+    retrievers: [
+      { name: "cls", model: biEncoder(${JSON.stringify(place.model)}, { pooling: "cls" }) },
+      { name: "bm25", run: "bm25.run", topK: 4 },
+    ],
+    output: ["qrels", "tevatron"],`;
+  const result = await mine("retrievers", options);
+  expect(result.exitCode, result.stderr).toBe(0);
+  const origins = rowsOf(await read("retrievers", "origins.tsv"));
+  const given = origins.filter(([query]) => query === "q0").map(([, , retriever]) => retriever);
+  expect(new Set(given)).toEqual(new Set(["base", "cls", "bm25"]));
+  expect(rowsOf(await read("retrievers", "negatives.tsv")).map(([query, passage]) => [query, passage])).toEqual(
+    origins.map(([query, passage]) => [query, passage]),
+  );
+  const report = JSON.parse(await read("retrievers", "report.json"));
+  expect(report.retrievers.map(({ name }: { name: string }) => name)).toEqual(["base", "cls", "bm25"]);
+  const [line] = (await read("retrievers", "negatives.tevatron.jsonl")).split("\n");
+  expect(JSON.parse(line as string)).toMatchObject({ query_id: "q0", positive_passages: [{ docid: "p0" }, {}, {}] });
+
+  const again = await place.quarry("mine", "retrievers.ts");
+  expect(again.stdout).not.toContain("choose negatives");
+  await writeFile(join(place.folder, "bm25.run"), `${run.flat().slice(1).join("\n")}\n`);
+  const changed = await place.quarry("mine", "retrievers.ts");
+  expect(changed.stdout).toContain("was done with other data");
+  expect(changed.exitCode, changed.stderr).toBe(0);
+}, 120_000);
+
+test("mining from a run alone needs no model and starts no worker", async () => {
+  const options = `includeModel: false, retrievers: [{ run: "bm25.run" }], negativesPerQuery: 3,`;
+  const result = await mine("run-only", options);
+  expect(result.exitCode, result.stderr).toBe(0);
+  expect(result.stdout).not.toContain("encode");
+  expect(rowsOf(await read("run-only", "negatives.tsv")).length).toBeGreaterThan(24);
+});
