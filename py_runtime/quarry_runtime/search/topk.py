@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import DataError
 from quarry_runtime.search.dense import Dense
+from quarry_runtime.search.finite import are_finite, refuse
 from quarry_runtime.search.lists import BestLists
 from quarry_runtime.search.sieve import Sieve
 
@@ -70,10 +68,14 @@ class RunningTopK:
         """
         if scores_QN.numel() == 0:
             return
-        # One pass without a temporary: any NaN or infinity makes the sum not finite; a finite
-        # overflow is sorted out below.
-        if not math.isfinite(scores_QN.sum().item()) and not bool(scores_QN.isfinite().all()):
-            _refuse(scores_QN, rows_N)
+        if not are_finite(scores_QN):
+            refuse(scores_QN, rows_N)
+        self.add_finite(scores_QN, rows_N, ranks_N)
+
+    def add_finite(
+        self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor
+    ) -> None:
+        """As add, of scores that are known to be finite."""
         columns = scores_QN.shape[1]
         if self._waiting_columns == 0 and columns >= self._enough_columns():
             self._take(scores_QN, rows_N, ranks_N)
@@ -123,13 +125,3 @@ class RunningTopK:
             self._taker.take(scores_QN.numpy(), rows_N.numpy(), ranks_N.numpy())
         self._seen_columns += scores_QN.shape[1]
 
-
-def _refuse(scores_QN: torch.Tensor, rows_N: torch.Tensor) -> None:
-    broken_N = ~torch.isfinite(scores_QN).all(0)
-    rows = rows_N[broken_N].tolist()
-    some = ", ".join(str(row) for row in rows[:10]) + (", …" if len(rows) > 10 else "")
-    raise DataError(
-        f"The scores of {len(rows)} passage(s) hold NaN or infinity: rows {some}.",
-        hint="Try dtype float32 (float16 overflows), or look at these texts and the checkpoint.",
-        rows=rows,
-    )
