@@ -93,6 +93,7 @@ export type {
   Verb,
   VerbOptions,
 } from "./pipeline/types.js";
+export { drainWorker, findRunAtWork, listWorkers, type WorkerLine } from "./pipeline/workers.js";
 export {
   type InspectOptions,
   inspectModel,
