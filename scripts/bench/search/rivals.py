@@ -15,11 +15,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "py_runtime"))
 
+from quarry_runtime.search.exact import ExactSearch  # noqa: E402
 from quarry_runtime.search.topk import RunningTopK  # noqa: E402
 
 # Scores that the plain heap is timed on; it is linear in the number of queries, which are all alike.
@@ -32,9 +34,11 @@ class Blocks:
     def __init__(self, count: int, size: int, device: torch.device) -> None:
         self.count, self.size, self.device = count, size, device
         self.spans = [(low, min(low + size, count)) for low in range(0, count, size)]
-        rows = torch.arange(count, dtype=torch.int32, device=device)
-        generator = torch.Generator().manual_seed(1)
-        ranks = torch.randperm(count, generator=generator).to(torch.int32).to(device)
+        self.all_rows = np.arange(count, dtype=np.int32)
+        self.all_ranks = np.random.default_rng(1).permutation(self.all_rows)
+        rows, ranks = (
+            torch.from_numpy(each).to(device) for each in (self.all_rows, self.all_ranks)
+        )
         self.rows = [rows[low:high] for low, high in self.spans]
         self.ranks = [ranks[low:high] for low, high in self.spans]
         self.ids = [[str(row) for row in range(low, high)] for low, high in self.spans]
@@ -87,10 +91,10 @@ def quarry_search(
     queries_QD: torch.Tensor, parts: list[torch.Tensor], blocks: Blocks, k: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Quarry's search over passages [B, D] in blocks; scores and rows [Q, K] in order."""
-    best = RunningTopK(len(queries_QD), k, blocks.device)
-    for part_BD, rows_B, ranks_B in zip(parts, blocks.rows, blocks.ranks, strict=True):
-        best.add(queries_QD @ part_BD.T, rows_B, ranks_B)
-    scores, rows = best.snapshot()
+    search = ExactSearch(queries_QD, k)
+    for part_BD, (low, high) in zip(parts, blocks.spans, strict=True):
+        search.add(part_BD, blocks.all_rows[low:high], blocks.all_ranks[low:high])
+    scores, rows = search.snapshot()
     return torch.from_numpy(scores), torch.from_numpy(rows)
 
 
