@@ -10,6 +10,7 @@ import traceback
 # Each module offers main(argv) -> exit status.
 VERBS = {
     "worker": "quarry_runtime.worker",
+    "join": "quarry_runtime.join",
     "launch": "quarry_runtime.launch",
     "rank": "quarry_runtime.training.rank",
     "measure": "quarry_runtime.measure",

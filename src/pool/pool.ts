@@ -94,7 +94,9 @@ class LocalPool implements WorkerPool {
   }
 
   async describe(model: ModelSpec): Promise<ModelContract> {
-    return (await this.#enqueue({ kind: "describe", model })).contract;
+    const { contract } = await this.#enqueue({ kind: "describe", model });
+    if (contract === null) throw new QuarryError("INTERNAL", "A model was described by nobody.");
+    return contract;
   }
 
   encode(job: EncodeJob): Promise<JobOutcome> {
@@ -193,7 +195,7 @@ class LocalPool implements WorkerPool {
         return this.#crew.launch(action.worker);
       case "configure":
         this.#ids.set(action.worker, new Map());
-        this.#report.worker(action.worker, "loading", run.assignment.model.checkpoint);
+        this.#report.worker(action.worker, "loading", run.assignment.model?.checkpoint ?? null);
         return this.#configure(run, action.worker);
       case "sendUnit":
         return this.#sendUnit(run, action.worker, action.unit, action.attempt);
@@ -246,9 +248,7 @@ class LocalPool implements WorkerPool {
 
   #equip(worker: string): void {
     if (this.#run === null || this.#run.isOver) return;
-    for (const { firstRow, tensor, bytes } of this.#run.queryBlocks()) {
-      this.#crew.send(worker, { v: PROTOCOL_VERSION, type: "queries", firstRow, tensor }, [bytes]);
-    }
+    for (const { message, frames } of this.#run.equipment()) this.#crew.send(worker, message, frames);
   }
 
   #hear(worker: string, payload: Payload): void {

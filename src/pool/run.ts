@@ -1,11 +1,21 @@
 /** One job at work: what its workers are configured with, and how their answers become durable. */
 import { QuarryError, toQuarryError } from "../errors.js";
-import type { ModelContract, ModelSpec, Task, TensorSpec } from "../protocol/messages.js";
+import type { DownMessage, ModelContract, ModelSpec, Task, TensorSpec } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
-import { bytesOf, tensor, toFloat32, toInt32 } from "../protocol/tensor.js";
+import { bytesOf, tensor, toBytes, toFloat32, toInt32 } from "../protocol/tensor.js";
+import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { Payload } from "./crew.js";
 import type { JobPlan } from "./state.js";
-import type { EncodeJob, FailedUnit, JobOutcome, ProbedSize, ProbeJob, SearchJob, UnitList } from "./types.js";
+import type {
+  EncodeJob,
+  FailedUnit,
+  JobOutcome,
+  ProbedSize,
+  ProbeJob,
+  SearchJob,
+  StoredVectors,
+  UnitList,
+} from "./types.js";
 
 /** What the pool was asked to do. */
 export type Assignment =
@@ -17,8 +27,13 @@ export type Assignment =
 /** What an answer holds, checked against the job: ready to be made durable. */
 export type Answer =
   | { readonly kind: "probed"; readonly sizes: readonly ProbedSize[] }
-  | { readonly kind: "vectors"; readonly vectors: Float32Array; readonly dimension: number }
-  | { readonly kind: "snapshot"; readonly scores: Float32Array; readonly rows: Int32Array };
+  | { readonly kind: "vectors"; readonly vectors: StoredVectors }
+  | {
+      readonly kind: "snapshot";
+      readonly scores: Float32Array;
+      readonly rows: Int32Array;
+      readonly tracked: Float32Array | null;
+    };
 
 /** Query vectors sent in one message: 16 MiB. */
 const QUERY_BLOCK_BYTES = 16_777_216;
@@ -99,27 +114,30 @@ export class Run {
 
   task(): Task {
     const { assignment } = this;
-    const { model } = assignment;
     const batchSize = ("batchSize" in assignment ? assignment.batchSize : undefined) ?? this.defaultBatchSize;
     if (assignment.kind === "probe") {
-      const { side, maxBatchSize } = assignment;
+      const { model, side, maxBatchSize } = assignment;
       return { kind: "probe", model, side, maxBatchSize };
     }
-    if (assignment.kind !== "search") {
-      const side = assignment.kind === "encode" ? assignment.side : "passage";
-      return { kind: "encode", model, side, batchSize, vectorDtype: "float32" };
+    if (assignment.kind === "describe") {
+      return { kind: "encode", model: assignment.model, side: "passage", batchSize, vectorDtype: "float32" };
     }
-    const { topK, queryCount, dimension } = assignment;
+    const vectorDtype = assignment.vectorDtype ?? "float32";
+    if (assignment.kind === "encode") {
+      const { model, side } = assignment;
+      return { kind: "encode", model, side, batchSize, vectorDtype };
+    }
+    const { model, topK, queryCount, dimension, tracked } = assignment;
     const adapted = SNAPSHOT_UNITS * Math.ceil((queryCount * topK * 8) / SNAPSHOT_BYTES);
     const snapshotEveryUnits = Math.min(MAX_SNAPSHOT_UNITS, assignment.snapshotEveryUnits ?? Math.max(1, adapted));
     const { similarity, isNormalizing } = assignment;
     return {
       kind: "search",
       model,
-      input: "texts",
-      vectorDtype: "float32",
-      scoring: { similarity, isNormalizing, plugins: model.plugins },
-      trackedCount: 0,
+      input: model === null ? "vectors" : "texts",
+      vectorDtype,
+      scoring: { similarity, isNormalizing, plugins: [...(assignment.plugins ?? model?.plugins ?? [])] },
+      trackedCount: tracked?.rows.length ?? 0,
       batchSize,
       topK,
       queryCount,
@@ -128,17 +146,29 @@ export class Run {
     };
   }
 
-  /** Blocks of the query matrix for a worker that is ready; empty for other jobs. */
-  *queryBlocks(): Generator<{ firstRow: number; tensor: TensorSpec; bytes: Uint8Array }> {
+  /** What a worker that is ready needs before its first unit: query vectors and tracked pairs; nothing for other jobs. */
+  *equipment(): Generator<{ readonly message: DownMessage; readonly frames: readonly Uint8Array[] }> {
     const { assignment } = this;
     if (assignment.kind !== "search") return;
-    const { queries, queryCount, dimension } = assignment;
+    const { queries, queryCount, dimension, tracked } = assignment;
     const size = Math.max(1, Math.floor(QUERY_BLOCK_BYTES / (4 * Math.max(1, dimension))));
     for (let firstRow = 0; firstRow < queryCount; firstRow += size) {
       const rows = Math.min(size, queryCount - firstRow);
       const block = queries.subarray(firstRow * dimension, (firstRow + rows) * dimension);
-      yield { firstRow, tensor: tensor("float32", [rows, dimension], 1), bytes: bytesOf(block) };
+      const message = { v: PROTOCOL_VERSION, type: "queries", firstRow } as const;
+      yield { message: { ...message, tensor: tensor("float32", [rows, dimension], 1) }, frames: [bytesOf(block)] };
     }
+    if (tracked === undefined || tracked.rows.length === 0) return;
+    const shape = [tracked.rows.length];
+    yield {
+      message: {
+        v: PROTOCOL_VERSION,
+        type: "tracked",
+        queries: tensor("int32", shape, 1),
+        rows: tensor("int32", shape, 2),
+      },
+      frames: [bytesOf(tracked.queries), bytesOf(tracked.rows)],
+    };
   }
 
   /**
@@ -147,7 +177,10 @@ export class Run {
    * @throws QuarryError PROTOCOL without a contract, CONFIG when two workers differ.
    */
   accept(worker: string, contract: ModelContract | null): void {
-    if (contract === null) throw protocolError("a worker is ready without a model");
+    if (contract === null) {
+      if (this.#isModelless) return;
+      throw protocolError("a worker is ready without a model");
+    }
     this.contract ??= contract;
     if (this.contract.fingerprint === contract.fingerprint) return;
     throw new QuarryError(
@@ -173,14 +206,26 @@ export class Run {
     if (assignment.kind === "probe" && message.type === "probed") return { kind: "probed", sizes: message.sizes };
     if (assignment.kind === "encode" && message.type === "result") {
       const dimension = this.contract?.dimension ?? 0;
-      checkShape(message.tensor, [assignment.units.rowCount(unit), dimension]);
-      return { kind: "vectors", vectors: toFloat32(message.tensor, frames), dimension };
+      const rowCount = assignment.units.rowCount(unit);
+      const dtype = assignment.vectorDtype ?? "float32";
+      checkShape(message.tensor, [rowCount, dimension]);
+      if (message.tensor.dtype !== dtype) throw protocolError(`vectors of ${message.tensor.dtype}, not ${dtype}`);
+      const bytes = toBytes(message.tensor, frames);
+      if ((message.scales === null) === (dtype === "int8")) throw protocolError("scales belong to int8 vectors");
+      if (message.scales !== null) checkShape(message.scales, [rowCount]);
+      const scales = message.scales === null ? null : toFloat32(message.scales, frames);
+      return { kind: "vectors", vectors: { dtype, dimension, bytes, scales } };
     }
     if (assignment.kind === "search" && message.type === "snapshot") {
       const shape = [assignment.queryCount, assignment.topK];
       checkShape(message.scores, shape);
       checkShape(message.rows, shape);
-      return { kind: "snapshot", scores: toFloat32(message.scores, frames), rows: toInt32(message.rows, frames) };
+      const trackedCount = assignment.tracked?.rows.length ?? 0;
+      if ((message.tracked === null) === trackedCount > 0) throw protocolError("a snapshot of other tracked pairs");
+      if (message.tracked !== null) checkShape(message.tracked, [trackedCount]);
+      const tracked = message.tracked === null ? null : toFloat32(message.tracked, frames);
+      const scores = toFloat32(message.scores, frames);
+      return { kind: "snapshot", scores, rows: toInt32(message.rows, frames), tracked };
     }
     return null;
   }
@@ -190,17 +235,17 @@ export class Run {
     const { assignment } = this;
     const [unit] = units;
     if (assignment.kind === "encode" && answer?.kind === "vectors" && unit !== undefined) {
-      return this.#track(async () => assignment.onVectors(unit, answer.vectors, answer.dimension));
+      return this.#track(async () => assignment.onVectors(unit, answer.vectors));
     }
     if (assignment.kind === "probe" && answer?.kind === "probed") {
       return this.#track(async () => assignment.onProbed(answer.sizes));
     }
     if (assignment.kind === "search" && answer?.kind === "snapshot") {
-      const { scores, rows } = answer;
+      const { scores, rows, tracked } = answer;
       const earlier = this.#chains.get(session) ?? Promise.resolve();
       const saved = this.#track(async () => {
         await earlier;
-        await assignment.onSnapshot({ session, units, scores, rows });
+        await assignment.onSnapshot({ session, units, scores, rows, tracked });
       });
       this.#chains.set(session, saved);
       return saved;
@@ -215,8 +260,14 @@ export class Run {
     await Promise.allSettled(this.#persists);
     const seconds = this.#firstMs === null ? 0 : (this.#lastMs - this.#firstMs) / 1_000;
     if (error !== null) this.#reject(error);
-    else if (this.contract === null) this.#reject(new QuarryError("INTERNAL", "A job ended without a model."));
+    else if (this.contract === null && !this.#isModelless)
+      this.#reject(new QuarryError("INTERNAL", "A job ended without a model."));
     else this.#resolve({ contract: this.contract, failed: this.failed, rowCount, seconds });
+  }
+
+  /** A search over stored vectors needs no model. */
+  get #isModelless(): boolean {
+    return this.assignment.model === null;
   }
 
   #track(save: () => Promise<void>): Promise<void> {
