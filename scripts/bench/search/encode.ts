@@ -29,7 +29,7 @@ const OVERHEAD = 1.03;
 interface Side {
   readonly pool: WorkerPool;
   readonly experiment: Experiment;
-  readonly vectors: { readonly passages: Float32Array[]; readonly queries: Float32Array[] };
+  readonly vectors: { readonly passages: Buffer[]; readonly queries: Buffer[] };
 }
 
 export async function measureEncoding(context: Context): Promise<void> {
@@ -167,7 +167,7 @@ async function encodeWith(
   isKept: boolean,
 ): Promise<number> {
   const texts = side === "passage" ? table.passages : table.queries;
-  const units: Float32Array[] = [];
+  const units: Buffer[] = [];
   const outcome = await pool.encode({
     phase: "bench",
     model: toModelSpec(experiment),
@@ -179,7 +179,7 @@ async function encodeWith(
       side,
     ),
     onVectors: async (index, found) => {
-      units[index] = found.slice();
+      units[index] = Buffer.from(found.bytes);
     },
   });
   if (isKept) vectors[side === "passage" ? "passages" : "queries"].push(...units);
@@ -234,7 +234,7 @@ async function tellQuality(
     const files = [place(`${dtype}-passages.f32`), place(`${dtype}-queries.f32`)] as const;
     const { passages, queries } = sides[dtype].vectors;
     for (const [file, units] of [[files[0], passages] as const, [files[1], queries] as const]) {
-      await writeFile(file, Buffer.concat(units.map((one) => Buffer.from(one.buffer, one.byteOffset, one.byteLength))));
+      await writeFile(file, Buffer.concat(units));
     }
     vectors[dtype] = files;
   }

@@ -77,7 +77,7 @@ async function payForEncoding(
         side: "passage",
         units,
         onVectors: async (_, vectors) => {
-          back += vectors.byteLength;
+          back += vectors.bytes.byteLength;
         },
       });
     },
