@@ -224,7 +224,8 @@ class LocalPool implements WorkerPool {
       case "giveUp": {
         const unit = run.units.id(action.unit);
         const { code, message } = action;
-        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? run.units.rows(action.unit), code, message });
+        const unitRows = run.units.rows(action.unit);
+        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? unitRows, unitRows, code, message });
         return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
