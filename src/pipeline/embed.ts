@@ -6,7 +6,9 @@ import {
   covers,
   EmbeddingStore,
   KEY_WORDS,
+  keepPlaces,
   planMissing,
+  readPlaces,
   readPlan,
   rowsKey,
   textKeys,
@@ -54,11 +56,18 @@ export async function embed(context: RunContext, options: EmbedOptions): Promise
   const warn = (message: string): void => context.events.emit({ type: "warning", message, hint: null });
   const store = await EmbeddingStore.open(context.cacheDir, { contract, side, dtype }, warn);
   try {
+    const rowSet = rowsKey(table, rows);
+    const known = readPlaces(store, rowSet);
+    if (known !== null) {
+      const throughput = { texts: 0, seconds: 0 };
+      return { view: new VectorView(store, rows, known), throughput, close: () => store.close() };
+    }
     const keys = await textKeys(table, rows, dataFolder(context.cacheDir), context.signal);
     let throughput: Throughput = { texts: 0, seconds: 0 };
     for (let round = 0; ; round += 1) {
       const places = store.find(keys);
       if (places.missingCount === 0) {
+        keepPlaces(store, rowSet, places);
         return { view: new VectorView(store, rows, places), throughput, close: () => store.close() };
       }
       if (round === MAX_ROUNDS) {
@@ -69,7 +78,7 @@ export async function embed(context: RunContext, options: EmbedOptions): Promise
       const path = context.runDir.file(options.plan);
       const { batchSize, unitSize } = context.config.workers;
       const key = createHash("sha256")
-        .update(JSON.stringify([store.folder, rowsKey(table, rows), batchSize, unitSize]))
+        .update(JSON.stringify([store.folder, rowSet, batchSize, unitSize]))
         .digest("hex")
         .slice(0, 32);
       let plan = await readPlan(path, key, rows.length);
