@@ -7,7 +7,9 @@ import {
   covers,
   EmbeddingStore,
   KEY_WORDS,
+  keepPlaces,
   planMissing,
+  readPlaces,
   readPlan,
   rowsKey,
   textKeys,
@@ -61,11 +63,17 @@ export async function embed(context: RunContext, options: EmbedOptions): Promise
   try {
     const scope = `${basename(store.folder)}/${table.fingerprint}`;
     let rows = without(options.rows, await leftOutBefore(context, scope));
+    const known = readPlaces(store, rowsKey(table, rows));
+    if (known !== null) {
+      const throughput = { texts: 0, seconds: 0 };
+      return { rows, view: new VectorView(store, rows, known), throughput, close: () => store.close() };
+    }
     let throughput: Throughput = { texts: 0, seconds: 0 };
     for (let round = 0; ; round += 1) {
       const keys = await textKeys(table, rows, dataFolder(context.cacheDir), context.signal);
       const places = store.find(keys);
       if (places.missingCount === 0) {
+        keepPlaces(store, rowsKey(table, rows), places);
         return { rows, view: new VectorView(store, rows, places), throughput, close: () => store.close() };
       }
       if (round === MAX_ROUNDS) {

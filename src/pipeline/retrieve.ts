@@ -28,6 +28,8 @@ export interface RetrieveOptions {
   readonly topK: number;
   /** Pairs whose scores are wanted also outside the best; `queries` counts places in queryRows, `rows` are passages. */
   readonly tracked?: TrackedPairs;
+  /** Queries searched for at a time; default: as many as 256 MiB of lists hold, 16,384 at most. */
+  readonly tileQueries?: number;
 }
 
 export interface Retrieval {
@@ -121,7 +123,7 @@ async function searchStored(
       topK,
       passages,
       tracked: options.tracked,
-      tileQueries: tileOf(topK),
+      tileQueries: options.tileQueries ?? tileOf(topK),
     });
   }
 }
