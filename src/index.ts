@@ -77,6 +77,7 @@ export {
   showStep,
 } from "./pipeline/data.js";
 export { encode, evaluate, mine, run, train } from "./pipeline/index.js";
+export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
 export type { RunResult, Verb, VerbOptions } from "./pipeline/types.js";
 export { drainWorker, findRunAtWork, listWorkers, type WorkerLine } from "./pipeline/workers.js";
 export {

@@ -1,6 +1,7 @@
 /** The groups of options in the order of the documentation, each with its name as an interface. */
 import type { z } from "zod";
 import * as data from "../../src/experiment/data-schema.js";
+import * as nodes from "../../src/experiment/nodes-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
 
 /** A group of options that belong together. */
@@ -116,4 +117,8 @@ export const groups: readonly Group[] = [
     "What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on.",
   ),
   group("Workers", schemas.workersSchema, "workers", "The worker processes for inference."),
+  group("SshNode", nodes.sshNodeSchema, 'workers.nodes: kind "ssh"', "Workers on a machine that ssh reaches."),
+  group("SlurmNode", nodes.slurmNodeSchema, 'workers.nodes: kind "slurm"', "Workers on machines that Slurm gives."),
+  group("TorchrunNode", nodes.torchrunNodeSchema, 'workers.nodes: kind "torchrun"', "Workers as ranks of torchrun."),
+  group("ManualNode", nodes.manualNodeSchema, 'workers.nodes: kind "manual"', "Workers that somebody starts by hand."),
 ];

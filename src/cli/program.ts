@@ -9,6 +9,7 @@ import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
 import { reportFailure } from "./failure.js";
 import { inspectCommand } from "./inspect.js";
+import { joinCommand } from "./join.js";
 import { mineCommand } from "./mine.js";
 import { runCommand } from "./run.js";
 import { setupCommand } from "./setup.js";
@@ -40,6 +41,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(cacheCommand(setStatus));
+  program.addCommand(joinCommand(setStatus));
   program.addCommand(workersCommand()).addCommand(drainCommand());
   for (const command of [program, ...program.commands]) {
     for (const each of [command, ...command.commands]) quiet(each);

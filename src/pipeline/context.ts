@@ -5,6 +5,7 @@ import type { DataContext } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import type { ExperimentConfig } from "../experiment/schema.js";
+import { launchNodes } from "../pool/launch/nodes.js";
 import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
@@ -49,16 +50,13 @@ export class RunContext {
 
   /** The workers; started when first needed, so that a finished step costs nothing. */
   pool(): Promise<WorkerPool> {
-    this.#pool ??= this.python().then((python) =>
-      openPool({
-        workers: this.config.workers,
-        python,
-        logDir: this.runDir.file("logs"),
-        runDir: this.runDir.path,
-        events: this.events,
-        signal: this.signal,
-      }),
-    );
+    this.#pool ??= this.python().then((python) => {
+      const { workers } = this.config;
+      const surroundings = { python, logDir: this.runDir.file("logs"), runDir: this.runDir.path, events: this.events };
+      const launch =
+        workers.nodes.length === 0 ? {} : { launch: launchNodes({ nodes: workers.nodes, ...surroundings }) };
+      return openPool({ workers, ...surroundings, ...launch, signal: this.signal });
+    });
     return this.#pool;
   }
 
