@@ -14,6 +14,9 @@ import { KEY_BYTES, type PairKeys, pairKeys } from "./pair-keys.js";
 import { plannedPairs } from "./pair-plan.js";
 import type { Pair, PairScorer } from "./pair-scorer.js";
 
+/** Pairs in one forward pass where nobody names a number. */
+const DEFAULT_BATCH_SIZE = 16;
+
 /** What a scorer works with. */
 export interface CrossScorerOptions {
   /** Phase id under which progress is reported. */
@@ -104,7 +107,7 @@ export class CrossScorer implements PairScorer {
       const value = await pool.score({
         phase,
         model: this.spec,
-        batchSize: options.crossEncoder.batchSize ?? workers.batchSize,
+        batchSize: this.#batchSize,
         units,
         isDone: (index) => units.rows(index).every((pair) => !Number.isNaN(scores[pair])),
         signal: context.signal,
@@ -121,10 +124,15 @@ export class CrossScorer implements PairScorer {
     this.#throwFailed(outcome.failed, rows);
   }
 
+  /** Only bi-encoders are probed for the best size. */
+  get #batchSize(): number {
+    const { batchSize } = this.context.config.workers;
+    return this.options.crossEncoder.batchSize ?? (batchSize === "auto" ? DEFAULT_BATCH_SIZE : batchSize);
+  }
+
   /** What decides how pairs are batched, and with which of them. */
   #planKey(keys: PairKeys): string {
-    const { unitSize, batchSize } = this.context.config.workers;
-    const sizes = [unitSize, this.options.crossEncoder.batchSize ?? batchSize];
+    const sizes = [this.context.config.workers.unitSize, this.#batchSize];
     const facts = JSON.stringify([this.contract.fingerprint, ...sizes]);
     return createHash("sha256").update(facts).update(keys.bytes).digest("hex");
   }

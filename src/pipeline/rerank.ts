@@ -3,14 +3,14 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import type { PreparedSource } from "../data/types.js";
 import type { EvaluateConfig, RerankConfig } from "../experiment/schema.js";
+import { setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { CrossScorer } from "./cross-scorer.js";
-import type { EvaluateResult } from "./evaluate.js";
+import { conclude, type EvaluateResult, type SetResult, tell } from "./evaluate.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
 import { type Ranking, rankAgain, readRanking, toTopK } from "./ranking.js";
-import { recordMetrics } from "./record-metrics.js";
-import { requireQrels } from "./step.js";
+import { type ModelChoice, modelName, requireQrels } from "./step.js";
 import { writeQrels, writeRun } from "./trec.js";
 
 /** Stands behind the name of whatever was ranked again. */
@@ -18,36 +18,37 @@ export const RERANKED = "+rerank";
 
 const DEFAULT_TOP_K = 100;
 
-/** A first stage that was measured. */
-export interface FirstStage {
-  /** The evaluation's step, which is the name of its folder. */
-  readonly step: string;
-  /** What the user knows it by. */
-  readonly label: string;
-  readonly data: EvaluateConfig["data"];
-  /** Run file, relative to the run folder. */
-  readonly run: string;
-}
-
 /**
- * Ranks an evaluation's run again, unless that was done before with the same run; null without a rerank section.
+ * Ranks an evaluation's runs again, each unless that was done before with the same run; null without a rerank section.
  *
- * The stage reads the run file and nothing else of the evaluation, so it may be added to a finished one.
+ * The stage reads run files and nothing else of the evaluation, so it may be added to a finished one.
  */
-export async function rerankStep(context: RunContext, first: FirstStage): Promise<EvaluateResult | null> {
+export async function rerankStep(
+  context: RunContext,
+  model: ModelChoice,
+  before: EvaluateResult,
+): Promise<EvaluateResult | null> {
   const { rerank, evaluate } = context.config;
   if (rerank === undefined || evaluate === undefined) return null;
-  const run = context.runDir.file(first.run);
-  const also = createHash("sha256")
-    .update(await readFile(run))
-    .digest("hex");
-  const folder = `${first.step}${RERANKED}`;
-  const use = { name: "rerank", data: first.data, also };
-  const result = await onceOnSource(context, first.step.replace("evaluate", "rerank"), use, (source) =>
-    rerankSource(context, { run, folder, source, rerank, evaluate }),
-  );
-  await recordMetrics(context, folder, `${first.label}, ranked again`, result);
-  return result;
+  const label = `${modelName(model)}, ranked again`;
+  const step = `evaluate-${model.label}${RERANKED}`;
+  const sets: EvaluateResult["sets"][number][] = [];
+  for (const [index, set] of setsOf(evaluate.data, "evaluate.data").entries()) {
+    const place = set.name === null ? "" : `/${set.name}`;
+    const folder = step + place;
+    const run = context.runDir.file((before.sets[index] as SetResult).run);
+    const also = createHash("sha256")
+      .update(await readFile(run))
+      .digest("hex");
+    const use = { name: `rerank${place.replace("/", ".")}`, data: set.data, also };
+    const measures = set.measures ?? evaluate.measures;
+    const result = await onceOnSource(context, `rerank-${model.label}${place}`, use, (source) =>
+      rerankSource(context, { run, folder, source, rerank, path: set.path, evaluate: { ...evaluate, measures } }),
+    );
+    tell(context, { step: folder, label, set: set.name }, result);
+    sets.push({ ...result, name: set.name });
+  }
+  return conclude(context, step, label, sets);
 }
 
 interface RerankWork {
@@ -56,12 +57,14 @@ interface RerankWork {
   readonly folder: string;
   readonly source: PreparedSource;
   readonly rerank: RerankConfig;
-  readonly evaluate: EvaluateConfig;
+  /** Where the data stands in the experiment. */
+  readonly path: string;
+  readonly evaluate: Omit<EvaluateConfig, "measures"> & { readonly measures: readonly string[] };
 }
 
-async function rerankSource(context: RunContext, work: RerankWork): Promise<EvaluateResult> {
+async function rerankSource(context: RunContext, work: RerankWork): Promise<SetResult> {
   const { source, folder, evaluate, rerank } = work;
-  const qrels = requireQrels(source, "evaluate.data");
+  const qrels = requireQrels(source, work.path);
   await mkdir(context.runDir.file(folder), { recursive: true });
   const files = {
     run: context.runDir.file(folder, "run.trec"),

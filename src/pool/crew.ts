@@ -1,10 +1,11 @@
-/** The worker processes: started, connected, watched, ended. Knows nothing of jobs. */
+/** The workers: started here or come by themselves, connected, watched, ended. Knows nothing of jobs. */
 import { setTimeout as delay } from "node:timers/promises";
 import { QuarryError } from "../errors.js";
 import { VersionMismatch } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
+import { type Guest, Guests } from "./guests.js";
 import { type Ending, type LocalProcess, launchLocal } from "./launch/local.js";
 import { type Place, threadEnvironment } from "./resources.js";
 import { openTransport, type Transport } from "./transport.js";
@@ -20,6 +21,8 @@ export interface CrewOptions {
   readonly heartbeatTimeoutMs: number;
   readonly unitTimeoutMs: number;
   readonly startTimeoutMs: number;
+  /** Address where workers on other machines can join. */
+  readonly listen?: string;
 }
 
 /** A message as it came off the socket. */
@@ -32,7 +35,8 @@ export interface Payload {
 export interface Death {
   /** Words that follow the worker's name. */
   readonly how: string;
-  readonly ending: Ending;
+  /** Of its process, where that was started here. */
+  readonly ending: Ending | null;
   /** Set when the process spoke another protocol version. */
   readonly mismatch: VersionMismatch | null;
 }
@@ -41,6 +45,10 @@ export interface Death {
 export interface CrewListeners {
   onMessage(worker: string, payload: Payload): void;
   onDeath(worker: string, death: Death): void;
+  /** A worker came by itself; the payload is its hello. It was not known, or its earlier death has been told. */
+  onJoin(worker: string, payload: Payload, isRemote: boolean): void;
+  /** A user's command. */
+  onControl(message: Extract<UpMessage, { type: "control" }>): DownMessage;
   /** Somebody without the token, or without a clue. Told once. */
   onStranger(error: QuarryError): void;
 }
@@ -62,6 +70,12 @@ const LAST_WORDS_MS = 20;
 const DRAIN_MS = 5_000;
 const HASTY_DRAIN_MS = 1_000;
 const TERMINATE_MS = 2_000;
+/** For a worker with nothing in hand to leave when told to. */
+const DISMISS_MS = 15_000;
+/** A guest hears of this process at least so often; it leaves after a longer silence. */
+const SIGN_OF_LIFE_MS = 2_000;
+/** Ten thousand connections of a port scanner that end must not become ten thousand rounds of pings. */
+const PING_PAUSE_MS = 20;
 
 /** Workers by name, each in its seat. */
 export class Crew {
@@ -69,20 +83,29 @@ export class Crew {
   readonly #listeners: CrewListeners;
   readonly #seats: ReadonlyMap<string, Seat>;
   readonly #byPeer = new Map<string, Seat>();
+  readonly #guests = new Guests();
+  readonly #controllers = new Set<string>();
   readonly #vigil: Vigil;
   readonly #transport: Transport;
   readonly #timer: NodeJS.Timeout;
   #mismatch: VersionMismatch | null = null;
   #isStrangerTold = false;
+  #pingedMs = 0;
+  #nextPing: NodeJS.Timeout | null = null;
   #isClosing = false;
 
-  /** Opens the socket; no process is started. */
+  /** Opens the sockets; no process is started. */
   static async open(options: CrewOptions, listeners: CrewListeners): Promise<Crew> {
     let crew: Crew | null = null;
-    const transport = await openTransport({
-      onMessage: (peer, message, frames) => crew?.hear(peer, { message, frames }),
-      onViolation: (peer, error) => crew?.violated(peer, error),
-    });
+    const transport = await openTransport(
+      {
+        onMessage: (peer, message, frames) => crew?.hear(peer, { message, frames }),
+        onViolation: (peer, error) => crew?.violated(peer, error),
+        onDisconnect: () => crew?.ping(),
+        onUnreachable: (peer) => crew?.lose(peer),
+      },
+      options.listen === undefined ? {} : { listen: options.listen },
+    );
     crew = new Crew(options, listeners, transport);
     return crew;
   }
@@ -98,8 +121,15 @@ export class Crew {
     );
     this.#vigil = new Vigil({ heartbeatTimeoutMs, unitTimeoutMs, startTimeoutMs, intervalMs });
     this.#timer = setInterval(() => {
-      for (const { worker, reason } of this.#vigil.tick(performance.now())) this.kill(worker, reason);
+      const now = performance.now();
+      for (const { worker, reason } of this.#vigil.tick(now)) this.kill(worker, reason);
+      if (now - this.#pingedMs > SIGN_OF_LIFE_MS) this.ping();
     }, intervalMs);
+  }
+
+  /** Where workers can join, and the tickets for it. */
+  get reception(): Pick<Transport, "ticketPath" | "endpoint" | "gate" | "admit"> {
+    return this.#transport;
   }
 
   /** Starts the process of a seat that is empty. */
@@ -120,8 +150,18 @@ export class Crew {
 
   /** Sends to a worker that has said hello; otherwise its death is on the way and nothing is lost. */
   send(worker: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
-    const { peer } = this.#seat(worker);
+    const peer = this.#guests.named(worker)?.peer ?? this.#seats.get(worker)?.peer ?? null;
     if (peer !== null) this.#transport.send(peer, message, frames);
+  }
+
+  /** Lets a worker go that has nothing in hand. */
+  dismiss(worker: string): void {
+    this.send(worker, { v: PROTOCOL_VERSION, type: "drain" });
+    const life = this.#guests.named(worker) ?? this.#seats.get(worker)?.process;
+    setTimeout(() => {
+      const now = this.#guests.named(worker) ?? this.#seats.get(worker)?.process;
+      if (now === life) this.kill(worker, "was let go, did not leave");
+    }, DISMISS_MS).unref();
   }
 
   /** Says what a worker does from now on, for the watch over it. */
@@ -131,6 +171,8 @@ export class Crew {
 
   /** Ends a process at once; nothing more is heard of it. `reason` follows its name: "was silent for 15.0 s". */
   kill(worker: string, reason: string): void {
+    const guest = this.#guests.named(worker);
+    if (guest !== undefined) return this.#expel(guest, reason);
     const seat = this.#seat(worker);
     if (seat.process === null) return;
     // The first reason counts; what follows from it is no news.
@@ -141,6 +183,12 @@ export class Crew {
 
   /** A worker said why it leaves: give it a moment to do so. */
   excuse(worker: string, reason: string): void {
+    const guest = this.#guests.named(worker);
+    if (guest !== undefined) {
+      guest.reason ??= reason;
+      setTimeout(() => this.#bury(guest, reason), TERMINATE_MS).unref();
+      return;
+    }
     const seat = this.#seat(worker);
     seat.reason ??= reason;
     const { process } = seat;
@@ -158,7 +206,8 @@ export class Crew {
       if (peer !== null) this.send(place.name, { v: PROTOCOL_VERSION, type: "drain" });
       else process.signal("SIGTERM");
     }
-    const ended = Promise.all(processes.map((process) => process.ended));
+    for (const { name } of this.#guests) this.send(name, { v: PROTOCOL_VERSION, type: "drain" });
+    const ended = Promise.all([...processes.map((process) => process.ended), this.#emptied()]);
     const endsWithin = (limitMs: number): Promise<boolean> => {
       const limit = new AbortController();
       const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
@@ -166,25 +215,46 @@ export class Crew {
     };
     if (!(await endsWithin(isHasty ? HASTY_DRAIN_MS : DRAIN_MS))) {
       for (const process of processes) process.signal("SIGTERM");
+      for (const guest of this.#guests) this.#expel(guest, "did not leave");
       if (!(await endsWithin(TERMINATE_MS))) for (const process of processes) process.signal("SIGKILL");
     }
     await ended;
+    clearTimeout(this.#nextPing ?? undefined);
     await this.#transport.close();
+  }
+
+  /** Resolves once no guest is left; only called on closing. */
+  async #emptied(): Promise<void> {
+    while (this.#guests.size > 0) await delay(LAST_WORDS_MS);
   }
 
   private hear(peer: string, payload: Payload): void {
     const { message } = payload;
     if (message.type === "hello") return this.#greet(peer, payload);
-    const worker = this.#byPeer.get(peer)?.place.name;
+    if (message.type === "control" && this.#controllers.has(peer)) {
+      return this.#transport.send(peer, this.#listeners.onControl(message));
+    }
+    const guest = this.#guests.at(peer);
+    const worker = this.#byPeer.get(peer)?.place.name ?? guest?.name;
     if (worker === undefined) return this.#transport.forget(peer);
     if (message.type === "heartbeat") return this.#vigil.heard(worker, message.progress);
     this.#vigil.heard(worker, message.type === "log" ? 0 : null);
     this.#listeners.onMessage(worker, payload);
+    // Its last word; the end of a process that was started here tells more.
+    if (message.type === "bye" && guest !== undefined) this.#bury(guest, guest.reason ?? "left");
   }
 
   #greet(peer: string, payload: Payload): void {
     const hello = payload.message;
     if (hello.type !== "hello") return;
+    const isRemote = this.#transport.isRemote(peer);
+    if (hello.role === "control") {
+      // Whoever may open the folder of the ipc socket is the user; a ticket for workers gives no say over others.
+      if (isRemote) this.#transport.forget(peer);
+      else this.#controllers.add(peer);
+      return;
+    }
+    if (isRemote || !this.#seats.has(hello.name)) return this.#welcome(peer, payload, isRemote);
     const seat = this.#seats.get(hello.name);
     // The pid tells this life from an earlier one whose hello was read late.
     if (seat === undefined || seat.peer !== null || seat.process?.pid !== hello.pid)
@@ -195,9 +265,65 @@ export class Crew {
     this.#listeners.onMessage(hello.name, payload);
   }
 
+  /** A worker that came by itself, for the first time or after its connection broke. */
+  #welcome(peer: string, payload: Payload, isRemote: boolean): void {
+    const hello = payload.message;
+    if (hello.type !== "hello" || hello.role !== "worker" || this.#guests.at(peer) !== undefined) return;
+    if (this.#isClosing) return this.#refuse(peer, "The run is at its end.", false);
+    const earlier = this.#guests.earlier(hello);
+    if (earlier !== undefined) this.#bury(earlier, "came back over another connection");
+    const { name } = this.#guests.add(peer, hello, isRemote, (taken) => this.#seats.has(taken));
+    this.#vigil.begin(name);
+    this.#vigil.expect(name, "idle");
+    this.send(name, { v: PROTOCOL_VERSION, type: "welcome", name });
+    this.#listeners.onJoin(name, payload, isRemote);
+  }
+
+  /** Sends each guest a sign of life; one that cannot be reached is gone. */
+  private ping(): void {
+    if (this.#guests.size === 0 || this.#nextPing !== null) return;
+    const now = performance.now();
+    const wait = this.#pingedMs + PING_PAUSE_MS - now;
+    if (wait > 0) {
+      this.#nextPing = setTimeout(() => {
+        this.#nextPing = null;
+        this.ping();
+      }, wait);
+      return;
+    }
+    this.#pingedMs = now;
+    for (const { name } of this.#guests) this.send(name, { v: PROTOCOL_VERSION, type: "ping" });
+  }
+
+  private lose(peer: string): void {
+    const guest = this.#guests.at(peer);
+    if (guest !== undefined) setTimeout(() => this.#bury(guest, "lost its connection"), LAST_WORDS_MS);
+  }
+
+  /** There is no process to kill: it is told to go, and nothing more is heard of it. */
+  #expel(guest: Guest, reason: string): void {
+    // Later, like the death of a process: whoever asks for it is in the middle of something.
+    setImmediate(() => this.#bury(guest, `${reason} and was turned away`));
+    this.#refuse(guest.peer, `Turned away: ${guest.name} ${reason}.`, true);
+    this.#transport.forget(guest.peer);
+  }
+
+  #refuse(peer: string, message: string, isRetryable: boolean): void {
+    const error = { code: "INTERRUPTED" as const, message, hint: null, isRetryable, rows: [] };
+    this.#transport.send(peer, { v: PROTOCOL_VERSION, type: "refuse", error });
+  }
+
+  #bury(guest: Guest, how: string): void {
+    if (!this.#guests.remove(guest)) return;
+    this.#transport.forget(guest.peer);
+    this.#vigil.drop(guest.name);
+    if (!this.#isClosing)
+      this.#listeners.onDeath(guest.name, { how: guest.reason ?? how, ending: null, mismatch: null });
+  }
+
   private violated(peer: string, error: QuarryError): void {
-    const seat = this.#byPeer.get(peer);
-    if (seat !== undefined) return this.kill(seat.place.name, `broke the protocol (${error.message})`);
+    const worker = this.#byPeer.get(peer)?.place.name ?? this.#guests.at(peer)?.name;
+    if (worker !== undefined) return this.kill(worker, `broke the protocol (${error.message})`);
     if (error instanceof VersionMismatch) this.#mismatch = error;
     // Once: ten thousand connections of a port scanner must not become ten thousand warnings.
     if (!this.#isStrangerTold) this.#listeners.onStranger(error);

@@ -2,6 +2,7 @@
 import type { CrossEncoderSpec, Task, TensorSpec } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
 import { toFloat32 } from "../protocol/tensor.js";
+import type { Assignment } from "./run.js";
 import type { JobPlan } from "./state.js";
 import type { ScoreJob } from "./types.js";
 
@@ -15,14 +16,13 @@ export function isCross(assignment: { readonly kind: string }): assignment is Cr
 }
 
 /** The job as the pool's logic sees it: a unit of scores is answered and made durable as one of vectors is. */
-export function planKind(kind: JobPlan["kind"] | CrossAssignment["kind"]): JobPlan["kind"] {
-  if (kind === "score") return "encode";
+export function planKind(kind: Assignment["kind"]): JobPlan["kind"] {
+  if (kind === "score" || kind === "probe") return "encode";
   return kind === "describeCross" ? "describe" : kind;
 }
 
-export function scoreTask(assignment: CrossAssignment, batchSize: number): Task {
-  const own = assignment.kind === "score" ? assignment.batchSize : undefined;
-  return { kind: "score", model: assignment.model, batchSize: own ?? batchSize };
+export function scoreTask({ model }: CrossAssignment, batchSize: number): Task {
+  return { kind: "score", model, batchSize };
 }
 
 /**

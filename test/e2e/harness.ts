@@ -24,7 +24,7 @@ export interface Finished {
 export interface Workplace {
   readonly folder: string;
   readonly model: string;
-  /** A tiny cross-encoder, made when it is first asked for. */
+  /** A tiny cross-encoder, made when it is asked for. */
   crossEncoder(): Promise<string>;
   readonly collection: string;
   /** Runs the command line in the folder and waits. */
@@ -67,7 +67,8 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     },
     experiment: async (body, name = "experiment") => {
       const file = join(folder, `${name}.ts`);
-      const builders = "biEncoder, binary, crossEncoder, defineExperiment, demoModel, demoSource, multiLevel, source";
+      const builders =
+        "biEncoder, binary, crossEncoder, defineExperiment, demoModel, demoSource, multiLevel, source, suite";
       await writeFile(file, `import { ${builders} } from "quarry";\nexport default defineExperiment({\n${body}\n});\n`);
       return file;
     },

@@ -15,6 +15,7 @@ from quarry_runtime.guard.finite import check_finite
 from quarry_runtime.handlers.forward import Forward
 from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import Prepared, prepare
+from quarry_runtime.handlers.vectors import StoredUnit, read_vectors
 from quarry_runtime.protocol.messages import (
     Done,
     DownMessage,
@@ -23,10 +24,13 @@ from quarry_runtime.protocol.messages import (
     SearchTask,
     Snapshot,
     SnapshotUnit,
+    Tracked,
     Unit,
 )
 from quarry_runtime.protocol.tensor import pack, to_numpy
+from quarry_runtime.search.stored import from_stored, to_stored
 from quarry_runtime.search.topk import RunningTopK
+from quarry_runtime.search.tracked import TrackedPairs
 
 if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
@@ -39,9 +43,9 @@ class SearchHandler:
     length 1 here, and the encode task still gives the checkpoint's own vectors.
     """
 
-    def __init__(self, task: SearchTask, encoder: Encoder, device: torch.device) -> None:
-        contract = encoder.contract
-        if task.dimension != contract.dimension:
+    def __init__(self, task: SearchTask, encoder: Encoder | None, device: torch.device) -> None:
+        contract = None if encoder is None else encoder.contract
+        if contract is not None and task.dimension != contract.dimension:
             raise ConfigError(
                 f"The queries have {task.dimension} dimensions,"
                 f" {contract.checkpoint} gives {contract.dimension}.",
@@ -50,29 +54,38 @@ class SearchHandler:
         self._task = task
         self._encoder = encoder
         self._device = device
-        self._forward = Forward(encoder, "passage", device)
+        self._forward = None if encoder is None else Forward(encoder, "passage", device)
         self._needs_length_1 = task.scoring.is_normalizing
         self.snapshot_every = task.snapshot_every_units
         self._queries_QD = torch.zeros((task.query_count, task.dimension), device=device)
         self._has_query = np.zeros(task.query_count, dtype=bool)
         self._best = RunningTopK(task.query_count, task.top_k, device)
         self._seen: set[str] = set()
+        self._tracked = TrackedPairs(task.tracked_count, device) if task.tracked_count else None
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
-        return Ready(
-            task="search", model=self._encoder.contract, cross_encoder=None, credits=credits
-        )
+        model = None if self._encoder is None else self._encoder.contract
+        return Ready(task="search", model=model, cross_encoder=None, credits=credits)
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:
-        """Query vectors come before the first unit."""
+        """Query vectors and tracked pairs come before the first unit."""
+        if isinstance(message, Tracked):
+            if self._tracked is None:
+                raise ProtocolError("Tracked pairs came that the task does not know of.")
+            self._tracked.take(to_numpy(message.queries, frames), to_numpy(message.rows, frames))
+            return True
         if not isinstance(message, Queries):
             return False
         self.take_queries(message.first_row, to_numpy(message.tensor, frames))
         return True
 
     def work(
-        self, message: Unit, prepared: Prepared, started: float, on_batch: Callable[[], None]
+        self,
+        message: Unit,
+        prepared: Prepared | StoredUnit,
+        started: float,
+        on_batch: Callable[[], None],
     ) -> Answer:
         """Takes a unit into the running top-k."""
         self.compute(message.unit, prepared, on_batch)
@@ -88,8 +101,15 @@ class SearchHandler:
         """The running top-k as it travels."""
         scores_QK, rows_QK = self.best()
         (scores, score_bytes), (rows, row_bytes) = pack(scores_QK, 1), pack(rows_QK, 2)
-        message = Snapshot(sequence=sequence, units=units, scores=scores, rows=rows, tracked=None)
-        return message, [score_bytes, row_bytes]
+        frames = [score_bytes, row_bytes]
+        tracked = None
+        if self._tracked is not None:
+            tracked, tracked_bytes = pack(self._tracked.scores(), 3)
+            frames.append(tracked_bytes)
+        message = Snapshot(
+            sequence=sequence, units=units, scores=scores, rows=rows, tracked=tracked
+        )
+        return message, frames
 
     def take_queries(self, first_row: int, vectors_BD: NDArray[np.float32]) -> None:
         """Stores a block of query vectors.
@@ -116,14 +136,19 @@ class SearchHandler:
         self._queries_QD[first_row:end] = queries_BD
         self._has_query[first_row:end] = True
 
-    def prepare(self, frame: memoryview, row_count: int) -> Prepared:
-        """Tokenises a unit and cuts it into batches."""
-        size = self._task.batch_size
+    def prepare(self, frame: memoryview, row_count: int) -> Prepared | StoredUnit:
+        """Tokenises a unit and cuts it into batches, or reads its vectors."""
+        task = self._task
+        if self._encoder is None:
+            return read_vectors(frame, row_count, task.dimension, task.vector_dtype)
+        size = task.batch_size
         return prepare(
             self._encoder, "passage", size, frame, row_count, self._device.type == "cuda"
         )
 
-    def compute(self, unit_id: str, unit: Prepared, on_batch: Callable[[], None]) -> None:
+    def compute(
+        self, unit_id: str, unit: Prepared | StoredUnit, on_batch: Callable[[], None]
+    ) -> None:
         """Scores a unit against every query and keeps the best; a unit counts once, however often.
 
         Raises:
@@ -137,7 +162,7 @@ class SearchHandler:
             )
         if unit_id in self._seen:
             return
-        passages_ND = self._forward.unit(unit, on_batch)
+        passages_ND = self._vectors(unit, on_batch)
         if not bool(torch.isfinite(passages_ND).all()):
             check_finite(passages_ND.cpu().numpy(), unit.rows)
             raise DataError("A vector of this unit holds NaN or infinity.", rows=unit.rows.tolist())
@@ -149,8 +174,20 @@ class SearchHandler:
             scores_QN = self._queries_QD @ passages_ND.T
             rows_N = torch.from_numpy(unit.rows.copy()).to(self._device)
             ranks_N = torch.from_numpy(unit.ranks.copy()).to(self._device)
+            if self._tracked is not None:
+                self._tracked.note(scores_QN, unit.rows)
             self._best.add(scores_QN, rows_N, ranks_N)
         self._seen.add(unit_id)
+
+    def _vectors(self, unit: Prepared | StoredUnit, on_batch: Callable[[], None]) -> torch.Tensor:
+        """Passages [N, D] as they are kept, widened to float32 on the device."""
+        if isinstance(unit, StoredUnit):
+            scales_N = None if unit.scales is None else unit.scales.to(self._device)
+            on_batch()
+            return from_stored(unit.codes.to(self._device), scales_N)
+        assert self._forward is not None
+        passages_ND = self._forward.unit(unit, on_batch)
+        return from_stored(*to_stored(passages_ND, self._task.vector_dtype))
 
     def best(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows [Q, K] of what is done so far, in final order; -inf and -1 pad."""

@@ -31,6 +31,9 @@ _OFFSET_POSITIONS = {
 }
 # Without any limit in the checkpoint (T5, some decoders); a user may set another one.
 _DEFAULT_MAX_LENGTH = 512
+#: Part of every fingerprint: raise it when a change to the code of the built-in encoders, pooling or
+#: tokenising changes vectors, so that none that are stored pass for those of the new code.
+ENCODER_VERSION = 1
 TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
     "sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json",
@@ -98,6 +101,7 @@ class Resolved:
             "files": [(file.name, sha256_of(file)) for file in files if file.is_file()],
             "code": [(file.name, sha256_of(file)) for file in self._code(spec)],
             "plugins": [sha256_of(plugin) for plugin in plugins if plugin.is_file()],
+            "encoderVersion": ENCODER_VERSION,
             "encoder": [spec.encoder, spec.encoder_options] if spec else ["auto", {}],
             "pooling": self.pooling,
             "normalize": self.normalize,
