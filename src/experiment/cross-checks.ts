@@ -12,7 +12,7 @@ import {
   type TrainConfig,
   type TrainingDataConfig,
 } from "./schema.js";
-import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
+import { type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -35,6 +35,15 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
   }
+  if (
+    workers.listen !== undefined &&
+    !/^tcp:\/\/(\[[0-9a-fA-F:.]+\]|\*|[^:/[\]*]+):(\d{1,5}|\*)$/.test(workers.listen)
+  ) {
+    say("workers.listen", `expected tcp://host:port (port 0 for any), saw "${workers.listen}"`);
+  }
+  if (workers.count === 0 && workers.listen === undefined) {
+    say("workers.count", "is 0, and no other worker can join; set workers.listen, or count to 1 or more");
+  }
   steps?.forEach((step, index) => {
     if (config[step] === undefined) say(`steps.${index}`, `names ${step}, but the experiment has no ${step} section`);
     else if (step === "train" && steps.indexOf(step) < index)
@@ -42,10 +51,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   });
   if (steps?.length === 0) say("steps", `is empty; name some of ${stepNames.join(", ")} or leave it out`);
   if (evaluate !== undefined) {
-    const sources = searchSources(evaluate.data, "evaluate.data");
-    for (const [path, source] of sources) checkSource(source, path, say);
-    needsJudgements(sources, "evaluation needs judgements", say);
-    checkDepth(evaluate, say);
+    checkEvaluation(evaluate, say);
   }
   if (mine !== undefined) {
     for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
@@ -65,8 +71,24 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
 /** Takes what is wrong and the path of its option. */
 export type Say = (path: string, message: string) => void;
 
+function checkEvaluation({ data, measures, topK }: EvaluateConfig, say: Say): void {
+  const sets = setsOf(data, "evaluate.data");
+  for (const [index, set] of sets.entries()) {
+    const sources = searchSources(set.data, set.path);
+    for (const [path, source] of sources) checkSource(source, path, say);
+    needsJudgements(sources, "evaluation needs judgements", say);
+    // On some file systems names that differ in case only are one folder.
+    const name = set.name?.toLowerCase();
+    if (sets.slice(0, index).some((other) => other.name?.toLowerCase() === name))
+      say(`evaluate.data.sets.${index}.name`, `${set.name} is the name of another data set already`);
+    if (name === "average")
+      say(`evaluate.data.sets.${index}.name`, "average is what the table calls the mean of all data sets");
+  }
+  checkDepth([...measures, ...sets.flatMap((set) => set.measures ?? [])], topK, say);
+}
+
 /** A measure that looks deeper than the ranking would count what was not kept as not found. */
-function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
+function checkDepth(measures: readonly string[], topK: number, say: Say): void {
   let deepest = { measure: "", cutoff: topK };
   for (const measure of measures) {
     const cutoff = Number(/@(\d+)$/.exec(measure)?.[1] ?? 0);

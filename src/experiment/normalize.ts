@@ -50,7 +50,7 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
   const group = path.join(".");
   if (Array.isArray(value)) {
     return value.map((item, index) =>
-      group === "evaluate.measures"
+      /^evaluate\.(data\.sets\.\d+\.)?measures$/.test(group)
         ? measure(item, [...path, String(index)], problems)
         : visit(item, child(schemas, String(index)), [...path, String(index)], problems),
     );

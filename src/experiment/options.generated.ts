@@ -17,6 +17,8 @@ export interface ExperimentInput {
   mine?: MineInput | undefined;
   /** What to encode. */
   encode?: EncodeInput | undefined;
+  /** The store of vectors, which all steps share. */
+  embeddings?: EmbeddingsInput | undefined;
   /** What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present. */
   steps?: ("evaluate" | "train" | "mine" | "encode")[] | undefined;
   /** What happens to faults in the data: error stops, warn tells and goes on, drop goes on. */
@@ -497,8 +499,8 @@ export interface ScoreMapInput {
 
 /** What to evaluate on. */
 export interface EvaluateInput {
-  /** Passages to search, queries and judgements. */
-  data: SourceInput | CombinedInput;
+  /** Passages to search, queries and judgements; several data sets as suite({ … }). */
+  data: SourceInput | CombinedInput | SuiteInput;
   /**
    * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
    *
@@ -517,6 +519,10 @@ export interface EvaluateInput {
    * @defaultValue `100`
    */
   topK?: number | undefined;
+  /** A quick look: searches a part of the corpus and estimates what all of it would give, with an interval. */
+  subCorpus?: SubCorpusInput | undefined;
+  /** A quick look: takes so many judged queries at random and states an interval of each measure. */
+  sampleQueries?: number | undefined;
 }
 
 /** Scores query and passage together. */
@@ -587,6 +593,32 @@ export interface RerankInput extends RerankOptions {
   kind: "crossEncoder";
   /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
   checkpoint: string;
+}
+
+/** Several data sets with one table, as `suite({ name: source({ … }), … })` gives them. */
+export interface SuiteInput {
+  /** Which builder made this. */
+  kind: "suite";
+  /** Data sets that are evaluated one after the other. */
+  sets: SuiteSetInput[];
+}
+
+/** One data set of a suite. */
+export interface SuiteSetInput {
+  /** What tables and folders call this data set. */
+  name: string;
+  /** Passages to search, queries and judgements. */
+  data: SourceInput | CombinedInput;
+  /** Measures of this data set; default: evaluate.measures. */
+  measures?: string[] | undefined;
+}
+
+/** A part of the corpus, for a quick look. */
+export interface SubCorpusInput {
+  /** Passages that are searched: all judged ones, and a random sample of the others. */
+  passages: number;
+  /** Seed of the sample; default: the experiment's. */
+  seed?: number | undefined;
 }
 
 /** Which hard negatives to mine. */
@@ -777,6 +809,22 @@ export interface RetrieverInput {
   relativeMargin?: number | undefined;
 }
 
+/** The store of vectors, which all steps share. */
+export interface EmbeddingsInput {
+  /**
+   * Keeps vectors in the cache, so that no text is encoded twice; false encodes and searches in one go.
+   *
+   * @defaultValue `true`
+   */
+  store?: boolean | undefined;
+  /**
+   * Number format that passages are kept and searched in; queries stay float32.
+   *
+   * @defaultValue `"float32"`
+   */
+  dtype?: "float32" | "float16" | "bfloat16" | "int8" | undefined;
+}
+
 /** What to encode. */
 export interface EncodeInput {
   /** What to encode. */
@@ -787,6 +835,12 @@ export interface EncodeInput {
    * @defaultValue `"passage"`
    */
   side?: "passage" | "query" | undefined;
+  /**
+   * What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store.
+   *
+   * @defaultValue `"npy"`
+   */
+  export?: "npy" | "parquet" | "faiss" | "none" | undefined;
 }
 
 /** What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on. */
@@ -838,11 +892,13 @@ export interface ValidationInput {
 /** The worker processes for inference. */
 export interface WorkersInput {
   /**
-   * Worker processes; auto is one per GPU, else one.
+   * Worker processes on this machine; auto is one per GPU, else one; 0 leaves the work to those that join.
    *
    * @defaultValue `"auto"`
    */
   count?: number | "auto" | undefined;
+  /** Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere. */
+  listen?: string | undefined;
   /** CPU threads of each worker; default: the cores shared equally. */
   threads?: number | undefined;
   /**
@@ -852,11 +908,11 @@ export interface WorkersInput {
    */
   device?: string | undefined;
   /**
-   * Texts in one forward pass.
+   * Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.
    *
    * @defaultValue `16`
    */
-  batchSize?: number | undefined;
+  batchSize?: number | "auto" | undefined;
   /**
    * Texts in one unit of work: what is sorted by length together and done again after a death.
    *

@@ -4,7 +4,13 @@
  */
 import { z } from "zod";
 import { rerankSchema } from "./cross-encoder-schema.js";
-import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import {
+  evaluationDataSchema,
+  promptsSchema,
+  searchDataSchema,
+  trainingDataSchema,
+  validationSchema,
+} from "./data-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 
 const positive = z.int().min(1);
@@ -49,15 +55,26 @@ export const modelSchema = z.strictObject({
 
 export const workersSchema = z.strictObject({
   count: z
-    .union([positive, z.literal("auto")])
+    .union([z.int().min(0), z.literal("auto")])
     .default("auto")
-    .describe("Worker processes; auto is one per GPU, else one."),
+    .describe("Worker processes on this machine; auto is one per GPU, else one; 0 leaves the work to those that join."),
+  listen: z
+    .string()
+    .optional()
+    .describe(
+      "Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere.",
+    ),
   threads: positive.optional().describe("CPU threads of each worker; default: the cores shared equally."),
   device: z
     .string()
     .default("auto")
     .describe("auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some."),
-  batchSize: positive.max(65_536).default(16).describe("Texts in one forward pass."),
+  batchSize: z
+    .union([positive.max(65_536), z.literal("auto")])
+    .default(16)
+    .describe(
+      "Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.",
+    ),
   unitSize: positive
     .max(65_536)
     .default(256)
@@ -113,8 +130,13 @@ export const trainSchema = z.strictObject({
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
 });
 
+export const subCorpusSchema = z.strictObject({
+  passages: positive.describe("Passages that are searched: all judged ones, and a random sample of the others."),
+  seed: z.int().min(0).max(0xffffffff).optional().describe("Seed of the sample; default: the experiment's."),
+});
+
 export const evaluateSchema = z.strictObject({
-  data: searchDataSchema.describe("Passages to search, queries and judgements."),
+  data: evaluationDataSchema.describe("Passages to search, queries and judgements; several data sets as suite({ … })."),
   measures: z
     .array(z.string())
     .min(1)
@@ -125,6 +147,12 @@ export const evaluateSchema = z.strictObject({
     .default(1)
     .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: topK.default(100).describe("Passages kept for each query."),
+  subCorpus: subCorpusSchema
+    .optional()
+    .describe("A quick look: searches a part of the corpus and estimates what all of it would give, with an interval."),
+  sampleQueries: positive
+    .optional()
+    .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
 });
 
 export const retrieverSchema = z.strictObject({
@@ -144,6 +172,21 @@ export const mineSchema = z.strictObject({
 export const encodeSchema = z.strictObject({
   data: searchDataSchema.describe("What to encode."),
   side: z.enum(["passage", "query"]).default("passage").describe("Whether texts are encoded as passages or queries."),
+  export: z
+    .enum(["npy", "parquet", "faiss", "none"])
+    .default("npy")
+    .describe("What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store."),
+});
+
+export const embeddingsSchema = z.strictObject({
+  store: z
+    .boolean()
+    .default(true)
+    .describe("Keeps vectors in the cache, so that no text is encoded twice; false encodes and searches in one go."),
+  dtype: z
+    .enum(["float32", "float16", "bfloat16", "int8"])
+    .default("float32")
+    .describe("Number format that passages are kept and searched in; queries stay float32."),
 });
 
 export const stepNames = ["evaluate", "train", "mine", "encode"] as const;
@@ -161,6 +204,7 @@ export const experimentSchema = z.strictObject({
     .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
+  embeddings: embeddingsSchema.prefault({}).describe("The store of vectors, which all steps share."),
   steps: z
     .array(z.enum(stepNames))
     .optional()

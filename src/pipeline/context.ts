@@ -63,6 +63,7 @@ export class RunContext {
         workers: this.config.workers,
         python,
         logDir: this.runDir.file("logs"),
+        runDir: this.runDir.path,
         events: this.events,
         signal: this.signal,
       }),

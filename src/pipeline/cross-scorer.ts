@@ -104,7 +104,7 @@ export class CrossScorer implements PairScorer {
       const value = await pool.score({
         phase,
         model: this.spec,
-        batchSize: options.crossEncoder.batchSize ?? workers.batchSize,
+        ...this.#batch,
         units,
         isDone: (index) => units.rows(index).every((pair) => !Number.isNaN(scores[pair])),
         signal: context.signal,
@@ -121,10 +121,15 @@ export class CrossScorer implements PairScorer {
     this.#throwFailed(outcome.failed, rows);
   }
 
+  /** Pairs in a forward pass; empty where workers.batchSize is probed for the encoder: then the pool's own default. */
+  get #batch(): { readonly batchSize?: number } {
+    const wanted = this.options.crossEncoder.batchSize ?? this.context.config.workers.batchSize;
+    return wanted === "auto" ? {} : { batchSize: wanted };
+  }
+
   /** What decides how pairs are batched, and with which of them. */
   #planKey(keys: PairKeys): string {
-    const { unitSize, batchSize } = this.context.config.workers;
-    const sizes = [unitSize, this.options.crossEncoder.batchSize ?? batchSize];
+    const sizes = [this.context.config.workers.unitSize, this.#batch.batchSize];
     const facts = JSON.stringify([this.contract.fingerprint, ...sizes]);
     return createHash("sha256").update(facts).update(keys.bytes).digest("hex");
   }

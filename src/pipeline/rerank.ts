@@ -3,14 +3,15 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import type { PreparedSource } from "../data/types.js";
 import type { EvaluateConfig, RerankConfig } from "../experiment/schema.js";
+import { setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { CrossScorer } from "./cross-scorer.js";
-import type { EvaluateResult } from "./evaluate.js";
+import type { EvaluateResult, SetResult } from "./evaluate.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
 import { type Ranking, rankAgain, readRanking, toTopK } from "./ranking.js";
-import { recordMetrics } from "./record-metrics.js";
-import { requireQrels } from "./step.js";
+import { recordEvaluation, tellMetrics } from "./record-metrics.js";
+import { type ModelChoice, modelName, requireQrels } from "./step.js";
 import { writeQrels, writeRun } from "./trec.js";
 
 /** Stands behind the name of whatever was ranked again. */
@@ -18,36 +19,41 @@ export const RERANKED = "+rerank";
 
 const DEFAULT_TOP_K = 100;
 
-/** A first stage that was measured. */
-export interface FirstStage {
-  /** The evaluation's step, which is the name of its folder. */
-  readonly step: string;
-  /** What the user knows it by. */
-  readonly label: string;
-  readonly data: EvaluateConfig["data"];
-  /** Run file, relative to the run folder. */
-  readonly run: string;
-}
-
 /**
- * Ranks an evaluation's run again, unless that was done before with the same run; null without a rerank section.
+ * Ranks an evaluation's runs again, unless that was done before with the same runs; null without a rerank section.
  *
- * The stage reads the run file and nothing else of the evaluation, so it may be added to a finished one.
+ * The stage reads the run files and nothing else of the evaluation, so it may be added to a finished one.
  */
-export async function rerankStep(context: RunContext, first: FirstStage): Promise<EvaluateResult | null> {
+export async function rerankStep(
+  context: RunContext,
+  model: ModelChoice,
+  first: EvaluateResult,
+): Promise<EvaluateResult | null> {
   const { rerank, evaluate } = context.config;
   if (rerank === undefined || evaluate === undefined) return null;
-  const run = context.runDir.file(first.run);
-  const also = createHash("sha256")
-    .update(await readFile(run))
-    .digest("hex");
-  const folder = `${first.step}${RERANKED}`;
-  const use = { name: "rerank", data: first.data, also };
-  const result = await onceOnSource(context, first.step.replace("evaluate", "rerank"), use, (source) =>
-    rerankSource(context, { run, folder, source, rerank, evaluate }),
-  );
-  await recordMetrics(context, folder, `${first.label}, ranked again`, result);
-  return result;
+  const evaluated = {
+    step: `evaluate-${model.label}${RERANKED}`,
+    label: `${modelName(model)}, ranked again`,
+  };
+  const sets: EvaluateResult["sets"][number][] = [];
+  for (const set of setsOf(evaluate.data, "evaluate.data")) {
+    const measured = first.sets.find(({ name }) => name === set.name);
+    if (measured === undefined) continue;
+    const inside = set.name === null ? "" : `/${set.name}`;
+    const run = context.runDir.file(measured.run);
+    const also = createHash("sha256")
+      .update(await readFile(run))
+      .digest("hex");
+    const use = { name: `rerank${inside}`, data: set.data, also };
+    const options = { ...evaluate, measures: [...(set.measures ?? evaluate.measures)] };
+    const folder = evaluated.step + inside;
+    const result = await onceOnSource(context, `rerank-${model.label}${inside}`, use, (source) =>
+      rerankSource(context, { run, folder, source, rerank, evaluate: options }),
+    );
+    tellMetrics(context, evaluated, set.name, result);
+    sets.push({ ...result, name: set.name });
+  }
+  return recordEvaluation(context, evaluated, sets);
 }
 
 interface RerankWork {
@@ -59,7 +65,7 @@ interface RerankWork {
   readonly evaluate: EvaluateConfig;
 }
 
-async function rerankSource(context: RunContext, work: RerankWork): Promise<EvaluateResult> {
+async function rerankSource(context: RunContext, work: RerankWork): Promise<SetResult> {
   const { source, folder, evaluate, rerank } = work;
   const qrels = requireQrels(source, "evaluate.data");
   await mkdir(context.runDir.file(folder), { recursive: true });

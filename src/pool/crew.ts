@@ -1,10 +1,11 @@
-/** The worker processes: started, connected, watched, ended. Knows nothing of jobs. */
+/** The workers: started here or come by themselves, connected, watched, ended. Knows nothing of jobs. */
 import { setTimeout as delay } from "node:timers/promises";
 import { QuarryError } from "../errors.js";
 import { VersionMismatch } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
+import { Guests } from "./guests.js";
 import { type Ending, type LocalProcess, launchLocal } from "./launch/local.js";
 import { type Place, threadEnvironment } from "./resources.js";
 import { openTransport, type Transport } from "./transport.js";
@@ -20,6 +21,8 @@ export interface CrewOptions {
   readonly heartbeatTimeoutMs: number;
   readonly unitTimeoutMs: number;
   readonly startTimeoutMs: number;
+  /** Address where workers on other machines can join. */
+  readonly listen?: string;
 }
 
 /** A message as it came off the socket. */
@@ -32,7 +35,8 @@ export interface Payload {
 export interface Death {
   /** Words that follow the worker's name. */
   readonly how: string;
-  readonly ending: Ending;
+  /** Of its process, where that was started here. */
+  readonly ending: Ending | null;
   /** Set when the process spoke another protocol version. */
   readonly mismatch: VersionMismatch | null;
 }
@@ -41,6 +45,10 @@ export interface Death {
 export interface CrewListeners {
   onMessage(worker: string, payload: Payload): void;
   onDeath(worker: string, death: Death): void;
+  /** A worker came by itself; the payload is its hello. It was not known, or its earlier death has been told. */
+  onJoin(worker: string, payload: Payload, isRemote: boolean): void;
+  /** A user's command. */
+  onControl(message: Extract<UpMessage, { type: "control" }>): DownMessage;
   /** Somebody without the token, or without a clue. Told once. */
   onStranger(error: QuarryError): void;
 }
@@ -62,13 +70,16 @@ const LAST_WORDS_MS = 20;
 const DRAIN_MS = 5_000;
 const HASTY_DRAIN_MS = 1_000;
 const TERMINATE_MS = 2_000;
-
+/** For a worker with nothing in hand to leave when told to. */
+const DISMISS_MS = 15_000;
 /** Workers by name, each in its seat. */
 export class Crew {
   readonly #options: CrewOptions;
   readonly #listeners: CrewListeners;
   readonly #seats: ReadonlyMap<string, Seat>;
   readonly #byPeer = new Map<string, Seat>();
+  private readonly guests: Guests;
+  readonly #controllers = new Set<string>();
   readonly #vigil: Vigil;
   readonly #transport: Transport;
   readonly #timer: NodeJS.Timeout;
@@ -76,13 +87,18 @@ export class Crew {
   #isStrangerTold = false;
   #isClosing = false;
 
-  /** Opens the socket; no process is started. */
+  /** Opens the sockets; no process is started. */
   static async open(options: CrewOptions, listeners: CrewListeners): Promise<Crew> {
     let crew: Crew | null = null;
-    const transport = await openTransport({
-      onMessage: (peer, message, frames) => crew?.hear(peer, { message, frames }),
-      onViolation: (peer, error) => crew?.violated(peer, error),
-    });
+    const transport = await openTransport(
+      {
+        onMessage: (peer, message, frames) => crew?.hear(peer, { message, frames }),
+        onViolation: (peer, error) => crew?.violated(peer, error),
+        onDisconnect: () => crew?.guests.disconnected(),
+        onUnreachable: (peer) => crew?.guests.lost(peer),
+      },
+      options.listen === undefined ? {} : { listen: options.listen },
+    );
     crew = new Crew(options, listeners, transport);
     return crew;
   }
@@ -97,9 +113,16 @@ export class Crew {
       options.places.map((place) => [place.name, { place, process: null, peer: null, reason: null }]),
     );
     this.#vigil = new Vigil({ heartbeatTimeoutMs, unitTimeoutMs, startTimeoutMs, intervalMs });
+    const isTaken = (name: string): boolean => this.#seats.has(name);
+    this.guests = new Guests(transport, { vigil: this.#vigil, listeners, isTaken });
     this.#timer = setInterval(() => {
       for (const { worker, reason } of this.#vigil.tick(performance.now())) this.kill(worker, reason);
     }, intervalMs);
+  }
+
+  /** Where workers can join, and the tickets for it. */
+  get reception(): Pick<Transport, "ticketPath" | "endpoint" | "gate" | "admit"> {
+    return this.#transport;
   }
 
   /** Starts the process of a seat that is empty. */
@@ -120,8 +143,17 @@ export class Crew {
 
   /** Sends to a worker that has said hello; otherwise its death is on the way and nothing is lost. */
   send(worker: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
-    const { peer } = this.#seat(worker);
+    const peer = this.#peerOf(worker);
     if (peer !== null) this.#transport.send(peer, message, frames);
+  }
+
+  /** Lets a worker go that has nothing in hand. */
+  dismiss(worker: string): void {
+    this.send(worker, { v: PROTOCOL_VERSION, type: "drain" });
+    const peer = this.#peerOf(worker);
+    setTimeout(() => {
+      if (peer !== null && this.#peerOf(worker) === peer) this.kill(worker, "was let go, did not leave");
+    }, DISMISS_MS).unref();
   }
 
   /** Says what a worker does from now on, for the watch over it. */
@@ -131,7 +163,8 @@ export class Crew {
 
   /** Ends a process at once; nothing more is heard of it. `reason` follows its name: "was silent for 15.0 s". */
   kill(worker: string, reason: string): void {
-    const seat = this.#seat(worker);
+    const seat = this.#seats.get(worker);
+    if (seat === undefined) return this.guests.expel(worker, reason);
     if (seat.process === null) return;
     // The first reason counts; what follows from it is no news.
     seat.reason ??= `${reason} and was killed`;
@@ -141,7 +174,8 @@ export class Crew {
 
   /** A worker said why it leaves: give it a moment to do so. */
   excuse(worker: string, reason: string): void {
-    const seat = this.#seat(worker);
+    const seat = this.#seats.get(worker);
+    if (seat === undefined) return this.guests.excuse(worker, reason);
     seat.reason ??= reason;
     const { process } = seat;
     setTimeout(() => process?.signal("SIGKILL"), TERMINATE_MS).unref();
@@ -158,7 +192,7 @@ export class Crew {
       if (peer !== null) this.send(place.name, { v: PROTOCOL_VERSION, type: "drain" });
       else process.signal("SIGTERM");
     }
-    const ended = Promise.all(processes.map((process) => process.ended));
+    const ended = Promise.all([...processes.map((process) => process.ended), this.guests.drain()]);
     const endsWithin = (limitMs: number): Promise<boolean> => {
       const limit = new AbortController();
       const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
@@ -166,6 +200,7 @@ export class Crew {
     };
     if (!(await endsWithin(isHasty ? HASTY_DRAIN_MS : DRAIN_MS))) {
       for (const process of processes) process.signal("SIGTERM");
+      this.guests.expelAll("did not leave");
       if (!(await endsWithin(TERMINATE_MS))) for (const process of processes) process.signal("SIGKILL");
     }
     await ended;
@@ -175,16 +210,29 @@ export class Crew {
   private hear(peer: string, payload: Payload): void {
     const { message } = payload;
     if (message.type === "hello") return this.#greet(peer, payload);
-    const worker = this.#byPeer.get(peer)?.place.name;
+    if (message.type === "control" && this.#controllers.has(peer)) {
+      return this.#transport.send(peer, this.#listeners.onControl(message));
+    }
+    const worker = this.#nameAt(peer);
     if (worker === undefined) return this.#transport.forget(peer);
     if (message.type === "heartbeat") return this.#vigil.heard(worker, message.progress);
     this.#vigil.heard(worker, message.type === "log" ? 0 : null);
     this.#listeners.onMessage(worker, payload);
+    // Its last word; the end of a process that was started here tells more.
+    if (message.type === "bye") this.guests.left(peer);
   }
 
   #greet(peer: string, payload: Payload): void {
     const hello = payload.message;
     if (hello.type !== "hello") return;
+    const isRemote = this.#transport.isRemote(peer);
+    if (hello.role === "control") {
+      // Whoever may open the folder of the ipc socket is the user; a ticket for workers gives no say over others.
+      if (isRemote) this.#transport.forget(peer);
+      else this.#controllers.add(peer);
+      return;
+    }
+    if (isRemote || !this.#seats.has(hello.name)) return this.guests.greet(peer, payload, isRemote);
     const seat = this.#seats.get(hello.name);
     // The pid tells this life from an earlier one whose hello was read late.
     if (seat === undefined || seat.peer !== null || seat.process?.pid !== hello.pid)
@@ -196,8 +244,8 @@ export class Crew {
   }
 
   private violated(peer: string, error: QuarryError): void {
-    const seat = this.#byPeer.get(peer);
-    if (seat !== undefined) return this.kill(seat.place.name, `broke the protocol (${error.message})`);
+    const worker = this.#nameAt(peer);
+    if (worker !== undefined) return this.kill(worker, `broke the protocol (${error.message})`);
     if (error instanceof VersionMismatch) this.#mismatch = error;
     // Once: ten thousand connections of a port scanner must not become ten thousand warnings.
     if (!this.#isStrangerTold) this.#listeners.onStranger(error);
@@ -221,6 +269,14 @@ export class Crew {
     this.#transport.forget(seat.peer);
     this.#byPeer.delete(seat.peer);
     seat.peer = null;
+  }
+
+  #nameAt(peer: string): string | undefined {
+    return this.#byPeer.get(peer)?.place.name ?? this.guests.nameAt(peer);
+  }
+
+  #peerOf(worker: string): string | null {
+    return this.guests.peerOf(worker) ?? this.#seats.get(worker)?.peer ?? null;
   }
 
   #seat(worker: string): Seat {

@@ -16,7 +16,8 @@ export function dispatch(state: PoolState): DispatchAction[] {
   const { job } = state;
   if (job === null || job.plan.kind === "describe") return [];
   const ready = [...state.workers.values()].filter((worker) => worker.phase === "ready");
-  const actions = job.isStopping ? [] : [...giveRegular(job, ready), ...giveSuspects(job, ready)];
+  const staying = ready.filter(({ isLeaving }) => !isLeaving);
+  const actions = job.isStopping ? [] : [...giveRegular(job, staying), ...giveSuspects(job, staying)];
   for (const worker of ready) {
     // Nothing more for it to do now: what it did counts only once it is in a durable snapshot.
     if (worker.held.length > 0 && worker.inHand.length === 0 && !worker.isFlushing) {

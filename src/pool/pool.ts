@@ -1,41 +1,37 @@
 /** The shell around the pool's logic: feeds events in, carries actions out. */
 import { randomBytes } from "node:crypto";
 import { QuarryError, toQuarryError } from "../errors.js";
-import type { WorkersConfig } from "../experiment/schema.js";
 import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
-import type { PythonEnvironment } from "../python/environment.js";
-import type { EventStream } from "../report/events.js";
-import { Crew, type Death, type Payload } from "./crew.js";
-import { advance, type PoolAction, type PoolEvent } from "./reducer.js";
+import type { PoolAction, PoolEvent } from "./actions.js";
+import { Crew, type CrewListeners, type Death, type Payload } from "./crew.js";
+import {
+  type Answer,
+  type Assignment,
+  describing,
+  describingCrossEncoder,
+  encoding,
+  probing,
+  scoring,
+  searching,
+} from "./jobs/index.js";
+import { Obituary } from "./obituary.js";
+import { type PoolOptions, planCrew } from "./options.js";
+import { Reception } from "./reception.js";
+import { advance } from "./reducer.js";
 import { PoolReport } from "./report.js";
-import { coreCount, countGpus, type Place, planPlaces } from "./resources.js";
-import { type Answer, type Assignment, interrupted, Run } from "./run.js";
-import { emptyPool, type PoolState } from "./state.js";
-import type { EncodeJob, JobOutcome, ScoreJob, SearchJob, WorkerPool } from "./types.js";
+import type { Place } from "./resources.js";
+import { interrupted, Run } from "./run.js";
+import { emptyPool, isAlive, type PoolState } from "./state.js";
+import { Supply } from "./supply.js";
+import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, ScoreJob, SearchJob, WorkerPool } from "./types.js";
 
-/** What a pool needs. */
-export interface PoolOptions {
-  readonly workers: WorkersConfig;
-  readonly python: PythonEnvironment;
-  /** Each worker's output goes to `<logDir>/<worker>.log`. */
-  readonly logDir: string;
-  readonly events: EventStream;
-  /** Stops the job at hand; `close` still has to be called. */
-  readonly signal?: AbortSignal;
-  /** Program and first arguments of a worker in place of `python -m quarry_runtime worker`. */
-  readonly workerCommand?: readonly string[];
-  /** Patience from the start of a worker's process to its hello. */
-  readonly startTimeoutMs?: number;
-}
-
+/** Of a job that names none, in a pool whose batch size is found by probing. */
+const DEFAULT_BATCH_SIZE = 16;
 /** How often counts and rates are looked at. */
 const TICK_MS = 200;
 /** After a stop on request: for units in hand and snapshots to come in. */
 const STOP_GRACE_MS = 5_000;
-/** Interpreter and imports on a slow disk. */
-const START_TIMEOUT_MS = 120_000;
-
 /**
  * Opens a pool; its processes start with the first job.
  *
@@ -48,17 +44,8 @@ const START_TIMEOUT_MS = 120_000;
  * }
  */
 export async function openPool(options: PoolOptions): Promise<WorkerPool> {
-  const { workers, python, logDir } = options;
-  const isGpuWanted = workers.device === "auto" || workers.device === "cuda" || workers.count === "auto";
-  const gpuCount = isGpuWanted && workers.device !== "cpu" ? await countGpus(python) : 0;
-  const places = planPlaces(workers, gpuCount, coreCount());
-  const command = options.workerCommand ?? [python.executable, "-m", "quarry_runtime", "worker"];
-  const { heartbeatTimeoutMs, unitTimeoutMs } = workers;
-  const startTimeoutMs = options.startTimeoutMs ?? Math.max(START_TIMEOUT_MS, heartbeatTimeoutMs);
-  const limits = { heartbeatTimeoutMs, unitTimeoutMs, startTimeoutMs };
-  return LocalPool.open(options, places, (listeners) =>
-    Crew.open({ places, python, logDir, command, ...limits }, listeners),
-  );
+  const { places, crew } = await planCrew(options);
+  return LocalPool.open(options, places, (listeners) => Crew.open(crew, listeners));
 }
 
 class LocalPool implements WorkerPool {
@@ -69,17 +56,18 @@ class LocalPool implements WorkerPool {
   readonly #timer: NodeJS.Timeout;
   /** Units that each worker may still answer, by the names they travel under. */
   readonly #ids = new Map<string, Map<string, number>>();
-  readonly #deaths = new Map<string, Death>();
+  readonly #obituary: Obituary;
+  readonly #reception: Reception;
+  readonly #supply = new Supply(() => this.#crew);
   #crew!: Crew;
   #run: Run | null = null;
   #queue: Promise<unknown> = Promise.resolve();
-  #fatal: QuarryError | null = null;
   #closing: Promise<void> | null = null;
 
   static async open(
     options: PoolOptions,
     places: readonly Place[],
-    hire: (listeners: Parameters<typeof Crew.open>[1]) => Promise<Crew>,
+    hire: (listeners: CrewListeners) => Promise<Crew>,
   ): Promise<LocalPool> {
     const pool = new LocalPool(options, places);
     try {
@@ -87,9 +75,14 @@ class LocalPool implements WorkerPool {
         onMessage: (worker, payload) => pool.#hear(worker, payload),
         onDeath: (worker, death) => pool.#died(worker, death),
         onStranger: (error) => pool.#report.warn(`A stranger was turned away. ${error.message}`),
+        onJoin: (worker, payload, isRemote) => pool.#joined(worker, payload, isRemote),
+        onControl: (message) => pool.#reception.control(message, (worker) => pool.#feed({ type: "leaving", worker })),
       });
+      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch);
     } catch (thrown) {
       clearInterval(pool.#timer);
+      await pool.#reception.close();
+      await pool.#crew?.close(true);
       throw thrown;
     }
     return pool;
@@ -98,33 +91,45 @@ class LocalPool implements WorkerPool {
   private constructor(options: PoolOptions, places: readonly Place[]) {
     this.#options = options;
     this.#places = new Map(places.map((place) => [place.name, place]));
-    this.#state = emptyPool(randomBytes(4).toString("hex"), [...this.#places.keys()]);
+    const isOpen = options.workers.listen !== undefined || options.launch !== undefined;
+    this.#state = emptyPool(randomBytes(4).toString("hex"), [...this.#places.keys()], isOpen);
     this.#report = new PoolReport(options.events);
+    this.#obituary = new Obituary(this.#report, options.logDir);
+    this.#reception = new Reception(this.#state, this.#report);
     this.#timer = setInterval(() => this.#counts(false), TICK_MS);
   }
 
   get size(): number {
-    return this.#places.size;
+    return Math.max(1, this.#places.size, this.#state.workers.size);
   }
 
   async describe(model: ModelSpec): Promise<ModelContract> {
-    return (await this.#enqueue({ kind: "describe", model })).contract;
+    return (await this.#enqueue<ModelContract>(describing(model))).contract;
   }
 
   encode(job: EncodeJob): Promise<JobOutcome> {
-    return this.#enqueue({ kind: "encode", ...job });
+    return this.#enqueue(encoding(job));
   }
 
   search(job: SearchJob): Promise<JobOutcome> {
-    return this.#enqueue({ kind: "search", ...job });
+    return this.#enqueue(searching(job));
   }
 
   async describeCrossEncoder(model: ScoreJob["model"]): Promise<CrossEncoderContract> {
-    return (await this.#enqueue<CrossEncoderContract>({ kind: "describeCross", model })).contract;
+    return (await this.#enqueue<CrossEncoderContract>(describingCrossEncoder(model))).contract;
   }
 
   score(job: ScoreJob): Promise<JobOutcome<CrossEncoderContract>> {
-    return this.#enqueue({ kind: "score", ...job });
+    return this.#enqueue(scoring(job));
+  }
+
+  async probe(job: ProbeJob): Promise<readonly ProbedSize[]> {
+    let found: readonly ProbedSize[] = [];
+    const onProbed = (sizes: readonly ProbedSize[]): void => void (found = sizes);
+    const { failed } = await this.#enqueue(probing(job, onProbed));
+    const [failure] = failed;
+    if (failure !== undefined) throw new QuarryError(failure.code, `no batch size works: ${failure.message}`);
+    return found;
   }
 
   close(): Promise<void> {
@@ -133,23 +138,24 @@ class LocalPool implements WorkerPool {
   }
 
   /** One job at a time: two would only take each other's workers. A job's kind decides what its contract is. */
-  #enqueue<Contract = ModelContract>(assignment: Assignment): Promise<JobOutcome<Contract>> {
+  #enqueue<Contract = ModelContract | null>(assignment: Assignment): Promise<JobOutcome<Contract>> {
     const outcome = this.#queue.then(() => this.#work(assignment)) as Promise<JobOutcome<Contract>>;
     this.#queue = outcome.catch(() => {});
     return outcome;
   }
 
   async #work(assignment: Assignment): Promise<Awaited<Run["outcome"]>> {
-    const own = "signal" in assignment ? assignment.signal : undefined;
+    const own = assignment.signal;
     const signals = [own, this.#options.signal].filter((signal) => signal !== undefined);
     if (this.#closing !== null || signals.some(({ aborted }) => aborted)) throw interrupted();
-    const run = new Run(assignment, this.#options.workers.batchSize);
+    const { batchSize } = this.#options.workers;
+    const run = new Run(assignment, batchSize === "auto" ? DEFAULT_BATCH_SIZE : batchSize);
     this.#run = run;
-    this.#fatal = null;
+    this.#obituary.fatal = null;
     const stop = (): void => this.#stop(run);
     for (const signal of signals) signal.addEventListener("abort", stop, { once: true });
     try {
-      if ("units" in assignment) this.#report.begin(assignment.phase, run.totalRows);
+      if (assignment.phase !== null) this.#report.begin(assignment.phase, run.totalRows);
       this.#feed({ type: "begin", plan: run.plan(this.#options.workers.maxAttempts) });
       return await run.outcome;
     } finally {
@@ -184,16 +190,19 @@ class LocalPool implements WorkerPool {
         if (this.#run !== null) this.#end(this.#run, toQuarryError(thrown));
       }
     }
-    for (const { name, phase, inHand, isFlushing } of this.#state.workers.values()) {
-      if (phase === "absent" || phase === "broken" || phase === "starting") continue;
+    this.#reception.tellWaiting();
+    for (const worker of this.#state.workers.values()) {
+      const { name, phase, inHand, isFlushing } = worker;
+      if (!isAlive(worker) || phase === "starting") continue;
       const isWorking = inHand.length > 0 || isFlushing;
       this.#crew.expect(name, phase === "loading" ? "loading" : isWorking ? "working" : "idle");
     }
   }
 
   #perform(action: PoolAction, answer: Answer | null): void {
-    if (action.type === "lost") return this.#lost(action);
+    if (action.type === "lost") return this.#obituary.tell(action, this.#run);
     if (action.type === "kill") return this.#crew.kill(action.worker, action.reason);
+    if (action.type === "dismiss") return this.#crew.dismiss(action.worker);
     const run = this.#run;
     if (run === null || run.isOver) return;
     switch (action.type) {
@@ -202,8 +211,8 @@ class LocalPool implements WorkerPool {
         return this.#crew.launch(action.worker);
       case "configure":
         this.#ids.set(action.worker, new Map());
-        this.#report.worker(action.worker, "loading", run.assignment.model.checkpoint);
-        return this.#crew.send(action.worker, { v: PROTOCOL_VERSION, type: "configure", task: run.task() });
+        this.#report.worker(action.worker, "loading", run.assignment.checkpoint);
+        return this.#configure(run, action.worker);
       case "sendUnit":
         return this.#sendUnit(run, action.worker, action.unit, action.attempt);
       case "flush":
@@ -219,10 +228,15 @@ class LocalPool implements WorkerPool {
         return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
-        return this.#end(run, this.#noWorkerLeft(action.message));
+        return this.#end(run, this.#obituary.noWorkerLeft(action.message));
       case "finished":
         return this.#end(run, run.isStopping ? interrupted() : null);
     }
+  }
+
+  #configure(run: Run, worker: string): void {
+    const session = this.#state.workers.get(worker)?.session;
+    this.#supply.configure(worker, run.task(), () => this.#state.workers.get(worker)?.session === session);
   }
 
   #sendUnit(run: Run, worker: string, index: number, attempt: number): void {
@@ -250,18 +264,23 @@ class LocalPool implements WorkerPool {
 
   #equip(worker: string): void {
     if (this.#run === null || this.#run.isOver) return;
-    for (const { firstRow, tensor, bytes } of this.#run.queryBlocks())
-      this.#crew.send(worker, { v: PROTOCOL_VERSION, type: "queries", firstRow, tensor }, [bytes]);
+    for (const { message, frames } of this.#run.assignment.equipment()) this.#crew.send(worker, message, frames);
   }
 
   #hear(worker: string, payload: Payload): void {
     const { message } = payload;
     switch (message.type) {
       case "hello":
+        this.#reception.met(worker, message);
         this.#report.worker(worker, "starting", message.deviceName, message.device);
         return this.#feed({ type: "hello", worker });
       case "log":
         return this.#report.log(worker, message.level, message.text);
+      case "leave":
+        this.#report.log(worker, "info", `has to leave: ${message.reason}`);
+        return this.#feed({ type: "leaving", worker });
+      case "fetch":
+        return this.#supply.fetch(worker, message.file, message.offset);
       case "bye":
         return this.#report.log(worker, "info", message.reason);
       case "fatal":
@@ -271,6 +290,7 @@ class LocalPool implements WorkerPool {
       case "failed":
         return this.#refused(worker, message);
       case "result":
+      case "probed":
       case "done":
       case "snapshot":
         return this.#answered(worker, message, payload);
@@ -285,7 +305,7 @@ class LocalPool implements WorkerPool {
     const isLatest = this.#state.workers.get(worker)?.pendingReady === 1;
     if (isLatest && run !== null && !run.isOver) {
       try {
-        run.accept(worker, message.model, message.crossEncoder);
+        run.accept(worker, message);
       } catch (thrown) {
         return this.#end(run, toQuarryError(thrown));
       }
@@ -305,7 +325,7 @@ class LocalPool implements WorkerPool {
 
   #answered(
     worker: string,
-    message: Extract<UpMessage, { type: "result" | "done" | "snapshot" }>,
+    message: Extract<UpMessage, { type: "result" | "probed" | "done" | "snapshot" }>,
     payload: Payload,
   ): void {
     const run = this.#run;
@@ -322,7 +342,7 @@ class LocalPool implements WorkerPool {
     const unit = ids?.get(message.unit);
     if (unit === undefined) return;
     const answer = message.type === "done" ? null : this.#read(run, worker, payload, unit);
-    if (message.type === "result" ? answer === null : run.assignment.kind !== "search") {
+    if (message.type === "done" ? run.assignment.kind !== "search" : answer === null) {
       return this.#crew.kill(worker, `answered ${message.unit} with what was not asked for`);
     }
     run.mark(performance.now());
@@ -340,47 +360,35 @@ class LocalPool implements WorkerPool {
     }
   }
 
-  #failing(worker: string, { code, message, hint, isRetryable }: ErrorInfo): void {
-    this.#fatal = new QuarryError(code, message, { isRetryable, ...(hint === null ? {} : { hint }) });
-    this.#crew.excuse(worker, `stopped (${message})`);
-    if (!isRetryable && this.#run !== null) this.#end(this.#run, this.#fatal);
+  #failing(worker: string, error: ErrorInfo): void {
+    const fatal = this.#obituary.confess(error);
+    this.#crew.excuse(worker, `stopped (${error.message})`);
+    // What ails a machine that somebody added need not ail the others: only where nobody could do it either.
+    const isOwn = this.#state.workers.get(worker)?.isGuest === true && this.#state.job?.isDescribed === true;
+    if (!error.isRetryable && !isOwn && this.#run !== null) this.#end(this.#run, fatal);
+  }
+
+  #joined(worker: string, { message }: Payload, isRemote: boolean): void {
+    if (message.type !== "hello") return;
+    this.#reception.met(worker, message);
+    if (isRemote) this.#supply.add(worker);
+    this.#report.worker(worker, "starting", `joined from ${message.host}`, message.device);
+    this.#report.note(`${worker} joined from ${message.host} (${message.deviceName}).`);
+    this.#feed({ type: "joined", worker });
   }
 
   #died(worker: string, death: Death): void {
-    this.#deaths.set(worker, death);
+    this.#obituary.note(worker, death);
     this.#ids.delete(worker);
+    this.#supply.forget(worker);
     if (death.mismatch !== null && this.#run !== null) this.#end(this.#run, death.mismatch);
     this.#feed({ type: "died", worker, how: death.how });
-  }
-
-  #lost({ worker, how, inHand, heldCount, isBroken }: Extract<PoolAction, { type: "lost" }>): void {
-    const run = this.#run;
-    // Between two jobs, or after its own report ended one: nothing is lost, the next job starts it again.
-    if (run === null || run.isOver) return this.#report.worker(worker, "lost", how);
-    const names = inHand.map((unit) => run.units.id(unit));
-    const held = heldCount === 0 ? "" : `, ${heldCount} done since its last snapshot`;
-    const lot = names.length === 0 ? "nothing in hand" : `${names.join(", ")} in hand`;
-    const fate = isBroken ? "it is left out from now on" : "its work goes to others";
-    this.#report.worker(worker, "lost", `${how}; ${fate}`);
-    const hint = `See ${this.#options.logDir}/${worker}.log.`;
-    this.#report.warn(`${worker} ${how} with ${lot}${held}; ${fate}.${isBroken ? this.#lastWords(worker) : ""}`, hint);
-  }
-
-  #lastWords(worker: string): string {
-    const lines = this.#deaths.get(worker)?.ending.lastLines ?? [];
-    return lines.length === 0 ? "" : ` Its last lines:\n  ${lines.join("\n  ")}`;
-  }
-
-  #noWorkerLeft(message: string): QuarryError {
-    const words = [...this.#deaths.keys()].map((worker) => this.#lastWords(worker)).find(Boolean) ?? "";
-    const hint = this.#fatal?.hint ?? `Read the logs in ${this.#options.logDir}.`;
-    return new QuarryError("WORKER", `No worker is left: ${message}.${words}`, { hint, isRetryable: true });
   }
 
   #counts(isLast: boolean): void {
     const { job } = this.#state;
     const run = this.#run;
-    if (job === null || run === null || !("units" in run.assignment)) return;
+    if (job === null || run === null || run.assignment.phase === null) return;
     const unitOf = (worker: string): string | null => {
       const first = this.#state.workers.get(worker)?.inHand[0];
       return first === undefined ? null : run.units.id(first);
@@ -392,9 +400,10 @@ class LocalPool implements WorkerPool {
     clearInterval(this.#timer);
     const isHasty = this.#run !== null || this.#options.signal?.aborted === true;
     if (this.#run !== null) this.#end(this.#run, interrupted());
+    await this.#reception.close();
     await this.#crew.close(isHasty);
-    for (const { name, phase } of this.#state.workers.values()) {
-      if (phase !== "absent" && phase !== "broken") this.#report.worker(name, "stopped");
+    for (const worker of this.#state.workers.values()) {
+      if (isAlive(worker)) this.#report.worker(worker.name, "stopped");
     }
   }
 }

@@ -1,78 +1,12 @@
 /** What each event does to the pool's state and what the shell must do about it; no clock, no socket, no process. */
 import type { ErrorCode } from "../errors.js";
-import { type DispatchAction, dispatch } from "./dispatch.js";
-import { emptyHands, type Job, type JobPlan, newJob, type PoolState, UNIT, type Worker } from "./state.js";
-
-/** Everything that can happen to a pool. Units are numbers; `attempt` is the lease that is answered. */
-export type PoolEvent =
-  | { readonly type: "begin"; readonly plan: JobPlan }
-  /** The job is over for the shell, however it ended. */
-  | { readonly type: "end" }
-  /** A stop on request: nothing new is given out, what is in hand may come in. */
-  | { readonly type: "stop" }
-  | { readonly type: "hello"; readonly worker: string }
-  | { readonly type: "ready"; readonly worker: string; readonly credits: number }
-  | {
-      readonly type: "answered";
-      readonly worker: string;
-      readonly unit: number;
-      readonly attempt: number;
-      readonly seconds: number;
-    }
-  | {
-      readonly type: "snapshot";
-      readonly worker: string;
-      readonly units: readonly { readonly unit: number; readonly attempt: number }[];
-    }
-  | {
-      readonly type: "failed";
-      readonly worker: string;
-      readonly unit: number;
-      readonly attempt: number;
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly isRetryable: boolean;
-    }
-  /** The results of these units, which came from this session, are durable. */
-  | { readonly type: "durable"; readonly worker: string; readonly session: string; readonly units: readonly number[] }
-  | { readonly type: "died"; readonly worker: string; readonly how: string };
-
-/** What the shell must do. */
-export type PoolAction =
-  | DispatchAction
-  | { readonly type: "launch"; readonly worker: string }
-  | { readonly type: "configure"; readonly worker: string }
-  /** Make the answer that came with the event durable. */
-  | { readonly type: "persistVectors"; readonly worker: string; readonly session: string; readonly unit: number }
-  | {
-      readonly type: "persistSnapshot";
-      readonly worker: string;
-      readonly session: string;
-      /** Every unit of the session so far. */
-      readonly covered: readonly number[];
-      /** Those of them that are new. */
-      readonly units: readonly number[];
-    }
-  /** The worker breaks the rules: end its process. */
-  | { readonly type: "kill"; readonly worker: string; readonly reason: string }
-  | { readonly type: "giveUp"; readonly unit: number; readonly code: ErrorCode; readonly message: string }
-  /** A worker died; what it had comes back. */
-  | {
-      readonly type: "lost";
-      readonly worker: string;
-      readonly how: string;
-      readonly inHand: readonly number[];
-      readonly heldCount: number;
-      readonly isBroken: boolean;
-    }
-  | { readonly type: "fail"; readonly code: ErrorCode; readonly message: string }
-  | { readonly type: "finished" };
+import type { PoolAction, PoolEvent } from "./actions.js";
+import { dispatch } from "./dispatch.js";
+import { bury, departures, hopelessness, join, launches, leave } from "./membership.js";
+import { emptyHands, isAlive, type Job, type JobPlan, newJob, type PoolState, UNIT, type Worker } from "./state.js";
 
 /** How much of a new answer's time enters a worker's pace. */
 const SMOOTHING = 0.3;
-/** Deaths in a row before `ready` after which a place is not filled again. */
-const MAX_EARLY_DEATHS = 2;
-
 /**
  * Applies one event. `state` is changed in place (a job may have a million units); the same state and event always give
  * the same result.
@@ -82,8 +16,10 @@ const MAX_EARLY_DEATHS = 2;
  */
 export function advance(state: PoolState, event: PoolEvent): PoolAction[] {
   const actions = apply(state, event);
+  if (state.job !== null) actions.push(...dispatch(state));
+  actions.push(...departures(state));
   if (state.job === null) return actions;
-  actions.push(...dispatch(state), ...launches(state, state.job));
+  actions.push(...launches(state, state.job), ...hopelessness(state, event));
   if (isFinished(state, state.job)) actions.push({ type: "finished" });
   return actions;
 }
@@ -99,11 +35,17 @@ function apply(state: PoolState, event: PoolEvent): PoolAction[] {
     return [];
   }
   const worker = state.workers.get(event.worker);
-  if (worker === undefined) return [];
-  if (event.type === "hello") return hello(state, worker);
-  if (event.type === "ready") return ready(worker, event.credits);
-  if (event.type === "died") return died(state.job, state, worker, event.how);
+  // Whoever made it may be gone by now.
   if (event.type === "durable") return durable(state.job, worker, event.session, event.units);
+  if (event.type === "joined") return joined(state, event.worker);
+  if (worker === undefined) return [];
+  if (event.type === "leaving") {
+    leave(worker);
+    return [];
+  }
+  if (event.type === "hello") return hello(state, worker);
+  if (event.type === "ready") return ready(state.job, worker, event.credits);
+  if (event.type === "died") return died(state.job, state, worker, event.how);
   // Anything before the answer to the last configuration belongs to an earlier job.
   if (state.job === null || worker.phase !== "ready") return [];
   if (event.type === "snapshot") return snapshot(state.job, worker, event.units);
@@ -123,7 +65,7 @@ function begin(state: PoolState, plan: JobPlan): PoolAction[] {
     worker.earlyDeaths = 0;
     if (worker.phase === "broken") worker.phase = "absent";
     if (worker.phase === "connected" || worker.phase === "loading" || worker.phase === "ready") {
-      actions.push(configure(state, worker));
+      if (!worker.isLeaving) actions.push(configure(state, worker));
     } else if (worker.phase === "absent") {
       worker.phase = "starting";
       actions.push({ type: "launch", worker: worker.name });
@@ -135,24 +77,30 @@ function begin(state: PoolState, plan: JobPlan): PoolAction[] {
 function configure(state: PoolState, worker: Worker): PoolAction {
   worker.phase = "loading";
   worker.pendingReady += 1;
-  worker.sessionCount += 1;
-  worker.session = `${worker.name}.${worker.sessionCount}.${state.id}`;
+  state.sessionCount += 1;
+  worker.session = `${worker.name}.${state.sessionCount}.${state.id}`;
   return { type: "configure", worker: worker.name };
 }
 
 function hello(state: PoolState, worker: Worker): PoolAction[] {
   if (worker.phase !== "starting") return [];
   worker.phase = "connected";
-  return state.job === null ? [] : [configure(state, worker)];
+  return state.job === null || worker.isLeaving ? [] : [configure(state, worker)];
 }
 
-function ready(worker: Worker, credits: number): PoolAction[] {
+function joined(state: PoolState, name: string): PoolAction[] {
+  const worker = join(state, name);
+  return worker === null || state.job === null ? [] : [configure(state, worker)];
+}
+
+function ready(job: Job | null, worker: Worker, credits: number): PoolAction[] {
   if (worker.pendingReady === 0) return [];
   worker.pendingReady -= 1;
   if (worker.pendingReady > 0) return [];
   worker.phase = "ready";
   worker.credits = Math.max(1, credits);
   worker.earlyDeaths = 0;
+  if (job !== null) job.isDescribed = true;
   return [];
 }
 
@@ -199,7 +147,7 @@ function snapshot(
   return [{ type: "persistSnapshot", worker: worker.name, session: worker.session, covered, units: fresh }];
 }
 
-function durable(job: Job | null, worker: Worker, session: string, units: readonly number[]): PoolAction[] {
+function durable(job: Job | null, worker: Worker | undefined, session: string, units: readonly number[]): PoolAction[] {
   if (job === null) return [];
   for (const unit of units) {
     if (job.status[unit] !== UNIT.settling) continue;
@@ -207,7 +155,7 @@ function durable(job: Job | null, worker: Worker, session: string, units: readon
     job.openCount -= 1;
     job.doneRows += job.plan.rowCount(unit);
   }
-  if (job.plan.kind === "encode" && worker.session === session) worker.settling -= units.length;
+  if (job.plan.kind === "encode" && worker?.session === session) worker.settling -= units.length;
   return [];
 }
 
@@ -233,20 +181,20 @@ function giveUp(job: Job, unit: number, code: ErrorCode, message: string): PoolA
 }
 
 function died(job: Job | null, state: PoolState, worker: Worker, how: string): PoolAction[] {
-  if (worker.phase === "absent" || worker.phase === "broken") return [];
+  if (!isAlive(worker)) return [];
   const wasReady = worker.phase === "ready";
-  const { inHand, held } = worker;
+  const { inHand, held, isLeaving } = worker;
   emptyHands(worker);
   worker.pendingReady = 0;
   worker.secondsPerUnit = null;
   worker.earlyDeaths = wasReady ? 0 : worker.earlyDeaths + 1;
-  const isBroken = worker.earlyDeaths >= MAX_EARLY_DEATHS;
-  worker.phase = isBroken ? "broken" : "absent";
-  const actions: PoolAction[] = [{ type: "lost", worker: worker.name, how, inHand, heldCount: held.length, isBroken }];
+  const fate = bury(state, worker);
+  const actions: PoolAction[] = [{ type: "lost", worker: worker.name, how, inHand, heldCount: held.length, fate }];
   if (job === null) return actions;
   for (const unit of held) job.answeredRows -= job.plan.rowCount(unit);
-  // It worked on the first one: only that one may be to blame.
-  const [suspect, ...innocent] = inHand;
+  // It worked on the first one: only that one may be to blame, and not for the death of one that had to go.
+  const suspect = isLeaving ? undefined : inHand[0];
+  const innocent = suspect === undefined ? inHand : inHand.slice(1);
   for (const unit of [...held, ...innocent]) {
     job.status[unit] = UNIT.waiting;
     job.waitingCount += 1;
@@ -256,27 +204,6 @@ function died(job: Job | null, state: PoolState, worker: Worker, how: string): P
   }
   if (suspect !== undefined)
     actions.push(...strike(job, suspect, "WORKER", `${worker.name} was at work on it and ${how}`));
-  if ([...state.workers.values()].every(({ phase }) => phase === "broken")) {
-    actions.push({
-      type: "fail",
-      code: "WORKER",
-      message: `${worker.name} ${how}, twice in a row before it was ready`,
-    });
-  }
-  return actions;
-}
-
-/** Fills empty places while there is work that nobody holds. */
-function launches(state: PoolState, job: Job): PoolAction[] {
-  const isAnyoneHere = [...state.workers.values()].some(({ phase }) => phase !== "absent" && phase !== "broken");
-  const isNeeded = job.waitingCount > 0 || job.plan.kind === "describe" || !isAnyoneHere;
-  if (job.isStopping || !isNeeded) return [];
-  const actions: PoolAction[] = [];
-  for (const worker of state.workers.values()) {
-    if (worker.phase !== "absent") continue;
-    worker.phase = "starting";
-    actions.push({ type: "launch", worker: worker.name });
-  }
   return actions;
 }
 
@@ -287,8 +214,8 @@ function isFinished(state: PoolState, job: Job): boolean {
     return workers.every(isIdle) && !job.status.includes(UNIT.settling);
   }
   if (job.openCount > 0) return false;
-  // Somebody must have said what the model is; to describe it, everybody.
-  const isReady = ({ phase }: Worker): boolean => phase === "ready";
-  if (job.plan.kind !== "describe") return workers.some(isReady);
-  return workers.some(isReady) && workers.every(({ phase }) => phase === "ready" || phase === "broken");
+  // Somebody must have said what the model is; to describe it, everybody who was started for it. A guest that came
+  // meanwhile, with files to fetch, holds up nobody.
+  if (!job.isDescribed || job.plan.kind !== "describe") return job.isDescribed;
+  return workers.every((worker) => worker.isGuest || worker.isLeaving || worker.phase === "ready" || !isAlive(worker));
 }

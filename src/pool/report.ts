@@ -62,6 +62,15 @@ export class PoolReport {
     if (isLast) this.#job = null;
   }
 
+  /** Texts that this worker finished. */
+  doneRows(name: string): number {
+    return this.#lines.get(name)?.doneRows ?? 0;
+  }
+
+  note(message: string, hint: string | null = null): void {
+    this.#events.emit({ type: "notice", message, hint });
+  }
+
   warn(message: string, hint: string | null = null): void {
     this.#events.emit({ type: "warning", message, hint });
   }

@@ -15,7 +15,7 @@ export interface Place {
 export function planPlaces(config: WorkersConfig, gpuCount: number, coreCount: number): Place[] {
   const isAnyGpu = config.device === "auto" || config.device === "cuda";
   const count = config.count === "auto" ? (isAnyGpu ? Math.max(1, gpuCount) : 1) : config.count;
-  const threads = config.threads ?? Math.max(1, Math.floor(coreCount / count));
+  const threads = config.threads ?? Math.max(1, Math.floor(coreCount / Math.max(1, count)));
   return Array.from({ length: count }, (_, index) => ({
     name: `worker-${index}`,
     device: deviceOf(config.device, index, gpuCount),

@@ -15,17 +15,24 @@ export const UNIT = {
   failed: 5,
 } as const;
 
-/** `absent`: no process. `connected`: said hello, has no task. `broken`: died twice in a row before it was ready. */
-export type WorkerPhase = "absent" | "starting" | "connected" | "loading" | "ready" | "broken";
+/**
+ * `absent`: no process. `connected`: said hello, has no task. `broken`: died twice in a row before it was ready.
+ * `retired`: drained, and its place stays empty.
+ */
+export type WorkerPhase = "absent" | "starting" | "connected" | "loading" | "ready" | "broken" | "retired";
 
-/** One place for a worker process; lives come and go. */
+/** One place for a worker process, where lives come and go; or one worker that came by itself, for its one life. */
 export interface Worker {
   readonly name: string;
+  /** It came by itself: nobody can start it again. */
+  readonly isGuest: boolean;
   phase: WorkerPhase;
+  /** It will go: nothing new for it. */
+  isLeaving: boolean;
+  /** It was told to go, with nothing in its hands. */
+  isDismissed: boolean;
   /** Names what the worker was configured for last, unlike any other session of any pool; empty without one. */
   session: string;
-  /** Sessions so far, for the next name. */
-  sessionCount: number;
   /** Deaths since it was last ready. */
   earlyDeaths: number;
   /** Configurations it has not answered: messages before the last `ready` belong to an earlier job. */
@@ -78,37 +85,51 @@ export interface Job {
   answeredRows: number;
   /** Rows of units made durable in this call. */
   doneRows: number;
+  /** Some worker has said what the model is. */
+  isDescribed: boolean;
   isStopping: boolean;
 }
 
 export interface PoolState {
   /** Makes session names differ between pools. */
   readonly id: string;
-  readonly workers: ReadonlyMap<string, Worker>;
+  readonly workers: Map<string, Worker>;
+  /** Workers may still join: a job without any waits for them. */
+  readonly isOpen: boolean;
+  /** Sessions of all workers so far, for the next name: a guest that comes again must not get an earlier one's. */
+  sessionCount: number;
   job: Job | null;
 }
 
-/** A pool with no process and no job. */
-export function emptyPool(id: string, names: readonly string[]): PoolState {
-  const workers = names.map((name): [string, Worker] => [
+/** A pool with no process and no job; `names` are places that it fills itself. */
+export function emptyPool(id: string, names: readonly string[], isOpen = false): PoolState {
+  const workers = new Map(names.map((name): [string, Worker] => [name, newWorker(name, false)]));
+  return { id, workers, isOpen, sessionCount: 0, job: null };
+}
+
+export function newWorker(name: string, isGuest: boolean): Worker {
+  return {
     name,
-    {
-      name,
-      phase: "absent",
-      session: "",
-      sessionCount: 0,
-      earlyDeaths: 0,
-      pendingReady: 0,
-      credits: 1,
-      secondsPerUnit: null,
-      inHand: [],
-      held: [],
-      covered: [],
-      settling: 0,
-      isFlushing: false,
-    },
-  ]);
-  return { id, workers: new Map(workers), job: null };
+    isGuest,
+    phase: isGuest ? "connected" : "absent",
+    isLeaving: false,
+    isDismissed: false,
+    session: "",
+    earlyDeaths: 0,
+    pendingReady: 0,
+    credits: 1,
+    secondsPerUnit: null,
+    inHand: [],
+    held: [],
+    covered: [],
+    settling: 0,
+    isFlushing: false,
+  };
+}
+
+/** Whether a process is there, or on its way. */
+export function isAlive({ phase }: Worker): boolean {
+  return phase !== "absent" && phase !== "broken" && phase !== "retired";
 }
 
 /** A job with every unit waiting that is not done already. */
@@ -131,6 +152,7 @@ export function newJob(plan: JobPlan): Job {
     openCount,
     answeredRows: 0,
     doneRows: 0,
+    isDescribed: false,
     isStopping: false,
   };
 }

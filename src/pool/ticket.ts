@@ -1,4 +1,4 @@
-/** The private folder of one run: the ipc socket and the ticket that lets a process join. */
+/** Tickets, which let a process join, and the private folder of one run: its ipc socket and the ticket for it. */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { readdir, rm, stat } from "node:fs/promises";
@@ -20,6 +20,20 @@ export interface Ticket {
   readonly path: string;
   /** Takes the folder away; safe to call twice and in an exit handler. */
   remove(): void;
+}
+
+/** What a worker reads, from a file or a line: keys (Z85) only where the endpoint is TCP. */
+export interface TicketContent {
+  readonly endpoint: string;
+  readonly token: string;
+  readonly serverKey?: string;
+  readonly clientPublicKey?: string;
+  readonly clientSecretKey?: string;
+}
+
+/** A ticket in one line that can be pasted; whoever has it can join. */
+export function ticketLine(content: TicketContent): string {
+  return `quarry1.${Buffer.from(JSON.stringify(content)).toString("base64url")}`;
 }
 
 /**

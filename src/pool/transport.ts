@@ -1,12 +1,14 @@
-/** The orchestrator's socket: a ROUTER that lets in who has the token, drops who breaks the protocol, and sends in turn. */
+/** The orchestrator's sockets: let in who has the token, drop who breaks the protocol, and look like one to the pool. */
 import { timingSafeEqual } from "node:crypto";
 import { Router } from "zeromq";
-import { type QuarryError, toQuarryError } from "../errors.js";
-import { type Decoded, decodeUp, encodeMessage, MAX_FRAME_BYTES, VersionMismatch } from "../protocol/codec.js";
+import { QuarryError, toQuarryError } from "../errors.js";
+import { type Decoded, decodeUp, encodeMessage, VersionMismatch } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
-import { sweepStaleTickets, writeTicket } from "./ticket.js";
+import { Channel, type ChannelListeners, ROUTER_OPTIONS } from "./channel.js";
+import { type Gate, openGate } from "./gate.js";
+import { sweepStaleTickets, type TicketContent, writeTicket } from "./ticket.js";
 
 /** Who hears what arrives. Called one at a time; must not throw. */
 export interface TransportListeners {
@@ -14,66 +16,89 @@ export interface TransportListeners {
   onMessage(peer: string, message: UpMessage, frames: Uint8Array[]): void;
   /** A peer that is dropped: nothing of it is heard any more. `wasAccepted` tells workers from strangers. */
   onViolation(peer: string, error: QuarryError, wasAccepted: boolean): void;
+  /** Some connection ended, and a message to each peer will show whose. */
+  onDisconnect?(): void;
+  /** A message could not be handed over: the peer is gone. */
+  onUnreachable?(peer: string): void;
 }
 
-/** A socket with its ticket. */
+/** What a transport is opened with. */
+export interface TransportOptions {
+  /** Address for workers on other machines; without one nothing but the ipc socket is opened. */
+  readonly listen?: string;
+}
+
+/** Sockets with their tickets. */
 export interface Transport {
-  /** File that a worker is given to find its way here. */
+  /** File that a worker on this machine is given to find its way here. */
   readonly ticketPath: string;
+  readonly endpoint: string;
+  /** Where workers on other machines can join; null when nobody asked for it. */
+  readonly gate: Pick<Gate, "address" | "isWildcard"> | null;
+  /** A ticket of its own for one more launcher or person; raises INTERNAL without a gate. */
+  admit(): TicketContent;
   /** Queues a message; raises PROTOCOL at once when it breaks the protocol. */
   send(peer: string, message: DownMessage, frames?: readonly Uint8Array[]): void;
   /** Stops listening to a peer, e.g. one whose process is dead. */
   forget(peer: string): void;
-  /** Waits until everything queued was handed to the socket. */
+  /** Whether the peer came over TCP, and so perhaps from another machine. */
+  isRemote(peer: string): boolean;
+  /** Waits until everything queued was handed to the sockets. */
   flush(): Promise<void>;
-  /** Closes the socket and removes its folder. */
+  /** Closes the sockets and removes the folder. */
   close(): Promise<void>;
 }
 
+/** In front of the identities of peers that came over TCP: both sockets choose theirs freely. */
+const REMOTE = "tcp:";
+
 /**
- * Opens an ipc socket in a folder of its own.
+ * Opens an ipc socket in a folder of its own and, when asked for, one for other machines.
  *
+ * @throws QuarryError CONFIG when the address cannot be listened on.
  * @example
  * const transport = await openTransport({ onMessage: console.log, onViolation: console.warn });
  */
-export async function openTransport(listeners: TransportListeners): Promise<Transport> {
+export async function openTransport(listeners: TransportListeners, options: TransportOptions = {}): Promise<Transport> {
   await sweepStaleTickets();
   const ticket = writeTicket();
   process.once("exit", ticket.remove);
-  // No limit on the way out: credits bound what is in flight, and a full peer must not hold up the others.
-  const socket = new Router({ mandatory: true, linger: 0, maxMessageSize: MAX_FRAME_BYTES, sendHighWaterMark: 0 });
+  const socket = new Router(ROUTER_OPTIONS);
+  let gate: Gate | null = null;
   try {
     await socket.bind(ticket.endpoint);
+    const onIntruder = (error: QuarryError): void => listeners.onViolation(REMOTE, error, false);
+    if (options.listen !== undefined) gate = await openGate(options.listen, onIntruder);
   } catch (thrown) {
+    socket.close();
+    process.removeListener("exit", ticket.remove);
     ticket.remove();
     throw toQuarryError(thrown);
   }
 
   const accepted = new Set<string>();
-  const outgoing: { readonly peer: string; readonly parts: readonly Uint8Array[] }[] = [];
-  let pumping = Promise.resolve();
-  let isPumping = false;
+  /** Peers that were let in once: what they still send is no news, and no attack. */
+  const forgotten = new Set<string>();
+  const local = new Channel(socket, heard(""));
+  const remote = gate === null ? null : new Channel(gate.socket, heard(REMOTE));
   let isClosed = false;
 
-  /** The only caller of socket.send: two concurrent sends on one socket fail with EBUSY. */
-  async function pump(): Promise<void> {
-    isPumping = true;
-    for (let next = outgoing.shift(); next !== undefined && !isClosed; next = outgoing.shift()) {
-      try {
-        await socket.send([Buffer.from(next.peer, "hex"), ...(next.parts as Uint8Array[])]);
-      } catch {
-        // EHOSTUNREACH: gone between two messages; the end of its process tells more. EAGAIN cannot happen without a
-        // high-water mark.
-      }
-    }
-    // In the same turn as the last look at the queue: a message queued any later starts a pump of its own. Cleared in a
-    // promise's callback instead, one turn later, a message queued in between would wait for ever.
-    isPumping = false;
+  function heard(prefix: string): ChannelListeners {
+    return {
+      onParts: (identity, parts) => {
+        const peer = prefix + identity;
+        const decoded = read(peer, parts);
+        if (decoded !== null) listeners.onMessage(peer, decoded.message, decoded.frames);
+      },
+      onUnreachable: (identity) => listeners.onUnreachable?.(prefix + identity),
+      onDisconnect: () => listeners.onDisconnect?.(),
+    };
   }
 
   function send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
-    outgoing.push({ peer, parts: encodeMessage(message, frames) });
-    if (!isPumping) pumping = pump();
+    const parts = encodeMessage(message, frames);
+    if (peer.startsWith(REMOTE)) remote?.send(peer.slice(REMOTE.length), parts);
+    else local.send(peer, parts);
   }
 
   function refuse(peer: string, error: QuarryError): void {
@@ -88,9 +113,12 @@ export async function openTransport(listeners: TransportListeners): Promise<Tran
     try {
       const decoded = decodeUp(parts);
       if (wasAccepted) return decoded;
-      if (decoded.message.type !== "hello") throw protocolError(`a stranger begins with ${decoded.message.type}`);
+      const { message } = decoded;
+      // A connection that came back by itself: its worker beats on until it notices and says hello. The key let it in.
+      if (message.type !== "hello" && (forgotten.has(peer) || peer.startsWith(REMOTE))) return null;
+      if (message.type !== "hello") throw protocolError(`a stranger begins with ${message.type}`);
       isAddressee = true;
-      if (!isEqual(decoded.message.token, ticket.token)) throw protocolError("a hello carries another token");
+      if (!isEqual(message.token, ticket.token)) throw protocolError("a hello carries another token");
       accepted.add(peer);
       return decoded;
     } catch (thrown) {
@@ -103,33 +131,28 @@ export async function openTransport(listeners: TransportListeners): Promise<Tran
     }
   }
 
-  async function receiveAll(): Promise<void> {
-    try {
-      for await (const [identity, ...parts] of socket) {
-        const peer = identity?.toString("hex") ?? "";
-        const decoded = read(peer, parts);
-        if (decoded !== null) listeners.onMessage(peer, decoded.message, decoded.frames);
-      }
-    } catch (thrown) {
-      if (!isClosed) throw thrown;
-    }
-  }
-  const receiving = receiveAll();
-
   return {
     ticketPath: ticket.path,
+    endpoint: ticket.endpoint,
+    gate,
+    admit: () => {
+      if (gate === null) throw new QuarryError("INTERNAL", "Nobody asked for a socket that others can join.");
+      const { endpoint, ...keys } = gate.admit();
+      return { endpoint, token: ticket.token, ...keys };
+    },
     send,
     forget: (peer) => {
-      accepted.delete(peer);
+      if (accepted.delete(peer)) forgotten.add(peer);
     },
+    isRemote: (peer) => peer.startsWith(REMOTE),
     flush: async () => {
-      while (isPumping) await pumping;
+      await Promise.all([local.flush(), remote?.flush()]);
     },
     close: async () => {
       if (isClosed) return;
       isClosed = true;
-      socket.close();
-      await receiving;
+      await Promise.all([local.close(), remote?.close()]);
+      await gate?.close();
       process.removeListener("exit", ticket.remove);
       ticket.remove();
     },

@@ -65,6 +65,8 @@ export type EventBody =
       readonly values: Readonly<Record<string, number>>;
       readonly queryCount: number;
     }
+  /** Something a user should see that is no fault. */
+  | { readonly type: "notice"; readonly message: string; readonly hint: string | null }
   | { readonly type: "warning"; readonly message: string; readonly hint: string | null }
   | { readonly type: "error"; readonly code: ErrorCode; readonly message: string; readonly hint: string | null }
   | {

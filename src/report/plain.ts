@@ -127,6 +127,7 @@ export function plainReporter(stdout: Sink, stderr: Sink, view: ViewState = empt
         if (event.state !== "lost" || worker === undefined) return [];
         return [`warning: ${worker.name} lost${worker.detail === null ? "" : `: ${worker.detail}`}`];
       }
+      case "notice":
       case "warning":
       case "error":
       case "log": {

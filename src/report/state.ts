@@ -29,9 +29,9 @@ export interface WorkerView {
   readonly detail: string | null;
 }
 
-/** A warning or an error; the same one again raises `count`. */
+/** A note, a warning or an error; the same one again raises `count`. */
 export interface Notice {
-  readonly level: "warning" | "error";
+  readonly level: "note" | "warning" | "error";
   readonly text: string;
   readonly hint: string | null;
   readonly count: number;
@@ -136,6 +136,8 @@ export function reduce(state: ViewState, event: QuarryEvent): ViewState {
       const metrics = state.metrics.filter((known) => known.phase !== event.phase || known.label !== event.label);
       return { ...state, metrics: [...metrics, { ...event, label: oneLine(event.label) }] };
     }
+    case "notice":
+      return withNotice(state, "note", event.message, event.hint);
     case "warning":
       return withNotice(state, "warning", event.message, event.hint);
     case "error":

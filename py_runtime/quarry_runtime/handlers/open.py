@@ -42,10 +42,11 @@ def open_handler(task: Task, models: Models) -> Handler:
         from quarry_runtime.handlers.encode import EncodeHandler
 
         return EncodeHandler(task, models.encoder(task.model), device)
-    if isinstance(task, SearchTask) and task.model is not None:
+    if isinstance(task, SearchTask):
         from quarry_runtime.handlers.search import SearchHandler
 
-        return SearchHandler(task, models.encoder(task.model), device)
+        encoder = None if task.model is None else models.encoder(task.model)
+        return SearchHandler(task, encoder, device)
     if isinstance(task, ScoreTask):
         from quarry_runtime.handlers.score import ScoreHandler
 

@@ -42,13 +42,15 @@ function Header({ view, now }: Pick<DashboardProps, "view" | "now">) {
   );
 }
 
+const MARKS = { note: "→ note", warning: "! warning", error: "✗ error" } as const;
+
 function NoticeLine({ notice }: { readonly notice: Notice }) {
   const times = notice.count > 1 ? ` (${notice.count} times)` : "";
   const hint = notice.hint === null ? "" : ` (${notice.hint})`;
   return (
     <Line>
       <Box flexShrink={0} marginRight={1}>
-        <Span tone={notice.level}>{notice.level === "error" ? "✗ error" : "! warning"}</Span>
+        <Span tone={notice.level === "note" ? "active" : notice.level}>{MARKS[notice.level]}</Span>
       </Box>
       <Span>{`${notice.text}${times}${hint}`}</Span>
     </Line>

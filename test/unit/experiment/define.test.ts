@@ -12,6 +12,7 @@ import {
   multiLevel,
   parseExperiment,
   source,
+  suite,
 } from "../../../src/experiment/define.js";
 
 const model = biEncoder("some/model");
@@ -104,7 +105,7 @@ describe("what is wrong", () => {
         model.checkpoint: is missing. A Hugging Face model id, a folder, or demoModel.
         model.dtype: expected one of auto, float32, bfloat16, float16, saw the number 3
         model.chekpoint: unknown option; did you mean checkpoint?
-        workers.count: expected a whole number of at least 1 or auto, saw the text "many"
+        workers.count: expected a whole number of at least 0 or auto, saw the text "many"
         seed: expected a whole number of at least 0 and of at most 4294967295, saw the text "3""
     `);
   });
@@ -121,7 +122,7 @@ describe("what is wrong", () => {
     ],
     [
       { workers: { xyzzy: 2 } },
-      "workers.xyzzy: unknown option; there are count, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
+      "workers.xyzzy: unknown option; there are count, listen, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
     ],
     [
       { evaluate: { data: judged, measures: [] } },
@@ -244,6 +245,11 @@ describe("what is wrong", () => {
     [
       { evaluate: { data: binary({ positives: judged }) } },
       "evaluate.data: expected what source(…) gives or what combined(…) gives, saw what binary(…) gives",
+    ],
+    [{ workers: { listen: "10.0.0.5" } }, 'workers.listen: expected tcp://host:port (port 0 for any), saw "10.0.0.5"'],
+    [
+      { workers: { count: 0 } },
+      "workers.count: is 0, and no other worker can join; set workers.listen, or count to 1 or more",
     ],
     [{ workers: { device: "gpu" } }, 'workers.device: expected auto, cpu, cuda or cuda:N, saw "gpu"'],
     [
@@ -396,5 +402,38 @@ describe("names from other tools", () => {
   ])("of losses mean the same here: %j", (loss, expected) => {
     const { config } = defineExperiment({ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss } });
     expect(config.train?.loss).toEqual(expected);
+  });
+});
+
+describe("a suite", () => {
+  const of = (sets: Parameters<typeof suite>[0]) => ({ name: "x", model, evaluate: { data: suite(sets) } });
+
+  test("names its data sets, each alone or with measures of its own", () => {
+    const { config } = defineExperiment(of({ a: judged, b: { data: judged, measures: ["map@100", "gm_map"] } }));
+    expect(config.evaluate?.data).toMatchObject({
+      kind: "suite",
+      sets: [
+        { name: "a", data: { kind: "source" } },
+        { name: "b", data: { kind: "source" }, measures: ["AP@100", "gm_map"] },
+      ],
+    });
+  });
+
+  test.each([
+    [of({}), /evaluate\.data\.sets: expected a list with at least one entry/],
+    [of({ "../up": judged }), /evaluate\.data\.sets\.0\.name: letters, digits/],
+    [of({ a: judged, A: judged }), /sets\.1\.name: A is the name of another data set already/],
+    [of({ average: judged }), /sets\.0\.name: average is what the table calls/],
+    [of({ a: { data: judged, measures: ["nDCG@1000"] } }), /evaluate\.topK: keeps 100 passages, but nDCG@1000/],
+    [
+      of({ a: { data: judged, measures: ["nDGC@10"] } }),
+      /sets\.0\.measures\.0: unknown measure .* did you mean nDCG@10/,
+    ],
+    [
+      of({ a: source({ corpus: "c" }) }),
+      /evaluate\.data\.sets\.0\.data\.qrels: is missing; evaluation needs judgements/,
+    ],
+  ])("is refused with the place of what is wrong", (input, message) => {
+    expect(() => defineExperiment(input)).toThrow(message);
   });
 });

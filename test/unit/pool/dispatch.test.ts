@@ -1,7 +1,8 @@
 /** Who gets which unit, seen in simulated time: fair to slow workers, and nobody hoards the last units. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { advance, type PoolAction } from "../../../src/pool/reducer.js";
+import type { PoolAction } from "../../../src/pool/actions.js";
+import { advance } from "../../../src/pool/reducer.js";
 import { emptyPool, type JobPlan } from "../../../src/pool/state.js";
 
 /** Time that workers of these seconds per unit need for all units; each is ready from the start. */

@@ -1,0 +1,91 @@
+/** Files of a checkpoint for workers that may not see this disk: a list with hashes, and pieces of what is listed. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+/** One file as it is announced; `path` is relative to the checkpoint. */
+export interface ListedFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Bytes in one piece: large enough that the round trip does not matter, small enough to let units pass in between. */
+const PIECE_BYTES = 4_194_304;
+const MAX_FILES = 1_000;
+/** Weights, configuration and tokenizers; never code, never a format that runs any when it is read. */
+const WANTED = /\.(safetensors|json|jsonl|txt|model|spm|tiktoken|vocab|jinja)$/;
+/** Modules of sentence-transformers; other folders hold other checkpoints. */
+const MODULE = /^\d+_\w+$/;
+
+/** Lists and reads the files of checkpoints in folders; hashes are kept while size and time of change stay the same. */
+export class ModelFiles {
+  readonly #hashes = new Map<string, { readonly stamp: string; readonly sha256: Promise<string> }>();
+  /** Absolute paths of what was announced to each worker: nothing else is ever read for it. */
+  readonly #announced = new Map<string, ReadonlyMap<string, string>>();
+
+  /** The files of a checkpoint, announced to this worker from now on; null when it is no folder, so that it fetches the model itself. */
+  async announce(worker: string, checkpoint: string): Promise<readonly ListedFile[] | null> {
+    const isFolder = await stat(checkpoint).then(
+      (found) => found.isDirectory(),
+      () => false,
+    );
+    if (!isFolder) return null;
+    const paths = (await wanted(checkpoint)).slice(0, MAX_FILES);
+    const files = await Promise.all(paths.map((path) => this.#describe(checkpoint, path)));
+    this.#announced.set(worker, new Map(paths.map((path) => [path, join(checkpoint, path)])));
+    return files;
+  }
+
+  /** Bytes of an announced file from `offset` on; null when it was not announced. */
+  async piece(worker: string, file: string, offset: number): Promise<Uint8Array | null> {
+    const path = this.#announced.get(worker)?.get(file);
+    if (path === undefined) return null;
+    const handle = await open(path, "r");
+    try {
+      const { size } = await handle.stat();
+      const bytes = new Uint8Array(Math.max(0, Math.min(PIECE_BYTES, size - offset)));
+      let filled = 0;
+      while (filled < bytes.byteLength) {
+        const { bytesRead } = await handle.read(bytes, filled, bytes.byteLength - filled, offset + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return bytes.subarray(0, filled);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  forget(worker: string): void {
+    this.#announced.delete(worker);
+  }
+
+  async #describe(checkpoint: string, path: string): Promise<ListedFile> {
+    const absolute = join(checkpoint, path);
+    const { size, mtimeMs, ino } = await stat(absolute);
+    const stamp = `${size} ${mtimeMs} ${ino}`;
+    const known = this.#hashes.get(absolute);
+    const sha256 = known?.stamp === stamp ? known.sha256 : hash(absolute);
+    this.#hashes.set(absolute, { stamp, sha256 });
+    return { path, bytes: size, sha256: await sha256 };
+  }
+}
+
+async function wanted(checkpoint: string): Promise<string[]> {
+  const entries = await readdir(checkpoint);
+  const inside = entries
+    .filter((name) => MODULE.test(name))
+    .map(async (folder) => {
+      const names = await readdir(join(checkpoint, folder)).catch(() => []);
+      return names.map((name) => `${folder}/${name}`);
+    });
+  return [...entries, ...(await Promise.all(inside)).flat()].filter((path) => WANTED.test(path)).sort();
+}
+
+async function hash(path: string): Promise<string> {
+  const sum = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1_048_576 })) sum.update(chunk as Buffer);
+  return sum.digest("hex");
+}

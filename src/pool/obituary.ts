@@ -1,0 +1,64 @@
+/** What is said of workers that died: which work goes to others, their last words, and why nobody is left. */
+import { QuarryError } from "../errors.js";
+import type { ErrorInfo } from "../protocol/messages.js";
+import type { PoolAction } from "./actions.js";
+import type { Death } from "./crew.js";
+import type { PoolReport } from "./report.js";
+import type { Run } from "./run.js";
+
+type Lost = Extract<PoolAction, { type: "lost" }>;
+
+const FATES = {
+  replaced: "its work goes to others",
+  broken: "it is left out from now on",
+  gone: "its work goes to others",
+  left: "its work goes to others",
+} as const satisfies Record<Lost["fate"], string>;
+
+/** Remembers deaths for as long as the pool lives. */
+export class Obituary {
+  readonly #deaths = new Map<string, Death>();
+  /** What a worker said before it stopped. */
+  fatal: QuarryError | null = null;
+
+  constructor(
+    private readonly report: PoolReport,
+    private readonly logDir: string,
+  ) {}
+
+  note(worker: string, death: Death): void {
+    this.#deaths.set(worker, death);
+  }
+
+  /** Keeps the reason that a worker gave itself; every later failure for want of workers shows its hint. */
+  confess({ code, message, hint, isRetryable }: ErrorInfo): QuarryError {
+    this.fatal = new QuarryError(code, message, { isRetryable, ...(hint === null ? {} : { hint }) });
+    return this.fatal;
+  }
+
+  tell({ worker, how, inHand, heldCount, fate }: Lost, run: Run | null): void {
+    const isNothingLost = inHand.length + heldCount === 0;
+    if (fate === "left" && isNothingLost) return this.report.worker(worker, "stopped", "left as asked");
+    // Between two jobs, or after its own report ended one: nothing is lost, the next job starts it again.
+    if (run === null || run.isOver) return this.report.worker(worker, "lost", how);
+    const names = inHand.map((unit) => run.units.id(unit));
+    const held = heldCount === 0 ? "" : `, ${heldCount} done since its last snapshot`;
+    const lot = names.length === 0 ? "nothing in hand" : `${names.join(", ")} in hand`;
+    this.report.worker(worker, "lost", `${how}; ${FATES[fate]}`);
+    const words = fate === "broken" ? this.#lastWords(worker) : "";
+    // A worker that came by itself keeps its log where it was started.
+    const hint = this.#deaths.get(worker)?.ending == null ? null : `See ${this.logDir}/${worker}.log.`;
+    this.report.warn(`${worker} ${how} with ${lot}${held}; ${FATES[fate]}.${words}`, hint);
+  }
+
+  noWorkerLeft(message: string): QuarryError {
+    const words = [...this.#deaths.keys()].map((worker) => this.#lastWords(worker)).find((text) => text !== "") ?? "";
+    const hint = this.fatal?.hint ?? `Read the logs in ${this.logDir}.`;
+    return new QuarryError("WORKER", `No worker is left: ${message}.${words}`, { hint, isRetryable: true });
+  }
+
+  #lastWords(worker: string): string {
+    const lines = this.#deaths.get(worker)?.ending?.lastLines ?? [];
+    return lines.length === 0 ? "" : ` Its last lines:\n  ${lines.join("\n  ")}`;
+  }
+}

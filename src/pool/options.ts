@@ -1,0 +1,51 @@
+/** What a pool is opened with, and the crew that follows from it. */
+import type { WorkersConfig } from "../experiment/schema.js";
+import type { PythonEnvironment } from "../python/environment.js";
+import type { EventStream } from "../report/events.js";
+import type { CrewOptions } from "./crew.js";
+import type { Launch } from "./reception.js";
+import { coreCount, countGpus, type Place, planPlaces } from "./resources.js";
+
+/** What a pool needs. */
+export interface PoolOptions {
+  readonly workers: WorkersConfig;
+  readonly python: PythonEnvironment;
+  /** Each worker's output goes to `<logDir>/<worker>.log`. */
+  readonly logDir: string;
+  readonly events: EventStream;
+  /** Stops the job at hand; `close` still has to be called. */
+  readonly signal?: AbortSignal;
+  /** Program and first arguments of a worker in place of `python -m quarry_runtime worker`. */
+  readonly workerCommand?: readonly string[];
+  /** Patience from the start of a worker's process to its hello. */
+  readonly startTimeoutMs?: number;
+  /** Folder of the run, where commands and workers find the pool while it is open. */
+  readonly runDir?: string;
+  /** Starts workers on other machines. */
+  readonly launch?: Launch;
+}
+
+/** Interpreter and imports on a slow disk. */
+const START_TIMEOUT_MS = 120_000;
+
+/** The places of a pool on this machine, and what its crew needs. */
+export async function planCrew(
+  options: PoolOptions,
+): Promise<{ readonly places: readonly Place[]; readonly crew: CrewOptions }> {
+  const { workers, python, logDir } = options;
+  const isGpuWanted = workers.device === "auto" || workers.device === "cuda" || workers.count === "auto";
+  const gpuCount = isGpuWanted && workers.device !== "cpu" && workers.count !== 0 ? await countGpus(python) : 0;
+  const places = planPlaces(workers, gpuCount, coreCount());
+  const { heartbeatTimeoutMs, unitTimeoutMs, listen } = workers;
+  const crew = {
+    places,
+    python,
+    logDir,
+    command: options.workerCommand ?? [python.executable, "-m", "quarry_runtime", "worker"],
+    heartbeatTimeoutMs,
+    unitTimeoutMs,
+    startTimeoutMs: options.startTimeoutMs ?? Math.max(START_TIMEOUT_MS, heartbeatTimeoutMs),
+    ...(listen === undefined ? {} : { listen }),
+  };
+  return { places, crew };
+}

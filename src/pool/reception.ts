@@ -1,0 +1,105 @@
+/** Where others meet the pool: the ticket for joining, what a user is told of it, and the commands list and drain. */
+import type { DownMessage, UpMessage } from "../protocol/messages.js";
+import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { Crew } from "./crew.js";
+import { type Rendezvous, writeRendezvous } from "./rendezvous.js";
+import type { PoolReport } from "./report.js";
+import { isAlive, type PoolState, type Worker } from "./state.js";
+import type { TicketContent } from "./ticket.js";
+
+type Control = Extract<UpMessage, { type: "control" }>;
+type Controlled = Extract<DownMessage, { type: "controlled" }>;
+type Hello = Extract<UpMessage, { type: "hello" }>;
+
+/** How a pool's workers on other machines are started; called once the socket is open, closed before it is. */
+export type Launch = (reception: {
+  /** A ticket with a client key of its own, over TCP; raises INTERNAL when the pool does not listen. */
+  readonly admit: () => TicketContent;
+  /** Ticket for processes on this machine. */
+  readonly ticketPath: string;
+}) => Promise<{ close(): Promise<void> }>;
+
+/** Meets whoever comes. */
+export class Reception {
+  readonly #state: PoolState;
+  readonly #report: PoolReport;
+  readonly #hosts = new Map<string, { readonly host: string; readonly device: string }>();
+  #rendezvous: Rendezvous | null = null;
+  #launched: { close(): Promise<void> } | null = null;
+  #isWaitingTold = false;
+
+  constructor(state: PoolState, report: PoolReport) {
+    this.#state = state;
+    this.#report = report;
+  }
+
+  /** Writes the files of the run folder, tells how to join, and starts workers elsewhere. */
+  async open(desk: Crew["reception"], runDir: string | undefined, launch: Launch | undefined): Promise<void> {
+    const { gate, ticketPath } = desk;
+    if (runDir !== undefined) this.#rendezvous = writeRendezvous(runDir, desk, gate === null ? null : desk.admit());
+    if (gate !== null) {
+      if (gate.isWildcard) {
+        const message = `Workers can join on every network of this machine (${gate.address}).`;
+        this.#report.warn(message, "Give workers.listen one address to listen on that network only.");
+      }
+      this.#report.note(`Workers can join at ${gate.address}.`, this.#howToJoin());
+    }
+    if (launch !== undefined) this.#launched = await launch({ admit: () => desk.admit(), ticketPath });
+  }
+
+  /** Notes who a worker is, from its hello. */
+  met(worker: string, { host, device }: Hello): void {
+    this.#hosts.set(worker, { host, device });
+    this.#isWaitingTold = false;
+  }
+
+  /** Tells once that a job stands still because nobody is there. */
+  tellWaiting(): void {
+    const { job, workers, isOpen } = this.#state;
+    if (job === null || !isOpen || this.#isWaitingTold || [...workers.values()].some(isAlive)) return;
+    this.#isWaitingTold = true;
+    this.#report.note("No worker is here; the work waits until one joins.", this.#howToJoin());
+  }
+
+  /** Answers a user's command; `leave` is called for a worker that is to be drained. */
+  control({ action, worker: name }: Control, leave: (worker: string) => void): Controlled {
+    const workers = [...this.#state.workers.values()].filter(({ phase }) => phase !== "retired");
+    const answer = (isDone: boolean, text: string): Controlled => ({
+      v: PROTOCOL_VERSION,
+      type: "controlled",
+      isDone,
+      text,
+      workers: workers.slice(0, 1_000).map((worker) => this.#line(worker)),
+    });
+    if (action === "list") return answer(true, "");
+    const worker = workers.find((each) => each.name === name);
+    if (worker === undefined) {
+      const names = workers.map((each) => each.name).join(", ") || "none";
+      return answer(false, `No worker is called ${name ?? "so"}; there are: ${names}.`);
+    }
+    if (!this.#state.isOpen && workers.every((each) => each === worker || each.isLeaving)) {
+      return answer(false, `${worker.name} is the last worker and no other can join: stop the run instead (Ctrl-C).`);
+    }
+    leave(worker.name);
+    return answer(true, `${worker.name} finishes what it has in hand and leaves.`);
+  }
+
+  async close(): Promise<void> {
+    this.#rendezvous?.remove();
+    await this.#launched?.close();
+  }
+
+  #line(worker: Worker): Controlled["workers"][number] {
+    const { name, phase, inHand, isLeaving } = worker;
+    const { host, device } = this.#hosts.get(name) ?? { host: "-", device: "-" };
+    const state = isLeaving ? "leaving" : phase === "ready" && inHand.length > 0 ? "busy" : phase;
+    return { name, host, device, state, doneRows: this.#report.doneRows(name) };
+  }
+
+  #howToJoin(): string | null {
+    const path = this.#rendezvous?.joinPath ?? null;
+    return path === null
+      ? null
+      : `quarry join --ticket ${path}; where that file is not, paste its one line into quarry join --ticket -`;
+  }
+}

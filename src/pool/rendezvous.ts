@@ -1,0 +1,52 @@
+/** What a run folder says while its workers are at work: how commands reach the pool, and the ticket for joining it. */
+import { rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { type TicketContent, ticketLine } from "./ticket.js";
+
+/** pool.json: where the orchestrator is, and the ticket for its ipc socket. */
+export interface PoolFile {
+  readonly pid: number;
+  readonly host: string;
+  readonly endpoint: string;
+  /** Path of the ticket in the private folder; the run folder itself may be readable by others. */
+  readonly ticket: string;
+}
+
+export const POOL_FILE = "pool.json";
+export const JOIN_FILE = "join.ticket";
+
+/** Files in the run folder; `remove` takes them away and is safe in an exit handler. */
+export interface Rendezvous {
+  /** Path of the ticket for joining; null when nobody can. */
+  readonly joinPath: string | null;
+  remove(): void;
+}
+
+/**
+ * Writes pool.json and, with a ticket, join.ticket (0600: whoever reads it can join).
+ *
+ * @param runDir an existing folder with one owner
+ */
+export function writeRendezvous(
+  runDir: string,
+  { endpoint, ticketPath }: { readonly endpoint: string; readonly ticketPath: string },
+  ticket: TicketContent | null,
+): Rendezvous {
+  const poolPath = join(runDir, POOL_FILE);
+  const joinPath = ticket === null ? null : join(runDir, JOIN_FILE);
+  const remove = (): void => {
+    process.removeListener("exit", remove);
+    for (const path of [poolPath, joinPath]) if (path !== null) rmSync(path, { force: true });
+  };
+  process.once("exit", remove);
+  // Those of a killed orchestrator: an old mode must not live on.
+  rmSync(poolPath, { force: true });
+  rmSync(join(runDir, JOIN_FILE), { force: true });
+  const file: PoolFile = { pid: process.pid, host: hostname(), endpoint, ticket: ticketPath };
+  writeFileSync(poolPath, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 });
+  if (joinPath !== null && ticket !== null) {
+    writeFileSync(joinPath, `${ticketLine(ticket)}\n`, { mode: 0o600, flag: "wx" });
+  }
+  return { joinPath, remove };
+}

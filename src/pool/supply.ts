@@ -1,0 +1,67 @@
+/** Gives workers that may not see this disk the model's files before they are told to load it. */
+import { toQuarryError } from "../errors.js";
+import type { DownMessage, Task } from "../protocol/messages.js";
+import { PROTOCOL_VERSION } from "../protocol/version.js";
+import { ModelFiles } from "./model-files.js";
+
+/** How a worker is spoken to. */
+interface Line {
+  send(worker: string, message: DownMessage, frames?: readonly Uint8Array[]): void;
+  kill(worker: string, reason: string): void;
+}
+
+/** Configures workers; those that came over TCP with a list of files. */
+export class Supply {
+  readonly #remote = new Set<string>();
+  readonly #files = new ModelFiles();
+
+  constructor(private readonly line: () => Line) {}
+
+  /** This worker may not see this disk. */
+  add(worker: string): void {
+    this.#remote.add(worker);
+  }
+
+  forget(worker: string): void {
+    this.#remote.delete(worker);
+    this.#files.forget(worker);
+  }
+
+  /** @param isCurrent whether the worker still waits for this very task: hashing a model takes a while */
+  configure(worker: string, task: Task, isCurrent: () => boolean): void {
+    const { send, kill } = this.#speaking();
+    const configure = (): void => send(worker, { v: PROTOCOL_VERSION, type: "configure", task });
+    const checkpoint = task.model?.checkpoint;
+    if (!this.#remote.has(worker) || checkpoint === undefined) return configure();
+    this.#files.announce(worker, checkpoint).then(
+      (files) => {
+        if (!isCurrent()) return;
+        if (files !== null) send(worker, { v: PROTOCOL_VERSION, type: "files", checkpoint, files: [...files] });
+        configure();
+      },
+      (thrown: unknown) => {
+        if (isCurrent()) kill(worker, `could not be given the model (${toQuarryError(thrown).message})`);
+      },
+    );
+  }
+
+  /** Answers a worker that asks for a piece of a file. */
+  fetch(worker: string, file: string, offset: number): void {
+    const { send, kill } = this.#speaking();
+    this.#files.piece(worker, file, offset).then(
+      (bytes) => {
+        if (bytes === null) kill(worker, "asked for a file that nobody offered");
+        else send(worker, { v: PROTOCOL_VERSION, type: "piece", file, offset }, [bytes]);
+      },
+      (thrown: unknown) => kill(worker, `could not be given ${file} (${toQuarryError(thrown).message})`),
+    );
+  }
+
+  #speaking(): Line {
+    const line = this.line();
+    return {
+      send: (worker, message, frames) => line.send(worker, message, frames),
+      kill: (worker, reason) => line.kill(worker, reason),
+    };
+  }
+}
