@@ -14,9 +14,6 @@ import { KEY_BYTES, type PairKeys, pairKeys } from "./pair-keys.js";
 import { plannedPairs } from "./pair-plan.js";
 import type { Pair, PairScorer } from "./pair-scorer.js";
 
-/** Pairs in one forward pass where nobody names a number. */
-const DEFAULT_BATCH_SIZE = 16;
-
 /** What a scorer works with. */
 export interface CrossScorerOptions {
   /** Phase id under which progress is reported. */
@@ -107,7 +104,7 @@ export class CrossScorer implements PairScorer {
       const value = await pool.score({
         phase,
         model: this.spec,
-        batchSize: this.#batchSize,
+        ...this.#batch,
         units,
         isDone: (index) => units.rows(index).every((pair) => !Number.isNaN(scores[pair])),
         signal: context.signal,
@@ -124,15 +121,15 @@ export class CrossScorer implements PairScorer {
     this.#throwFailed(outcome.failed, rows);
   }
 
-  /** Only bi-encoders are probed for the best size. */
-  get #batchSize(): number {
-    const { batchSize } = this.context.config.workers;
-    return this.options.crossEncoder.batchSize ?? (batchSize === "auto" ? DEFAULT_BATCH_SIZE : batchSize);
+  /** Pairs in a forward pass; empty where workers.batchSize is probed for the encoder: then the pool's own default. */
+  get #batch(): { readonly batchSize?: number } {
+    const wanted = this.options.crossEncoder.batchSize ?? this.context.config.workers.batchSize;
+    return wanted === "auto" ? {} : { batchSize: wanted };
   }
 
   /** What decides how pairs are batched, and with which of them. */
   #planKey(keys: PairKeys): string {
-    const sizes = [this.context.config.workers.unitSize, this.#batchSize];
+    const sizes = [this.context.config.workers.unitSize, this.#batch.batchSize];
     const facts = JSON.stringify([this.contract.fingerprint, ...sizes]);
     return createHash("sha256").update(facts).update(keys.bytes).digest("hex");
   }

@@ -4,9 +4,9 @@ import { type EvaluationSet, setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
+import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { retrieve } from "./retrieve.js";
 import { type ModelChoice, modelName, requireQrels } from "./step.js";
-import { AVERAGE, averageOf } from "./suite.js";
 import type { Throughput } from "./summary.js";
 import { writeQrels, writeRun } from "./trec.js";
 
@@ -71,7 +71,7 @@ async function evaluateSet(context: RunContext, model: ModelChoice, set: Evaluat
     const measured = await measure(context, files, options);
     return { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
   });
-  tell(context, { step, label: modelName(model), set: set.name }, result);
+  tellMetrics(context, { step, label: modelName(model) }, set.name, result);
   return result;
 }
 
@@ -83,35 +83,5 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
   for (const set of setsOf(options.data, "evaluate.data")) {
     sets.push({ ...(await evaluateSet(context, model, set)), name: set.name });
   }
-  return conclude(context, `evaluate-${model.label}`, modelName(model), sets);
-}
-
-/** Makes the values of all data sets known, and of a suite their average: metrics.json and the event stream. */
-export async function conclude(
-  context: RunContext,
-  step: string,
-  label: string,
-  sets: EvaluateResult["sets"],
-): Promise<EvaluateResult> {
-  const [first] = sets;
-  const isSuite = first !== undefined && first.name !== null;
-  const values = isSuite ? averageOf(sets) : (first?.values ?? {});
-  const shown = isSuite
-    ? { ...Object.fromEntries(sets.map(({ name, values: own }) => [name, own])), [AVERAGE]: values }
-    : values;
-  const metrics = ((await context.runDir.readJson("metrics.json")) ?? {}) as Record<string, unknown>;
-  await context.runDir.writeJson("metrics.json", { ...metrics, [step]: shown });
-  const queryCount = sets.reduce((sum, set) => sum + set.queryCount, 0);
-  if (isSuite) tell(context, { step, label, set: AVERAGE }, { values, queryCount });
-  return { values, sets };
-}
-
-/** Tells the values of one data set; `label` is what the user knows the ranker by. */
-export function tell(
-  context: RunContext,
-  { step, label, set }: { readonly step: string; readonly label: string; readonly set: string | null },
-  { values, queryCount }: Pick<SetResult, "values" | "queryCount">,
-): void {
-  const name = set === null ? label : `${set}, ${label}`;
-  context.events.emit({ type: "metrics", phase: step, label: name, values, queryCount });
+  return recordEvaluation(context, { step: `evaluate-${model.label}`, label: modelName(model) }, sets);
 }

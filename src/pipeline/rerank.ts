@@ -6,10 +6,11 @@ import type { EvaluateConfig, RerankConfig } from "../experiment/schema.js";
 import { setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { CrossScorer } from "./cross-scorer.js";
-import { conclude, type EvaluateResult, type SetResult, tell } from "./evaluate.js";
+import type { EvaluateResult, SetResult } from "./evaluate.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
 import { type Ranking, rankAgain, readRanking, toTopK } from "./ranking.js";
+import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { type ModelChoice, modelName, requireQrels } from "./step.js";
 import { writeQrels, writeRun } from "./trec.js";
 
@@ -19,36 +20,40 @@ export const RERANKED = "+rerank";
 const DEFAULT_TOP_K = 100;
 
 /**
- * Ranks an evaluation's runs again, each unless that was done before with the same run; null without a rerank section.
+ * Ranks an evaluation's runs again, unless that was done before with the same runs; null without a rerank section.
  *
- * The stage reads run files and nothing else of the evaluation, so it may be added to a finished one.
+ * The stage reads the run files and nothing else of the evaluation, so it may be added to a finished one.
  */
 export async function rerankStep(
   context: RunContext,
   model: ModelChoice,
-  before: EvaluateResult,
+  first: EvaluateResult,
 ): Promise<EvaluateResult | null> {
   const { rerank, evaluate } = context.config;
   if (rerank === undefined || evaluate === undefined) return null;
-  const label = `${modelName(model)}, ranked again`;
-  const step = `evaluate-${model.label}${RERANKED}`;
+  const evaluated = {
+    step: `evaluate-${model.label}${RERANKED}`,
+    label: `${modelName(model)}, ranked again`,
+  };
   const sets: EvaluateResult["sets"][number][] = [];
-  for (const [index, set] of setsOf(evaluate.data, "evaluate.data").entries()) {
-    const place = set.name === null ? "" : `/${set.name}`;
-    const folder = step + place;
-    const run = context.runDir.file((before.sets[index] as SetResult).run);
+  for (const set of setsOf(evaluate.data, "evaluate.data")) {
+    const measured = first.sets.find(({ name }) => name === set.name);
+    if (measured === undefined) continue;
+    const inside = set.name === null ? "" : `/${set.name}`;
+    const run = context.runDir.file(measured.run);
     const also = createHash("sha256")
       .update(await readFile(run))
       .digest("hex");
-    const use = { name: `rerank${place.replace("/", ".")}`, data: set.data, also };
-    const measures = set.measures ?? evaluate.measures;
-    const result = await onceOnSource(context, `rerank-${model.label}${place}`, use, (source) =>
-      rerankSource(context, { run, folder, source, rerank, path: set.path, evaluate: { ...evaluate, measures } }),
+    const use = { name: `rerank${inside}`, data: set.data, also };
+    const options = { ...evaluate, measures: [...(set.measures ?? evaluate.measures)] };
+    const folder = evaluated.step + inside;
+    const result = await onceOnSource(context, `rerank-${model.label}${inside}`, use, (source) =>
+      rerankSource(context, { run, folder, source, rerank, evaluate: options, path: set.path }),
     );
-    tell(context, { step: folder, label, set: set.name }, result);
+    tellMetrics(context, evaluated, set.name, result);
     sets.push({ ...result, name: set.name });
   }
-  return conclude(context, step, label, sets);
+  return recordEvaluation(context, evaluated, sets);
 }
 
 interface RerankWork {
@@ -57,9 +62,9 @@ interface RerankWork {
   readonly folder: string;
   readonly source: PreparedSource;
   readonly rerank: RerankConfig;
+  readonly evaluate: EvaluateConfig;
   /** Where the data stands in the experiment. */
   readonly path: string;
-  readonly evaluate: Omit<EvaluateConfig, "measures"> & { readonly measures: readonly string[] };
 }
 
 async function rerankSource(context: RunContext, work: RerankWork): Promise<SetResult> {

@@ -51,6 +51,13 @@ export interface StoredVectors {
   readonly scales: Float32Array | null;
 }
 
+/** Pairs of query and passage to be scored; frames hold row, query, title, text. */
+export interface ScoreJob extends Job {
+  readonly model: CrossEncoderSpec;
+  /** Takes a unit's scores, [rowCount]; the unit is durable when the promise resolves. */
+  readonly onScores: (index: number, scores: Float32Array) => Promise<void>;
+}
+
 export interface EncodeJob extends Job {
   readonly model: ModelSpec;
   readonly side: "query" | "passage";
@@ -121,18 +128,9 @@ export interface ProbedSize {
   readonly textsPerSecond: number;
 }
 
-/** Pairs of query and passage to be scored; frames hold row, query, title, text. */
-export interface ScoreJob extends Job {
-  readonly model: CrossEncoderSpec;
-  /** Takes a unit's scores, [rowCount]; the unit is durable when the promise resolves. */
-  readonly onScores: (index: number, scores: Float32Array) => Promise<void>;
-}
-
-export interface JobOutcome {
-  /** What the model turned out to be; null where none was loaded, and for a cross-encoder. */
-  readonly contract: ModelContract | null;
-  /** What the cross-encoder turned out to be; null for any other model. */
-  readonly crossEncoder: CrossEncoderContract | null;
+export interface JobOutcome<Contract = ModelContract | null> {
+  /** What the model turned out to be; null where none was loaded. */
+  readonly contract: Contract;
   readonly failed: readonly FailedUnit[];
   /** Texts worked on in this call (not those that were done before). */
   readonly rowCount: number;
@@ -146,11 +144,11 @@ export interface WorkerPool {
   describe(model: ModelSpec): Promise<ModelContract>;
   encode(job: EncodeJob): Promise<JobOutcome>;
   search(job: SearchJob): Promise<JobOutcome>;
-  /** Loads the cross-encoder in every worker and says what it turned out to be. */
-  describeCrossEncoder(model: CrossEncoderSpec): Promise<CrossEncoderContract>;
-  score(job: ScoreJob): Promise<JobOutcome>;
   /** Tries batch sizes on one worker; the best one comes first. */
   probe(job: ProbeJob): Promise<readonly ProbedSize[]>;
+  /** Loads the cross-encoder in every worker and says what it turned out to be. */
+  describeCrossEncoder(model: CrossEncoderSpec): Promise<CrossEncoderContract>;
+  score(job: ScoreJob): Promise<JobOutcome<CrossEncoderContract>>;
   /** Drains, waits, kills what does not leave; nothing is left running afterwards. */
   close(): Promise<void>;
 }

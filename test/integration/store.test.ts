@@ -84,7 +84,11 @@ test("evaluation, mining and encoding encode each text once; a changed corpus co
 test("with and without the store passages rank alike, and scores differ by no more than the last bits", async () => {
   await run("stored", "evaluate");
   await run("streaming", "evaluate", "embeddings: { store: false },");
-  const parse = (text: string) => text.trim().split("\n").map((line) => line.split(" "));
+  const parse = (text: string) =>
+    text
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" "));
   const [stored, streaming] = [parse(runFile("stored")), parse(runFile("streaming"))];
   expect(stored.length).toBe(streaming.length);
   const scores = new Map(streaming.map(([query, , passage, , score]) => [`${query} ${passage}`, Number(score)]));
@@ -95,19 +99,21 @@ test("with and without the store passages rank alike, and scores differ by no mo
   }
 }, 240_000);
 
-test.each(["int8", "bfloat16", "float16"])("%s: exported vectors are the rounded ones", async (dtype) => {
-  const more = `embeddings: { dtype: "${dtype}" },`;
-  await run(`kept-${dtype}`, "evaluate", more);
-  await place.experiment(body(`out-${dtype}`, more));
-  const result = await place.quarry("encode", "experiment.ts", "--encode.export", "parquet");
-  expect([result.exitCode, result.stderr]).toEqual([0, ""]);
-  expect(await encoded(`out-${dtype}`)).toEqual({});
-  expect(readdirSync(join(place.folder, `runs/out-${dtype}/encode-base`)).sort()).toEqual([
-    "ids.json",
-    "vectors.parquet",
-  ]);
-  const python = await findPython({ extras: ["test"] });
-  const script = `
+test.each(["int8", "bfloat16", "float16"])(
+  "%s: exported vectors are the rounded ones",
+  async (dtype) => {
+    const more = `embeddings: { dtype: "${dtype}" },`;
+    await run(`kept-${dtype}`, "evaluate", more);
+    await place.experiment(body(`out-${dtype}`, more));
+    const result = await place.quarry("encode", "experiment.ts", "--encode.export", "parquet");
+    expect([result.exitCode, result.stderr]).toEqual([0, ""]);
+    expect(await encoded(`out-${dtype}`)).toEqual({});
+    expect(readdirSync(join(place.folder, `runs/out-${dtype}/encode-base`)).sort()).toEqual([
+      "ids.json",
+      "vectors.parquet",
+    ]);
+    const python = await findPython({ extras: ["test"] });
+    const script = `
 import json, sys, glob, numpy as np, pyarrow as pa, pyarrow.parquet as pq
 folder, store = sys.argv[1:]
 table = pq.read_table(folder + "/vectors.parquet")
@@ -116,10 +122,12 @@ kinds = {"${dtype}": {"float16": "halffloat", "bfloat16": "uint16", "int8": "int
 own = [s for s in shards if str(s.schema.field("vector").type.value_type) == kinds["${dtype}"]]
 print(json.dumps([table.num_rows, sum(s.num_rows for s in own), [round(float(np.linalg.norm(v)), 2) for v in table["vector"].to_pylist()[:3]]]))
 `;
-  const folder = join(place.folder, `runs/out-${dtype}/encode-base`);
-  const { stdout } = await execa(python.executable, ["-c", script, folder, join(place.folder, "cache/embeddings")]);
-  const [exported, stored, norms] = JSON.parse(stdout) as [number, number, number[]];
-  expect(exported).toBe(PASSAGES);
-  expect(stored).toBe(160);
-  for (const norm of norms) expect(Math.abs(norm - 1)).toBeLessThan(0.02);
-}, 240_000);
+    const folder = join(place.folder, `runs/out-${dtype}/encode-base`);
+    const { stdout } = await execa(python.executable, ["-c", script, folder, join(place.folder, "cache/embeddings")]);
+    const [exported, stored, norms] = JSON.parse(stdout) as [number, number, number[]];
+    expect(exported).toBe(PASSAGES);
+    expect(stored).toBe(160);
+    for (const norm of norms) expect(Math.abs(norm - 1)).toBeLessThan(0.02);
+  },
+  240_000,
+);

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import DataError
 from quarry_runtime.search.dense import Dense
+from quarry_runtime.search.finite import are_finite, refuse
 from quarry_runtime.search.lists import BestLists
 from quarry_runtime.search.sieve import Sieve
 
 # Lists are first filled from so many columns a place: the k-th score is then close to its last value.
 _COLUMNS_PER_PLACE = 8
 _FIRST_COLUMNS = 4_096
-# Later, blocks of fewer scores than this wait for others: a look at one costs some 20 µs.
+# Later, blocks wait until so many scores are together: a look costs 70 µs of calls. One that brings
+# a quarter of it is looked at alone, for copying is not free either.
 _SMALL_SCORES = 128 * 1024
 # A GPU's torch.topk wants wide blocks.
 _DENSE_COLUMNS_PER_PLACE = 64
 _DENSE_COLUMNS = 65_536
 # No more memory than this for what waits, however many queries there are.
 _WAITING_BYTES = 256 * 1024 * 1024
+
+#: Scores [Q, N], rows [N] and id ranks [N]: numpy arrays on a CPU, tensors elsewhere.
+_Block = tuple[Any, Any, Any]
 
 
 class RunningTopK:
@@ -48,12 +52,15 @@ class RunningTopK:
         self._is_on_cpu = self._device.type == "cpu"
         self._taker = Sieve(self._lists) if self._is_on_cpu else Dense(self._lists)
         if self._is_on_cpu:
-            wanted = max(_FIRST_COLUMNS, _COLUMNS_PER_PLACE * k)
+            first = max(_FIRST_COLUMNS, _COLUMNS_PER_PLACE * k)
+            wanted = max(first, self._columns(_SMALL_SCORES))
         else:
-            wanted = max(_DENSE_COLUMNS, _DENSE_COLUMNS_PER_PLACE * k)
-        self._block_columns = max(1, min(wanted, _WAITING_BYTES // (4 * max(query_count, 1))))
-        self._seen_columns = 0
-        self._waiting: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+            wanted = first = max(_DENSE_COLUMNS, _DENSE_COLUMNS_PER_PLACE * k)
+        self._room = max(1, min(wanted, _WAITING_BYTES // (4 * max(query_count, 1))))
+        #: So many columns are taken when they come alone, and so many when they waited.
+        self._enough_alone = min(self._room, first)
+        self._enough = self._room
+        self._waiting: _Block | None = None
         self._waiting_columns = 0
 
     def add(self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor) -> None:
@@ -70,18 +77,25 @@ class RunningTopK:
         """
         if scores_QN.numel() == 0:
             return
-        # One pass without a temporary: any NaN or infinity makes the sum not finite; a finite
-        # overflow is sorted out below.
-        if not math.isfinite(scores_QN.sum().item()) and not bool(scores_QN.isfinite().all()):
-            _refuse(scores_QN, rows_N)
-        columns = scores_QN.shape[1]
-        if self._waiting_columns == 0 and columns >= self._enough_columns():
-            self._take(scores_QN, rows_N, ranks_N)
+        if not are_finite(scores_QN):
+            refuse(scores_QN, rows_N)
+        self.add_finite(scores_QN, rows_N, ranks_N)
+
+    def add_finite(
+        self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor
+    ) -> None:
+        """As add, of scores that are known to be finite."""
+        # Slices of numpy arrays cost a fifth of those of tensors, which counts for small blocks.
+        block: _Block = (scores_QN, rows_N, ranks_N)
+        if self._is_on_cpu:
+            block = (scores_QN.numpy(), rows_N.numpy(), ranks_N.numpy())
+        columns, start = len(rows_N), 0
+        if self._waiting_columns == 0 and columns >= self._enough_alone:
+            self._take(block)
             return
-        start = 0
         while start < columns:
-            start += self._wait(scores_QN[:, start:], rows_N[start:], ranks_N[start:])
-            if self._waiting_columns >= self._enough_columns():
+            start += self._wait(block, start, columns)
+            if self._waiting_columns >= self._enough:
                 self._take_waiting()
 
     def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -91,45 +105,41 @@ class RunningTopK:
         scores_QK, rows_QK = self._lists.ordered()
         return scores_QK.cpu().numpy(), rows_QK.cpu().numpy()
 
-    def _enough_columns(self) -> int:
-        if not self._is_on_cpu or self._seen_columns < self._block_columns:
-            return self._block_columns
-        return min(self._block_columns, -(-_SMALL_SCORES // self.query_count))
+    def _columns(self, scores: int) -> int:
+        return -(-scores // max(1, self.query_count))
 
-    def _wait(self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor) -> int:
-        """Copies what fits to the scores that wait; gives the number of columns."""
+    def _wait(self, block: _Block, start: int, end: int) -> int:
+        """Copies what fits of the columns from `start` on to those that wait; gives their number."""
         if self._waiting is None:
-            shape = (self.query_count, self._block_columns)
-            numbers = torch.empty((2, self._block_columns), dtype=torch.int32, device=self._device)
-            self._waiting = (torch.empty(shape, device=self._device), numbers[0], numbers[1])
-        start = self._waiting_columns
-        count = min(scores_QN.shape[1], self._block_columns - start)
-        for kept, given in zip(self._waiting, (scores_QN, rows_N, ranks_N), strict=True):
-            kept[..., start : start + count] = given[..., :count]
+            self._waiting = self._make_room()
+        first = self._waiting_columns
+        count = min(end - start, self._room - first)
+        scores_QR, rows_R, ranks_R = self._waiting
+        here, there = slice(first, first + count), slice(start, start + count)
+        scores_QR[:, here] = block[0][:, there]
+        rows_R[here] = block[1][there]
+        ranks_R[here] = block[2][there]
         self._waiting_columns += count
         return count
+
+    def _make_room(self) -> _Block:
+        if self._is_on_cpu:
+            numbers = np.empty((2, self._room), np.int32)
+            return np.empty((self.query_count, self._room), np.float32), numbers[0], numbers[1]
+        numbers_2R = torch.empty((2, self._room), dtype=torch.int32, device=self._device)
+        shape = (self.query_count, self._room)
+        return torch.empty(shape, device=self._device), numbers_2R[0], numbers_2R[1]
 
     def _take_waiting(self) -> None:
         if self._waiting is None or self._waiting_columns == 0:
             return
-        scores_QB, rows_B, ranks_B = (kept[..., : self._waiting_columns] for kept in self._waiting)
-        self._take(scores_QB, rows_B, ranks_B)
+        scores_QR, rows_R, ranks_R = self._waiting
+        used = slice(0, self._waiting_columns)
+        self._take((scores_QR[:, used], rows_R[used], ranks_R[used]))
         self._waiting_columns = 0
 
-    def _take(self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor) -> None:
-        if isinstance(self._taker, Dense):
-            self._taker.take(scores_QN, rows_N, ranks_N)
-        else:
-            self._taker.take(scores_QN.numpy(), rows_N.numpy(), ranks_N.numpy())
-        self._seen_columns += scores_QN.shape[1]
-
-
-def _refuse(scores_QN: torch.Tensor, rows_N: torch.Tensor) -> None:
-    broken_N = ~torch.isfinite(scores_QN).all(0)
-    rows = rows_N[broken_N].tolist()
-    some = ", ".join(str(row) for row in rows[:10]) + (", …" if len(rows) > 10 else "")
-    raise DataError(
-        f"The scores of {len(rows)} passage(s) hold NaN or infinity: rows {some}.",
-        hint="Try dtype float32 (float16 overflows), or look at these texts and the checkpoint.",
-        rows=rows,
-    )
+    def _take(self, block: _Block) -> None:
+        self._taker.take(*block)
+        if self._is_on_cpu:
+            self._enough = min(self._room, self._columns(_SMALL_SCORES))
+            self._enough_alone = min(self._enough, self._columns(_SMALL_SCORES // 4))

@@ -46,7 +46,7 @@ def run(
     scores: NDArray, ranks: NDArray, k: int, units: list[list[int]], block: int
 ) -> tuple[NDArray, NDArray]:
     best = RunningTopK(len(scores), k)
-    best._block_columns = block
+    best._room = best._enough = best._enough_alone = block
     for columns in units:
         rows = torch.tensor(columns, dtype=torch.int32)
         best.add(
@@ -98,7 +98,7 @@ def test_many_queries_and_distinct_scores_equal_one_torch_topk() -> None:
         torch.randperm(50 * 3000, generator=torch.Generator().manual_seed(0)).float().view(50, 3000)
     )
     best = RunningTopK(50, 20)
-    best._block_columns = 400
+    best._room = best._enough = best._enough_alone = 400
     for start in range(0, 3000, 100):
         rows = torch.arange(start, start + 100, dtype=torch.int32)
         best.add(scores[:, start : start + 100].contiguous(), rows, rows)
