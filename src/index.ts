@@ -43,8 +43,10 @@ export {
   type Experiment,
   mix,
   multiLevel,
+  type SuiteSetOptions,
   scored,
   source,
+  suite,
 } from "./experiment/define.js";
 export {
   type FunctionStep,
@@ -60,6 +62,7 @@ export type {
   CrossEncoderConfig,
   EncodeConfig,
   EvaluateConfig,
+  EvaluationDataConfig,
   ExperimentConfig,
   MineConfig,
   ModelConfig,
@@ -93,6 +96,7 @@ export type {
   Verb,
   VerbOptions,
 } from "./pipeline/types.js";
+export { drainWorker, findRunAtWork, listWorkers, type WorkerLine } from "./pipeline/workers.js";
 export {
   type InspectOptions,
   inspectModel,

@@ -122,8 +122,23 @@ export const groups: readonly Group[] = [
     "A cross-encoder that ranks again, as `crossEncoder(checkpoint, options)` gives it.",
     made("RerankOptions", "checkpoint"),
   ),
+  group(
+    "Suite",
+    data.suiteSchema,
+    "evaluate.data: suite",
+    "Several data sets with one table, as `suite({ name: source({ … }), … })` gives them.",
+  ),
+  group("SuiteSet", data.suiteSetSchema, "evaluate.data.sets: a data set of a suite", "One data set of a suite."),
+  group("SubCorpus", schemas.subCorpusSchema, "evaluate.subCorpus", "A part of the corpus, for a quick look."),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
+  group(
+    "Rescore",
+    schemas.mineSchema.shape.rescore.unwrap(),
+    "mine.rescore",
+    "A cross-encoder that looks at the candidates.",
+  ),
   group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
+  group("Embeddings", schemas.embeddingsSchema, "embeddings", "The store of vectors, which all steps share."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
   group(
     "Validation",

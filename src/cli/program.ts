@@ -16,6 +16,7 @@ import { runCommand } from "./run.js";
 import { setupCommand } from "./setup.js";
 import { trainCommand } from "./train.js";
 import type { VerbCommand } from "./verb.js";
+import { drainCommand, workersCommand } from "./workers.js";
 
 /**
  * Runs one command line.
@@ -42,6 +43,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
   program.addCommand(cacheCommand(setStatus));
+  program.addCommand(workersCommand()).addCommand(drainCommand());
   for (const command of [program, ...program.commands]) {
     for (const each of [command, ...command.commands]) quiet(each);
   }

@@ -1,7 +1,7 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
 import { checkLoss } from "./losses.js";
-import { checkMine } from "./mine-checks.js";
+import { checkMine, modelsOf } from "./mine-checks.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -12,7 +12,7 @@ import {
   type TrainConfig,
   type TrainingDataConfig,
 } from "./schema.js";
-import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
+import { type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -51,14 +51,12 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   });
   if (steps?.length === 0) say("steps", `is empty; name some of ${stepNames.join(", ")} or leave it out`);
   if (evaluate !== undefined) {
-    const sources = searchSources(evaluate.data, "evaluate.data");
-    for (const [path, source] of sources) checkSource(source, path, say);
-    needsJudgements(sources, "evaluation needs judgements", say);
-    checkDepth(evaluate, say);
+    checkEvaluation(evaluate, say);
   }
   if (mine !== undefined) {
     for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
     problems.push(...checkMine(mine));
+    for (const [path, other] of modelsOf(mine)) checkCrossEncoder(other, path, say);
   }
   if (encode !== undefined) {
     for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);
@@ -73,8 +71,24 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
 /** Takes what is wrong and the path of its option. */
 export type Say = (path: string, message: string) => void;
 
+function checkEvaluation({ data, measures, topK }: EvaluateConfig, say: Say): void {
+  const sets = setsOf(data, "evaluate.data");
+  for (const [index, set] of sets.entries()) {
+    const sources = searchSources(set.data, set.path);
+    for (const [path, source] of sources) checkSource(source, path, say);
+    needsJudgements(sources, "evaluation needs judgements", say);
+    // On some file systems names that differ in case only are one folder.
+    const name = set.name?.toLowerCase();
+    if (sets.slice(0, index).some((other) => other.name?.toLowerCase() === name))
+      say(`evaluate.data.sets.${index}.name`, `${set.name} is the name of another data set already`);
+    if (name === "average")
+      say(`evaluate.data.sets.${index}.name`, "average is what the table calls the mean of all data sets");
+  }
+  checkDepth([...measures, ...sets.flatMap((set) => set.measures ?? [])], topK, say);
+}
+
 /** A measure that looks deeper than the ranking would count what was not kept as not found. */
-function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
+function checkDepth(measures: readonly string[], topK: number, say: Say): void {
   let deepest = { measure: "", cutoff: topK };
   for (const measure of measures) {
     const cutoff = Number(/@(\d+)$/.exec(measure)?.[1] ?? 0);
@@ -86,8 +100,12 @@ function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
   }
 }
 
-/** What may be wrong with a cross-encoder, wherever it stands. */
-export function checkCrossEncoder(config: CrossEncoderConfig, path: string, say: Say): void {
+/** What may be wrong with a cross-encoder or a further model, wherever it stands. */
+export function checkCrossEncoder(
+  config: Pick<CrossEncoderConfig, "trustRemoteCode" | "revision">,
+  path: string,
+  say: Say,
+): void {
   if (!config.trustRemoteCode || /^[0-9a-f]{40}$/.test(config.revision ?? "")) return;
   const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
   say(`${path}.revision`, why);

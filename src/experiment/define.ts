@@ -21,6 +21,8 @@ import type {
   ScoredOptions,
   SourceInput,
   SourceOptions,
+  SuiteInput,
+  SuiteSetInput,
 } from "./options.generated.js";
 import { type ExperimentConfig, experimentSchema } from "./schema.js";
 
@@ -104,6 +106,30 @@ export function source(options: SourceOptions): SourceInput {
  */
 export function combined(options: CombinedOptions): CombinedInput {
   return { kind: "combined", ...options };
+}
+
+/** A data set of a suite: its data alone, or with measures of its own. */
+export type SuiteSetOptions = SourceInput | CombinedInput | Omit<SuiteSetInput, "name">;
+
+/**
+ * Several data sets that are evaluated in one go, with one table of all: sets as rows, measures as columns, and their
+ * average.
+ *
+ * @example
+ * suite({
+ *   nfcorpus: source({ corpus: "nfcorpus", qrels: "nfcorpus/qrels/test.tsv" }),
+ *   scifact: { data: source({ corpus: "scifact", qrels: "scifact/qrels/test.tsv" }), measures: ["nDCG@10", "R@100"] },
+ * });
+ */
+export function suite(sets: Readonly<Record<string, SuiteSetOptions>>): SuiteInput {
+  return {
+    kind: "suite",
+    // What is no group of options at all is left to the check of the experiment.
+    sets: Object.entries(sets).map(([name, set]) => {
+      const hasData = isPlainObject(set) && Object.hasOwn(set, "data");
+      return hasData ? { name, ...(set as Omit<SuiteSetInput, "name">) } : { name, data: set as SourceInput };
+    }),
+  };
 }
 
 /** Training data of relevant passages and, when there are some, mined negatives. */

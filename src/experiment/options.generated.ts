@@ -17,6 +17,8 @@ export interface ExperimentInput {
   mine?: MineInput | undefined;
   /** What to encode. */
   encode?: EncodeInput | undefined;
+  /** The store of vectors, which all steps share. */
+  embeddings?: EmbeddingsInput | undefined;
   /** What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present. */
   steps?: ("evaluate" | "train" | "mine" | "encode")[] | undefined;
   /** What happens to faults in the data: error stops, warn tells and goes on, drop goes on. */
@@ -497,8 +499,8 @@ export interface ScoreMapInput {
 
 /** What to evaluate on. */
 export interface EvaluateInput {
-  /** Passages to search, queries and judgements. */
-  data: SourceInput | CombinedInput;
+  /** Passages to search, queries and judgements; several data sets as suite({ … }). */
+  data: SourceInput | CombinedInput | SuiteInput;
   /**
    * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
    *
@@ -517,6 +519,10 @@ export interface EvaluateInput {
    * @defaultValue `100`
    */
   topK?: number | undefined;
+  /** A quick look: searches a part of the corpus and estimates what all of it would give, with an interval. */
+  subCorpus?: SubCorpusInput | undefined;
+  /** A quick look: takes so many judged queries at random and states an interval of each measure. */
+  sampleQueries?: number | undefined;
 }
 
 /** Scores query and passage together. */
@@ -587,6 +593,32 @@ export interface RerankInput extends RerankOptions {
   kind: "crossEncoder";
   /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
   checkpoint: string;
+}
+
+/** Several data sets with one table, as `suite({ name: source({ … }), … })` gives them. */
+export interface SuiteInput {
+  /** Which builder made this. */
+  kind: "suite";
+  /** Data sets that are evaluated one after the other. */
+  sets: SuiteSetInput[];
+}
+
+/** One data set of a suite. */
+export interface SuiteSetInput {
+  /** What tables and folders call this data set. */
+  name: string;
+  /** Passages to search, queries and judgements. */
+  data: SourceInput | CombinedInput;
+  /** Measures of this data set; default: evaluate.measures. */
+  measures?: string[] | undefined;
+}
+
+/** A part of the corpus, for a quick look. */
+export interface SubCorpusInput {
+  /** Passages that are searched: all judged ones, and a random sample of the others. */
+  passages: number;
+  /** Seed of the sample; default: the experiment's. */
+  seed?: number | undefined;
 }
 
 /** Which hard negatives to mine. */
@@ -693,6 +725,16 @@ export interface MineInput {
    * @defaultValue `"none"`
    */
   standIn?: "none" | "top" | undefined;
+  /** A cross-encoder scores what the other rules left: false negatives go, its scores are the labels. */
+  rescore?: RescoreInput | undefined;
+  /** Keeps the candidates for which this gives true; it sees both texts, and the retriever's score. */
+  filter?: FunctionStep<Triplet, boolean> | undefined;
+  /**
+   * Fills queries with too few negatives up with passages drawn at random from the whole pool.
+   *
+   * @defaultValue `false`
+   */
+  fillRandom?: boolean | undefined;
   /**
    * Queries with fewer negatives are left out of what is written.
    *
@@ -706,6 +748,12 @@ export interface MineInput {
    */
   output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
   /**
+   * Writes each training file with texts as Parquet, too.
+   *
+   * @defaultValue `false`
+   */
+  parquet?: boolean | undefined;
+  /**
    * Writes each passage's score beside it, as a teacher's label; positives without one are left out.
    *
    * @defaultValue `false`
@@ -717,6 +765,28 @@ export interface MineInput {
    * @defaultValue `[]`
    */
   retrievers?: RetrieverInput[] | undefined;
+}
+
+/** A cross-encoder that looks at the candidates. */
+export interface RescoreInput {
+  /** A cross-encoder, as crossEncoder(…) gives it. */
+  model: CrossEncoderInput;
+  /** Candidates of each query that are scored, by rank; the others are no negatives. Default: all. */
+  topK?: number | undefined;
+  /** Passages that it scores higher are no negatives: likely positives without a label. */
+  maxScore?: number | undefined;
+  /** Passages that it scores lower are no negatives. */
+  minScore?: number | undefined;
+  /** How far below its score of the positive a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of its score of the positive (of its magnitude). */
+  relativeMargin?: number | undefined;
+  /**
+   * Whose order sampling follows: the retriever's, whose errors training mends, or the cross-encoder's.
+   *
+   * @defaultValue `"retriever"`
+   */
+  orderBy?: "retriever" | "crossEncoder" | undefined;
 }
 
 /** A further model, or a run file. */
@@ -739,6 +809,22 @@ export interface RetrieverInput {
   relativeMargin?: number | undefined;
 }
 
+/** The store of vectors, which all steps share. */
+export interface EmbeddingsInput {
+  /**
+   * Keeps vectors in the cache, so that no text is encoded twice; false encodes and searches in one go.
+   *
+   * @defaultValue `true`
+   */
+  store?: boolean | undefined;
+  /**
+   * Number format that passages are kept and searched in; queries stay float32.
+   *
+   * @defaultValue `"float32"`
+   */
+  dtype?: "float32" | "float16" | "bfloat16" | "int8" | undefined;
+}
+
 /** What to encode. */
 export interface EncodeInput {
   /** What to encode. */
@@ -749,6 +835,12 @@ export interface EncodeInput {
    * @defaultValue `"passage"`
    */
   side?: "passage" | "query" | undefined;
+  /**
+   * What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store.
+   *
+   * @defaultValue `"npy"`
+   */
+  export?: "npy" | "parquet" | "faiss" | "none" | undefined;
 }
 
 /** What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on. */

@@ -4,7 +4,13 @@
  */
 import { z } from "zod";
 import { rerankSchema } from "./cross-encoder-schema.js";
-import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import {
+  evaluationDataSchema,
+  promptsSchema,
+  searchDataSchema,
+  trainingDataSchema,
+  validationSchema,
+} from "./data-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 
 const positive = z.int().min(1);
@@ -124,8 +130,13 @@ export const trainSchema = z.strictObject({
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
 });
 
+export const subCorpusSchema = z.strictObject({
+  passages: positive.describe("Passages that are searched: all judged ones, and a random sample of the others."),
+  seed: z.int().min(0).max(0xffffffff).optional().describe("Seed of the sample; default: the experiment's."),
+});
+
 export const evaluateSchema = z.strictObject({
-  data: searchDataSchema.describe("Passages to search, queries and judgements."),
+  data: evaluationDataSchema.describe("Passages to search, queries and judgements; several data sets as suite({ … })."),
   measures: z
     .array(z.string())
     .min(1)
@@ -136,6 +147,12 @@ export const evaluateSchema = z.strictObject({
     .default(1)
     .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: topK.default(100).describe("Passages kept for each query."),
+  subCorpus: subCorpusSchema
+    .optional()
+    .describe("A quick look: searches a part of the corpus and estimates what all of it would give, with an interval."),
+  sampleQueries: positive
+    .optional()
+    .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
 });
 
 export const retrieverSchema = z.strictObject({
@@ -155,6 +172,21 @@ export const mineSchema = z.strictObject({
 export const encodeSchema = z.strictObject({
   data: searchDataSchema.describe("What to encode."),
   side: z.enum(["passage", "query"]).default("passage").describe("Whether texts are encoded as passages or queries."),
+  export: z
+    .enum(["npy", "parquet", "faiss", "none"])
+    .default("npy")
+    .describe("What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store."),
+});
+
+export const embeddingsSchema = z.strictObject({
+  store: z
+    .boolean()
+    .default(true)
+    .describe("Keeps vectors in the cache, so that no text is encoded twice; false encodes and searches in one go."),
+  dtype: z
+    .enum(["float32", "float16", "bfloat16", "int8"])
+    .default("float32")
+    .describe("Number format that passages are kept and searched in; queries stay float32."),
 });
 
 export const stepNames = ["evaluate", "train", "mine", "encode"] as const;
@@ -172,6 +204,7 @@ export const experimentSchema = z.strictObject({
     .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
+  embeddings: embeddingsSchema.prefault({}).describe("The store of vectors, which all steps share."),
   steps: z
     .array(z.enum(stepNames))
     .optional()

@@ -15,7 +15,8 @@ export interface Measured {
 }
 
 /** What is measured and how. */
-export interface MeasureSettings extends Pick<EvaluateConfig, "measures" | "relevanceLevel"> {
+export interface MeasureSettings extends Pick<EvaluateConfig, "relevanceLevel"> {
+  readonly measures: readonly string[];
   /** Judged queries without results count as 0 (trec_eval -c), or are left out of the means; default: zero. */
   readonly missing?: "zero" | "skip" | undefined;
   /** How many passages of each query count (trec_eval -M); default: all. */

@@ -2,6 +2,7 @@
 import { openTrainingSet, prepareSource, refuseRealGrades } from "../data/index.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
 import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/schema.js";
+import { setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
 import { once, requireQrels } from "./step.js";
@@ -25,11 +26,13 @@ export async function lookThrough(context: RunContext, steps: readonly (typeof s
       }
       const data = context.config[step]?.data;
       if (data === undefined) continue;
-      const source = await prepareSource(await resolveSearch(context, data), dataContext);
-      try {
-        if (step === "evaluate") refuseRealGrades(requireQrels(source, "evaluate.data"));
-      } finally {
-        source.close();
+      for (const set of setsOf(data, `${step}.data`)) {
+        const source = await prepareSource(await resolveSearch(context, set.data), dataContext);
+        try {
+          if (step === "evaluate") refuseRealGrades(requireQrels(source, set.path));
+        } finally {
+          source.close();
+        }
       }
     }
   });

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
-import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
+import type { EvaluateConfig, ExperimentConfig, stepNames } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
@@ -11,8 +11,9 @@ import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
+import { RERANKED, rerankStep } from "./rerank.js";
 import { fetchHubFiles } from "./resolve.js";
-import { BASE_MODEL, currentModel } from "./step.js";
+import { BASE_MODEL, currentModel, modelName } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
 import type { RunResult, VerbOptions } from "./types.js";
@@ -104,8 +105,16 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
       case "evaluate": {
         const result = await evaluateStep(context, model);
         evaluations.set(model.label, result);
-        files[`run.${model.label}`] = context.runDir.file(result.run);
-        throughputs.push(result.throughput);
+        const again = await rerankStep(context, model, result);
+        if (again !== null) evaluations.set(model.label + RERANKED, again);
+        for (const { name, run: file, throughput } of result.sets) {
+          files[name === null ? `run.${model.label}` : `run.${model.label}/${name}`] = context.runDir.file(file);
+          throughputs.push(throughput);
+        }
+        for (const { name, run: file } of again?.sets ?? []) {
+          const label = model.label + RERANKED;
+          files[name === null ? `run.${label}` : `run.${label}/${name}`] = context.runDir.file(file);
+        }
         break;
       }
       case "mine": {
@@ -119,9 +128,10 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
       }
       case "encode": {
         const result = await encodeStep(context, model);
-        files.vectors = context.runDir.file(result.vectors);
+        if (result.vectors !== null) files.vectors = context.runDir.file(result.vectors);
+        if (result.scales !== null) files.scales = context.runDir.file(result.scales);
         files.ids = context.runDir.file(result.ids);
-        written.push([result.vectors, result.rowCount]);
+        written.push([result.vectors ?? "stored vectors", result.rowCount]);
         if (context.config.encode?.side === "passage") throughputs.push(result.throughput);
         break;
       }
@@ -131,16 +141,27 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   if (summary !== null) context.events.emit(summary);
   return {
     runDir: context.runDir.path,
-    metrics: Object.fromEntries([...evaluations].map(([label, { values }]) => [label, { ...values }])),
+    metrics: metricsOf(evaluations),
     checkpoint: trained === null ? null : context.runDir.file(trained.checkpoint),
     files,
   };
 }
 
+/** Values by model; of a suite also by model and data set, e.g. `base` (the average) and `base/scifact`. */
+function metricsOf(evaluations: ReadonlyMap<string, EvaluateResult>): RunResult["metrics"] {
+  const all = [...evaluations].flatMap(([label, { values, sets }]) => [
+    [label, values] as const,
+    ...sets.filter(({ name }) => name !== null).map((set) => [`${label}/${set.name}`, set.values] as const),
+  ]);
+  return Object.fromEntries(all.map(([label, values]) => [label, { ...values }]));
+}
+
 /** The options that determine results: another value of these belongs into another run folder. */
 function determinants(config: ExperimentConfig): unknown {
-  const { runDir: _runDir, cacheDir: _cacheDir, steps: _steps, workers, train: training, ...rest } = config;
+  const { runDir: _runDir, cacheDir: _cacheDir, steps: _steps, workers, train: training, ...others } = config;
   const { batchSize, unitSize } = workers;
+  // Whether vectors are kept changes no more than the last bits of a score; what they are rounded to does.
+  const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
   // A resume may use another number of ranks: the batch of a step does not depend on it.
   const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, ...learning } = training;
@@ -155,5 +176,5 @@ function bound(entries: readonly { readonly type: string; readonly step?: unknow
     if (type === "trainBegun") done.add("train");
     else if (typeof step === "string") done.add(step.split("-")[0] as string);
   }
-  return done.size === 0 ? [] : ["name", "model", "seed", "workers", ...done];
+  return done.size === 0 ? [] : ["name", "model", "seed", "workers", "embeddings", ...done];
 }

@@ -14,7 +14,10 @@ export interface VerbOptions {
 export interface RunResult {
   /** Folder that holds everything the run wrote. */
   readonly runDir: string;
-  /** Measure values by model, e.g. `{ base: { "nDCG@10": 0.645 }, "checkpoint-100": { "nDCG@10": 0.69 } }`. */
+  /**
+   * Measure values by model, e.g. `{ base: { "nDCG@10": 0.645 }, "checkpoint-100": { "nDCG@10": 0.69 } }`. Of a suite
+   * these are the average, and each data set stands beside it under `base/<name>`.
+   */
   readonly metrics: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Folder of the last complete checkpoint, null when nothing was trained. */
   readonly checkpoint: string | null;

@@ -1,0 +1,72 @@
+/** `quarry workers` and `quarry drain`: look at the workers of a run that is going on, and take one out. */
+import { Command } from "commander";
+import type { WorkerLine } from "../index.js";
+
+interface Flags {
+  readonly run?: string;
+  readonly json?: boolean;
+  readonly wait?: boolean;
+}
+
+/** Makes `quarry workers`. */
+export function workersCommand(): Command {
+  return withRun(new Command("workers"))
+    .description("List the workers of a run that is going on.")
+    .option("--json", "write JSON")
+    .action(async (flags: Flags) => {
+      const { listWorkers } = await import("../index.js");
+      const workers = await listWorkers(await runOf(flags));
+      process.stdout.write(flags.json ? `${JSON.stringify(workers, null, 2)}\n` : `${tableOf(workers)}\n`);
+    });
+}
+
+/** Makes `quarry drain`. */
+export function drainCommand(): Command {
+  return withRun(new Command("drain"))
+    .description("Take a worker out of a run: it finishes what it has in hand and leaves.")
+    .argument("<worker>", "its name, as quarry workers shows it")
+    .option("--no-wait", "return at once instead of when it is gone")
+    .action(async (worker: string, flags: Flags) => {
+      const { drainWorker } = await import("../index.js");
+      await drainWorker(await runOf(flags), worker, { isWaiting: flags.wait !== false });
+      process.stdout.write(flags.wait === false ? `${worker} will leave.\n` : `${worker} has left.\n`);
+    });
+}
+
+function withRun(command: Command): Command {
+  return command
+    .option("--run <folder>", "the run's folder (default: the one under runs/ that is at work)")
+    .option("--debug", "show the trace of an error")
+    .helpOption("-h, --help", "show this help");
+}
+
+async function runOf({ run }: Flags): Promise<string> {
+  const { findRunAtWork } = await import("../index.js");
+  return run ?? findRunAtWork();
+}
+
+/** Columns as wide as their widest cell; counts to the right. */
+function tableOf(workers: readonly WorkerLine[]): string {
+  if (workers.length === 0) return "No worker is here; the run waits until one joins.";
+  const rows = [
+    ["worker", "host", "device", "state", "texts"],
+    ...workers.map(({ name, host, device, state, doneRows }) => [
+      name,
+      host,
+      device,
+      state,
+      doneRows.toLocaleString("en"),
+    ]),
+  ];
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const last = widths.length - 1;
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          column === last ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+        )
+        .join("  "),
+    )
+    .join("\n");
+}

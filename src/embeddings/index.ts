@@ -1,0 +1,5 @@
+/** The store of vectors: what the pipeline may use of it. */
+export { covers, planMissing, readPlan, writePlan } from "./encode-plan.js";
+export { EmbeddingStore } from "./store.js";
+export { KEY_WORDS, rowsKey, textKeys } from "./text-keys.js";
+export { VectorView } from "./vector-view.js";

@@ -1,0 +1,81 @@
+/** Asks about the workers of a run that is going on, and lets single ones go. */
+import { readdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { QuarryError } from "../errors.js";
+import type { Controlled, PoolControl } from "../pool/control.js";
+
+/** A worker as `quarry workers` shows it. */
+export type WorkerLine = Controlled["workers"][number];
+
+/** Between two looks at whether a drained worker is gone. */
+const LOOK_MS = 250;
+
+/**
+ * The workers of the run that is at work on a folder.
+ *
+ * @throws QuarryError ENVIRONMENT when none is.
+ */
+export async function listWorkers(runDir: string): Promise<readonly WorkerLine[]> {
+  const control = await connect(runDir);
+  try {
+    return (await control.ask("list")).workers;
+  } finally {
+    control.close();
+  }
+}
+
+/**
+ * Takes a worker out of a run: it finishes what it has in hand, and its place stays empty.
+ *
+ * @param options `isWaiting: false` returns once the run has agreed, instead of when the worker is gone
+ * @throws QuarryError CONFIG when there is no such worker or it is the last one, ENVIRONMENT when no run is at work.
+ */
+export async function drainWorker(
+  runDir: string,
+  worker: string,
+  options: { readonly isWaiting?: boolean; readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const control = await connect(runDir);
+  try {
+    const { isDone, text } = await control.ask("drain", worker);
+    if (!isDone) throw new QuarryError("CONFIG", text, { hint: `quarry workers --run ${runDir}` });
+    if (options.isWaiting === false) return;
+    const isHere = async (): Promise<boolean> =>
+      (await control.ask("list")).workers.some(({ name }) => name === worker);
+    while (await isHere()) await delay(LOOK_MS, undefined, options.signal ? { signal: options.signal } : {});
+  } finally {
+    control.close();
+  }
+}
+
+/**
+ * The run folder under `runs/` in which workers are at work.
+ *
+ * @throws QuarryError CONFIG when there are several, ENVIRONMENT when there is none.
+ */
+export async function findRunAtWork(cwd = process.cwd()): Promise<string> {
+  const { hasPool } = await import("../pool/control.js");
+  const names = await readdir(join(cwd, "runs")).catch(() => []);
+  const folders = names.map((name) => join("runs", name));
+  const isAtWork = await Promise.all(folders.map((folder) => hasPool(resolve(cwd, folder))));
+  const found = folders.filter((_, index) => isAtWork[index]);
+  const [only] = found;
+  if (only === undefined) {
+    throw new QuarryError("ENVIRONMENT", "No run under runs/ has workers at work on this machine.", {
+      hint: "Name the run's folder with --run.",
+    });
+  }
+  if (found.length > 1) {
+    throw new QuarryError("CONFIG", `Several runs are at work: ${found.join(", ")}.`, {
+      hint: `Name one: --run ${only}`,
+    });
+  }
+  return only;
+}
+
+/** Loaded when it is called: most scripts have no use for a socket here. */
+async function connect(runDir: string): Promise<PoolControl> {
+  const { openControl } = await import("../pool/control.js");
+  return openControl(resolve(runDir));
+}

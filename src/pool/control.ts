@@ -1,0 +1,127 @@
+/** The other end of a user's command: asks the pool that is at work on a run folder. */
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { Dealer } from "zeromq";
+import { QuarryError } from "../errors.js";
+import { decodeDown, encodeMessage } from "../protocol/codec.js";
+import type { DownMessage, UpMessage } from "../protocol/messages.js";
+import { PROTOCOL_VERSION } from "../protocol/version.js";
+import { POOL_FILE, type PoolFile } from "./rendezvous.js";
+import type { TicketContent } from "./ticket.js";
+
+/** What a pool answers. */
+export type Controlled = Extract<DownMessage, { type: "controlled" }>;
+
+/** A connection to a pool. */
+export interface PoolControl {
+  /** @throws QuarryError ENVIRONMENT when the pool is gone. */
+  ask(action: "list" | "drain", worker?: string): Promise<Controlled>;
+  close(): void;
+}
+
+const ANSWER_MS = 5_000;
+
+/**
+ * Connects to the pool of a run.
+ *
+ * @throws QuarryError ENVIRONMENT when no pool is at work there, or one on another machine.
+ */
+export async function openControl(runDir: string): Promise<PoolControl> {
+  const { ticket, pid } = await readPoolFile(runDir);
+  const content = await readJson<TicketContent>(ticket);
+  if (content === null) throw stale(runDir, pid);
+  const socket = new Dealer({ linger: 0, receiveTimeout: ANSWER_MS });
+  socket.connect(content.endpoint);
+  await socket.send(encodeMessage(helloOf(content.token)) as Uint8Array[] as Buffer[]);
+  return {
+    ask: async (action, worker) => {
+      const message = { v: PROTOCOL_VERSION, type: "control", action, worker: worker ?? null } as const;
+      await socket.send(encodeMessage(message) as Buffer[]);
+      for (;;) {
+        const parts = await socket.receive().catch(() => null);
+        if (parts === null) throw gone(runDir, pid);
+        const { message: answer } = decodeDown(parts);
+        if (answer.type === "controlled") return answer;
+        if (answer.type === "refuse") {
+          const { code, message: text, hint } = answer.error;
+          throw new QuarryError(code, text, hint === null ? {} : { hint });
+        }
+      }
+    },
+    close: () => socket.close(),
+  };
+}
+
+/** Whether a pool of this machine seems to be at work on a run folder. */
+export async function hasPool(runDir: string): Promise<boolean> {
+  return readPoolFile(runDir).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function readPoolFile(runDir: string): Promise<PoolFile> {
+  const file = await readJson<PoolFile>(join(runDir, POOL_FILE));
+  if (file === null) {
+    throw new QuarryError("ENVIRONMENT", `No workers are at work on ${runDir}.`, {
+      hint: "Workers start when a run first needs them, and end with it; while a model is trained there are none.",
+    });
+  }
+  if (file.host !== hostname()) {
+    throw new QuarryError("ENVIRONMENT", `${runDir} is at work on ${file.host}.`, {
+      hint: `Give the command on ${file.host}.`,
+    });
+  }
+  if (!isAlive(file.pid)) throw stale(runDir, file.pid);
+  return file;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (thrown) {
+    return (thrown as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+function stale(runDir: string, pid: number): QuarryError {
+  return new QuarryError("ENVIRONMENT", `The run that worked on ${runDir} (process ${pid}) is over: it was killed.`, {
+    hint: "The same command goes on from there; quarry run removes what is left of the earlier one.",
+  });
+}
+
+function gone(runDir: string, pid: number): QuarryError {
+  return new QuarryError("ENVIRONMENT", `The run at work on ${runDir} (process ${pid}) does not answer.`, {
+    hint: "It may just have ended, or be stopped.",
+  });
+}
+
+/** Null where there is no such file, or none that is JSON. */
+async function readJson<T>(path: string): Promise<T | null> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as T;
+  } catch {
+    return null;
+  }
+}
+
+function helloOf(token: string): UpMessage {
+  return {
+    v: PROTOCOL_VERSION,
+    type: "hello",
+    role: "control",
+    name: "control",
+    token,
+    pid: process.pid,
+    host: hostname(),
+    device: "none",
+    deviceName: "none",
+    memoryBytes: 0,
+    threads: 0,
+    dtypes: [],
+    versions: {},
+    rank: 0,
+    worldSize: 1,
+  };
+}

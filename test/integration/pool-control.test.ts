@@ -1,0 +1,97 @@
+/** `quarry workers` and `quarry drain` on a pool at work: what they show, what they do, and what they say when it is gone. */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterEach, describe, expect, it } from "vitest";
+import { drainWorker, findRunAtWork, listWorkers } from "../../src/pipeline/workers.js";
+import { collectVectors, type FakePool, fakeModel, fakeUnits, openFakePool, until } from "../fixtures/fake-pool.js";
+
+let fake: FakePool | null = null;
+let folder: string | null = null;
+afterEach(async () => {
+  await fake?.close();
+  expect(fake?.pids() ?? []).toEqual([]);
+  fake = null;
+  if (folder !== null) rmSync(folder, { recursive: true, force: true });
+  folder = null;
+});
+const open = async (...args: Parameters<typeof openFakePool>): Promise<FakePool> => {
+  fake = await openFakePool(...args);
+  return fake;
+};
+const quarry = (...args: string[]) => execa("node", ["dist/cli/main.js", ...args], { reject: false, stdin: "ignore" });
+
+describe("a command to a pool", () => {
+  it("lists its workers, with host, device, state and what they did", async () => {
+    const { pool, runDir } = await open({ secondsPerUnit: 0.05 });
+    const { job, times } = collectVectors(fakeUnits(60));
+    const working = pool.encode(job);
+    await until(() => times.size > 4);
+    const { stdout, exitCode } = await quarry("workers", "--run", runDir);
+    expect(exitCode).toBe(0);
+    const [head, ...lines] = stdout.split("\n");
+    expect(head?.split(/ +/)).toEqual(["worker", "host", "device", "state", "texts"]);
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/^worker-0 +here +cpu +busy +\d+$/);
+    expect(statSync(join(runDir, "pool.json")).mode & 0o777).toBe(0o600);
+    // The token stays in the private folder.
+    expect(Object.keys(JSON.parse(readFileSync(join(runDir, "pool.json"), "utf8")) as object)).not.toContain("token");
+    await working;
+  });
+
+  it("drains a worker of its own: it ends cleanly, its place stays empty, no unit is done twice", async () => {
+    const { pool, pids, runDir, warnings, events } = await open({ secondsPerUnit: 0.02 });
+    const { job, vectors, times } = collectVectors(fakeUnits(80));
+    const working = pool.encode(job);
+    await until(() => times.size > 4);
+    const drained = await quarry("drain", "worker-1", "--run", runDir);
+    expect(drained).toMatchObject({ stdout: "worker-1 has left.", exitCode: 0 });
+    expect((await listWorkers(runDir)).map(({ name }) => name)).toEqual(["worker-0"]);
+    await until(() => pids().length === 1);
+    expect(await working).toMatchObject({ failed: [], rowCount: 320 });
+    expect(vectors.size).toBe(80);
+    expect([...times.values()].every((count) => count === 1)).toBe(true);
+    // The next job does not fill the place again.
+    await pool.encode(collectVectors(fakeUnits(4)).job);
+    expect(pids()).toHaveLength(1);
+    expect(warnings()).toEqual([]);
+    expect(events.filter((event) => event.type === "worker" && event.state === "stopped")).toHaveLength(1);
+  });
+
+  it("is refused for a worker that is not there and for the last one", async () => {
+    const { pool, runDir } = await open({}, { count: 1 });
+    await pool.describe(fakeModel);
+    await expect(drainWorker(runDir, "worker-7")).rejects.toMatchObject({
+      code: "CONFIG",
+      message: "No worker is called worker-7; there are: worker-0.",
+    });
+    await expect(drainWorker(runDir, "worker-0")).rejects.toThrow("worker-0 is the last worker");
+  });
+
+  it("finds the one run that is at work, and says so plainly when there is none", async () => {
+    folder = mkdtempSync(join(tmpdir(), "quarry-test-control-"));
+    const runDir = join(folder, "runs", "only");
+    await expect(findRunAtWork(folder)).rejects.toMatchObject({ code: "ENVIRONMENT" });
+    execFileSync("mkdir", ["-p", runDir]);
+    await expect(listWorkers(runDir)).rejects.toThrow("No workers are at work on");
+    const file = { pid: process.pid, host: hostname(), endpoint: "ipc:///nowhere", ticket: "/nowhere/ticket.json" };
+    writeFileSync(join(runDir, "pool.json"), JSON.stringify(file));
+    expect(await findRunAtWork(folder)).toBe(join("runs", "only"));
+    await expect(listWorkers(runDir)).rejects.toThrow("is over: it was killed");
+    writeFileSync(join(runDir, "pool.json"), JSON.stringify({ ...file, host: "elsewhere" }));
+    await expect(listWorkers(runDir)).rejects.toThrow("is at work on elsewhere");
+    const dead = execFileSync("sh", ["-c", "echo $$"]).toString();
+    writeFileSync(join(runDir, "pool.json"), JSON.stringify({ ...file, pid: Number(dead) }));
+    await expect(listWorkers(runDir)).rejects.toMatchObject({ code: "ENVIRONMENT", exitStatus: 4 });
+  });
+
+  it("leaves nothing in the run folder once the pool is closed", async () => {
+    const { pool, runDir } = await open({});
+    expect(existsSync(join(runDir, "pool.json"))).toBe(true);
+    expect(existsSync(join(runDir, "join.ticket"))).toBe(false);
+    await pool.close();
+    expect(existsSync(join(runDir, "pool.json"))).toBe(false);
+  });
+});
