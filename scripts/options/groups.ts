@@ -140,6 +140,7 @@ export const groups: readonly Group[] = [
   group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
   group("Embeddings", schemas.embeddingsSchema, "embeddings", "The store of vectors, which all steps share."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
+  group("Search", schemas.searchSchema, "search", "What to search, and for what."),
   group(
     "Validation",
     data.validationSchema,

@@ -13,6 +13,7 @@ import { inspectCommand } from "./inspect.js";
 import { measureCommand } from "./measure.js";
 import { mineCommand } from "./mine.js";
 import { runCommand } from "./run.js";
+import { searchCommand } from "./search.js";
 import { setupCommand } from "./setup.js";
 import { trainCommand } from "./train.js";
 import type { VerbCommand } from "./verb.js";
@@ -30,8 +31,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const setStatus = (found: number): void => {
     status = found;
   };
-  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand, dataCommand].map((make) =>
-    make(setStatus),
+  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand, searchCommand, dataCommand].map(
+    (make) => make(setStatus),
   );
   const program = new Command("quarry")
     .description("Dense retrieval experiments: train, evaluate, mine hard negatives and encode.")

@@ -2,7 +2,7 @@
 export { buildMicroBatch } from "./batches.js";
 export { type CacheEntry, type CacheState, entriesOf, listCache } from "./cache/list.js";
 export { dataFolder, defaultCacheDir } from "./cache/location.js";
-export { type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";
+export { isWanted, type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";
 export {
   type CacheReport,
   type DamagedEntry,

@@ -23,7 +23,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   const say = (path: string, message: string): void => {
     problems.push({ path: path.split("."), message });
   };
-  const { model, train, evaluate, rerank, mine, encode, steps, workers } = config;
+  const { model, train, evaluate, rerank, mine, encode, search, steps, workers } = config;
 
   if (model.trustRemoteCode && !/^[0-9a-f]{40}$/.test(model.revision ?? "")) {
     say(
@@ -60,6 +60,9 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   }
   if (encode !== undefined) {
     for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);
+  }
+  if (search !== undefined) {
+    for (const [path, source] of searchSources(search.data, "search.data")) checkSource(source, path, say);
   }
   if (train !== undefined) {
     checkTraining(train, say);

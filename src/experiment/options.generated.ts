@@ -17,10 +17,12 @@ export interface ExperimentInput {
   mine?: MineInput | undefined;
   /** What to encode. */
   encode?: EncodeInput | undefined;
+  /** What to search, and for what. */
+  search?: SearchInput | undefined;
   /** The store of vectors, which all steps share. */
   embeddings?: EmbeddingsInput | undefined;
-  /** What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present. */
-  steps?: ("evaluate" | "train" | "mine" | "encode")[] | undefined;
+  /** What `quarry run` does, in order; default: train, evaluate, mine, encode, search, as far as they are present. */
+  steps?: ("evaluate" | "train" | "mine" | "encode" | "search")[] | undefined;
   /** What happens to faults in the data: error stops, warn tells and goes on, drop goes on. */
   validation?: ValidationInput | undefined;
   /** The worker processes for inference. */
@@ -69,8 +71,8 @@ export interface BiEncoderOptions {
   pooling?: "mean" | "cls" | "last" | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
-  /** How two vectors are compared; default: the checkpoint's own. */
-  similarity?: "dot" | "cosine" | undefined;
+  /** How two vectors are compared: dot, cosine, or one that a plugin registers; default: the checkpoint's own. */
+  similarity?: string | undefined;
   /** Texts put in front; default: the checkpoint's own. */
   prompts?: PromptsInput | undefined;
   /** Longest query in tokens; default: the checkpoint's own. */
@@ -841,6 +843,20 @@ export interface EncodeInput {
    * @defaultValue `"npy"`
    */
   export?: "npy" | "parquet" | "faiss" | "none" | undefined;
+}
+
+/** What to search, and for what. */
+export interface SearchInput {
+  /** Passages to search, and queries unless texts are given. */
+  data: SourceInput | CombinedInput;
+  /**
+   * Passages found for each query.
+   *
+   * @defaultValue `10`
+   */
+  topK?: number | undefined;
+  /** Questions to search for in place of the queries of the data; --text asks one from the command line. */
+  texts?: string[] | undefined;
 }
 
 /** What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on. */

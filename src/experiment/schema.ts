@@ -40,10 +40,11 @@ export const modelSchema = z.strictObject({
     .optional()
     .describe("How token vectors become one; default: the checkpoint's own."),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
-  similarity: z
-    .enum(["dot", "cosine"])
+  similarity: name
     .optional()
-    .describe("How two vectors are compared; default: the checkpoint's own."),
+    .describe(
+      "How two vectors are compared: dot, cosine, or one that a plugin registers; default: the checkpoint's own.",
+    ),
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
   passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
@@ -189,7 +190,18 @@ export const embeddingsSchema = z.strictObject({
     .describe("Number format that passages are kept and searched in; queries stay float32."),
 });
 
-export const stepNames = ["evaluate", "train", "mine", "encode"] as const;
+export const searchSchema = z.strictObject({
+  data: searchDataSchema.describe("Passages to search, and queries unless texts are given."),
+  topK: topK.default(10).describe("Passages found for each query."),
+  texts: z
+    .array(z.string().min(1).max(65_536))
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe("Questions to search for in place of the queries of the data; --text asks one from the command line."),
+});
+
+export const stepNames = ["evaluate", "train", "mine", "encode", "search"] as const;
 
 export const experimentSchema = z.strictObject({
   name: z
@@ -204,11 +216,14 @@ export const experimentSchema = z.strictObject({
     .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
+  search: searchSchema.optional().describe("What to search, and for what."),
   embeddings: embeddingsSchema.prefault({}).describe("The store of vectors, which all steps share."),
   steps: z
     .array(z.enum(stepNames))
     .optional()
-    .describe("What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present."),
+    .describe(
+      "What `quarry run` does, in order; default: train, evaluate, mine, encode, search, as far as they are present.",
+    ),
   validation: validationSchema
     .prefault({})
     .describe("What happens to faults in the data: error stops, warn tells and goes on, drop goes on."),
@@ -233,3 +248,4 @@ export type EvaluateConfig = z.output<typeof evaluateSchema>;
 export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;
 export type EncodeConfig = z.output<typeof encodeSchema>;
+export type SearchConfig = z.output<typeof searchSchema>;

@@ -131,3 +131,41 @@ print(json.dumps([table.num_rows, sum(s.num_rows for s in own), [round(float(np.
   },
   240_000,
 );
+
+test("a question from the command line finds passages, and the run file and the hits agree", async () => {
+  await place.experiment(body("asked", 'search: { data: source({ corpus: "collection" }), topK: 5 },'));
+  const result = await place.quarry("search", "experiment.ts", "--text", "river silver", "--reporter", "plain");
+  expect([result.exitCode, result.stderr]).toEqual([0, ""]);
+  const folder = readdirSync(join(place.folder, "runs/asked")).find((name) => name.startsWith("search-base-")) as string;
+  const read = (file: string): string => readFileSync(join(place.folder, "runs/asked", folder, file), "utf8");
+  const [hit] = JSON.parse(read("hits.json")) as { text: string; passages: { id: string; score: number }[] }[];
+  expect(hit?.text).toBe("river silver");
+  const lines = read("run.trec").trim().split("\n");
+  expect(lines.map((line) => line.split(" ")[2])).toEqual(hit?.passages.map(({ id }) => id));
+  for (const { id } of hit?.passages ?? []) expect(result.stdout).toContain(id);
+  const queries = await place.quarry("search", "experiment.ts", "--search.topK", "3");
+  expect([queries.exitCode, queries.stderr]).toEqual([0, ""]);
+  expect(readFileSync(join(place.folder, "runs/asked/search-base/run.trec"), "utf8").trim().split("\n")).toHaveLength(
+    48 * 3,
+  );
+}, 240_000);
+
+test("quarry cache lists the vectors of each model and prunes them", async () => {
+  const list = async (): Promise<{ kind: string; bytes: number; sources: string[]; format: string }[]> => {
+    const { stdout } = await place.quarry("cache", "list", "--json");
+    return (JSON.parse(stdout) as { entries: [] }).entries;
+  };
+  const before = (await list()).filter(({ kind }) => kind === "embeddings");
+  expect(before.map(({ format }) => format).sort()).toEqual([
+    "passage bfloat16",
+    "passage float16",
+    "passage float32",
+    "passage int8",
+    "query float32",
+  ]);
+  expect(before.every(({ sources, bytes }) => sources[0] === place.model && bytes > 0)).toBe(true);
+  const others = (await list()).length - before.length;
+  expect((await place.quarry("cache", "prune", "--all", "--kind", "embeddings")).exitCode).toBe(0);
+  expect((await list()).map(({ kind }) => kind)).not.toContain("embeddings");
+  expect(await list()).toHaveLength(others);
+}, 240_000);
