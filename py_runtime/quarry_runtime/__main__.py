@@ -14,6 +14,7 @@ VERBS = {
     "rank": "quarry_runtime.training.rank",
     "measure": "quarry_runtime.measure",
     "compare": "quarry_runtime.compare",
+    "estimate": "quarry_runtime.estimate",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
 }

@@ -12,6 +12,7 @@ export {
 } from "./cache/verify.js";
 export { formatFloat32 } from "./float32.js";
 export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
+export { permuted } from "./permutation.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { refuseRealGrades } from "./qrels/grades.js";
 export { type PlainJudgement, plainJudgements } from "./qrels/judgement-file.js";

@@ -142,7 +142,7 @@ describe("what is wrong", () => {
     ],
     [
       { evaluate: { data: "corpus.jsonl" } },
-      'evaluate.data: expected what source(…) gives or what combined(…) gives, saw the text "corpus.jsonl"',
+      'evaluate.data: expected what source(…) gives or what combined(…) gives or what suite(…) gives, saw the text "corpus.jsonl"',
     ],
     [
       { evaluate: { data: source({ corpus: "c.jsonl" }) } },
@@ -244,7 +244,7 @@ describe("what is wrong", () => {
     ],
     [
       { evaluate: { data: binary({ positives: judged }) } },
-      "evaluate.data: expected what source(…) gives or what combined(…) gives, saw what binary(…) gives",
+      "evaluate.data: expected what source(…) gives or what combined(…) gives or what suite(…) gives, saw what binary(…) gives",
     ],
     [{ workers: { device: "gpu" } }, 'workers.device: expected auto, cpu, cuda or cuda:N, saw "gpu"'],
     [
