@@ -15,7 +15,7 @@ export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFi
 export { permuted } from "./permutation.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { refuseRealGrades } from "./qrels/grades.js";
-export { type PlainJudgement, plainJudgements } from "./qrels/judgement-file.js";
+export { plainJudgements } from "./qrels/judgement-file.js";
 export {
   type ReaderFile,
   type ReaderId,

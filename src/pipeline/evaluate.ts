@@ -4,8 +4,8 @@ import { type EvaluationSet, setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { type Measured, measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
-import { retrieve } from "./retrieve.js";
 import { type CorpusPart, type Estimate, estimateWhole, quickLook } from "./quick-look.js";
+import { retrieve } from "./retrieve.js";
 import { type ModelChoice, requireQrels } from "./step.js";
 import { AVERAGE, averageOf } from "./suite.js";
 import type { Throughput } from "./summary.js";
@@ -127,7 +127,9 @@ function tellIntervals(
   queryCount: number,
   ofQueries: number | null,
 ): void {
-  const shown = Object.entries(intervals).map(([name, [low, high]]) => `${name} ${low.toFixed(4)} to ${high.toFixed(4)}`);
+  const shown = Object.entries(intervals).map(
+    ([name, [low, high]]) => `${name} ${low.toFixed(4)} to ${high.toFixed(4)}`,
+  );
   context.events.emit({
     type: "warning",
     message: `${step}: ${queryCount} of ${ofQueries} judged queries were taken; 95 % intervals are ${shown.join(", ")}`,

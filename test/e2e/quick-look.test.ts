@@ -33,7 +33,9 @@ test("the part is searched and measured, and every figure says what it stands fo
   expect(look.stdout).toMatch(
     /warning: evaluate-base: 200 of 480 passages were searched, .* about nDCG@10 0\.\d{4} \(0\.\d{4} to 0\.\d{4}\); Bpref without/,
   );
-  expect(look.stdout).toMatch(/warning: evaluate-base: 12 of 24 judged queries were taken; 95 % intervals are nDCG@10 0/);
+  expect(look.stdout).toMatch(
+    /warning: evaluate-base: 12 of 24 judged queries were taken; 95 % intervals are nDCG@10 0/,
+  );
   expect(look.stdout).toMatch(/\nnDCG@10, all passages \(estimated\) +0\.\d{4} \(0\.\d{4} to 0\.\d{4}\)\n/);
   const metrics = JSON.parse(await readFile(runDir("metrics.json"), "utf8"));
   expect(Object.keys(metrics)).toEqual(["evaluate-base", "evaluate-base/whole-corpus"]);
