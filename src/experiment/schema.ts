@@ -32,7 +32,7 @@ export const modelSchema = z.strictObject({
     .array(path)
     .max(64)
     .default([])
-    .describe("Python files that register encoders and losses; paths relative to the script."),
+    .describe("Python files that register encoders, losses and similarities; paths relative to the script."),
   encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
   pooling: z
@@ -40,10 +40,11 @@ export const modelSchema = z.strictObject({
     .optional()
     .describe("How token vectors become one; default: the checkpoint's own."),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
-  similarity: z
-    .enum(["dot", "cosine"])
+  similarity: name
     .optional()
-    .describe("How two vectors are compared; default: the checkpoint's own."),
+    .describe(
+      "How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own.",
+    ),
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
   passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
