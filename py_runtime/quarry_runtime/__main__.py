@@ -18,6 +18,7 @@ VERBS = {
     "parquet": "quarry_runtime.parquet",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
+    "index": "quarry_runtime.index",
     "export": "quarry_runtime.export",
 }
 
