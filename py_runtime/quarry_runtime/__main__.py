@@ -19,6 +19,7 @@ VERBS = {
     "estimate": "quarry_runtime.estimate",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
+    "index": "quarry_runtime.index",
     "export": "quarry_runtime.export",
 }
 

@@ -50,7 +50,7 @@ export interface BiEncoderOptions {
    */
   trustRemoteCode?: boolean | undefined;
   /**
-   * Python files that register encoders and losses; paths relative to the script.
+   * Python files that register encoders, losses and similarities; paths relative to the script.
    *
    * @defaultValue `[]`
    */
@@ -71,7 +71,7 @@ export interface BiEncoderOptions {
   pooling?: "mean" | "cls" | "last" | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
-  /** How two vectors are compared: dot, cosine, or one that a plugin registers; default: the checkpoint's own. */
+  /** How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own. */
   similarity?: string | undefined;
   /** Texts put in front; default: the checkpoint's own. */
   prompts?: PromptsInput | undefined;

@@ -33,7 +33,7 @@ export const modelSchema = z.strictObject({
     .array(path)
     .max(64)
     .default([])
-    .describe("Python files that register encoders and losses; paths relative to the script."),
+    .describe("Python files that register encoders, losses and similarities; paths relative to the script."),
   encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
   pooling: z
@@ -44,7 +44,7 @@ export const modelSchema = z.strictObject({
   similarity: name
     .optional()
     .describe(
-      "How two vectors are compared: dot, cosine, or one that a plugin registers; default: the checkpoint's own.",
+      "How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own.",
     ),
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
