@@ -15,8 +15,10 @@ VERBS = {
     "rank": "quarry_runtime.training.rank",
     "measure": "quarry_runtime.measure",
     "compare": "quarry_runtime.compare",
+    "parquet": "quarry_runtime.parquet",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
+    "export": "quarry_runtime.export",
 }
 
 

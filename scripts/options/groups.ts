@@ -131,6 +131,12 @@ export const groups: readonly Group[] = [
   group("SuiteSet", data.suiteSetSchema, "evaluate.data.sets: a data set of a suite", "One data set of a suite."),
   group("SubCorpus", schemas.subCorpusSchema, "evaluate.subCorpus", "A part of the corpus, for a quick look."),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
+  group(
+    "Rescore",
+    schemas.mineSchema.shape.rescore.unwrap(),
+    "mine.rescore",
+    "A cross-encoder that looks at the candidates.",
+  ),
   group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
   group("Embeddings", schemas.embeddingsSchema, "embeddings", "The store of vectors, which all steps share."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),

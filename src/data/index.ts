@@ -12,7 +12,10 @@ export {
 } from "./cache/verify.js";
 export { formatFloat32 } from "./float32.js";
 export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
+export { DIGEST_BYTES, digestTexts } from "./pairs/texts.js";
+export { type PairRows, pairUnits } from "./pairs/units.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
+export { callFilter } from "./qrels/function-calls.js";
 export { refuseRealGrades } from "./qrels/grades.js";
 export { type PlainJudgement, plainJudgements } from "./qrels/judgement-file.js";
 export { countUp, Draws, PURPOSE, shuffleFirst } from "./random.js";

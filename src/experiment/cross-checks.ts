@@ -1,7 +1,7 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
 import { checkLoss } from "./losses.js";
-import { checkMine } from "./mine-checks.js";
+import { checkMine, modelsOf } from "./mine-checks.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -56,6 +56,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (mine !== undefined) {
     for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
     problems.push(...checkMine(mine));
+    for (const [path, other] of modelsOf(mine)) checkCrossEncoder(other, path, say);
   }
   if (encode !== undefined) {
     for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);
@@ -99,8 +100,12 @@ function checkDepth(measures: readonly string[], topK: number, say: Say): void {
   }
 }
 
-/** What may be wrong with a cross-encoder, wherever it stands. */
-export function checkCrossEncoder(config: CrossEncoderConfig, path: string, say: Say): void {
+/** What may be wrong with a cross-encoder or a further model, wherever it stands. */
+export function checkCrossEncoder(
+  config: Pick<CrossEncoderConfig, "trustRemoteCode" | "revision">,
+  path: string,
+  say: Say,
+): void {
   if (!config.trustRemoteCode || /^[0-9a-f]{40}$/.test(config.revision ?? "")) return;
   const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
   say(`${path}.revision`, why);

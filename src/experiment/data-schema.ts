@@ -6,7 +6,7 @@ const positive = z.int().min(1);
 const prompt = z.string().max(65_536);
 
 /** A step made by step(); `type` is what the editor shows. */
-function functionStep<Input, Output>(type: string) {
+export function functionStep<Input, Output>(type: string) {
   return z
     .custom<FunctionStep<Input, Output>>(isStep, { error: "expected what step({ name, version, fn }) gives" })
     .meta({ type });

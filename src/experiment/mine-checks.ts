@@ -1,6 +1,6 @@
 /** Checks between options of mining that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
-import type { MineConfig } from "./schema.js";
+import type { CrossEncoderConfig, MineConfig, ModelConfig } from "./schema.js";
 
 /** Everything of a mine section that does not fit together. */
 export function checkMine(mine: MineConfig): Problem[] {
@@ -10,8 +10,29 @@ export function checkMine(mine: MineConfig): Problem[] {
   };
   checkRange(mine, say);
   checkScores(mine, say);
+  checkFilling(mine, say);
+  checkOutput(mine, say);
   checkRetrievers(mine, say);
   return problems;
+}
+
+const BY_ID: readonly string[] = ["qrels", "triples", "grouped-jsonl", "run"];
+
+function checkOutput({ output, parquet }: MineConfig, say: Say): void {
+  if (parquet && [output].flat().every((each) => BY_ID.includes(each))) {
+    say("parquet", 'writes training files with texts as Parquet, but mine.output names none, e.g. output: "n-tuple"');
+  }
+}
+
+/** The models of a mine section with the paths of their options: other retrievers and the cross-encoder. */
+export function modelsOf({
+  retrievers,
+  rescore,
+}: MineConfig): [path: string, model: ModelConfig | CrossEncoderConfig][] {
+  const found = retrievers.flatMap(({ model }, index): [string, ModelConfig][] =>
+    model === undefined ? [] : [[`mine.retrievers.${index}.model`, model]],
+  );
+  return rescore === undefined ? found : [...found, ["mine.rescore.model", rescore.model]];
 }
 
 type Say = (option: string, message: string) => void;
@@ -42,8 +63,24 @@ function checkScores({ minScore, maxScore, marginTo, ...mine }: MineConfig, say:
   if (minScore !== undefined && maxScore !== undefined && minScore > maxScore) {
     say("minScore", `keeps nothing: scores from ${minScore} up to ${maxScore} (mine.maxScore)`);
   }
+  const { rescore: limits } = mine;
+  if (limits?.minScore !== undefined && limits.maxScore !== undefined && limits.minScore > limits.maxScore) {
+    say(
+      "rescore.minScore",
+      `keeps nothing: scores from ${limits.minScore} up to ${limits.maxScore} (mine.rescore.maxScore)`,
+    );
+  }
+  if (limits?.topK !== undefined && limits.topK < mine.negativesPerQuery) {
+    say(
+      "rescore.topK",
+      `leaves ${limits.topK} candidates, fewer than mine.negativesPerQuery (${mine.negativesPerQuery})`,
+    );
+  }
   const hasMargin = mine.absoluteMargin !== undefined || mine.relativeMargin !== undefined;
-  if (!hasMargin && marginTo !== "worst") {
+  const { rescore } = mine;
+  const isMeasured = rescore?.absoluteMargin !== undefined || rescore?.relativeMargin !== undefined;
+  const isRetrievers = mine.retrievers.some((each) => (each.absoluteMargin ?? each.relativeMargin) !== undefined);
+  if (!hasMargin && !isMeasured && !isRetrievers && marginTo !== "worst") {
     say(
       "marginTo",
       "says what margins are measured from, but there is none; set mine.relativeMargin or absoluteMargin",
@@ -52,6 +89,19 @@ function checkScores({ minScore, maxScore, marginTo, ...mine }: MineConfig, say:
 }
 
 const LIMITS = ["maxScore", "minScore", "absoluteMargin"] as const;
+
+function checkFilling(mine: MineConfig, say: Say): void {
+  const { fillRandom, minNegatives, negativesPerQuery, scores, rescore } = mine;
+  if (fillRandom && scores && rescore === undefined) {
+    say(
+      "fillRandom",
+      "draws passages that nobody scored, but mine.scores wants a score beside each; rescore with a cross-encoder",
+    );
+  }
+  if (minNegatives > negativesPerQuery) {
+    say("minNegatives", `leaves every query out: none gets more than ${negativesPerQuery} (mine.negativesPerQuery)`);
+  }
+}
 
 function checkRetrievers(mine: MineConfig, say: Say): void {
   const { retrievers, includeModel, fusion } = mine;
@@ -80,7 +130,7 @@ function checkRetrievers(mine: MineConfig, say: Say): void {
       );
     }
   }
-  if (count > 1 && mine.scores) {
+  if (count > 1 && mine.scores && mine.rescore === undefined) {
     say("scores", "several retrievers have no scale in common; write without scores, or rescore with a cross-encoder");
   }
 }

@@ -1,6 +1,8 @@
 /** The options of mining; `retrievers` joins them in schema.ts, where models are described. */
 import { z } from "zod";
-import { files, searchDataSchema } from "./data-schema.js";
+import { crossEncoderSchema } from "./cross-encoder-schema.js";
+import { files, functionStep, searchDataSchema } from "./data-schema.js";
+import type { Triplet } from "./function-step.js";
 
 const positive = z.int().min(1);
 const margin = z.number().min(0);
@@ -41,6 +43,27 @@ export const retrieverFields = {
   topK: topK.optional().describe("Passages taken for each query; default: mine.topK."),
   ...limits,
 };
+
+/** A cross-encoder that looks at the candidates. */
+export const rescoreSchema = z.strictObject({
+  model: crossEncoderSchema.describe("A cross-encoder, as crossEncoder(…) gives it."),
+  topK: topK
+    .optional()
+    .describe("Candidates of each query that are scored, by rank; the others are no negatives. Default: all."),
+  maxScore: z
+    .number()
+    .optional()
+    .describe("Passages that it scores higher are no negatives: likely positives without a label."),
+  minScore: z.number().optional().describe("Passages that it scores lower are no negatives."),
+  absoluteMargin: margin
+    .optional()
+    .describe("How far below its score of the positive a negative's has to be at least."),
+  relativeMargin: margin.optional().describe("The same as a share of its score of the positive (of its magnitude)."),
+  orderBy: z
+    .enum(["retriever", "crossEncoder"])
+    .default("retriever")
+    .describe("Whose order sampling follows: the retriever's, whose errors training mends, or the cross-encoder's."),
+});
 
 export const mineFields = {
   data: searchDataSchema.describe("Passages to mine from, and queries with their judgements."),
@@ -106,6 +129,16 @@ export const mineFields = {
       "What stands in for the positive of a query without any: nothing, then margins do not apply to it; or the " +
         "passage ranked first, which is then no negative.",
     ),
+  rescore: rescoreSchema
+    .optional()
+    .describe("A cross-encoder scores what the other rules left: false negatives go, its scores are the labels."),
+  filter: functionStep<Triplet, boolean>("FunctionStep<Triplet, boolean>")
+    .optional()
+    .describe("Keeps the candidates for which this gives true; it sees both texts, and the retriever's score."),
+  fillRandom: z
+    .boolean()
+    .default(false)
+    .describe("Fills queries with too few negatives up with passages drawn at random from the whole pool."),
   minNegatives: z.int().min(0).default(0).describe("Queries with fewer negatives are left out of what is written."),
   output: z
     .union([minedOutput, z.array(minedOutput).min(1)])
@@ -114,6 +147,7 @@ export const mineFields = {
       "How negatives are written, one format or several: by ids (qrels, triples, grouped-jsonl, run), or with texts as " +
         "training files of Tevatron, FlagEmbedding and sentence-transformers (triplet, n-tuple, labeled-pair, labeled-list).",
     ),
+  parquet: z.boolean().default(false).describe("Writes each training file with texts as Parquet, too."),
   scores: z
     .boolean()
     .default(false)

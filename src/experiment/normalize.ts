@@ -31,12 +31,14 @@ export function ownName(name: string, group: string, schemas: readonly z.ZodType
   return lookUp(OPTION_ALIASES, placeOf(group, schemas), camel) ?? name;
 }
 
-/** Under which name the tables of aliases know a group: sources and cross-encoders may stand in several places. */
+/** Under which name the tables of aliases know a group: sources and models may stand in several places. */
 function placeOf(group: string, schemas: readonly z.ZodType[]): string {
   const has = (option: string): boolean =>
     schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, option));
   if (has("corpus")) return "source";
-  return has("activation") ? "crossEncoder" : group;
+  if (has("activation")) return "crossEncoder";
+  if (has("pooling")) return "model";
+  return group.endsWith(".model.prompts") ? "model.prompts" : group;
 }
 
 /** Whether a name is one of a loss's or an encoder's own options, which the Python side checks. */

@@ -725,6 +725,16 @@ export interface MineInput {
    * @defaultValue `"none"`
    */
   standIn?: "none" | "top" | undefined;
+  /** A cross-encoder scores what the other rules left: false negatives go, its scores are the labels. */
+  rescore?: RescoreInput | undefined;
+  /** Keeps the candidates for which this gives true; it sees both texts, and the retriever's score. */
+  filter?: FunctionStep<Triplet, boolean> | undefined;
+  /**
+   * Fills queries with too few negatives up with passages drawn at random from the whole pool.
+   *
+   * @defaultValue `false`
+   */
+  fillRandom?: boolean | undefined;
   /**
    * Queries with fewer negatives are left out of what is written.
    *
@@ -738,6 +748,12 @@ export interface MineInput {
    */
   output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
   /**
+   * Writes each training file with texts as Parquet, too.
+   *
+   * @defaultValue `false`
+   */
+  parquet?: boolean | undefined;
+  /**
    * Writes each passage's score beside it, as a teacher's label; positives without one are left out.
    *
    * @defaultValue `false`
@@ -749,6 +765,28 @@ export interface MineInput {
    * @defaultValue `[]`
    */
   retrievers?: RetrieverInput[] | undefined;
+}
+
+/** A cross-encoder that looks at the candidates. */
+export interface RescoreInput {
+  /** A cross-encoder, as crossEncoder(…) gives it. */
+  model: CrossEncoderInput;
+  /** Candidates of each query that are scored, by rank; the others are no negatives. Default: all. */
+  topK?: number | undefined;
+  /** Passages that it scores higher are no negatives: likely positives without a label. */
+  maxScore?: number | undefined;
+  /** Passages that it scores lower are no negatives. */
+  minScore?: number | undefined;
+  /** How far below its score of the positive a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of its score of the positive (of its magnitude). */
+  relativeMargin?: number | undefined;
+  /**
+   * Whose order sampling follows: the retriever's, whose errors training mends, or the cross-encoder's.
+   *
+   * @defaultValue `"retriever"`
+   */
+  orderBy?: "retriever" | "crossEncoder" | undefined;
 }
 
 /** A further model, or a run file. */

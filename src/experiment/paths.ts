@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { EMBEDDED } from "./cross-checks.js";
 import type { Experiment } from "./define.js";
 import { configError, type Problem } from "./explain.js";
+import { modelsOf } from "./mine-checks.js";
 import { type MineConfig, type SourceConfig, stepNames } from "./schema.js";
 import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
 
@@ -29,10 +30,18 @@ export function checkPaths(experiment: Experiment, sections: readonly Section[] 
   checkCheckpoint(["model"], config.model.checkpoint);
   if (config.rerank !== undefined && sections.includes("evaluate"))
     checkCheckpoint(["rerank"], config.rerank.checkpoint);
-  config.model.plugins.forEach((plugin, index) => {
-    const message = pluginProblem(plugin, resolve(baseDir, plugin));
-    if (message !== null) problems.push({ path: ["model", "plugins", index], message });
-  });
+  const checkPlugins = (path: string[], plugins: readonly string[]): void => {
+    for (const [index, plugin] of plugins.entries()) {
+      const message = pluginProblem(plugin, resolve(baseDir, plugin));
+      if (message !== null) problems.push({ path: [...path, "plugins", index], message });
+    }
+  };
+  checkPlugins(["model"], config.model.plugins);
+  const others = config.mine !== undefined && sections.includes("mine") ? modelsOf(config.mine) : [];
+  for (const [path, model] of others) {
+    checkCheckpoint([path], model.checkpoint);
+    if (model.kind === "biEncoder") checkPlugins([path], model.plugins);
+  }
   for (const section of stepNames) {
     if (!sections.includes(section)) continue;
     for (const [path, source] of sourcesOf(experiment, section)) problems.push(...checkSource(source, path, baseDir));

@@ -102,7 +102,7 @@ export class RunContext {
     start: {
       readonly phase: string;
       readonly label: string;
-      readonly unit: "passages" | "queries" | "steps" | "lines" | "files";
+      readonly unit: "passages" | "queries" | "pairs" | "steps" | "lines" | "files";
       readonly total: number | null;
     },
     work: () => Promise<{ readonly value: T; readonly done: number }>,

@@ -4,9 +4,9 @@ import { type EvaluationSet, setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
+import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { retrieve } from "./retrieve.js";
-import { type ModelChoice, requireQrels } from "./step.js";
-import { AVERAGE, averageOf } from "./suite.js";
+import { type ModelChoice, modelName, requireQrels } from "./step.js";
 import type { Throughput } from "./summary.js";
 import { writeQrels, writeRun } from "./trec.js";
 
@@ -71,7 +71,7 @@ async function evaluateSet(context: RunContext, model: ModelChoice, set: Evaluat
     const measured = await measure(context, files, options);
     return { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
   });
-  tell(context, step, model, set.name, result);
+  tellMetrics(context, { step, label: modelName(model) }, set.name, result);
   return result;
 }
 
@@ -83,28 +83,5 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
   for (const set of setsOf(options.data, "evaluate.data")) {
     sets.push({ ...(await evaluateSet(context, model, set)), name: set.name });
   }
-  const step = `evaluate-${model.label}`;
-  const [first] = sets;
-  const isSuite = first !== undefined && first.name !== null;
-  const values = isSuite ? averageOf(sets) : (first?.values ?? {});
-  const shown = isSuite
-    ? { ...Object.fromEntries(sets.map(({ name, values: own }) => [name, own])), [AVERAGE]: values }
-    : values;
-  const metrics = ((await context.runDir.readJson("metrics.json")) ?? {}) as Record<string, unknown>;
-  await context.runDir.writeJson("metrics.json", { ...metrics, [step]: shown });
-  const queryCount = sets.reduce((sum, set) => sum + set.queryCount, 0);
-  if (isSuite) tell(context, step, model, AVERAGE, { values, queryCount });
-  return { values, sets };
-}
-
-function tell(
-  context: RunContext,
-  phase: string,
-  model: ModelChoice,
-  set: string | null,
-  { values, queryCount }: Pick<SetResult, "values" | "queryCount">,
-): void {
-  const name = model.label === "base" ? "model as it is" : model.label;
-  const label = set === null ? name : `${set}, ${name}`;
-  context.events.emit({ type: "metrics", phase, label, values, queryCount });
+  return recordEvaluation(context, { step: `evaluate-${model.label}`, label: modelName(model) }, sets);
 }

@@ -1,5 +1,6 @@
 /** Mine: passages that a retriever ranks high and that nobody judged become negatives for the next training. */
 import { mkdir } from "node:fs/promises";
+import { callFilter } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { MineConfig } from "../experiment/schema.js";
@@ -7,6 +8,7 @@ import type { RunContext } from "./context.js";
 import { askAll, openRuns, retrieversOf } from "./mine-retrievers.js";
 import { casesOf, identityOf, queriesToMine } from "./mining/cases.js";
 import { formatsOf } from "./mining/output/formats.js";
+import { writeParquet } from "./mining/output/parquet.js";
 import { NegativesWriter, type WrittenFile } from "./mining/output/writer.js";
 import { minePass } from "./mining/pass.js";
 import { type MiningReport, ReportBuilder } from "./mining/report.js";
@@ -56,7 +58,19 @@ async function mineSource(
   await mkdir(context.runDir.file(step), { recursive: true });
   const { retrieved, throughput } = await askAll(context, { ...work, queryRows });
   const limits = retrievers.map((retriever) => retriever.limits);
-  const rules: MiningRules = { ...options, seed: context.config.seed, limits };
+  const { filter } = options;
+  const { queries, passages } = source;
+  const rules: MiningRules = {
+    ...options,
+    seed: context.config.seed,
+    limits,
+    ...(filter === undefined
+      ? {}
+      : {
+          accepts: (queryRow, row, score) =>
+            callFilter(filter, { queries, passages, origin: () => null }, queryRow, row, score),
+        }),
+  };
   const cases = casesOf(source, queryRows, retrieved);
   const { found, files } = await writeNegatives(context, {
     step,
@@ -101,8 +115,11 @@ async function writeNegatives(
         context.checkStop();
         context.events.emit({ type: "progress", phase, done, total: queryCount, ratePerSecond: null });
       };
-      await minePass(cases, { rules, texts: identityOf(source), report, writer, onChunk });
-      const files = await writer.finish();
+      const pool = options.fillRandom ? source.searchRows : null;
+      await minePass(cases, { rules, texts: identityOf(source), report, writer, rescore: null, pool, onChunk });
+      const lines = await writer.finish();
+      const tables = options.parquet ? await writeParquet(context, context.runDir.file(step), formats) : [];
+      const files = [...lines, ...tables];
       const found = report.finish(writer.positivesWithoutScore);
       return { value: { found, files }, done: queryCount };
     } finally {

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
-import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
+import type { EvaluateConfig, ExperimentConfig, stepNames } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
@@ -11,8 +11,9 @@ import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
+import { RERANKED, rerankStep } from "./rerank.js";
 import { fetchHubFiles } from "./resolve.js";
-import { BASE_MODEL, currentModel } from "./step.js";
+import { BASE_MODEL, currentModel, modelName } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
 import type { RunResult, VerbOptions } from "./types.js";
@@ -104,9 +105,15 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
       case "evaluate": {
         const result = await evaluateStep(context, model);
         evaluations.set(model.label, result);
+        const again = await rerankStep(context, model, result);
+        if (again !== null) evaluations.set(model.label + RERANKED, again);
         for (const { name, run: file, throughput } of result.sets) {
           files[name === null ? `run.${model.label}` : `run.${model.label}/${name}`] = context.runDir.file(file);
           throughputs.push(throughput);
+        }
+        for (const { name, run: file } of again?.sets ?? []) {
+          const label = model.label + RERANKED;
+          files[name === null ? `run.${label}` : `run.${label}/${name}`] = context.runDir.file(file);
         }
         break;
       }

@@ -1,5 +1,6 @@
 /** One ROUTER with its pump: sends in turn, hands over what arrives, tells who cannot be reached any more. */
-import type { Router } from "zeromq";
+import type { Router, SocketOptions } from "zeromq";
+import { MAX_FRAME_BYTES } from "../protocol/codec.js";
 
 /** Who hears of a socket; called one at a time, must not throw. */
 export interface ChannelListeners {
@@ -10,7 +11,18 @@ export interface ChannelListeners {
   onDisconnect(): void;
 }
 
-/** A bound ROUTER (mandatory), identities as hex. */
+/** What every ROUTER of ours is made with. */
+export const ROUTER_OPTIONS = {
+  mandatory: true,
+  linger: 0,
+  maxMessageSize: MAX_FRAME_BYTES,
+  // No limit on the way out: credits bound what is in flight, and a full peer must not hold up the others.
+  sendHighWaterMark: 0,
+  // Once its last peer has gone a ROUTER counts as full, and a message would wait for the next one to come.
+  sendTimeout: 0,
+} as const satisfies SocketOptions<Router>;
+
+/** A bound ROUTER with {@link ROUTER_OPTIONS}, identities as hex. */
 export class Channel {
   readonly #socket: Router;
   readonly #listeners: ChannelListeners;
@@ -53,8 +65,9 @@ export class Channel {
       try {
         await this.#socket.send([Buffer.from(next.identity, "hex"), ...(next.parts as Uint8Array[])]);
       } catch (thrown) {
-        // EAGAIN cannot happen without a high-water mark; anything else is the socket's own end.
-        if ((thrown as NodeJS.ErrnoException).code === "EHOSTUNREACH") this.#listeners.onUnreachable(next.identity);
+        // EAGAIN: nobody at all is connected. Anything else is the socket's own end.
+        const { code } = thrown as NodeJS.ErrnoException;
+        if (code === "EHOSTUNREACH" || code === "EAGAIN") this.#listeners.onUnreachable(next.identity);
       }
     }
     // In the same turn as the last look at the queue: a message queued any later starts a pump of its own. Cleared in a

@@ -5,7 +5,7 @@ import { VersionMismatch } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
-import { type Guest, Guests } from "./guests.js";
+import { Guests } from "./guests.js";
 import { type Ending, type LocalProcess, launchLocal } from "./launch/local.js";
 import { type Place, threadEnvironment } from "./resources.js";
 import { openTransport, type Transport } from "./transport.js";
@@ -72,26 +72,19 @@ const HASTY_DRAIN_MS = 1_000;
 const TERMINATE_MS = 2_000;
 /** For a worker with nothing in hand to leave when told to. */
 const DISMISS_MS = 15_000;
-/** A guest hears of this process at least so often; it leaves after a longer silence. */
-const SIGN_OF_LIFE_MS = 2_000;
-/** Ten thousand connections of a port scanner that end must not become ten thousand rounds of pings. */
-const PING_PAUSE_MS = 20;
-
 /** Workers by name, each in its seat. */
 export class Crew {
   readonly #options: CrewOptions;
   readonly #listeners: CrewListeners;
   readonly #seats: ReadonlyMap<string, Seat>;
   readonly #byPeer = new Map<string, Seat>();
-  readonly #guests = new Guests();
+  private readonly guests: Guests;
   readonly #controllers = new Set<string>();
   readonly #vigil: Vigil;
   readonly #transport: Transport;
   readonly #timer: NodeJS.Timeout;
   #mismatch: VersionMismatch | null = null;
   #isStrangerTold = false;
-  #pingedMs = 0;
-  #nextPing: NodeJS.Timeout | null = null;
   #isClosing = false;
 
   /** Opens the sockets; no process is started. */
@@ -101,8 +94,8 @@ export class Crew {
       {
         onMessage: (peer, message, frames) => crew?.hear(peer, { message, frames }),
         onViolation: (peer, error) => crew?.violated(peer, error),
-        onDisconnect: () => crew?.ping(),
-        onUnreachable: (peer) => crew?.lose(peer),
+        onDisconnect: () => crew?.guests.disconnected(),
+        onUnreachable: (peer) => crew?.guests.lost(peer),
       },
       options.listen === undefined ? {} : { listen: options.listen },
     );
@@ -120,10 +113,10 @@ export class Crew {
       options.places.map((place) => [place.name, { place, process: null, peer: null, reason: null }]),
     );
     this.#vigil = new Vigil({ heartbeatTimeoutMs, unitTimeoutMs, startTimeoutMs, intervalMs });
+    const isTaken = (name: string): boolean => this.#seats.has(name);
+    this.guests = new Guests(transport, { vigil: this.#vigil, listeners, isTaken });
     this.#timer = setInterval(() => {
-      const now = performance.now();
-      for (const { worker, reason } of this.#vigil.tick(now)) this.kill(worker, reason);
-      if (now - this.#pingedMs > SIGN_OF_LIFE_MS) this.ping();
+      for (const { worker, reason } of this.#vigil.tick(performance.now())) this.kill(worker, reason);
     }, intervalMs);
   }
 
@@ -150,17 +143,16 @@ export class Crew {
 
   /** Sends to a worker that has said hello; otherwise its death is on the way and nothing is lost. */
   send(worker: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
-    const peer = this.#guests.named(worker)?.peer ?? this.#seats.get(worker)?.peer ?? null;
+    const peer = this.#peerOf(worker);
     if (peer !== null) this.#transport.send(peer, message, frames);
   }
 
   /** Lets a worker go that has nothing in hand. */
   dismiss(worker: string): void {
     this.send(worker, { v: PROTOCOL_VERSION, type: "drain" });
-    const life = this.#guests.named(worker) ?? this.#seats.get(worker)?.process;
+    const peer = this.#peerOf(worker);
     setTimeout(() => {
-      const now = this.#guests.named(worker) ?? this.#seats.get(worker)?.process;
-      if (now === life) this.kill(worker, "was let go, did not leave");
+      if (peer !== null && this.#peerOf(worker) === peer) this.kill(worker, "was let go, did not leave");
     }, DISMISS_MS).unref();
   }
 
@@ -171,9 +163,8 @@ export class Crew {
 
   /** Ends a process at once; nothing more is heard of it. `reason` follows its name: "was silent for 15.0 s". */
   kill(worker: string, reason: string): void {
-    const guest = this.#guests.named(worker);
-    if (guest !== undefined) return this.#expel(guest, reason);
-    const seat = this.#seat(worker);
+    const seat = this.#seats.get(worker);
+    if (seat === undefined) return this.guests.expel(worker, reason);
     if (seat.process === null) return;
     // The first reason counts; what follows from it is no news.
     seat.reason ??= `${reason} and was killed`;
@@ -183,13 +174,8 @@ export class Crew {
 
   /** A worker said why it leaves: give it a moment to do so. */
   excuse(worker: string, reason: string): void {
-    const guest = this.#guests.named(worker);
-    if (guest !== undefined) {
-      guest.reason ??= reason;
-      setTimeout(() => this.#bury(guest, reason), TERMINATE_MS).unref();
-      return;
-    }
-    const seat = this.#seat(worker);
+    const seat = this.#seats.get(worker);
+    if (seat === undefined) return this.guests.excuse(worker, reason);
     seat.reason ??= reason;
     const { process } = seat;
     setTimeout(() => process?.signal("SIGKILL"), TERMINATE_MS).unref();
@@ -206,8 +192,7 @@ export class Crew {
       if (peer !== null) this.send(place.name, { v: PROTOCOL_VERSION, type: "drain" });
       else process.signal("SIGTERM");
     }
-    for (const { name } of this.#guests) this.send(name, { v: PROTOCOL_VERSION, type: "drain" });
-    const ended = Promise.all([...processes.map((process) => process.ended), this.#emptied()]);
+    const ended = Promise.all([...processes.map((process) => process.ended), this.guests.drain()]);
     const endsWithin = (limitMs: number): Promise<boolean> => {
       const limit = new AbortController();
       const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
@@ -215,17 +200,11 @@ export class Crew {
     };
     if (!(await endsWithin(isHasty ? HASTY_DRAIN_MS : DRAIN_MS))) {
       for (const process of processes) process.signal("SIGTERM");
-      for (const guest of this.#guests) this.#expel(guest, "did not leave");
+      this.guests.expelAll("did not leave");
       if (!(await endsWithin(TERMINATE_MS))) for (const process of processes) process.signal("SIGKILL");
     }
     await ended;
-    clearTimeout(this.#nextPing ?? undefined);
     await this.#transport.close();
-  }
-
-  /** Resolves once no guest is left; only called on closing. */
-  async #emptied(): Promise<void> {
-    while (this.#guests.size > 0) await delay(LAST_WORDS_MS);
   }
 
   private hear(peer: string, payload: Payload): void {
@@ -234,14 +213,13 @@ export class Crew {
     if (message.type === "control" && this.#controllers.has(peer)) {
       return this.#transport.send(peer, this.#listeners.onControl(message));
     }
-    const guest = this.#guests.at(peer);
-    const worker = this.#byPeer.get(peer)?.place.name ?? guest?.name;
+    const worker = this.#nameAt(peer);
     if (worker === undefined) return this.#transport.forget(peer);
     if (message.type === "heartbeat") return this.#vigil.heard(worker, message.progress);
     this.#vigil.heard(worker, message.type === "log" ? 0 : null);
     this.#listeners.onMessage(worker, payload);
     // Its last word; the end of a process that was started here tells more.
-    if (message.type === "bye" && guest !== undefined) this.#bury(guest, guest.reason ?? "left");
+    if (message.type === "bye") this.guests.left(peer);
   }
 
   #greet(peer: string, payload: Payload): void {
@@ -254,7 +232,7 @@ export class Crew {
       else this.#controllers.add(peer);
       return;
     }
-    if (isRemote || !this.#seats.has(hello.name)) return this.#welcome(peer, payload, isRemote);
+    if (isRemote || !this.#seats.has(hello.name)) return this.guests.greet(peer, payload, isRemote);
     const seat = this.#seats.get(hello.name);
     // The pid tells this life from an earlier one whose hello was read late.
     if (seat === undefined || seat.peer !== null || seat.process?.pid !== hello.pid)
@@ -265,64 +243,8 @@ export class Crew {
     this.#listeners.onMessage(hello.name, payload);
   }
 
-  /** A worker that came by itself, for the first time or after its connection broke. */
-  #welcome(peer: string, payload: Payload, isRemote: boolean): void {
-    const hello = payload.message;
-    if (hello.type !== "hello" || hello.role !== "worker" || this.#guests.at(peer) !== undefined) return;
-    if (this.#isClosing) return this.#refuse(peer, "The run is at its end.", false);
-    const earlier = this.#guests.earlier(hello);
-    if (earlier !== undefined) this.#bury(earlier, "came back over another connection");
-    const { name } = this.#guests.add(peer, hello, isRemote, (taken) => this.#seats.has(taken));
-    this.#vigil.begin(name);
-    this.#vigil.expect(name, "idle");
-    this.send(name, { v: PROTOCOL_VERSION, type: "welcome", name });
-    this.#listeners.onJoin(name, payload, isRemote);
-  }
-
-  /** Sends each guest a sign of life; one that cannot be reached is gone. */
-  private ping(): void {
-    if (this.#guests.size === 0 || this.#nextPing !== null) return;
-    const now = performance.now();
-    const wait = this.#pingedMs + PING_PAUSE_MS - now;
-    if (wait > 0) {
-      this.#nextPing = setTimeout(() => {
-        this.#nextPing = null;
-        this.ping();
-      }, wait);
-      return;
-    }
-    this.#pingedMs = now;
-    for (const { name } of this.#guests) this.send(name, { v: PROTOCOL_VERSION, type: "ping" });
-  }
-
-  private lose(peer: string): void {
-    const guest = this.#guests.at(peer);
-    if (guest !== undefined) setTimeout(() => this.#bury(guest, "lost its connection"), LAST_WORDS_MS);
-  }
-
-  /** There is no process to kill: it is told to go, and nothing more is heard of it. */
-  #expel(guest: Guest, reason: string): void {
-    // Later, like the death of a process: whoever asks for it is in the middle of something.
-    setImmediate(() => this.#bury(guest, `${reason} and was turned away`));
-    this.#refuse(guest.peer, `Turned away: ${guest.name} ${reason}.`, true);
-    this.#transport.forget(guest.peer);
-  }
-
-  #refuse(peer: string, message: string, isRetryable: boolean): void {
-    const error = { code: "INTERRUPTED" as const, message, hint: null, isRetryable, rows: [] };
-    this.#transport.send(peer, { v: PROTOCOL_VERSION, type: "refuse", error });
-  }
-
-  #bury(guest: Guest, how: string): void {
-    if (!this.#guests.remove(guest)) return;
-    this.#transport.forget(guest.peer);
-    this.#vigil.drop(guest.name);
-    if (!this.#isClosing)
-      this.#listeners.onDeath(guest.name, { how: guest.reason ?? how, ending: null, mismatch: null });
-  }
-
   private violated(peer: string, error: QuarryError): void {
-    const worker = this.#byPeer.get(peer)?.place.name ?? this.#guests.at(peer)?.name;
+    const worker = this.#nameAt(peer);
     if (worker !== undefined) return this.kill(worker, `broke the protocol (${error.message})`);
     if (error instanceof VersionMismatch) this.#mismatch = error;
     // Once: ten thousand connections of a port scanner must not become ten thousand warnings.
@@ -347,6 +269,14 @@ export class Crew {
     this.#transport.forget(seat.peer);
     this.#byPeer.delete(seat.peer);
     seat.peer = null;
+  }
+
+  #nameAt(peer: string): string | undefined {
+    return this.#byPeer.get(peer)?.place.name ?? this.guests.nameAt(peer);
+  }
+
+  #peerOf(worker: string): string | null {
+    return this.guests.peerOf(worker) ?? this.#seats.get(worker)?.peer ?? null;
   }
 
   #seat(worker: string): Seat {

@@ -2,9 +2,10 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { Context, curveKeyPair, Reply, Router } from "zeromq";
 import { QuarryError } from "../errors.js";
-import { MAX_FRAME_BYTES } from "../protocol/codec.js";
+import { ROUTER_OPTIONS } from "./channel.js";
 
 /** What one client needs to come in, beside the token. Keys in Z85. */
 export interface Admission {
@@ -32,6 +33,8 @@ const DOMAIN = "quarry";
 const ZAP_ENDPOINT = "inproc://zeromq.zap.01";
 /** A connection that does not finish its handshake is closed: strangers must not pile up. */
 const HANDSHAKE_MS = 5_000;
+const REBIND_ATTEMPTS = 10;
+const REBIND_PAUSE_MS = 50;
 const ADDRESS = /^tcp:\/\/(\[[0-9a-fA-F:.]+\]|\*|[^:/[\]*]+):(\d{1,5}|\*)$/;
 
 /** Host and port of `tcp://host:port`; null when it is none. Port 0 (or `*`) stands for any. */
@@ -61,11 +64,8 @@ export async function openGate(address: string, onIntruder: (error: QuarryError)
   await keeper.bind(ZAP_ENDPOINT);
   const answering = answerKeys(keeper, pinned, onIntruder);
   const socket = new Router({
+    ...ROUTER_OPTIONS,
     context,
-    mandatory: true,
-    linger: 0,
-    maxMessageSize: MAX_FRAME_BYTES,
-    sendHighWaterMark: 0,
     ipv6: ip.startsWith("["),
     curveServer: true,
     curveSecretKey: server.secretKey,
@@ -76,7 +76,7 @@ export async function openGate(address: string, onIntruder: (error: QuarryError)
     onIntruder(new QuarryError("PROTOCOL", `A connection failed at the handshake (${error.code ?? error.message}).`));
   });
   try {
-    await socket.bind(`tcp://${ip}:${parsed.port === 0 ? "*" : parsed.port}`);
+    await bind(socket, `tcp://${ip}:${parsed.port === 0 ? "*" : parsed.port}`);
   } catch (thrown) {
     socket.close();
     keeper.close();
@@ -100,6 +100,18 @@ export async function openGate(address: string, onIntruder: (error: QuarryError)
       await answering;
     },
   };
+}
+
+/** The socket of this process's pool before, e.g. until training began, is closed a moment after it was told to. */
+async function bind(socket: Router, address: string): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await socket.bind(address);
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== "EADDRINUSE" || attempt === REBIND_ATTEMPTS) throw thrown;
+      await delay(REBIND_PAUSE_MS);
+    }
+  }
 }
 
 /** Answers libzmq's question whether a client key may come in (RFC 27): yes for pinned ones, no for all others. */

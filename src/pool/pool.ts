@@ -1,20 +1,30 @@
 /** The shell around the pool's logic: feeds events in, carries actions out. */
 import { randomBytes } from "node:crypto";
 import { QuarryError, toQuarryError } from "../errors.js";
-import type { ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
+import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PoolAction, PoolEvent } from "./actions.js";
 import { Crew, type CrewListeners, type Death, type Payload } from "./crew.js";
+import {
+  type Answer,
+  type Assignment,
+  describing,
+  describingCrossEncoder,
+  encoding,
+  probing,
+  scoring,
+  searching,
+} from "./jobs/index.js";
 import { Obituary } from "./obituary.js";
 import { type PoolOptions, planCrew } from "./options.js";
 import { Reception } from "./reception.js";
 import { advance } from "./reducer.js";
 import { PoolReport } from "./report.js";
 import type { Place } from "./resources.js";
-import { type Answer, type Assignment, Run } from "./run.js";
+import { interrupted, Run } from "./run.js";
 import { emptyPool, isAlive, type PoolState } from "./state.js";
 import { Supply } from "./supply.js";
-import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, SearchJob, WorkerPool } from "./types.js";
+import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, ScoreJob, SearchJob, WorkerPool } from "./types.js";
 
 /** Of a job that names none, in a pool whose batch size is found by probing. */
 const DEFAULT_BATCH_SIZE = 16;
@@ -94,23 +104,29 @@ class LocalPool implements WorkerPool {
   }
 
   async describe(model: ModelSpec): Promise<ModelContract> {
-    const { contract } = await this.#enqueue({ kind: "describe", model });
-    if (contract === null) throw new QuarryError("INTERNAL", "A model was described by nobody.");
-    return contract;
+    return (await this.#enqueue<ModelContract>(describing(model))).contract;
   }
 
   encode(job: EncodeJob): Promise<JobOutcome> {
-    return this.#enqueue({ kind: "encode", ...job });
+    return this.#enqueue(encoding(job));
   }
 
   search(job: SearchJob): Promise<JobOutcome> {
-    return this.#enqueue({ kind: "search", ...job });
+    return this.#enqueue(searching(job));
+  }
+
+  async describeCrossEncoder(model: ScoreJob["model"]): Promise<CrossEncoderContract> {
+    return (await this.#enqueue<CrossEncoderContract>(describingCrossEncoder(model))).contract;
+  }
+
+  score(job: ScoreJob): Promise<JobOutcome<CrossEncoderContract>> {
+    return this.#enqueue(scoring(job));
   }
 
   async probe(job: ProbeJob): Promise<readonly ProbedSize[]> {
     let found: readonly ProbedSize[] = [];
     const onProbed = (sizes: readonly ProbedSize[]): void => void (found = sizes);
-    const { failed } = await this.#enqueue({ kind: "probe", ...job, onProbed });
+    const { failed } = await this.#enqueue(probing(job, onProbed));
     const [failure] = failed;
     if (failure !== undefined) throw new QuarryError(failure.code, `no batch size works: ${failure.message}`);
     return found;
@@ -121,15 +137,15 @@ class LocalPool implements WorkerPool {
     return this.#closing;
   }
 
-  /** One job at a time: two would only take each other's workers. */
-  #enqueue(assignment: Assignment): Promise<JobOutcome> {
-    const outcome = this.#queue.then(() => this.#work(assignment));
+  /** One job at a time: two would only take each other's workers. A job's kind decides what its contract is. */
+  #enqueue<Contract = ModelContract | null>(assignment: Assignment): Promise<JobOutcome<Contract>> {
+    const outcome = this.#queue.then(() => this.#work(assignment)) as Promise<JobOutcome<Contract>>;
     this.#queue = outcome.catch(() => {});
     return outcome;
   }
 
-  async #work(assignment: Assignment): Promise<JobOutcome> {
-    const own = assignment.kind === "describe" ? undefined : assignment.signal;
+  async #work(assignment: Assignment): Promise<Awaited<Run["outcome"]>> {
+    const own = assignment.signal;
     const signals = [own, this.#options.signal].filter((signal) => signal !== undefined);
     if (this.#closing !== null || signals.some(({ aborted }) => aborted)) throw interrupted();
     const { batchSize } = this.#options.workers;
@@ -139,7 +155,7 @@ class LocalPool implements WorkerPool {
     const stop = (): void => this.#stop(run);
     for (const signal of signals) signal.addEventListener("abort", stop, { once: true });
     try {
-      if ("phase" in assignment) this.#report.begin(assignment.phase, run.totalRows);
+      if (assignment.phase !== null) this.#report.begin(assignment.phase, run.totalRows);
       this.#feed({ type: "begin", plan: run.plan(this.#options.workers.maxAttempts) });
       return await run.outcome;
     } finally {
@@ -195,7 +211,7 @@ class LocalPool implements WorkerPool {
         return this.#crew.launch(action.worker);
       case "configure":
         this.#ids.set(action.worker, new Map());
-        this.#report.worker(action.worker, "loading", run.assignment.model?.checkpoint ?? null);
+        this.#report.worker(action.worker, "loading", run.assignment.checkpoint);
         return this.#configure(run, action.worker);
       case "sendUnit":
         return this.#sendUnit(run, action.worker, action.unit, action.attempt);
@@ -248,7 +264,7 @@ class LocalPool implements WorkerPool {
 
   #equip(worker: string): void {
     if (this.#run === null || this.#run.isOver) return;
-    for (const { message, frames } of this.#run.equipment()) this.#crew.send(worker, message, frames);
+    for (const { message, frames } of this.#run.assignment.equipment()) this.#crew.send(worker, message, frames);
   }
 
   #hear(worker: string, payload: Payload): void {
@@ -289,7 +305,7 @@ class LocalPool implements WorkerPool {
     const isLatest = this.#state.workers.get(worker)?.pendingReady === 1;
     if (isLatest && run !== null && !run.isOver) {
       try {
-        run.accept(worker, message.model);
+        run.accept(worker, message);
       } catch (thrown) {
         return this.#end(run, toQuarryError(thrown));
       }
@@ -372,7 +388,7 @@ class LocalPool implements WorkerPool {
   #counts(isLast: boolean): void {
     const { job } = this.#state;
     const run = this.#run;
-    if (job === null || run === null || !("phase" in run.assignment)) return;
+    if (job === null || run === null || run.assignment.phase === null) return;
     const unitOf = (worker: string): string | null => {
       const first = this.#state.workers.get(worker)?.inHand[0];
       return first === undefined ? null : run.units.id(first);
@@ -390,8 +406,4 @@ class LocalPool implements WorkerPool {
       if (isAlive(worker)) this.#report.worker(worker.name, "stopped");
     }
   }
-}
-
-function interrupted(): QuarryError {
-  return new QuarryError("INTERRUPTED", "Stopped on request.");
 }

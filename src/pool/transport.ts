@@ -2,11 +2,11 @@
 import { timingSafeEqual } from "node:crypto";
 import { Router } from "zeromq";
 import { QuarryError, toQuarryError } from "../errors.js";
-import { type Decoded, decodeUp, encodeMessage, MAX_FRAME_BYTES, VersionMismatch } from "../protocol/codec.js";
+import { type Decoded, decodeUp, encodeMessage, VersionMismatch } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
-import { Channel, type ChannelListeners } from "./channel.js";
+import { Channel, type ChannelListeners, ROUTER_OPTIONS } from "./channel.js";
 import { type Gate, openGate } from "./gate.js";
 import { sweepStaleTickets, type TicketContent, writeTicket } from "./ticket.js";
 
@@ -63,8 +63,7 @@ export async function openTransport(listeners: TransportListeners, options: Tran
   await sweepStaleTickets();
   const ticket = writeTicket();
   process.once("exit", ticket.remove);
-  // No limit on the way out: credits bound what is in flight, and a full peer must not hold up the others.
-  const socket = new Router({ mandatory: true, linger: 0, maxMessageSize: MAX_FRAME_BYTES, sendHighWaterMark: 0 });
+  const socket = new Router(ROUTER_OPTIONS);
   let gate: Gate | null = null;
   try {
     await socket.bind(ticket.endpoint);

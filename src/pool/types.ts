@@ -1,6 +1,12 @@
 /** What a pool of workers offers: units of texts go in, durable results come out, whatever dies in between. */
 import type { ErrorCode } from "../errors.js";
-import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
+import type {
+  CrossEncoderContract,
+  CrossEncoderSpec,
+  ModelContract,
+  ModelSpec,
+  VectorDtype,
+} from "../protocol/messages.js";
 
 /** A list of units that are built only when a worker takes them. */
 export interface UnitList {
@@ -43,6 +49,13 @@ export interface StoredVectors {
   readonly bytes: Uint8Array;
   /** [rowCount] for int8: vector ≈ scale × codes; else null. */
   readonly scales: Float32Array | null;
+}
+
+/** Pairs of query and passage to be scored; frames hold row, query, title, text. */
+export interface ScoreJob extends Job {
+  readonly model: CrossEncoderSpec;
+  /** Takes a unit's scores, [rowCount]; the unit is durable when the promise resolves. */
+  readonly onScores: (index: number, scores: Float32Array) => Promise<void>;
 }
 
 export interface EncodeJob extends Job {
@@ -115,9 +128,9 @@ export interface ProbedSize {
   readonly textsPerSecond: number;
 }
 
-export interface JobOutcome {
+export interface JobOutcome<Contract = ModelContract | null> {
   /** What the model turned out to be; null where none was loaded. */
-  readonly contract: ModelContract | null;
+  readonly contract: Contract;
   readonly failed: readonly FailedUnit[];
   /** Texts worked on in this call (not those that were done before). */
   readonly rowCount: number;
@@ -133,6 +146,9 @@ export interface WorkerPool {
   search(job: SearchJob): Promise<JobOutcome>;
   /** Tries batch sizes on one worker; the best one comes first. */
   probe(job: ProbeJob): Promise<readonly ProbedSize[]>;
+  /** Loads the cross-encoder in every worker and says what it turned out to be. */
+  describeCrossEncoder(model: CrossEncoderSpec): Promise<CrossEncoderContract>;
+  score(job: ScoreJob): Promise<JobOutcome<CrossEncoderContract>>;
   /** Drains, waits, kills what does not leave; nothing is left running afterwards. */
   close(): Promise<void>;
 }

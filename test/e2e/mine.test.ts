@@ -1,8 +1,8 @@
 /** `quarry mine` with a tiny model: rules, report, what a resume does. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openWorkplace, type Workplace } from "./harness.js";
+import { openWorkplace, until, type Workplace } from "./harness.js";
 
 let place: Workplace;
 
@@ -13,6 +13,12 @@ afterAll(() => place.remove());
 
 /** Mines with these options into runs/<name>. */
 async function mine(name: string, options: string): ReturnType<Workplace["quarry"]> {
+  await writeMine(name, options);
+  return place.quarry("mine", `${name}.ts`);
+}
+
+/** Writes the script of an experiment that mines. */
+async function writeMine(name: string, options: string): Promise<void> {
   await place.experiment(
     `
     name: ${JSON.stringify(name)},
@@ -22,10 +28,9 @@ async function mine(name: string, options: string): ReturnType<Workplace["quarry
       topK: 40,
       ${options}
     },
-    workers: { count: 1, unitSize: 64 },`,
+    workers: { count: 1, unitSize: 16 },`,
     name,
   );
-  return place.quarry("mine", `${name}.ts`);
 }
 
 async function read(name: string, file: string): Promise<string> {
@@ -101,3 +106,27 @@ test("mining from a run alone needs no model and starts no worker", async () => 
   expect(result.stdout).not.toContain("encode");
   expect(rowsOf(await read("run-only", "negatives.tsv")).length).toBeGreaterThan(24);
 });
+
+test("killed in the middle of a search, the same command goes on and mines what an undisturbed run mines", async () => {
+  const options = (name: string) =>
+    `negativesPerQuery: 4, sampling: "weighted", output: ["qrels", "triplet"], retrievers: [{ name: ${JSON.stringify(name)}, model: biEncoder(${JSON.stringify(place.model)}, { pooling: "cls" }) }],`;
+  const whole = await mine("whole", options("cls"));
+  expect(whole.exitCode, whole.stderr).toBe(0);
+
+  await writeMine("killed", options("cls"));
+  const running = place.start("mine", "killed.ts");
+  const snapshots = join(place.folder, "runs/killed/mine-base/cls/snapshots");
+  await until(
+    async () => (await readdir(snapshots).catch(() => [])).length > 0,
+    60_000,
+    "a snapshot of the second model",
+  );
+  process.kill(-(running.pid as number), "SIGKILL");
+  await running.catch(() => {});
+  const again = await place.quarry("mine", "killed.ts");
+  expect(again.exitCode, again.stderr).toBe(0);
+  expect(again.stdout).toContain("(resumed)");
+  for (const file of ["negatives.tsv", "negatives.triplet.jsonl", "origins.tsv"]) {
+    expect(await read("killed", file), file).toBe(await read("whole", file));
+  }
+}, 180_000);

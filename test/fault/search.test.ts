@@ -26,7 +26,7 @@ const runFile = (name: string): Promise<string> =>
 const untagged = (run: string): string => run.replaceAll(/ \S+$/gm, "");
 
 beforeAll(async () => {
-  place = await openWorkplace({ passages: 4_000, queries: 64 });
+  place = await openWorkplace({ passages: 4_000, queries: 64, isEachDifferent: true });
   for (const way of ["stored", "streaming"] as const) {
     await place.experiment(body(`one-${way}`, place.model, way));
     const result = await place.quarry("evaluate", "experiment.ts");

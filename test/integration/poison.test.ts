@@ -12,7 +12,7 @@ afterEach(async () => {
 });
 
 it("finds texts that kill their worker and texts with broken vectors, and nothing else", async () => {
-  fake = await openFakePool({ dieRows: [19], nanRows: [2, 7, 40] }, { maxAttempts: 1 });
+  fake = await openFakePool({ dieRows: [19], nanRows: [2, 7, 40] }, { maxAttempts: 2 });
   const { pool } = fake;
   const units = fakeUnits(6, 8);
   const { job, vectors } = collectVectors(units);

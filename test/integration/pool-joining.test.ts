@@ -1,14 +1,21 @@
 /** Workers that come by themselves over TCP: they join, leave, are drained, die and come back; no unit is lost or counted twice. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
+import { drainWorker, listWorkers } from "../../src/pipeline/workers.js";
+import type { Snapshot } from "../../src/pool/types.js";
 import { type FakeGuest, startGuest } from "../fixtures/fake-guest.js";
 import {
   collectVectors,
+  expectedTopK,
   type FakePool,
+  fakeModel,
   fakeUnits,
   type Misbehaviour,
+  mergeSnapshots,
   openFakePool,
+  socketFolders,
   until,
 } from "../fixtures/fake-pool.js";
 
@@ -64,4 +71,198 @@ describe("a pool that listens", () => {
     expect(existsSync(ticket)).toBe(false);
     for (const guest of guests) expect((await guest.ended).exitCode).toBe(0);
   });
+
+  it("gives work to one that joins midway, also in a search: queries first, every unit in one snapshot", async () => {
+    const { pool } = await open({ secondsPerUnit: 0.03 }, { count: 1 });
+    const snapshots = new Map<string, Snapshot>();
+    const working = pool.search(searchOf(snapshots, 80));
+    await until(() => snapshots.size > 0);
+    await come("far.0");
+    const outcome = await working;
+    expect(outcome).toMatchObject({ failed: [], rowCount: 320 });
+    expect([...snapshots.keys()].some((session) => session.startsWith("far.0."))).toBe(true);
+    const covered = [...snapshots.values()].flatMap(({ units }) => units);
+    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 80 }, (_, index) => index));
+    expect(mergeSnapshots(snapshots, 5, 7)).toEqual(expectedTopK(320, 5, 7));
+  });
+
+  it("has use for fewer units than workers", async () => {
+    const { pool } = await open({}, { count: 2 });
+    await come("far.0");
+    await come("far.1");
+    await until(() => notes().filter((text) => text.includes("joined")).length === 2);
+    for (const unitCount of [0, 1, 3]) {
+      const { job, vectors } = collectVectors(fakeUnits(unitCount));
+      expect(await pool.encode(job)).toMatchObject({ failed: [], rowCount: 4 * unitCount });
+      expect(vectors.size).toBe(unitCount);
+    }
+  });
+
+  it("opens no socket on a network unless it is asked to, and then the one it was asked for", async () => {
+    const before = listening();
+    const quiet = await openFakePool({});
+    await quiet.pool.describe(fakeModel);
+    expect(listening()).toEqual(before);
+    await quiet.close();
+    const { events } = await open({}, { count: 1 });
+    const [own] = listening().filter((address) => !before.includes(address));
+    const port = Number.parseInt(own?.split(":")[1] ?? "", 16);
+    expect(own).toMatch(/^0100007F:/);
+    expect(JSON.stringify(events)).toContain(`tcp://127.0.0.1:${port}`);
+    await fake?.close();
+    await until(() => listening().length === before.length, 2_000);
+  });
+
+  it("can listen on the same port again at once, and says when another process has it", async () => {
+    const { events } = await open({}, { count: 1 });
+    const listen = /tcp:\/\/127\.0\.0\.1:\d+/.exec(JSON.stringify(events))?.[0] ?? "";
+    await expect(openFakePool({}, { listen })).rejects.toThrow(`Workers cannot join at ${listen}`);
+    await fake?.close();
+    await open({}, { count: 1, listen });
+  });
+
+  it("warns when the user names a wildcard address", async () => {
+    const { warnings } = await open({}, { count: 1, listen: "tcp://*:0" });
+    expect(warnings().join()).toContain("Workers can join on every network of this machine");
+  });
+
+  it("says what is wrong with an address that it cannot listen on, and leaves nothing behind", async () => {
+    const folders = socketFolders();
+    for (const listen of ["tcp://192.0.2.1:4555", "tcp://no-such-host.invalid:4555"]) {
+      await expect(openFakePool({}, { listen })).rejects.toMatchObject({ code: "CONFIG" });
+    }
+    expect(socketFolders()).toEqual(folders);
+  });
 });
+
+describe("a worker that joined", () => {
+  it("and has to leave finishes what it has, gets nothing new and ends by itself; a search loses nothing", async () => {
+    const { pool, warnings } = await open({ secondsPerUnit: 0.03 }, { count: 1 });
+    const guest = await come("far.0", { secondsPerUnit: 0.03 });
+    await until(() => notes().some((text) => text.includes("joined")));
+    const snapshots = new Map<string, Snapshot>();
+    const working = pool.search({ ...searchOf(snapshots, 80), snapshotEveryUnits: 50 });
+    await delay(600);
+    expect(snapshots.size).toBe(0);
+    guest.kill("SIGTERM");
+    expect((await guest.ended).exitCode).toBe(0);
+    // Its share came in by a flush, long before fifty units were full.
+    expect([...snapshots.keys()].map((session) => session.split(".")[0])).toEqual(["far"]);
+    expect(await working).toMatchObject({ failed: [], rowCount: 320 });
+    const covered = [...snapshots.values()].flatMap(({ units }) => units);
+    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 80 }, (_, index) => index));
+    expect(warnings()).toEqual([]);
+  });
+
+  it("and is killed is noticed at once; its work goes to others and its place is not refilled", async () => {
+    const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
+    await pool.describe(fakeModel);
+    const delays: number[] = [];
+    for (let round = 0; round < 4; round += 1) {
+      const guest = await come(`far.${round}`, { secondsPerUnit: 0.02 });
+      await until(() => notes().some((text) => text.includes(`far.${round} joined`)));
+      const { job, vectors, times } = collectVectors(fakeUnits(60));
+      const working = pool.encode(job);
+      await until(() => fake?.events.some((each) => each.type === "worker" && isBusy(each, `far.${round}`)) === true);
+      const before = warnings().length;
+      const begin = performance.now();
+      guest.kill("SIGKILL");
+      await until(() => warnings().length > before);
+      delays.push(performance.now() - begin);
+      expect(await working).toMatchObject({ failed: [], rowCount: 240 });
+      expect(vectors.size).toBe(60);
+      expect([...times.values()].every((count) => count === 1)).toBe(true);
+    }
+    // Far less than heartbeatTimeoutMs (15 s): the connection's end was noticed.
+    expect(Math.max(...delays)).toBeLessThan(1_000);
+    expect(warnings().every((text) => /^far\.\d lost its connection with .* in hand/.test(text))).toBe(true);
+  });
+
+  it("and comes back over another connection goes by its old name; what it had is done again", async () => {
+    const { pool, runDir } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
+    const guest = await come("far.0", { secondsPerUnit: 0.02 });
+    await until(() => notes().some((text) => text.includes("joined")));
+    const snapshots = new Map<string, Snapshot>();
+    const working = pool.search({ ...searchOf(snapshots, 100), snapshotEveryUnits: 3 });
+    await until(() => [...snapshots.keys()].some((session) => session.startsWith("far.0.")));
+    guest.kill("SIGUSR1");
+    await until(() => notes().filter((text) => text.includes("far.0 joined")).length === 2);
+    expect((await listWorkers(runDir)).map(({ name }) => name).sort()).toEqual(["far.0", "worker-0"]);
+    expect(await working).toMatchObject({ failed: [], rowCount: 400 });
+    const covered = [...snapshots.values()].flatMap(({ units }) => units);
+    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    expect(mergeSnapshots(snapshots, 5, 7)).toEqual(expectedTopK(400, 5, 7));
+    // Two sessions of one worker, whose snapshots must not replace each other.
+    expect([...snapshots.keys()].filter((session) => session.startsWith("far.0.")).length).toBe(2);
+  });
+
+  it("and falls silent is turned away; a unit that it hung on is done by another", async () => {
+    const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1, heartbeatTimeoutMs: 800 });
+    const guest = await come("far.0", { stop: ["u-5", "u-6", "u-7", "u-8"], secondsPerUnit: 0.02 });
+    await until(() => notes().some((text) => text.includes("joined")));
+    const { job, vectors, times } = collectVectors(fakeUnits(40));
+    expect(await pool.encode(job)).toMatchObject({ failed: [], rowCount: 160 });
+    expect(vectors.size).toBe(40);
+    expect([...times.values()].every((count) => count === 1)).toBe(true);
+    expect(warnings().join()).toMatch(/far\.0 was silent for .* s and was turned away/);
+    // It stops again at each such unit that it still has in hand.
+    const waking = setInterval(() => guest.kill("SIGCONT"), 50);
+    expect((await guest.ended).exitCode).toBe(7);
+    clearInterval(waking);
+    expect(guest.said()).toContain("Turned away: far.0 was silent");
+  });
+
+  it("can be drained by name", async () => {
+    const { pool, runDir } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
+    const guest = await come("far.0", { secondsPerUnit: 0.02 });
+    await until(() => notes().some((text) => text.includes("joined")));
+    const { job, times } = collectVectors(fakeUnits(60));
+    const working = pool.encode(job);
+    await until(() => times.size > 3);
+    await drainWorker(runDir, "far.0");
+    expect((await guest.ended).exitCode).toBe(0);
+    expect(await working).toMatchObject({ failed: [], rowCount: 240 });
+    expect([...times.values()].every((count) => count === 1)).toBe(true);
+  });
+});
+
+function searchOf(snapshots: Map<string, Snapshot>, unitCount: number) {
+  return {
+    phase: "test",
+    model: fakeModel,
+    units: fakeUnits(unitCount),
+    topK: 7,
+    similarity: "dot",
+    isNormalizing: false,
+    queries: new Float32Array(10),
+    queryCount: 5,
+    dimension: 2,
+    snapshotEveryUnits: 6,
+    onSnapshot: async (snapshot: Snapshot) => {
+      snapshots.set(snapshot.session, snapshot);
+    },
+  };
+}
+
+/** Local addresses of listening TCP sockets of this process, as /proc/net/tcp writes them. */
+function listening(): string[] {
+  const own = new Set(
+    readdirSync("/proc/self/fd").flatMap((fd) => {
+      try {
+        return [/socket:\[(\d+)\]/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? ""];
+      } catch {
+        return [];
+      }
+    }),
+  );
+  const lines = ["tcp", "tcp6"].flatMap((file) => readFileSync(`/proc/net/${file}`, "utf8").split("\n").slice(1));
+  const fields = lines.map((line) => line.trim().split(/\s+/));
+  return fields
+    .filter((each) => each[3] === "0A" && own.has(each[9] ?? ""))
+    .map((each) => each[1] ?? "")
+    .sort();
+}
+
+function isBusy({ worker, state }: { readonly worker: string; readonly state: string }, name: string): boolean {
+  return worker === name && state === "busy";
+}

@@ -14,6 +14,8 @@ from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.locate import locate, read_json, transformer_folder
 from quarry_runtime.modeling.layout import DenseSpec, Modules, read_modules
+from quarry_runtime.modeling.registry import load_plugins
+from quarry_runtime.modeling.similarity import PRODUCTS, scorer
 from quarry_runtime.modeling.weights import WeightFacts, weight_facts
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
 
@@ -57,7 +59,8 @@ class Resolved:
     dimension: int
     pooling: Pooling
     normalize: bool
-    similarity: Literal["dot", "cosine"]
+    similarity: str
+    """dot, cosine, or a registered name."""
     query_prompt: str
     passage_prompt: str
     query_max_length: int
@@ -152,11 +155,10 @@ def resolve(spec: ModelSpec) -> Resolved:
             hint="Set prompts.query and prompts.passage to empty texts.",
         )
     similarity = spec.similarity or modules.similarity
-    if similarity not in ("dot", "cosine"):
-        raise ConfigError(
-            f"{spec.checkpoint} compares vectors by {similarity}.",
-            hint="Set model.similarity to dot or cosine.",
-        )
+    if similarity not in PRODUCTS:
+        # Only a name of another kind is worth the seconds that plugins and torch take.
+        load_plugins(spec.plugins)
+        scorer(similarity)
     side = tokenizer_config.get("padding_side", "right")
     return Resolved(
         checkpoint=spec.checkpoint,

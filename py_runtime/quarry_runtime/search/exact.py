@@ -62,6 +62,7 @@ class ExactSearch:
             tracked: Pairs whose scores are filled in on the way.
         """
         self._queries_QD = queries_QD.contiguous()
+        self._k = k
         self._similarity = similarity
         self._tracked = tracked
         device = queries_QD.device
@@ -90,14 +91,20 @@ class ExactSearch:
         query_count, count = len(self._queries_QD), len(passages_ND)
         if query_count == 0 or count == 0:
             return
-        rows = torch.from_numpy(rows_N).to(passages_ND.device)
-        ranks = torch.from_numpy(ranks_N).to(passages_ND.device)
+        rows = torch.tensor(rows_N, device=passages_ND.device)
+        ranks = torch.tensor(ranks_N, device=passages_ND.device)
         places = None if self._tracked is None else self._tracked.find(rows_N)
         is_small = query_count * count <= self._score_count
         is_cheap = query_count <= _FEW_QUERIES or passages_ND.device.type != "cpu"
         if is_small and (is_cheap or self._similarity is not None):
             scores_QN = self._scores(self._queries_QD, passages_ND)
-            if not are_finite(scores_QN):
+            # A user's similarity may make a number of what is none.
+            is_fine = are_finite(scores_QN) and (
+                self._similarity is None or are_finite(passages_ND)
+            )
+            if not is_fine:
+                if not are_finite(passages_ND):
+                    refuse(passages_ND.T, rows, "vectors")
                 refuse(scores_QN, rows)
             for first, best in self._blocks:
                 block = scores_QN[first : first + best.query_count]
@@ -110,6 +117,8 @@ class ExactSearch:
 
     def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows, [Q, K] each, in final order; padded with -inf and -1."""
+        if not self._blocks:
+            return np.empty((0, self._k), np.float32), np.empty((0, self._k), np.int32)
         parts = [best.snapshot() for _, best in self._blocks]
         scores, rows = zip(*parts, strict=True)
         return np.concatenate(scores), np.concatenate(rows)

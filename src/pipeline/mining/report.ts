@@ -1,5 +1,6 @@
 /** What mining did, so that a user can judge margins and limits: counts by rule, scores, how full queries are. */
 
+import type { HeldOut } from "./held-out.js";
 import type { Selection } from "./select.js";
 import { DROP_REASONS, type DropReason } from "./types.js";
 
@@ -31,6 +32,13 @@ export interface MiningReport {
   /** Left over: no rule spoke against them, but others were chosen. */
   readonly notChosen: number;
   readonly negatives: number;
+  /** Negatives drawn at random from all passages. */
+  readonly filled: number;
+  /**
+   * Known positives treated as if nobody had judged them, one of each query with several: how many were retrieved, and
+   * how many no rule spoke against. The last share estimates how likely a positive without a label becomes a negative.
+   */
+  readonly heldOut: { readonly tried: number; readonly retrieved: number; readonly left: number };
   readonly retrievers: readonly {
     readonly name: string;
     /** Negatives that it gave, and those that stand in its list whoever gave them. */
@@ -58,6 +66,8 @@ export class ReportBuilder {
   readonly #positives: number[] = [];
   readonly #negatives: number[] = [];
   readonly #differences: number[] = [];
+  readonly #heldOut = { tried: 0, retrieved: 0, left: 0 };
+  #filled = 0;
   #queries = 0;
   #withoutPositives = 0;
   #unknown = 0;
@@ -73,7 +83,13 @@ export class ReportBuilder {
     private readonly names: readonly string[],
   ) {}
 
-  add(selection: Selection): void {
+  /** @param heldOut what would have become of one of the query's positives without its label; null: not tried */
+  add(selection: Selection, heldOut: HeldOut | null): void {
+    if (heldOut !== null) {
+      this.#heldOut.tried += 1;
+      this.#heldOut.retrieved += heldOut.isRetrieved ? 1 : 0;
+      this.#heldOut.left += heldOut.isLeft ? 1 : 0;
+    }
     const { candidates, negatives, positives, dropped } = selection;
     this.#queries += 1;
     if (positives.length === 0 || selection.isStandIn) this.#withoutPositives += 1;
@@ -91,7 +107,8 @@ export class ReportBuilder {
     for (const { label, retriever, scores: found } of negatives) {
       this.#negatives.push(label);
       if (worst !== undefined) this.#differences.push(worst - label);
-      this.#given[retriever] = (this.#given[retriever] ?? 0) + 1;
+      if (retriever < 0) this.#filled += 1;
+      else this.#given[retriever] = (this.#given[retriever] ?? 0) + 1;
       found.forEach((score, at) => {
         if (score !== undefined) this.#listed[at] = (this.#listed[at] ?? 0) + 1;
       });
@@ -118,8 +135,10 @@ export class ReportBuilder {
           this.#dropped[reason],
         ]),
       ),
-      notChosen: this.#left - this.#negatives.length,
+      notChosen: this.#left - (this.#negatives.length - this.#filled),
+      filled: this.#filled,
       negatives: this.#negatives.length,
+      heldOut: this.#heldOut,
       retrievers: this.names.map((name, at) => ({ name, gave: this.#given[at] ?? 0, listed: this.#listed[at] ?? 0 })),
       scores: {
         positives: summarise(this.#positives),

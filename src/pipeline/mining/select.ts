@@ -47,6 +47,10 @@ export function siftQuery(query: QueryCase, rules: MiningRules, texts: TextIdent
   const limits = rules.limits.flatMap((limit, retriever) =>
     scoreRules(retriever, limit, scores[retriever] as PositiveScores, rules.marginTo),
   );
+  const { accepts } = rules;
+  if (accepts !== undefined) {
+    limits.push(({ row, score }) => (accepts(query.queryRow, row, score) ? null : "filter"));
+  }
   return {
     queryRow: query.queryRow,
     positives,

@@ -39,6 +39,8 @@ export interface MiningRules
     | "rrfK"
   > {
   readonly seed: number;
+  /** A user's own rule: whether a passage may be a negative. */
+  readonly accepts?: (queryRow: number, passageRow: number, score: number) => boolean;
   /** One for each retriever, in the order of the lists. */
   readonly limits: readonly ScoreLimits[];
 }
@@ -83,6 +85,7 @@ export const DROP_REASONS = [
   "absoluteMargin",
   "relativeMargin",
   "filter",
+  "notRescored",
   "rescoreMaxScore",
   "rescoreMinScore",
   "rescoreAbsoluteMargin",

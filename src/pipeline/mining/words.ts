@@ -17,6 +17,7 @@ const WORDS: Readonly<Record<DropReason, string>> = {
   absoluteMargin: "within mine.absoluteMargin",
   relativeMargin: "within mine.relativeMargin",
   filter: "refused by mine.filter",
+  notRescored: "beyond mine.rescore.topK",
   rescoreMaxScore: "above mine.rescore.maxScore",
   rescoreMinScore: "below mine.rescore.minScore",
   rescoreAbsoluteMargin: "within mine.rescore.absoluteMargin",
@@ -76,6 +77,12 @@ function fewNegatives({ queries, dropped }: MiningReport, options: MineConfig): 
     ["mine.absoluteMargin", dropped.absoluteMargin],
     ["mine.relativeMargin", dropped.relativeMargin],
     ['mine.marginTo (to "best")', dropped.unknownPositive],
+    ["mine.rescore.topK", dropped.notRescored],
+    ["mine.rescore.maxScore", dropped.rescoreMaxScore],
+    ["mine.rescore.minScore", dropped.rescoreMinScore],
+    ["mine.rescore.absoluteMargin", dropped.rescoreAbsoluteMargin],
+    ["mine.rescore.relativeMargin", dropped.rescoreRelativeMargin],
+    ["mine.filter", dropped.filter],
   ] as const;
   const names = reasons.filter(([, count]) => count !== false && (count ?? 0) > 0).map(([option]) => option);
   const none = queries.withNone === 0 ? "" : `, ${number(queries.withNone)} of them none`;

@@ -7,6 +7,7 @@ import { emptyPool, type JobPlan, UNIT } from "../../../src/pool/state.js";
 
 type Order =
   | { readonly kind: "configure" }
+  | { readonly kind: "drain" }
   | { readonly kind: "flush" }
   | { readonly kind: "unit"; readonly unit: number; readonly attempt: number };
 
@@ -27,15 +28,20 @@ class World {
   isFinished = false;
   isFailed = false;
   deaths = 0;
+  joins = 0;
+  /** Asked to leave, in their life at hand. */
+  readonly leaving = new Set<string>();
+  readonly coveredBy = new Map<string, readonly number[]>();
 
   constructor(
     readonly plan: JobPlan,
     workerCount: number,
     readonly credits: number,
     readonly killers: ReadonlySet<number> = new Set(),
+    readonly isOpen = false,
   ) {
     const names = Array.from({ length: workerCount }, (_, index) => `w${index}`);
-    this.state = emptyPool("test", names);
+    this.state = emptyPool("test", names, isOpen);
     this.feed({ type: "begin", plan });
   }
 
@@ -45,19 +51,48 @@ class World {
   }
 
   perform(action: PoolAction): void {
-    if ("worker" in action && action.type === "launch") {
+    if (action.type === "launch") {
+      if (this.leaving.has(action.worker)) throw new Error("broken law: the place of one that left stays empty");
       this.workers.set(action.worker, { inbox: [], outbox: [{ type: "hello", worker: action.worker }], fresh: [] });
     } else if (action.type === "configure") this.workers.get(action.worker)?.inbox.push({ kind: "configure" });
     else if (action.type === "flush") this.workers.get(action.worker)?.inbox.push({ kind: "flush" });
-    else if (action.type === "sendUnit") {
+    else if (action.type === "dismiss") {
+      const { inHand = [], held = [] } = this.state.workers.get(action.worker) ?? {};
+      if (inHand.length + held.length > 0) throw new Error("broken law: nobody is let go with work in hand");
+      this.workers.get(action.worker)?.inbox.push({ kind: "drain" });
+    } else if (action.type === "sendUnit") {
       const { unit, attempt } = action;
+      if (this.leaving.has(action.worker)) throw new Error("broken law: nothing new for one that leaves");
       this.workers.get(action.worker)?.inbox.push({ kind: "unit", unit, attempt });
     } else if (action.type === "persistVectors") this.saving.push({ ...action, units: [action.unit] });
-    else if (action.type === "persistSnapshot") this.saving.push(action);
+    else if (action.type === "persistSnapshot") this.snapshotOf(action);
     else if (action.type === "giveUp") this.givenUp.push(action.unit);
     else if (action.type === "finished") this.isFinished = true;
     else if (action.type === "fail") this.isFailed = true;
     else if (action.type === "kill") throw new Error(`a sound worker was killed: ${action.reason}`);
+  }
+
+  /** A session's snapshot stands for all of its earlier ones; another life's must never go by the same name. */
+  snapshotOf(action: Extract<PoolAction, { type: "persistSnapshot" }>): void {
+    const earlier = this.coveredBy.get(action.session) ?? [];
+    if (earlier.some((unit) => !action.covered.includes(unit))) throw new Error("broken law: snapshots only grow");
+    this.coveredBy.set(action.session, action.covered);
+    this.saving.push(action);
+  }
+
+  /** A worker comes by itself, under a name that another one may have had. */
+  join(): void {
+    const name = ["g0", "g1", "g2"].find((each) => !this.workers.has(each));
+    if (name === undefined || !this.isOpen) return;
+    this.joins += 1;
+    this.leaving.delete(name);
+    this.workers.set(name, { inbox: [], outbox: [], fresh: [] });
+    this.feed({ type: "joined", worker: name });
+  }
+
+  leave(name: string): void {
+    this.leaving.add(name);
+    this.feed({ type: "leaving", worker: name });
   }
 
   /** One thing happens: `choice` says what, `who` to whom. */
@@ -66,7 +101,9 @@ class World {
     const name = names[who % Math.max(1, names.length)];
     const worker = name === undefined ? undefined : this.workers.get(name);
     const kind = choice % 8;
-    if (kind === 0 && this.saving.length > 0) this.save(who);
+    if (choice >= 240 && this.joins < 4) this.join();
+    else if (choice >= 232 && name !== undefined && this.leaving.size < 2) this.leave(name);
+    else if (kind === 0 && this.saving.length > 0) this.save(who);
     else if (name === undefined || worker === undefined) return;
     else if (kind === 1 && this.deaths < 6) this.die(name);
     else if (kind <= 4) this.work(name, worker, choice >= 200);
@@ -88,13 +125,15 @@ class World {
 
   read(worker: SimulatedWorker): void {
     const event = worker.outbox.shift();
+    if (event?.type === "died") this.workers.delete(event.worker);
     if (event !== undefined) this.feed(event);
   }
 
   work(name: string, worker: SimulatedWorker, isFailing: boolean): void {
     const message = worker.inbox.shift();
     if (message === undefined) return;
-    if (message.kind === "configure") {
+    if (message.kind === "drain") worker.outbox.push({ type: "died", worker: name, how: "left" });
+    else if (message.kind === "configure") {
       worker.fresh = [];
       worker.outbox.push({ type: "ready", worker: name, credits: this.credits });
     } else if (message.kind === "flush") this.snapshot(name, worker);
@@ -128,6 +167,7 @@ class World {
   /** Everything that is under way comes to its end, without further faults. */
   settle(): void {
     for (let round = 0; round < 10_000 && !this.isFinished && !this.isFailed; round += 1) {
+      if (this.workers.size === 0) this.join();
       for (const [name, worker] of [...this.workers]) {
         if (worker.outbox.length > 0) this.read(worker);
         else this.work(name, worker, false);
@@ -184,20 +224,23 @@ const worlds = fc.record({
   kind: fc.constantFrom("encode" as const, "search" as const),
   unitCount: fc.nat(12),
   workerCount: fc.integer({ min: 1, max: 4 }),
+  /** With 0 or more places of its own. */
+  openPlaces: fc.option(fc.nat(3), { nil: null }),
   credits: fc.integer({ min: 1, max: 4 }),
   done: fc.uniqueArray(fc.nat(11), { maxLength: 4 }),
-  steps: fc.array(fc.tuple(fc.nat(255), fc.nat(255)), { maxLength: 80 }),
+  steps: fc.array(fc.tuple(fc.nat(255), fc.nat(255)), { maxLength: 80, size: "max" }),
 });
 
 describe("the reducer", () => {
   it("loses no unit and counts none twice, in 10,000 random orders of events", () => {
     fc.assert(
-      fc.property(worlds, ({ kind, unitCount, workerCount, credits, done, steps }) => {
+      fc.property(worlds, ({ kind, unitCount, workerCount, openPlaces, credits, done, steps }) => {
         const before = new Set(done.filter((unit) => unit < unitCount));
-        const world = new World(planOf(kind, unitCount, before), workerCount, credits);
+        const plan = planOf(kind, unitCount, before);
+        const world = new World(plan, openPlaces ?? workerCount, credits, new Set(), openPlaces !== null);
         for (const [choice, who] of steps) world.step(choice, who);
         world.settle();
-        if (world.isFailed) return; // every worker died twice before it was ready
+        if (world.isFailed) return; // every worker died twice before it was ready, or was asked to leave
         expect(world.isFinished).toBe(true);
         expect([...world.durable.values()].every((count) => count === 1)).toBe(true);
         const all = [...world.durable.keys(), ...world.givenUp, ...before].sort((left, right) => left - right);
@@ -256,6 +299,61 @@ describe("the reducer", () => {
     expect(advance(state, late)).toEqual([]);
     advance(state, { type: "ready", worker: "w0", credits: 2 });
     expect(advance(state, late)).toContainEqual(expect.objectContaining({ type: "persistVectors", unit: 0 }));
+  });
+
+  it("takes in who joins between two jobs and midway, and waits for joiners when nobody is left", () => {
+    const state = emptyPool("test", [], true);
+    expect(advance(state, { type: "joined", worker: "g0" })).toEqual([]);
+    expect(advance(state, { type: "begin", plan: planOf("encode", 3) })).toEqual([{ type: "configure", worker: "g0" }]);
+    advance(state, { type: "ready", worker: "g0", credits: 2 });
+    expect(state.workers.get("g0")?.inHand).toEqual([0, 1]);
+    const actions = advance(state, { type: "died", worker: "g0", how: "lost its connection" });
+    expect(actions).toEqual([expect.objectContaining({ type: "lost", fate: "gone", inHand: [0, 1] })]);
+    expect([...state.workers]).toEqual([]);
+    expect(advance(state, { type: "joined", worker: "g1" })).toEqual([{ type: "configure", worker: "g1" }]);
+    const given = advance(state, { type: "ready", worker: "g1", credits: 2 });
+    expect(given.map((action) => (action.type === "sendUnit" ? [action.unit, action.attempt] : action))).toEqual([
+      [1, 2],
+      [2, 1],
+    ]);
+  });
+
+  it("does not blame a unit for the death of a worker that had to go", () => {
+    for (const isLeaving of [false, true]) {
+      const state = emptyPool("test", [], true);
+      advance(state, { type: "joined", worker: "g0" });
+      advance(state, { type: "begin", plan: planOf("encode", 3) });
+      advance(state, { type: "ready", worker: "g0", credits: 2 });
+      if (isLeaving) expect(advance(state, { type: "leaving", worker: "g0" })).toEqual([]);
+      advance(state, { type: "died", worker: "g0", how: "lost its connection" });
+      expect(state.job?.strikes[0]).toBe(isLeaving ? 0 : 1);
+      expect(state.job?.waitingCount).toBe(3);
+    }
+  });
+
+  it("finishes without the worker that did the last unit, once its result is durable", () => {
+    const state = emptyPool("test", [], true);
+    advance(state, { type: "joined", worker: "g0" });
+    advance(state, { type: "begin", plan: planOf("encode", 1) });
+    advance(state, { type: "ready", worker: "g0", credits: 2 });
+    const [saved] = advance(state, { type: "answered", worker: "g0", unit: 0, attempt: 1, seconds: 1 });
+    advance(state, { type: "died", worker: "g0", how: "lost its connection" });
+    const session = saved?.type === "persistVectors" ? saved.session : "";
+    expect(advance(state, { type: "durable", worker: "g0", session, units: [0] })).toEqual([{ type: "finished" }]);
+  });
+
+  it("fails when all were drained and none can join", () => {
+    const state = emptyPool("test", ["w0"]);
+    advance(state, { type: "begin", plan: planOf("encode", 3) });
+    advance(state, { type: "hello", worker: "w0" });
+    advance(state, { type: "ready", worker: "w0", credits: 1 });
+    expect(advance(state, { type: "leaving", worker: "w0" })).toEqual([]);
+    expect(advance(state, { type: "answered", worker: "w0", unit: 0, attempt: 1, seconds: 1 })).toContainEqual({
+      type: "dismiss",
+      worker: "w0",
+    });
+    const actions = advance(state, { type: "died", worker: "w0", how: "ended with status 0" });
+    expect(actions).toContainEqual({ type: "fail", code: "WORKER", message: "all were drained" });
   });
 
   it("fails when every worker died twice before it was ready", () => {

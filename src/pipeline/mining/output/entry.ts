@@ -38,6 +38,14 @@ export interface MinedEntry {
   readonly negatives: readonly MinedPassage[];
 }
 
+/** Type of a column in Parquet: a scalar, a list of one type, a struct. */
+export type ColumnType =
+  | "string"
+  | "double"
+  | "int64"
+  | readonly [ColumnType]
+  | { readonly [name: string]: ColumnType };
+
 /** One way to write mined negatives. */
 export interface MinedFormat {
   /** Name in the step's folder. */
@@ -49,5 +57,7 @@ export interface MinedFormat {
   readonly needsPositive: boolean;
   /** Negatives that a line has to have; fewer leave the query out. */
   readonly minNegatives: number;
+  /** The fields of its lines where they are JSON: they can be columns of Parquet as well. */
+  readonly columns?: Readonly<Record<string, ColumnType>>;
   lines(entry: MinedEntry): Iterable<string>;
 }

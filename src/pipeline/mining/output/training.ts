@@ -1,6 +1,6 @@
 /** Training files of other toolkits, texts inlined; `withScores` writes each passage's score beside it. */
 import { formatFloat32 } from "../../../data/index.js";
-import type { MinedEntry, MinedFormat, MinedPassage, MinedText } from "./entry.js";
+import type { ColumnType, MinedEntry, MinedFormat, MinedPassage, MinedText } from "./entry.js";
 
 const WITH_TEXTS = { hasTexts: true, needsPositive: true, minNegatives: 1 } as const;
 
@@ -9,15 +9,28 @@ const whole = (passage: MinedPassage): string => textOf(passage).whole;
 const anchor = ({ query }: MinedEntry): string => (query as MinedText).whole;
 const score = (passage: MinedPassage): number => Number(formatFloat32(passage.score ?? 0));
 
+function when(holds: boolean, columns: Readonly<Record<string, ColumnType>>): Readonly<Record<string, ColumnType>> {
+  return holds ? columns : {};
+}
+
 /** Tevatron: passages as objects with id, title and text. */
 export function tevatron(withScores: boolean): MinedFormat {
   const passage = (given: MinedPassage): object => {
     const { title, text } = textOf(given);
     return { docid: given.id, title, text, ...(withScores ? { score: score(given) } : {}) };
   };
+  const passages = [
+    { docid: "string", title: "string", text: "string", ...when(withScores, { score: "double" }) },
+  ] as const;
   return {
     ...WITH_TEXTS,
     file: "negatives.tevatron.jsonl",
+    columns: {
+      query_id: "string",
+      query: "string",
+      positive_passages: passages,
+      negative_passages: passages,
+    },
     lines: (entry) => [
       JSON.stringify({
         query_id: entry.queryId,
@@ -34,6 +47,13 @@ export function flagEmbedding(withScores: boolean): MinedFormat {
   return {
     ...WITH_TEXTS,
     file: "negatives.flagembedding.jsonl",
+    columns: {
+      query: "string",
+      pos: ["string"],
+      neg: ["string"],
+      ...when(withScores, { pos_scores: ["double"], neg_scores: ["double"] }),
+      prompt: "string",
+    },
     lines: (entry) => {
       const { positives, negatives } = entry;
       const prompt = entry.query?.prompt ?? null;
@@ -55,6 +75,7 @@ export function triplet(withScores: boolean): MinedFormat {
   return {
     ...WITH_TEXTS,
     file: "negatives.triplet.jsonl",
+    columns: { anchor: "string", positive: "string", negative: "string", ...when(withScores, { scores: ["double"] }) },
     *lines(entry) {
       for (const positive of entry.positives) {
         for (const negative of entry.negatives) {
@@ -75,6 +96,14 @@ export function nTuple(withScores: boolean, negativesPerQuery: number): MinedFor
   return {
     ...WITH_TEXTS,
     file: "negatives.n-tuple.jsonl",
+    columns: {
+      anchor: "string",
+      positive: "string",
+      ...Object.fromEntries(
+        Array.from({ length: negativesPerQuery }, (_, at) => [`negative_${at + 1}`, "string"] as const),
+      ),
+      ...when(withScores, { scores: ["double"] }),
+    },
     minNegatives: negativesPerQuery,
     lines: (entry) =>
       entry.positives.map((positive) => {
@@ -94,6 +123,7 @@ export function labeledPair(withScores: boolean): MinedFormat {
   return {
     ...WITH_TEXTS,
     file: "negatives.labeled-pair.jsonl",
+    columns: { anchor: "string", positive: "string", ...(withScores ? { score: "double" } : { label: "int64" }) },
     *lines(entry) {
       for (const [passages, label] of [
         [entry.positives, 1],
@@ -113,6 +143,11 @@ export function labeledList(withScores: boolean): MinedFormat {
   return {
     ...WITH_TEXTS,
     file: "negatives.labeled-list.jsonl",
+    columns: {
+      anchor: "string",
+      positive: ["string"],
+      ...(withScores ? { scores: ["double"] } : { labels: ["int64"] }),
+    },
     lines: (entry) =>
       entry.positives.map((positive) => {
         const passages = [positive, ...entry.negatives];

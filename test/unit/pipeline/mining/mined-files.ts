@@ -5,8 +5,8 @@ import type { SearchDataConfig, SourceConfig } from "../../../../src/experiment/
 import { casesOf, identityOf, retrievedBy } from "../../../../src/pipeline/mining/cases.js";
 import { formatsOf } from "../../../../src/pipeline/mining/output/formats.js";
 import { NegativesWriter, type WrittenFile } from "../../../../src/pipeline/mining/output/writer.js";
-import { minePass } from "../../../../src/pipeline/mining/pass.js";
-import { ReportBuilder } from "../../../../src/pipeline/mining/report.js";
+import { minePass, type PassWork } from "../../../../src/pipeline/mining/pass.js";
+import { type MiningReport, ReportBuilder } from "../../../../src/pipeline/mining/report.js";
 import type { MiningRules } from "../../../../src/pipeline/mining/types.js";
 import type { TopK } from "../../../../src/pipeline/top-k.js";
 import { type Collection, jsonLines, newCollection } from "../../data/collection.js";
@@ -61,6 +61,7 @@ export interface Mined {
   /** `query text | passage text | label | score`, sorted: each positive and negative of each query once. */
   readonly judgements: readonly string[];
   readonly positivesLeftOut: number;
+  readonly report: MiningReport;
   readonly collection: Collection;
   readonly path: (file: string) => string;
 }
@@ -72,6 +73,8 @@ export async function mineToFiles(
     readonly rules?: Partial<MiningRules>;
     readonly source?: Partial<SourceConfig>;
     readonly queries?: "judged" | "all";
+    readonly rescore?: PassWork["rescore"];
+    readonly fillRandom?: boolean;
     /** Further files of the collection. */
     readonly files?: Readonly<Record<string, string>>;
   } = {},
@@ -96,19 +99,28 @@ export async function mineToFiles(
     const cases = casesOf(source, queryRows, [retrievedBy(ranking(queryRows.length), queryRows)]);
     const judgements: string[] = [];
     const add = report.add.bind(report);
-    report.add = (selection) => {
-      add(selection);
+    report.add = (selection, heldOut) => {
+      add(selection, heldOut);
       const line = (row: number, label: number, score: number | undefined): string =>
         `${source.queries.text(selection.queryRow)} | ${wholeOf(source, row)} | ${label} | ${score}`;
       selection.positives.forEach((row, at) => judgements.push(line(row, 1, selection.positiveLabels[at])));
       for (const { row, label } of selection.negatives) judgements.push(line(row, 0, label));
     };
-    await minePass(cases, { rules, texts: identityOf(source), report, writer, onChunk: () => {} });
+    await minePass(cases, {
+      rules,
+      texts: identityOf(source),
+      report,
+      writer,
+      rescore: options.rescore ?? null,
+      pool: options.fillRandom === true ? source.searchRows : null,
+      onChunk: () => {},
+    });
     const files = await writer.finish();
     return {
       files,
       judgements: judgements.sort(),
       positivesLeftOut: writer.positivesWithoutScore,
+      report: report.finish(writer.positivesWithoutScore),
       collection: place,
       path: (file) => `${place.dir}/mined/${file}`,
     };

@@ -111,6 +111,41 @@ describe("what is left out", () => {
   });
 });
 
+test("a cross-encoder's scores are the teacher's labels, of positives that were not retrieved as well", async () => {
+  const score = ({ queryRow, passageRow }: { queryRow: number; passageRow: number }): number =>
+    Math.fround(queryRow + passageRow / 7);
+  const asked: number[] = [];
+  const scorer = {
+    score: async (pairs: readonly { queryRow: number; passageRow: number }[]) => {
+      asked.push(pairs.length);
+      return Float32Array.from(pairs, score);
+    },
+  };
+  const qrels = "query-id\tcorpus-id\tscore\nq0\td0\t1\nq0\td11\t1\nq1\td1\t1\n";
+  const mined = await mineToFiles({
+    scores: true,
+    fillRandom: true,
+    source: { qrels: "far.tsv" },
+    files: { "far.tsv": qrels },
+    rules: { limits: [{ maxScore: 0.13 }] },
+    rescore: { rules: { orderBy: "crossEncoder", maxScore: 10 }, scorer },
+  });
+  expect(mined.positivesLeftOut).toBe(0);
+  expect(mined.report.filled).toBe(2);
+  // What the rules left is asked in one call, what was filled up in another.
+  expect(asked).toHaveLength(2);
+  const file = mined.path("negatives.flagembedding.jsonl");
+  const found = await readBack(mined.collection, {
+    corpus: file,
+    queries: file,
+    qrels: { part: "all", path: file, scores: "teacher" },
+  });
+  expect(found).toEqual(expected(mined, "both", "score"));
+  expect(found).toHaveLength(3 + 2 * 3);
+  const far = score({ queryRow: 0, passageRow: 11 });
+  expect(found).toContain(`what is "0"? | tabs\tand\nlines of passage 11 | ${far}`);
+});
+
 test("nothing half-written is left, and nothing but the files asked for", async () => {
   const mined = await mineToFiles();
   expect(readdirSync(mined.path("")).sort()).toEqual(mined.files.map(({ file }) => file).sort());

@@ -1,5 +1,6 @@
 /** Mining said once more, slowly and in other words: what the fast way is compared with. */
 import { Draws } from "../../../../src/data/index.js";
+import type { RescoreRules } from "../../../../src/pipeline/mining/rescore.js";
 import type { MiningRules, QueryCase, RankedList, TextIdentity } from "../../../../src/pipeline/mining/types.js";
 
 /** Rows of a query's negatives in order, and how many candidates the rules left. */
@@ -10,14 +11,25 @@ export interface SlowResult {
 
 interface Passage {
   readonly row: number;
-  readonly score: number;
+  score: number;
   rank: number;
 }
 
 const isListed = (list: RankedList, row: number): boolean => list.rows.includes(row);
 const listed = (list: RankedList, row: number): number => list.scores[list.rows.indexOf(row)] as number;
 
-export function slowNegatives(query: QueryCase, rules: MiningRules, texts: TextIdentity): SlowResult {
+/** A cross-encoder: its rules, and its score of each passage. */
+export interface SlowRescore {
+  readonly rules: RescoreRules;
+  readonly score: (row: number) => number;
+}
+
+export function slowNegatives(
+  query: QueryCase,
+  rules: MiningRules,
+  texts: TextIdentity,
+  rescore?: SlowRescore,
+): SlowResult {
   let pool = order(query.lists, rules).map(({ row, score }, rank): Passage => ({ row, score, rank }));
   let { positives } = query;
 
@@ -52,6 +64,18 @@ export function slowNegatives(query: QueryCase, rules: MiningRules, texts: TextI
       (list, index) => !isListed(list, row) || isWithin(list, index, listed(list, row), positives, rules),
     ),
   );
+  if (rescore !== undefined) {
+    pool = pool.slice(0, rescore.rules.topK);
+    // A list that holds everything: the cross-encoder's, on which no positive is unknown.
+    const everything = [...new Set([...positives, ...pool.map(({ row }) => row)])];
+    const list = { rows: Int32Array.from(everything), scores: Float32Array.from(everything, rescore.score) };
+    const limits = { ...rules, limits: [rescore.rules] };
+    pool = pool.filter(({ row }) => isWithin(list, 0, rescore.score(row), positives, limits));
+    if (rescore.rules.orderBy === "crossEncoder") {
+      for (const passage of pool) passage.score = rescore.score(passage.row);
+      pool = pool.toSorted((one, two) => two.score - one.score);
+    }
+  }
   if (rules.ranksOver === "kept") {
     count();
     cut();
