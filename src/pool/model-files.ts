@@ -72,6 +72,8 @@ export class ModelFiles {
     const known = this.#hashes.get(absolute);
     const sha256 = known?.stamp === stamp ? known.sha256 : hash(absolute);
     this.#hashes.set(absolute, { stamp, sha256 });
+    // A read that failed once may succeed for the next worker.
+    sha256.catch(() => this.#hashes.delete(absolute));
     return { path, bytes: size, sha256: await sha256 };
   }
 }
