@@ -825,6 +825,12 @@ export interface EmbeddingsInput {
    * @defaultValue `"float32"`
    */
   dtype?: "float32" | "float16" | "bfloat16" | "int8" | undefined;
+  /**
+   * Passages without a finite vector, or that end whatever worker tries them: found by halving their units; warn and drop leave them out.
+   *
+   * @defaultValue `"error"`
+   */
+  unencodable?: "error" | "warn" | "drop" | undefined;
 }
 
 /** What to encode. */

@@ -188,6 +188,12 @@ export const embeddingsSchema = z.strictObject({
     .enum(["float32", "float16", "bfloat16", "int8"])
     .default("float32")
     .describe("Number format that passages are kept and searched in; queries stay float32."),
+  unencodable: z
+    .enum(["error", "warn", "drop"])
+    .default("error")
+    .describe(
+      "Passages without a finite vector, or that end whatever worker tries them: found by halving their units; warn and drop leave them out.",
+    ),
 });
 
 export const searchSchema = z.strictObject({

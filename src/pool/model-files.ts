@@ -81,7 +81,10 @@ async function wanted(checkpoint: string): Promise<string[]> {
       const names = await readdir(join(checkpoint, folder)).catch(() => []);
       return names.map((name) => `${folder}/${name}`);
     });
-  return [...entries, ...(await Promise.all(inside)).flat()].filter((path) => WANTED.test(path)).sort();
+  const paths = [...entries, ...(await Promise.all(inside)).flat()].filter((path) => WANTED.test(path)).sort();
+  // A folder of the hub's cache holds links to its files, so what they lead to counts.
+  const isFile = await Promise.all(paths.map((path) => stat(join(checkpoint, path)).then((found) => found.isFile())));
+  return paths.filter((_, index) => isFile[index]);
 }
 
 async function hash(path: string): Promise<string> {

@@ -224,7 +224,8 @@ class LocalPool implements WorkerPool {
       case "giveUp": {
         const unit = run.units.id(action.unit);
         const { code, message } = action;
-        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? run.units.rows(action.unit), code, message });
+        const unitRows = run.units.rows(action.unit);
+        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? unitRows, unitRows, code, message });
         return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
@@ -307,7 +308,12 @@ class LocalPool implements WorkerPool {
       try {
         run.accept(worker, message);
       } catch (thrown) {
-        return this.#end(run, toQuarryError(thrown));
+        const error = toQuarryError(thrown);
+        // One that joined must not end the work of the others, which know what the model is.
+        if (this.#state.workers.get(worker)?.isGuest === true && this.#state.job?.isDescribed === true) {
+          return this.#crew.kill(worker, `does not fit in: ${error.message.replace(/\.$/, "")},`);
+        }
+        return this.#end(run, error);
       }
     }
     if (isLatest) this.#report.worker(worker, "ready");
@@ -402,6 +408,8 @@ class LocalPool implements WorkerPool {
     if (this.#run !== null) this.#end(this.#run, interrupted());
     await this.#reception.close();
     await this.#crew.close(isHasty);
+    const { strangerCount } = this.#crew;
+    if (strangerCount > 1) this.#report.log("quarry", "info", `strangers were turned away ${strangerCount} times`);
     for (const worker of this.#state.workers.values()) {
       if (isAlive(worker)) this.#report.worker(worker.name, "stopped");
     }
