@@ -37,26 +37,54 @@ export interface EmbedOptions {
   readonly batchSize: () => Promise<number>;
 }
 
-/** Vectors of the rows, in their order; `close` them when they are no longer read. */
+/** Vectors of the rows, in their order. */
 export interface Embedded {
   /** The rows asked for, without those that cannot be encoded and are left out. */
   readonly rows: Int32Array;
   readonly view: VectorView;
   /** What this call encoded. */
   readonly throughput: Throughput;
-  close(): void;
 }
+
+/** Blocks that turn out damaged while they are read are encoded again, so often at most. */
+const MAX_REPAIRS = 3;
 
 /** Vectors that vanish while they are encoded: a disk that damages them faster than that has to be told. */
 const MAX_ROUNDS = 3;
 
 /**
+ * Does something with the vectors of a table's texts. A block that turns out damaged while it is read is told, its texts
+ * are encoded again, and the work begins anew.
+ *
+ * @param work may be called again; what it is given is closed when its promise is settled.
+ * @throws QuarryError as the pool does; ENVIRONMENT when the disk is full: what was durable stays.
+ * @example
+ * await withVectors(context, options, async ({ view }) => view.read(0, view.rowCount));
+ */
+export async function withVectors<T>(
+  context: RunContext,
+  options: EmbedOptions,
+  work: (embedded: Embedded) => Promise<T>,
+): Promise<T> {
+  for (let repairs = 0; ; repairs += 1) {
+    const { close, ...embedded } = await embed(context, options);
+    try {
+      return await work(embedded);
+    } catch (thrown) {
+      if (!(thrown instanceof QuarryError) || thrown.code !== "INTEGRITY" || repairs === MAX_REPAIRS) throw thrown;
+      const message = `${thrown.message} These vectors are encoded again.`;
+      context.events.emit({ type: "warning", message, hint: null });
+    } finally {
+      close();
+    }
+  }
+}
+
+/**
  * Opens the store and encodes the texts whose vectors it lacks, each once, on the units that the plan in the run folder
  * names; units whose vectors an earlier, killed call made durable are not done again.
- *
- * @throws QuarryError as the pool does; ENVIRONMENT when the disk is full: what was durable stays.
  */
-export async function embed(context: RunContext, options: EmbedOptions): Promise<Embedded> {
+async function embed(context: RunContext, options: EmbedOptions): Promise<Embedded & { close(): void }> {
   const { contract, side, dtype, table } = options;
   const warn = (message: string): void => context.events.emit({ type: "warning", message, hint: null });
   const store = await EmbeddingStore.open(context.cacheDir, { contract, side, dtype }, warn);

@@ -5,13 +5,14 @@ import { QuarryError } from "../errors.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import type { EncodeWork } from "./encode.js";
+import { type EncodeResult, type EncodeWork, writeIds } from "./encode-work.js";
 import { leaveOut, throwFailed } from "./failed-units.js";
 import { toModelSpec } from "./model-spec.js";
 import { MatrixWriter } from "./npy.js";
 
 /** Fills vectors.npy block by block; a killed call goes on with the units that are missing. */
-export async function encodeToMatrix(context: RunContext, { step, model, options, table, rows }: EncodeWork) {
+export async function encodeToMatrix(context: RunContext, work: EncodeWork): Promise<EncodeResult> {
+  const { step, model, options, table, rows } = work;
   if (options.export !== "npy" || context.config.embeddings.dtype !== "float32") {
     throw new QuarryError("CONFIG", "without the store vectors are written as a float32 NumPy matrix only", {
       hint: "Leave embeddings.store on, or leave encode.export and embeddings.dtype as they are by default.",
@@ -50,8 +51,10 @@ export async function encodeToMatrix(context: RunContext, { step, model, options
       await leaveOut(context, job, outcome.failed);
       throwFailed(outcome.failed);
     }
+    const ids = await writeIds(context, work, rows);
     await writer.finish();
-    return { vectors, scales: null, throughput: { texts: outcome.rowCount, seconds: outcome.seconds } };
+    const throughput = { texts: outcome.rowCount, seconds: outcome.seconds };
+    return { vectors, scales: null, ids, rowCount: rows.length, throughput };
   } finally {
     await writer.close();
   }

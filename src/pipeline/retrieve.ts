@@ -2,13 +2,12 @@
 import { createHash } from "node:crypto";
 import { textUnits } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
-import { QuarryError } from "../errors.js";
 import type { TrackedPairs, UnitList } from "../pool/types.js";
 import type { ModelContract, ModelSpec } from "../protocol/messages.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import { type Embedded, embed } from "./embed.js";
+import { type Embedded, withVectors } from "./embed.js";
 import { leaveOut, leftOutBefore } from "./failed-units.js";
 import { toModelSpec } from "./model-spec.js";
 import { queryVectors } from "./query-vectors.js";
@@ -40,9 +39,6 @@ export interface Retrieval {
   readonly throughput: Throughput;
 }
 
-/** Blocks that turn out damaged while they are searched are encoded again, so often at most. */
-const MAX_REPAIRS = 3;
-
 /**
  * The best passages of each query. Vectors come from the store, which is filled first; without it (`embeddings.store:
  * false`) passages are encoded and searched in one go, and nothing of them is kept.
@@ -69,43 +65,34 @@ async function searchStored(
   const { passages, queries, searchRows } = source;
   const batchSize = (): Promise<number> => batchSizeOf(context, options.model, passages, searchRows);
   // Queries are few, so they keep all their bits whatever passages are kept as.
-  const asked = await embed(context, {
-    phase: `${phase}/queries`,
-    plan: `${folder}/queries.plan`,
-    model,
-    contract,
-    side: "query",
-    dtype: "float32",
-    table: queries,
-    rows: queryRows,
-    batchSize,
-  });
-  const vectors = new Float32Array(asked.view.read(0, queryRows.length).bytes.buffer);
-  asked.close();
-  const { dtype } = context.config.embeddings;
-  for (let repairs = 0; ; repairs += 1) {
-    const embedded = await embed(context, {
-      phase: `${phase}/passages`,
-      plan: `${folder}/passages.plan`,
+  const vectors = await withVectors(
+    context,
+    {
+      phase: `${phase}/queries`,
+      plan: `${folder}/queries.plan`,
       model,
       contract,
-      side: "passage",
-      dtype,
-      table: passages,
-      rows: searchRows,
+      side: "query",
+      dtype: "float32",
+      table: queries,
+      rows: queryRows,
       batchSize,
-    });
-    try {
-      const { throughput } = embedded;
-      return { ...toRetrieval(await search(embedded), throughput) };
-    } catch (thrown) {
-      if (!(thrown instanceof QuarryError) || thrown.code !== "INTEGRITY" || repairs === MAX_REPAIRS) throw thrown;
-      const message = `${thrown.message} These vectors are encoded again.`;
-      context.events.emit({ type: "warning", message, hint: null });
-    } finally {
-      embedded.close();
-    }
-  }
+    },
+    async ({ view }) => new Float32Array(view.read(0, queryRows.length).bytes.buffer),
+  );
+  const { dtype } = context.config.embeddings;
+  const wanted = {
+    phase: `${phase}/passages`,
+    plan: `${folder}/passages.plan`,
+    model,
+    contract,
+    side: "passage",
+    dtype,
+    table: passages,
+    rows: searchRows,
+    batchSize,
+  } as const;
+  return withVectors(context, wanted, async (embedded) => toRetrieval(await search(embedded), embedded.throughput));
 
   function search({ view, rows }: Embedded): Promise<Found> {
     const topK = Math.min(options.topK, rows.length);
