@@ -136,7 +136,9 @@ test("a question from the command line finds passages, and the run file and the 
   await place.experiment(body("asked", 'search: { data: source({ corpus: "collection" }), topK: 5 },'));
   const result = await place.quarry("search", "experiment.ts", "--text", "river silver", "--reporter", "plain");
   expect([result.exitCode, result.stderr]).toEqual([0, ""]);
-  const folder = readdirSync(join(place.folder, "runs/asked")).find((name) => name.startsWith("search-base-")) as string;
+  const folder = readdirSync(join(place.folder, "runs/asked")).find((name) =>
+    name.startsWith("search-base-"),
+  ) as string;
   const read = (file: string): string => readFileSync(join(place.folder, "runs/asked", folder, file), "utf8");
   const [hit] = JSON.parse(read("hits.json")) as { text: string; passages: { id: string; score: number }[] }[];
   expect(hit?.text).toBe("river silver");
