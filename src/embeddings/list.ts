@@ -32,6 +32,7 @@ function describe(path: string, name: string): CacheEntry | null {
   try {
     const inside = readdirSync(path);
     let bytes = 0;
+    for (const file of inside.filter((each) => each.endsWith(".bin"))) bytes += lstatSync(join(path, file)).size;
     for (const folder of inside.filter((each) => isShardName(each) || isBuildingName(each))) {
       for (const file of namesIn(join(path, folder))) bytes += lstatSync(join(path, folder, file)).size;
     }

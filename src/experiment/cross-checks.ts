@@ -44,6 +44,12 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (workers.count === 0 && workers.listen === undefined) {
     say("workers.count", "is 0, and no other worker can join; set workers.listen, or count to 1 or more");
   }
+  if (workers.nodes.length > 0 && workers.listen === undefined) {
+    say(
+      "workers.nodes",
+      "are on other machines, which have to reach this one; set workers.listen, e.g. tcp://10.0.0.5:0",
+    );
+  }
   steps?.forEach((step, index) => {
     if (config[step] === undefined) say(`steps.${index}`, `names ${step}, but the experiment has no ${step} section`);
     else if (step === "train" && steps.indexOf(step) < index)

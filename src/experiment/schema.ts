@@ -12,6 +12,7 @@ import {
   validationSchema,
 } from "./data-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
+import { nodeSchema } from "./nodes-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -65,6 +66,11 @@ export const workersSchema = z.strictObject({
     .describe(
       "Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere.",
     ),
+  nodes: z
+    .array(nodeSchema)
+    .max(1_000)
+    .default([])
+    .describe("Workers on other machines, started and ended with the run; needs workers.listen."),
   threads: positive.optional().describe("CPU threads of each worker; default: the cores shared equally."),
   device: z
     .string()
@@ -188,6 +194,12 @@ export const embeddingsSchema = z.strictObject({
     .enum(["float32", "float16", "bfloat16", "int8"])
     .default("float32")
     .describe("Number format that passages are kept and searched in; queries stay float32."),
+  unencodable: z
+    .enum(["error", "warn", "drop"])
+    .default("error")
+    .describe(
+      "Passages without a finite vector, or that end whatever worker tries them: found by halving their units; warn and drop leave them out.",
+    ),
 });
 
 export const searchSchema = z.strictObject({
@@ -238,6 +250,7 @@ export const experimentSchema = z.strictObject({
 
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
+export type * from "./nodes-schema.js";
 
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;

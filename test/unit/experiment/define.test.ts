@@ -122,7 +122,7 @@ describe("what is wrong", () => {
     ],
     [
       { workers: { xyzzy: 2 } },
-      "workers.xyzzy: unknown option; there are count, listen, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
+      "workers.xyzzy: unknown option; there are count, listen, nodes, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
     ],
     [
       { evaluate: { data: judged, measures: [] } },
@@ -245,6 +245,18 @@ describe("what is wrong", () => {
     [
       { evaluate: { data: binary({ positives: judged }) } },
       "evaluate.data: expected what source(…) gives or what combined(…) gives, saw what binary(…) gives",
+    ],
+    [
+      { workers: { nodes: [{ kind: "ssh", host: "gpu1" }] } },
+      "workers.nodes: are on other machines, which have to reach this one; set workers.listen, e.g. tcp://10.0.0.5:0",
+    ],
+    [
+      { workers: { listen: "tcp://10.0.0.5:0", nodes: [{ kind: "ssh", hots: "gpu1" }] } },
+      "workers.nodes.0.hots: unknown option; did you mean host?",
+    ],
+    [
+      { workers: { listen: "tcp://10.0.0.5:0", nodes: [{ kind: "ssh", host: "-x" }] } },
+      `workers.nodes.0.host: no spaces, and no '-' in front; saw the text "-x"`,
     ],
     [{ workers: { listen: "10.0.0.5" } }, 'workers.listen: expected tcp://host:port (port 0 for any), saw "10.0.0.5"'],
     [
