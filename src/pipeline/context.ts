@@ -5,16 +5,8 @@ import type { DataContext } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 
-<<<<<<< HEAD
-
 import type { ExperimentConfig, ModelConfig } from "../experiment/schema.js";
-
-=======
-
-import type { ExperimentConfig } from "../experiment/schema.js";
 import { launchNodes } from "../pool/launch/nodes.js";
-
->>>>>>> slice/nodes
 
 import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
@@ -68,19 +60,7 @@ export class RunContext {
 
   /** The workers; started when first needed, so that a finished step costs nothing. */
   pool(): Promise<WorkerPool> {
-<<<<<<< HEAD
     if (this.parent !== null) return this.parent.pool();
-    this.#pool ??= this.python().then((python) =>
-      openPool({
-        workers: this.config.workers,
-        python,
-        logDir: this.runDir.file("logs"),
-        runDir: this.runDir.path,
-        events: this.events,
-        signal: this.signal,
-      }),
-    );
-=======
     this.#pool ??= this.python().then((python) => {
       const { workers } = this.config;
       const surroundings = { python, logDir: this.runDir.file("logs"), runDir: this.runDir.path, events: this.events };
@@ -88,7 +68,6 @@ export class RunContext {
         workers.nodes.length === 0 ? {} : { launch: launchNodes({ nodes: workers.nodes, ...surroundings }) };
       return openPool({ workers, ...surroundings, ...launch, signal: this.signal });
     });
->>>>>>> slice/nodes
     return this.#pool;
   }
 

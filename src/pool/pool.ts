@@ -358,12 +358,9 @@ class LocalPool implements WorkerPool {
     if (this.#run !== null) this.#end(this.#run, interrupted());
     this.#reception.close();
     await this.#crew.close(isHasty);
-<<<<<<< HEAD
     const { strangerCount } = this.#crew;
     if (strangerCount > 1) this.#report.log("quarry", "info", `strangers were turned away ${strangerCount} times`);
-=======
     await this.#reception.end();
->>>>>>> slice/nodes
     for (const worker of this.#state.workers.values()) {
       if (isAlive(worker)) this.#report.worker(worker.name, "stopped");
     }

@@ -63,7 +63,7 @@ async function encodeAll(pool: WorkerPool, persistMs = 0, onUnit: (count: number
     units,
     side: "passage",
     onVectors: async (index, vectors) => {
-      parts[index] = Buffer.from(vectors.slice().buffer);
+      parts[index] = Buffer.from(vectors.bytes);
       onUnit(++count);
       await delay(persistMs);
     },
