@@ -2,10 +2,11 @@
 import { createHash } from "node:crypto";
 import { textUnits } from "../data/index.js";
 import { QuarryError } from "../errors.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
 import type { EncodeWork } from "./encode.js";
-import { throwFailed } from "./failed-units.js";
+import { leaveOut, throwFailed } from "./failed-units.js";
 import { toModelSpec } from "./model-spec.js";
 import { MatrixWriter } from "./npy.js";
 
@@ -18,7 +19,8 @@ export async function encodeToMatrix(context: RunContext, { step, model, options
   }
   const pool = await context.pool();
   const contract = await describe(context, model);
-  const { batchSize, unitSize } = context.config.workers;
+  const { unitSize } = context.config.workers;
+  const batchSize = await batchSizeOf(context, model, table, rows);
   const key = createHash("sha256")
     .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
     .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
@@ -33,6 +35,7 @@ export async function encodeToMatrix(context: RunContext, { step, model, options
         phase: step,
         model: toModelSpec(context.experiment, model.checkpoint),
         side: options.side,
+        batchSize,
         units: textUnits(table, rows, unitSize, unit),
         isDone: (index) => writer.isDone(index),
         signal: context.signal,
@@ -40,7 +43,13 @@ export async function encodeToMatrix(context: RunContext, { step, model, options
       });
       return { value, done: value.rowCount };
     });
-    throwFailed(outcome.failed, table);
+    if (outcome.failed.length > 0) {
+      const spec = toModelSpec(context.experiment, model.checkpoint);
+      // A matrix has a row for every text: none can be left out, but the ones at fault can be named.
+      const job = { phase: step, model: spec, side: options.side, batchSize, table, scope: key };
+      await leaveOut(context, job, outcome.failed);
+      throwFailed(outcome.failed);
+    }
     await writer.finish();
     return { vectors, scales: null, throughput: { texts: outcome.rowCount, seconds: outcome.seconds } };
   } finally {

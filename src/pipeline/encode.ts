@@ -4,6 +4,7 @@ import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { EncodeConfig } from "../experiment/schema.js";
 import { writeFileDurably } from "../rundir/durable.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
 import { embed } from "./embed.js";
@@ -75,6 +76,7 @@ async function encodeStored(context: RunContext, work: EncodeWork, ids: string) 
     dtype: context.config.embeddings.dtype,
     table,
     rows,
+    batchSize: () => batchSizeOf(context, work.model, table, rows),
   });
   try {
     return { ...(await writeExport(view, step, ids)), throughput };

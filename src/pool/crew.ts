@@ -84,7 +84,7 @@ export class Crew {
   readonly #transport: Transport;
   readonly #timer: NodeJS.Timeout;
   #mismatch: VersionMismatch | null = null;
-  #isStrangerTold = false;
+  #strangerCount = 0;
   #isClosing = false;
 
   /** Opens the sockets; no process is started. */
@@ -139,6 +139,11 @@ export class Crew {
       await delay(LAST_WORDS_MS);
       this.#buried(seat, ending);
     });
+  }
+
+  /** Connections and messages of strangers so far; only the first was told. */
+  get strangerCount(): number {
+    return this.#strangerCount;
   }
 
   /** Sends to a worker that has said hello; otherwise its death is on the way and nothing is lost. */
@@ -246,10 +251,10 @@ export class Crew {
   private violated(peer: string, error: QuarryError): void {
     const worker = this.#nameAt(peer);
     if (worker !== undefined) return this.kill(worker, `broke the protocol (${error.message})`);
-    if (error instanceof VersionMismatch) this.#mismatch = error;
+    if (error instanceof VersionMismatch && !this.#transport.isRemote(peer)) this.#mismatch = error;
     // Once: ten thousand connections of a port scanner must not become ten thousand warnings.
-    if (!this.#isStrangerTold) this.#listeners.onStranger(error);
-    this.#isStrangerTold = true;
+    if (this.#strangerCount === 0) this.#listeners.onStranger(error);
+    this.#strangerCount += 1;
   }
 
   #buried(seat: Seat, ending: Ending): void {

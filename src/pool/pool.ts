@@ -78,11 +78,12 @@ class LocalPool implements WorkerPool {
         onJoin: (worker, payload, isRemote) => pool.#joined(worker, payload, isRemote),
         onControl: (message) => pool.#reception.control(message, (worker) => pool.#feed({ type: "leaving", worker })),
       });
-      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch);
+      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch, () => pool.#nodesEnded());
     } catch (thrown) {
       clearInterval(pool.#timer);
-      await pool.#reception.close();
+      pool.#reception.close();
       await pool.#crew?.close(true);
+      await pool.#reception.end();
       throw thrown;
     }
     return pool;
@@ -224,7 +225,8 @@ class LocalPool implements WorkerPool {
       case "giveUp": {
         const unit = run.units.id(action.unit);
         const { code, message } = action;
-        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? run.units.rows(action.unit), code, message });
+        const unitRows = run.units.rows(action.unit);
+        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? unitRows, unitRows, code, message });
         return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
@@ -307,7 +309,12 @@ class LocalPool implements WorkerPool {
       try {
         run.accept(worker, message);
       } catch (thrown) {
-        return this.#end(run, toQuarryError(thrown));
+        const error = toQuarryError(thrown);
+        // One that joined must not end the work of the others, which know what the model is.
+        if (this.#state.workers.get(worker)?.isGuest === true && this.#state.job?.isDescribed === true) {
+          return this.#crew.kill(worker, `does not fit in: ${error.message.replace(/\.$/, "")},`);
+        }
+        return this.#end(run, error);
       }
     }
     if (isLatest) this.#report.worker(worker, "ready");
@@ -377,6 +384,15 @@ class LocalPool implements WorkerPool {
     this.#feed({ type: "joined", worker });
   }
 
+  /** Nobody comes any more by himself: a job without a worker would wait for ever. */
+  #nodesEnded(): void {
+    const isAnyoneHere = [...this.#state.workers.values()].some(
+      (worker) => isAlive(worker) || worker.phase === "absent",
+    );
+    if (this.#run === null || isAnyoneHere) return;
+    this.#end(this.#run, this.#obituary.noWorkerLeft("every node has ended"));
+  }
+
   #died(worker: string, death: Death): void {
     this.#obituary.note(worker, death);
     this.#ids.delete(worker);
@@ -400,8 +416,11 @@ class LocalPool implements WorkerPool {
     clearInterval(this.#timer);
     const isHasty = this.#run !== null || this.#options.signal?.aborted === true;
     if (this.#run !== null) this.#end(this.#run, interrupted());
-    await this.#reception.close();
+    this.#reception.close();
     await this.#crew.close(isHasty);
+    const { strangerCount } = this.#crew;
+    if (strangerCount > 1) this.#report.log("quarry", "info", `strangers were turned away ${strangerCount} times`);
+    await this.#reception.end();
     for (const worker of this.#state.workers.values()) {
       if (isAlive(worker)) this.#report.worker(worker.name, "stopped");
     }

@@ -212,6 +212,18 @@ describe("a worker that joined", () => {
     expect(guest.said()).toContain("Turned away: far.0 was silent");
   });
 
+  it("and has another model is turned away with the difference; the others go on", async () => {
+    const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
+    const { job, times } = collectVectors(fakeUnits(100));
+    const working = pool.encode(job);
+    await until(() => times.size > 0);
+    const guest = await come("far.0", { fingerprints: { "far.0": "other" } });
+    expect((await guest.ended).exitCode).toBe(7);
+    expect(guest.said()).toContain('fingerprint "fake-model" and "fake-other"');
+    expect(await working).toMatchObject({ failed: [], rowCount: 400 });
+    expect(warnings().join()).toMatch(/far\.0 does not fit in: far\.0 has another model than the others/);
+  });
+
   it("can be drained by name", async () => {
     const { pool, runDir } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
     const guest = await come("far.0", { secondsPerUnit: 0.02 });
