@@ -32,6 +32,8 @@ export default defineConfig({
       sequential("integration", 120_000),
       sequential("fault", 120_000),
       sequential("e2e", 300_000),
+      // The whole matrix of kills: `npm run drills`, no part of `npm test`.
+      sequential("drills", 3_600_000),
     ],
   },
 });

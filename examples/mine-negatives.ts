@@ -21,7 +21,7 @@ export default defineExperiment({
     }),
     topK: 50,
     // The very best unjudged passages are often relevant ones that nobody labelled.
-    skipTop: 3,
+    rangeMin: 3,
     negativesPerQuery: 10,
   },
 });

@@ -7,11 +7,9 @@ export {
   type CacheState,
   type DamagedEntry,
   defaultCacheDir,
-  listCache,
   type PruneOptions,
   type PruneReport,
   planStep,
-  pruneCache,
   type ReaderFile,
   type ReaderId,
   type ReaderJudgement,
@@ -33,7 +31,9 @@ export {
   type BiEncoderNames,
   biEncoder,
   binary,
+  type CrossEncoderNames,
   combined,
+  crossEncoder,
   type DefineOptions,
   defineExperiment,
   demoModel,
@@ -41,8 +41,10 @@ export {
   type Experiment,
   mix,
   multiLevel,
+  type SuiteSetOptions,
   scored,
   source,
+  suite,
 } from "./experiment/define.js";
 export {
   type FunctionStep,
@@ -55,11 +57,15 @@ export { loadExperiment } from "./experiment/load.js";
 export type * from "./experiment/options.generated.js";
 export type { Override } from "./experiment/overrides.js";
 export type {
+  CrossEncoderConfig,
   EncodeConfig,
   EvaluateConfig,
+  EvaluationDataConfig,
   ExperimentConfig,
   MineConfig,
   ModelConfig,
+  RerankConfig,
+  SearchConfig,
   SearchDataConfig,
   SourceConfig,
   TrainConfig,
@@ -67,6 +73,7 @@ export type {
   ValidationConfig,
   WorkersConfig,
 } from "./experiment/schema.js";
+export { listCache, pruneCache } from "./pipeline/cache.js";
 export {
   type CachedData,
   checkData,
@@ -76,8 +83,20 @@ export {
   openTrainingData,
   showStep,
 } from "./pipeline/data.js";
-export { encode, evaluate, mine, run, train } from "./pipeline/index.js";
-export type { RunResult, Verb, VerbOptions } from "./pipeline/types.js";
+export { compareRuns, encode, evaluate, measureRun, mine, run, search, train } from "./pipeline/index.js";
+export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
+export type { Measured } from "./pipeline/measure.js";
+export type {
+  ComparedMeasure,
+  CompareOptions,
+  Comparison,
+  MeasureOptions,
+  MovedQuery,
+  RunResult,
+  TestedP,
+  Verb,
+  VerbOptions,
+} from "./pipeline/types.js";
 export { drainWorker, findRunAtWork, listWorkers, type WorkerLine } from "./pipeline/workers.js";
 export {
   type InspectOptions,

@@ -10,11 +10,16 @@ import traceback
 # Each module offers main(argv) -> exit status.
 VERBS = {
     "worker": "quarry_runtime.worker",
+    "join": "quarry_runtime.join",
     "launch": "quarry_runtime.launch",
     "rank": "quarry_runtime.training.rank",
     "measure": "quarry_runtime.measure",
+    "compare": "quarry_runtime.compare",
+    "parquet": "quarry_runtime.parquet",
+    "estimate": "quarry_runtime.estimate",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
+    "export": "quarry_runtime.export",
 }
 
 

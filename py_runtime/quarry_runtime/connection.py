@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import socket as sockets
@@ -14,31 +13,39 @@ from pathlib import Path
 from typing import Any, Literal
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
-from quarry_runtime.errors import EnvironmentFault, Interrupted, QuarryError
-from quarry_runtime.guard.device import Device, usable_cores
+from quarry_runtime.errors import EnvironmentFault, Interrupted, QuarryError, Reconnected
+from quarry_runtime.guard.cores import usable_cores
+from quarry_runtime.guard.device import Device
 from quarry_runtime.guard.memory import resident_bytes
 from quarry_runtime.guard.parent import leave, tie_to_parent
-from quarry_runtime.protocol.codec import MAX_FRAME_BYTES, decode_down, encode
-from quarry_runtime.protocol.messages import DownMessage, Heartbeat, Hello, UpMessage
+from quarry_runtime.link import LINGER_MS, Link
+from quarry_runtime.patience import Patience
+from quarry_runtime.protocol.codec import decode_down, encode
+from quarry_runtime.protocol.messages import (
+    DownMessage,
+    Drain,
+    Heartbeat,
+    Hello,
+    Leave,
+    Refuse,
+    UpMessage,
+)
+from quarry_runtime.ticket import Ticket, read_ticket
 from quarry_runtime.versions import versions
 
 HEARTBEAT_SECONDS = 1.0
-# The socket reconnects by itself; an orchestrator that does not come back within this time is gone.
-_RECONNECT_SECONDS = 5.0
-# libzmq pings an idle peer, so that a host that vanished without a word counts as a lost
-# connection.
-_PING_MS, _SILENCE_MS = 5_000, 30_000
-_FIRST_CONTACT_SECONDS = 30.0
-_LINGER_MS = 5_000
+_Item = tuple[DownMessage, list[memoryview]] | QuarryError | Reconnected
 
 
 class Connection:
     """Says hello, then carries messages both ways; ends the process when the orchestrator is gone.
 
+    Over a network a connection that broke is made anew, with a new hello: the orchestrator has
+    given away what this process had in hand, so nothing of before is sent or handed out any more.
+
     Args:
-        ticket: JSON file {"endpoint", "token"} that lets a process join.
+        ticket: Lets a process join; or its file.
         name: Names this process in logs and errors, e.g. "worker-0".
         role: `worker`, or `rank` of a training run (rank and world size come from torchrun's
             environment).
@@ -55,7 +62,7 @@ class Connection:
 
     def __init__(
         self,
-        ticket: str | Path,
+        ticket: Ticket | str | Path,
         name: str,
         role: Literal["worker", "rank"],
         device: Device | None = None,
@@ -64,19 +71,21 @@ class Connection:
         tie_to_parent()
         self.progress = 0
         self.unit: str | None = None
-        endpoint, token = _read_ticket(ticket)
-        self._inbox: queue.SimpleQueue[tuple[DownMessage, list[memoryview]] | QuarryError] = (
-            queue.SimpleQueue()
-        )
+        self._ticket = ticket if isinstance(ticket, Ticket) else read_ticket(ticket)
+        self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._outbox: deque[list[Any]] = deque()
+        # Between a loss and the moment that the receiver learns of it, what it sends is of before.
+        self._is_stale = False
+        self._lock = threading.Lock()
+        self._leave_reason: str | None = None
+        self._is_leave_sent = False
         self._is_closing = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
-        self._outbox.append(encode(_hello(token, name, role, device, threads)))
-        self._thread = threading.Thread(
-            target=self._run, args=(endpoint,), name="connection", daemon=True
-        )
+        self._hello = encode(_hello(self._ticket.token, name, role, device, threads))
+        self._outbox.append(self._hello)
+        self._thread = threading.Thread(target=self._run, name="connection", daemon=True)
         self._thread.start()
 
     def send(self, message: UpMessage, frames: Any = ()) -> None:
@@ -86,7 +95,17 @@ class Connection:
         Raises:
             ProtocolError: the message breaks the protocol; nothing is sent.
         """
-        self._outbox.append(encode(message, frames))
+        parts = encode(message, frames)
+        with self._lock:
+            if not self._is_stale:
+                self._outbox.append(parts)
+        self._wake()
+
+    def ask_to_leave(self, reason: str) -> None:
+        """Asks for no more work; what is in hand goes on until `drain` comes. Further calls do
+        nothing. Safe in a signal handler: it takes no lock.
+        """
+        self._leave_reason = self._leave_reason or reason
         self._wake()
 
     def receive(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]:
@@ -97,13 +116,19 @@ class Connection:
 
         Raises:
             TimeoutError: nothing came in time.
+            Reconnected: everything before is void; the connection begins anew.
             ProtocolError: what came is no message; nothing later is worth reading.
+            EnvironmentFault: nobody was there.
             Interrupted: the connection was closed.
         """
         try:
             item = self._inbox.get(timeout is None or timeout > 0, timeout or None)
         except queue.Empty:
             raise TimeoutError from None
+        if isinstance(item, Reconnected):
+            with self._lock:
+                self._is_stale = False
+            raise item
         if isinstance(item, QuarryError):
             # Whoever asks again learns the same.
             self._inbox.put(item)
@@ -114,55 +139,106 @@ class Connection:
         """Hands over what is queued (for at most 5 s) and closes; further calls do nothing."""
         self._is_closing = True
         self._wake()
-        self._thread.join(_LINGER_MS / 1000 + 1)
+        self._thread.join(LINGER_MS / 1000 + 1)
 
     def _wake(self) -> None:
-        # A full pipe holds calls enough already.
-        with contextlib.suppress(BlockingIOError):
+        # A full pipe holds calls enough already; after its end the thread hears none.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._wake_write, b"\0")
 
-    def _run(self, endpoint: str) -> None:
+    def _run(self) -> None:
         context = zmq.Context()
-        socket = _open(context, endpoint)
-        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        poller = zmq.Poller()
-        for source in (socket, monitor, self._wake_read):
-            poller.register(source, zmq.POLLIN)
-        lost_at: float | None = time.monotonic() + _FIRST_CONTACT_SECONDS - _RECONNECT_SECONDS
+        link = Link(context, self._ticket)
+        linger_ms = LINGER_MS
+        patience = Patience(self._ticket.is_remote, time.monotonic())
         beat_at = time.monotonic()
+        is_readable = True
         try:
             while not self._is_closing:
                 now = time.monotonic()
-                if lost_at is not None and now - lost_at > _RECONNECT_SECONDS:
-                    leave("the orchestrator is gone")
+                reason = patience.tick(now)
+                if reason is not None:
+                    if patience.has_contact or not self._ticket.is_remote:
+                        leave(reason)
+                    raise self._unanswered()
                 if now >= beat_at:
                     # After the hello, which is always first in the outbox.
                     beat_at = now + HEARTBEAT_SECONDS
-                    beat = Heartbeat(
-                        unit=self.unit, progress=self.progress, rss_bytes=resident_bytes()
-                    )
-                    self._outbox.append(encode(beat))
-                self._flush(socket)
-                ready = dict(poller.poll(max(0, int((beat_at - now) * 1000))))
-                if self._wake_read in ready:
-                    os.read(self._wake_read, 65_536)
-                if monitor in ready:
-                    event = recv_monitor_message(monitor)["event"]
-                    lost_at = time.monotonic() if event == zmq.EVENT_DISCONNECTED else None
-                if socket in ready and not self._receive(socket):
-                    poller.unregister(socket)
-            self._flush(socket)
+                    self._beat()
+                self._flush(link.socket)
+                ready = self._wait(link, is_readable, max(0.0, beat_at - now))
+                if link.monitor in ready:
+                    is_lost = self._notice(link, patience)
+                    if is_lost and self._ticket.is_remote:
+                        # What libzmq would keep for the next connection may not go before a hello.
+                        link.close(0)
+                        link, is_readable = Link(context, self._ticket), True
+                        self._begin_anew()
+                        continue
+                if link.socket in ready:
+                    patience.heard()
+                    is_readable = self._receive(link.socket)
+            self._flush(link.socket)
+        except QuarryError as error:
+            # Nobody is there to take what is queued.
+            linger_ms = 0
+            self._inbox.put(error)
         except Exception as error:  # Without this thread the process would wait for ever.
             leave(f"its connection broke: {type(error).__name__}: {error}")
         finally:
             self._inbox.put(Interrupted("The connection is closed."))
-            socket.disable_monitor()
-            monitor.close(0)  # Left open, it would hold up context.term for ever.
-            socket.close(_LINGER_MS)
+            link.close(linger_ms)
             context.term()
             os.close(self._wake_read)
 
+    def _notice(self, link: Link, patience: Patience) -> bool:
+        """Looks at what happened to the connection; whether one that was whole is lost."""
+        is_lost = False
+        for change in link.changes():
+            if change == "refused":
+                raise self._refused()
+            if change == "connected":
+                patience.connected()
+            else:
+                is_lost = is_lost or patience.is_connected
+                patience.lost()
+        return is_lost
+
+    def _wait(self, link: Link, is_readable: bool, seconds: float) -> set[Any]:
+        poller = zmq.Poller()
+        sources = [link.monitor, self._wake_read, *([link.socket] if is_readable else [])]
+        for source in sources:
+            poller.register(source, zmq.POLLIN)
+        ready = {source for source, _ in poller.poll(int(seconds * 1000))}
+        if self._wake_read in ready:
+            os.read(self._wake_read, 65_536)
+        return ready
+
+    def _beat(self) -> None:
+        beat = Heartbeat(unit=self.unit, progress=self.progress, rss_bytes=resident_bytes())
+        self._outbox.append(encode(beat))
+
+    def _begin_anew(self) -> None:
+        """The receiver is told once; until it has heard it, nothing but this thread's own goes out."""
+        with self._lock:
+            self._is_stale = True
+            self._outbox.clear()
+            self._outbox.append(self._hello)
+            self._is_leave_sent = False
+        last: list[_Item] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._inbox.get_nowait()
+                if isinstance(item, tuple) and isinstance(item[0], Drain | Refuse):
+                    last.append(item)
+        # An orchestrator that closes says so and is gone: its last word still counts.
+        for item in (Reconnected(), *last):
+            self._inbox.put(item)
+
     def _flush(self, socket: zmq.Socket[bytes]) -> None:
+        if self._leave_reason is not None and not self._is_leave_sent:
+            self._outbox.append(encode(Leave(reason=self._leave_reason)))
+            self._is_leave_sent = True
         while self._outbox:
             socket.send_multipart(self._outbox.popleft(), copy=False)
 
@@ -179,30 +255,18 @@ class Connection:
                 self._inbox.put(error)
                 return False
 
+    def _unanswered(self) -> QuarryError:
+        return EnvironmentFault(
+            f"Nobody answered at {self._ticket.endpoint}.",
+            hint="Is the run still going on, and is its address reached from this machine?"
+            " The key of another run's ticket is not answered either.",
+        )
 
-def _open(context: zmq.Context[Any], endpoint: str) -> zmq.Socket[bytes]:
-    socket = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.LINGER, _LINGER_MS)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-    # Credits bound what is in flight; a send that blocks would stop the heartbeat.
-    socket.setsockopt(zmq.SNDHWM, 0)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, _PING_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _SILENCE_MS)
-    socket.setsockopt(zmq.RECONNECT_IVL, 100)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
-    socket.connect(endpoint)
-    return socket
-
-
-def _read_ticket(ticket: str | Path) -> tuple[str, str]:
-    try:
-        content = json.loads(Path(ticket).read_text(encoding="utf-8"))
-        return str(content["endpoint"]), str(content["token"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EnvironmentFault(
-            f"The ticket {ticket} cannot be read: {error}",
-            hint="Start workers through Quarry; a ticket lives one run.",
-        ) from error
+    def _refused(self) -> QuarryError:
+        return EnvironmentFault(
+            f"The orchestrator at {self._ticket.endpoint} does not know this ticket.",
+            hint="Take the ticket of the run that goes on now; each run has its own.",
+        )
 
 
 def _hello(

@@ -17,6 +17,7 @@ __all__ = [
     "Interrupted",
     "ProtocolError",
     "QuarryError",
+    "Reconnected",
     "UnusableBatch",
     "WorkerFault",
     "to_info",
@@ -137,6 +138,10 @@ class Interrupted(QuarryError):
     """Stopped on request."""
 
     default_code = "INTERRUPTED"
+
+
+class Reconnected(Exception):
+    """No failure: the connection was lost and is being made anew; what was in hand is others' now."""
 
 
 def _clean(text: str) -> str:

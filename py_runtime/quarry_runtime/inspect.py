@@ -68,8 +68,14 @@ def model_contract(
 
 
 def registered() -> dict[str, list[dict[str, Any]]]:
-    """Encoders and losses, each with its sentence and options (name, type, default, sentence)."""
-    kinds = {"encoders": registry.encoders(), "losses": registry.losses()}
+    """Encoders, losses and similarities, each with its sentence and options (name, type, default,
+    sentence).
+    """
+    kinds = {
+        "encoders": registry.encoders(),
+        "losses": registry.losses(),
+        "similarities": registry.similarities(),
+    }
     return {
         kind: [_described(entry) for entry in entries.values()] for kind, entries in kinds.items()
     }

@@ -10,16 +10,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Protocol
 
-from quarry_runtime.errors import ConfigError, ProtocolError, QuarryError, WorkerFault, to_info
+from quarry_runtime.errors import (
+    ConfigError,
+    ProtocolError,
+    QuarryError,
+    Reconnected,
+    WorkerFault,
+    to_info,
+)
 from quarry_runtime.handlers.handler import Accumulating, Handler
 from quarry_runtime.handlers.models import Models
 from quarry_runtime.handlers.open import Task, look_ahead, open_handler
+from quarry_runtime.model_files import Drained, ModelFiles
 from quarry_runtime.protocol.messages import (
     Configure,
     DownMessage,
     Drain,
     ErrorInfo,
     Failed,
+    Files,
     Flush,
     Ping,
     Refuse,
@@ -27,6 +36,7 @@ from quarry_runtime.protocol.messages import (
     TrainTask,
     Unit,
     UpMessage,
+    Welcome,
 )
 
 # As many units as the wire allows: how many are held ahead is the orchestrator's to say.
@@ -40,7 +50,9 @@ class Refused(QuarryError):
     """The orchestrator did not accept the hello."""
 
     def __init__(self, info: ErrorInfo) -> None:
-        super().__init__(info.message, hint=info.hint, code=info.code)
+        super().__init__(
+            info.message, hint=info.hint, code=info.code, is_retryable=info.is_retryable
+        )
 
 
 class Peer(Protocol):
@@ -78,6 +90,11 @@ class Loop:
         self._threads = threads
         self._before_torch: Callable[[], None] | None = before_torch
         self._models = Models(device)
+        # Messages that came while files of the model were fetched.
+        self._aside: deque[tuple[DownMessage, list[memoryview]]] = deque()
+        self._files = ModelFiles(
+            peer, lambda message, frames: self._aside.append((message, frames))
+        )
         self._handler: Handler | None = None
         self._snapshot_time = time.perf_counter()
         self._snapshot_cost = 0.0
@@ -96,23 +113,37 @@ class Loop:
             QuarryError: what ends a worker, e.g. a model that cannot be loaded.
         """
         try:
-            while True:
-                # Messages first: the next units are tokenised while this one is on the device.
-                is_idle = not self._jobs and not self._is_draining
-                try:
-                    message, frames = self._peer.receive(None if is_idle else 0)
-                except TimeoutError:
-                    if not self._jobs:
-                        break
-                    job = self._jobs.popleft()
-                    self._tokenize_ahead()
-                    self._work(job)
-                else:
-                    self._take(message, frames)
+            while self._step():
+                pass
             if self._uncovered and isinstance(self._handler, Accumulating):
                 self._send_snapshot(self._handler)
         finally:
             self._tokenizing.shutdown(wait=False, cancel_futures=True)
+
+    def _step(self) -> bool:
+        """Takes a message or works on a unit; False once it is drained."""
+        # Messages first: the next units are tokenised while this one is on the device.
+        is_idle = not self._jobs and not self._is_draining
+        try:
+            self._take(*self._next(None if is_idle else 0))
+        except Reconnected:
+            self._forget()
+        except TimeoutError:
+            if not self._jobs:
+                return False
+            job = self._jobs.popleft()
+            self._tokenize_ahead()
+            self._work(job)
+        return True
+
+    def _next(self, timeout: float | None) -> tuple[DownMessage, list[memoryview]]:
+        return self._aside.popleft() if self._aside else self._peer.receive(timeout)
+
+    def _forget(self) -> None:
+        """Drops what was in hand: the orchestrator has given it to others."""
+        self._aside.clear()
+        self._drop_jobs()
+        self._handler = None
 
     def _take(self, message: DownMessage, frames: list[memoryview]) -> None:
         if isinstance(message, Refuse):
@@ -132,6 +163,14 @@ class Loop:
                 self._send_snapshot(self._handler)
         elif isinstance(message, Ping):
             pass
+        elif isinstance(message, Welcome):
+            print(f"joined as {message.name}", flush=True)
+        elif isinstance(message, Files):
+            try:
+                self._files.take(message)
+            except Drained:
+                self._aside.clear()
+                self._is_draining = True
         elif self._handler is None or not self._handler.take(message, frames):
             raise ProtocolError(f"A worker cannot take a {type(message).__name__} message now.")
 
@@ -146,11 +185,8 @@ class Loop:
     def _configure(self, task: Task) -> None:
         if isinstance(task, TrainTask):
             raise ConfigError("A worker does not train; ranks do.")
-        for job in self._jobs:
-            if job.prepared is not None:
-                job.prepared.cancel()
-        self._jobs.clear()
-        self._uncovered, self._sequence = [], 0
+        task = self._files.localized(task)
+        self._drop_jobs()
         self._snapshot_time, self._snapshot_cost = time.perf_counter(), 0.0
         # The old running top-k goes before the new one is made: both may not fit.
         self._handler = None
@@ -163,7 +199,14 @@ class Loop:
 
             torch.set_num_threads(self._threads)
         self._handler = open_handler(task, self._models)
-        self._peer.send(self._handler.ready(CREDITS))
+        self._peer.send(self._files.told(self._handler.ready(CREDITS)))
+
+    def _drop_jobs(self) -> None:
+        for job in self._jobs:
+            if job.prepared is not None:
+                job.prepared.cancel()
+        self._jobs.clear()
+        self._uncovered, self._sequence = [], 0
 
     def _work(self, job: _Job) -> None:
         message, handler = job.message, self._handler

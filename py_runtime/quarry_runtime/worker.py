@@ -1,4 +1,4 @@
-"""The worker process: `worker --ticket F --name worker-0 [--device cpu] [--threads N]`."""
+"""The worker process: `worker --ticket F --name worker-0 [--device cpu] [--threads N] [--guest]`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import threading
 import traceback
 
 from quarry_runtime.guard.parent import tie_to_parent
+from quarry_runtime.ticket import read_ticket
 
 
 def main(argv: list[str]) -> int:
     """Works until drained (exit status 0), refused, or broken (the status of the error's kind)."""
+    options = _parse(argv)
+    # Before stdin is watched for its end: whoever holds the pipe writes the ticket into it first.
+    ticket = read_ticket(options.ticket)
     tie_to_parent()
     # Ctrl-C reaches the whole process group; the orchestrator decides when work ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    options = _parse(argv)
     threads = _limit_threads(options.threads, options.device)
 
     from quarry_runtime.connection import Connection
@@ -27,7 +30,12 @@ def main(argv: list[str]) -> int:
     from quarry_runtime.protocol.messages import EXIT_STATUS, Bye, Fatal
 
     device = describe_device(options.device)
-    connection = Connection(options.ticket, options.name, "worker", device, threads)
+    connection = Connection(ticket, options.name, "worker", device, threads)
+    if options.guest:
+        # A preemption: the work in hand goes on until the orchestrator has seen to the rest.
+        signal.signal(
+            signal.SIGTERM, lambda *_: connection.ask_to_leave("it was asked to end (SIGTERM)")
+        )
     # hello is on its way: seconds of imports pass while the orchestrator answers.
     ahead = threading.Thread(target=_import_ahead, name="import-ahead", daemon=True)
     ahead.start()
@@ -37,7 +45,8 @@ def main(argv: list[str]) -> int:
         status = 0
     except Refused as error:
         print(f"Refused: {error.message}\n  {error.hint or ''}", file=sys.stderr)
-        status = error.exit_status
+        # Turned away after a silence of its own: another process may come back.
+        status = EXIT_STATUS["WORKER"] if error.is_retryable else error.exit_status
     except Exception as error:
         info = to_info(error)
         print(f"{info.code}: {info.message}\n  {info.hint or ''}", file=sys.stderr)
@@ -55,17 +64,18 @@ def main(argv: list[str]) -> int:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="quarry_runtime worker", description=__doc__)
-    parser.add_argument("--ticket", required=True, help="0600 JSON file with endpoint and token")
+    parser.add_argument("--ticket", required=True, help="0600 file, or - for a line on stdin")
     parser.add_argument("--name", required=True, help="name of this worker in logs, e.g. worker-0")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument(
         "--threads", type=int, help="CPU threads; default: every core it may run on"
     )
+    parser.add_argument("--guest", action="store_true", help="comes by itself, may leave by itself")
     return parser.parse_args(argv)
 
 
 def _limit_threads(wanted: int | None, device: str) -> int:
-    from quarry_runtime.guard.device import usable_cores
+    from quarry_runtime.guard.cores import usable_cores
 
     threads = max(1, wanted or usable_cores())
     # Read when torch is imported; set_num_threads alone leaves the pools of OpenMP's other users at

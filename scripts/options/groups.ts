@@ -1,6 +1,8 @@
 /** The groups of options in the order of the documentation, each with its name as an interface. */
 import type { z } from "zod";
+import * as crossEncoders from "../../src/experiment/cross-encoder-schema.js";
 import * as data from "../../src/experiment/data-schema.js";
+import * as nodes from "../../src/experiment/nodes-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
 
 /** A group of options that belong together. */
@@ -107,8 +109,39 @@ export const groups: readonly Group[] = [
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
+  group(
+    "CrossEncoder",
+    crossEncoders.crossEncoderSchema,
+    "a cross-encoder",
+    "Scores query and passage together, as `crossEncoder(checkpoint, options)` gives it.",
+    made("CrossEncoderOptions", "checkpoint"),
+  ),
+  group(
+    "Rerank",
+    crossEncoders.rerankSchema,
+    "rerank",
+    "A cross-encoder that ranks again, as `crossEncoder(checkpoint, options)` gives it.",
+    made("RerankOptions", "checkpoint"),
+  ),
+  group(
+    "Suite",
+    data.suiteSchema,
+    "evaluate.data: suite",
+    "Several data sets with one table, as `suite({ name: source({ … }), … })` gives them.",
+  ),
+  group("SuiteSet", data.suiteSetSchema, "evaluate.data.sets: a data set of a suite", "One data set of a suite."),
+  group("SubCorpus", schemas.subCorpusSchema, "evaluate.subCorpus", "A part of the corpus, for a quick look."),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
+  group(
+    "Rescore",
+    schemas.mineSchema.shape.rescore.unwrap(),
+    "mine.rescore",
+    "A cross-encoder that looks at the candidates.",
+  ),
+  group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
+  group("Embeddings", schemas.embeddingsSchema, "embeddings", "The store of vectors, which all steps share."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
+  group("Search", schemas.searchSchema, "search", "What to search, and for what."),
   group(
     "Validation",
     data.validationSchema,
@@ -116,4 +149,8 @@ export const groups: readonly Group[] = [
     "What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on.",
   ),
   group("Workers", schemas.workersSchema, "workers", "The worker processes for inference."),
+  group("SshNode", nodes.sshNodeSchema, 'workers.nodes: kind "ssh"', "Workers on a machine that ssh reaches."),
+  group("SlurmNode", nodes.slurmNodeSchema, 'workers.nodes: kind "slurm"', "Workers on machines that Slurm gives."),
+  group("TorchrunNode", nodes.torchrunNodeSchema, 'workers.nodes: kind "torchrun"', "Workers as ranks of torchrun."),
+  group("ManualNode", nodes.manualNodeSchema, 'workers.nodes: kind "manual"', "Workers that somebody starts by hand."),
 ];

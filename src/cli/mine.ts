@@ -8,7 +8,8 @@ export function mineCommand(setStatus: (status: number) => void): VerbCommand {
     "Find hard negatives.",
     [
       "mine.topK",
-      "mine.skipTop",
+      "mine.rangeMin",
+      "mine.relativeMargin",
       "mine.negativesPerQuery",
       "model.checkpoint",
       "workers.count",

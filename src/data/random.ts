@@ -1,7 +1,16 @@
 /** Random numbers that are a pure function of (seed, epoch, row, purpose): the same on any rank, in any order, without state. */
 
 /** What a number is drawn for; each purpose has a stream of its own. */
-export const PURPOSE = { order: 0, selection: 1, positive: 2, negatives: 3, mix: 4, part: 5, groupFilter: 8 } as const;
+export const PURPOSE = {
+  order: 0,
+  selection: 1,
+  positive: 2,
+  negatives: 3,
+  mix: 4,
+  part: 5,
+  groupFilter: 8,
+  mining: 9,
+} as const;
 
 /**
  * Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11): a counter-based

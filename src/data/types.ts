@@ -23,6 +23,8 @@ export interface TextTable {
   readonly idRanks: Int32Array;
   title(row: number): string;
   text(row: number): string;
+  /** 32 bits over title and text: equal texts have equal hashes, also in tables of the other side. */
+  textHash(row: number): number;
   origin(row: number): Origin;
   /**
    * One Arrow IPC stream with columns row:int32, idRank:int32, title:utf8, text:utf8 of these rows, in this order, and

@@ -1,15 +1,18 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
 import { checkLoss } from "./losses.js";
+import { checkMine, modelsOf } from "./mine-checks.js";
 import {
+  type CrossEncoderConfig,
   type EvaluateConfig,
   type ExperimentConfig,
+  type RerankConfig,
   type SourceConfig,
   stepNames,
   type TrainConfig,
   type TrainingDataConfig,
 } from "./schema.js";
-import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
+import { type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -20,7 +23,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   const say = (path: string, message: string): void => {
     problems.push({ path: path.split("."), message });
   };
-  const { model, train, evaluate, mine, encode, steps, workers } = config;
+  const { model, train, evaluate, rerank, mine, encode, search, steps, workers } = config;
 
   if (model.trustRemoteCode && !/^[0-9a-f]{40}$/.test(model.revision ?? "")) {
     say(
@@ -28,6 +31,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
       "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
     );
   }
+  if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
   }
@@ -40,6 +44,12 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (workers.count === 0 && workers.listen === undefined) {
     say("workers.count", "is 0, and no other worker can join; set workers.listen, or count to 1 or more");
   }
+  if (workers.nodes.length > 0 && workers.listen === undefined) {
+    say(
+      "workers.nodes",
+      "are on other machines, which have to reach this one; set workers.listen, e.g. tcp://10.0.0.5:0",
+    );
+  }
   steps?.forEach((step, index) => {
     if (config[step] === undefined) say(`steps.${index}`, `names ${step}, but the experiment has no ${step} section`);
     else if (step === "train" && steps.indexOf(step) < index)
@@ -47,17 +57,18 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   });
   if (steps?.length === 0) say("steps", `is empty; name some of ${stepNames.join(", ")} or leave it out`);
   if (evaluate !== undefined) {
-    const sources = searchSources(evaluate.data, "evaluate.data");
-    for (const [path, source] of sources) checkSource(source, path, say);
-    needsJudgements(sources, "evaluation needs judgements", say);
-    checkDepth(evaluate, say);
+    checkEvaluation(evaluate, say);
   }
   if (mine !== undefined) {
     for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
-    if (mine.skipTop >= mine.topK) say("mine.skipTop", `skips all ${mine.topK} retrieved passages (mine.topK)`);
+    problems.push(...checkMine(mine));
+    for (const [path, other] of modelsOf(mine)) checkCrossEncoder(other, path, say);
   }
   if (encode !== undefined) {
     for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);
+  }
+  if (search !== undefined) {
+    for (const [path, source] of searchSources(search.data, "search.data")) checkSource(source, path, say);
   }
   if (train !== undefined) {
     checkTraining(train, say);
@@ -66,10 +77,27 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   return problems;
 }
 
-type Say = (path: string, message: string) => void;
+/** Takes what is wrong and the path of its option. */
+export type Say = (path: string, message: string) => void;
+
+function checkEvaluation({ data, measures, topK }: EvaluateConfig, say: Say): void {
+  const sets = setsOf(data, "evaluate.data");
+  for (const [index, set] of sets.entries()) {
+    const sources = searchSources(set.data, set.path);
+    for (const [path, source] of sources) checkSource(source, path, say);
+    needsJudgements(sources, "evaluation needs judgements", say);
+    // On some file systems names that differ in case only are one folder.
+    const name = set.name?.toLowerCase();
+    if (sets.slice(0, index).some((other) => other.name?.toLowerCase() === name))
+      say(`evaluate.data.sets.${index}.name`, `${set.name} is the name of another data set already`);
+    if (name === "average")
+      say(`evaluate.data.sets.${index}.name`, "average is what the table calls the mean of all data sets");
+  }
+  checkDepth([...measures, ...sets.flatMap((set) => set.measures ?? [])], topK, say);
+}
 
 /** A measure that looks deeper than the ranking would count what was not kept as not found. */
-function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
+function checkDepth(measures: readonly string[], topK: number, say: Say): void {
   let deepest = { measure: "", cutoff: topK };
   for (const measure of measures) {
     const cutoff = Number(/@(\d+)$/.exec(measure)?.[1] ?? 0);
@@ -78,6 +106,29 @@ function checkDepth({ measures, topK }: EvaluateConfig, say: Say): void {
   const { measure, cutoff } = deepest;
   if (cutoff > topK) {
     say("evaluate.topK", `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set evaluate.topK to ${cutoff}`);
+  }
+}
+
+/** What may be wrong with a cross-encoder or a further model, wherever it stands. */
+export function checkCrossEncoder(
+  config: Pick<CrossEncoderConfig, "trustRemoteCode" | "revision">,
+  path: string,
+  say: Say,
+): void {
+  if (!config.trustRemoteCode || /^[0-9a-f]{40}$/.test(config.revision ?? "")) return;
+  const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
+  say(`${path}.revision`, why);
+}
+
+function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined, say: Say): void {
+  checkCrossEncoder(rerank, "rerank", say);
+  if (evaluate === undefined) {
+    say("rerank", "ranks again what evaluation found, but the experiment has no evaluate section");
+  } else if (rerank.topK !== undefined && rerank.topK > evaluate.topK) {
+    say(
+      "rerank.topK",
+      `ranks ${rerank.topK} passages again, but evaluation keeps ${evaluate.topK}; set evaluate.topK to ${rerank.topK}`,
+    );
   }
 }
 

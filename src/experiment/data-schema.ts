@@ -6,7 +6,7 @@ const positive = z.int().min(1);
 const prompt = z.string().max(65_536);
 
 /** A step made by step(); `type` is what the editor shows. */
-function functionStep<Input, Output>(type: string) {
+export function functionStep<Input, Output>(type: string) {
   return z
     .custom<FunctionStep<Input, Output>>(isStep, { error: "expected what step({ name, version, fn }) gives" })
     .meta({ type });
@@ -42,7 +42,8 @@ export const fileSchema = z.strictObject({
 });
 
 const file = z.union([z.string(), fileSchema]);
-const files = z.union([z.string(), fileSchema, z.array(file).min(1)]);
+/** One file or several. */
+export const files = z.union([z.string(), fileSchema, z.array(file).min(1)]);
 
 export const promptsSchema = z.strictObject({
   query: prompt.optional().describe("Text put before each query."),
@@ -188,8 +189,27 @@ export const trainingDataSchema = z.discriminatedUnion("kind", [
   mixSchema,
 ]);
 
-/** What is evaluated, mined or encoded. */
+/** What is mined or encoded. */
 export const searchDataSchema = sources;
+
+export const suiteSetSchema = z.strictObject({
+  // It names a folder of the run.
+  name: z
+    .string()
+    .max(64)
+    .regex(/^\w[\w.-]*$/, "letters, digits, '.', '_' and '-' only")
+    .describe("What tables and folders call this data set."),
+  data: sources.describe("Passages to search, queries and judgements."),
+  measures: z.array(z.string()).min(1).optional().describe("Measures of this data set; default: evaluate.measures."),
+});
+
+export const suiteSchema = z.strictObject({
+  kind: z.literal("suite"),
+  sets: z.array(suiteSetSchema).min(1).describe("Data sets that are evaluated one after the other."),
+});
+
+/** What is evaluated: one data set, or several with a table of all. */
+export const evaluationDataSchema = z.discriminatedUnion("kind", [sourceSchema, combinedSchema, suiteSchema]);
 
 const policy = z.enum(["error", "warn", "drop"]);
 
@@ -220,6 +240,8 @@ export type FilesConfig = z.output<typeof files>;
 export type SourceConfig = z.output<typeof sourceSchema>;
 /** One source or several combined. */
 export type SearchDataConfig = z.output<typeof searchDataSchema>;
+/** One data set or several. */
+export type EvaluationDataConfig = z.output<typeof evaluationDataSchema>;
 export type BinaryConfig = z.output<typeof binarySchema>;
 export type ScoredConfig = z.output<typeof scoredSchema>;
 export type MultiLevelConfig = z.output<typeof multiLevelSchema>;

@@ -15,10 +15,14 @@ import type {
   ModelInput,
   MultiLevelInput,
   MultiLevelOptions,
+  RerankInput,
+  RerankOptions,
   ScoredInput,
   ScoredOptions,
   SourceInput,
   SourceOptions,
+  SuiteInput,
+  SuiteSetInput,
 } from "./options.generated.js";
 import { type ExperimentConfig, experimentSchema } from "./schema.js";
 
@@ -104,6 +108,30 @@ export function combined(options: CombinedOptions): CombinedInput {
   return { kind: "combined", ...options };
 }
 
+/** A data set of a suite: its data alone, or with measures of its own. */
+export type SuiteSetOptions = SourceInput | CombinedInput | Omit<SuiteSetInput, "name">;
+
+/**
+ * Several data sets that are evaluated in one go, with one table of all: sets as rows, measures as columns, and their
+ * average.
+ *
+ * @example
+ * suite({
+ *   nfcorpus: source({ corpus: "nfcorpus", qrels: "nfcorpus/qrels/test.tsv" }),
+ *   scifact: { data: source({ corpus: "scifact", qrels: "scifact/qrels/test.tsv" }), measures: ["nDCG@10", "R@100"] },
+ * });
+ */
+export function suite(sets: Readonly<Record<string, SuiteSetOptions>>): SuiteInput {
+  return {
+    kind: "suite",
+    // What is no group of options at all is left to the check of the experiment.
+    sets: Object.entries(sets).map(([name, set]) => {
+      const hasData = isPlainObject(set) && Object.hasOwn(set, "data");
+      return hasData ? { name, ...(set as Omit<SuiteSetInput, "name">) } : { name, data: set as SourceInput };
+    }),
+  };
+}
+
 /** Training data of relevant passages and, when there are some, mined negatives. */
 export function binary(options: BinaryOptions): BinaryInput {
   return { kind: "binary", ...options };
@@ -145,6 +173,26 @@ export interface BiEncoderNames extends Omit<BiEncoderOptions, "pooling" | "prom
 export function biEncoder(checkpoint: string, options: BiEncoderNames = {}): ModelInput {
   // Aliases are told apart by the types above and replaced when the experiment is checked.
   return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions) };
+}
+
+/** Options of a cross-encoder, under Quarry's names or those people bring along. */
+export interface CrossEncoderNames extends Omit<RerankOptions, "activation" | "dtype"> {
+  /** What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several. */
+  activation?: RerankOptions["activation"] | keyof (typeof VALUE_ALIASES)["crossEncoder.activation"];
+  /** Number format of scoring; auto is bfloat16 on a GPU that has it, else float32. */
+  dtype?: RerankOptions["dtype"] | keyof (typeof VALUE_ALIASES)["crossEncoder.dtype"];
+}
+
+/**
+ * A model that reads query and passage together and gives one score.
+ *
+ * @param checkpoint a Hugging Face model id or a folder: any checkpoint of sequence classification
+ * @example
+ * defineExperiment({ …, rerank: crossEncoder("cross-encoder/ms-marco-MiniLM-L6-v2", { topK: 100 }) });
+ */
+export function crossEncoder(checkpoint: string, options: CrossEncoderNames = {}): RerankInput {
+  // Aliases are told apart by the types above and replaced when the experiment is checked.
+  return { kind: "crossEncoder", checkpoint, ...(options as RerankOptions) };
 }
 
 /** The checkpoint that comes with Quarry: all-MiniLM-L6-v2, no download needed. */

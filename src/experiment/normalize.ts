@@ -1,10 +1,10 @@
 /** Rewrites what a user wrote into Quarry's own names, so that validation and everything behind it knows one spelling. */
 import { z } from "zod";
 import { camelCase, LOSS_ALIASES, OPTION_ALIASES, VALUE_ALIASES } from "./aliases.js";
-import { isPlainObject, type Problem, shown } from "./explain.js";
+import { isPlainObject, type Problem } from "./explain.js";
 import { isStep } from "./function-step.js";
 import { LOSSES } from "./losses.js";
-import { canonicalMeasure, MEASURE_EXAMPLES, nearestMeasure } from "./measures.js";
+import { canonicalMeasure, unknownMeasure } from "./measures.js";
 import { experimentSchema } from "./schema.js";
 import { alternatives, child } from "./shape.js";
 
@@ -28,8 +28,17 @@ export function ownName(name: string, group: string, schemas: readonly z.ZodType
   if (child(schemas, name).length > 0 && !isFree(schemas, name)) return name;
   const camel = camelCase(name);
   if (child(schemas, camel).length > 0 && !isFree(schemas, camel)) return camel;
-  const isSource = schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, "corpus"));
-  return lookUp(OPTION_ALIASES, isSource ? "source" : group, camel) ?? name;
+  return lookUp(OPTION_ALIASES, placeOf(group, schemas), camel) ?? name;
+}
+
+/** Under which name the tables of aliases know a group: sources and models may stand in several places. */
+function placeOf(group: string, schemas: readonly z.ZodType[]): string {
+  const has = (option: string): boolean =>
+    schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, option));
+  if (has("corpus")) return "source";
+  if (has("activation")) return "crossEncoder";
+  if (has("pooling")) return "model";
+  return group.endsWith(".model.prompts") ? "model.prompts" : group;
 }
 
 /** Whether a name is one of a loss's or an encoder's own options, which the Python side checks. */
@@ -41,7 +50,7 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
   const group = path.join(".");
   if (Array.isArray(value)) {
     return value.map((item, index) =>
-      group === "evaluate.measures"
+      /^evaluate\.(data\.sets\.\d+\.)?measures$/.test(group)
         ? measure(item, [...path, String(index)], problems)
         : visit(item, child(schemas, String(index)), [...path, String(index)], problems),
     );
@@ -56,7 +65,9 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
       problems.push({ path: [...path, written], message: `says the same as ${name}; keep one of them` });
       continue;
     }
-    result[name] = visit(item, child(schemas, name), [...path, name], problems);
+    const place = placeOf(group, schemas);
+    const other = typeof item === "string" && place !== group ? lookUp(VALUE_ALIASES, `${place}.${name}`, item) : null;
+    result[name] = other ?? visit(item, child(schemas, name), [...path, name], problems);
   }
   if (group === "train.loss") return loss(result);
   return withKind(result, schemas);
@@ -78,14 +89,7 @@ function measure(value: unknown, path: readonly string[], problems: Problem[]): 
   if (typeof value !== "string") return value;
   const canonical = canonicalMeasure(value);
   if (canonical !== null) return canonical;
-  const near = nearestMeasure(value);
-  problems.push({
-    path,
-    message:
-      near === null
-        ? `unknown measure ${shown(value)}; write it like ${MEASURE_EXAMPLES}`
-        : `unknown measure ${shown(value)}; did you mean ${near}?`,
-  });
+  problems.push({ path, message: unknownMeasure(value) });
   return value;
 }
 

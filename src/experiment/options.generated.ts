@@ -11,12 +11,18 @@ export interface ExperimentInput {
   train?: TrainInput | undefined;
   /** What to evaluate on. */
   evaluate?: EvaluateInput | undefined;
+  /** A cross-encoder that ranks what evaluation found once more; measured before and after. */
+  rerank?: RerankInput | undefined;
   /** Which hard negatives to mine. */
   mine?: MineInput | undefined;
   /** What to encode. */
   encode?: EncodeInput | undefined;
-  /** What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present. */
-  steps?: ("evaluate" | "train" | "mine" | "encode")[] | undefined;
+  /** What to search, and for what. */
+  search?: SearchInput | undefined;
+  /** The store of vectors, which all steps share. */
+  embeddings?: EmbeddingsInput | undefined;
+  /** What `quarry run` does, in order; default: train, evaluate, mine, encode, search, as far as they are present. */
+  steps?: ("evaluate" | "train" | "mine" | "encode" | "search")[] | undefined;
   /** What happens to faults in the data: error stops, warn tells and goes on, drop goes on. */
   validation?: ValidationInput | undefined;
   /** The worker processes for inference. */
@@ -65,8 +71,8 @@ export interface BiEncoderOptions {
   pooling?: "mean" | "cls" | "last" | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
-  /** How two vectors are compared; default: the checkpoint's own. */
-  similarity?: "dot" | "cosine" | undefined;
+  /** How two vectors are compared: dot, cosine, or one that a plugin registers; default: the checkpoint's own. */
+  similarity?: string | undefined;
   /** Texts put in front; default: the checkpoint's own. */
   prompts?: PromptsInput | undefined;
   /** Longest query in tokens; default: the checkpoint's own. */
@@ -495,20 +501,126 @@ export interface ScoreMapInput {
 
 /** What to evaluate on. */
 export interface EvaluateInput {
-  /** Passages to search, queries and judgements. */
-  data: SourceInput | CombinedInput;
+  /** Passages to search, queries and judgements; several data sets as suite({ … }). */
+  data: SourceInput | CombinedInput | SuiteInput;
   /**
-   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1.
+   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
    *
    * @defaultValue `["nDCG@10","RR@10","R@100"]`
    */
   measures?: string[] | undefined;
+  /**
+   * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
+   *
+   * @defaultValue `1`
+   */
+  relevanceLevel?: number | undefined;
   /**
    * Passages kept for each query.
    *
    * @defaultValue `100`
    */
   topK?: number | undefined;
+  /** A quick look: searches a part of the corpus and estimates what all of it would give, with an interval. */
+  subCorpus?: SubCorpusInput | undefined;
+  /** A quick look: takes so many judged queries at random and states an interval of each measure. */
+  sampleQueries?: number | undefined;
+}
+
+/** Scores query and passage together. */
+export interface CrossEncoderOptions {
+  /** Commit, tag or branch on the hub. */
+  revision?: string | undefined;
+  /**
+   * Runs the checkpoint's own Python code; needs a revision that is a commit.
+   *
+   * @defaultValue `false`
+   */
+  trustRemoteCode?: boolean | undefined;
+  /** Longest pair in tokens, query and passage together; default: the checkpoint's own. */
+  maxLength?: number | undefined;
+  /** What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several. */
+  activation?: "identity" | "sigmoid" | "softmax" | undefined;
+  /** Which label's score counts, from 0; default: the last one. */
+  label?: number | undefined;
+  /**
+   * Number format of scoring; auto is bfloat16 on a GPU that has it, else float32.
+   *
+   * @defaultValue `"auto"`
+   */
+  dtype?: "auto" | "float32" | "bfloat16" | "float16" | undefined;
+  /** Pairs in one forward pass; default: workers.batchSize. */
+  batchSize?: number | undefined;
+}
+
+/** Scores query and passage together, as `crossEncoder(checkpoint, options)` gives it. */
+export interface CrossEncoderInput extends CrossEncoderOptions {
+  /** Which builder made this. */
+  kind: "crossEncoder";
+  /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
+  checkpoint: string;
+}
+
+/** A cross-encoder that ranks again. */
+export interface RerankOptions {
+  /** Commit, tag or branch on the hub. */
+  revision?: string | undefined;
+  /**
+   * Runs the checkpoint's own Python code; needs a revision that is a commit.
+   *
+   * @defaultValue `false`
+   */
+  trustRemoteCode?: boolean | undefined;
+  /** Longest pair in tokens, query and passage together; default: the checkpoint's own. */
+  maxLength?: number | undefined;
+  /** What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several. */
+  activation?: "identity" | "sigmoid" | "softmax" | undefined;
+  /** Which label's score counts, from 0; default: the last one. */
+  label?: number | undefined;
+  /**
+   * Number format of scoring; auto is bfloat16 on a GPU that has it, else float32.
+   *
+   * @defaultValue `"auto"`
+   */
+  dtype?: "auto" | "float32" | "bfloat16" | "float16" | undefined;
+  /** Pairs in one forward pass; default: workers.batchSize. */
+  batchSize?: number | undefined;
+  /** Highest-ranked passages of each query that are scored again; the others keep their order behind them. Default: the 100 best, or all of evaluate.topK when that is less. */
+  topK?: number | undefined;
+}
+
+/** A cross-encoder that ranks again, as `crossEncoder(checkpoint, options)` gives it. */
+export interface RerankInput extends RerankOptions {
+  /** Which builder made this. */
+  kind: "crossEncoder";
+  /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
+  checkpoint: string;
+}
+
+/** Several data sets with one table, as `suite({ name: source({ … }), … })` gives them. */
+export interface SuiteInput {
+  /** Which builder made this. */
+  kind: "suite";
+  /** Data sets that are evaluated one after the other. */
+  sets: SuiteSetInput[];
+}
+
+/** One data set of a suite. */
+export interface SuiteSetInput {
+  /** What tables and folders call this data set. */
+  name: string;
+  /** Passages to search, queries and judgements. */
+  data: SourceInput | CombinedInput;
+  /** Measures of this data set; default: evaluate.measures. */
+  measures?: string[] | undefined;
+}
+
+/** A part of the corpus, for a quick look. */
+export interface SubCorpusInput {
+  /** Passages that are searched: all judged ones, and a random sample of the others. */
+  passages: number;
+  /** Seed of the sample; default: the experiment's. */
+  seed?: number | undefined;
 }
 
 /** Which hard negatives to mine. */
@@ -522,17 +634,203 @@ export interface MineInput {
    */
   topK?: number | undefined;
   /**
-   * Highest-ranked passages that are skipped: likely positives without a label.
+   * Which queries get negatives: those with judgements, or all of the queries file.
+   *
+   * @defaultValue `"judged"`
+   */
+  queries?: "judged" | "all" | undefined;
+  /**
+   * Whether the experiment's model is the first of the retrievers; without it retrievers alone are asked.
+   *
+   * @defaultValue `true`
+   */
+  includeModel?: boolean | undefined;
+  /**
+   * How the lists of several retrievers become one: they take turns, or the best rank in any list counts, or the sum of 1 / (rrfK + rank).
+   *
+   * @defaultValue `"roundRobin"`
+   */
+  fusion?: "roundRobin" | "union" | "reciprocalRank" | undefined;
+  /**
+   * The constant of reciprocal rank fusion.
+   *
+   * @defaultValue `60`
+   */
+  rrfK?: number | undefined;
+  /**
+   * First rank that counts, from 0: what is ranked higher is skipped as a likely positive without a label.
    *
    * @defaultValue `0`
    */
-  skipTop?: number | undefined;
+  rangeMin?: number | undefined;
+  /** The rank at which the range ends, itself not in it; default: mine.topK. */
+  rangeMax?: number | undefined;
   /**
-   * Negatives written for each query, best first.
+   * What ranks count: all retrieved passages, those that are not excluded as judged or as copies, or those that every other rule has left.
+   *
+   * @defaultValue `"retrieved"`
+   */
+  ranksOver?: "retrieved" | "unjudged" | "kept" | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
+  /**
+   * Which of several positives margins are measured from; a number k is the k-th best.
+   *
+   * @defaultValue `"worst"`
+   */
+  marginTo?: "worst" | "best" | "mean" | number | undefined;
+  /**
+   * Which of the passages that are left: the first, random ones, or random ones by softmax of their scores.
+   *
+   * @defaultValue `"top"`
+   */
+  sampling?: "top" | "random" | "weighted" | undefined;
+  /**
+   * Temperature of the softmax of weighted sampling.
+   *
+   * @defaultValue `0.05`
+   */
+  temperature?: number | undefined;
+  /**
+   * Negatives written for each query, best rank first.
    *
    * @defaultValue `10`
    */
   negativesPerQuery?: number | undefined;
+  /**
+   * Whether all judged passages are excluded, the relevant ones alone, or none at all.
+   *
+   * @defaultValue `"annotated"`
+   */
+  exclude?: "annotated" | "positives" | "none" | undefined;
+  /**
+   * Excludes passages with the very text of the query, of a positive or of a negative before them.
+   *
+   * @defaultValue `true`
+   */
+  excludeIdenticalTexts?: boolean | undefined;
+  /**
+   * Excludes the passage with the query's own id, for collections whose queries are passages.
+   *
+   * @defaultValue `false`
+   */
+  excludeSameId?: boolean | undefined;
+  /**
+   * What stands in for the positive of a query without any: nothing, then margins do not apply to it; or the passage ranked first, which is then no negative.
+   *
+   * @defaultValue `"none"`
+   */
+  standIn?: "none" | "top" | undefined;
+  /** A cross-encoder scores what the other rules left: false negatives go, its scores are the labels. */
+  rescore?: RescoreInput | undefined;
+  /** Keeps the candidates for which this gives true; it sees both texts, and the retriever's score. */
+  filter?: FunctionStep<Triplet, boolean> | undefined;
+  /**
+   * Fills queries with too few negatives up with passages drawn at random from the whole pool.
+   *
+   * @defaultValue `false`
+   */
+  fillRandom?: boolean | undefined;
+  /**
+   * Queries with fewer negatives are left out of what is written.
+   *
+   * @defaultValue `0`
+   */
+  minNegatives?: number | undefined;
+  /**
+   * How negatives are written, one format or several: by ids (qrels, triples, grouped-jsonl, run), or with texts as training files of Tevatron, FlagEmbedding and sentence-transformers (triplet, n-tuple, labeled-pair, labeled-list).
+   *
+   * @defaultValue `"qrels"`
+   */
+  output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
+  /**
+   * Writes each training file with texts as Parquet, too.
+   *
+   * @defaultValue `false`
+   */
+  parquet?: boolean | undefined;
+  /**
+   * Writes each passage's score beside it, as a teacher's label; positives without one are left out.
+   *
+   * @defaultValue `false`
+   */
+  scores?: boolean | undefined;
+  /**
+   * Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.
+   *
+   * @defaultValue `[]`
+   */
+  retrievers?: RetrieverInput[] | undefined;
+}
+
+/** A cross-encoder that looks at the candidates. */
+export interface RescoreInput {
+  /** A cross-encoder, as crossEncoder(…) gives it. */
+  model: CrossEncoderInput;
+  /** Candidates of each query that are scored, by rank; the others are no negatives. Default: all. */
+  topK?: number | undefined;
+  /** Passages that it scores higher are no negatives: likely positives without a label. */
+  maxScore?: number | undefined;
+  /** Passages that it scores lower are no negatives. */
+  minScore?: number | undefined;
+  /** How far below its score of the positive a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of its score of the positive (of its magnitude). */
+  relativeMargin?: number | undefined;
+  /**
+   * Whose order sampling follows: the retriever's, whose errors training mends, or the cross-encoder's.
+   *
+   * @defaultValue `"retriever"`
+   */
+  orderBy?: "retriever" | "crossEncoder" | undefined;
+}
+
+/** A further model, or a run file. */
+export interface RetrieverInput {
+  /** A bi-encoder, as biEncoder(…) gives it. */
+  model?: ModelInput | undefined;
+  /** What reports and files call it; default: model-N or run-N with its place in the list, from 1. */
+  name?: string | undefined;
+  /** A TREC run, or several files of one: somebody else's ranking of these queries. */
+  run?: string | FileInput | (string | FileInput)[] | undefined;
+  /** Passages taken for each query; default: mine.topK. */
+  topK?: number | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
+}
+
+/** The store of vectors, which all steps share. */
+export interface EmbeddingsInput {
+  /**
+   * Keeps vectors in the cache, so that no text is encoded twice; false encodes and searches in one go.
+   *
+   * @defaultValue `true`
+   */
+  store?: boolean | undefined;
+  /**
+   * Number format that passages are kept and searched in; queries stay float32.
+   *
+   * @defaultValue `"float32"`
+   */
+  dtype?: "float32" | "float16" | "bfloat16" | "int8" | undefined;
+  /**
+   * Passages without a finite vector, or that end whatever worker tries them: found by halving their units; warn and drop leave them out.
+   *
+   * @defaultValue `"error"`
+   */
+  unencodable?: "error" | "warn" | "drop" | undefined;
 }
 
 /** What to encode. */
@@ -545,6 +843,26 @@ export interface EncodeInput {
    * @defaultValue `"passage"`
    */
   side?: "passage" | "query" | undefined;
+  /**
+   * What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store.
+   *
+   * @defaultValue `"npy"`
+   */
+  export?: "npy" | "parquet" | "faiss" | "none" | undefined;
+}
+
+/** What to search, and for what. */
+export interface SearchInput {
+  /** Passages to search, and queries unless texts are given. */
+  data: SourceInput | CombinedInput;
+  /**
+   * Passages found for each query.
+   *
+   * @defaultValue `10`
+   */
+  topK?: number | undefined;
+  /** Questions to search for in place of the queries of the data; --text asks one from the command line. */
+  texts?: string[] | undefined;
 }
 
 /** What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on. */
@@ -603,6 +921,12 @@ export interface WorkersInput {
   count?: number | "auto" | undefined;
   /** Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere. */
   listen?: string | undefined;
+  /**
+   * Workers on other machines, started and ended with the run; needs workers.listen.
+   *
+   * @defaultValue `[]`
+   */
+  nodes?: (SshNodeInput | SlurmNodeInput | TorchrunNodeInput | ManualNodeInput)[] | undefined;
   /** CPU threads of each worker; default: the cores shared equally. */
   threads?: number | undefined;
   /**
@@ -612,11 +936,11 @@ export interface WorkersInput {
    */
   device?: string | undefined;
   /**
-   * Texts in one forward pass.
+   * Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.
    *
    * @defaultValue `16`
    */
-  batchSize?: number | undefined;
+  batchSize?: number | "auto" | undefined;
   /**
    * Texts in one unit of work: what is sorted by length together and done again after a death.
    *
@@ -647,4 +971,112 @@ export interface WorkersInput {
    * @defaultValue `600000`
    */
   unitTimeoutMs?: number | undefined;
+}
+
+/** Workers on a machine that ssh reaches. */
+export interface SshNodeInput {
+  /** Workers on a machine that ssh reaches without a question. */
+  kind: "ssh";
+  /** Machine, as ssh takes it: name, user@name, or an entry of its configuration. */
+  host: string;
+  /** Worker processes; default: one per GPU, else one. */
+  workers?: number | undefined;
+  /**
+   * Further arguments of ssh, e.g. ["-p", "2222"].
+   *
+   * @defaultValue `[]`
+   */
+  options?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+  /**
+   * What the node's workers compute on.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: "auto" | "cpu" | "cuda" | undefined;
+  /** CPU threads of each worker; default: the node's cores shared equally. */
+  threads?: number | undefined;
+  /** host:port by which the node reaches this machine, where it is not that of workers.listen. */
+  address?: string | undefined;
+}
+
+/** Workers on machines that Slurm gives. */
+export interface SlurmNodeInput {
+  /** Workers on machines that Slurm gives. */
+  kind: "slurm";
+  /**
+   * srun starts in an allocation or waits for one; sbatch queues a job that joins when its turn comes.
+   *
+   * @defaultValue `"srun"`
+   */
+  via?: "srun" | "sbatch" | undefined;
+  /**
+   * How many machines.
+   *
+   * @defaultValue `1`
+   */
+  nodes?: number | undefined;
+  /** Tasks on each machine, a worker each; default: one task with a worker per GPU, else one. */
+  workersPerNode?: number | undefined;
+  /**
+   * Further arguments of srun or sbatch, e.g. ["--gpus-per-node=4"].
+   *
+   * @defaultValue `[]`
+   */
+  args?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+  /**
+   * What the node's workers compute on.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: "auto" | "cpu" | "cuda" | undefined;
+  /** CPU threads of each worker; default: the node's cores shared equally. */
+  threads?: number | undefined;
+  /** host:port by which the node reaches this machine, where it is not that of workers.listen. */
+  address?: string | undefined;
+}
+
+/** Workers as ranks of torchrun. */
+export interface TorchrunNodeInput {
+  /** Workers as the ranks of torchrun, which is started on this machine. */
+  kind: "torchrun";
+  /**
+   * Ranks of each node, a worker each.
+   *
+   * @defaultValue `1`
+   */
+  workersPerNode?: number | undefined;
+  /**
+   * Further arguments of torchrun, e.g. ["--nnodes=2", "--rdzv-endpoint=10.0.0.5:29500"].
+   *
+   * @defaultValue `[]`
+   */
+  args?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+  /**
+   * What the node's workers compute on.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: "auto" | "cpu" | "cuda" | undefined;
+  /** CPU threads of each worker; default: the node's cores shared equally. */
+  threads?: number | undefined;
+  /** host:port by which the node reaches this machine, where it is not that of workers.listen. */
+  address?: string | undefined;
+}
+
+/** Workers that somebody starts by hand. */
+export interface ManualNodeInput {
+  /** Tells how to get a command that is pasted on any machine. */
+  kind: "manual";
 }

@@ -176,7 +176,7 @@ function readValue(value: unknown, schemas: readonly z.ZodType[]): { value: unkn
   const json = parseJson(value);
   if (is(z.ZodArray) && (Array.isArray(json) || !is(z.ZodString) || value.includes(","))) {
     return {
-      value: Array.isArray(json) ? json : value.split(",").map((item) => readItem(item.trim(), schemas)),
+      value: Array.isArray(json) ? json : value.split(/,(?![^()]*\))/).map((item) => readItem(item.trim(), schemas)),
       problem: null,
     };
   }

@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import { EMBEDDED } from "./cross-checks.js";
 import type { Experiment } from "./define.js";
 import { configError, type Problem } from "./explain.js";
-import { type SourceConfig, stepNames } from "./schema.js";
+import { modelsOf } from "./mine-checks.js";
+import { type MineConfig, type SourceConfig, stepNames } from "./schema.js";
 import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
 
 /** Prefix of files in a data set on the hub. */
@@ -22,14 +23,25 @@ export type Section = (typeof stepNames)[number];
 export function checkPaths(experiment: Experiment, sections: readonly Section[] = stepNames): void {
   const { config, baseDir } = experiment;
   const problems: Problem[] = [];
-  const { checkpoint } = config.model;
-  if (isFolderName(checkpoint) && !existsSync(resolve(baseDir, checkpoint))) {
-    problems.push({ path: ["model", "checkpoint"], message: missing(checkpoint, resolve(baseDir, checkpoint)) });
+  const checkCheckpoint = (path: string[], checkpoint: string): void => {
+    if (isFolderName(checkpoint) && !existsSync(resolve(baseDir, checkpoint)))
+      problems.push({ path: [...path, "checkpoint"], message: missing(checkpoint, resolve(baseDir, checkpoint)) });
+  };
+  checkCheckpoint(["model"], config.model.checkpoint);
+  if (config.rerank !== undefined && sections.includes("evaluate"))
+    checkCheckpoint(["rerank"], config.rerank.checkpoint);
+  const checkPlugins = (path: string[], plugins: readonly string[]): void => {
+    for (const [index, plugin] of plugins.entries()) {
+      const message = pluginProblem(plugin, resolve(baseDir, plugin));
+      if (message !== null) problems.push({ path: [...path, "plugins", index], message });
+    }
+  };
+  checkPlugins(["model"], config.model.plugins);
+  const others = config.mine !== undefined && sections.includes("mine") ? modelsOf(config.mine) : [];
+  for (const [path, model] of others) {
+    checkCheckpoint([path], model.checkpoint);
+    if (model.kind === "biEncoder") checkPlugins([path], model.plugins);
   }
-  config.model.plugins.forEach((plugin, index) => {
-    const message = pluginProblem(plugin, resolve(baseDir, plugin));
-    if (message !== null) problems.push({ path: ["model", "plugins", index], message });
-  });
   for (const section of stepNames) {
     if (!sections.includes(section)) continue;
     for (const [path, source] of sourcesOf(experiment, section)) problems.push(...checkSource(source, path, baseDir));
@@ -55,7 +67,15 @@ function isFolderName(checkpoint: string): boolean {
 export function sourcesOf({ config }: Experiment, section: Section): PlacedSource[] {
   if (section === "train") return config.train === undefined ? [] : trainingSources(config.train.data, "train.data");
   const data = config[section]?.data;
-  return data === undefined ? [] : searchSources(data, `${section}.data`);
+  const sources = data === undefined ? [] : searchSources(data, `${section}.data`);
+  return section === "mine" && config.mine !== undefined ? [...sources, ...runsOf(config.mine)] : sources;
+}
+
+/** Run files of retrievers, each as the judgements of the passages that it ranks. */
+function runsOf({ data, retrievers }: MineConfig): PlacedSource[] {
+  return retrievers.flatMap(({ run }, index): PlacedSource[] =>
+    run === undefined || data.kind !== "source" ? [] : [[`mine.retrievers.${index}`, { ...data, qrels: run }]],
+  );
 }
 
 function checkSource(source: SourceConfig, path: string, baseDir: string): Problem[] {

@@ -3,7 +3,16 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
-import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import { rerankSchema } from "./cross-encoder-schema.js";
+import {
+  evaluationDataSchema,
+  promptsSchema,
+  searchDataSchema,
+  trainingDataSchema,
+  validationSchema,
+} from "./data-schema.js";
+import { mineFields, retrieverFields } from "./mine-schema.js";
+import { nodeSchema } from "./nodes-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -32,10 +41,11 @@ export const modelSchema = z.strictObject({
     .optional()
     .describe("How token vectors become one; default: the checkpoint's own."),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
-  similarity: z
-    .enum(["dot", "cosine"])
+  similarity: name
     .optional()
-    .describe("How two vectors are compared; default: the checkpoint's own."),
+    .describe(
+      "How two vectors are compared: dot, cosine, or one that a plugin registers; default: the checkpoint's own.",
+    ),
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
   passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
@@ -56,12 +66,22 @@ export const workersSchema = z.strictObject({
     .describe(
       "Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere.",
     ),
+  nodes: z
+    .array(nodeSchema)
+    .max(1_000)
+    .default([])
+    .describe("Workers on other machines, started and ended with the run; needs workers.listen."),
   threads: positive.optional().describe("CPU threads of each worker; default: the cores shared equally."),
   device: z
     .string()
     .default("auto")
     .describe("auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some."),
-  batchSize: positive.max(65_536).default(16).describe("Texts in one forward pass."),
+  batchSize: z
+    .union([positive.max(65_536), z.literal("auto")])
+    .default(16)
+    .describe(
+      "Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.",
+    ),
   unitSize: positive
     .max(65_536)
     .default(256)
@@ -117,33 +137,83 @@ export const trainSchema = z.strictObject({
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
 });
 
+export const subCorpusSchema = z.strictObject({
+  passages: positive.describe("Passages that are searched: all judged ones, and a random sample of the others."),
+  seed: z.int().min(0).max(0xffffffff).optional().describe("Seed of the sample; default: the experiment's."),
+});
+
 export const evaluateSchema = z.strictObject({
-  data: searchDataSchema.describe("Passages to search, queries and judgements."),
+  data: evaluationDataSchema.describe("Passages to search, queries and judgements; several data sets as suite({ … })."),
   measures: z
     .array(z.string())
     .min(1)
     .default(["nDCG@10", "RR@10", "R@100"])
-    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P@5, Success@1."),
+    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1."),
+  relevanceLevel: positive
+    .max(9_999)
+    .default(1)
+    .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: topK.default(100).describe("Passages kept for each query."),
+  subCorpus: subCorpusSchema
+    .optional()
+    .describe("A quick look: searches a part of the corpus and estimates what all of it would give, with an interval."),
+  sampleQueries: positive
+    .optional()
+    .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
+});
+
+export const retrieverSchema = z.strictObject({
+  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
+  ...retrieverFields,
 });
 
 export const mineSchema = z.strictObject({
-  data: searchDataSchema.describe("Passages to mine from, and queries with their judgements."),
-  topK: topK.default(100).describe("Passages retrieved for each query."),
-  skipTop: z
-    .int()
-    .min(0)
-    .default(0)
-    .describe("Highest-ranked passages that are skipped: likely positives without a label."),
-  negativesPerQuery: positive.default(10).describe("Negatives written for each query, best first."),
+  ...mineFields,
+  retrievers: z
+    .array(retrieverSchema)
+    .max(16)
+    .default([])
+    .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.'),
 });
 
 export const encodeSchema = z.strictObject({
   data: searchDataSchema.describe("What to encode."),
   side: z.enum(["passage", "query"]).default("passage").describe("Whether texts are encoded as passages or queries."),
+  export: z
+    .enum(["npy", "parquet", "faiss", "none"])
+    .default("npy")
+    .describe("What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store."),
 });
 
-export const stepNames = ["evaluate", "train", "mine", "encode"] as const;
+export const embeddingsSchema = z.strictObject({
+  store: z
+    .boolean()
+    .default(true)
+    .describe("Keeps vectors in the cache, so that no text is encoded twice; false encodes and searches in one go."),
+  dtype: z
+    .enum(["float32", "float16", "bfloat16", "int8"])
+    .default("float32")
+    .describe("Number format that passages are kept and searched in; queries stay float32."),
+  unencodable: z
+    .enum(["error", "warn", "drop"])
+    .default("error")
+    .describe(
+      "Passages without a finite vector, or that end whatever worker tries them: found by halving their units; warn and drop leave them out.",
+    ),
+});
+
+export const searchSchema = z.strictObject({
+  data: searchDataSchema.describe("Passages to search, and queries unless texts are given."),
+  topK: topK.default(10).describe("Passages found for each query."),
+  texts: z
+    .array(z.string().min(1).max(65_536))
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe("Questions to search for in place of the queries of the data; --text asks one from the command line."),
+});
+
+export const stepNames = ["evaluate", "train", "mine", "encode", "search"] as const;
 
 export const experimentSchema = z.strictObject({
   name: z
@@ -153,12 +223,19 @@ export const experimentSchema = z.strictObject({
   model: modelSchema.describe("The model that is evaluated, trained and mined with."),
   train: trainSchema.optional().describe("How to train; leave it out to use the model as it is."),
   evaluate: evaluateSchema.optional().describe("What to evaluate on."),
+  rerank: rerankSchema
+    .optional()
+    .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
+  search: searchSchema.optional().describe("What to search, and for what."),
+  embeddings: embeddingsSchema.prefault({}).describe("The store of vectors, which all steps share."),
   steps: z
     .array(z.enum(stepNames))
     .optional()
-    .describe("What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present."),
+    .describe(
+      "What `quarry run` does, in order; default: train, evaluate, mine, encode, search, as far as they are present.",
+    ),
   validation: validationSchema
     .prefault({})
     .describe("What happens to faults in the data: error stops, warn tells and goes on, drop goes on."),
@@ -171,7 +248,9 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
+export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
+export type * from "./nodes-schema.js";
 
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;
@@ -179,5 +258,7 @@ export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;
 export type EvaluateConfig = z.output<typeof evaluateSchema>;
+export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;
 export type EncodeConfig = z.output<typeof encodeSchema>;
+export type SearchConfig = z.output<typeof searchSchema>;

@@ -1,12 +1,35 @@
 /** Every source of an experiment, with the path of the option it stands at. */
-import type { SearchDataConfig, SourceConfig, TrainingDataConfig } from "./data-schema.js";
+import type { EvaluationDataConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "./data-schema.js";
 
 /** A source and where it stands, e.g. ["train.data.positives", source]. */
 export type PlacedSource = readonly [path: string, source: SourceConfig];
 
+/** One data set of an evaluation. */
+export interface EvaluationSet {
+  /** Null for the only data set of an evaluation without a suite. */
+  readonly name: string | null;
+  /** Path of its data, e.g. "evaluate.data.sets.0.data". */
+  readonly path: string;
+  readonly data: SearchDataConfig;
+  /** Its own measures, where it has some. */
+  readonly measures: readonly string[] | null;
+}
+
+/** The data sets that data stands for: those of a suite, else itself. */
+export function setsOf(data: EvaluationDataConfig, path: string): EvaluationSet[] {
+  if (data.kind !== "suite") return [{ name: null, path, data, measures: null }];
+  return data.sets.map(({ name, data: own, measures = null }, index) => ({
+    name,
+    path: `${path}.sets.${index}.data`,
+    data: own,
+    measures,
+  }));
+}
+
 /** The sources of what is evaluated, mined or encoded. */
-export function searchSources(data: SearchDataConfig, path: string): PlacedSource[] {
+export function searchSources(data: EvaluationDataConfig, path: string): PlacedSource[] {
   if (data.kind === "source") return [[path, data]];
+  if (data.kind === "suite") return setsOf(data, path).flatMap((set) => searchSources(set.data, set.path));
   return data.sources.map((source, index) => [`${path}.sources.${index}`, source] as const);
 }
 

@@ -4,7 +4,10 @@ import { dataFolder, defaultCacheDir } from "../data/index.js";
 import type { DataContext } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
-import type { ExperimentConfig } from "../experiment/schema.js";
+
+import type { ExperimentConfig, ModelConfig } from "../experiment/schema.js";
+import { launchNodes } from "../pool/launch/nodes.js";
+
 import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
@@ -25,6 +28,7 @@ export class RunContext {
     readonly runDir: RunDir,
     readonly events: EventStream,
     readonly signal: AbortSignal,
+    private readonly parent: RunContext | null = null,
   ) {
     this.config = experiment.config;
     this.cacheDir = resolve(experiment.baseDir, this.config.cacheDir ?? defaultCacheDir());
@@ -36,7 +40,14 @@ export class RunContext {
       throw new QuarryError("INTERRUPTED", "Stopped on request; the same command goes on from here.");
   }
 
+  /** The same run with another model in the place of the experiment's; the workers are shared. */
+  withModel(model: ModelConfig): RunContext {
+    const experiment = { ...this.experiment, config: { ...this.config, model } };
+    return new RunContext(experiment, this.runDir, this.events, this.signal, this);
+  }
+
   python(): Promise<PythonEnvironment> {
+    if (this.parent !== null) return this.parent.python();
     this.#python ??= this.#findPython();
     return this.#python;
   }
@@ -49,16 +60,14 @@ export class RunContext {
 
   /** The workers; started when first needed, so that a finished step costs nothing. */
   pool(): Promise<WorkerPool> {
-    this.#pool ??= this.python().then((python) =>
-      openPool({
-        workers: this.config.workers,
-        python,
-        logDir: this.runDir.file("logs"),
-        runDir: this.runDir.path,
-        events: this.events,
-        signal: this.signal,
-      }),
-    );
+    if (this.parent !== null) return this.parent.pool();
+    this.#pool ??= this.python().then((python) => {
+      const { workers } = this.config;
+      const surroundings = { python, logDir: this.runDir.file("logs"), runDir: this.runDir.path, events: this.events };
+      const launch =
+        workers.nodes.length === 0 ? {} : { launch: launchNodes({ nodes: workers.nodes, ...surroundings }) };
+      return openPool({ workers, ...surroundings, ...launch, signal: this.signal });
+    });
     return this.#pool;
   }
 
@@ -93,7 +102,7 @@ export class RunContext {
     start: {
       readonly phase: string;
       readonly label: string;
-      readonly unit: "passages" | "queries" | "steps" | "lines" | "files";
+      readonly unit: "passages" | "queries" | "pairs" | "steps" | "lines" | "files";
       readonly total: number | null;
     },
     work: () => Promise<{ readonly value: T; readonly done: number }>,

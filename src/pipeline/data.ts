@@ -16,7 +16,7 @@ import { sourceFiles } from "../data/source-files.js";
 import type { DataContext, PreparedSource, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
-import { searchSources, trainingSources } from "../experiment/sources.js";
+import { searchSources, setsOf, trainingSources } from "../experiment/sources.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { ResolveContext } from "./embedded.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
@@ -40,17 +40,25 @@ export async function openTrainingData(experiment: Experiment, options: DataOpti
 /**
  * Opens what an experiment evaluates, mines or encodes: passages, queries and judgements.
  *
+ * @param options `set` names the data set of a suite.
  * @throws QuarryError CONFIG for an experiment without that section, DATA or ENVIRONMENT.
  */
 export async function openSearchData(
   experiment: Experiment,
-  section: "evaluate" | "mine" | "encode",
-  options: DataOptions = {},
+  section: "evaluate" | "mine" | "encode" | "search",
+  options: DataOptions & { readonly set?: string } = {},
 ): Promise<PreparedSource> {
   const look = new Look(experiment, options);
   const data = experiment.config[section]?.data;
-  if (data !== undefined) return prepareSource(await resolveSearch(look, data), look.context);
-  throw new QuarryError("CONFIG", `the experiment ${experiment.config.name} has no ${section} section`);
+  if (data === undefined)
+    throw new QuarryError("CONFIG", `the experiment ${experiment.config.name} has no ${section} section`);
+  const sets = setsOf(data, `${section}.data`);
+  const set = options.set === undefined && sets.length === 1 ? sets[0] : sets.find(({ name }) => name === options.set);
+  if (set !== undefined) return prepareSource(await resolveSearch(look, set.data), look.context);
+  const names = sets.map(({ name }) => name ?? "").join(", ");
+  throw new QuarryError("CONFIG", `${section}.data: which data set of ${names || "none"} is meant?`, {
+    hint: `Name it: openSearchData(experiment, "${section}", { set: "${sets[0]?.name ?? ""}" }).`,
+  });
 }
 
 /** Surroundings of a look at the data. */
@@ -156,9 +164,9 @@ class Look implements ResolveContext {
       train = { data: await resolveTraining(this, data), globalBatchSize };
     }
     const searched: InspectedData["searched"][number][] = [];
-    for (const section of this.only === null ? (["evaluate", "mine", "encode"] as const) : []) {
-      const data = config[section]?.data;
-      if (data !== undefined) searched.push({ path: `${section}.data`, data: await resolveSearch(this, data) });
+    for (const section of this.only === null ? (["evaluate", "mine", "encode", "search"] as const) : []) {
+      const sets = config[section] === undefined ? [] : setsOf(config[section].data, `${section}.data`);
+      for (const { path, data } of sets) searched.push({ path, data: await resolveSearch(this, data) });
     }
     const sources = [
       ...(train === null ? [] : trainingSources(train.data, "train.data")),

@@ -1,30 +1,42 @@
-/** Encode: a source's texts become one matrix of vectors beside the list of their ids. */
-import { createHash } from "node:crypto";
+/** Encode: a source's texts become vectors in the store, and a file that other programs read. */
 import { mkdir } from "node:fs/promises";
-import { textUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import type { EncodeConfig } from "../experiment/schema.js";
 import { writeFileDurably } from "../rundir/durable.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
+import { embed } from "./embed.js";
+import { encodeToMatrix } from "./encode-unstored.js";
+import { exportFor } from "./export-formats.js";
 import { toModelSpec } from "./model-spec.js";
-import { MatrixWriter } from "./npy.js";
 import { onceOnSource } from "./prepare.js";
-import { throwFailed } from "./query-vectors.js";
 import type { ModelChoice } from "./step.js";
 import type { Throughput } from "./summary.js";
 
 /** What encoding wrote; paths are relative to the run folder. */
 export interface EncodeResult {
-  /** float32 [rowCount × dimension], readable by numpy.load. */
-  readonly vectors: string;
+  /** The file of vectors as `encode.export` says; null where only the store was filled. */
+  readonly vectors: string | null;
+  /** float32 [rowCount], readable by numpy.load: vector ≈ scale × codes; null but for int8. */
+  readonly scales: string | null;
   /** JSON list of the ids, in the order of the rows. */
   readonly ids: string;
   readonly rowCount: number;
   readonly throughput: Throughput;
 }
 
-/** Encodes the experiment's encode data with one model; a killed call goes on with the units that are missing. */
+/** What is to be encoded. */
+export interface EncodeWork {
+  readonly step: string;
+  readonly model: ModelChoice;
+  readonly options: EncodeConfig;
+  readonly table: TextTable;
+  readonly rows: Int32Array;
+}
+
+/** Encodes the experiment's encode data with one model; texts whose vectors are stored are not encoded again. */
 export async function encodeStep(context: RunContext, model: ModelChoice): Promise<EncodeResult> {
   const options = context.config.encode;
   if (options === undefined) throw new TypeError("the experiment has no encode section");
@@ -43,42 +55,32 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
       });
     }
     await mkdir(context.runDir.file(step), { recursive: true });
-    const pool = await context.pool();
-    const spec = toModelSpec(context.experiment, model.checkpoint);
-    const contract = await describe(context, model);
-    const { batchSize, unitSize } = context.config.workers;
-    const key = createHash("sha256")
-      .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
-      .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
-      .digest("hex");
-    const files = { vectors: `${step}/vectors.npy`, ids: `${step}/ids.json` };
-    const writer = await MatrixWriter.open(context.runDir.file(files.vectors), key, rows.length, unitSize);
-    const unit = options.side === "passage" ? "passages" : "queries";
-    try {
-      const outcome = await context.phase(
-        { phase: step, label: `encode ${unit}`, unit, total: rows.length },
-        async () => {
-          const value = await pool.encode({
-            phase: step,
-            model: spec,
-            side: options.side,
-            units: textUnits(table, rows, unitSize, unit),
-            isDone: (index) => writer.isDone(index),
-            signal: context.signal,
-            onVectors: (index, vectors, dimension) => writer.write(index, vectors, dimension),
-          });
-          return { value, done: value.rowCount };
-        },
-      );
-      throwFailed(outcome.failed, table);
-      await writeFileDurably(
-        context.runDir.file(files.ids),
-        JSON.stringify([...rows].map((row) => table.qualifiedId(row))),
-      );
-      await writer.finish();
-      return { ...files, rowCount: rows.length, throughput: { texts: outcome.rowCount, seconds: outcome.seconds } };
-    } finally {
-      await writer.close();
-    }
+    const ids = `${step}/ids.json`;
+    await writeFileDurably(context.runDir.file(ids), JSON.stringify([...rows].map((row) => table.qualifiedId(row))));
+    const work = { step, model, options, table, rows };
+    const written = await (context.config.embeddings.store ? encodeStored : encodeToMatrix)(context, work, ids);
+    return { ...written, ids, rowCount: rows.length };
   });
+}
+
+async function encodeStored(context: RunContext, work: EncodeWork, ids: string) {
+  const { step, options, table, rows } = work;
+  const writeExport = await exportFor(context, options.export);
+  const contract = await describe(context, work.model);
+  const { view, throughput, close } = await embed(context, {
+    phase: step,
+    plan: `${step}/texts.plan`,
+    model: toModelSpec(context.experiment, work.model.checkpoint),
+    contract,
+    side: options.side,
+    dtype: context.config.embeddings.dtype,
+    table,
+    rows,
+    batchSize: () => batchSizeOf(context, work.model, table, rows),
+  });
+  try {
+    return { ...(await writeExport(view, step, ids)), throughput };
+  } finally {
+    close();
+  }
 }

@@ -1,27 +1,43 @@
-/** Evaluate: search the held-out passages, write the run file, score it. */
+/** Evaluate: search the held-out passages, write the run file, score it; each data set of a suite in its own folder. */
 import { mkdir } from "node:fs/promises";
+import { type EvaluationSet, setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
-import { measure } from "./measure.js";
+import { type Measured, measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
+import { type CorpusPart, type Estimate, estimateWhole, quickLook } from "./quick-look.js";
+import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { retrieve } from "./retrieve.js";
-import { type ModelChoice, requireQrels } from "./step.js";
+import { type ModelChoice, modelName, requireQrels } from "./step.js";
 import type { Throughput } from "./summary.js";
 import { writeQrels, writeRun } from "./trec.js";
 
-/** What an evaluation found; paths are relative to the run folder. */
-export interface EvaluateResult {
+/** What the evaluation on one data set found; paths are relative to the run folder. */
+export interface SetResult {
   readonly values: Readonly<Record<string, number>>;
   readonly queryCount: number;
   readonly throughput: Throughput;
   readonly run: string;
+  /** Of a quick look at a part of the corpus: how much of it was searched, and what all of it would give. */
+  readonly part?: Pick<CorpusPart, "searched" | "total">;
+  readonly wholeCorpus?: Readonly<Record<string, Estimate>>;
+  /** Of a quick look at some queries: 95 % intervals of the values. */
+  readonly intervals?: Measured["intervals"];
+}
+
+/** What an evaluation found: on its only data set, or on each of a suite. */
+export interface EvaluateResult {
+  /** Of a suite the mean over its data sets. */
+  readonly values: Readonly<Record<string, number>>;
+  readonly sets: readonly (SetResult & { readonly name: string | null })[];
 }
 
 /** Measures on different data stand beside each other in metrics.json, but must not be compared. */
-function warnOfOtherData(context: RunContext, data: string): void {
+function warnOfOtherData(context: RunContext, data: string, set: string | null): void {
   const others = context.runDir.journal.entries
-    .filter(
-      ({ type, step, data: seen }) => type === "stepDone" && String(step).startsWith("evaluate-") && seen !== data,
-    )
+    .filter(({ type, step, data: seen }) => {
+      if (type !== "stepDone" || seen === data || typeof step !== "string") return false;
+      return step.startsWith("evaluate-") && (step.split("/")[1] ?? null) === set;
+    })
     .map(({ step }) => String(step));
   if (others.length === 0) return;
   context.events.emit({
@@ -31,15 +47,17 @@ function warnOfOtherData(context: RunContext, data: string): void {
   });
 }
 
-/** Evaluates one model on the experiment's evaluation data. */
-export async function evaluateStep(context: RunContext, model: ModelChoice): Promise<EvaluateResult> {
-  const options = context.config.evaluate;
-  if (options === undefined) throw new TypeError("the experiment has no evaluate section");
-  const step = `evaluate-${model.label}`;
-  const use = { name: "evaluate", data: options.data };
-  const result = await onceOnSource(context, step, use, async (source): Promise<EvaluateResult> => {
-    warnOfOtherData(context, source.fingerprint);
-    const qrels = requireQrels(source, "evaluate.data");
+/** Evaluates one model on one data set. */
+async function evaluateSet(context: RunContext, model: ModelChoice, set: EvaluationSet): Promise<SetResult> {
+  const section = context.config.evaluate;
+  if (section === undefined) throw new TypeError("the experiment has no evaluate section");
+  const options = { ...section, measures: set.measures ?? section.measures };
+  const step = set.name === null ? `evaluate-${model.label}` : `evaluate-${model.label}/${set.name}`;
+  const use = { name: set.name === null ? "evaluate" : `evaluate.${set.name}`, data: set.data };
+  const result = await onceOnSource(context, step, use, async (whole): Promise<SetResult> => {
+    warnOfOtherData(context, whole.fingerprint, set.name);
+    const { seed } = context.config;
+    const { source, qrels, part, ofQueries } = quickLook(whole, requireQrels(whole, set.path), options, seed);
     await mkdir(context.runDir.file(step), { recursive: true });
     const files = {
       run: context.runDir.file(step, "run.trec"),
@@ -57,17 +75,44 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
       topK: options.topK,
     });
     await writeRun(files.run, ranked, qrels.queryRows, source, context.config.name);
-    const measured = await measure(context, files, options.measures);
-    return { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
+    const measured = await measure(context, files, ofQueries === null ? options : { ...options, intervalsSeed: seed });
+    const found = { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
+    const { intervals } = measured;
+    if (intervals !== undefined) tellIntervals(context, step, intervals, measured.queryCount, ofQueries);
+    if (part === null) return intervals === undefined ? found : { ...found, intervals };
+    const out = context.runDir.file(step, "whole-corpus.json");
+    const wholeCorpus = await estimateWhole(context, step, { ...files, out }, part, options);
+    const { searched, total } = part;
+    return { ...found, part: { searched, total }, wholeCorpus, ...(intervals === undefined ? {} : { intervals }) };
   });
-  const metrics = ((await context.runDir.readJson("metrics.json")) ?? {}) as Record<string, unknown>;
-  await context.runDir.writeJson("metrics.json", { ...metrics, [step]: result.values });
-  context.events.emit({
-    type: "metrics",
-    phase: step,
-    label: model.label === "base" ? "model as it is" : model.label,
-    values: result.values,
-    queryCount: result.queryCount,
-  });
+  tellMetrics(context, { step, label: modelName(model) }, set.name, result);
   return result;
+}
+
+/** Evaluates one model on the experiment's evaluation data. */
+export async function evaluateStep(context: RunContext, model: ModelChoice): Promise<EvaluateResult> {
+  const options = context.config.evaluate;
+  if (options === undefined) throw new TypeError("the experiment has no evaluate section");
+  const sets: EvaluateResult["sets"][number][] = [];
+  for (const set of setsOf(options.data, "evaluate.data")) {
+    sets.push({ ...(await evaluateSet(context, model, set)), name: set.name });
+  }
+  return recordEvaluation(context, { step: `evaluate-${model.label}`, label: modelName(model) }, sets);
+}
+
+function tellIntervals(
+  context: RunContext,
+  step: string,
+  intervals: NonNullable<Measured["intervals"]>,
+  queryCount: number,
+  ofQueries: number | null,
+): void {
+  const shown = Object.entries(intervals).map(
+    ([name, [low, high]]) => `${name} ${low.toFixed(4)} to ${high.toFixed(4)}`,
+  );
+  context.events.emit({
+    type: "warning",
+    message: `${step}: ${queryCount} of ${ofQueries} judged queries were taken; 95 % intervals are ${shown.join(", ")}`,
+    hint: "Leave evaluate.sampleQueries out to take all of them.",
+  });
 }

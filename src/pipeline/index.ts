@@ -1,8 +1,9 @@
 /** The verbs, each loaded when it is called: a script that only looks at its data does not wait for sockets and processes. */
 import type { Experiment } from "../experiment/define.js";
-import type { RunResult, Verb, VerbOptions } from "./types.js";
+import type { Measured } from "./measure.js";
+import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbOptions } from "./types.js";
 
-type VerbName = "run" | "train" | "evaluate" | "mine" | "encode";
+type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
 
 function verb(name: VerbName): Verb {
   return async (experiment: Experiment, options?: VerbOptions): Promise<RunResult> => {
@@ -21,3 +22,31 @@ export const evaluate: Verb = verb("evaluate");
 export const mine: Verb = verb("mine");
 /** Encodes with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
 export const encode: Verb = verb("encode");
+/** Searches with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
+export const search: Verb = verb("search");
+
+/**
+ * Scores a TREC run, whoever made it.
+ *
+ * @param run a run file, plain or packed, or the folder of an evaluation
+ * @throws QuarryError CONFIG or DATA with file and line.
+ * @example
+ * const { mean, queries } = await measureRun("bm25.run.gz", { qrels: "qrels/test.tsv", measures: ["nDCG@10", "P(rel=2)@5"] });
+ */
+export async function measureRun(run: string, options?: MeasureOptions): Promise<Measured> {
+  const runs = await import("./compare.js");
+  return runs.measureRun(run, options);
+}
+
+/**
+ * Compares runs query by query: paired tests, intervals, wins and losses. The first one is the baseline.
+ *
+ * @param runs run files, values of each query (per-query.json), or folders of evaluations
+ * @throws QuarryError CONFIG or DATA with file and line.
+ * @example
+ * const { comparisons } = await compareRuns(["runs/a/evaluate-base", "runs/b/evaluate-base"], { measures: ["nDCG@10"] });
+ */
+export async function compareRuns(runs: readonly string[], options?: CompareOptions): Promise<Comparison> {
+  const comparing = await import("./compare.js");
+  return comparing.compareRuns(runs, options);
+}

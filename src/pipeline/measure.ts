@@ -1,53 +1,50 @@
 /** Measures of a run file, by pytrec_eval in a short-lived Python process. */
-import { readFile } from "node:fs/promises";
-import { execa } from "execa";
-import { QuarryError } from "../errors.js";
-import type { RunContext } from "./context.js";
+import type { EvaluateConfig } from "../experiment/schema.js";
+import { type CommandContext, runtimeCommand } from "./runtime-command.js";
 
 /** Means over all judged queries, and the values of each query. */
 export interface Measured {
+  /** A mean, of counts the sum, of gm_map and gm_bpref the geometric mean. */
   readonly mean: Readonly<Record<string, number>>;
   readonly queries: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly queryCount: number;
+  /** Judged queries that the run lacks. */
+  readonly withoutResults: number;
+  /** Queries of the run that nobody judged; they count for nothing. */
+  readonly unjudged: number;
+  /** Where they were asked for: 95 % bootstrap intervals of the means, over other queries like these. */
+  readonly intervals?: Readonly<Record<string, readonly [low: number, high: number]>>;
+}
+
+/** What is measured and how. */
+export interface MeasureSettings extends Pick<EvaluateConfig, "relevanceLevel"> {
+  readonly measures: readonly string[];
+  /** Judged queries without results count as 0 (trec_eval -c), or are left out of the means; default: zero. */
+  readonly missing?: "zero" | "skip" | undefined;
+  /** How many passages of each query count (trec_eval -M); default: all. */
+  readonly depth?: number | undefined;
+  /** Asks for intervals, drawn with this seed. */
+  readonly intervalsSeed?: number | undefined;
 }
 
 /**
  * Scores the written files themselves, so that whoever scores them again gets the same numbers.
  *
- * @param out where the values are written as JSON
+ * @param files `out` is where the values are kept as JSON; left out: nowhere
  */
 export async function measure(
-  context: RunContext,
-  files: { readonly run: string; readonly qrels: string; readonly out: string },
-  measures: readonly string[],
+  context: CommandContext,
+  files: { readonly run: string; readonly qrels: string; readonly out?: string },
+  { measures, relevanceLevel, missing = "zero", depth, intervalsSeed }: MeasureSettings,
 ): Promise<Measured> {
-  const python = await context.python();
-  const result = await execa(
-    python.executable,
-    [
-      "-m",
-      "quarry_runtime",
-      "measure",
-      "--run",
-      files.run,
-      "--qrels",
-      files.qrels,
-      "--out",
-      files.out,
-      "--measures",
-      ...measures,
-    ],
-    { env: { ...python.env }, extendEnv: false, cancelSignal: context.signal, reject: false },
+  const args = ["--run", files.run, "--qrels", files.qrels, "--level", String(relevanceLevel), "--missing", missing];
+  if (depth !== undefined) args.push("--depth", String(depth));
+  if (intervalsSeed !== undefined) args.push("--intervals-seed", String(intervalsSeed));
+  return runtimeCommand(
+    context,
+    "measure",
+    [...args, "--measures", ...measures],
+    "the measures could not be computed",
+    files.out,
   );
-  context.checkStop();
-  if (result.exitCode !== 0) {
-    throw new QuarryError(
-      "INTERNAL",
-      `the measures could not be computed: ${result.stderr.trim().split("\n").at(-1) ?? ""}`,
-      {
-        cause: result,
-      },
-    );
-  }
-  return JSON.parse(await readFile(files.out, "utf8")) as Measured;
 }

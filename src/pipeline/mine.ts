@@ -1,81 +1,146 @@
-/** Mine: the best passages that nobody judged become negatives for the next training. */
+/** Mine: passages that a retriever ranks high and that nobody judged become negatives for the next training. */
 import { mkdir } from "node:fs/promises";
-import { formatFloat32 } from "../data/index.js";
-import type { PreparedSource, Qrels } from "../data/types.js";
+import { callFilter } from "../data/index.js";
+import type { PreparedSource } from "../data/types.js";
+import { QuarryError } from "../errors.js";
 import type { MineConfig } from "../experiment/schema.js";
-import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
+import { openRescore } from "./mine-rescore.js";
+import { askAll, openRuns, retrieversOf } from "./mine-retrievers.js";
+import { casesOf, identityOf, queriesToMine } from "./mining/cases.js";
+import { formatsOf } from "./mining/output/formats.js";
+import { writeParquet } from "./mining/output/parquet.js";
+import { NegativesWriter, type WrittenFile } from "./mining/output/writer.js";
+import { minePass } from "./mining/pass.js";
+import { type MiningReport, ReportBuilder } from "./mining/report.js";
+import type { MiningRules, QueryCase } from "./mining/types.js";
+import { reportRows, warningsOf } from "./mining/words.js";
 import { onceOnSource } from "./prepare.js";
-import { retrieve } from "./retrieve.js";
 import { type ModelChoice, requireQrels } from "./step.js";
 import type { Throughput } from "./summary.js";
-import type { TopK } from "./top-k.js";
 
-/** What mining wrote; the path is relative to the run folder. */
+/** What mining wrote; the paths are relative to the run folder. */
 export interface MineResult {
-  readonly negatives: string;
-  readonly negativeCount: number;
-  readonly queryCount: number;
+  /** Files of negatives with their numbers of lines. */
+  readonly files: readonly (readonly [file: string, lines: number])[];
+  readonly report: string;
+  /** Rows for the closing table. */
+  readonly counts: readonly (readonly [name: string, count: number])[];
   readonly throughput: Throughput;
 }
 
 /**
- * Mines hard negatives for every judged query and writes them as a qrels TSV (query id, passage id, similarity) that a
- * source reads as its `qrels`.
+ * Mines hard negatives and writes them in the formats asked for, with a report beside them.
  */
 export async function mineStep(context: RunContext, model: ModelChoice): Promise<MineResult> {
   const options = context.config.mine;
   if (options === undefined) throw new TypeError("the experiment has no mine section");
   const step = `mine-${model.label}`;
-  return onceOnSource(context, step, { name: "mine", data: options.data }, async (source) => {
-    const qrels = requireQrels(source, "mine.data");
-    await mkdir(context.runDir.file(step), { recursive: true });
-    const { ranked, throughput } = await retrieve(context, {
-      phase: step,
-      folder: step,
-      model,
-      source,
-      queryRows: qrels.queryRows,
-      topK: options.topK,
-    });
-    const { lines, fewQueries } = negativeLines(ranked, source, qrels, options);
-    if (fewQueries > 0) {
-      context.events.emit({
-        type: "warning",
-        message: `${fewQueries} of ${ranked.queryCount} queries have fewer than ${options.negativesPerQuery} negatives among their ${ranked.topK} best passages`,
-        hint: "Raise mine.topK or lower mine.skipTop.",
-      });
+  const retrievers = retrieversOf(options, model.label);
+  const runs = await openRuns(context, step, options.data, retrievers);
+  const also = runs.flatMap((run) => run?.fingerprint ?? []).join(" ");
+  const use = { name: "mine", data: options.data, ...(also === "" ? {} : { also }) };
+  try {
+    return await onceOnSource(context, step, use, (source) =>
+      mineSource(context, { step, choice: model, source, retrievers, runs }, options),
+    );
+  } finally {
+    for (const run of runs) run?.close();
+  }
+}
+
+async function mineSource(
+  context: RunContext,
+  work: Omit<Parameters<typeof askAll>[1], "queryRows">,
+  options: MineConfig,
+): Promise<MineResult> {
+  const { step, source, retrievers } = work;
+  const queryRows = queryRowsOf(source, options);
+  await mkdir(context.runDir.file(step), { recursive: true });
+  const { retrieved, throughput } = await askAll(context, { ...work, queryRows });
+  const limits = retrievers.map((retriever) => retriever.limits);
+  const { filter } = options;
+  const { queries, passages } = source;
+  const rules: MiningRules = {
+    ...options,
+    seed: context.config.seed,
+    limits,
+    ...(filter === undefined
+      ? {}
+      : {
+          accepts: (queryRow, row, score) =>
+            callFilter(filter, { queries, passages, origin: () => null }, queryRow, row, score),
+        }),
+  };
+  const cases = casesOf(source, queryRows, retrieved);
+  const { found, files } = await writeNegatives(context, {
+    step,
+    source,
+    cases,
+    rules,
+    names: retrievers.map(({ name }) => name),
+    queryCount: queryRows.length,
+  });
+  tell(context, found, files, options);
+  await context.runDir.writeJson(`${step}/report.json`, { ...found, files });
+  return {
+    files: files.map(({ file, lines }) => [`${step}/${file}`, lines] as const),
+    report: `${step}/report.json`,
+    counts: reportRows(found),
+    throughput,
+  };
+}
+
+/** Applies the rules to every query and writes what comes of it. */
+async function writeNegatives(
+  context: RunContext,
+  work: {
+    readonly step: string;
+    readonly source: PreparedSource;
+    readonly cases: Iterable<QueryCase>;
+    readonly rules: MiningRules;
+    /** Of the retrievers. */
+    readonly names: readonly string[];
+    readonly queryCount: number;
+  },
+): Promise<{ readonly found: MiningReport; readonly files: readonly WrittenFile[] }> {
+  const { step, source, cases, rules, names, queryCount } = work;
+  const options = context.config.mine as MineConfig;
+  const phase = `${step}/choose`;
+  return context.phase({ phase, label: "choose negatives", unit: "queries", total: queryCount }, async () => {
+    const report = new ReportBuilder(rules.negativesPerQuery, names);
+    const formats = formatsOf(options, context.config.name, names);
+    const writer = await NegativesWriter.open(context.runDir.file(step), formats, source, options);
+    let rescore: Awaited<ReturnType<typeof openRescore>> = null;
+    try {
+      rescore = await openRescore(context, step, source, options);
+      const onChunk = (done: number): void => {
+        context.checkStop();
+        context.events.emit({ type: "progress", phase, done, total: queryCount, ratePerSecond: null });
+      };
+      const pool = options.fillRandom ? source.searchRows : null;
+      await minePass(cases, { rules, texts: identityOf(source), report, writer, rescore, pool, onChunk });
+      const lines = await writer.finish();
+      const tables = options.parquet ? await writeParquet(context, context.runDir.file(step), formats) : [];
+      const files = [...lines, ...tables];
+      const found = report.finish(writer.positivesWithoutScore);
+      return { value: { found, files }, done: queryCount };
+    } finally {
+      await writer.abandon();
+      await rescore?.scorer.close();
     }
-    const negatives = `${step}/negatives.tsv`;
-    await writeFileDurably(context.runDir.file(negatives), ["query-id\tcorpus-id\tscore", ...lines, ""].join("\n"));
-    return { negatives, negativeCount: lines.length, queryCount: ranked.queryCount, throughput };
   });
 }
 
-/** Chooses each query's negatives: in rank order, after the skipped ones, without any annotated passage. */
-function negativeLines(
-  ranked: TopK,
-  source: PreparedSource,
-  qrels: Qrels,
-  options: MineConfig,
-): { readonly lines: string[]; readonly fewQueries: number } {
-  const lines: string[] = [];
-  let fewQueries = 0;
-  for (let query = 0; query < ranked.queryCount; query++) {
-    const queryRow = qrels.queryRows[query] as number;
-    const annotated = new Set(qrels.annotated(queryRow).rows);
-    let taken = 0;
-    for (let rank = options.skipTop; rank < ranked.topK && taken < options.negativesPerQuery; rank++) {
-      const at = query * ranked.topK + rank;
-      const row = ranked.rows[at] as number;
-      if (row < 0) break;
-      if (annotated.has(row)) continue;
-      lines.push(
-        `${source.queries.id(queryRow)}\t${source.passages.qualifiedId(row)}\t${formatFloat32(ranked.scores[at] as number)}`,
-      );
-      taken++;
-    }
-    if (taken < options.negativesPerQuery) fewQueries++;
-  }
-  return { lines, fewQueries };
+function queryRowsOf(source: PreparedSource, options: MineConfig): Int32Array {
+  if (options.queries === "judged") return requireQrels(source, "mine.data").queryRows;
+  const rows = queriesToMine(source, options.queries);
+  if (rows.length > 0) return rows;
+  throw new QuarryError("DATA", "mine.data: there are no queries to mine for", {
+    hint: "Give mine.data a queries file.",
+  });
+}
+
+function tell(context: RunContext, report: MiningReport, files: readonly WrittenFile[], options: MineConfig): void {
+  for (const warning of warningsOf(report, files, options)) context.events.emit({ type: "warning", ...warning });
 }

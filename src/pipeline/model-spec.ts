@@ -2,7 +2,8 @@
 import { resolve } from "node:path";
 import type { Experiment } from "../experiment/define.js";
 import { resolveCheckpoint } from "../experiment/paths.js";
-import type { ModelSpec } from "../protocol/messages.js";
+import type { CrossEncoderConfig } from "../experiment/schema.js";
+import type { CrossEncoderSpec, ModelSpec } from "../protocol/messages.js";
 
 /**
  * The model spec of an experiment, or of a checkpoint that was trained from it.
@@ -26,5 +27,18 @@ export function toModelSpec({ config: { model }, baseDir }: Experiment, checkpoi
     queryMaxLength: model.queryMaxLength ?? null,
     passageMaxLength: model.passageMaxLength ?? null,
     dtype: model.dtype,
+  };
+}
+
+/** The spec of a cross-encoder, wherever it stands in an experiment. */
+export function toCrossEncoderSpec(config: CrossEncoderConfig, baseDir: string): CrossEncoderSpec {
+  return {
+    checkpoint: resolveCheckpoint(config.checkpoint, baseDir),
+    revision: config.revision ?? null,
+    trustRemoteCode: config.trustRemoteCode,
+    maxLength: config.maxLength ?? null,
+    activation: config.activation ?? null,
+    label: config.label ?? null,
+    dtype: config.dtype,
   };
 }

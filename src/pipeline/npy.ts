@@ -6,12 +6,16 @@ import { diskError, syncFolder } from "../rundir/durable.js";
 
 const HEADER_BYTES = 128;
 
-/** The header of a float32 matrix in C order (NumPy's npy format, version 1.0), padded to 128 bytes. */
-function npyHeader(rowCount: number, dimension: number): Buffer {
+/** Numbers in a file as NumPy writes their type. */
+export type NpyType = "<f4" | "<f2" | "|i1";
+
+/** The header of an array in C order (NumPy's npy format, version 1.0), padded to 128 bytes. */
+export function npyHeader(type: NpyType, shape: readonly number[]): Buffer {
   const out = Buffer.alloc(HEADER_BYTES, " ");
   out.write("\x93NUMPY\x01\x00", 0, "latin1");
   out.writeUInt16LE(HEADER_BYTES - 10, 8);
-  out.write(`{'descr': '<f4', 'fortran_order': False, 'shape': (${rowCount}, ${dimension}), }`, 10, "latin1");
+  const sides = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
+  out.write(`{'descr': '${type}', 'fortran_order': False, 'shape': (${sides}), }`, 10, "latin1");
   out.write("\n", HEADER_BYTES - 1, "latin1");
   return out;
 }
@@ -66,12 +70,11 @@ export class MatrixWriter {
     return this.#done.has(block);
   }
 
-  /** Makes one block durable. */
-  async write(block: number, vectors: Float32Array, dimension: number): Promise<void> {
+  /** Makes one block of float32 vectors durable. */
+  async write(block: number, bytes: Uint8Array, dimension: number): Promise<void> {
     try {
       if (this.#journal === null) await (this.#beginning ??= this.#begin(dimension));
       const [data, journal] = [this.#data as FileHandle, this.#journal as FileHandle];
-      const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
       await writeAll(data, bytes, HEADER_BYTES + block * this.blockRows * this.#dimension * 4);
       await data.datasync();
       await journal.appendFile(`${block}\n`);
@@ -104,7 +107,7 @@ export class MatrixWriter {
   async #begin(dimension: number): Promise<void> {
     this.#dimension = dimension;
     this.#data = await open(`${this.path}.partial`, "w+");
-    await writeAll(this.#data, npyHeader(this.rowCount, dimension), 0);
+    await writeAll(this.#data, npyHeader("<f4", [this.rowCount, dimension]), 0);
     await this.#data.datasync();
     const journal = await open(`${this.path}.done`, "w");
     await journal.appendFile(`${this.key} ${dimension}\n`);

@@ -2,6 +2,7 @@
 import { openTrainingSet, prepareSource, refuseRealGrades } from "../data/index.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
 import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/schema.js";
+import { setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
 import { once, requireQrels } from "./step.js";
@@ -25,18 +26,20 @@ export async function lookThrough(context: RunContext, steps: readonly (typeof s
       }
       const data = context.config[step]?.data;
       if (data === undefined) continue;
-      const source = await prepareSource(await resolveSearch(context, data), dataContext);
-      try {
-        if (step === "evaluate") refuseRealGrades(requireQrels(source, "evaluate.data"));
-      } finally {
-        source.close();
+      for (const set of setsOf(data, `${step}.data`)) {
+        const source = await prepareSource(await resolveSearch(context, set.data), dataContext);
+        try {
+          if (step === "evaluate") refuseRealGrades(requireQrels(source, set.path));
+        } finally {
+          source.close();
+        }
       }
     }
   });
 }
 
-/** Prepares what is evaluated, mined or encoded; what the cache holds is only opened. */
-async function prepare(context: RunContext, phase: string, data: SearchDataConfig): Promise<PreparedSource> {
+/** Prepares what is evaluated, mined or encoded, or a ranking of it; what the cache holds is only opened. */
+export async function prepare(context: RunContext, phase: string, data: SearchDataConfig): Promise<PreparedSource> {
   return withProgress(context, `${phase}/prepare`, "prepare data", async (dataContext) =>
     prepareSource(await resolveSearch(context, data), dataContext),
   );
@@ -45,17 +48,18 @@ async function prepare(context: RunContext, phase: string, data: SearchDataConfi
 /**
  * Does a step on one source, unless it was done before with the same texts and judgements.
  *
- * @param use what the source serves, for environment.json
+ * @param use what the source serves, for environment.json; `also` stands for whatever else the step reads
  */
 export async function onceOnSource<T>(
   context: RunContext,
   step: string,
-  use: { readonly name: string; readonly data: SearchDataConfig },
+  use: { readonly name: string; readonly data: SearchDataConfig; readonly also?: string },
   work: (source: PreparedSource) => Promise<T>,
 ): Promise<T> {
   const source = await prepare(context, step, use.data);
   try {
-    return await once(context, step, source.fingerprint, async () => {
+    const read = use.also === undefined ? source.fingerprint : `${source.fingerprint} ${use.also}`;
+    return await once(context, step, read, async () => {
       await context.runDir.recordEnvironment({ data: { [use.name]: source.fingerprint } });
       return work(source);
     });

@@ -1,86 +1,186 @@
-/** Exact search of a source's queries over all of its passages: what evaluation and mining share. */
+/** Exact search of a source's queries over all of its passages: what evaluation, mining and reranking share. */
 import { createHash } from "node:crypto";
 import { textUnits } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import type { TrackedPairs, UnitList } from "../pool/types.js";
+import type { ModelContract, ModelSpec } from "../protocol/messages.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
+import { type Embedded, embed } from "./embed.js";
+import { leaveOut, leftOutBefore } from "./failed-units.js";
 import { toModelSpec } from "./model-spec.js";
-import { queryVectors, throwFailed } from "./query-vectors.js";
-import { SnapshotStore } from "./snapshots.js";
+import { queryVectors } from "./query-vectors.js";
+import { type Found, searchTiles, tileOf } from "./search-tiles.js";
 import type { ModelChoice } from "./step.js";
 import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
 
+/** What to search for. */
+export interface RetrieveOptions {
+  readonly phase: string;
+  /** Folder in the run folder that keeps plans and snapshots. */
+  readonly folder: string;
+  readonly model: ModelChoice;
+  readonly source: PreparedSource;
+  readonly queryRows: Int32Array;
+  readonly topK: number;
+  /** Pairs whose scores are wanted also outside the best; `queries` counts places in queryRows, `rows` are passages. */
+  readonly tracked?: TrackedPairs;
+  /** Queries searched for at a time; default: as many as 256 MiB of lists hold, 16,384 at most. */
+  readonly tileQueries?: number;
+}
+
 export interface Retrieval {
   readonly ranked: TopK;
-  /** What was encoded and searched in this call, units of an earlier one left out. */
+  /** Scores of `tracked` in its order, NaN for passages that are not searched; null without pairs. */
+  readonly trackedScores: Float32Array | null;
+  /** What was encoded in this call; vectors that were known are left out. */
   readonly throughput: Throughput;
 }
 
+/** Blocks that turn out damaged while they are searched are encoded again, so often at most. */
+const MAX_REPAIRS = 3;
+
 /**
- * Encodes the queries, sends their vectors to every worker and streams all passages through the running top-k.
+ * The best passages of each query. Vectors come from the store, which is filled first; without it (`embeddings.store:
+ * false`) passages are encoded and searched in one go, and nothing of them is kept.
  *
- * Whatever an earlier, killed call made durable in `folder` is not done again.
+ * Whatever an earlier, killed call made durable is not done again.
+ *
+ * @example
+ * const { ranked, trackedScores } = await retrieve(context, { ...options, tracked: { queries, rows } });
  */
-export async function retrieve(
-  context: RunContext,
-  options: {
-    readonly phase: string;
-    /** Folder in the run folder that keeps query vectors and snapshots. */
-    readonly folder: string;
-    readonly model: ModelChoice;
-    readonly source: PreparedSource;
-    readonly queryRows: Int32Array;
-    readonly topK: number;
-  },
-): Promise<Retrieval> {
-  const { source, queryRows, phase, folder } = options;
-  const { passages, queries } = source;
-  const pool = await context.pool();
+export async function retrieve(context: RunContext, options: RetrieveOptions): Promise<Retrieval> {
   const contract = await describe(context, options.model);
   const model = toModelSpec(context.experiment, options.model.checkpoint);
-  const { searchRows } = source;
-  const topK = Math.min(options.topK, searchRows.length);
-  const { batchSize, unitSize } = context.config.workers;
-  const key = createHash("sha256")
-    .update(JSON.stringify([contract.fingerprint, queries.fingerprint, passages.fingerprint, batchSize, unitSize]))
-    .update(new Uint8Array(queryRows.buffer, queryRows.byteOffset, queryRows.byteLength))
-    .update(new Uint8Array(searchRows.buffer, searchRows.byteOffset, searchRows.byteLength))
-    .digest("hex");
-  const { vectors, dimension } = await queryVectors(context, {
+  const isStored = context.config.embeddings.store;
+  return (isStored ? searchStored : searchStreaming)(context, options, model, contract);
+}
+
+async function searchStored(
+  context: RunContext,
+  options: RetrieveOptions,
+  model: ModelSpec,
+  contract: ModelContract,
+): Promise<Retrieval> {
+  const { phase, folder, source, queryRows } = options;
+  const { passages, queries, searchRows } = source;
+  const batchSize = (): Promise<number> => batchSizeOf(context, options.model, passages, searchRows);
+  // Queries are few, so they keep all their bits whatever passages are kept as.
+  const asked = await embed(context, {
     phase: `${phase}/queries`,
-    path: context.runDir.file(folder, "queries.f32"),
-    key,
+    plan: `${folder}/queries.plan`,
     model,
-    queries,
-    queryRows,
+    contract,
+    side: "query",
+    dtype: "float32",
+    table: queries,
+    rows: queryRows,
+    batchSize,
   });
-  const store = await SnapshotStore.open(context.runDir.file(folder, "snapshots"), key, queryRows.length, topK);
-  const done = store.doneUnits;
-  const passagePhase = `${phase}/passages`;
-  const outcome = await context.phase(
-    { phase: passagePhase, label: "encode and search passages", unit: "passages", total: searchRows.length },
-    async () => {
-      const value = await pool.search({
-        phase: passagePhase,
-        model,
-        units: textUnits(passages, searchRows, unitSize, "passages"),
-        isDone: (index) => done.has(index),
-        signal: context.signal,
-        topK,
-        similarity: contract.similarity,
-        isNormalizing: contract.similarity === "cosine" && !contract.normalize,
-        queries: vectors,
-        queryCount: queryRows.length,
-        dimension,
-        onSnapshot: (snapshot) => store.put(snapshot),
-      });
-      return { value, done: value.rowCount };
+  const vectors = new Float32Array(asked.view.read(0, queryRows.length).bytes.buffer);
+  asked.close();
+  const { dtype } = context.config.embeddings;
+  for (let repairs = 0; ; repairs += 1) {
+    const embedded = await embed(context, {
+      phase: `${phase}/passages`,
+      plan: `${folder}/passages.plan`,
+      model,
+      contract,
+      side: "passage",
+      dtype,
+      table: passages,
+      rows: searchRows,
+      batchSize,
+    });
+    try {
+      const { throughput } = embedded;
+      return { ...toRetrieval(await search(embedded), throughput) };
+    } catch (thrown) {
+      if (!(thrown instanceof QuarryError) || thrown.code !== "INTEGRITY" || repairs === MAX_REPAIRS) throw thrown;
+      const message = `${thrown.message} These vectors are encoded again.`;
+      context.events.emit({ type: "warning", message, hint: null });
+    } finally {
+      embedded.close();
+    }
+  }
+
+  function search({ view, rows }: Embedded): Promise<Found> {
+    const topK = Math.min(options.topK, rows.length);
+    return searchTiles(context, {
+      phase: `${phase}/search`,
+      label: "search passages",
+      folder,
+      key: ["vectors", contract.fingerprint, passages.fingerprint, digest(rows), view.unitRows],
+      units: view.units(passages.idRanks, "vectors"),
+      model: null,
+      contract,
+      plugins: model.plugins,
+      vectorDtype: dtype,
+      queries: vectors,
+      topK,
+      passages,
+      tracked: options.tracked,
+      tileQueries: options.tileQueries ?? tileOf(topK),
+    });
+  }
+}
+
+async function searchStreaming(
+  context: RunContext,
+  options: RetrieveOptions,
+  model: ModelSpec,
+  contract: ModelContract,
+): Promise<Retrieval> {
+  const { phase, folder, source, queryRows } = options;
+  const { passages, queries, searchRows } = source;
+  const { unitSize } = context.config.workers;
+  const batchSize = await batchSizeOf(context, options.model, passages, searchRows);
+  const key = [contract.fingerprint, queries.fingerprint, passages.fingerprint, batchSize, unitSize];
+  const scope = `${contract.fingerprint}/${passages.fingerprint}`;
+  const unitsWithout = (leftOut: ReadonlySet<number>): UnitList =>
+    textUnits(passages, searchRows, unitSize, "passages", leftOut);
+  const found = await searchTiles(context, {
+    phase: `${phase}/passages`,
+    label: "encode and search passages",
+    folder,
+    key: ["texts", ...key, digest(searchRows)],
+    units: unitsWithout(await leftOutBefore(context, scope)),
+    without: async (failed) => {
+      await leaveOut(context, { phase, model, side: "passage", batchSize, table: passages, scope }, failed);
+      return unitsWithout(await leftOutBefore(context, scope));
     },
-  );
-  throwFailed(outcome.failed, passages);
-  return {
-    ranked: store.merge(passages.idRanks),
-    throughput: { texts: outcome.rowCount, seconds: outcome.seconds },
-  };
+    model,
+    batchSize,
+    contract,
+    plugins: model.plugins,
+    vectorDtype: context.config.embeddings.dtype,
+    queries: await queryVectors(context, {
+      phase: `${phase}/queries`,
+      path: context.runDir.file(folder, "queries.f32"),
+      key: JSON.stringify([key, digest(queryRows)]),
+      model,
+      batchSize,
+      queries,
+      queryRows,
+    }),
+    topK: Math.min(options.topK, searchRows.length),
+    passages,
+    tracked: options.tracked,
+    // Each tile would encode all passages again.
+    tileQueries: Math.max(1, queryRows.length),
+  });
+  return toRetrieval(found, found.throughput);
+}
+
+function toRetrieval({ ranked, tracked }: Found, throughput: Throughput): Retrieval {
+  return { ranked, trackedScores: tracked, throughput };
+}
+
+function digest(rows: Int32Array): string {
+  return createHash("sha256")
+    .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
+    .digest("hex");
 }

@@ -11,7 +11,9 @@ import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
+import { RERANKED, rerankStep } from "./rerank.js";
 import { fetchHubFiles } from "./resolve.js";
+import { searchStep } from "./search.js";
 import { BASE_MODEL, currentModel } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
@@ -22,7 +24,9 @@ type StepName = (typeof stepNames)[number];
 /** Does everything the experiment asks for, in the order of its `steps`. */
 export function run(experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> {
   const { config } = experiment;
-  const present = (["train", "evaluate", "mine", "encode"] as const).filter((step) => config[step] !== undefined);
+  const present = (["train", "evaluate", "mine", "encode", "search"] as const).filter(
+    (step) => config[step] !== undefined,
+  );
   return runSteps(experiment, config.steps ?? present, options);
 }
 
@@ -34,6 +38,8 @@ export const evaluate = verb("evaluate");
 export const mine = verb("mine");
 /** Encodes with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
 export const encode = verb("encode");
+/** Searches with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
+export const search = verb("search");
 
 function verb(step: StepName) {
   return (experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> =>
@@ -50,7 +56,7 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
   }
   if (steps.length === 0) {
     throw new QuarryError("CONFIG", `the experiment ${config.name} asks for nothing`, {
-      hint: "Add a train, evaluate, mine or encode section.",
+      hint: "Add a train, evaluate, mine, encode or search section.",
     });
   }
   checkPaths(experiment, steps);
@@ -92,7 +98,7 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   const evaluations = new Map<string, EvaluateResult>();
   const files: Record<string, string> = {};
   const throughputs: Throughput[] = [];
-  const written: [string, number][] = [];
+  const written: (readonly [string, number])[] = [];
   let trained: TrainResult | null = null;
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
@@ -104,23 +110,41 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
       case "evaluate": {
         const result = await evaluateStep(context, model);
         evaluations.set(model.label, result);
-        files[`run.${model.label}`] = context.runDir.file(result.run);
-        throughputs.push(result.throughput);
+        const again = await rerankStep(context, model, result);
+        if (again !== null) evaluations.set(model.label + RERANKED, again);
+        for (const { name, run: file, throughput } of result.sets) {
+          files[name === null ? `run.${model.label}` : `run.${model.label}/${name}`] = context.runDir.file(file);
+          throughputs.push(throughput);
+        }
+        for (const { name, run: file } of again?.sets ?? []) {
+          const label = model.label + RERANKED;
+          files[name === null ? `run.${label}` : `run.${label}/${name}`] = context.runDir.file(file);
+        }
         break;
       }
       case "mine": {
         const result = await mineStep(context, model);
-        files.negatives = context.runDir.file(result.negatives);
-        written.push([result.negatives, result.negativeCount]);
+        for (const [file] of result.files) files[file] = context.runDir.file(file);
+        files.negatives = context.runDir.file((result.files[0] as (typeof result.files)[number])[0]);
+        files.miningReport = context.runDir.file(result.report);
+        written.push(...result.counts, ...result.files);
         throughputs.push(result.throughput);
         break;
       }
       case "encode": {
         const result = await encodeStep(context, model);
-        files.vectors = context.runDir.file(result.vectors);
+        if (result.vectors !== null) files.vectors = context.runDir.file(result.vectors);
+        if (result.scales !== null) files.scales = context.runDir.file(result.scales);
         files.ids = context.runDir.file(result.ids);
-        written.push([result.vectors, result.rowCount]);
+        written.push([result.vectors ?? "stored vectors", result.rowCount]);
         if (context.config.encode?.side === "passage") throughputs.push(result.throughput);
+        break;
+      }
+      case "search": {
+        const result = await searchStep(context, model);
+        files.search = context.runDir.file(result.run);
+        files.hits = context.runDir.file(result.hits);
+        throughputs.push(result.throughput);
         break;
       }
     }
@@ -129,16 +153,27 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   if (summary !== null) context.events.emit(summary);
   return {
     runDir: context.runDir.path,
-    metrics: Object.fromEntries([...evaluations].map(([label, { values }]) => [label, { ...values }])),
+    metrics: metricsOf(evaluations),
     checkpoint: trained === null ? null : context.runDir.file(trained.checkpoint),
     files,
   };
 }
 
+/** Values by model; of a suite also by model and data set, e.g. `base` (the average) and `base/scifact`. */
+function metricsOf(evaluations: ReadonlyMap<string, EvaluateResult>): RunResult["metrics"] {
+  const all = [...evaluations].flatMap(([label, { values, sets }]) => [
+    [label, values] as const,
+    ...sets.filter(({ name }) => name !== null).map((set) => [`${label}/${set.name}`, set.values] as const),
+  ]);
+  return Object.fromEntries(all.map(([label, values]) => [label, { ...values }]));
+}
+
 /** The options that determine results: another value of these belongs into another run folder. */
 function determinants(config: ExperimentConfig): unknown {
-  const { runDir: _runDir, cacheDir: _cacheDir, steps: _steps, workers, train: training, ...rest } = config;
+  const { runDir: _runDir, cacheDir: _cacheDir, steps: _steps, workers, train: training, ...others } = config;
   const { batchSize, unitSize } = workers;
+  // Whether vectors are kept changes no more than the last bits of a score; what they are rounded to does.
+  const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
   // A resume may use another number of ranks: the batch of a step does not depend on it.
   const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, ...learning } = training;
@@ -151,7 +186,8 @@ function bound(entries: readonly { readonly type: string; readonly step?: unknow
   const done = new Set<string>();
   for (const { type, step } of entries) {
     if (type === "trainBegun") done.add("train");
-    else if (typeof step === "string") done.add(step.split("-")[0] as string);
+    // A search is only asked: the next question may be another one.
+    else if (typeof step === "string" && !step.startsWith("search-")) done.add(step.split("-")[0] as string);
   }
-  return done.size === 0 ? [] : ["name", "model", "seed", "workers", ...done];
+  return done.size === 0 ? [] : ["name", "model", "seed", "workers", "embeddings", ...done];
 }

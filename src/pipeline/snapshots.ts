@@ -6,38 +6,47 @@ import type { Snapshot } from "../pool/types.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { mergeTopK, type TopK } from "./top-k.js";
 
-const MAGIC = "QTOPK001";
+const MAGIC = "QTOPK002";
 const PREFIX_BYTES = 16;
 
-interface Header {
+/** Which search snapshots are of. */
+export interface SearchIdentity {
   /** Everything that determines the scores; a file with another key is of another search. */
   readonly key: string;
   readonly queryCount: number;
   readonly topK: number;
+  /** Pairs whose scores are wanted wherever they rank. */
+  readonly trackedCount: number;
+}
+
+interface Header extends SearchIdentity {
   readonly units: readonly number[];
 }
 
+type Part = Omit<Snapshot, "session">;
+
 /** The snapshots of one search in one folder: a file per session, each written whole and replaced by rename. */
 export class SnapshotStore {
-  readonly #parts = new Map<string, { units: readonly number[]; scores: Float32Array; rows: Int32Array }>();
+  readonly #parts = new Map<string, Part>();
   /** Names of files of this process never meet those of an earlier one. */
   #generation = 0;
 
   private constructor(
     private readonly folder: string,
-    private readonly key: string,
-    private readonly queryCount: number,
-    private readonly topK: number,
+    private readonly search: SearchIdentity,
   ) {}
 
   /** Opens the folder and reads what earlier processes left; damaged files and files of another search are removed. */
-  static async open(folder: string, key: string, queryCount: number, topK: number): Promise<SnapshotStore> {
-    const store = new SnapshotStore(folder, key, queryCount, topK);
+  static async open(folder: string, search: SearchIdentity): Promise<SnapshotStore> {
+    const store = new SnapshotStore(folder, search);
     await mkdir(folder, { recursive: true });
-    for (const file of (await readdir(folder)).sort()) {
+    // Tiles of the search lie in folders of their own.
+    const entries = await readdir(folder, { withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+    for (const file of files.sort()) {
       const generation = Number(/^g(\d+)-/.exec(file)?.[1] ?? 0);
       store.#generation = Math.max(store.#generation, generation);
-      const part = decode(await readFile(join(folder, file)), key, queryCount, topK);
+      const part = decode(await readFile(join(folder, file)), search);
       if (part === null) await rm(join(folder, file), { force: true });
       else store.#parts.set(file, part);
     }
@@ -53,13 +62,27 @@ export class SnapshotStore {
   /** Writes a session's snapshot in place of its earlier one; durable when the promise resolves. */
   async put(snapshot: Snapshot): Promise<void> {
     const file = `g${this.#generation}-${snapshot.session.replace(/[^\w.-]/g, "_")}.topk`;
-    const header: Header = { key: this.key, queryCount: this.queryCount, topK: this.topK, units: snapshot.units };
-    await writeFileDurably(join(this.folder, file), encode(header, snapshot.scores, snapshot.rows));
-    this.#parts.set(file, { units: snapshot.units, scores: snapshot.scores, rows: snapshot.rows });
+    const { units, scores, rows, tracked } = snapshot;
+    await writeFileDurably(
+      join(this.folder, file),
+      encode({ ...this.search, units }, { units, scores, rows, tracked }),
+    );
+    this.#parts.set(file, { units, scores, rows, tracked });
   }
 
   merge(idRanks: Int32Array): TopK {
-    return mergeTopK([...this.#parts.values()], this.queryCount, this.topK, idRanks);
+    return mergeTopK([...this.#parts.values()], this.search.queryCount, this.search.topK, idRanks);
+  }
+
+  /** Scores of the tracked pairs, -Infinity for those that nobody saw; null without pairs. */
+  tracked(): Float32Array | null {
+    const { trackedCount } = this.search;
+    if (trackedCount === 0) return null;
+    const scores = new Float32Array(trackedCount).fill(Number.NEGATIVE_INFINITY);
+    for (const { tracked } of this.#parts.values()) {
+      for (let at = 0; at < trackedCount; at++) scores[at] = Math.max(scores[at] as number, tracked?.[at] ?? -Infinity);
+    }
+    return scores;
   }
 }
 
@@ -67,13 +90,15 @@ function bytesOf(array: Float32Array | Int32Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
-function encode(header: Header, scores: Float32Array, rows: Int32Array): Uint8Array {
+function encode(header: Header, { scores, rows, tracked }: Part): Uint8Array {
   const json = Buffer.from(JSON.stringify(header));
-  const out = Buffer.alloc(PREFIX_BYTES + json.length + scores.byteLength + rows.byteLength);
+  const arrays = [scores, rows, tracked ?? new Float32Array(0)].map(bytesOf);
+  const size = arrays.reduce((sum, { length }) => sum + length, PREFIX_BYTES + json.length);
+  const out = Buffer.alloc(size);
   out.write(MAGIC, 0, "latin1");
   out.writeUInt32LE(json.length, 12);
   let at = PREFIX_BYTES;
-  for (const part of [json, bytesOf(scores), bytesOf(rows)]) {
+  for (const part of [json, ...arrays]) {
     out.set(part, at);
     at += part.length;
   }
@@ -82,22 +107,22 @@ function encode(header: Header, scores: Float32Array, rows: Int32Array): Uint8Ar
   return out;
 }
 
-function decode(
-  bytes: Buffer,
-  key: string,
-  queryCount: number,
-  topK: number,
-): { units: readonly number[]; scores: Float32Array; rows: Int32Array } | null {
+function decode(bytes: Buffer, search: SearchIdentity): Part | null {
   if (bytes.length < PREFIX_BYTES || bytes.toString("latin1", 0, 8) !== MAGIC) return null;
   if (crc32(bytes.subarray(12)) !== bytes.readUInt32LE(8)) return null;
   const jsonEnd = PREFIX_BYTES + bytes.readUInt32LE(12);
   const header = JSON.parse(bytes.toString("utf8", PREFIX_BYTES, jsonEnd)) as Header;
+  const { key, queryCount, topK, trackedCount } = search;
   if (header.key !== key || header.queryCount !== queryCount || header.topK !== topK) return null;
+  if (header.trackedCount !== trackedCount) return null;
   const size = queryCount * topK * 4;
   // Copies, because a JSON header of any length leaves the numbers unaligned.
-  const scores = new Float32Array(bytes.buffer.slice(bytes.byteOffset + jsonEnd, bytes.byteOffset + jsonEnd + size));
-  const rows = new Int32Array(
-    bytes.buffer.slice(bytes.byteOffset + jsonEnd + size, bytes.byteOffset + jsonEnd + 2 * size),
-  );
-  return { units: header.units, scores, rows };
+  const copy = (at: number, length: number): ArrayBuffer =>
+    bytes.buffer.slice(bytes.byteOffset + at, bytes.byteOffset + at + length) as ArrayBuffer;
+  return {
+    units: header.units,
+    scores: new Float32Array(copy(jsonEnd, size)),
+    rows: new Int32Array(copy(jsonEnd + size, size)),
+    tracked: trackedCount === 0 ? null : new Float32Array(copy(jsonEnd + 2 * size, trackedCount * 4)),
+  };
 }

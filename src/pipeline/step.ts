@@ -12,6 +12,11 @@ export interface ModelChoice {
   readonly checkpoint: string | undefined;
 }
 
+/** What users know a model by. */
+export function modelName({ label }: ModelChoice): string {
+  return label === "base" ? "model as it is" : label;
+}
+
 /** The experiment's model as it is, before any training. */
 export const BASE_MODEL: ModelChoice = { label: "base", checkpoint: undefined };
 

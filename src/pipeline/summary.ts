@@ -1,6 +1,8 @@
 /** The small table at the end of a run: measures of each model, rates. */
 import type { EventBody } from "../report/events.js";
 import type { EvaluateResult } from "./evaluate.js";
+import { describeEstimate } from "./quick-look.js";
+import { suiteTable, WHOLE } from "./suite.js";
 import type { TrainResult } from "./train.js";
 
 /** What the steps of a run left, by step name. */
@@ -21,17 +23,22 @@ export interface Throughput {
 
 /** A row per measure with a column per evaluated model, then the rates; null when there is nothing to show. */
 export function summarise(results: StepResults): EventBody | null {
+  const suite = suiteTable(results.evaluations);
   const labels = [...results.evaluations.keys()];
   const names = [...new Set([...results.evaluations.values()].flatMap(({ values }) => Object.keys(values)))];
   const wantsGain = labels.length === 2;
-  const rows = names.map((name) => {
-    const values = [...results.evaluations.values()].map((result) => result.values[name]);
-    const cells = values.map((value) => (value === undefined ? "-" : value.toFixed(4)));
-    if (!wantsGain) return [name, ...cells];
-    const gain = (values[1] ?? 0) - (values[0] ?? 0);
-    return [name, ...cells, `${gain >= 0 ? "+" : ""}${gain.toFixed(4)}`];
-  });
-  const width = labels.length + (wantsGain ? 1 : 0);
+  const rows =
+    suite?.rows ??
+    names.map((name) => {
+      const values = [...results.evaluations.values()].map((result) => result.values[name]);
+      const cells = values.map((value) => (value === undefined ? "-" : value.toFixed(4)));
+      if (!wantsGain) return [name, ...cells];
+      const gain = (values[1] ?? 0) - (values[0] ?? 0);
+      return [name, ...cells, `${gain >= 0 ? "+" : ""}${gain.toFixed(4)}`];
+    });
+  if (suite === null) rows.push(...estimateRows(results.evaluations, names, wantsGain));
+  const columns = suite?.columns ?? ["", ...labels, ...(wantsGain ? ["gain"] : [])];
+  const width = columns.length - 1;
   const wide = (name: string, value: string): string[] => [
     name,
     ...Array<string>(Math.max(0, width - 1)).fill(""),
@@ -43,6 +50,20 @@ export function summarise(results: StepResults): EventBody | null {
   if (results.train?.stepsPerSecond != null) rows.push(wide("steps/s", results.train.stepsPerSecond.toFixed(2)));
   for (const [name, count] of results.written) rows.push(wide(name, count.toLocaleString("en-US")));
   if (rows.length === 0) return null;
-  const columns = ["", ...labels, ...(wantsGain ? ["gain"] : [])];
   return { type: "summary", columns: columns.length > 1 ? columns : ["", "value"], rows };
+}
+
+/** What a quick look estimates for the whole corpus, below what it measured. */
+function estimateRows(
+  evaluations: ReadonlyMap<string, EvaluateResult>,
+  names: readonly string[],
+  wantsGain: boolean,
+): string[][] {
+  const found = [...evaluations.values()].map(({ sets }) => sets[0]?.wholeCorpus);
+  return names
+    .filter((name) => found.some((estimates) => estimates?.[name] !== undefined))
+    .map((name) => {
+      const cells = found.map((estimates) => (estimates?.[name] ? describeEstimate(estimates[name]) : "-"));
+      return [`${name}${WHOLE}`, ...cells, ...(wantsGain ? [""] : [])];
+    });
 }

@@ -14,12 +14,89 @@ export interface VerbOptions {
 export interface RunResult {
   /** Folder that holds everything the run wrote. */
   readonly runDir: string;
-  /** Measure values by model, e.g. `{ base: { "nDCG@10": 0.645 }, "checkpoint-100": { "nDCG@10": 0.69 } }`. */
+  /**
+   * Measure values by model, e.g. `{ base: { "nDCG@10": 0.645 }, "checkpoint-100": { "nDCG@10": 0.69 } }`. Of a suite
+   * these are the average, and each data set stands beside it under `base/<name>`.
+   */
   readonly metrics: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Folder of the last complete checkpoint, null when nothing was trained. */
   readonly checkpoint: string | null;
   /** Written files by what they are, e.g. run files, mined qrels, stored vectors. */
   readonly files: Readonly<Record<string, string>>;
+}
+
+/** How a run that lies on the disk is scored. */
+export interface MeasureOptions {
+  /** Judgements in any format that sources read; default: those beside the run, where an evaluation wrote it. */
+  readonly qrels?: string;
+  /** Default: nDCG@10, RR@10, R@100. `official` and `all_trec` stand for trec_eval's sets. */
+  readonly measures?: readonly string[];
+  /** Lowest grade that counts as relevant (trec_eval -l); default: 1. */
+  readonly relevanceLevel?: number;
+  /** Judged queries without results count as 0 (trec_eval -c, the default), or are left out of the means. */
+  readonly missing?: "zero" | "skip";
+  /** How many passages of each query count (trec_eval -M); default: all. */
+  readonly depth?: number;
+  /** Asks for 95 % bootstrap intervals of the means, drawn with this seed. */
+  readonly intervalsSeed?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** How runs are compared. */
+export interface CompareOptions extends Omit<MeasureOptions, "depth" | "intervalsSeed"> {
+  /** Seed of what is sampled: signs of the randomisation test, queries of the interval; default: 42. */
+  readonly seed?: number;
+  /** Assignments of the randomisation test that are sampled where they are too many to count; default: 100,000. */
+  readonly samples?: number;
+  /** How many queries with the biggest gains and losses are listed; default: 5. */
+  readonly top?: number;
+  /** Whether all runs are compared with all, not each with the first. */
+  readonly allPairs?: boolean;
+}
+
+/** A p value by itself, and corrected (Holm) over all comparisons of the call; null where it is not defined. */
+export interface TestedP {
+  readonly p: number | null;
+  readonly pAdjusted: number | null;
+}
+
+/** A query that got better or worse. */
+export interface MovedQuery {
+  readonly query: string;
+  readonly baseline: number;
+  readonly run: number;
+  readonly difference: number;
+}
+
+/** One measure of two runs, query by query; `difference` is the run's mean minus the baseline's. */
+export interface ComparedMeasure {
+  readonly measure: string;
+  readonly baseline: string;
+  readonly run: string;
+  readonly baselineMean: number;
+  readonly runMean: number;
+  readonly difference: number;
+  /** Bootstrap interval of the difference, 95 %. */
+  readonly interval: readonly [low: number, high: number];
+  readonly tTest: TestedP & { readonly statistic: number | null };
+  readonly randomisation: TestedP & { readonly isExact: boolean; readonly samples: number };
+  readonly wins: number;
+  readonly ties: number;
+  readonly losses: number;
+  readonly gains: readonly MovedQuery[];
+  readonly drops: readonly MovedQuery[];
+}
+
+/** What a comparison found. */
+export interface Comparison {
+  readonly runs: readonly {
+    readonly run: string;
+    readonly mean: Readonly<Record<string, number>>;
+    /** Queries of this run that another one lacks, where such queries are left out. */
+    readonly leftOut: number;
+  }[];
+  readonly queryCount: number;
+  readonly comparisons: readonly ComparedMeasure[];
 }
 
 /** One of the things that can be done with an experiment. */

@@ -3,8 +3,9 @@ import { type QuarryError, toQuarryError } from "../errors.js";
 import type { UpMessage } from "../protocol/messages.js";
 import type { PoolEvent } from "./actions.js";
 import type { Payload } from "./crew.js";
+import type { Answer } from "./jobs/index.js";
 import type { PoolReport } from "./report.js";
-import type { Answer, Run } from "./run.js";
+import type { Run } from "./run.js";
 import type { PoolState } from "./state.js";
 
 /** What answers need of the pool. */
@@ -52,7 +53,7 @@ export class Answers {
     const isLatest = this.#state.workers.get(worker)?.pendingReady === 1;
     if (isLatest && run !== null) {
       try {
-        run.accept(worker, message.model);
+        run.accept(worker, message);
       } catch (thrown) {
         const error = toQuarryError(thrown);
         // One that joined must not end the work of the others, which know what the model is.
@@ -79,7 +80,7 @@ export class Answers {
   /** A unit was done, or a snapshot covers several. */
   answered(
     worker: string,
-    message: Extract<UpMessage, { type: "result" | "done" | "snapshot" }>,
+    message: Extract<UpMessage, { type: "result" | "probed" | "done" | "snapshot" }>,
     payload: Payload,
   ): void {
     const run = this.#pool.run();
@@ -96,7 +97,7 @@ export class Answers {
     const unit = ids?.get(message.unit);
     if (unit === undefined) return;
     const answer = message.type === "done" ? null : this.#read(run, worker, payload, unit);
-    if (message.type === "result" ? answer === null : run.assignment.kind !== "search") {
+    if (message.type === "done" ? run.assignment.kind !== "search" : answer === null) {
       return this.#pool.kill(worker, `answered ${message.unit} with what was not asked for`);
     }
     run.mark(performance.now());

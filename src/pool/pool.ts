@@ -1,22 +1,34 @@
 /** The shell around the pool's logic: feeds events in, carries actions out. */
 import { randomBytes } from "node:crypto";
 import { QuarryError, toQuarryError } from "../errors.js";
-import type { ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
+import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PoolAction, PoolEvent } from "./actions.js";
 import { Answers } from "./answers.js";
 import { Crew, type CrewListeners, type Death, type Payload } from "./crew.js";
+import {
+  type Answer,
+  type Assignment,
+  describing,
+  describingCrossEncoder,
+  encoding,
+  probing,
+  scoring,
+  searching,
+} from "./jobs/index.js";
 import { Obituary } from "./obituary.js";
 import { type PoolOptions, planCrew } from "./options.js";
 import { Reception } from "./reception.js";
 import { advance } from "./reducer.js";
 import { PoolReport } from "./report.js";
 import type { Place } from "./resources.js";
-import { type Answer, type Assignment, Run } from "./run.js";
+import { interrupted, Run } from "./run.js";
 import { emptyPool, isAlive, type PoolState } from "./state.js";
 import { Supply } from "./supply.js";
-import type { EncodeJob, JobOutcome, SearchJob, WorkerPool } from "./types.js";
+import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, ScoreJob, SearchJob, WorkerPool } from "./types.js";
 
+/** Of a job that names none, in a pool whose batch size is found by probing. */
+const DEFAULT_BATCH_SIZE = 16;
 /** How often counts and rates are looked at. */
 const TICK_MS = 200;
 /** After a stop on request: for units in hand and snapshots to come in. */
@@ -66,11 +78,12 @@ class LocalPool implements WorkerPool {
         onJoin: (worker, payload, isRemote) => pool.#joined(worker, payload, isRemote),
         onControl: (message) => pool.#reception.control(message, (worker) => pool.#feed({ type: "leaving", worker })),
       });
-      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch);
+      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch, () => pool.#nodesEnded());
     } catch (thrown) {
       clearInterval(pool.#timer);
-      await pool.#reception.close();
+      pool.#reception.close();
       await pool.#crew?.close(true);
+      await pool.#reception.end();
       throw thrown;
     }
     return pool;
@@ -98,15 +111,32 @@ class LocalPool implements WorkerPool {
   }
 
   async describe(model: ModelSpec): Promise<ModelContract> {
-    return (await this.#enqueue({ kind: "describe", model })).contract;
+    return (await this.#enqueue<ModelContract>(describing(model))).contract;
   }
 
   encode(job: EncodeJob): Promise<JobOutcome> {
-    return this.#enqueue({ kind: "encode", ...job });
+    return this.#enqueue(encoding(job));
   }
 
   search(job: SearchJob): Promise<JobOutcome> {
-    return this.#enqueue({ kind: "search", ...job });
+    return this.#enqueue(searching(job));
+  }
+
+  async describeCrossEncoder(model: ScoreJob["model"]): Promise<CrossEncoderContract> {
+    return (await this.#enqueue<CrossEncoderContract>(describingCrossEncoder(model))).contract;
+  }
+
+  score(job: ScoreJob): Promise<JobOutcome<CrossEncoderContract>> {
+    return this.#enqueue(scoring(job));
+  }
+
+  async probe(job: ProbeJob): Promise<readonly ProbedSize[]> {
+    let found: readonly ProbedSize[] = [];
+    const onProbed = (sizes: readonly ProbedSize[]): void => void (found = sizes);
+    const { failed } = await this.#enqueue(probing(job, onProbed));
+    const [failure] = failed;
+    if (failure !== undefined) throw new QuarryError(failure.code, `no batch size works: ${failure.message}`);
+    return found;
   }
 
   close(): Promise<void> {
@@ -114,24 +144,25 @@ class LocalPool implements WorkerPool {
     return this.#closing;
   }
 
-  /** One job at a time: two would only take each other's workers. */
-  #enqueue(assignment: Assignment): Promise<JobOutcome> {
-    const outcome = this.#queue.then(() => this.#work(assignment));
+  /** One job at a time: two would only take each other's workers. A job's kind decides what its contract is. */
+  #enqueue<Contract = ModelContract | null>(assignment: Assignment): Promise<JobOutcome<Contract>> {
+    const outcome = this.#queue.then(() => this.#work(assignment)) as Promise<JobOutcome<Contract>>;
     this.#queue = outcome.catch(() => {});
     return outcome;
   }
 
-  async #work(assignment: Assignment): Promise<JobOutcome> {
-    const own = assignment.kind === "describe" ? undefined : assignment.signal;
+  async #work(assignment: Assignment): Promise<Awaited<Run["outcome"]>> {
+    const own = assignment.signal;
     const signals = [own, this.#options.signal].filter((signal) => signal !== undefined);
     if (this.#closing !== null || signals.some(({ aborted }) => aborted)) throw interrupted();
-    const run = new Run(assignment, this.#options.workers.batchSize);
+    const { batchSize } = this.#options.workers;
+    const run = new Run(assignment, batchSize === "auto" ? DEFAULT_BATCH_SIZE : batchSize);
     this.#run = run;
     this.#obituary.fatal = null;
     const stop = (): void => this.#stop(run);
     for (const signal of signals) signal.addEventListener("abort", stop, { once: true });
     try {
-      if (assignment.kind !== "describe") this.#report.begin(assignment.phase, run.totalRows);
+      if (assignment.phase !== null) this.#report.begin(assignment.phase, run.totalRows);
       this.#feed({ type: "begin", plan: run.plan(this.#options.workers.maxAttempts) });
       return await run.outcome;
     } finally {
@@ -187,7 +218,7 @@ class LocalPool implements WorkerPool {
         return this.#crew.launch(action.worker);
       case "configure":
         this.#answers.begin(action.worker);
-        this.#report.worker(action.worker, "loading", run.assignment.model.checkpoint);
+        this.#report.worker(action.worker, "loading", run.assignment.checkpoint);
         return this.#configure(run, action.worker);
       case "sendUnit":
         return this.#sendUnit(run, action.worker, action.unit, action.attempt);
@@ -200,7 +231,8 @@ class LocalPool implements WorkerPool {
       case "giveUp": {
         const unit = run.units.id(action.unit);
         const { code, message } = action;
-        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? run.units.rows(action.unit), code, message });
+        const unitRows = run.units.rows(action.unit);
+        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? unitRows, unitRows, code, message });
         return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
@@ -240,9 +272,7 @@ class LocalPool implements WorkerPool {
 
   #equip(worker: string): void {
     if (this.#run === null || this.#run.isOver) return;
-    for (const { firstRow, tensor, bytes } of this.#run.queryBlocks()) {
-      this.#crew.send(worker, { v: PROTOCOL_VERSION, type: "queries", firstRow, tensor }, [bytes]);
-    }
+    for (const { message, frames } of this.#run.assignment.equipment()) this.#crew.send(worker, message, frames);
   }
 
   #hear(worker: string, payload: Payload): void {
@@ -268,6 +298,7 @@ class LocalPool implements WorkerPool {
       case "failed":
         return this.#answers.refused(worker, message);
       case "result":
+      case "probed":
       case "done":
       case "snapshot":
         return this.#answers.answered(worker, message, payload);
@@ -293,6 +324,15 @@ class LocalPool implements WorkerPool {
     this.#feed({ type: "joined", worker });
   }
 
+  /** Nobody comes any more by himself: a job without a worker would wait for ever. */
+  #nodesEnded(): void {
+    const isAnyoneHere = [...this.#state.workers.values()].some(
+      (worker) => isAlive(worker) || worker.phase === "absent",
+    );
+    if (this.#run === null || isAnyoneHere) return;
+    this.#end(this.#run, this.#obituary.noWorkerLeft("every node has ended"));
+  }
+
   #died(worker: string, death: Death): void {
     this.#obituary.note(worker, death);
     this.#answers.forget(worker);
@@ -304,7 +344,7 @@ class LocalPool implements WorkerPool {
   #counts(isLast: boolean): void {
     const { job } = this.#state;
     const run = this.#run;
-    if (job === null || run === null || run.assignment.kind === "describe") return;
+    if (job === null || run === null || run.assignment.phase === null) return;
     const unitOf = (worker: string): string | null => {
       const first = this.#state.workers.get(worker)?.inHand[0];
       return first === undefined ? null : run.units.id(first);
@@ -316,16 +356,13 @@ class LocalPool implements WorkerPool {
     clearInterval(this.#timer);
     const isHasty = this.#run !== null || this.#options.signal?.aborted === true;
     if (this.#run !== null) this.#end(this.#run, interrupted());
-    await this.#reception.close();
+    this.#reception.close();
     await this.#crew.close(isHasty);
     const { strangerCount } = this.#crew;
     if (strangerCount > 1) this.#report.log("quarry", "info", `strangers were turned away ${strangerCount} times`);
+    await this.#reception.end();
     for (const worker of this.#state.workers.values()) {
       if (isAlive(worker)) this.#report.worker(worker.name, "stopped");
     }
   }
-}
-
-function interrupted(): QuarryError {
-  return new QuarryError("INTERRUPTED", "Stopped on request.");
 }

@@ -1,54 +1,27 @@
-/** One job at work: what its workers are configured with, and how their answers become durable. */
+/** One job at work: its promise, its contract and its bookkeeping, whatever kind of job it is. */
 import { QuarryError, toQuarryError } from "../errors.js";
-import type { ModelContract, ModelSpec, Task, TensorSpec } from "../protocol/messages.js";
+import type { CrossEncoderContract, ModelContract, Task } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
-import { bytesOf, tensor, toFloat32, toInt32 } from "../protocol/tensor.js";
 import type { Payload } from "./crew.js";
+import type { Answer, Assignment, Contract } from "./jobs/assignment.js";
 import type { JobPlan } from "./state.js";
-import type { EncodeJob, FailedUnit, JobOutcome, SearchJob, UnitList } from "./types.js";
+import type { FailedUnit, JobOutcome, UnitList } from "./types.js";
 
-/** What the pool was asked to do. */
-export type Assignment =
-  | { readonly kind: "describe"; readonly model: ModelSpec }
-  | ({ readonly kind: "encode" } & EncodeJob)
-  | ({ readonly kind: "search" } & SearchJob);
-
-/** What an answer holds, checked against the job: ready to be made durable. */
-export type Answer =
-  | { readonly kind: "vectors"; readonly vectors: Float32Array; readonly dimension: number }
-  | { readonly kind: "snapshot"; readonly scores: Float32Array; readonly rows: Int32Array };
-
-/** Query vectors sent in one message: 16 MiB. */
-const QUERY_BLOCK_BYTES = 16_777_216;
-/** Units between two snapshots when the user does not say: more for bigger snapshots, so that they stay a small cost. */
-const SNAPSHOT_UNITS = 16;
-const SNAPSHOT_BYTES = 2_097_152;
-const MAX_SNAPSHOT_UNITS = 1_000;
-
-const noUnits: UnitList = {
-  count: 0,
-  id: () => "",
-  rowCount: () => 0,
-  rows: () => new Int32Array(0),
-  frame: () => new Uint8Array(0),
-};
-
-/** The job at hand: its promise, its contract and its bookkeeping. */
+/** A job between its beginning and its end. */
 export class Run {
-  readonly outcome: Promise<JobOutcome>;
+  readonly outcome: Promise<JobOutcome<Contract | null>>;
   readonly failed: FailedUnit[] = [];
   /** Rows that a worker named as the cause of a unit's failure. */
   readonly broken = new Map<number, Int32Array>();
-  contract: ModelContract | null = null;
+  contract: Contract | null = null;
   isOver = false;
   isStopping = false;
   /** Texts of all units, and of those that need no work. */
   readonly totalRows: number;
   readonly rowsBefore: number;
-  #resolve!: (outcome: JobOutcome) => void;
+  #resolve!: (outcome: JobOutcome<Contract | null>) => void;
   #reject!: (error: QuarryError) => void;
   readonly #persists = new Set<Promise<void>>();
-  readonly #chains = new Map<string, Promise<void>>();
   #firstMs: number | null = null;
   #lastMs = 0;
 
@@ -74,67 +47,38 @@ export class Run {
   }
 
   get units(): UnitList {
-    return this.assignment.kind === "describe" ? noUnits : this.assignment.units;
+    return this.assignment.units;
   }
 
   plan(maxAttempts: number): JobPlan {
     const { assignment, units } = this;
-    const isDone = assignment.kind === "describe" ? undefined : assignment.isDone;
     return {
       kind: assignment.kind,
       unitCount: units.count,
       rowCount: (unit) => units.rowCount(unit),
-      isDone: isDone ?? (() => false),
+      isDone: assignment.isDone ?? (() => false),
       maxAttempts,
     };
   }
 
   task(): Task {
-    const { assignment, batchSize } = this;
-    const { model } = assignment;
-    if (assignment.kind !== "search") {
-      const side = assignment.kind === "encode" ? assignment.side : "passage";
-      return { kind: "encode", model, side, batchSize, vectorDtype: "float32" };
-    }
-    const { topK, queryCount, dimension } = assignment;
-    const adapted = SNAPSHOT_UNITS * Math.ceil((queryCount * topK * 8) / SNAPSHOT_BYTES);
-    const snapshotEveryUnits = Math.min(MAX_SNAPSHOT_UNITS, assignment.snapshotEveryUnits ?? Math.max(1, adapted));
-    const { similarity, isNormalizing } = assignment;
-    return {
-      kind: "search",
-      model,
-      input: "texts",
-      vectorDtype: "float32",
-      scoring: { similarity, isNormalizing, plugins: model.plugins },
-      trackedCount: 0,
-      batchSize,
-      topK,
-      queryCount,
-      dimension,
-      snapshotEveryUnits,
-    };
-  }
-
-  /** Blocks of the query matrix for a worker that is ready; empty for other jobs. */
-  *queryBlocks(): Generator<{ firstRow: number; tensor: TensorSpec; bytes: Uint8Array }> {
-    const { assignment } = this;
-    if (assignment.kind !== "search") return;
-    const { queries, queryCount, dimension } = assignment;
-    const size = Math.max(1, Math.floor(QUERY_BLOCK_BYTES / (4 * Math.max(1, dimension))));
-    for (let firstRow = 0; firstRow < queryCount; firstRow += size) {
-      const rows = Math.min(size, queryCount - firstRow);
-      const block = queries.subarray(firstRow * dimension, (firstRow + rows) * dimension);
-      yield { firstRow, tensor: tensor("float32", [rows, dimension], 1), bytes: bytesOf(block) };
-    }
+    return this.assignment.task(this.batchSize);
   }
 
   /**
-   * Takes what a worker says its model is; all must say the same, or vectors would depend on who made them.
+   * Takes what a worker says its model is; all must say the same, or results would depend on who made them.
    *
    * @throws QuarryError PROTOCOL without a contract, CONFIG when two workers differ.
    */
-  accept(worker: string, contract: ModelContract | null): void {
-    if (contract === null) throw protocolError("a worker is ready without a model");
+  accept(
+    worker: string,
+    ready: { readonly model: ModelContract | null; readonly crossEncoder: CrossEncoderContract | null },
+  ): void {
+    const contract = this.assignment.contractOf(ready);
+    if (contract === null) {
+      if (this.#isModelless) return;
+      throw protocolError("a worker is ready without a model");
+    }
     this.contract ??= contract;
     if (this.contract.fingerprint === contract.fingerprint) return;
     throw new QuarryError(
@@ -151,44 +95,24 @@ export class Run {
   }
 
   /**
-   * Reads what a `result` or `snapshot` holds; null when the job has no use for it.
+   * Reads an answer; null when the job has no use for it.
    *
    * @throws QuarryError PROTOCOL when it has another shape than the work.
    */
-  read({ message, frames }: Payload, unit: number): Answer | null {
-    const { assignment } = this;
-    if (assignment.kind === "encode" && message.type === "result") {
-      const dimension = this.contract?.dimension ?? 0;
-      checkShape(message.tensor, [assignment.units.rowCount(unit), dimension]);
-      return { kind: "vectors", vectors: toFloat32(message.tensor, frames), dimension };
-    }
-    if (assignment.kind === "search" && message.type === "snapshot") {
-      const shape = [assignment.queryCount, assignment.topK];
-      checkShape(message.scores, shape);
-      checkShape(message.rows, shape);
-      return { kind: "snapshot", scores: toFloat32(message.scores, frames), rows: toInt32(message.rows, frames) };
-    }
-    return null;
+  read(payload: Payload, unit: number): Answer | null {
+    return this.assignment.read(payload, unit, this.contract);
   }
 
-  /** Hands a unit's vectors, or a session's snapshot of these units after its earlier one, to the job. */
+  /** Makes an answer durable: a unit's, or a session's snapshot of these units after its earlier one. */
   persist(session: string, units: readonly number[], answer: Answer | null): Promise<void> {
-    const { assignment } = this;
-    const [unit] = units;
-    if (assignment.kind === "encode" && answer?.kind === "vectors" && unit !== undefined) {
-      return this.#track(async () => assignment.onVectors(unit, answer.vectors, answer.dimension));
-    }
-    if (assignment.kind === "search" && answer?.kind === "snapshot") {
-      const { scores, rows } = answer;
-      const earlier = this.#chains.get(session) ?? Promise.resolve();
-      const saved = this.#track(async () => {
-        await earlier;
-        await assignment.onSnapshot({ session, units, scores, rows });
-      });
-      this.#chains.set(session, saved);
-      return saved;
-    }
-    return Promise.reject(new QuarryError("INTERNAL", "An answer fits no job."));
+    if (answer === null) return Promise.reject(new QuarryError("INTERNAL", "An answer fits no job."));
+    const saved = answer.save(session, units).catch((thrown: unknown) => {
+      throw toQuarryError(thrown);
+    });
+    this.#persists.add(saved);
+    const forget = (): void => void this.#persists.delete(saved);
+    saved.then(forget, forget);
+    return saved;
   }
 
   /** Ends the run once nothing of it is being written any more; further calls do nothing. */
@@ -198,30 +122,25 @@ export class Run {
     await Promise.allSettled(this.#persists);
     const seconds = this.#firstMs === null ? 0 : (this.#lastMs - this.#firstMs) / 1_000;
     if (error !== null) this.#reject(error);
-    else if (this.contract === null) this.#reject(new QuarryError("INTERNAL", "A job ended without a model."));
+    else if (this.contract === null && !this.#isModelless)
+      this.#reject(new QuarryError("INTERNAL", "A job ended without a model."));
     else this.#resolve({ contract: this.contract, failed: this.failed, rowCount, seconds });
   }
 
-  #track(save: () => Promise<void>): Promise<void> {
-    const saved = save().catch((thrown: unknown) => {
-      throw toQuarryError(thrown);
-    });
-    this.#persists.add(saved);
-    const forget = (): void => void this.#persists.delete(saved);
-    saved.then(forget, forget);
-    return saved;
+  /** A search over stored vectors needs no model. */
+  get #isModelless(): boolean {
+    return this.assignment.checkpoint === null;
   }
 }
 
-function checkShape(spec: TensorSpec, shape: readonly number[]): void {
-  if (spec.shape.length === shape.length && spec.shape.every((side, index) => side === shape[index])) return;
-  throw protocolError(`a tensor [${spec.shape.join(", ")}] stands where [${shape.join(", ")}] belongs`);
-}
-
-function differences(left: ModelContract, right: ModelContract): string {
-  const keys = Object.keys(left) as (keyof ModelContract)[];
+function differences(left: Contract, right: Contract): string {
+  const keys = Object.keys(left) as (keyof Contract)[];
   const told = keys
     .filter((key) => left[key] !== right[key])
     .map((key) => `${key} ${JSON.stringify(left[key])} and ${JSON.stringify(right[key])}`);
   return told.join(", ").slice(0, 1_000);
+}
+
+export function interrupted(): QuarryError {
+  return new QuarryError("INTERRUPTED", "Stopped on request.");
 }

@@ -70,7 +70,7 @@ export const crossEncoderSpec = z.strictObject({
   /** Tokens of query and passage together. */
   maxLength: z.int().min(1).max(1_000_000).nullable(),
   /** What makes a logit a score. */
-  activation: z.enum(["identity", "sigmoid"]).nullable(),
+  activation: z.enum(["identity", "sigmoid", "softmax"]).nullable(),
   /** Which logit of several counts; null is the last one, as in (not relevant, relevant). */
   label: count.nullable(),
   dtype: z.enum(["auto", "float32", "bfloat16", "float16"]),
@@ -83,7 +83,7 @@ export const crossEncoderContract = z.strictObject({
   labelCount: count,
   label: count,
   maxLength: count,
-  activation: z.enum(["identity", "sigmoid"]),
+  activation: z.enum(["identity", "sigmoid", "softmax"]),
   dtype: z.enum(["float32", "bfloat16", "float16"]),
   parameterCount: count,
   revision: name.nullable(),

@@ -54,6 +54,15 @@ export function toInt32(spec: TensorSpec, frames: readonly Uint8Array[]): Int32A
   return new Int32Array(...aligned(bytes, 4));
 }
 
+/**
+ * The bytes of a tensor as they came.
+ *
+ * @throws QuarryError PROTOCOL when the frame is missing or has another size.
+ */
+export function toBytes(spec: TensorSpec, frames: readonly Uint8Array[]): Uint8Array {
+  return frameOf(spec, frames);
+}
+
 function frameOf(spec: TensorSpec, frames: readonly Uint8Array[]): Uint8Array {
   const bytes = frames[spec.frame - 1];
   if (bytes === undefined) throw protocolError(`a tensor lies in frame ${spec.frame}, of ${frames.length}`);

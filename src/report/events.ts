@@ -24,7 +24,7 @@ export type EventBody =
       /** A few words for people, e.g. "evaluate test (before training)". */
       readonly label: string;
       /** What `done` and `total` count. */
-      readonly unit: "passages" | "queries" | "steps" | "lines" | "files";
+      readonly unit: "passages" | "queries" | "pairs" | "steps" | "lines" | "files";
       readonly total: number | null;
     })
   /** Cumulative; `ratePerSecond` is over the last seconds, null while unknown. */

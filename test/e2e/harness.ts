@@ -24,6 +24,8 @@ export interface Finished {
 export interface Workplace {
   readonly folder: string;
   readonly model: string;
+  /** A tiny cross-encoder, made when it is asked for. */
+  crossEncoder(): Promise<string>;
   readonly collection: string;
   /** Runs the command line in the folder and waits. */
   quarry(...args: readonly string[]): Promise<Finished>;
@@ -52,6 +54,12 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     folder,
     model,
     collection,
+    crossEncoder: async () => {
+      const path = join(folder, "cross-encoder");
+      const script = join(ROOT, "test/fixtures/tiny_model.py");
+      await execa(python.executable, [script, path, "--arch", "cross"], { env: python.env });
+      return path;
+    },
     start,
     quarry: async (...args) => {
       const { exitCode, stdout, stderr } = await start(...args);
@@ -59,7 +67,8 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     },
     experiment: async (body, name = "experiment") => {
       const file = join(folder, `${name}.ts`);
-      const builders = "biEncoder, binary, defineExperiment, demoModel, demoSource, multiLevel, source";
+      const builders =
+        "biEncoder, binary, crossEncoder, defineExperiment, demoModel, demoSource, multiLevel, source, suite";
       await writeFile(file, `import { ${builders} } from "quarry";\nexport default defineExperiment({\n${body}\n});\n`);
       return file;
     },

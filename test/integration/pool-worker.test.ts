@@ -75,14 +75,14 @@ async function encodeAll(pool: WorkerPool): Promise<{ bytes: Buffer; dimension: 
   const job = { phase: "encode", model, units, side: "passage" } as const;
   const outcome = await pool.encode({
     ...job,
-    onVectors: async (index, vectors) => {
+    onVectors: async (index, { bytes }) => {
       expect(parts[index]).toBeUndefined();
-      parts[index] = Buffer.from(vectors.slice().buffer);
+      parts[index] = Buffer.from(bytes);
     },
   });
   expect(outcome.failed).toEqual([]);
   expect(outcome.rowCount).toBe(UNITS * UNIT_ROWS);
-  return { bytes: Buffer.concat(parts), dimension: outcome.contract.dimension };
+  return { bytes: Buffer.concat(parts), dimension: outcome.contract?.dimension ?? 0 };
 }
 
 async function searchAll(pool: WorkerPool, dimension: number, topK: number) {

@@ -16,13 +16,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
-def _write_model(folder: Path, arch: str) -> Path:
+def _write_model(folder: Path, arch: str, **options: Any) -> Path:
     spec = importlib.util.spec_from_file_location("tiny_model", FIXTURES / "tiny_model.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.write_model(folder, arch)
+    return module.write_model(folder, arch, **options)
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +35,29 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a decoder of two layers: last-token pooling, left padding, 32 dimensions."""
     return _write_model(tmp_path_factory.mktemp("tiny-gpt2"), "gpt2-like")
+
+
+@pytest.fixture(scope="session")
+def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a folder with a tiny cross-encoder of some labels."""
+
+    def make(labels: int = 1, arch: str = "cross") -> Path:
+        return _write_model(tmp_path_factory.mktemp(f"tiny-{arch}"), arch, labels=labels)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cross_spec() -> Callable[..., Any]:
+    """Makes a CrossEncoderSpec that leaves everything to the checkpoint but what is given."""
+    from quarry_runtime.protocol.messages import CrossEncoderSpec
+
+    def make(checkpoint: str | Path, **given: Any) -> CrossEncoderSpec:
+        nothing: dict[str, Any] = dict.fromkeys(("revision", "max_length", "activation", "label"))
+        rest = {"trust_remote_code": False, "dtype": "auto", "checkpoint": str(checkpoint)}
+        return CrossEncoderSpec(**{**nothing, **rest, **given})
+
+    return make
 
 
 @pytest.fixture(scope="session")

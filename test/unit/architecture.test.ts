@@ -9,14 +9,26 @@ const src = join(root, "src");
 
 /**
  * Room → what it imports. "t" stands behind rooms of which it takes types only.
- * cli → index → pipeline → {training, pool, data, rundir, report, python} → protocol → errors.
+ * cli → index → pipeline → {training, pool, embeddings → data, rundir, report, python} → protocol → errors.
  */
 const arrows: Record<string, readonly string[]> = {
   cli: ["index", "experiment", "python", "report", "errors", "pipeline:t"],
   index: ["data", "experiment", "pipeline", "python", "report", "errors"],
   // A user's script imports "quarry"; the loader hands it the instance that is running.
   experiment: ["errors", "index:lazy"],
-  pipeline: ["training", "pool", "data", "rundir", "report", "python", "experiment", "errors", "protocol:t"],
+  pipeline: [
+    "training",
+    "pool",
+    "embeddings",
+    "data",
+    "rundir",
+    "report",
+    "python",
+    "experiment",
+    "errors",
+    "protocol:t",
+  ],
+  embeddings: ["data", "rundir", "errors", "protocol:t"],
   training: ["pool", "protocol", "errors", "data:t", "python:t", "report:t"],
   pool: ["protocol", "errors", "experiment:t", "python:t", "report:t"],
   data: ["errors", "experiment:t"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 from pathlib import Path
 
@@ -49,13 +48,6 @@ def describe_device(name: str) -> Device:
         else ("float32", "float16")
     )
     return Device(f"cuda:{number}", facts.name, facts.total_memory, dtypes)
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def pick_dtype(wanted: str, device: str) -> str:

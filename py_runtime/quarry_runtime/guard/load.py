@@ -39,6 +39,39 @@ def load_transformer(
     """
     import transformers
 
+    kind = (
+        transformers.AutoModelForTextEncoding
+        if model_type in _TEXT_ENCODERS
+        else transformers.AutoModel
+    )
+    # A missing pooler is never used; anything else missing would be random numbers.
+    return _load(kind, folder, checkpoint, dtype, code_revision, may_lack=("pooler.",))
+
+
+def load_classifier(
+    folder: Path, checkpoint: str, dtype: str, code_revision: str | None
+) -> tuple[nn.Module, Any]:
+    """A model of sequence classification (on the CPU, in `dtype`) and its tokenizer.
+
+    Arguments and errors are those of `load_transformer`. No weight may be missing: transformers
+    would make up a classifier, whose scores look like scores.
+    """
+    import transformers
+
+    kind = transformers.AutoModelForSequenceClassification
+    return _load(kind, folder, checkpoint, dtype, code_revision, may_lack=())
+
+
+def _load(
+    kind: Any,
+    folder: Path,
+    checkpoint: str,
+    dtype: str,
+    code_revision: str | None,
+    may_lack: tuple[str, ...],
+) -> tuple[nn.Module, Any]:
+    import transformers
+
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     remote: dict[str, Any] = {
@@ -47,14 +80,9 @@ def load_transformer(
     }
     if code_revision is not None:
         remote["code_revision"] = code_revision
-    kind = (
-        transformers.AutoModelForTextEncoding
-        if model_type in _TEXT_ENCODERS
-        else transformers.AutoModel
-    )
     with _explained(checkpoint):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **remote)
-        transformer, report = kind.from_pretrained(
+        model, report = kind.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
@@ -62,15 +90,14 @@ def load_transformer(
             output_loading_info=True,
             **remote,
         )
-    # A missing pooler is never used; anything else missing would be random numbers.
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith(may_lack))
     if missing:
         raise ConfigError(
-            f"{checkpoint} lacks weights of {type(transformer).__name__}: {', '.join(missing[:5])}"
+            f"{checkpoint} lacks weights of {type(model).__name__}: {', '.join(missing[:5])}"
             + (f" and {len(missing) - 5} more." if len(missing) > 5 else "."),
             hint="The checkpoint does not fit its config.json; use another one.",
         )
-    return transformer, tokenizer
+    return model, tokenizer
 
 
 def load_weights(module: nn.Module, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The encode task: texts in, vectors out."""
+"""The encode task: texts in, vectors out, rounded to what they are kept as."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ class EncodeHandler:
     """Works on units of one encode task; see handler.py."""
 
     def __init__(self, task: EncodeTask, encoder: Encoder, device: torch.device) -> None:
+        from quarry_runtime.handlers.forward import Forward
+
         self._task = task
         self._encoder = encoder
         self._device = device
+        self._forward = Forward(encoder, task.side, device)
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
@@ -42,16 +45,29 @@ class EncodeHandler:
     def work(
         self, message: Unit, prepared: Prepared, started: float, on_batch: Callable[[], None]
     ) -> Answer:
-        """Encodes a unit."""
-        tensor, data = pack(self.compute(prepared, on_batch), 1)
+        """Encodes a unit; the vectors travel as they will be kept."""
+        import torch
+
+        from quarry_runtime.search.stored import pack_stored, to_stored
+
+        vectors_ND = torch.from_numpy(self.compute(prepared, on_batch))
+        codes_ND, scales_N = to_stored(vectors_ND, self._task.vector_dtype)
+        if self._task.vector_dtype == "float16":
+            # What float32 holds may be too large for it.
+            check_finite(codes_ND.float().numpy(), prepared.rows, "vector in float16")
+        tensor, data = pack_stored(codes_ND, 1)
+        scales, frames = None, [data]
+        if scales_N is not None:
+            scales, scale_data = pack(scales_N.numpy(), 2)
+            frames.append(scale_data)
         answer = Result(
             unit=message.unit,
             attempt=message.attempt,
             tensor=tensor,
-            scales=None,
+            scales=scales,
             seconds=time.perf_counter() - started,
         )
-        return answer, [data]
+        return answer, frames
 
     def prepare(self, frame: memoryview, row_count: int) -> Prepared:
         """Tokenises a unit and cuts it into batches."""
@@ -67,10 +83,6 @@ class EncodeHandler:
             DataError: a vector with NaN or infinity, its rows named.
             WorkerFault: a batch that does not fit into memory.
         """
-        from quarry_runtime.handlers.forward import encode_unit
-
-        vectors_ND = (
-            encode_unit(self._encoder, self._task.side, self._device, unit, on_batch).cpu().numpy()
-        )
+        vectors_ND = self._forward.unit(unit, on_batch).cpu().numpy()
         check_finite(vectors_ND, unit.rows)
         return vectors_ND

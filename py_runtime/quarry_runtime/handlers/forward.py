@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,64 +17,103 @@ from quarry_runtime.modeling.tokens import Side
 _MOST_HALVINGS = 3
 
 
-def encode_unit(
-    encoder: Encoder, side: Side, device: torch.device, unit: Prepared, on_batch: Callable[[], None]
-) -> torch.Tensor:
-    """Vectors of a unit, float32 [N, D] on the device, in the order of its rows.
+class Halving:
+    """A model on one device that takes batches in halves where memory runs out.
+
+    What did not fit once is not tried again: batches of that many padded tokens or more are halved
+    before they reach the device, so that running out of memory costs one failed attempt a task and
+    not one a batch.
 
     Args:
-        on_batch: Called after each batch, so that the heartbeat shows progress.
-
-    Raises:
-        WorkerFault: a batch that does not fit into memory even when it is halved three times.
+        collate: Pads items, each as long as its tokens, into tensors.
+        run: Gives one result for each item of a batch, [B, ...].
+        device: Where the model is.
+        noun: What an item is, for messages.
     """
-    vectors_ND = torch.empty((len(unit.rows), encoder.contract.dimension), device=device)
-    with torch.inference_mode():
-        for batch in unit.batches:
-            vectors_BD = _forward(
-                encoder,
-                side,
-                device,
-                batch.ids,
-                batch.tensors,
-                _MOST_HALVINGS,
-                unit,
-                batch.positions,
-            )
-            vectors_ND[torch.from_numpy(batch.positions).to(device)] = vectors_BD
-            on_batch()
-    return vectors_ND
+
+    def __init__(
+        self,
+        collate: Callable[[Any], dict[str, torch.Tensor]],
+        run: Callable[[dict[str, torch.Tensor]], torch.Tensor],
+        device: torch.device,
+        noun: str,
+    ) -> None:
+        self._collate = collate
+        self._run = run
+        self._noun = noun
+        self.device = device
+        #: Padded tokens of the smallest batch that did not fit; None until one did not.
+        self.too_many_tokens: int | None = None
+
+    def batch(
+        self,
+        ids: Sequence[Any],
+        tensors: dict[str, torch.Tensor] | None,
+        rows: np.ndarray,
+        halvings_left: int = _MOST_HALVINGS,
+    ) -> torch.Tensor:
+        """Results [B, ...] of one batch; `tensors` are its padded ids where they are made already.
+
+        Raises:
+            WorkerFault: not even an eighth of the batch fits into memory.
+        """
+        tokens = len(ids) * max(map(len, ids))
+        is_hopeless = self.too_many_tokens is not None and tokens >= self.too_many_tokens
+        can_halve = halvings_left > 0 and len(ids) > 1
+        if not (is_hopeless and can_halve):
+            try:
+                made = self._collate(ids) if tensors is None else tensors
+                moved = {
+                    name: tensor.to(self.device, non_blocking=True) for name, tensor in made.items()
+                }
+                return self._run(moved)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.too_many_tokens = min(tokens, self.too_many_tokens or tokens)
+                if not can_halve:
+                    raise WorkerFault(
+                        f"Out of memory on {self.device}: {len(ids)} {self._noun}(s) of"
+                        f" {max(map(len, ids))} tokens.",
+                        hint="Lower workers.batchSize or the maximum length.",
+                        is_retryable=True,
+                        rows=rows.tolist(),
+                    ) from None
+            # Out of the except block: the error's traceback holds the tensors that did not fit.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        half = len(ids) // 2
+        parts = [
+            self.batch(ids[part], None, rows[part], halvings_left - 1)
+            for part in (slice(None, half), slice(half, None))
+        ]
+        return torch.cat(parts)
 
 
-def _forward(
-    encoder: Encoder,
-    side: Side,
-    device: torch.device,
-    ids: list[list[int]],
-    tensors: dict[str, torch.Tensor],
-    halvings_left: int,
-    unit: Prepared,
-    positions: np.ndarray,
-) -> torch.Tensor:
-    try:
-        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
-        return encoder(moved, side)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        if halvings_left == 0 or len(ids) == 1:
-            raise WorkerFault(
-                f"Out of memory on {device}: {len(ids)} text(s) of {max(map(len, ids))} tokens.",
-                hint="Lower workers.batchSize or the maximum length.",
-                is_retryable=True,
-                rows=unit.rows[positions].tolist(),
-            ) from None
-    # Out of the except block: the error's traceback holds the tensors that did not fit.
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    half = len(ids) // 2
-    parts = [
-        _forward(encoder, side, device, part, encoder.collate(part), halvings_left - 1, unit, place)
-        for part, place in ((ids[:half], positions[:half]), (ids[half:], positions[half:]))
-    ]
-    return torch.cat(parts)
+class Forward(Halving):
+    """One side of an encoder on one device, for units of any number."""
+
+    def __init__(self, encoder: Encoder, side: Side, device: torch.device) -> None:
+        super().__init__(encoder.collate, lambda moved: encoder(moved, side), device, "text")
+        self.encoder = encoder
+        self.side: Side = side
+
+    def unit(self, unit: Prepared, on_batch: Callable[[], None]) -> torch.Tensor:
+        """Vectors of a unit, float32 [N, D] on the device, in the order of its rows.
+
+        Args:
+            unit: A tokenised unit.
+            on_batch: Called after each batch, so that the heartbeat shows progress.
+
+        Raises:
+            WorkerFault: a batch that does not fit into memory even when it is halved three times.
+        """
+        shape = (len(unit.rows), self.encoder.contract.dimension)
+        vectors_ND = torch.empty(shape, device=self.device)
+        with torch.inference_mode():
+            for batch in unit.batches:
+                rows = unit.rows[batch.positions]
+                vectors_BD = self.batch(batch.ids, batch.tensors, rows)
+                vectors_ND[torch.from_numpy(batch.positions).to(self.device)] = vectors_BD
+                on_batch()
+        return vectors_ND

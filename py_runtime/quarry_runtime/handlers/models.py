@@ -1,12 +1,13 @@
-"""The models that a worker has loaded: the last one of each kind stays for the next task."""
+"""The model that a worker has loaded: it stays for the next task, until that names another one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quarry_runtime.protocol.messages import ModelSpec
+from quarry_runtime.protocol.messages import CrossEncoderSpec, ModelSpec
 
 if TYPE_CHECKING:
+    from quarry_runtime.modeling.cross_encoder import CrossEncoder
     from quarry_runtime.modeling.encoder import Encoder
 
 
@@ -16,6 +17,7 @@ class Models:
     def __init__(self, device: str) -> None:
         self.device = device
         self._encoder: tuple[ModelSpec, Encoder] | None = None
+        self._cross_encoder: tuple[CrossEncoderSpec, CrossEncoder] | None = None
 
     def encoder(self, spec: ModelSpec) -> Encoder:
         """The encoder of a spec; loading another one drops the one before."""
@@ -23,6 +25,15 @@ class Models:
             from quarry_runtime.modeling.load import load_encoder
 
             # Before the new one is loaded: both may not fit.
-            self._encoder = None
+            self._encoder = self._cross_encoder = None
             self._encoder = (spec, load_encoder(spec, self.device))
         return self._encoder[1]
+
+    def cross_encoder(self, spec: CrossEncoderSpec) -> CrossEncoder:
+        """The cross-encoder of a spec; loading it drops whatever was there before."""
+        if self._cross_encoder is None or self._cross_encoder[0] != spec:
+            from quarry_runtime.modeling.cross_encoder import load_cross_encoder
+
+            self._encoder = self._cross_encoder = None
+            self._cross_encoder = (spec, load_cross_encoder(spec, self.device))
+        return self._cross_encoder[1]

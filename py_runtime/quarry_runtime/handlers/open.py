@@ -18,10 +18,14 @@ Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | TrainTask
 
 def look_ahead(task: Task) -> None:
     """Finds what is wrong with a task's model before the seconds that torch takes to import."""
-    if isinstance(task, EncodeTask | SearchTask) and task.model is not None:
+    if isinstance(task, EncodeTask | SearchTask | ProbeTask) and task.model is not None:
         from quarry_runtime.modeling.contract import resolve
 
         resolve(task.model)
+    elif isinstance(task, ScoreTask):
+        from quarry_runtime.modeling.cross_contract import resolve_cross
+
+        resolve_cross(task.model)
 
 
 def open_handler(task: Task, models: Models) -> Handler:
@@ -38,8 +42,17 @@ def open_handler(task: Task, models: Models) -> Handler:
         from quarry_runtime.handlers.encode import EncodeHandler
 
         return EncodeHandler(task, models.encoder(task.model), device)
-    if isinstance(task, SearchTask) and task.model is not None:
+    if isinstance(task, SearchTask):
         from quarry_runtime.handlers.search import SearchHandler
 
-        return SearchHandler(task, models.encoder(task.model), device)
+        encoder = None if task.model is None else models.encoder(task.model)
+        return SearchHandler(task, encoder, device)
+    if isinstance(task, ScoreTask):
+        from quarry_runtime.handlers.score import ScoreHandler
+
+        return ScoreHandler(task, models.cross_encoder(task.model), device)
+    if isinstance(task, ProbeTask):
+        from quarry_runtime.handlers.probe import ProbeHandler
+
+        return ProbeHandler(task, models.encoder(task.model), device)
     raise ConfigError(f"A worker does not do a task of kind {type(task).__name__}.")

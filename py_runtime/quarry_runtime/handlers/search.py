@@ -1,4 +1,4 @@
-"""The search task: passages in, a running exact top-k against the queries out."""
+"""The search task: passages in, as texts or stored vectors; a running exact top-k out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import ConfigError, DataError, ProtocolError
+from quarry_runtime.errors import ConfigError, ProtocolError
 from quarry_runtime.guard.finite import check_finite
-from quarry_runtime.handlers.forward import encode_unit
+from quarry_runtime.handlers.forward import Forward
 from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import Prepared, prepare
+from quarry_runtime.handlers.vectors import StoredUnit, read_vectors
+from quarry_runtime.modeling.registry import load_plugins
+from quarry_runtime.modeling.similarity import scorer
 from quarry_runtime.protocol.messages import (
     Done,
     DownMessage,
@@ -23,10 +26,13 @@ from quarry_runtime.protocol.messages import (
     SearchTask,
     Snapshot,
     SnapshotUnit,
+    Tracked,
     Unit,
 )
 from quarry_runtime.protocol.tensor import pack, to_numpy
-from quarry_runtime.search.topk import RunningTopK
+from quarry_runtime.search.exact import ExactSearch
+from quarry_runtime.search.stored import from_stored, to_stored
+from quarry_runtime.search.tracked import TrackedPairs
 
 if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
@@ -39,39 +45,50 @@ class SearchHandler:
     length 1 here, and the encode task still gives the checkpoint's own vectors.
     """
 
-    def __init__(self, task: SearchTask, encoder: Encoder, device: torch.device) -> None:
-        contract = encoder.contract
-        if task.dimension != contract.dimension:
+    def __init__(self, task: SearchTask, encoder: Encoder | None, device: torch.device) -> None:
+        contract = None if encoder is None else encoder.contract
+        if contract is not None and task.dimension != contract.dimension:
             raise ConfigError(
                 f"The queries have {task.dimension} dimensions,"
                 f" {contract.checkpoint} gives {contract.dimension}.",
                 hint="Encode the queries with the same model.",
             )
+        load_plugins(task.scoring.plugins)
+        self._similarity = scorer(task.scoring.similarity)
         self._task = task
         self._encoder = encoder
         self._device = device
+        self._forward = None if encoder is None else Forward(encoder, "passage", device)
         self._needs_length_1 = task.scoring.is_normalizing
         self.snapshot_every = task.snapshot_every_units
         self._queries_QD = torch.zeros((task.query_count, task.dimension), device=device)
         self._has_query = np.zeros(task.query_count, dtype=bool)
-        self._best = RunningTopK(task.query_count, task.top_k, device)
+        self._tracked: TrackedPairs | None = None
+        #: Opened by the first unit: then the queries and the tracked pairs are complete.
+        self._search: ExactSearch | None = None
         self._seen: set[str] = set()
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
-        return Ready(
-            task="search", model=self._encoder.contract, cross_encoder=None, credits=credits
-        )
+        model = None if self._encoder is None else self._encoder.contract
+        return Ready(task="search", model=model, cross_encoder=None, credits=credits)
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:
-        """Query vectors come before the first unit."""
+        """Query vectors and tracked pairs come before the first unit."""
+        if isinstance(message, Tracked):
+            self.take_tracked(to_numpy(message.queries, frames), to_numpy(message.rows, frames))
+            return True
         if not isinstance(message, Queries):
             return False
         self.take_queries(message.first_row, to_numpy(message.tensor, frames))
         return True
 
     def work(
-        self, message: Unit, prepared: Prepared, started: float, on_batch: Callable[[], None]
+        self,
+        message: Unit,
+        prepared: Prepared | StoredUnit,
+        started: float,
+        on_batch: Callable[[], None],
     ) -> Answer:
         """Takes a unit into the running top-k."""
         self.compute(message.unit, prepared, on_batch)
@@ -87,14 +104,21 @@ class SearchHandler:
         """The running top-k as it travels."""
         scores_QK, rows_QK = self.best()
         (scores, score_bytes), (rows, row_bytes) = pack(scores_QK, 1), pack(rows_QK, 2)
-        message = Snapshot(sequence=sequence, units=units, scores=scores, rows=rows, tracked=None)
-        return message, [score_bytes, row_bytes]
+        frames = [score_bytes, row_bytes]
+        tracked = None
+        if self._task.tracked_count > 0:
+            tracked, tracked_bytes = pack(self.tracked(), 3)
+            frames.append(tracked_bytes)
+        message = Snapshot(
+            sequence=sequence, units=units, scores=scores, rows=rows, tracked=tracked
+        )
+        return message, frames
 
     def take_queries(self, first_row: int, vectors_BD: NDArray[np.float32]) -> None:
         """Stores a block of query vectors.
 
         Raises:
-            ProtocolError: a block that does not fit the query matrix.
+            ProtocolError: a block that does not fit the query matrix, or comes after a unit.
             DataError: a query vector with NaN or infinity.
         """
         end = first_row + len(vectors_BD)
@@ -107,6 +131,8 @@ class SearchHandler:
                 f"Queries of shape {list(vectors_BD.shape)} at {first_row} do not fit into"
                 f" [{self._task.query_count}, {self._task.dimension}]."
             )
+        if self._search is not None:
+            raise ProtocolError("Queries came after the first unit.")
         block = np.ascontiguousarray(vectors_BD, dtype=np.float32)
         check_finite(block, np.arange(first_row, end), "query vector")
         queries_BD = torch.from_numpy(block.copy()).to(self._device)
@@ -115,43 +141,92 @@ class SearchHandler:
         self._queries_QD[first_row:end] = queries_BD
         self._has_query[first_row:end] = True
 
-    def prepare(self, frame: memoryview, row_count: int) -> Prepared:
-        """Tokenises a unit and cuts it into batches."""
-        size = self._task.batch_size
+    def take_tracked(self, queries_T: NDArray[np.int32], rows_T: NDArray[np.int32]) -> None:
+        """The pairs whose scores are wanted wherever they rank, ascending by passage row.
+
+        Raises:
+            ProtocolError: another number of pairs than the task names, a query that is not there,
+                rows out of order, or pairs after a unit.
+        """
+        task = self._task
+        if task.tracked_count == 0 or self._search is not None:
+            raise ProtocolError("Tracked pairs came that the task does not know of, or too late.")
+        if queries_T.shape != (task.tracked_count,) or rows_T.shape != (task.tracked_count,):
+            raise ProtocolError(f"{queries_T.size} tracked pairs came, not {task.tracked_count}.")
+        if queries_T.min() < 0 or queries_T.max() >= task.query_count:
+            raise ProtocolError("A tracked pair names a query that is not there.")
+        if (np.diff(rows_T) < 0).any():
+            raise ProtocolError("Tracked pairs do not ascend by passage row.")
+        self._tracked = TrackedPairs(queries_T.copy(), rows_T.copy(), self._device)
+
+    def prepare(self, frame: memoryview, row_count: int) -> Prepared | StoredUnit:
+        """Tokenises a unit and cuts it into batches, or reads its vectors."""
+        task = self._task
+        if self._encoder is None:
+            return read_vectors(frame, row_count, task.dimension, task.vector_dtype)
+        size = task.batch_size
         return prepare(
             self._encoder, "passage", size, frame, row_count, self._device.type == "cuda"
         )
 
-    def compute(self, unit_id: str, unit: Prepared, on_batch: Callable[[], None]) -> None:
+    def compute(
+        self, unit_id: str, unit: Prepared | StoredUnit, on_batch: Callable[[], None]
+    ) -> None:
         """Scores a unit against every query and keeps the best; a unit counts once, however often.
 
         Raises:
-            DataError: a vector with NaN or infinity, its rows named.
+            DataError: a vector or score with NaN or infinity, its rows named; the search stays as
+                it was.
             WorkerFault: a batch that does not fit into memory.
-            ProtocolError: queries are missing.
+            ProtocolError: queries or tracked pairs are missing.
         """
-        if not self._has_query.all():
-            raise ProtocolError(
-                f"A unit came before {int((~self._has_query).sum())} of the queries."
-            )
+        search = self._open()
         if unit_id in self._seen:
             return
-        passages_ND = encode_unit(self._encoder, "passage", self._device, unit, on_batch)
-        if not bool(torch.isfinite(passages_ND).all()):
-            check_finite(passages_ND.cpu().numpy(), unit.rows)
-            raise DataError("A vector of this unit holds NaN or infinity.", rows=unit.rows.tolist())
         with torch.inference_mode():
+            passages_ND = self._vectors(unit, on_batch)
             if self._needs_length_1:
-                passages_ND = torch.nn.functional.normalize(passages_ND, dim=-1)
-            # One product a unit: its scores depend on the unit alone, whatever else this worker has
-            # done.
-            scores_QN = self._queries_QD @ passages_ND.T
-            rows_N = torch.from_numpy(unit.rows.copy()).to(self._device)
-            ranks_N = torch.from_numpy(unit.ranks.copy()).to(self._device)
-            self._best.add(scores_QN, rows_N, ranks_N)
+                passages_ND = torch.nn.functional.normalize(passages_ND.float(), dim=-1)
+            search.add(passages_ND, unit.rows, unit.ranks)
         self._seen.add(unit_id)
 
     def best(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows [Q, K] of what is done so far, in final order; -inf and -1 pad."""
+        if self._search is None:
+            shape = self._task.query_count, self._task.top_k
+            return np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32)
         with torch.inference_mode():
-            return self._best.snapshot()
+            return self._search.snapshot()
+
+    def tracked(self) -> NDArray[np.float32]:
+        """Scores [T] of the tracked pairs whose passages are done, -inf for the rest."""
+        if self._tracked is None:
+            return np.full(self._task.tracked_count, -np.inf, np.float32)
+        return self._tracked.snapshot()
+
+    def _open(self) -> ExactSearch:
+        if self._search is None:
+            if not self._has_query.all():
+                raise ProtocolError(
+                    f"A unit came before {int((~self._has_query).sum())} of the queries."
+                )
+            if self._task.tracked_count > 0 and self._tracked is None:
+                raise ProtocolError("A unit came before the tracked pairs.")
+            with torch.inference_mode():
+                self._search = ExactSearch(
+                    self._queries_QD, self._task.top_k, self._similarity, self._tracked
+                )
+        return self._search
+
+    def _vectors(self, unit: Prepared | StoredUnit, on_batch: Callable[[], None]) -> torch.Tensor:
+        """Passages [N, D] as they are kept, on the device."""
+        if isinstance(unit, StoredUnit):
+            codes_ND = unit.codes.to(self._device, non_blocking=True)
+            scales_N = None if unit.scales is None else unit.scales.to(self._device)
+            on_batch()
+        else:
+            assert self._forward is not None
+            vectors_ND = self._forward.unit(unit, on_batch)
+            codes_ND, scales_N = to_stored(vectors_ND, self._task.vector_dtype)
+        # Halves are widened where they are scored, a panel at a time.
+        return codes_ND if scales_N is None else from_stored(codes_ND, scales_N)

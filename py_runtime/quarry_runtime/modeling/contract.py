@@ -14,6 +14,8 @@ from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.locate import locate, read_json, transformer_folder
 from quarry_runtime.modeling.layout import DenseSpec, Modules, read_modules
+from quarry_runtime.modeling.registry import load_plugins
+from quarry_runtime.modeling.similarity import PRODUCTS, scorer
 from quarry_runtime.modeling.weights import WeightFacts, weight_facts
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
 
@@ -31,7 +33,10 @@ _OFFSET_POSITIONS = {
 }
 # Without any limit in the checkpoint (T5, some decoders); a user may set another one.
 _DEFAULT_MAX_LENGTH = 512
-_TOKENIZER_FILES = (
+#: Part of every fingerprint: raise it when a change to the code of the built-in encoders, pooling or
+#: tokenising changes vectors, so that none that are stored pass for those of the new code.
+ENCODER_VERSION = 1
+TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
     "sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json",
@@ -54,7 +59,8 @@ class Resolved:
     dimension: int
     pooling: Pooling
     normalize: bool
-    similarity: Literal["dot", "cosine"]
+    similarity: str
+    """dot, cosine, or a registered name."""
     query_prompt: str
     passage_prompt: str
     query_max_length: int
@@ -89,7 +95,7 @@ class Resolved:
 
     def _fingerprint(self, dtype: str, spec: ModelSpec | None) -> str:
         files = [*self.weights.files]
-        files += [self.transformer / name for name in ("config.json", *_TOKENIZER_FILES)]
+        files += [self.transformer / name for name in ("config.json", *TOKENIZER_FILES)]
         for dense in self.dense:
             files += [dense.folder / "config.json", dense.folder / "model.safetensors"]
         plugins = [Path(plugin) for plugin in (spec.plugins if spec else [])]
@@ -98,6 +104,7 @@ class Resolved:
             "files": [(file.name, sha256_of(file)) for file in files if file.is_file()],
             "code": [(file.name, sha256_of(file)) for file in self._code(spec)],
             "plugins": [sha256_of(plugin) for plugin in plugins if plugin.is_file()],
+            "encoderVersion": ENCODER_VERSION,
             "encoder": [spec.encoder, spec.encoder_options] if spec else ["auto", {}],
             "pooling": self.pooling,
             "normalize": self.normalize,
@@ -132,11 +139,11 @@ def resolve(spec: ModelSpec) -> Resolved:
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
     transformer = transformer_folder(path)
     config = read_json(transformer / "config.json")
-    tokenizer_config = _optional(transformer / "tokenizer_config.json")
+    tokenizer_config = optional_json(transformer / "tokenizer_config.json")
     modules = read_modules(path)
     hidden = hidden_size(config)
     limit = position_limit(config)
-    longest = _max_length(modules, tokenizer_config, limit)
+    longest = longest_text(modules, tokenizer_config, limit)
     prompts = modules.prompts
     query_prompt = _first(spec.query_prompt, prompts.get("query"))
     passage_prompt = _first(
@@ -148,11 +155,10 @@ def resolve(spec: ModelSpec) -> Resolved:
             hint="Set prompts.query and prompts.passage to empty texts.",
         )
     similarity = spec.similarity or modules.similarity
-    if similarity not in ("dot", "cosine"):
-        raise ConfigError(
-            f"{spec.checkpoint} compares vectors by {similarity}.",
-            hint="Set model.similarity to dot or cosine.",
-        )
+    if similarity not in PRODUCTS:
+        # Only a name of another kind is worth the seconds that plugins and torch take.
+        load_plugins(spec.plugins)
+        scorer(similarity)
     side = tokenizer_config.get("padding_side", "right")
     return Resolved(
         checkpoint=spec.checkpoint,
@@ -203,7 +209,8 @@ def position_limit(config: Mapping[str, Any]) -> int:
     return 1_000_000
 
 
-def _max_length(modules: Modules, tokenizer_config: Mapping[str, Any], limit: int) -> int:
+def longest_text(modules: Modules, tokenizer_config: Mapping[str, Any], limit: int) -> int:
+    """Most tokens of a text when the user says nothing: the layout's, the tokenizer's, a default."""
     if modules.max_length is not None:
         return modules.max_length
     # Tokenizers without a limit say 1e30.
@@ -212,7 +219,8 @@ def _max_length(modules: Modules, tokenizer_config: Mapping[str, Any], limit: in
     return min(stated or _DEFAULT_MAX_LENGTH, limit) if stated or limit >= 1_000_000 else limit
 
 
-def _optional(file: Path) -> dict[str, Any]:
+def optional_json(file: Path) -> dict[str, Any]:
+    """A checkpoint's JSON file, empty where there is none."""
     return read_json(file) if file.is_file() else {}
 
 

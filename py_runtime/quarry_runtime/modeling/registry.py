@@ -1,4 +1,4 @@
-"""Names of encoders and losses, with their typed options: what `quarry inspect` lists."""
+"""Names of encoders, losses and similarities, with typed options: what `quarry inspect` lists."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ T = TypeVar("T")
 _BUILT_IN = {
     "encoder": "quarry_runtime.modeling.encoders",
     "loss": "quarry_runtime.modeling.losses",
+    "similarity": "quarry_runtime.modeling.similarities",
 }
 
 
@@ -74,7 +75,7 @@ class Registered:
             raise ConfigError(f"Options of {self.name}: {error}.") from error
 
 
-_REGISTRY: dict[str, dict[str, Registered]] = {"encoder": {}, "loss": {}}
+_REGISTRY: dict[str, dict[str, Registered]] = {"encoder": {}, "loss": {}, "similarity": {}}
 
 
 def register_encoder(name: str, options: type | None = None) -> Callable[[T], T]:
@@ -94,6 +95,20 @@ def register_loss(name: str, options: type | None = None) -> Callable[[T], T]:
     return _register("loss", name, options)
 
 
+def register_similarity(name: str) -> Callable[[T], T]:
+    """Registers a function `(queries [Q, D], passages [N, D]) -> scores [Q, N]` under a name.
+
+    Vectors are float32 tensors on the device that scores. The score of a pair must be finite, and
+    must depend on the pair alone: which passages come together is nobody's to choose.
+
+    Example:
+        @register_similarity("squared")
+        def squared(queries_QD, passages_ND):
+            return (queries_QD @ passages_ND.T) ** 2
+    """
+    return _register("similarity", name, None)
+
+
 def encoders() -> dict[str, Registered]:
     """Every registered encoder by name, those of loaded plugins included."""
     return _all("encoder")
@@ -104,6 +119,11 @@ def losses() -> dict[str, Registered]:
     return _all("loss")
 
 
+def similarities() -> dict[str, Registered]:
+    """Every registered similarity by name, those of loaded plugins included."""
+    return _all("similarity")
+
+
 def find_encoder(name: str) -> Registered:
     """The encoder of that name; ConfigError with the nearest name otherwise."""
     return _find("encoder", name)
@@ -112,6 +132,11 @@ def find_encoder(name: str) -> Registered:
 def find_loss(name: str) -> Registered:
     """The loss of that name; ConfigError with the nearest name otherwise."""
     return _find("loss", name)
+
+
+def find_similarity(name: str) -> Registered:
+    """The similarity of that name; ConfigError with the nearest name otherwise."""
+    return _find("similarity", name)
 
 
 def load_plugins(paths: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The texts that a tokenizer sees, as they come over the wire: prompt, then title and text."""
+"""The texts that a tokenizer sees, as they come over the wire: titles joined, prompts apart."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ class Texts:
     texts: list[str]
     #: What stands before each text; an entry of None, or no list, means the model's own prompt.
     prompts: list[str | None] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Pairs for a cross-encoder; `rows` are the numbers of the pairs, int32 [N]."""
+
+    rows: NDArray[np.int32]
+    queries: list[str]
+    #: Titles are joined already.
+    passages: list[str]
 
 
 def join_titles(titles: Sequence[str | None], texts: Sequence[str]) -> list[str]:
@@ -50,3 +60,25 @@ def read_arrow(frame: memoryview) -> Texts:
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
     return Texts(rows, ranks, texts, prompts)
+
+
+def read_pairs(frame: memoryview) -> Pairs:
+    """Reads an Arrow IPC stream with row:int32, query:utf8, title:utf8 and text:utf8.
+
+    Raises:
+        ValueError: The stream is cut, or has other columns.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(frame)) as reader:
+            table = reader.read_all()
+        rows = np.array(table.column("row").to_numpy(), dtype=np.int32)
+        for name in ("query", "text"):
+            if table.column(name).null_count > 0:
+                raise ValueError(f"a {name} is null")
+        queries = table.column("query").to_pylist()
+        passages = join_titles(table.column("title").to_pylist(), table.column("text").to_pylist())
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    return Pairs(rows, queries, passages)

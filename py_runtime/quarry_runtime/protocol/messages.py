@@ -90,7 +90,7 @@ class CrossEncoderSpec(
     revision: Name | None
     trust_remote_code: bool
     max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
-    activation: Literal["identity", "sigmoid"] | None
+    activation: Literal["identity", "sigmoid", "softmax"] | None
     label: Count | None
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -109,7 +109,7 @@ class CrossEncoderContract(
     label_count: Count
     label: Count
     max_length: Count
-    activation: Literal["identity", "sigmoid"]
+    activation: Literal["identity", "sigmoid", "softmax"]
     dtype: Literal["float32", "bfloat16", "float16"]
     parameter_count: Count
     revision: Name | None

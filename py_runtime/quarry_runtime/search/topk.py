@@ -2,43 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import DataError
+from quarry_runtime.search.dense import Dense
+from quarry_runtime.search.finite import are_finite, refuse
+from quarry_runtime.search.lists import BestLists
+from quarry_runtime.search.sieve import Sieve
 
-# Scores wait until so many columns are together, and until torch.topk on a CPU is in its fast
-# regime (64 columns for each place): one merge then costs little more than reading the scores.
-_BLOCK_COLUMNS = 16_384
-_COLUMNS_PER_PLACE = 64
-# But no more memory than this, however many queries there are.
-_BLOCK_BYTES = 256 * 1024 * 1024
+# Lists are first filled from so many columns a place: the k-th score is then close to its last value.
+_COLUMNS_PER_PLACE = 8
+_FIRST_COLUMNS = 4_096
+# Later, blocks wait until so many scores are together: a look costs 70 µs of calls. One that brings
+# a quarter of it is looked at alone, for copying is not free either.
+_SMALL_SCORES = 128 * 1024
+# A GPU's torch.topk wants wide blocks.
+_DENSE_COLUMNS_PER_PLACE = 64
+_DENSE_COLUMNS = 65_536
+# No more memory than this for what waits, however many queries there are.
+_WAITING_BYTES = 256 * 1024 * 1024
+
+#: Scores [Q, N], rows [N] and id ranks [N]: numpy arrays on a CPU, tensors elsewhere.
+_Block = tuple[Any, Any, Any]
 
 
 class RunningTopK:
     """Scores in, the best k out: by score descending, then id rank descending, whatever the order
     they came in.
 
-    torch.topk orders ties arbitrarily (fast path); queries with a tie across the k-th place are
-    decided by an exact 64-bit key of (score, id rank) instead.
+    Memory, whatever the number of passages: lists of 12 * Q * (2 k + 64) bytes, at most 256 MiB of
+    scores that wait, and 1 MiB or 64 * Q bytes of masks.
 
-    Shapes: Q queries, K places, N passages of a block. Padding has score -inf, row -1 and rank -1.
+    Shapes: Q queries, K places, N passages of a block. Padding has score -inf and row -1.
+
+    Example:
+        best = RunningTopK(query_count=2, k=10)
+        best.add(scores_QN, rows_N, ranks_N)
+        scores_QK, rows_QK = best.snapshot()
     """
 
     def __init__(self, query_count: int, k: int, device: torch.device | str = "cpu") -> None:
         self.query_count = query_count
         self.k = k
-        self._scores_QK = torch.full((query_count, k), -torch.inf, device=device)
-        self._rows_QK = torch.full((query_count, k), -1, dtype=torch.int32, device=device)
-        self._ranks_QK = torch.full((query_count, k), -1, dtype=torch.int32, device=device)
-        self._pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        self._pending_columns = 0
-        wanted = max(_BLOCK_COLUMNS, _COLUMNS_PER_PLACE * (k + 1))
-        self._block_columns = max(1, min(wanted, _BLOCK_BYTES // (4 * max(query_count, 1))))
+        self._device = torch.device(device)
+        self._lists = BestLists(query_count, k, self._device)
+        self._is_on_cpu = self._device.type == "cpu"
+        self._taker = Sieve(self._lists) if self._is_on_cpu else Dense(self._lists)
+        if self._is_on_cpu:
+            first = max(_FIRST_COLUMNS, _COLUMNS_PER_PLACE * k)
+            wanted = max(first, self._columns(_SMALL_SCORES))
+        else:
+            wanted = first = max(_DENSE_COLUMNS, _DENSE_COLUMNS_PER_PLACE * k)
+        self._room = max(1, min(wanted, _WAITING_BYTES // (4 * max(query_count, 1))))
+        #: So many columns are taken when they come alone, and so many when they waited.
+        self._enough_alone = min(self._room, first)
+        self._enough = self._room
+        self._waiting: _Block | None = None
+        self._waiting_columns = 0
 
     def add(self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor) -> None:
-        """Takes a unit's scores in; the tensors must not change afterwards.
+        """Takes a unit's scores in; the tensors may be written to afterwards.
 
         Args:
             scores_QN: float32, finite.
@@ -51,59 +77,69 @@ class RunningTopK:
         """
         if scores_QN.numel() == 0:
             return
-        # NaN and infinity show in the extremes: one pass and no temporary.
-        extremes = torch.stack(torch.aminmax(scores_QN))
-        if not bool(torch.isfinite(extremes).all()):
-            _refuse(scores_QN, rows_N)
-        self._pending.append((scores_QN, rows_N, ranks_N))
-        self._pending_columns += scores_QN.shape[1]
-        if self._pending_columns >= self._block_columns:
-            self._merge_pending()
+        if not are_finite(scores_QN):
+            refuse(scores_QN, rows_N)
+        self.add_finite(scores_QN, rows_N, ranks_N)
+
+    def add_finite(
+        self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor
+    ) -> None:
+        """As add, of scores that are known to be finite."""
+        # Slices of numpy arrays cost a fifth of those of tensors, which counts for small blocks.
+        block: _Block = (scores_QN, rows_N, ranks_N)
+        if self._is_on_cpu:
+            block = (scores_QN.numpy(), rows_N.numpy(), ranks_N.numpy())
+        columns, start = len(rows_N), 0
+        if self._waiting_columns == 0 and columns >= self._enough_alone:
+            self._take(block)
+            return
+        while start < columns:
+            start += self._wait(block, start, columns)
+            if self._waiting_columns >= self._enough:
+                self._take_waiting()
 
     def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows, [Q, K] each, in final order; a copy that later units do not touch."""
-        self._merge_pending()
-        order_QK = torch.argsort(_keys(self._scores_QK, self._ranks_QK), dim=1, descending=True)
-        scores = self._scores_QK.gather(1, order_QK).cpu().numpy()
-        rows = self._rows_QK.gather(1, order_QK).cpu().numpy()
-        return scores, rows
+        self._take_waiting()
+        self._taker.cut()
+        scores_QK, rows_QK = self._lists.ordered()
+        return scores_QK.cpu().numpy(), rows_QK.cpu().numpy()
 
-    def _merge_pending(self) -> None:
-        if not self._pending:
+    def _columns(self, scores: int) -> int:
+        return -(-scores // max(1, self.query_count))
+
+    def _wait(self, block: _Block, start: int, end: int) -> int:
+        """Copies what fits of the columns from `start` on to those that wait; gives their number."""
+        if self._waiting is None:
+            self._waiting = self._make_room()
+        first = self._waiting_columns
+        count = min(end - start, self._room - first)
+        scores_QR, rows_R, ranks_R = self._waiting
+        here, there = slice(first, first + count), slice(start, start + count)
+        scores_QR[:, here] = block[0][:, there]
+        rows_R[here] = block[1][there]
+        ranks_R[here] = block[2][there]
+        self._waiting_columns += count
+        return count
+
+    def _make_room(self) -> _Block:
+        if self._is_on_cpu:
+            numbers = np.empty((2, self._room), np.int32)
+            return np.empty((self.query_count, self._room), np.float32), numbers[0], numbers[1]
+        numbers_2R = torch.empty((2, self._room), dtype=torch.int32, device=self._device)
+        shape = (self.query_count, self._room)
+        return torch.empty(shape, device=self._device), numbers_2R[0], numbers_2R[1]
+
+    def _take_waiting(self) -> None:
+        if self._waiting is None or self._waiting_columns == 0:
             return
-        scores, rows, ranks = zip(*self._pending, strict=True)
-        self._pending, self._pending_columns = [], 0
-        k, rows_N, ranks_N = self.k, torch.cat(rows), torch.cat(ranks)
-        scores_QM = torch.cat([self._scores_QK, *scores], 1)
-        # One place more than needed: equal scores on both sides of the border betray a tie.
-        values, places = torch.topk(scores_QM, k + 1, dim=1)
-        edge_Q, places_QK = values[:, k - 1], places[:, :k]
-        tied = ((edge_Q == values[:, k]) & (edge_Q > -torch.inf)).nonzero().squeeze(1)
-        if len(tied) > 0:
-            ranks_TM = torch.cat([self._ranks_QK[tied], ranks_N.expand(len(tied), -1)], 1)
-            places_QK[tied] = torch.topk(_keys(scores_QM[tied], ranks_TM), k, dim=1).indices
-        # The first k places are those of the old list, the rest are the new passages.
-        is_new_QK = places_QK >= k
-        old_QK, new_QK = places_QK.clamp_max(k - 1), (places_QK - k).clamp_min(0)
-        self._rows_QK = torch.where(is_new_QK, rows_N[new_QK], self._rows_QK.gather(1, old_QK))
-        self._ranks_QK = torch.where(is_new_QK, ranks_N[new_QK], self._ranks_QK.gather(1, old_QK))
-        self._scores_QK = scores_QM.gather(1, places_QK)
+        scores_QR, rows_R, ranks_R = self._waiting
+        used = slice(0, self._waiting_columns)
+        self._take((scores_QR[:, used], rows_R[used], ranks_R[used]))
+        self._waiting_columns = 0
 
-
-def _keys(scores: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-    """int64 keys that order as (score, rank) do; -0.0 counts as 0.0, as in comparisons."""
-    bits = (scores + 0.0).view(torch.int32)
-    # Negative floats order backwards as integers: flip all but the sign.
-    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
-    return (ordered << 32) + (ranks.to(torch.int64) + 1)
-
-
-def _refuse(scores_QN: torch.Tensor, rows_N: torch.Tensor) -> None:
-    broken_N = ~torch.isfinite(scores_QN).all(0)
-    rows = rows_N[broken_N].tolist()
-    some = ", ".join(str(row) for row in rows[:10]) + (", …" if len(rows) > 10 else "")
-    raise DataError(
-        f"The scores of {len(rows)} passage(s) hold NaN or infinity: rows {some}.",
-        hint="Try dtype float32 (float16 overflows), or look at these texts and the checkpoint.",
-        rows=rows,
-    )
+    def _take(self, block: _Block) -> None:
+        self._taker.take(*block)
+        if self._is_on_cpu:
+            self._enough = min(self._room, self._columns(_SMALL_SCORES))
+            self._enough_alone = min(self._enough, self._columns(_SMALL_SCORES // 4))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.losses.inputs import LossInputs
+from quarry_runtime.modeling.similarity import PRODUCTS
 from quarry_runtime.training.gather import gather_rows
 
 
@@ -27,6 +28,11 @@ class Retriever(nn.Module):
 
     def __init__(self, encoder: nn.Module, loss: Any, similarity: str, is_dropout_on: bool) -> None:
         super().__init__()
+        if similarity not in PRODUCTS:
+            raise ConfigError(
+                f"Training compares vectors by dot or cosine, not by {similarity}.",
+                hint="Set model.similarity to dot or cosine.",
+            )
         self.encoder = encoder
         self.loss = loss
         self.similarity = similarity

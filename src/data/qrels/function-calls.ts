@@ -1,13 +1,12 @@
 /** Calls the functions of a user's script: hands them judgements whose ids and texts are read when looked at, checks what they give. */
 import { QuarryError } from "../../errors.js";
 import type { FunctionStep, LazyText, Triplet, TripletGroup } from "../../experiment/function-step.js";
-import type { StoredTexts } from "../texts/stored-texts.js";
-import type { Judgements, Origin } from "../types.js";
+import type { Judgements, Origin, TextTable } from "../types.js";
 
 /** What a judgement's ids, texts and place are read from. */
 export interface TripletSource {
-  readonly queries: StoredTexts;
-  readonly passages: StoredTexts;
+  readonly queries: TextTable;
+  readonly passages: TextTable;
   origin(queryRow: number, passageRow: number): Origin | null;
 }
 
@@ -16,7 +15,7 @@ type Option = "filter" | "groupFilter" | "scoreTransform";
 
 class RowText implements LazyText {
   constructor(
-    private readonly table: StoredTexts,
+    private readonly table: TextTable,
     private readonly row: number,
     private readonly hasTitle: boolean,
   ) {}

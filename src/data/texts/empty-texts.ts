@@ -15,6 +15,7 @@ export const emptyTexts: TextTable = {
   rowOf: () => -1,
   title: noRow,
   text: noRow,
+  textHash: noRow,
   origin: noRow,
   gather: (rows) => gatherTexts([], rows, 0, null),
   close: () => {},

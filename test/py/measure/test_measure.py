@@ -1,10 +1,10 @@
-"""Measures equal trec_eval's own values on real runs, and what cannot be measured is refused."""
+"""Measures of small runs: ties, options, what is missing; what cannot be measured is refused with its line."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import os
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,82 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_runtime.errors import ConfigError, DataError, IntegrityError
-from quarry_runtime.measure import cut, main, measure
-
-ROOT = Path(__file__).resolve().parents[3]
-DATA = Path(os.environ.get("QUARRY_TEST_DATA", ROOT.parent / "shared" / "data"))
-ORACLE = DATA / "trec_eval" / "oracle"
-needs_oracle = pytest.mark.skipif(not ORACLE.is_dir(), reason=f"no collection folder {ORACLE}")
-
-# ir_measures' name → trec_eval's name in the oracle's files.
-EXACT = {"AP": "map", "RR": "recip_rank", "nDCG": "ndcg", "Rprec": "Rprec", "Bpref": "bpref"}
-EXACT |= {"AP@100": "map_cut_100", "nDCG@5": "ndcg_cut_5", "nDCG@10": "ndcg_cut_10"}
-EXACT |= {"nDCG@100": "ndcg_cut_100", "R@10": "recall_10", "R@100": "recall_100"}
-EXACT |= {"P@10": "P_10", "Success@1": "success_1", "Success@10": "success_10"}
-
-
-def unpack(name: str, folder: Path) -> Path:
-    path = folder / name.removesuffix(".gz")
-    path.write_bytes(gzip.decompress((ORACLE / name).read_bytes()))
-    return path
-
-
-def printed(lines: list[str]) -> dict[tuple[str, str], float]:
-    """What trec_eval printed: (query or "all", measure) → value with four decimals."""
-    rows = (line.split() for line in lines)
-    return {(query, name): float(value) for name, query, value in rows if name != "runid"}
-
-
-@needs_oracle
-def test_every_query_of_a_real_run_has_trec_evals_unrounded_value(tmp_path: Path) -> None:
-    run = unpack("nfcorpus.test.bm25.run.gz", tmp_path)
-    oracle = ORACLE / "nfcorpus.test.bm25.expected.full-precision.json.gz"
-    expected = json.loads(gzip.decompress(oracle.read_bytes()))
-    found = measure(run, ORACLE / "nfcorpus.test.qrels", list(EXACT))
-    for query, values in expected.items():
-        wanted = {name: values[trec] for name, trec in EXACT.items()}
-        assert found["queries"][query] == pytest.approx(wanted, abs=1e-9)
-    # 15 judged queries have no result at all: they count as 0.
-    assert found["queryCount"] == 323
-    assert sum(query not in expected for query in found["queries"]) == 323 - len(expected)
-
-
-@needs_oracle
-@pytest.mark.parametrize("collection", ["nfcorpus", "scifact"])
-def test_means_are_those_that_trec_eval_prints(collection: str, tmp_path: Path) -> None:
-    run = unpack(f"{collection}.test.bm25.run.gz", tmp_path)
-    text = gzip.decompress((ORACLE / f"{collection}.test.bm25.expected.txt.gz").read_bytes())
-    expected = printed(text.decode().splitlines())
-    found = measure(run, ORACLE / f"{collection}.test.qrels", list(EXACT))
-    for name, trec in EXACT.items():
-        assert found["mean"][name] == pytest.approx(expected["all", trec], abs=0.6e-4), name
-        for query, values in found["queries"].items():
-            wanted = expected.get((query, trec), 0.0)
-            assert values[name] == pytest.approx(wanted, abs=0.6e-4), (query, name)
-
-
-@needs_oracle
-def test_queries_missing_from_the_run_count_as_zero(tmp_path: Path) -> None:
-    dropped = set((ORACLE / "nfcorpus.test.bm25.gaps.dropped-queries.txt").read_text().split())
-    whole = unpack("nfcorpus.test.bm25.run.gz", tmp_path)
-    gaps = tmp_path / "gaps.run"
-    lines = whole.read_text().splitlines(keepends=True)
-    gaps.write_text("".join(line for line in lines if line.split()[0] not in dropped))
-    expected = printed((ORACLE / "nfcorpus.test.bm25.gaps.expected.c.txt").read_text().splitlines())
-    found = measure(gaps, ORACLE / "nfcorpus.test.qrels", list(EXACT))
-    for name, trec in EXACT.items():
-        assert found["mean"][name] == pytest.approx(expected["all", trec], abs=0.6e-4), name
-    assert all(found["queries"][query]["nDCG@10"] == 0.0 for query in dropped)
-
-
-@needs_oracle
-def test_rr_with_a_cutoff_is_the_uncut_one_unless_the_rank_lies_beyond(tmp_path: Path) -> None:
-    run = unpack("nfcorpus.test.bm25.run.gz", tmp_path)
-    found = measure(run, ORACLE / "nfcorpus.test.qrels", ["RR", "RR@10", "RR@3"])
-    for values in found["queries"].values():
-        for k in (10, 3):
-            is_inside = values["RR"] >= 1 / k
-            assert values[f"RR@{k}"] == (values["RR"] if is_inside else 0.0)
+from quarry_runtime.measure import main, measure
+from quarry_runtime.measuring.names import MEASURES
+from quarry_runtime.measuring.scores import cut
 
 
 def write(folder: Path, run: str, qrels: str) -> tuple[Path, Path]:
@@ -128,6 +55,8 @@ def test_results_without_judgements_do_not_count(tmp_path: Path) -> None:
         "mean": {"P@1": 1.0},
         "queries": {"q": {"P@1": 1.0}},
         "queryCount": 1,
+        "withoutResults": 0,
+        "unjudged": 1,
     }
 
 
@@ -142,7 +71,8 @@ def test_a_score_that_is_not_a_number_is_refused_with_its_line(tmp_path: Path) -
     [
         ("q Q0 a 1 t\n", r"a\.run:1: not a line of a run"),
         ("q Q0 a 1 1 t\nq Q0 a 2 1 t\n", r"a\.run:2: passage a twice"),
-        ("q Q0 a 1 1 t\np Q0 a 1 1 t\nq Q0 b 1 1 t\n", r"a\.run:3: lines of query q stand in two"),
+        ("q Q0 a 1 1 t\np Q0 a 1 1 t\nq Q0 a 1 1 t\n", r"a\.run:3: passage a twice"),
+        ("q Q0 a 1 one t\n", r"a\.run:1: not a line of a run"),
     ],
 )
 def test_a_broken_run_is_refused_with_its_line(run: str, message: str, tmp_path: Path) -> None:
@@ -151,14 +81,39 @@ def test_a_broken_run_is_refused_with_its_line(run: str, message: str, tmp_path:
         measure(*files, ["P@1"])
 
 
-@pytest.mark.parametrize("qrels", ["", "q 0 a\n", "q 0 a 0.5\n"])
-def test_broken_judgements_are_refused(qrels: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("qrels", "message"),
+    [
+        ("", r"a\.qrels holds no judgements"),
+        ("q 0 a\n", r"a\.qrels:1: not a judgement"),
+        ("q 0 b 1\nq 0 a 0.5\n", r"a\.qrels:2: not a judgement"),
+        ("q 0 a 1\nq 0 a 2\n", r"a\.qrels:2: passage a has the grade 2 for query q, and 1 before"),
+        ("q 0 a 1000000\n", r"a\.qrels:1: grades go up to 10000, saw 1000000"),
+    ],
+)
+def test_broken_judgements_are_refused(qrels: str, message: str, tmp_path: Path) -> None:
     files = write(tmp_path, "q Q0 a 1 1 t\n", qrels)
-    with pytest.raises(DataError, match=r"a\.qrels"):
+    with pytest.raises(DataError, match=message):
         measure(*files, ["P@1"])
 
 
-@pytest.mark.parametrize("name", ["P", "nDGC@10", "Rprec@5", "nDCG@0", "nDCG@x", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "P",
+        "nDGC@10",
+        "Rprec@5",
+        "nDCG@0",
+        "nDCG@x",
+        "",
+        "IPrec@1.5",
+        "IPrec@0.125",
+        "P(rel=0)@5",
+        "nDCG(rel=2)@5",
+        "P(rel=2@5",
+        "SetF(beta=x)",
+    ],
+)
 def test_an_unknown_measure_is_a_config_error(name: str, tmp_path: Path) -> None:
     files = write(tmp_path, "q Q0 a 1 1 t\n", "q 0 a 1\n")
     with pytest.raises(ConfigError):
@@ -192,3 +147,115 @@ def test_the_command_writes_its_answer_and_loads_no_torch(tmp_path: Path) -> Non
     assert json.loads(out.read_text())["mean"] == {"nDCG@10": 1.0}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.qrels", "a.run", "out.json"]
     assert main(args) == 0
+
+
+def test_lines_of_a_run_may_stand_in_any_order(tmp_path: Path) -> None:
+    lines = [
+        f"{q} Q0 {p} 1 {s} t\n"
+        for q, p, s in [("q", "a", 1), ("p", "a", 2), ("q", "b", 3), ("p", "b", 1)]
+    ]
+    files = write(tmp_path, "".join(lines), "q 0 a 1\np 0 a 1\n")
+    assert measure(*files, ["RR"])["queries"] == {"q": {"RR": 0.5}, "p": {"RR": 1.0}}
+
+
+def test_a_run_that_shares_no_query_with_the_judgements_is_refused(tmp_path: Path) -> None:
+    files = write(tmp_path, "1 Q0 a 1 1 t\n", "q1 0 a 1\n")
+    with pytest.raises(DataError, match="none of its 1 queries is judged"):
+        measure(*files, ["P@1"])
+    with pytest.raises(DataError, match="it holds no results"):
+        measure(*write(tmp_path, "", "q1 0 a 1\n"), ["P@1"])
+
+
+def test_packed_files_are_read_and_a_cut_one_is_refused(tmp_path: Path) -> None:
+    run = gzip.compress(b"".join(b"q Q0 p%d 1 %d t\n" % (n, n) for n in range(2000)))
+    (tmp_path / "a.run.gz").write_bytes(run)
+    (tmp_path / "a.qrels.gz").write_bytes(gzip.compress(b"q 0 p1998 1\n"))
+    files = (tmp_path / "a.run.gz", tmp_path / "a.qrels.gz")
+    assert measure(*files, ["RR"])["mean"] == {"RR": 0.5}
+    (tmp_path / "a.run.gz").write_bytes(run[: len(run) // 2])
+    with pytest.raises(DataError, match=r"a\.run\.gz:\d+: the gzip file is cut short"):
+        measure(*files, ["RR"])
+
+
+def test_options_of_a_measure_change_what_counts(tmp_path: Path) -> None:
+    run = "q Q0 a 1 4 t\nq Q0 x 2 3 t\nq Q0 b 3 2 t\nq Q0 c 4 1 t\n"
+    files = write(tmp_path, run, "q 0 a 0\nq 0 b 1\nq 0 c 2\n")
+    values = measure(
+        *files,
+        [
+            "RR@10",
+            "RR(rel=2)@10",
+            "RR(rel=2,judged_only=True)@3",
+            "RR(rel=2)@3",
+            "NumRel(rel=2)",
+            "NumRet(rel=1)",
+            "NumRet",
+            "Judged@2",
+            "SetF",
+            "SetF(beta=2)",
+            "SetP(relative=True)",
+            "nDCG(dcg='exp-log2')@10",
+        ],
+    )["mean"]
+    gained = 1 / math.log2(4) + 3 / math.log2(5)
+    assert values == pytest.approx(
+        {
+            "RR@10": 1 / 3,
+            "RR(rel=2)@10": 1 / 4,
+            "RR(rel=2,judged_only=True)@3": 1 / 3,
+            "RR(rel=2)@3": 0,
+            "NumRel(rel=2)": 1,
+            "NumRet(rel=1)": 2,
+            "NumRet": 4,
+            "Judged@2": 0.5,
+            "SetF": 2 / 3,
+            "SetF(beta=2)": 3 * 0.5 * 1 / (1 + 2 * 0.5),
+            "SetP(relative=True)": 1,
+            "nDCG(dcg='exp-log2')@10": gained / (3 + 1 / math.log2(3)),
+        }
+    )
+
+
+def test_counts_are_summed_and_geometric_means_take_a_missing_query_as_nearly_zero(
+    tmp_path: Path,
+) -> None:
+    files = write(
+        tmp_path, "q Q0 a 1 1 t\np Q0 x 1 2 t\np Q0 a 2 1 t\n", "q 0 a 1\np 0 a 1\nr 0 a 1\n"
+    )
+    names = ["NumQ", "NumRet", "NumRel", "NumRelRet", "gm_map", "AP"]
+    found = measure(*files, names)
+    assert found["mean"] == pytest.approx(
+        {
+            "NumQ": 3,
+            "NumRet": 3,
+            "NumRel": 3,
+            "NumRelRet": 2,
+            "gm_map": (1 * 0.5 * 1e-5) ** (1 / 3),
+            "AP": 0.5,
+        }
+    )
+    assert found["queries"]["r"] == {
+        "NumQ": 1,
+        "NumRet": 0,
+        "NumRel": 1,
+        "NumRelRet": 0,
+        "gm_map": 1e-5,
+        "AP": 0,
+    }
+    assert measure(*files, names, missing="skip")["mean"]["AP"] == 0.75
+
+
+def test_a_query_whose_grades_are_all_negative_has_no_relevant_passage(tmp_path: Path) -> None:
+    files = write(tmp_path, "q Q0 a 1 1 t\n", "q 0 a -1\nq 0 b -2\n")
+    every = [name if kind.plain else f"{name}@{1}" for name, kind in MEASURES.items()]
+    values = measure(*files, every)["mean"]
+    assert {name for name, value in values.items() if value > 1e-5} == {
+        "NumQ",
+        "NumRet",
+        "Judged@1",
+    }
+
+
+def test_the_best_passages_alone_count_when_a_depth_is_given(tmp_path: Path) -> None:
+    files = write(tmp_path, "q Q0 a 1 1 t\nq Q0 b 2 2 t\n", "q 0 a 1\n")
+    assert measure(*files, ["AP", "NumRet"], depth=1)["mean"] == {"AP": 0.0, "NumRet": 1.0}

@@ -36,6 +36,7 @@ class Orchestrator:
         self.socket.bind(endpoint)
         ticket = folder / "ticket.json"
         ticket.write_text(json.dumps({"endpoint": endpoint, "token": "secret"}))
+        ticket.chmod(0o600)
         environment = {**os.environ, "PYTHONPATH": str(RUNTIME), "HF_HUB_OFFLINE": "1"}
         command = [
             sys.executable,

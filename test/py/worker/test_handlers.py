@@ -177,8 +177,12 @@ def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
     whole = encoding.compute(encoding.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)
     forward, fits = encoder.forward, 4
 
+    failures = 0
+
     def small(batch: dict[str, torch.Tensor], side: Any) -> torch.Tensor:
+        nonlocal failures
         if len(batch["input_ids"]) > fits:
+            failures += 1
             raise error
         return forward(batch, side)
 
@@ -189,6 +193,12 @@ def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
     handler = EncodeHandler(task, encoder, CPU)
     halved = handler.compute(handler.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)
     np.testing.assert_allclose(halved, whole, atol=1e-5)
+    # What did not fit is not tried again: the next unit of this kind is halved before it fails.
+    assert failures > 0
+    failures = 0
+    again = handler.compute(handler.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)
+    np.testing.assert_array_equal(again, halved)
+    assert failures == 0
     fits = 3
     with pytest.raises(WorkerFault, match="Out of memory on cpu: 4 text") as caught:
         handler.compute(handler.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)

@@ -30,6 +30,8 @@ describe("help", () => {
     ["inspect", "--help"],
     ["data", "--help"],
     ["setup", "--help"],
+    ["measure", "--help"],
+    ["compare", "--help"],
   ])("fits 80 columns and 24 lines, the list of commands 32: quarry %s %s", async (...argv) => {
     const { status, stdout } = await quarry(...argv.filter(Boolean));
     const lines = stdout.trimEnd().split("\n");

@@ -121,7 +121,7 @@ describe("what is wrong", () => {
     ],
     [
       { workers: { xyzzy: 2 } },
-      "workers.xyzzy: unknown option; there are count, listen, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
+      "workers.xyzzy: unknown option; there are count, listen, nodes, threads, device, batchSize, unitSize, credits, maxAttempts, heartbeatTimeoutMs, unitTimeoutMs",
     ],
     [
       { evaluate: { data: judged, measures: [] } },
@@ -141,7 +141,7 @@ describe("what is wrong", () => {
     ],
     [
       { evaluate: { data: "corpus.jsonl" } },
-      'evaluate.data: expected what source(…) gives or what combined(…) gives, saw the text "corpus.jsonl"',
+      'evaluate.data: expected what source(…) gives or what combined(…) gives or what suite(…) gives, saw the text "corpus.jsonl"',
     ],
     [
       { evaluate: { data: source({ corpus: "c.jsonl" }) } },
@@ -243,7 +243,19 @@ describe("what is wrong", () => {
     ],
     [
       { evaluate: { data: binary({ positives: judged }) } },
-      "evaluate.data: expected what source(…) gives or what combined(…) gives, saw what binary(…) gives",
+      "evaluate.data: expected what source(…) gives or what combined(…) gives or what suite(…) gives, saw what binary(…) gives",
+    ],
+    [
+      { workers: { nodes: [{ kind: "ssh", host: "gpu1" }] } },
+      "workers.nodes: are on other machines, which have to reach this one; set workers.listen, e.g. tcp://10.0.0.5:0",
+    ],
+    [
+      { workers: { listen: "tcp://10.0.0.5:0", nodes: [{ kind: "ssh", hots: "gpu1" }] } },
+      "workers.nodes.0.hots: unknown option; did you mean host?",
+    ],
+    [
+      { workers: { listen: "tcp://10.0.0.5:0", nodes: [{ kind: "ssh", host: "-x" }] } },
+      `workers.nodes.0.host: no spaces, and no '-' in front; saw the text "-x"`,
     ],
     [{ workers: { listen: "10.0.0.5" } }, 'workers.listen: expected tcp://host:port (port 0 for any), saw "10.0.0.5"'],
     [

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { MatrixWriter } from "../../../src/pipeline/npy.js";
 
+const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
+
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "quarry-npy-"));
@@ -14,13 +16,13 @@ afterEach(() => rm(folder, { recursive: true }));
 test("blocks written by two processes in any order make one matrix", async () => {
   const path = join(folder, "vectors.npy");
   const first = await MatrixWriter.open(path, "key", 5, 2);
-  await first.write(2, Float32Array.of(9, 10), 2);
-  await first.write(0, Float32Array.of(1, 2, 3, 4), 2);
+  await first.write(2, floats(9, 10), 2);
+  await first.write(0, floats(1, 2, 3, 4), 2);
   await first.close();
   expect(await readdir(folder)).not.toContain("vectors.npy");
   const second = await MatrixWriter.open(path, "key", 5, 2);
   expect([0, 1, 2].map((block) => second.isDone(block))).toEqual([true, false, true]);
-  await second.write(1, Float32Array.of(5, 6, 7, 8), 2);
+  await second.write(1, floats(5, 6, 7, 8), 2);
   await second.finish();
   const bytes = await readFile(path);
   expect(bytes.toString("latin1", 1, 6)).toBe("NUMPY");
@@ -34,8 +36,8 @@ test("blocks written by two processes in any order make one matrix", async () =>
 test("a torn journal line and another model's blocks do not count", async () => {
   const path = join(folder, "vectors.npy");
   const first = await MatrixWriter.open(path, "key", 40, 2);
-  await first.write(1, Float32Array.of(1, 2), 1);
-  await first.write(12, Float32Array.of(3, 4), 1);
+  await first.write(1, floats(1, 2), 1);
+  await first.write(12, floats(3, 4), 1);
   await first.close();
   await truncate(`${path}.done`, "key 1\n1\n1".length);
   const torn = await MatrixWriter.open(path, "key", 40, 2);

@@ -1,0 +1,100 @@
+"""`export`: a NumPy matrix of vectors as Parquet or as a FAISS index, read mapped and written block by block."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry_runtime.errors import ConfigError, DataError
+
+_BLOCK_ROWS = 8192
+
+
+def main(argv: list[str]) -> int:
+    """Converts, or with --check only sees whether a format can be written here."""
+    parser = argparse.ArgumentParser(prog="python -m quarry_runtime export", description=__doc__)
+    parser.add_argument("--check", choices=("parquet", "faiss"))
+    parser.add_argument("--format", choices=("parquet", "faiss"))
+    parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--scales", type=Path)
+    parser.add_argument("--ids", type=Path)
+    parser.add_argument("--to", type=Path, help="the file to write")
+    parser.add_argument("--out", type=Path, required=True, help="where the answer goes, as JSON")
+    options = parser.parse_args(argv)
+    if "faiss" in (options.check, options.format) and importlib.util.find_spec("faiss") is None:
+        raise ConfigError(
+            "FAISS is not installed.", hint="pip install faiss-cpu, or choose npy or parquet."
+        )
+    if options.check is not None:
+        options.out.write_text(json.dumps({"rowCount": 0}), encoding="utf-8")
+        return 0
+    vectors = Vectors(options.vectors, options.scales, options.ids)
+    temporary = options.to.with_name(f".{options.to.name}.{os.getpid()}.quarry-tmp")
+    try:
+        (write_parquet if options.format == "parquet" else write_faiss)(vectors, temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, options.to)
+    finally:
+        temporary.unlink(missing_ok=True)
+    options.out.write_text(json.dumps({"rowCount": len(vectors.ids)}), encoding="utf-8")
+    return 0
+
+
+class Vectors:
+    """A matrix on disk with its ids: float32 whatever it is kept as.
+
+    Raises:
+        DataError: another number of ids or scales than of vectors.
+    """
+
+    def __init__(self, vectors: Path, scales: Path | None, ids: Path) -> None:
+        self._matrix_ND = np.load(vectors, mmap_mode="r", allow_pickle=False)
+        self._scales_N = None if scales is None else np.load(scales, allow_pickle=False)
+        self.ids: list[str] = json.loads(ids.read_text(encoding="utf-8"))
+        self.dimension = int(self._matrix_ND.shape[1])
+        count = len(self._matrix_ND)
+        if len(self.ids) != count or (self._scales_N is not None and len(self._scales_N) != count):
+            raise DataError(f"{vectors} has {count} rows, {ids} {len(self.ids)} ids.")
+
+    def blocks(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """Ids and vectors [B, D] of one block after the other."""
+        for start in range(0, len(self.ids), _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            block_BD = np.ascontiguousarray(self._matrix_ND[part], dtype=np.float32)
+            if self._scales_N is not None:
+                block_BD *= self._scales_N[part, None]
+            yield self.ids[part], block_BD
+
+
+def write_parquet(vectors: Vectors, path: Path) -> None:
+    """Columns id: string and vector: a fixed-size list of float32; a row group a block."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vector_type = pa.list_(pa.float32(), vectors.dimension)
+    schema = pa.schema([pa.field("id", pa.string(), False), pa.field("vector", vector_type, False)])
+    # Floats hardly shrink, and look-up tables of them only cost.
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=["id"]) as writer:
+        for ids, block_BD in vectors.blocks():
+            flat = pa.array(block_BD.reshape(-1), pa.float32())
+            lists = pa.FixedSizeListArray.from_arrays(flat, type=vector_type)
+            writer.write_table(pa.Table.from_arrays([pa.array(ids, pa.string()), lists], schema=schema))
+
+
+def write_faiss(vectors: Vectors, path: Path) -> None:
+    """A flat index of inner products: its row numbers are places in the list of ids."""
+    import faiss
+
+    index: Any = faiss.IndexFlatIP(vectors.dimension)
+    for _, block_BD in vectors.blocks():
+        index.add(block_BD)
+    faiss.write_index(index, str(path))

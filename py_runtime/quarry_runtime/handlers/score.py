@@ -1,0 +1,119 @@
+"""The score task: pairs of query and passage in, scores out."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from quarry_runtime.errors import DataError, ProtocolError
+from quarry_runtime.handlers.forward import Halving
+from quarry_runtime.handlers.handler import Answer
+from quarry_runtime.modeling.text import read_pairs
+from quarry_runtime.modeling.tokens import plan_batches
+from quarry_runtime.protocol.messages import DownMessage, Ready, Result, ScoreTask, Unit
+from quarry_runtime.protocol.tensor import pack
+
+if TYPE_CHECKING:
+    from quarry_runtime.modeling.cross_encoder import CrossEncoder, PairIds
+
+
+@dataclasses.dataclass(frozen=True)
+class PairBatch:
+    """Pairs for one forward pass: their positions in the unit, [B], and their tokens."""
+
+    positions: NDArray[np.int64]
+    pairs: list[PairIds]
+    tensors: dict[str, torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedPairs:
+    """A unit of pairs that is tokenised and cut into batches; `rows` are the pairs' numbers."""
+
+    rows: NDArray[np.int32]
+    batches: list[PairBatch]
+
+
+class ScoreHandler:
+    """Works on units of one score task; see handler.py."""
+
+    def __init__(self, task: ScoreTask, model: CrossEncoder, device: torch.device) -> None:
+        self._task = task
+        self._model = model
+        self._device = device
+        self._forward = Halving(model.collate, model, device, "pair")
+
+    def ready(self, credits: int) -> Ready:
+        """Says what the model is."""
+        return Ready(task="score", model=None, cross_encoder=self._model.contract, credits=credits)
+
+    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
+        """Nothing but units belongs to scoring."""
+        return False
+
+    def prepare(self, frame: memoryview, row_count: int) -> PreparedPairs:
+        """Tokenises a unit and cuts it into batches of pairs of about equal length.
+
+        Raises:
+            ProtocolError: a stream that is cut, of other columns, or of another number of rows.
+        """
+        try:
+            unit = read_pairs(frame)
+        except ValueError as error:
+            raise ProtocolError(f"A unit holds no table of pairs: {error}") from error
+        if len(unit.rows) != row_count:
+            raise ProtocolError(f"A unit of {row_count} pairs holds {len(unit.rows)}.")
+        pairs = self._model.tokenize(unit.queries, unit.passages)
+        lengths = np.fromiter(map(len, pairs), dtype=np.int64, count=len(pairs))
+        batches = []
+        for positions in plan_batches(lengths, self._task.batch_size):
+            chosen = [pairs[position] for position in positions]
+            tensors = self._model.collate(chosen)
+            if self._device.type == "cuda":
+                tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+            batches.append(PairBatch(positions, chosen, tensors))
+        return PreparedPairs(unit.rows, batches)
+
+    def work(
+        self, message: Unit, prepared: PreparedPairs, started: float, on_batch: Callable[[], None]
+    ) -> Answer:
+        """Scores a unit."""
+        tensor, data = pack(self.compute(prepared, on_batch), 1)
+        answer = Result(
+            unit=message.unit,
+            attempt=message.attempt,
+            tensor=tensor,
+            scales=None,
+            seconds=time.perf_counter() - started,
+        )
+        return answer, [data]
+
+    def compute(self, unit: PreparedPairs, on_batch: Callable[[], None]) -> NDArray[np.float32]:
+        """Scores float32 [N] in the order of the unit's pairs; they depend on the unit alone.
+
+        Raises:
+            DataError: a score that is NaN or infinite, its pairs named.
+            WorkerFault: a batch that does not fit into memory.
+        """
+        scores_N = torch.empty(len(unit.rows), device=self._device)
+        with torch.inference_mode():
+            for batch in unit.batches:
+                rows = unit.rows[batch.positions]
+                scores_B = self._forward.batch(batch.pairs, batch.tensors, rows)
+                scores_N[torch.from_numpy(batch.positions).to(self._device)] = scores_B
+                on_batch()
+        scores = scores_N.cpu().numpy()
+        broken = unit.rows[~np.isfinite(scores)].tolist()
+        if broken:
+            raise DataError(
+                f"The model's score of {len(broken)} pair(s) is NaN or infinite.",
+                hint="Try dtype float32 (float16 overflows), or look at these texts.",
+                rows=broken,
+            )
+        return scores

@@ -1,0 +1,76 @@
+"""Joins a run with this machine's devices: one worker process each, started, watched, ended.
+
+`join --ticket F|- [address] [--workers N|auto] [--device auto|cpu|cuda] [--threads N] [--name HOST]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import socket
+import sys
+
+from quarry_runtime.guard.parent import tie_to_parent
+from quarry_runtime.places import Place, plan_places
+from quarry_runtime.supervisor import Supervisor
+from quarry_runtime.ticket import STDIN, read_ticket
+
+
+def main(argv: list[str]) -> int:
+    """Works until the run needs no more; the status is the first bad one of a worker, or 0."""
+    options = _parse(argv)
+    ticket = read_ticket(options.ticket)
+    if options.address is not None:
+        ticket = ticket.at(options.address)
+    if options.with_parent:
+        # Not by itself: the end of a here-document, of nohup's shell or of an ssh is no reason to end.
+        tie_to_parent()
+    places = plan_places(options.workers, options.device, options.threads)
+    names = ", ".join(f"{place.device} with {place.threads} threads" for place in places)
+    print(f"joining {ticket.endpoint} with {len(places)} worker(s): {names}", flush=True)
+    return Supervisor(
+        ticket.line(), lambda place: worker_command(place, options.name), places
+    ).run()
+
+
+def worker_command(place: Place, host: str) -> list[str]:
+    """The command line of one worker; the ticket follows on its stdin."""
+    return [
+        *(sys.executable, "-m", "quarry_runtime", "worker", "--guest", "--ticket", STDIN),
+        *("--name", f"{host}.{place.index}", "--device", place.device),
+        *("--threads", str(place.threads)),
+    ]
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="quarry_runtime join", description=__doc__)
+    parser.add_argument(
+        "address", nargs="?", help="host:port in place of the ticket's, e.g. behind NAT"
+    )
+    parser.add_argument("--ticket", required=True, help="0600 file, or - for a line on stdin")
+    parser.add_argument("--workers", type=_count, help="processes; auto is one per GPU, else one")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--threads", type=_count, help="CPU threads of each; auto shares the cores")
+    parser.add_argument("--name", type=_host, default=_own_name(), help="names this machine")
+    parser.add_argument(
+        "--with-parent", action="store_true", help="end with the starting process, or with stdin"
+    )
+    return parser.parse_args(argv)
+
+
+def _count(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise argparse.ArgumentTypeError(f"expected auto or a number from 1, saw {text!r}")
+    return int(text)
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[\w.\-]{1,200}", text):
+        raise argparse.ArgumentTypeError(f"letters, digits, '.', '_' and '-' only, saw {text!r}")
+    return text
+
+
+def _own_name() -> str:
+    return re.sub(r"[^\w.\-]", "-", socket.gethostname())[:200] or "node"

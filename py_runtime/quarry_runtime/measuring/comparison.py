@@ -1,0 +1,176 @@
+"""Compares runs query by query: means, paired tests, wins and losses, the queries that moved most."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quarry_runtime.errors import ConfigError, DataError
+from quarry_runtime.measuring.names import parse_measure
+from quarry_runtime.measuring.scores import Missing, measure
+from quarry_runtime.measuring.significance import (
+    SAMPLES,
+    bootstrap_interval,
+    generator,
+    holm,
+    randomisation_test,
+    t_test,
+)
+
+# Two values count as equal below this: the last bits of a sum say nothing about a query.
+TIE = 1e-9
+
+PerQuery = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How runs are compared; `level` and `missing` as in measure()."""
+
+    measures: Sequence[str]
+    level: int = 1
+    missing: Missing = "zero"
+    seed: int = 42
+    samples: int = SAMPLES
+    top: int = 5
+    is_all_pairs: bool = False
+
+
+def compare(
+    inputs: Sequence[tuple[str, Path]], qrels: Path | None, options: Options
+) -> dict[str, Any]:
+    """Compares the first run with each other one, or all with all.
+
+    Args:
+        inputs: name and file of each run: a TREC run, or the values of each query as JSON (per-query.json).
+        qrels: judgements in TREC format; None when all inputs are values already.
+        options: measures and tests.
+
+    Returns:
+        JSON with `runs`, `queryCount` and `comparisons`; p values with and without Holm's correction over all
+        comparisons of this call.
+
+    Raises:
+        ConfigError: for measures that are no means over queries.
+        DataError: also when the runs share no query.
+    """
+    names = _means_only(options.measures)
+    runs = [(name, _values(path, qrels, names, options)) for name, path in inputs]
+    shared = [query for query in runs[0][1] if all(query in values for _, values in runs)]
+    if not shared:
+        raise DataError(
+            "the runs share no judged query.", hint="Are they runs of the same queries?"
+        )
+    pairs = [(0, other) for other in range(1, len(runs))]
+    if options.is_all_pairs:
+        pairs = list(itertools.combinations(range(len(runs)), 2))
+    comparisons = [
+        _compare(runs[one], runs[other], name, shared, options)
+        for one, other in pairs
+        for name in names
+    ]
+    for test in ("tTest", "randomisation"):
+        adjusted = holm([each[test]["p"] for each in comparisons])
+        for each, p in zip(comparisons, adjusted, strict=True):
+            each[test]["pAdjusted"] = p
+    return {
+        "runs": [
+            {
+                "run": name,
+                "mean": {m: float(np.mean([values[query][m] for query in shared])) for m in names},
+                "leftOut": len(values) - len(shared),
+            }
+            for name, values in runs
+        ],
+        "queryCount": len(shared),
+        "comparisons": comparisons,
+    }
+
+
+def _means_only(measures: Sequence[str]) -> list[str]:
+    parsed = list({m.text: m for m in map(parse_measure, measures)}.values())
+    for m in parsed:
+        if m.kind.mean == "mean":
+            continue
+        instead = (
+            "AP" if m.name == "gm_map" else "Bpref" if m.name == "gm_bpref" else "R@100 or SetR"
+        )
+        raise ConfigError(
+            f"{m.text} is no mean over queries, so that runs cannot be compared by it.",
+            hint=f"Compare {instead}.",
+        )
+    return [m.text for m in parsed]
+
+
+def _values(path: Path, qrels: Path | None, names: list[str], options: Options) -> PerQuery:
+    if path.suffix != ".json":
+        if qrels is None:
+            raise ConfigError(f"{path}: a run needs judgements.", hint="Name them with --qrels.")
+        return measure(path, qrels, names, level=options.level, missing=options.missing)["queries"]
+    try:
+        queries = json.loads(path.read_text("utf-8"))["queries"]
+        return {
+            query: {name: float(values[name]) for name in names}
+            for query, values in queries.items()
+        }
+    except KeyError as missing:
+        raise DataError(
+            f"{path}: holds no values of {missing}.",
+            hint="Compare the run file instead, or by a measure that was computed.",
+        ) from None
+    except (ValueError, TypeError, AttributeError):
+        raise DataError(
+            f"{path}: not the values of each query.", hint="Give a run file or per-query.json."
+        ) from None
+
+
+def _compare(
+    baseline: tuple[str, PerQuery],
+    other: tuple[str, PerQuery],
+    name: str,
+    queries: list[str],
+    options: Options,
+) -> dict[str, Any]:
+    before = np.array([baseline[1][query][name] for query in queries])
+    after = np.array([other[1][query][name] for query in queries])
+    differences = np.where(np.abs(after - before) <= TIE, 0.0, after - before)
+    statistic, p = t_test(differences)
+    key = (name, baseline[0], other[0])
+    found = randomisation_test(differences, generator(options.seed, "signs", *key), options.samples)
+    low, high = bootstrap_interval(differences, generator(options.seed, "queries", *key))
+
+    def moved(sign: int) -> list[dict[str, Any]]:
+        order = sorted(range(len(queries)), key=lambda at: (-sign * differences[at], queries[at]))
+        return [
+            {
+                "query": queries[at],
+                "baseline": float(before[at]),
+                "run": float(after[at]),
+                "difference": float(differences[at]),
+            }
+            for at in order[: options.top]
+            if sign * differences[at] > 0
+        ]
+
+    return {
+        "measure": name,
+        "baseline": baseline[0],
+        "run": other[0],
+        "baselineMean": float(before.mean()),
+        "runMean": float(after.mean()),
+        "difference": float(differences.mean()),
+        "interval": [low, high],
+        "tTest": {"statistic": statistic, "p": p},
+        "randomisation": {"p": found.p, "isExact": found.is_exact, "samples": found.samples},
+        "wins": int(np.sum(differences > 0)),
+        "ties": int(np.sum(differences == 0)),
+        "losses": int(np.sum(differences < 0)),
+        "gains": moved(1),
+        "drops": moved(-1),
+    }

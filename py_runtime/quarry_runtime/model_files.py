@@ -1,0 +1,156 @@
+"""Brings a checkpoint's files to this machine over the connection, unless they are here already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from quarry_runtime.errors import IntegrityError, ProtocolError
+from quarry_runtime.guard.model_cache import CachedModel, Part, check_names, is_same
+from quarry_runtime.protocol.messages import (
+    DownMessage,
+    Drain,
+    EncodeTask,
+    Fetch,
+    Files,
+    Log,
+    ModelFile,
+    Piece,
+    ProbeTask,
+    Ready,
+    ScoreTask,
+    SearchTask,
+    UpMessage,
+)
+
+WorkerTask = EncodeTask | SearchTask | ScoreTask | ProbeTask
+# Between two looks at a lock that another worker of this machine holds.
+_LOOK_SECONDS = 0.5
+
+
+class Peer(Protocol):
+    """What fetching needs of a Connection."""
+
+    progress: int
+
+    def send(self, message: UpMessage, frames: Any = ()) -> None: ...
+    def receive(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]: ...
+
+
+class Drained(Exception):
+    """The orchestrator wants no more work of this worker; the files are not needed."""
+
+
+class ModelFiles:
+    """Fetches what is missing; one worker of a machine for all of them.
+
+    Args:
+        peer: The connection; its `progress` grows with each piece.
+        put_aside: Takes messages that arrive in between and are for later.
+    """
+
+    def __init__(
+        self, peer: Peer, put_aside: Callable[[DownMessage, list[memoryview]], None]
+    ) -> None:
+        self._peer = peer
+        self._put_aside = put_aside
+        self._folders: dict[str, Path] = {}
+
+    def take(self, message: Files) -> None:
+        """Brings the files; tasks that name this checkpoint find them from now on.
+
+        Raises:
+            IntegrityError, EnvironmentFault, Drained: as `bring` does.
+        """
+        self._folders[message.checkpoint] = self.bring(message)
+
+    def localized(self, task: WorkerTask) -> WorkerTask:
+        """The task with the checkpoint's folder on this machine."""
+        model = task.model
+        folder = None if model is None else self._folders.get(model.checkpoint)
+        if model is None or folder is None:
+            return task
+        here = msgspec.structs.replace(model, checkpoint=str(folder))
+        return msgspec.structs.replace(task, model=here)
+
+    def told(self, ready: Ready) -> Ready:
+        """A contract that names the checkpoint as the orchestrator does."""
+        names = {str(folder): name for name, folder in self._folders.items()}
+        model, cross_encoder = ready.model, ready.cross_encoder
+        if model is not None and model.checkpoint in names:
+            model = msgspec.structs.replace(model, checkpoint=names[model.checkpoint])
+        if cross_encoder is not None and cross_encoder.checkpoint in names:
+            name = names[cross_encoder.checkpoint]
+            cross_encoder = msgspec.structs.replace(cross_encoder, checkpoint=name)
+        return msgspec.structs.replace(ready, model=model, cross_encoder=cross_encoder)
+
+    def bring(self, message: Files) -> Path:
+        """The folder of this machine that holds exactly the files of the list.
+
+        Raises:
+            IntegrityError: a name that is refused, or bytes that are not those announced.
+            EnvironmentFault: no room, or no folder that can be written to.
+            Drained: a `drain` came first; it is not put aside.
+        """
+        check_names(message.files)
+        if is_same(Path(message.checkpoint), message.files):
+            return Path(message.checkpoint)
+        cached = CachedModel.of(message.files)
+        while cached.missing():
+            with cached.lock() as is_ours:
+                if is_ours:
+                    # Looked at again: another worker may have brought them a moment ago.
+                    self._fetch_all(cached, cached.missing())
+            if not is_ours:
+                self._wait()
+        return cached.folder
+
+    def _fetch_all(self, cached: CachedModel, files: list[ModelFile]) -> None:
+        if not files:
+            return
+        cached.check_room(files)
+        size = sum(file.bytes for file in files) / 1e6
+        text = f"fetching {len(files)} files of the model, {size:,.1f} MB, into {cached.folder}"
+        self._peer.send(Log(level="info", text=text))
+        for file in files:
+            part = Part(cached, file)
+            is_continued = part.offset > 0
+            try:
+                self._fill(part, file)
+                part.commit()
+            except IntegrityError:
+                # What an earlier process left may be damaged; commit has removed it.
+                if not is_continued:
+                    raise
+            finally:
+                part.close()
+
+    def _fill(self, part: Part, file: ModelFile) -> None:
+        while not part.is_whole:
+            self._peer.send(Fetch(file=file.path, offset=part.offset))
+            message, frames = self._next()
+            while not isinstance(message, Piece):
+                self._put_aside(message, frames)
+                message, frames = self._next()
+            is_asked = message.file == file.path and message.offset == part.offset
+            if not is_asked or len(frames) != 1:
+                raise ProtocolError(f"A piece of {message.file} came that nobody asked for.")
+            part.add(frames[0])
+            self._peer.progress += 1
+
+    def _wait(self) -> None:
+        """Another worker fetches; should it die, its lock is free again."""
+        self._peer.progress += 1
+        try:
+            self._put_aside(*self._next(_LOOK_SECONDS))
+        except TimeoutError:
+            return
+
+    def _next(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]:
+        message, frames = self._peer.receive(timeout)
+        if isinstance(message, Drain):
+            raise Drained
+        return message, frames

@@ -1,0 +1,175 @@
+"""Reads what a cross-encoder's checkpoint promises from its small files, without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+
+from quarry_runtime.errors import ConfigError
+from quarry_runtime.guard.hashes import sha256_of
+from quarry_runtime.guard.locate import locate, read_json, transformer_folder
+from quarry_runtime.modeling.contract import (
+    TOKENIZER_FILES,
+    DType,
+    longest_text,
+    optional_json,
+    position_limit,
+)
+from quarry_runtime.modeling.layout import read_modules
+from quarry_runtime.modeling.weights import WeightFacts, weight_facts
+from quarry_runtime.protocol.messages import CrossEncoderContract, CrossEncoderSpec
+
+Activation = Literal["identity", "sigmoid", "softmax"]
+# A checkpoint names an activation by its import path; nothing is imported by name.
+_ACTIVATIONS: dict[str, Activation] = {
+    "Identity": "identity",
+    "Sigmoid": "sigmoid",
+    "Softmax": "softmax",
+}
+_CLASSIFIER = "ForSequenceClassification"
+# What transformers takes a config for that names no labels.
+_DEFAULT_LABELS = 2
+# Raised when the same files would give other scores.
+_SCORING_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ResolvedCross:
+    """A checkpoint together with a user's wishes: everything about a cross-encoder but weights."""
+
+    checkpoint: str
+    """As the user named it."""
+    path: Path
+    """The checkpoint's folder."""
+    transformer: Path
+    """Where config.json, weights and tokenizer lie."""
+    config: Mapping[str, Any]
+    architecture: str
+    label_count: int
+    label: int
+    max_length: int
+    """Tokens of query and passage together, special tokens included."""
+    activation: Activation
+    padding_side: Literal["left", "right"]
+    weights: WeightFacts
+    code_revision: str | None
+    """The commit whose Python code may run."""
+
+    def contract(self, dtype: str) -> CrossEncoderContract:
+        """The contract as it travels, in a resolved dtype; hashes the weights."""
+        return CrossEncoderContract(
+            checkpoint=self.checkpoint,
+            architecture=self.architecture,
+            label_count=self.label_count,
+            label=self.label,
+            max_length=self.max_length,
+            activation=self.activation,
+            dtype=cast(DType, dtype),
+            parameter_count=self.weights.parameter_count,
+            revision=self.path.name if self.path.parent.name == "snapshots" else None,
+            fingerprint=self._fingerprint(dtype),
+        )
+
+    def _fingerprint(self, dtype: str) -> str:
+        files = [*self.weights.files]
+        files += [self.transformer / name for name in ("config.json", *TOKENIZER_FILES)]
+        code = sorted(self.path.rglob("*.py")) if self.code_revision is not None else []
+        parts = {
+            "version": _SCORING_VERSION,
+            # Names without folders: the same model in another place is the same model.
+            "files": [(file.name, sha256_of(file)) for file in files if file.is_file()],
+            "code": [(file.name, sha256_of(file)) for file in code],
+            "label": self.label,
+            "length": self.max_length,
+            "activation": self.activation,
+            "padding": self.padding_side,
+            "dtype": dtype,
+        }
+        return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+
+def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
+    """Finds a checkpoint of sequence classification and fills every null of the spec.
+
+    The activation is what the checkpoint says in sentence-transformers' words. One that says
+    nothing gets sigmoid for a single label, as sentence-transformers has it, and softmax for
+    several: there one logit alone ranks nothing.
+
+    Raises:
+        ConfigError, EnvironmentFault, IntegrityError: see guard/locate.py; or a checkpoint that is
+            no classifier, a label that it does not have, an activation that Quarry does not know.
+    """
+    path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
+    transformer = transformer_folder(path)
+    config = read_json(transformer / "config.json")
+    architecture = str((config.get("architectures") or [config.get("model_type", "unknown")])[0])
+    _check_kind(spec.checkpoint, config, architecture)
+    label_count = _label_count(config)
+    label = label_count - 1 if spec.label is None else spec.label
+    if label >= label_count:
+        raise ConfigError(
+            f"{spec.checkpoint} has {label_count} label(s), numbered from 0; there is no {label}.",
+            hint=f"Choose a label below {label_count}.",
+        )
+    tokenizer_config = optional_json(transformer / "tokenizer_config.json")
+    limit = position_limit(config)
+    longest = longest_text(read_modules(path), tokenizer_config, limit)
+    side = tokenizer_config.get("padding_side", "right")
+    return ResolvedCross(
+        checkpoint=spec.checkpoint,
+        path=path,
+        transformer=transformer,
+        config=config,
+        architecture=architecture,
+        label_count=label_count,
+        label=label,
+        max_length=min(spec.max_length or longest, limit),
+        activation=spec.activation or _activation(spec.checkpoint, path, config, label_count),
+        padding_side="left" if side == "left" else "right",
+        weights=weight_facts(transformer),
+        code_revision=spec.revision if spec.trust_remote_code else None,
+    )
+
+
+def _check_kind(checkpoint: str, config: Mapping[str, Any], architecture: str) -> None:
+    own = config.get("auto_map")
+    if architecture.endswith(_CLASSIFIER) or f"AutoModel{_CLASSIFIER}" in (own or {}):
+        return
+    raise ConfigError(
+        f"{checkpoint} is a {architecture}, not a cross-encoder.",
+        hint=f"Use a checkpoint of sequence classification, whose architecture ends in {_CLASSIFIER}.",
+    )
+
+
+def _label_count(config: Mapping[str, Any]) -> int:
+    names = config.get("id2label")
+    if isinstance(names, Mapping) and names:
+        return len(names)
+    count = config.get("num_labels", _DEFAULT_LABELS)
+    return count if isinstance(count, int) and count > 0 else _DEFAULT_LABELS
+
+
+def _activation(
+    checkpoint: str, path: Path, config: Mapping[str, Any], label_count: int
+) -> Activation:
+    general = optional_json(path / "config_sentence_transformers.json")
+    own = config.get("sentence_transformers")
+    stated = (
+        general.get("activation_fn")
+        or (own.get("activation_fn") if isinstance(own, Mapping) else None)
+        or config.get("sbert_ce_default_activation_function")
+    )
+    if stated is None:
+        return "sigmoid" if label_count == 1 else "softmax"
+    known = _ACTIVATIONS.get(str(stated).rsplit(".", 1)[-1])
+    if known is None:
+        raise ConfigError(
+            f"{checkpoint} turns logits into scores by {stated}, which Quarry does not follow.",
+            hint="Set activation to identity, sigmoid or softmax.",
+        )
+    return known

@@ -1,0 +1,1 @@
+"""Similarities, one per file, found by name through modeling/registry.py."""

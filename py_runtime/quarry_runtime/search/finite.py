@@ -1,0 +1,27 @@
+"""Refuses scores that are no numbers: torch.topk ranks NaN first, and a run of them looks like a run."""
+
+from __future__ import annotations
+
+import math
+from typing import NoReturn
+
+import torch
+
+from quarry_runtime.errors import DataError
+
+
+def are_finite(scores: torch.Tensor) -> bool:
+    """Whether there is neither NaN nor infinity; one pass without a temporary."""
+    # A finite overflow of the sum is sorted out below.
+    return math.isfinite(scores.sum().item()) or bool(scores.isfinite().all())
+
+
+def refuse(numbers_XN: torch.Tensor, rows_N: torch.Tensor, what: str = "scores") -> NoReturn:
+    """Raises a DataError that names the rows of the columns with NaN or infinity."""
+    rows = rows_N[~torch.isfinite(numbers_XN).all(0)].tolist()
+    some = ", ".join(str(row) for row in rows[:10]) + (", …" if len(rows) > 10 else "")
+    raise DataError(
+        f"The {what} of {len(rows)} passage(s) hold NaN or infinity: rows {some}.",
+        hint="Try dtype float32 (float16 overflows), or look at these texts and the checkpoint.",
+        rows=rows,
+    )

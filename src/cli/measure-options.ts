@@ -1,0 +1,48 @@
+/** The options that measure and compare share. */
+import { type Command, Option } from "commander";
+import { QuarryError } from "../errors.js";
+import type { MeasureOptions } from "../index.js";
+
+export interface MeasureFlags {
+  readonly measures?: readonly string[];
+  readonly level?: string;
+  readonly skipMissing?: boolean;
+  readonly json?: boolean;
+}
+
+/** Adds the options to a command. */
+export function withMeasureOptions(command: Command): Command {
+  const names = new Option("--measures <names...>", "e.g. nDCG@10 'P(rel=2)@5'; official and all_trec are sets");
+  return command
+    .addOption(names)
+    .option("--level <grade>", "lowest grade that counts as relevant (default: 1)")
+    .option("--skip-missing", "leave out judged queries without results (default: 0)")
+    .option("--json", "write JSON")
+    .option("--debug", "show the trace of an error")
+    .helpOption("-h, --help", "show this help");
+}
+
+/**
+ * What the flags mean.
+ *
+ * @throws QuarryError CONFIG for a level that is none.
+ */
+export function measureOptions(command: string, flags: MeasureFlags): MeasureOptions {
+  const level = wholeNumber(command, "level", flags.level);
+  // Commas between brackets belong to a measure: RR(rel=2,judged_only=True)@10.
+  const measures = flags.measures?.flatMap((list) => list.split(/,(?![^()]*\))/)).filter((name) => name.trim() !== "");
+  return {
+    ...(measures === undefined ? {} : { measures }),
+    ...(level === undefined ? {} : { relevanceLevel: level }),
+    ...(flags.skipMissing ? { missing: "skip" } : {}),
+  };
+}
+
+/** A flag's number from 1 on. */
+export function wholeNumber(command: string, flag: string, written: string | undefined, least = 1): number | undefined {
+  if (written === undefined) return undefined;
+  if (/^\d{1,9}$/.test(written) && Number(written) >= least) return Number(written);
+  throw new QuarryError("CONFIG", `--${flag}: expected a whole number from ${least} on, saw ${written}`, {
+    hint: `quarry ${command} --help`,
+  });
+}

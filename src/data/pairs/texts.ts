@@ -1,0 +1,142 @@
+/** Pairs of query and passage as a cross-encoder reads them: frames for the wire, digests for a cache. */
+import { createHash } from "node:crypto";
+import {
+  Field,
+  Int32,
+  makeData,
+  RecordBatch,
+  RecordBatchStreamWriter,
+  Schema,
+  Struct,
+  Table,
+  tableFromIPC,
+  Utf8,
+} from "apache-arrow";
+import { QuarryError } from "../../errors.js";
+import type { TextTable } from "../types.js";
+
+/** Bytes of one text's digest. */
+export const DIGEST_BYTES = 32;
+/** Offsets of Arrow's utf8 columns are 32 bits wide. */
+const MAX_BYTES = 2 ** 31 - 1;
+const SPACE = new Uint8Array([0x20]);
+
+const schema = new Schema([
+  new Field("row", new Int32()),
+  new Field("query", new Utf8()),
+  new Field("title", new Utf8()),
+  new Field("text", new Utf8()),
+]);
+
+/** Titles and texts of some rows as bytes, with templates applied; prompts belong to bi-encoders and are left out. */
+class RowTexts {
+  readonly #titles: Strings;
+  readonly #texts: Strings;
+
+  constructor(table: TextTable, rows: Int32Array) {
+    const gathered = tableFromIPC(table.gather(rows));
+    this.#titles = stringsOf(gathered, "title");
+    this.#texts = stringsOf(gathered, "text");
+  }
+
+  title(at: number): Uint8Array {
+    return slice(this.#titles, at);
+  }
+
+  text(at: number): Uint8Array {
+    return slice(this.#texts, at);
+  }
+}
+
+/**
+ * One Arrow IPC stream with the columns row:int32, query:utf8, title:utf8, text:utf8.
+ *
+ * @param queryRows the query of each pair; a query's pairs best stand together
+ * @param passageRows the passage of each pair
+ * @param numbers what `row` holds: the pair's number in the job
+ */
+export function gatherPairs(
+  tables: { readonly queries: TextTable; readonly passages: TextTable },
+  queryRows: Int32Array,
+  passageRows: Int32Array,
+  numbers: Int32Array,
+): Uint8Array {
+  const distinct = [...new Set(queryRows)];
+  const places = new Map(distinct.map((row, place) => [row, place]));
+  const queries = new RowTexts(tables.queries, Int32Array.from(distinct));
+  const passages = new RowTexts(tables.passages, passageRows);
+  const joined = distinct.map((_, place) => join(queries.title(place), queries.text(place)));
+  const pairs = [...numbers.keys()];
+  const columns = [
+    pairs.map((at) => joined[places.get(queryRows[at] as number) as number] as Uint8Array),
+    pairs.map((at) => passages.title(at)),
+    pairs.map((at) => passages.text(at)),
+  ];
+  const children = [
+    makeData({ type: new Int32(), length: numbers.length, nullCount: 0, data: numbers }),
+    ...columns.map(column),
+  ];
+  const type = new Struct(schema.fields);
+  const batch = new RecordBatch(schema, makeData({ type, length: numbers.length, nullCount: 0, children }));
+  return RecordBatchStreamWriter.writeAll([batch]).toUint8Array(true);
+}
+
+/**
+ * A SHA-256 over title and text of each row, DIGEST_BYTES each, in order: equal digests mean equal texts, whatever
+ * their ids are and wherever they stand.
+ */
+export function digestTexts(table: TextTable, rows: Int32Array): Buffer {
+  const digests = Buffer.alloc(rows.length * DIGEST_BYTES);
+  const length = Buffer.alloc(4);
+  for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
+    const chunk = rows.subarray(start, start + CHUNK_ROWS);
+    const texts = new RowTexts(table, chunk);
+    for (let at = 0; at < chunk.length; at += 1) {
+      const title = texts.title(at);
+      length.writeUInt32LE(title.byteLength);
+      const hash = createHash("sha256").update(length).update(title).update(texts.text(at));
+      digests.set(hash.digest(), (start + at) * DIGEST_BYTES);
+    }
+  }
+  return digests;
+}
+
+/** Rows whose texts are in memory at a time. */
+const CHUNK_ROWS = 4_096;
+
+/** As the worker joins a passage's title and text. */
+function join(title: Uint8Array, text: Uint8Array): Uint8Array {
+  return title.byteLength === 0 ? text : Buffer.concat([title, SPACE, text]);
+}
+
+interface Strings {
+  readonly offsets: Int32Array;
+  readonly bytes: Uint8Array;
+}
+
+function stringsOf(table: Table, name: string): Strings {
+  const data = table.getChild(name)?.data[0];
+  // A table of no rows may have no batch.
+  if (data === undefined) return { offsets: new Int32Array(1), bytes: new Uint8Array(0) };
+  return { offsets: data.valueOffsets as Int32Array, bytes: data.values as Uint8Array };
+}
+
+function slice({ offsets, bytes }: Strings, at: number): Uint8Array {
+  return bytes.subarray(offsets[at], offsets[at + 1]);
+}
+
+function column(pieces: readonly Uint8Array[]) {
+  const total = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+  if (total > MAX_BYTES) {
+    throw new QuarryError("CONFIG", `${pieces.length} pairs make more than 2 GiB.`, { hint: "Make units smaller." });
+  }
+  const valueOffsets = new Int32Array(pieces.length + 1);
+  const data = new Uint8Array(total);
+  let end = 0;
+  for (const [at, piece] of pieces.entries()) {
+    data.set(piece, end);
+    end += piece.byteLength;
+    valueOffsets[at + 1] = end;
+  }
+  return makeData({ type: new Utf8(), length: pieces.length, nullCount: 0, valueOffsets, data });
+}

@@ -1,0 +1,44 @@
+/** A file of judgements by itself, without corpus and queries: for scoring runs that somebody else made. */
+import { QuarryError } from "../../errors.js";
+import { dataError } from "../failures.js";
+import { formatFloat32 } from "../float32.js";
+import { formatOf } from "../readers/formats.js";
+import { InputFile } from "../readers/input.js";
+import { decode } from "../readers/json-line.js";
+import { asFile } from "../source-files.js";
+
+/** A judgement with its relevance level. */
+interface PlainJudgement {
+  readonly queryId: string;
+  readonly passageId: string;
+  readonly grade: number;
+}
+
+/**
+ * Reads judgements in any format that the data plane knows, unless the file is in TREC format already.
+ *
+ * @param path absolute
+ * @returns null for TREC qrels, plain or packed; else the judgements in file order, where a pair that is judged again
+ * counts with its last grade
+ * @throws QuarryError CONFIG or DATA with file and line.
+ */
+export async function plainJudgements(path: string, signal?: AbortSignal): Promise<PlainJudgement[] | null> {
+  const file = asFile(path);
+  const format = await formatOf(file, "qrels");
+  if (format.name === "trec-qrels") return null;
+  if (format.name === "trec-run" || format.readJudgements === undefined) {
+    throw new QuarryError("CONFIG", `${path}: holds a run, but judgements were expected.`, {
+      hint: "The run comes first, the judgements second.",
+    });
+  }
+  const found = new Map<string, PlainJudgement>();
+  await format.readJudgements(new InputFile(path, { signal }), file, ({ query, passage, score, line }) => {
+    if (!Number.isInteger(score)) {
+      const message = `the score ${formatFloat32(score)} is no whole number, but measures need relevance levels.`;
+      throw dataError(path, line, message, "Write judgements as whole numbers.");
+    }
+    const judgement = { queryId: decode(query), passageId: decode(passage), grade: score };
+    found.set(`${judgement.queryId} ${judgement.passageId}`, judgement);
+  });
+  return [...found.values()];
+}

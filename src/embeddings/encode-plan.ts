@@ -1,0 +1,68 @@
+/** Which texts a job encodes, and in which units: written down when it begins, so that a resume works on the same units. */
+import { readFile } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { writeFileDurably } from "../rundir/durable.js";
+import { KeyTable } from "./key-table.js";
+import type { Places } from "./store.js";
+import { KEY_WORDS, type TextKeys } from "./text-keys.js";
+
+/** Texts sorted by length together: many units' worth, and near enough to each other on a cold disk. */
+const WINDOW = 65_536;
+const MAGIC = "QPLAN001";
+const HEAD_BYTES = 48;
+
+/** Places in the list of rows, in the order of the units. */
+export type EncodePlan = Int32Array;
+
+/**
+ * The texts that are missing, each once, similar lengths side by side, the longest of a window first: a unit of equal
+ * lengths needs no padding.
+ */
+export function planMissing({ keys, lengths }: TextKeys, places: Places): EncodePlan {
+  const seen = new KeyTable();
+  const missing: number[] = [];
+  for (let at = 0; at < lengths.length; at += 1) {
+    if (places.rows[at] === -1 && seen.add(keys, at * KEY_WORDS, at)) missing.push(at);
+  }
+  const plan = Int32Array.from(missing);
+  for (let from = 0; from < plan.length; from += WINDOW) {
+    plan
+      .subarray(from, from + WINDOW)
+      .sort((left, right) => (lengths[right] as number) - (lengths[left] as number) || left - right);
+  }
+  return plan;
+}
+
+/** Whether working through a plan leaves no text missing. */
+export function covers(plan: EncodePlan, { keys }: TextKeys, places: Places): boolean {
+  const planned = new KeyTable(plan.length);
+  for (const at of plan) planned.add(keys, at * KEY_WORDS, at);
+  for (let at = 0; at < places.rows.length; at += 1) {
+    if (places.rows[at] === -1 && planned.get(keys, at * KEY_WORDS) === -1) return false;
+  }
+  return true;
+}
+
+/**
+ * Reads a plan, or null where there is none of this job.
+ *
+ * @param key 32 hexadecimal digits over everything that the plan depends on.
+ * @param count texts of the job: no place is beyond.
+ */
+export async function readPlan(path: string, key: string, count: number): Promise<EncodePlan | null> {
+  const bytes = await readFile(path).catch(() => null);
+  if (bytes === null || bytes.length < HEAD_BYTES || bytes.length % 4 !== 0) return null;
+  if (bytes.toString("latin1", 0, 8) !== MAGIC || bytes.toString("latin1", 12, 44) !== key) return null;
+  if (crc32(bytes.subarray(12)) !== bytes.readUInt32LE(8)) return null;
+  const plan = new Int32Array(bytes.buffer.slice(bytes.byteOffset + HEAD_BYTES, bytes.byteOffset + bytes.length));
+  return plan.every((at) => at >= 0 && at < count) ? plan : null;
+}
+
+export async function writePlan(path: string, key: string, plan: EncodePlan): Promise<void> {
+  const bytes = Buffer.alloc(HEAD_BYTES + plan.byteLength);
+  bytes.write(MAGIC, 0, "latin1");
+  bytes.write(key, 12, "latin1");
+  bytes.set(new Uint8Array(plan.buffer, plan.byteOffset, plan.byteLength), HEAD_BYTES);
+  bytes.writeUInt32LE(crc32(bytes.subarray(12)), 8);
+  await writeFileDurably(path, bytes);
+}

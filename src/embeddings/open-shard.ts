@@ -1,0 +1,172 @@
+/** A finished shard of vectors, mapped into memory; each block is checked when it is first touched. */
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { crc32 } from "node:zlib";
+import { integrityError } from "../data/failures.js";
+import { RandomFile } from "../data/storage/random-file.js";
+import type { ArrowLayout } from "./arrow-layout.js";
+import { KEYS_FILE, type ShardManifest, VECTORS_FILE, writeManifest } from "./shard-manifest.js";
+import { KEY_WORDS } from "./text-keys.js";
+
+/** Bytes of blocks that stay in memory where the file is not mapped. */
+const KEPT_BYTES = 128 << 20;
+
+export class OpenShard {
+  readonly name: string;
+  readonly rowCount: number;
+  readonly #file: RandomFile;
+  readonly #firstRows: Int32Array;
+  readonly #isChecked: Uint8Array;
+  readonly #kept = new Map<number, Uint8Array>();
+  #keptBytes = 0;
+  #manifest: ShardManifest;
+
+  /** @throws QuarryError INTEGRITY when the file has another length than its manifest says. */
+  constructor(
+    private readonly folder: string,
+    manifest: ShardManifest,
+    private readonly layout: ArrowLayout,
+  ) {
+    this.name = basename(folder);
+    this.#manifest = manifest;
+    const cuts = manifest.blocks.map(([start]) => start);
+    this.#file = RandomFile.open(join(folder, VECTORS_FILE), manifest.fileBytes, cuts);
+    this.#isChecked = new Uint8Array(manifest.blocks.length);
+    this.#firstRows = new Int32Array(manifest.blocks.length);
+    let rows = 0;
+    for (const [index, [, rowCount]] of manifest.blocks.entries()) {
+      this.#firstRows[index] = rows;
+      rows += rowCount;
+    }
+    this.rowCount = rows;
+  }
+
+  /** Changes whenever a row of the shard ceases to be of use. */
+  get version(): string {
+    return `${this.name} ${this.#manifest.dropped.length}`;
+  }
+
+  /** Calls `visit` with each row that is of use and the words of its key. */
+  eachKey(visit: (row: number, keys: Int32Array, at: number) => void): void {
+    const keys = this.#keys();
+    const dropped = new Set(this.#manifest.dropped);
+    for (const [index, [, rowCount]] of this.#manifest.blocks.entries()) {
+      if (dropped.has(index)) continue;
+      const first = this.#firstRows[index] as number;
+      for (let row = first; row < first + rowCount; row += 1) visit(row, keys, row * KEY_WORDS);
+    }
+  }
+
+  /**
+   * Copies column `column` of a row (1 the vector, 2 its scale) to `target`.
+   *
+   * @throws QuarryError INTEGRITY when the row's block is damaged; the block is then out of use.
+   */
+  copy(row: number, column: number, length: number, target: Uint8Array, at: number): void {
+    const index = this.#blockOf(row);
+    const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];
+    const head = this.layout.head(rowCount);
+    const inBlock =
+      head.bytes.length + (head.starts[column] as number) + (row - (this.#firstRows[index] as number)) * length;
+    if (!this.#file.isMapped) {
+      target.set(this.#block(index).subarray(inBlock, inBlock + length), at);
+      return;
+    }
+    if (this.#isChecked[index] !== 1) this.#block(index);
+    this.#file.copyTo(target, at, start + inBlock, length);
+  }
+
+  /** Sees that nobody cut the file short: touching a page beyond its end would end the process. */
+  checkLength(): void {
+    if (!this.#file.isWhole()) throw integrityError(join(this.folder, VECTORS_FILE), "its length");
+  }
+
+  /** Asks the disk for the blocks of these rows ahead. */
+  prefetch(row: number): void {
+    const index = this.#blockOf(row);
+    if (this.#isChecked[index] === 1) return;
+    const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];
+    const { bytes, bodyBytes } = this.layout.head(rowCount);
+    this.#file.willNeed(start, bytes.length + bodyBytes);
+  }
+
+  close(): void {
+    this.#kept.clear();
+    this.#file.close();
+  }
+
+  /** A block whose checksum is right. */
+  #block(index: number): Uint8Array {
+    const kept = this.#kept.get(index);
+    if (kept !== undefined) return kept;
+    const [start, rowCount, sum] = this.#manifest.blocks[index] as readonly [number, number, number];
+    const { bytes, bodyBytes } = this.layout.head(rowCount);
+    const block = this.#file.bytes(start, bytes.length + bodyBytes);
+    if (this.#manifest.dropped.includes(index) || crc32(block) !== sum) throw this.#drop(index);
+    this.#isChecked[index] = 1;
+    if (!this.#file.isMapped) {
+      if (this.#keptBytes + block.length > KEPT_BYTES) {
+        this.#kept.clear();
+        this.#keptBytes = 0;
+      }
+      this.#kept.set(index, block);
+      this.#keptBytes += block.length;
+    }
+    return block;
+  }
+
+  /** From now on nobody finds the block's texts here, so they are encoded again. */
+  #drop(index: number): Error {
+    if (!this.#manifest.dropped.includes(index)) {
+      this.#manifest = { ...this.#manifest, dropped: [...this.#manifest.dropped, index] };
+      try {
+        writeManifest(this.folder, this.#manifest);
+      } catch {
+        // A store that cannot be written to: the error that follows names the file.
+      }
+    }
+    return integrityError(join(this.folder, VECTORS_FILE), `block ${index}`);
+  }
+
+  #blockOf(row: number): number {
+    let low = 0;
+    let high = this.#firstRows.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.#firstRows[middle] as number) <= row) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** From the file of keys alone, or, where that is damaged, out of the blocks. */
+  #keys(): Int32Array {
+    const keys = new Int32Array(this.rowCount * KEY_WORDS);
+    const bytes = new Uint8Array(keys.buffer);
+    const stored = readOrNull(join(this.folder, KEYS_FILE));
+    if (stored?.length === bytes.length && crc32(stored) === this.#manifest.keysCrc) {
+      bytes.set(stored);
+      return keys;
+    }
+    for (const [index, [, rowCount]] of this.#manifest.blocks.entries()) {
+      if (this.#manifest.dropped.includes(index)) continue;
+      try {
+        const block = this.#block(index);
+        const start = this.layout.head(rowCount).bytes.length;
+        const length = rowCount * KEY_WORDS * 4;
+        bytes.set(block.subarray(start, start + length), (this.#firstRows[index] as number) * KEY_WORDS * 4);
+      } catch {
+        // Dropped: its texts are encoded again.
+      }
+    }
+    return keys;
+  }
+}
+
+function readOrNull(path: string): Buffer | null {
+  try {
+    return readFileSync(path);
+  } catch {
+    return null;
+  }
+}

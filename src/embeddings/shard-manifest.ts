@@ -1,0 +1,45 @@
+/** What a shard of vectors says of itself: whose vectors it holds, and where its blocks lie. */
+import { renameSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { readSealed, syncFolder, writeSealed } from "../data/cache/sealed.js";
+import { temporaryName } from "../rundir/durable.js";
+import type { modelFacts } from "./model-key.js";
+
+export const VECTORS_FILE = "vectors.arrow";
+export const KEYS_FILE = "keys.bin";
+const MANIFEST_FILE = "manifest.json";
+
+const count = z.int().min(0);
+
+const manifestSchema = z.strictObject({
+  /** Folders may be copied; vectors of another model must not pass for this one's. */
+  model: z.record(z.string(), z.union([z.string(), z.number()])),
+  fileBytes: count,
+  keysCrc: count,
+  /** Start in the file, rows, crc32 of head and body of each record batch. */
+  blocks: z.array(z.tuple([count, count, count])),
+  /** Numbers of blocks that were found damaged. */
+  dropped: z.array(count),
+});
+
+/** The content of a shard's manifest. */
+export type ShardManifest = z.infer<typeof manifestSchema>;
+
+/** The manifest of a shard's folder, or null where it is missing, damaged, or of another model. */
+export function readManifest(folder: string, model: ReturnType<typeof modelFacts>): ShardManifest | null {
+  const parsed = manifestSchema.safeParse(readSealed(join(folder, MANIFEST_FILE)));
+  if (!parsed.success) return null;
+  const { model: own } = parsed.data;
+  const isSame = Object.entries(model).every(([name, value]) => own[name] === value);
+  return isSame && Object.keys(own).length === Object.keys(model).length ? parsed.data : null;
+}
+
+/** Writes or replaces a manifest: a reader finds the old one or the new one, whole. */
+export function writeManifest(folder: string, manifest: ShardManifest): void {
+  const path = join(folder, MANIFEST_FILE);
+  const temporary = temporaryName(path);
+  writeSealed(temporary, manifest);
+  renameSync(temporary, path);
+  syncFolder(folder);
+}

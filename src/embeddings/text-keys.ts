@@ -1,0 +1,124 @@
+/** What a text is known by in the store: 128 bits over its prompt, title and text as they travel to a worker. */
+import { createHash, hash } from "node:crypto";
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { tableFromIPC, type Utf8, type Vector } from "apache-arrow";
+import { z } from "zod";
+import { openEntry } from "../data/cache/entry.js";
+import { CheckedFile } from "../data/storage/checked-file.js";
+import { writeChecked } from "../data/storage/checked-writer.js";
+import { FileSink } from "../data/storage/file-sink.js";
+import type { TextTable } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import { STORE_VERSION } from "./model-key.js";
+
+/** 32-bit words of a key. */
+export const KEY_WORDS = 4;
+
+/** Keys and lengths of some rows of a table, in their order. */
+export interface TextKeys {
+  /** [rows × KEY_WORDS]. */
+  readonly keys: Int32Array;
+  /** Bytes of prompt, title and text together, [rows]. */
+  readonly lengths: Int32Array;
+}
+
+/** Rows looked at between two chances for others to run. */
+const BLOCK_ROWS = 4_096;
+/** From so many rows on keys are kept: hashing takes some 2 µs a text. */
+const KEPT_ROWS = 100_000;
+const FILE = "texts.keys";
+/** Flag of a prompt, and the lengths of prompt and title: so that no two texts are hashed as the same bytes. */
+const PREFIX_BYTES = 9;
+
+/** Names a choice of rows of a table. */
+export function rowsKey(table: Pick<TextTable, "fingerprint">, rows: Int32Array): string {
+  return createHash("sha256")
+    .update(`${STORE_VERSION} ${table.fingerprint} ${rows.length} `)
+    .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
+    .digest("hex")
+    .slice(0, 32);
+}
+
+/**
+ * The keys of these rows; those of a large table are read from the cache where they were computed before.
+ *
+ * @param cacheDir the data plane's part of the cache.
+ * @throws QuarryError INTEGRITY when a text is damaged, INTERRUPTED once `signal` is aborted.
+ */
+export async function textKeys(
+  table: TextTable,
+  rows: Int32Array,
+  cacheDir: string,
+  signal?: AbortSignal,
+): Promise<TextKeys> {
+  if (rows.length < KEPT_ROWS) return computeKeys(table, rows, signal);
+  return openEntry<{ rowCount: number }, TextKeys>(cacheDir, {
+    kind: "keys",
+    key: [rowsKey(table, rows)],
+    reader: STORE_VERSION,
+    sources: [],
+    content: z.strictObject({ rowCount: z.int().min(0) }),
+    async build(folder) {
+      const { keys, lengths } = await computeKeys(table, rows, signal);
+      const sink = new FileSink(join(folder, FILE));
+      writeChecked(sink, [keys, lengths]);
+      return { files: { [FILE]: sink.finish() }, content: { rowCount: rows.length } };
+    },
+    open(folder, { rowCount }, onDamage) {
+      const file = new CheckedFile(join(folder, FILE), rowCount * (KEY_WORDS + 1) * 4, onDamage);
+      try {
+        return { keys: file.int32(0, rowCount * KEY_WORDS), lengths: file.int32(rowCount * KEY_WORDS, rowCount) };
+      } finally {
+        file.close();
+      }
+    },
+  });
+}
+
+async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSignal): Promise<TextKeys> {
+  const keys = new Int32Array(rows.length * KEY_WORDS);
+  const lengths = new Int32Array(rows.length);
+  const bytes = new Uint8Array(keys.buffer);
+  let scratch = Buffer.alloc(1 << 16);
+  for (let from = 0; from < rows.length; from += BLOCK_ROWS) {
+    if (signal?.aborted) throw new QuarryError("INTERRUPTED", "Stopped on request.");
+    const block = rows.subarray(from, from + BLOCK_ROWS);
+    const batch = tableFromIPC(table.gather(block));
+    const [title, text, prompt] = ["title", "text", "prompt"].map((name) => stringsOf(batch.getChild(name)));
+    for (let at = 0; at < block.length; at += 1) {
+      const parts = [prompt?.(at) ?? null, title?.(at) ?? NOTHING, text?.(at) ?? NOTHING] as const;
+      const length = parts.reduce((sum, part) => sum + (part?.length ?? 0), 0);
+      if (PREFIX_BYTES + length > scratch.length) scratch = Buffer.alloc(2 * (PREFIX_BYTES + length));
+      scratch[0] = parts[0] === null ? 0 : 1;
+      scratch.writeUInt32LE(parts[0]?.length ?? 0, 1);
+      scratch.writeUInt32LE(parts[1].length, 5);
+      let end = PREFIX_BYTES;
+      for (const part of parts) {
+        if (part === null) continue;
+        scratch.set(part, end);
+        end += part.length;
+      }
+      lengths[from + at] = length;
+      // As a string of bytes a digest costs less than half of what a buffer of its own costs.
+      const digest = hash("sha256", scratch.subarray(0, end), "binary");
+      const start = (from + at) * KEY_WORDS * 4;
+      for (let byte = 0; byte < KEY_WORDS * 4; byte += 1) bytes[start + byte] = digest.charCodeAt(byte);
+    }
+    await setImmediate();
+  }
+  return { keys, lengths };
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Bytes of a column's values, without decoding them; null for a missing one. */
+function stringsOf(column: Vector | null): ((at: number) => Uint8Array | null) | null {
+  const data = (column as Vector<Utf8> | null)?.data[0];
+  if (data === undefined) return null;
+  const { valueOffsets, values } = data;
+  return (at) =>
+    data.nullCount > 0 && !data.getValid(at)
+      ? null
+      : values.subarray(valueOffsets[at] as number, valueOffsets[at + 1] as number);
+}

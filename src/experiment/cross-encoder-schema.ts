@@ -1,0 +1,46 @@
+/** The options of cross-encoders: what `crossEncoder(checkpoint, options)` takes, and the stage that ranks again with one. */
+import { z } from "zod";
+
+const positive = z.int().min(1);
+/** Limits of the protocol between the processes. */
+const name = z.string().min(1).max(256);
+const path = z.string().min(1).max(4_096);
+
+/** Wherever a cross-encoder may stand; sections extend it with options of their own. */
+export const crossEncoderSchema = z.strictObject({
+  kind: z.literal("crossEncoder"),
+  checkpoint: path.describe("A Hugging Face model id or a folder: any checkpoint of sequence classification."),
+  revision: name.optional().describe("Commit, tag or branch on the hub."),
+  trustRemoteCode: z
+    .boolean()
+    .default(false)
+    .describe("Runs the checkpoint's own Python code; needs a revision that is a commit."),
+  maxLength: positive
+    .max(1_000_000)
+    .optional()
+    .describe("Longest pair in tokens, query and passage together; default: the checkpoint's own."),
+  activation: z
+    .enum(["identity", "sigmoid", "softmax"])
+    .optional()
+    .describe(
+      "What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several.",
+    ),
+  label: z.int().min(0).optional().describe("Which label's score counts, from 0; default: the last one."),
+  dtype: z
+    .enum(["auto", "float32", "bfloat16", "float16"])
+    .default("auto")
+    .describe("Number format of scoring; auto is bfloat16 on a GPU that has it, else float32."),
+  batchSize: positive.max(65_536).optional().describe("Pairs in one forward pass; default: workers.batchSize."),
+});
+
+export const rerankSchema = crossEncoderSchema.extend({
+  topK: positive
+    .max(1_000_000)
+    .optional()
+    .describe(
+      "Highest-ranked passages of each query that are scored again; the others keep their order behind them. Default: the 100 best, or all of evaluate.topK when that is less.",
+    ),
+});
+
+export type CrossEncoderConfig = z.output<typeof crossEncoderSchema>;
+export type RerankConfig = z.output<typeof rerankSchema>;

@@ -1,0 +1,68 @@
+/** Scores and compares runs that lie on the disk, whoever made them; no experiment, no run folder. */
+import { QuarryError } from "../errors.js";
+import { measuresOf } from "../experiment/measures.js";
+import { findPython, type PythonEnvironment } from "../python/environment.js";
+import { type Measured, measure } from "./measure.js";
+import { commonQrels, findRun, trecQrels } from "./run-files.js";
+import { type CommandContext, inTemporaryFolder, runtimeCommand } from "./runtime-command.js";
+import type { CompareOptions, Comparison, MeasureOptions } from "./types.js";
+
+const DEFAULT_MEASURES = ["nDCG@10", "RR@10", "R@100"];
+
+/** See `measureRun` in pipeline/index.ts. */
+export async function measureRun(run: string, options: MeasureOptions = {}): Promise<Measured> {
+  const measures = measuresOf(options.measures ?? DEFAULT_MEASURES);
+  const found = findRun(run);
+  if (found.run.endsWith(".json")) {
+    throw new QuarryError("CONFIG", `${run}: holds values of each query, but no run file.`);
+  }
+  const qrels = commonQrels([found], options.qrels);
+  const context = commandContext(options.signal);
+  const { relevanceLevel = 1, missing, depth, intervalsSeed } = options;
+  return inTemporaryFolder(async (folder) => {
+    const files = { run: found.run, qrels: await trecQrels(qrels ?? "", folder, context.signal) };
+    return measure(context, files, { measures, relevanceLevel, missing, depth, intervalsSeed });
+  });
+}
+
+/** See `compareRuns` in pipeline/index.ts. */
+export async function compareRuns(runs: readonly string[], options: CompareOptions = {}): Promise<Comparison> {
+  if (runs.length < 2) throw new QuarryError("CONFIG", "a comparison needs two runs or more.");
+  const measures = measuresOf(options.measures ?? DEFAULT_MEASURES);
+  const found = runs.map(findRun);
+  const qrels = commonQrels(found, options.qrels);
+  const context = commandContext(options.signal);
+  const { relevanceLevel = 1, missing = "zero", seed = 42, samples, top = 5, allPairs = false } = options;
+  const args = ["--level", String(relevanceLevel), "--missing", missing, "--seed", String(seed), "--top", String(top)];
+  if (samples !== undefined) args.push("--samples", String(samples));
+  if (allPairs) args.push("--all-pairs");
+  return inTemporaryFolder(async (folder) => {
+    if (qrels !== null) args.push("--qrels", await trecQrels(qrels, folder, context.signal));
+    const named = ["--names", ...distinct(runs), "--runs", ...found.map(({ run }) => run)];
+    return runtimeCommand(
+      context,
+      "compare",
+      [...named, ...args, "--measures", ...measures],
+      "the runs could not be compared",
+    );
+  });
+}
+
+/** The same file twice is a comparison with itself; its lines still need names of their own. */
+function distinct(names: readonly string[]): string[] {
+  return names.map((name, at) => (names.indexOf(name) === at ? name : `${name} (${at + 1})`));
+}
+
+function commandContext(signal: AbortSignal = new AbortController().signal): CommandContext {
+  let python: Promise<PythonEnvironment> | null = null;
+  return {
+    signal,
+    python: () => {
+      python ??= findPython({ signal });
+      return python;
+    },
+    checkStop: () => {
+      if (signal.aborted) throw new QuarryError("INTERRUPTED", "Stopped on request.");
+    },
+  };
+}

@@ -1,0 +1,58 @@
+/** Encoding without the store: vectors go straight into one NumPy matrix in the run folder. */
+import { createHash } from "node:crypto";
+import { textUnits } from "../data/index.js";
+import { QuarryError } from "../errors.js";
+import { batchSizeOf } from "./batch-size.js";
+import type { RunContext } from "./context.js";
+import { describe } from "./describe.js";
+import type { EncodeWork } from "./encode.js";
+import { leaveOut, throwFailed } from "./failed-units.js";
+import { toModelSpec } from "./model-spec.js";
+import { MatrixWriter } from "./npy.js";
+
+/** Fills vectors.npy block by block; a killed call goes on with the units that are missing. */
+export async function encodeToMatrix(context: RunContext, { step, model, options, table, rows }: EncodeWork) {
+  if (options.export !== "npy" || context.config.embeddings.dtype !== "float32") {
+    throw new QuarryError("CONFIG", "without the store vectors are written as a float32 NumPy matrix only", {
+      hint: "Leave embeddings.store on, or leave encode.export and embeddings.dtype as they are by default.",
+    });
+  }
+  const pool = await context.pool();
+  const contract = await describe(context, model);
+  const { unitSize } = context.config.workers;
+  const batchSize = await batchSizeOf(context, model, table, rows);
+  const key = createHash("sha256")
+    .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
+    .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
+    .digest("hex");
+  const vectors = `${step}/vectors.npy`;
+  const writer = await MatrixWriter.open(context.runDir.file(vectors), key, rows.length, unitSize);
+  const unit = options.side === "passage" ? "passages" : "queries";
+  const start = { phase: step, label: `encode ${unit}`, unit, total: rows.length } as const;
+  try {
+    const outcome = await context.phase(start, async () => {
+      const value = await pool.encode({
+        phase: step,
+        model: toModelSpec(context.experiment, model.checkpoint),
+        side: options.side,
+        batchSize,
+        units: textUnits(table, rows, unitSize, unit),
+        isDone: (index) => writer.isDone(index),
+        signal: context.signal,
+        onVectors: (index, { bytes, dimension }) => writer.write(index, bytes, dimension),
+      });
+      return { value, done: value.rowCount };
+    });
+    if (outcome.failed.length > 0) {
+      const spec = toModelSpec(context.experiment, model.checkpoint);
+      // A matrix has a row for every text: none can be left out, but the ones at fault can be named.
+      const job = { phase: step, model: spec, side: options.side, batchSize, table, scope: key };
+      await leaveOut(context, job, outcome.failed);
+      throwFailed(outcome.failed);
+    }
+    await writer.finish();
+    return { vectors, scales: null, throughput: { texts: outcome.rowCount, seconds: outcome.seconds } };
+  } finally {
+    await writer.close();
+  }
+}

@@ -1,0 +1,122 @@
+/** Asks all retrievers of a mining step for their rankings: the experiment's model, other models, run files. */
+import { mkdir } from "node:fs/promises";
+import type { PreparedSource } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import type { MineConfig, ModelConfig, RetrieverConfig } from "../experiment/schema.js";
+import type { RunContext } from "./context.js";
+import { positivePairs, type Retrieved, retrievedBy } from "./mining/cases.js";
+import { missingQueries, retrievedFrom, runSource } from "./mining/runs.js";
+import type { ScoreLimits } from "./mining/types.js";
+import { prepare } from "./prepare.js";
+import { retrieve } from "./retrieve.js";
+import type { ModelChoice } from "./step.js";
+import type { Throughput } from "./summary.js";
+
+/** One retriever, before it is asked. */
+export interface Retriever {
+  /** What reports and files call it. */
+  readonly name: string;
+  readonly topK: number;
+  readonly limits: ScoreLimits;
+  /** Null: the experiment's own model, as far as it is trained. */
+  readonly model: ModelConfig | null;
+  /** Null for a model. */
+  readonly run: NonNullable<RetrieverConfig["run"]> | null;
+}
+
+/** The experiment's model comes first, then the others in order. */
+export function retrieversOf(options: MineConfig, ownName: string): Retriever[] {
+  const { maxScore, minScore, absoluteMargin, relativeMargin, topK } = options;
+  const limits = { maxScore, minScore, absoluteMargin, relativeMargin };
+  const own: Retriever[] = options.includeModel ? [{ name: ownName, topK, limits, model: null, run: null }] : [];
+  const others = options.retrievers.map((each, index): Retriever => {
+    const name = each.name ?? `${each.run === undefined ? "model" : "run"}-${index + 1}`;
+    // A share means the same on any scale; numbers on the model's scale say nothing of another's.
+    const { maxScore, minScore, absoluteMargin } = each;
+    const limits = { maxScore, minScore, absoluteMargin, relativeMargin: each.relativeMargin ?? relativeMargin };
+    return { name, topK: each.topK ?? topK, limits, model: each.model ?? null, run: each.run ?? null };
+  });
+  return [...own, ...others];
+}
+
+/** Opens the run files among the retrievers: null where one is a model. */
+export async function openRuns(
+  context: RunContext,
+  step: string,
+  data: MineConfig["data"],
+  retrievers: readonly Retriever[],
+): Promise<(PreparedSource | null)[]> {
+  const opened: (PreparedSource | null)[] = [];
+  try {
+    for (const { name, run } of retrievers) {
+      const source = run === null || data.kind !== "source" ? null : runSource(data, run);
+      opened.push(source === null ? null : await prepare(context, `${step}/${name}`, source));
+    }
+    return opened;
+  } catch (thrown) {
+    for (const source of opened) source?.close();
+    throw thrown;
+  }
+}
+
+/** Asks every retriever for these queries; what an earlier call made durable is not done again. */
+export async function askAll(
+  context: RunContext,
+  work: {
+    readonly step: string;
+    readonly choice: ModelChoice;
+    readonly source: PreparedSource;
+    readonly queryRows: Int32Array;
+    readonly retrievers: readonly Retriever[];
+    readonly runs: readonly (PreparedSource | null)[];
+  },
+): Promise<{ readonly retrieved: Retrieved[]; readonly throughput: Throughput }> {
+  const { step, source, queryRows } = work;
+  const retrieved: Retrieved[] = [];
+  const pairs = positivePairs(source, queryRows);
+  const throughput = { texts: 0, seconds: 0 };
+  for (const [index, { name, topK, model }] of work.retrievers.entries()) {
+    const run = work.runs[index] ?? null;
+    if (run !== null) {
+      checkSameTexts(run, source, name);
+      tellOfMissing(context, name, missingQueries(run, queryRows), queryRows.length);
+      retrieved.push(retrievedFrom(run, queryRows, topK));
+      continue;
+    }
+    const place = model === null ? step : `${step}/${name}`;
+    await mkdir(context.runDir.file(place), { recursive: true });
+    const found = await retrieve(model === null ? context : context.withModel(model), {
+      phase: place,
+      folder: place,
+      model: model === null ? work.choice : { label: name, checkpoint: undefined },
+      source,
+      queryRows,
+      topK,
+      ...(pairs.rows.length === 0 ? {} : { tracked: pairs }),
+    });
+    throughput.texts += found.throughput.texts;
+    throughput.seconds += found.throughput.seconds;
+    const { trackedScores: scores } = found;
+    retrieved.push(retrievedBy(found.ranked, scores === null ? null : { pairs, scores }));
+  }
+  return { retrieved, throughput };
+}
+
+/** Rows mean the same in both, or the run's would name other passages. */
+function checkSameTexts(run: PreparedSource, source: PreparedSource, name: string): void {
+  const isSame =
+    run.passages.fingerprint === source.passages.fingerprint && run.queries.fingerprint === source.queries.fingerprint;
+  if (isSame) return;
+  throw new QuarryError("DATA", `the files of mine.data changed while the run ${name} was read`, {
+    hint: "Give the same command again once they stay as they are.",
+  });
+}
+
+function tellOfMissing(context: RunContext, name: string, missing: number, all: number): void {
+  if (missing === 0) return;
+  context.events.emit({
+    type: "warning",
+    message: `${missing} of ${all} queries are not ranked in the run ${name}`,
+    hint: "Are its query ids those of mine.data?",
+  });
+}

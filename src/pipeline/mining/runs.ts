@@ -1,0 +1,49 @@
+/** Somebody else's ranking as a retriever: TREC runs, read by the data plane as judgements with their scores. */
+import type { PreparedSource } from "../../data/types.js";
+import type { SearchDataConfig, SourceConfig } from "../../experiment/schema.js";
+import type { Retrieved } from "./cases.js";
+import type { RankedList } from "./types.js";
+
+/**
+ * The source that holds a run: the same passages and queries, with the run in the place of the judgements and without
+ * what the source does to its own.
+ */
+export function runSource(data: SourceConfig, run: NonNullable<SourceConfig["qrels"]>): SearchDataConfig {
+  const { kind, name, corpus, queries, prompts, templates } = data;
+  const named = Object.entries({ name, queries, prompts, templates }).filter(([, value]) => value !== undefined);
+  return { kind, corpus, qrels: run, ...(Object.fromEntries(named) as Partial<SourceConfig>) };
+}
+
+/**
+ * The lists of a run in the order that trec_eval gives them: by score, then by passage id, both descending; the rank
+ * column does not count. Passages beyond `topK` are no candidates, but their scores are known.
+ */
+export function retrievedFrom(run: PreparedSource, queryRows: Int32Array, topK: number): Retrieved {
+  const { idRanks } = run.passages;
+  const listed = new Set(run.qrels?.queryRows ?? []);
+  return {
+    list(index): RankedList {
+      const queryRow = queryRows[index] as number;
+      if (run.qrels === null || !listed.has(queryRow)) return { rows: new Int32Array(0), scores: new Float32Array(0) };
+      const { rows, scores } = run.qrels.judgements(queryRow, 0);
+      const order = [...rows.keys()].sort(
+        (one, two) =>
+          (scores[two] as number) - (scores[one] as number) ||
+          (idRanks[rows[two] as number] as number) - (idRanks[rows[one] as number] as number),
+      );
+      const kept = order.slice(0, topK);
+      const rest = order.slice(topK).map((at) => [rows[at] as number, scores[at] as number] as const);
+      return {
+        rows: Int32Array.from(kept, (at) => rows[at] as number),
+        scores: Float32Array.from(kept, (at) => scores[at] as number),
+        tracked: new Map(rest),
+      };
+    },
+  };
+}
+
+/** How many of these queries a run does not rank. */
+export function missingQueries(run: PreparedSource, queryRows: Int32Array): number {
+  const listed = new Set(run.qrels?.queryRows ?? []);
+  return queryRows.reduce((sum, row) => sum + (listed.has(row) ? 0 : 1), 0);
+}

@@ -1,0 +1,95 @@
+/** What is told of mining: which rule dropped how many, and what to change where queries went short. */
+import type { MineConfig } from "../../experiment/schema.js";
+import type { WrittenFile } from "./output/writer.js";
+import type { MiningReport } from "./report.js";
+import type { DropReason } from "./types.js";
+
+const WORDS: Readonly<Record<DropReason, string>> = {
+  annotated: "judged for the query",
+  sameId: "the query's own id",
+  queryText: "the very text of the query",
+  positiveText: "the very text of a positive",
+  repeatedText: "the very text of a candidate before it",
+  standIn: "standing in for the positive",
+  maxScore: "above mine.maxScore",
+  minScore: "below mine.minScore",
+  unknownPositive: "above a positive that was not retrieved",
+  absoluteMargin: "within mine.absoluteMargin",
+  relativeMargin: "within mine.relativeMargin",
+  filter: "refused by mine.filter",
+  notRescored: "beyond mine.rescore.topK",
+  rescoreMaxScore: "above mine.rescore.maxScore",
+  rescoreMinScore: "below mine.rescore.minScore",
+  rescoreAbsoluteMargin: "within mine.rescore.absoluteMargin",
+  rescoreRelativeMargin: "within mine.rescore.relativeMargin",
+  outOfRange: "outside of the range of ranks",
+};
+
+const number = (value: number): string => value.toLocaleString("en-US");
+
+/** The rows of the closing table: all candidates, those that each rule dropped, and what became of the others. */
+export function reportRows({ candidates, dropped, notChosen, queries }: MiningReport): [string, number][] {
+  return [
+    ["candidates", candidates],
+    ...(Object.entries(dropped) as [DropReason, number][]).map(([reason, count]): [string, number] => [
+      `dropped: ${WORDS[reason]}`,
+      count,
+    ]),
+    ["left over", notChosen],
+    ["queries with fewer negatives", queries.withFewer],
+  ];
+}
+
+interface Warning {
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** What a user should know: queries that went short, lines that are not there. */
+export function warningsOf(report: MiningReport, files: readonly WrittenFile[], options: MineConfig): Warning[] {
+  const { positivesLeftOut } = report.scores;
+  const short = files.filter(({ queriesLeftOut }) => queriesLeftOut > report.queries.withNone);
+  const reason =
+    options.minNegatives > 0 ? "no positive, or too few negatives" : "no positive, or no full set of negatives";
+  return [
+    ...fewNegatives(report, options),
+    ...short.map(({ file, queriesLeftOut }) => ({
+      message: `${number(queriesLeftOut)} of ${number(report.queries.count)} queries are not in ${file}: they have ${reason}`,
+      hint: null,
+    })),
+    ...(positivesLeftOut === 0
+      ? []
+      : [
+          {
+            message: `${number(positivesLeftOut)} positives are left out of the files: they were not retrieved, so they have no score to write`,
+            hint: "Raise mine.topK, or write without mine.scores.",
+          },
+        ]),
+  ];
+}
+
+function fewNegatives({ queries, dropped }: MiningReport, options: MineConfig): Warning[] {
+  if (queries.withFewer === 0) return [];
+  const reasons = [
+    ["mine.rangeMin", options.rangeMin > 0 && dropped.outOfRange],
+    ["mine.maxScore", dropped.maxScore],
+    ["mine.minScore", dropped.minScore],
+    ["mine.absoluteMargin", dropped.absoluteMargin],
+    ["mine.relativeMargin", dropped.relativeMargin],
+    ['mine.marginTo (to "best")', dropped.unknownPositive],
+    ["mine.rescore.topK", dropped.notRescored],
+    ["mine.rescore.maxScore", dropped.rescoreMaxScore],
+    ["mine.rescore.minScore", dropped.rescoreMinScore],
+    ["mine.rescore.absoluteMargin", dropped.rescoreAbsoluteMargin],
+    ["mine.rescore.relativeMargin", dropped.rescoreRelativeMargin],
+    ["mine.filter", dropped.filter],
+  ] as const;
+  const names = reasons.filter(([, count]) => count !== false && (count ?? 0) > 0).map(([option]) => option);
+  const none = queries.withNone === 0 ? "" : `, ${number(queries.withNone)} of them none`;
+  return [
+    {
+      message: `${number(queries.withFewer)} of ${number(queries.count)} queries have fewer than ${options.negativesPerQuery} negatives${none}`,
+      hint: names.length === 0 ? "Raise mine.topK." : `Raise mine.topK, or loosen ${names.join(", ")}.`,
+    },
+  ];
+}

@@ -1,0 +1,146 @@
+/** Scores of pairs that outlive their run: shards of checked blocks, only ever appended to. */
+import { randomBytes } from "node:crypto";
+import { type FileHandle, mkdir, open, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { diskError, syncFolder } from "../rundir/durable.js";
+import { KEY_BYTES, type PairKeys } from "./pair-keys.js";
+
+/** A block: magic, crc32 over what follows it, number of pairs, their keys, their scores as float32. */
+const MAGIC = Buffer.from("QPAIRB01", "latin1");
+const HEAD_BYTES = MAGIC.byteLength + 8;
+const ENTRY_BYTES = KEY_BYTES + 4;
+const MAX_BLOCK_PAIRS = 1_000_000;
+/** Shards are read whole, so they stay small. */
+const MAX_SHARD_BYTES = 64 << 20;
+const SUFFIX = ".scores";
+
+/**
+ * The known scores of one cross-encoder. Keys are made with its fingerprint, so a shard in the wrong folder answers
+ * nothing; a damaged block is as if it had never been written. Several processes may write: each has shards of its own.
+ *
+ * @example
+ * const cache = await PairCache.open(folder);
+ * const known = await cache.read(keys); // NaN where a pair has to be scored
+ * await cache.append(newKeys, newScores);
+ * await cache.close();
+ */
+export class PairCache {
+  #shard: { readonly file: FileHandle; readonly path: string; bytes: number } | null = null;
+  /** Appends wait for each other. */
+  #last: Promise<void> = Promise.resolve();
+
+  private constructor(private readonly folder: string) {}
+
+  static async open(folder: string): Promise<PairCache> {
+    try {
+      await mkdir(folder, { recursive: true });
+      return new PairCache(folder);
+    } catch (thrown) {
+      throw diskError(thrown, folder);
+    }
+  }
+
+  /** The score of each pair, NaN for those that nobody scored yet. Of two scores of one pair the older one counts. */
+  async read(keys: PairKeys): Promise<Float32Array> {
+    const scores = new Float32Array(keys.count).fill(Number.NaN);
+    const shards = (await readdir(this.folder)).filter((name) => name.endsWith(SUFFIX)).sort();
+    for (const name of shards) takeShard(await readFile(join(this.folder, name)), keys, scores);
+    // Pairs that say the same have the same key: their first one has its score.
+    for (const [pair, first] of keys.first.entries()) scores[pair] = scores[first] as number;
+    return scores;
+  }
+
+  /**
+   * Adds pairs in one block: after a crash all of them are there or none.
+   *
+   * @param keys KEY_BYTES for each pair
+   * @throws QuarryError ENVIRONMENT when the disk is full or refuses
+   */
+  append(keys: Uint8Array, scores: Float32Array): Promise<void> {
+    const appended = this.#last.then(() => this.#append(blockOf(keys, scores)));
+    this.#last = appended.catch(() => {});
+    return appended;
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#shard?.file.close();
+    this.#shard = null;
+  }
+
+  async #append(block: Buffer): Promise<void> {
+    try {
+      if (this.#shard !== null && this.#shard.bytes + block.byteLength > MAX_SHARD_BYTES) {
+        await this.#shard.file.close();
+        this.#shard = null;
+      }
+      const shard = await this.#open();
+      try {
+        await shard.file.appendFile(block);
+        await shard.file.datasync();
+        shard.bytes += block.byteLength;
+      } catch (thrown) {
+        // What follows half a block is still found, but there is no need for halves.
+        await shard.file.truncate(shard.bytes).catch(() => {});
+        throw thrown;
+      }
+    } catch (thrown) {
+      throw diskError(thrown, this.folder);
+    }
+  }
+
+  async #open() {
+    if (this.#shard !== null) return this.#shard;
+    // Ordered by age, so that the oldest score of a pair is read first, today and next year.
+    const time = Date.now().toString(36).padStart(9, "0");
+    const path = join(this.folder, `${time}-${randomBytes(4).toString("hex")}${SUFFIX}`);
+    const file = await open(path, "ax", 0o644);
+    this.#shard = { file, path, bytes: 0 };
+    await syncFolder(this.folder);
+    return this.#shard;
+  }
+}
+
+function blockOf(keys: Uint8Array, scores: Float32Array): Buffer {
+  const block = Buffer.alloc(HEAD_BYTES + scores.length * ENTRY_BYTES);
+  MAGIC.copy(block);
+  block.writeUInt32LE(scores.length, MAGIC.byteLength + 4);
+  block.set(keys, HEAD_BYTES);
+  block.set(
+    new Uint8Array(scores.buffer, scores.byteOffset, scores.byteLength),
+    HEAD_BYTES + scores.length * KEY_BYTES,
+  );
+  block.writeUInt32LE(crc32(block.subarray(MAGIC.byteLength + 4)), MAGIC.byteLength);
+  return block;
+}
+
+/** Takes every whole block of a shard; behind a damaged one the next magic is looked for. */
+function takeShard(shard: Buffer, keys: PairKeys, scores: Float32Array): void {
+  let at = shard.indexOf(MAGIC);
+  while (at !== -1) {
+    const end = blockEnd(shard, at);
+    if (end !== -1) takeBlock(shard, at, keys, scores);
+    at = shard.indexOf(MAGIC, end === -1 ? at + 1 : end);
+  }
+}
+
+/** Where a block ends, or -1 for one that is cut or damaged. */
+function blockEnd(shard: Buffer, at: number): number {
+  if (at + HEAD_BYTES > shard.byteLength) return -1;
+  const count = shard.readUInt32LE(at + MAGIC.byteLength + 4);
+  const end = at + HEAD_BYTES + count * ENTRY_BYTES;
+  if (count > MAX_BLOCK_PAIRS || end > shard.byteLength) return -1;
+  const body = shard.subarray(at + MAGIC.byteLength + 4, end);
+  return crc32(body) === shard.readUInt32LE(at + MAGIC.byteLength) ? end : -1;
+}
+
+function takeBlock(shard: Buffer, at: number, keys: PairKeys, scores: Float32Array): void {
+  const count = shard.readUInt32LE(at + MAGIC.byteLength + 4);
+  const start = at + HEAD_BYTES;
+  for (let entry = 0; entry < count; entry += 1) {
+    const pair = keys.find(shard, start + entry * KEY_BYTES);
+    if (pair === -1 || !Number.isNaN(scores[pair])) continue;
+    scores[pair] = shard.readFloatLE(start + count * KEY_BYTES + entry * 4);
+  }
+}

@@ -1,0 +1,110 @@
+/** Rerank: the best passages of an evaluation's run file, scored once more by a cross-encoder and measured again. */
+import { createHash } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import type { PreparedSource } from "../data/types.js";
+import type { EvaluateConfig, RerankConfig } from "../experiment/schema.js";
+import { setsOf } from "../experiment/sources.js";
+import type { RunContext } from "./context.js";
+import { CrossScorer } from "./cross-scorer.js";
+import type { EvaluateResult, SetResult } from "./evaluate.js";
+import { measure } from "./measure.js";
+import { onceOnSource } from "./prepare.js";
+import { type Ranking, rankAgain, readRanking, toTopK } from "./ranking.js";
+import { recordEvaluation, tellMetrics } from "./record-metrics.js";
+import { type ModelChoice, modelName, requireQrels } from "./step.js";
+import { writeQrels, writeRun } from "./trec.js";
+
+/** Stands behind the name of whatever was ranked again. */
+export const RERANKED = "+rerank";
+
+const DEFAULT_TOP_K = 100;
+
+/**
+ * Ranks an evaluation's runs again, unless that was done before with the same runs; null without a rerank section.
+ *
+ * The stage reads the run files and nothing else of the evaluation, so it may be added to a finished one.
+ */
+export async function rerankStep(
+  context: RunContext,
+  model: ModelChoice,
+  first: EvaluateResult,
+): Promise<EvaluateResult | null> {
+  const { rerank, evaluate } = context.config;
+  if (rerank === undefined || evaluate === undefined) return null;
+  const evaluated = {
+    step: `evaluate-${model.label}${RERANKED}`,
+    label: `${modelName(model)}, ranked again`,
+  };
+  const sets: EvaluateResult["sets"][number][] = [];
+  for (const set of setsOf(evaluate.data, "evaluate.data")) {
+    const measured = first.sets.find(({ name }) => name === set.name);
+    if (measured === undefined) continue;
+    const inside = set.name === null ? "" : `/${set.name}`;
+    const run = context.runDir.file(measured.run);
+    const also = createHash("sha256")
+      .update(await readFile(run))
+      .digest("hex");
+    const use = { name: `rerank${inside}`, data: set.data, also };
+    const options = { ...evaluate, measures: [...(set.measures ?? evaluate.measures)] };
+    const folder = evaluated.step + inside;
+    const result = await onceOnSource(context, `rerank-${model.label}${inside}`, use, (source) =>
+      rerankSource(context, { run, folder, source, rerank, evaluate: options, path: set.path }),
+    );
+    tellMetrics(context, evaluated, set.name, result);
+    sets.push({ ...result, name: set.name });
+  }
+  return recordEvaluation(context, evaluated, sets);
+}
+
+interface RerankWork {
+  /** The first stage's run file. */
+  readonly run: string;
+  readonly folder: string;
+  readonly source: PreparedSource;
+  readonly rerank: RerankConfig;
+  readonly evaluate: EvaluateConfig;
+  /** Where the data stands in the experiment. */
+  readonly path: string;
+}
+
+async function rerankSource(context: RunContext, work: RerankWork): Promise<SetResult> {
+  const { source, folder, evaluate, rerank } = work;
+  const qrels = requireQrels(source, work.path);
+  await mkdir(context.runDir.file(folder), { recursive: true });
+  const files = {
+    run: context.runDir.file(folder, "run.trec"),
+    qrels: context.runDir.file(folder, "qrels.trec"),
+    out: context.runDir.file(folder, "per-query.json"),
+  };
+  await writeQrels(files.qrels, qrels, source);
+  const found = await readRanking(work.run, source);
+  const rankings = [...qrels.queryRows].map((query) => found.get(query));
+  const depth = rerank.topK ?? DEFAULT_TOP_K;
+  const heads = rankings.map((ranking) => Math.min(depth, ranking?.rows.length ?? 0));
+  const pairs = rankings.flatMap((ranking, at) =>
+    [...(ranking?.rows.subarray(0, heads[at]) ?? [])].map((passageRow) => ({
+      queryRow: qrels.queryRows[at] as number,
+      passageRow,
+    })),
+  );
+  const scorer = await CrossScorer.open(context, { phase: folder, folder, crossEncoder: rerank, tables: source });
+  try {
+    const scores = await scorer.score(pairs);
+    let start = 0;
+    const again = rankings.map((ranking, at): Ranking | undefined => {
+      const own = scores.subarray(start, start + (heads[at] as number));
+      start += own.length;
+      return ranking === undefined ? undefined : rankAgain(ranking, own, source.passages.idRanks);
+    });
+    await writeRun(files.run, toTopK(again), qrels.queryRows, source, context.config.name);
+    const measured = await measure(context, files, evaluate);
+    return {
+      values: measured.mean,
+      queryCount: measured.queryCount,
+      throughput: { texts: scorer.scoredCount, seconds: scorer.seconds },
+      run: `${folder}/run.trec`,
+    };
+  } finally {
+    await scorer.close();
+  }
+}

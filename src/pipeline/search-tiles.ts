@@ -1,0 +1,152 @@
+/** One exact search, cut into tiles of queries so that lists and snapshots stay small, however many queries there are. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { TextTable } from "../data/types.js";
+import type { FailedUnit, JobOutcome, TrackedPairs, UnitList } from "../pool/types.js";
+import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
+import type { RunContext } from "./context.js";
+import { throwFailed } from "./failed-units.js";
+import { SnapshotStore } from "./snapshots.js";
+import type { Throughput } from "./summary.js";
+import type { TopK } from "./top-k.js";
+
+/** What is searched, how, and for whom. */
+export interface SearchOptions {
+  readonly phase: string;
+  readonly label: string;
+  /** Folder in the run folder that keeps the snapshots. */
+  readonly folder: string;
+  /** Everything that determines scores, queries and pairs aside. */
+  readonly key: readonly unknown[];
+  readonly units: UnitList;
+  /** The same units without the texts that made these fail; undefined where no text can be to blame. */
+  readonly without?: (failed: readonly FailedUnit[]) => Promise<UnitList>;
+  readonly batchSize?: number;
+  /** Null for units of stored vectors. */
+  readonly model: ModelSpec | null;
+  readonly contract: ModelContract;
+  readonly plugins: readonly string[];
+  readonly vectorDtype: VectorDtype;
+  /** [queryCount × contract.dimension]. */
+  readonly queries: Float32Array;
+  readonly topK: number;
+  readonly passages: TextTable;
+  /** In any order. */
+  readonly tracked?: TrackedPairs | undefined;
+  /** Queries in one tile, at most. */
+  readonly tileQueries: number;
+}
+
+/** What a search found. */
+export interface Found {
+  readonly ranked: TopK;
+  /** Scores of the tracked pairs in their order; NaN for passages that were not searched. Null without pairs. */
+  readonly tracked: Float32Array | null;
+  readonly throughput: Throughput;
+}
+
+/** Lists of a tile, in bytes: each worker holds one, and hands in copies. */
+const TILE_BYTES = 256 << 20;
+const TILE_QUERIES = 16_384;
+
+/** Queries in a tile of stored vectors: passages are cheap to send again, lists are dear to hold. */
+export function tileOf(topK: number): number {
+  return Math.max(1, Math.min(TILE_QUERIES, Math.floor(TILE_BYTES / (topK * 8))));
+}
+
+/** Searches; what snapshots of an earlier call cover is not done again. */
+export async function searchTiles(context: RunContext, options: SearchOptions): Promise<Found> {
+  const { queries, contract, topK, phase, units, tileQueries } = options;
+  const queryCount = queries.length / contract.dimension;
+  const scores = new Float32Array(queryCount * topK);
+  const rows = new Int32Array(queryCount * topK);
+  const tracked = options.tracked === undefined ? null : new Float32Array(options.tracked.rows.length).fill(Number.NaN);
+  const tileCount = Math.max(1, Math.ceil(queryCount / tileQueries));
+  let rowCount = 0;
+  for (let unit = 0; unit < units.count; unit += 1) rowCount += units.rowCount(unit);
+  const start = { phase, label: options.label, unit: "passages", total: rowCount * tileCount } as const;
+  return context.phase(start, async () => {
+    let [texts, seconds] = [0, 0];
+    for (let tile = 0; tile < tileCount; tile += 1) {
+      context.checkStop();
+      const from = tile * tileQueries;
+      const to = Math.min(queryCount, from + tileQueries);
+      const found = await searchTile(context, options, from, to, tileCount === 1 ? "" : `tile-${tile}`);
+      scores.set(found.ranked.scores, from * topK);
+      rows.set(found.ranked.rows, from * topK);
+      for (const [at, pair] of found.pairs.entries()) {
+        const score = found.tracked?.[at] ?? Number.NEGATIVE_INFINITY;
+        if (tracked !== null && score > Number.NEGATIVE_INFINITY) tracked[pair] = score;
+      }
+      texts += found.throughput.texts;
+      seconds += found.throughput.seconds;
+    }
+    const ranked = { queryCount, topK, scores, rows };
+    return { value: { ranked, tracked, throughput: { texts, seconds } }, done: texts };
+  });
+}
+
+async function searchTile(context: RunContext, options: SearchOptions, from: number, to: number, name: string) {
+  const { contract, topK, phase, model, plugins, vectorDtype, batchSize } = options;
+  const { dimension, similarity, normalize } = contract;
+  const queries = options.queries.subarray(from * dimension, to * dimension);
+  const { pairs, tracked } = pairsOf(options.tracked, from, to);
+  const hash = createHash("sha256").update(JSON.stringify([options.key, topK, vectorDtype, options.units.count, name]));
+  for (const part of [queries, tracked.queries, tracked.rows]) {
+    hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  }
+  const store = await SnapshotStore.open(join(context.runDir.file(options.folder, "snapshots"), name), {
+    key: hash.digest("hex"),
+    queryCount: to - from,
+    topK,
+    trackedCount: pairs.length,
+  });
+  const throughput = { texts: 0, seconds: 0 };
+  let units = options.units;
+  for (let hasFailed = false; ; ) {
+    const done = store.doneUnits;
+    if (done.size >= units.count) break;
+    const pool = await context.pool();
+    const outcome: JobOutcome = await pool.search({
+      phase,
+      model,
+      plugins,
+      vectorDtype,
+      units,
+      ...(batchSize === undefined ? {} : { batchSize }),
+      isDone: (index) => done.has(index),
+      signal: context.signal,
+      topK,
+      similarity,
+      isNormalizing: similarity === "cosine" && !normalize,
+      queries,
+      queryCount: to - from,
+      dimension,
+      ...(pairs.length === 0 ? {} : { tracked }),
+      onSnapshot: (snapshot) => store.put(snapshot),
+    });
+    throughput.texts += outcome.rowCount;
+    throughput.seconds += outcome.seconds;
+    if (outcome.failed.length === 0) break;
+    if (hasFailed || options.without === undefined) throwFailed(outcome.failed);
+    else units = await options.without(outcome.failed);
+    hasFailed = true;
+  }
+  return { ranked: store.merge(options.passages.idRanks), tracked: store.tracked(), pairs, throughput };
+}
+
+/** The pairs of a tile's queries as they travel, ascending by passage, and which of all pairs they are. */
+function pairsOf(tracked: TrackedPairs | undefined, from: number, to: number) {
+  const pairs: number[] = [];
+  if (tracked !== undefined) {
+    for (const [at, query] of tracked.queries.entries()) if (query >= from && query < to) pairs.push(at);
+    pairs.sort((left, right) => (tracked.rows[left] as number) - (tracked.rows[right] as number) || left - right);
+  }
+  return {
+    pairs: Int32Array.from(pairs),
+    tracked: {
+      queries: Int32Array.from(pairs, (at) => (tracked?.queries[at] as number) - from),
+      rows: Int32Array.from(pairs, (at) => tracked?.rows[at] as number),
+    },
+  };
+}

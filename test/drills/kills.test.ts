@@ -1,0 +1,185 @@
+/** The whole matrix of kills, at random moments: `npm run drills`; QUARRY_DRILL_ROUNDS says how many moments each. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { findProcesses, openWorkplace, type Running, until, type Workplace } from "../e2e/harness.js";
+
+const ROUNDS = Number(process.env["QUARRY_DRILL_ROUNDS"] ?? 20);
+/** What each verb leaves; the tag of a run file is the experiment's name, so every round uses the same one. */
+const VERBS = [
+  ["encode", "encode-base/vectors.npy"],
+  ["evaluate", "evaluate-base/run.trec"],
+  ["mine", "mine-base/negatives.tsv"],
+] as const;
+
+let place: Workplace;
+let count = 0;
+
+beforeAll(async () => {
+  place = await openWorkplace({ passages: 3_000, queries: 64 });
+  const model = JSON.stringify(place.model);
+  await place.experiment(`
+    name: "drill",
+    model: biEncoder(${model}, { dtype: "float32" }),
+    encode: { data: source({ corpus: "collection" }) },
+    evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), topK: 20, measures: ["nDCG@10"] },
+    mine: { data: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }), topK: 30 },
+    workers: { count: 2, threads: 1, unitSize: 16, batchSize: 4, heartbeatTimeoutMs: 3_000 },
+  `);
+}, 120_000);
+afterAll(() => place.remove());
+
+/** A run in a folder and a cache of its own: nothing that an earlier round stored may answer. */
+function fresh(): { readonly args: readonly string[]; readonly file: (name: string) => string } {
+  count += 1;
+  const runDir = `runs/${count}`;
+  return {
+    args: ["--runDir", runDir, "--cacheDir", `caches/${count}`],
+    file: (name) => join(place.folder, runDir, name),
+  };
+}
+
+const events = async (path: string): Promise<{ type: string; state?: string; phase?: string; done?: number }[]> =>
+  (await readFile(path, "utf8").catch(() => ""))
+    .split("\n")
+    .flatMap((line) => (line.endsWith("}") ? [JSON.parse(line)] : []));
+
+const isBusy = async (path: string): Promise<boolean> =>
+  (await events(path)).some(({ type, state }) => type === "worker" && state === "busy");
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Expected {
+  readonly bytes: Buffer;
+  /** From the first busy worker to the end of the command. */
+  readonly workMs: number;
+}
+
+const expectations = new Map<string, Promise<Expected>>();
+function expected(verb: string, result: string): Promise<Expected> {
+  const known = expectations.get(verb);
+  if (known !== undefined) return known;
+  const found = (async (): Promise<Expected> => {
+    const { args, file } = fresh();
+    const running = place.start(verb, "experiment.ts", ...args);
+    await until(() => isBusy(file("events.jsonl")), 60_000, `${verb} begins`);
+    const begin = performance.now();
+    const { exitCode, stderr } = await running;
+    expect(exitCode, stderr).toBe(0);
+    return { bytes: await readFile(file(result)), workMs: performance.now() - begin };
+  })();
+  expectations.set(verb, found);
+  return found;
+}
+
+async function atRandomMoment(verb: string, result: string, running: Running, path: string): Promise<number> {
+  const { workMs } = await expected(verb, result);
+  await until(() => isBusy(path), 60_000, `${verb} begins`);
+  const moment = Math.random() * workMs;
+  await Promise.race([pause(moment), running]);
+  return Math.round(moment);
+}
+
+const workers = () => findProcesses("quarry_runtime worker", place.folder);
+
+test.each(VERBS)(
+  "%s: a worker killed at a random moment changes nothing",
+  async (verb, result) => {
+    const { bytes } = await expected(verb, result);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const { args, file } = fresh();
+      const running = place.start(verb, "experiment.ts", ...args);
+      const moment = await atRandomMoment(verb, result, running, file("events.jsonl"));
+      const found = await workers();
+      const victim = found[round % Math.max(1, found.length)];
+      if (victim !== undefined) process.kill(victim.pid, "SIGKILL");
+      const { exitCode, stderr } = await running;
+      expect(exitCode, `killed after ${moment} ms: ${stderr}`).toBe(0);
+      expect((await readFile(file(result))).equals(bytes), `killed after ${moment} ms`).toBe(true);
+    }
+  },
+  3_600_000,
+);
+
+test.each(VERBS)(
+  "%s: after SIGKILL of the orchestrator the same command goes on",
+  async (verb, result) => {
+    const { bytes } = await expected(verb, result);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const { args, file } = fresh();
+      const running = place.start(verb, "experiment.ts", ...args);
+      const moment = await atRandomMoment(verb, result, running, file("events.jsonl"));
+      running.kill("SIGKILL");
+      await running;
+      await until(async () => (await workers()).length === 0, 5_000, `no survivors ${moment} ms into ${verb}`);
+      const { exitCode, stderr } = await place.quarry(verb, "experiment.ts", ...args);
+      expect(exitCode, `killed after ${moment} ms: ${stderr}`).toBe(0);
+      expect((await readFile(file(result))).equals(bytes), `killed after ${moment} ms`).toBe(true);
+    }
+  },
+  3_600_000,
+);
+
+test("evaluate: a worker stopped at a random moment is taken for dead, and what it says later is dropped", async () => {
+  const [verb, result] = ["evaluate", "evaluate-base/run.trec"];
+  const { bytes } = await expected(verb, result);
+  for (let round = 0; round < Math.ceil(ROUNDS / 4); round += 1) {
+    const { args, file } = fresh();
+    const running = place.start(verb, "experiment.ts", ...args);
+    const moment = await atRandomMoment(verb, result, running, file("events.jsonl"));
+    const [victim] = await workers();
+    if (victim !== undefined) process.kill(victim.pid, "SIGSTOP");
+    const { exitCode, stderr } = await running;
+    expect(exitCode, `stopped after ${moment} ms: ${stderr}`).toBe(0);
+    expect((await readFile(file(result))).equals(bytes), `stopped after ${moment} ms`).toBe(true);
+    expect(await workers()).toEqual([]);
+  }
+}, 3_600_000);
+
+test("evaluate: Ctrl-C at a random moment ends within 10 s, and the same command finishes", async () => {
+  const [verb, result] = ["evaluate", "evaluate-base/run.trec"];
+  const { bytes } = await expected(verb, result);
+  for (let round = 0; round < Math.ceil(ROUNDS / 4); round += 1) {
+    const { args, file } = fresh();
+    const running = place.start(verb, "experiment.ts", ...args);
+    const moment = await atRandomMoment(verb, result, running, file("events.jsonl"));
+    running.kill("SIGINT");
+    const begin = performance.now();
+    const { exitCode, stderr } = await running;
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(performance.now() - begin).toBeLessThan(10_000);
+    // The end may have come before the signal.
+    if (exitCode !== 0) expect(exitCode, `after ${moment} ms`).toBe(130);
+    expect(await workers()).toEqual([]);
+    expect((await place.quarry(verb, "experiment.ts", ...args)).exitCode).toBe(0);
+    expect((await readFile(file(result))).equals(bytes), `stopped after ${moment} ms`).toBe(true);
+  }
+}, 3_600_000);
+
+test("evaluate: a kill every two seconds for as long as QUARRY_DRILL_SECONDS says", async () => {
+  const [verb, result] = ["evaluate", "evaluate-base/run.trec"];
+  const { bytes } = await expected(verb, result);
+  const end = performance.now() + Number(process.env["QUARRY_DRILL_SECONDS"] ?? 120) * 1_000;
+  let [runs, kills] = [0, 0];
+  while (performance.now() < end) {
+    const { args, file } = fresh();
+    let isOver = false;
+    const running = place.start(verb, "experiment.ts", "--workers.count", "3", "--workers.maxAttempts", "50", ...args);
+    void running.then(() => (isOver = true));
+    while (!isOver) {
+      await Promise.race([pause(2_000), running]);
+      const found = await workers();
+      const victim = found[Math.floor(Math.random() * found.length)];
+      // Only workers at work: one that dies again and again while it starts is left out, as it should be.
+      if (victim === undefined || !(await isBusy(file("events.jsonl")))) continue;
+      process.kill(victim.pid, "SIGKILL");
+      kills += 1;
+      if (performance.now() > end) break;
+    }
+    const { exitCode, stderr } = await running;
+    expect(exitCode, stderr).toBe(0);
+    expect((await readFile(file(result))).equals(bytes)).toBe(true);
+    runs += 1;
+  }
+  console.log(`${kills} kills in ${runs} runs, each with the same result`);
+}, 3_600_000);

@@ -1,0 +1,85 @@
+/** Several data sets in one evaluation: a folder each, one table, resumed set by set, compared afterwards. */
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openWorkplace, type Workplace } from "./harness.js";
+
+let place: Workplace;
+let first: Awaited<ReturnType<Workplace["quarry"]>>;
+
+const body = (name: string, data: string): string => `
+  name: "${name}",
+  model: biEncoder(${JSON.stringify(place.model)}),
+  evaluate: { data: ${data}, measures: ["ndcg@10", "recall@100"] },
+  workers: { count: 1, unitSize: 64 },
+`;
+const test1 = `source({ corpus: "collection", qrels: "collection/qrels/test.tsv" })`;
+const two = `suite({
+  odd: ${test1},
+  even: { data: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }), measures: ["nDCG@10", "P(rel=2)@5"] },
+})`;
+
+beforeAll(async () => {
+  place = await openWorkplace();
+  await place.experiment(body("both", two));
+  first = await place.quarry("run", "experiment.ts");
+}, 240_000);
+afterAll(() => place.remove());
+
+const runDir = (...parts: string[]): string => join(place.folder, "runs/both", ...parts);
+const json = async (path: string) => JSON.parse(await readFile(path, "utf8"));
+
+test("the table has a row for each data set and one for their average", async () => {
+  expect(first.stderr).toBe("");
+  expect(first.exitCode).toBe(0);
+  expect(first.stdout).toMatch(
+    /\n +nDCG@10 +R@100 +P\(rel=2\)@5\n.*\nodd +0\.\d{4} +[01]\.\d{4} +-\neven +0\.\d{4} +- +0\.\d{4}\naverage +0\.\d{4} +- +-\n/,
+  );
+  expect(first.stdout).toMatch(/odd, model as it is: nDCG@10 0\.\d{4}, R@100 [01]\.\d{4} \(24 queries\)/);
+  const { "evaluate-base": found } = await json(runDir("metrics.json"));
+  expect(Object.keys(found)).toEqual(["odd", "even", "average"]);
+  expect(found.average).toEqual({ "nDCG@10": (found.odd["nDCG@10"] + found.even["nDCG@10"]) / 2 });
+  for (const name of ["odd", "even"]) {
+    expect((await json(runDir("evaluate-base", name, "per-query.json"))).mean).toEqual(found[name]);
+    for (const file of ["run.trec", "qrels.trec"]) expect(existsSync(runDir("evaluate-base", name, file))).toBe(true);
+  }
+});
+
+test("a data set of a suite gives what it gives alone", async () => {
+  await place.experiment(body("alone", test1), "alone");
+  expect((await place.quarry("run", "alone.ts")).exitCode).toBe(0);
+  const own = await readFile(join(place.folder, "runs/alone/evaluate-base/run.trec"), "utf8");
+  const inSuite = await readFile(runDir("evaluate-base/odd/run.trec"), "utf8");
+  expect(inSuite.replaceAll(" both\n", " alone\n")).toBe(own);
+}, 120_000);
+
+test("what was done before is not done again, set by set", async () => {
+  const journal = (await readFile(runDir("journal.jsonl"), "utf8")).trimEnd().split("\n");
+  expect(journal.at(-1)).toContain("evaluate-base/even");
+  // As if it had been killed between the two.
+  await writeFile(runDir("journal.jsonl"), `${journal.slice(0, -1).join("\n")}\n`);
+  await rm(runDir("evaluate-base/odd/run.trec"));
+  await rm(runDir("evaluate-base/even"), { recursive: true });
+  const before = await json(runDir("metrics.json"));
+  const again = await place.quarry("run", "experiment.ts");
+  expect(again.exitCode).toBe(0);
+  expect(existsSync(runDir("evaluate-base/odd/run.trec"))).toBe(false);
+  expect(existsSync(runDir("evaluate-base/even/run.trec"))).toBe(true);
+  expect(await json(runDir("metrics.json"))).toEqual(before);
+}, 120_000);
+
+test("folders of its data sets can be measured and compared", async () => {
+  const measured = await place.quarry("measure", "runs/both/evaluate-base/even", "--measures", "nDCG@10", "--json");
+  expect(JSON.parse(measured.stdout).mean).toEqual({
+    "nDCG@10": (await json(runDir("metrics.json")))["evaluate-base"].even["nDCG@10"],
+  });
+  const whole = await place.quarry("measure", "runs/both");
+  expect(whole.stderr).toContain("runs/both/evaluate-base/even");
+}, 60_000);
+
+test("data check looks at every data set", async () => {
+  const { stdout, exitCode } = await place.quarry("data", "check", "experiment.ts");
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain("evaluate.data.sets.1.data");
+});

@@ -1,0 +1,148 @@
+/** `quarry measure` and `quarry compare` as processes: other people's runs, folders of evaluations, refusals. */
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { compareRuns, measureRun } from "../../src/index.js";
+
+const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+let folder = "";
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-measure-"));
+  const queries = Array.from({ length: 8 }, (_, at) => `q${at}`);
+  const run = (rankOf: (at: number) => number) =>
+    queries
+      .flatMap((query, at) =>
+        Array.from({ length: 10 }, (_, place) => {
+          const passage = place + 1 === rankOf(at) ? "good" : `x${place}`;
+          return `${query} Q0 ${passage} ${place + 1} ${10 - place} t\n`;
+        }),
+      )
+      .join("");
+  const qrels = queries.map((query) => `${query} 0 good 2\n${query} 0 x9 1\n`).join("");
+  const [plain, better] = [run((at) => 2 + (at % 3)), run((at) => (at === 0 ? 4 : 1))];
+  await writeFile(join(folder, "plain.run"), `${plain}stranger Q0 x 1 1 t\n`);
+  await writeFile(join(folder, "better.run.gz"), gzipSync(better));
+  await writeFile(join(folder, "qrels.trec.gz"), gzipSync(qrels));
+  const rows = queries.map((query) => `${query}\tgood\t2\n${query}\tx9\t1\n`).join("");
+  await writeFile(join(folder, "qrels.tsv"), `query-id\tcorpus-id\tscore\n${rows}never\tgood\t1\n`);
+  for (const [name, text] of [["one", plain] as const, ["two", better] as const]) {
+    const step = join(folder, "runs", name, "evaluate-base");
+    await mkdir(step, { recursive: true });
+    await writeFile(join(step, "run.trec"), text);
+    await writeFile(join(step, "qrels.trec"), qrels);
+  }
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function quarry(...argv: string[]) {
+  return execa(process.execPath, [main, ...argv], { cwd: folder, reject: false, env: { CI: "true" } });
+}
+
+describe("quarry measure", () => {
+  test("scores somebody else's run, and says which queries count and which do not", async () => {
+    const { exitCode, stdout } = await quarry(
+      "measure",
+      "plain.run",
+      "qrels.tsv",
+      "--measures",
+      "mrr@10,P(rel=2)@5",
+      "NumQ",
+    );
+    expect(exitCode).toBe(0);
+    expect(stdout.trimEnd().split("\n")).toEqual([
+      "RR@10       0.3333",
+      "P(rel=2)@5  0.1778",
+      "NumQ        9",
+      "(9 queries; 1 judged ones without results counted as 0; 1 of the run's without judgement left out)",
+    ]);
+  });
+
+  test("reads packed files, takes a level, leaves out what has no results, writes JSON", async () => {
+    const { stdout } = await quarry(
+      "measure",
+      "better.run.gz",
+      "qrels.tsv",
+      "--level",
+      "2",
+      "--skip-missing",
+      "--json",
+      "--measures",
+      "RR",
+    );
+    expect(JSON.parse(stdout)).toMatchObject({
+      mean: { RR: (7 + 1 / 4) / 8 },
+      queryCount: 8,
+      withoutResults: 1,
+      unjudged: 0,
+    });
+    const packed = await measureRun(join(folder, "better.run.gz"), {
+      qrels: join(folder, "qrels.trec.gz"),
+      measures: ["RR"],
+    });
+    expect(packed.mean).toEqual({ RR: (7 + 1 / 4) / 8 });
+  });
+
+  test("takes the folder of an evaluation with its own judgements", async () => {
+    const { stdout } = await quarry("measure", "runs/one", "--measures", "RR", "--per-query");
+    expect(stdout).toMatch(/^query +RR\n─+ +─+\nq0 +0\.5000\n/);
+    expect(stdout).toContain("(8 queries)");
+  });
+
+  test.each([
+    [["measure", "plain.run", "nowhere.tsv"], 2, "nowhere.tsv"],
+    [["measure", "plain.run"], 2, "error: the judgements are missing.\nhint: Name them"],
+    [["measure", "qrels.tsv", "plain.run"], 2, "plain.run: holds a run, but judgements were expected"],
+    [["measure", "qrels.tsv", "qrels.tsv"], 3, "qrels.tsv:1: not a line of a run"],
+    [["measure", "plain.run", "qrels.tsv", "--measures", "nDGC@10"], 2, "did you mean nDCG@10?"],
+    [["measure", "runs"], 2, "runs: holds 2 evaluations"],
+    [["measure", "plain.run", "qrels.tsv", "--level", "0"], 2, "--level: expected a whole number from 1 on, saw 0"],
+  ])("refuses %j with status %i", async (argv, status, message) => {
+    const { exitCode, stderr } = await quarry(...argv);
+    expect(stderr).toContain(message);
+    expect(exitCode).toBe(status);
+  });
+});
+
+describe("quarry compare", () => {
+  test("tells the difference, its tests, and the queries that moved most", async () => {
+    const { exitCode, stdout } = await quarry("compare", "runs/one", "runs/two", "--measures", "RR,R@5", "--top", "2");
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^8 queries\n\nruns\/one → runs\/two\n/);
+    expect(stdout).toMatch(/^RR +0\.3750 +0\.9063 +\+0\.5313 .* 7 +0 +1$/m);
+    expect(stdout).toContain("p in brackets: corrected for 2 comparisons (Holm)");
+    expect(stdout).toMatch(/biggest gains of RR\n.*\n.*\nq2 +0\.2500 +1\.0000 +\+0\.7500\nq5 /);
+    expect(stdout).toMatch(/biggest losses of RR\n.*\n.*\nq0 +0\.5000 +0\.2500 +-0\.2500/);
+  });
+
+  test("is a function as well, whose answer is the command's JSON", async () => {
+    const runs = ["plain.run", "better.run.gz"].map((name) => join(folder, name));
+    const options = { qrels: join(folder, "qrels.tsv"), measures: ["RR"], missing: "skip" as const };
+    const found = await compareRuns(runs, options);
+    expect(found.queryCount).toBe(8);
+    expect(found.comparisons).toMatchObject([{ wins: 7, losses: 1, randomisation: { isExact: true, samples: 256 } }]);
+    const { stdout } = await quarry(
+      "compare",
+      ...runs,
+      "--qrels",
+      "qrels.tsv",
+      "--measures",
+      "RR",
+      "--skip-missing",
+      "--json",
+    );
+    expect(JSON.parse(stdout)).toEqual(found);
+  });
+
+  test("refuses runs that were judged differently, and a single run", async () => {
+    await writeFile(join(folder, "runs", "two", "evaluate-base", "qrels.trec"), "q0 0 good 1\n");
+    const { exitCode, stderr } = await quarry("compare", "runs/one", "runs/two");
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("the runs were judged differently");
+    expect((await quarry("compare", "runs/one")).stderr).toContain("a comparison needs two runs or more");
+  });
+});

@@ -1,0 +1,175 @@
+/** What is put into the store comes out again, whoever wrote it in whatever order; another model's vectors never do. */
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { tableFromIPC } from "apache-arrow";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { KeyTable } from "../../../src/embeddings/key-table.js";
+import { modelKey } from "../../../src/embeddings/model-key.js";
+import { EmbeddingStore } from "../../../src/embeddings/store.js";
+import { keepPlaces, readPlaces } from "../../../src/embeddings/stored-places.js";
+import { KEY_WORDS } from "../../../src/embeddings/text-keys.js";
+import type { VectorModel } from "../../../src/embeddings/types.js";
+import { VectorView } from "../../../src/embeddings/vector-view.js";
+import { blockOf, contract, DIMENSION, keysOf, openStore, readBack } from "./stores.js";
+
+let cache: string;
+beforeEach(() => {
+  cache = mkdtempSync(join(tmpdir(), "quarry-store-"));
+});
+afterEach(() => rmSync(cache, { recursive: true }));
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, at) => from + at);
+const bytesOf = (texts: readonly number[]): Uint8Array => new Uint8Array(keysOf(texts).keys.buffer);
+
+describe.each(["float32", "float16", "bfloat16", "int8"] as const)("%s", (dtype) => {
+  test("blocks of two writers, in any order and of any size, are found and read again", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 12 }),
+        fc.integer({ min: 200, max: 4_000 }),
+        async (sizes, shardBytes) => {
+          rmSync(join(cache, "embeddings"), { recursive: true, force: true });
+          const store = await openStore(cache, dtype);
+          const writers = [store.writer(shardBytes), store.writer(shardBytes)];
+          let next = 0;
+          const blocks = sizes.map((size) => range(next, (next += size)));
+          await Promise.all(
+            blocks.map((texts, at) => writers[at % 2]?.append(bytesOf(texts), blockOf(texts, dtype))).reverse(),
+          );
+          for (const writer of writers) await writer.close();
+          store.reload();
+          expect(readBack(store, range(0, next + 5))).toEqual(range(0, next));
+          store.close();
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  test("a shard is an Arrow file with keys, vectors and scales", async () => {
+    const store = await openStore(cache, dtype);
+    const writer = store.writer();
+    await writer.append(bytesOf([3, 4]), blockOf([3, 4], dtype));
+    await writer.append(bytesOf([9]), blockOf([9], dtype));
+    await writer.close();
+    const [shard] = readdirSync(store.folder).filter((name) => name.startsWith("shard-"));
+    const table = tableFromIPC(readFileSync(join(store.folder, shard as string, "vectors.arrow")));
+    expect(table.numRows).toBe(3);
+    expect(Buffer.from(table.getChild("key")?.get(2))).toEqual(Buffer.from(bytesOf([9])));
+    expect(table.getChild("vector")?.get(1)?.length).toBe(DIMENSION);
+    if (dtype === "int8") expect([...(table.getChild("scale") ?? [])]).toEqual([3 / 8, 0.5, 9 / 8]);
+    store.close();
+  });
+});
+
+test("without a mapping the same vectors are read", async () => {
+  const store = await openStore(cache);
+  const writer = store.writer(500);
+  for (const text of range(0, 40)) await writer.append(bytesOf([text]), blockOf([text], "float32"));
+  await writer.close();
+  process.env["QUARRY_NO_MMAP"] = "1";
+  try {
+    store.reload();
+    expect(readBack(store, range(0, 40))).toEqual(range(0, 40));
+  } finally {
+    delete process.env["QUARRY_NO_MMAP"];
+    store.close();
+  }
+});
+
+test("units of a view carry row, rank and vector of each passage", async () => {
+  const store = await openStore(cache, "int8");
+  const writer = store.writer();
+  await writer.append(bytesOf([5, 6, 7]), blockOf([5, 6, 7], "int8"));
+  await writer.close();
+  store.reload();
+  const rows = Int32Array.of(2, 0);
+  const view = new VectorView(store, rows, store.find(keysOf([7, 5])));
+  const units = view.units(Int32Array.of(30, 20, 10), "vectors");
+  expect([units.count, units.id(0), units.rowCount(0)]).toEqual([1, "vectors-0", 2]);
+  const table = tableFromIPC(units.frame(0));
+  expect([...(table.getChild("row") ?? [])]).toEqual([2, 0]);
+  expect([...(table.getChild("idRank") ?? [])]).toEqual([10, 30]);
+  expect([...(table.getChild("scale") ?? [])]).toEqual([7 / 8, 5 / 8]);
+  expect([...(table.getChild("vector")?.get(1) ?? [])]).toEqual([...blockOf([5], "int8").bytes]);
+  store.close();
+});
+
+test("kept places are those that a look-up gives, until a shard loses a block or a flip strikes them", async () => {
+  const store = await openStore(cache);
+  const writer = store.writer(600);
+  for (const text of range(0, 40)) await writer.append(bytesOf([text]), blockOf([text], "float32"));
+  await writer.close();
+  store.reload();
+  const texts = range(0, 40).reverse();
+  const places = store.find(keysOf(texts));
+  const rows = "0".repeat(32);
+  expect(readPlaces(store, rows)).toBeNull();
+  keepPlaces(store, rows, places, 1);
+  // Another writer's shards shift the numbers of these.
+  const other = store.writer(600);
+  await other.append(bytesOf([99]), blockOf([99], "float32"));
+  await other.close();
+  store.reload();
+  const kept = readPlaces(store, rows);
+  expect([...(kept?.rows ?? [])]).toEqual([...store.find(keysOf(texts)).rows]);
+  expect([...(kept?.shards ?? [])]).toEqual([...store.find(keysOf(texts)).shards]);
+
+  const file = readdirSync(store.folder).find((name) => name.endsWith(".bin")) as string;
+  const bytes = readFileSync(join(store.folder, file));
+  const bad = Buffer.from(bytes);
+  bad[17] = (bad[17] as number) ^ 4;
+  writeFileSync(join(store.folder, file), bad);
+  expect(readPlaces(store, rows)).toBeNull();
+  writeFileSync(join(store.folder, file), bytes);
+  expect(readPlaces(store, rows)).not.toBeNull();
+  rmSync(join(store.folder, store.shards[0]?.name as string), { recursive: true });
+  store.reload();
+  expect(readPlaces(store, rows)).toBeNull();
+  store.close();
+});
+
+const base: VectorModel = { contract, side: "passage", dtype: "float32" };
+const others: Record<string, VectorModel> = {
+  "another fingerprint": { ...base, contract: { ...contract, fingerprint: `b${"a".repeat(63)}` } },
+  "the other side": { ...base, side: "query" },
+  "another number format": { ...base, dtype: "float16" },
+  "another dimension": { ...base, contract: { ...contract, dimension: 6 } },
+};
+
+test.each(Object.keys(others))("vectors of a model do not answer for %s, even in a copied folder", async (name) => {
+  const store = await openStore(cache);
+  const writer = store.writer();
+  await writer.append(bytesOf([1]), blockOf([1], "float32"));
+  await writer.close();
+  store.close();
+  const other = others[name] as VectorModel;
+  expect(modelKey(other)).not.toBe(modelKey(base));
+  const folder = join(cache, "embeddings", modelKey(other));
+  cpSync(store.folder, folder, { recursive: true });
+  const warnings: string[] = [];
+  const opened = await EmbeddingStore.open(cache, other, (message) => warnings.push(message));
+  expect(opened.find(keysOf([1])).missingCount).toBe(1);
+  expect(warnings.join()).toContain("encoded again");
+  opened.close();
+});
+
+test("a table of keys gives what a Map gives", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 300 }), { maxLength: 3_000 }), (texts) => {
+      const { keys } = keysOf(texts);
+      const table = new KeyTable();
+      const map = new Map<number, number>();
+      for (const [at, text] of texts.entries()) {
+        expect(table.add(keys, at * KEY_WORDS, at)).toBe(!map.has(text));
+        if (!map.has(text)) map.set(text, at);
+      }
+      expect(table.size).toBe(map.size);
+      for (const [at, text] of texts.entries()) expect(table.get(keys, at * KEY_WORDS)).toBe(map.get(text));
+      expect(table.get(keysOf([301]).keys, 0)).toBe(-1);
+    }),
+    { numRuns: 20 },
+  );
+});

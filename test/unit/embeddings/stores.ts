@@ -1,0 +1,90 @@
+/** What the tests of the store share: a model, texts with keys, vectors that tell which text they are of. */
+import { copyFileSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { buildingName } from "../../../src/data/cache/builders.js";
+import { EmbeddingStore } from "../../../src/embeddings/store.js";
+import { KEY_WORDS, type TextKeys } from "../../../src/embeddings/text-keys.js";
+import type { VectorBlock, VectorDtype, VectorModel } from "../../../src/embeddings/types.js";
+import { VectorView } from "../../../src/embeddings/vector-view.js";
+
+export const DIMENSION = 5;
+
+export const contract: VectorModel["contract"] = {
+  checkpoint: "tiny",
+  architecture: "Tiny",
+  dimension: DIMENSION,
+  pooling: "mean",
+  normalize: true,
+  similarity: "cosine",
+  queryPrompt: "",
+  passagePrompt: "",
+  queryMaxLength: 8,
+  passageMaxLength: 8,
+  paddingSide: "right",
+  dtype: "float32",
+  parameterCount: 1,
+  revision: null,
+  fingerprint: "a".repeat(64),
+};
+
+/** Keys of the texts with these numbers; spread over all words, as those of a hash are. */
+export function keysOf(texts: readonly number[]): TextKeys {
+  const keys = Int32Array.from(
+    texts.flatMap((text) =>
+      Array.from({ length: KEY_WORDS }, (_, word) => Math.imul(text + 1, 0x9e3779b1 + word * 77)),
+    ),
+  );
+  return { keys, lengths: Int32Array.from(texts, (text) => 10 + ((text * 7) % 13)) };
+}
+
+/** Bytes that only the vector of this text has. */
+function vectorBytes(text: number, length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, at) => (text * 31 + at * 7 + (text >> 8)) & 0x3f);
+}
+
+export function blockOf(texts: readonly number[], dtype: VectorDtype): VectorBlock {
+  const rowBytes = DIMENSION * { float32: 4, float16: 2, bfloat16: 2, int8: 1 }[dtype];
+  return {
+    dtype,
+    dimension: DIMENSION,
+    bytes: Buffer.concat(texts.map((text) => vectorBytes(text, rowBytes))),
+    scales: dtype === "int8" ? Float32Array.from(texts, (text) => text / 8) : null,
+  };
+}
+
+export function openStore(cacheDir: string, dtype: VectorDtype = "float32", warnings: string[] = []) {
+  return EmbeddingStore.open(cacheDir, { contract, side: "passage", dtype }, (message) => warnings.push(message));
+}
+
+/** Texts of these that the store has, each read and compared with what it must be. */
+export function readBack(store: EmbeddingStore, texts: readonly number[]): number[] {
+  const places = store.find(keysOf(texts));
+  const found = texts.filter((_, at) => (places.rows[at] as number) >= 0);
+  const chosen = store.find(keysOf(found));
+  const view = new VectorView(store, Int32Array.from(found), chosen);
+  const { bytes, scales } = view.read(0, found.length);
+  const expected = blockOf(found, store.dtype);
+  if (Buffer.compare(bytes, expected.bytes) !== 0) throw new Error("the store gave other vectors than it was given");
+  if (scales !== null && scales.some((scale, at) => scale !== expected.scales?.[at])) throw new Error("other scales");
+  return found;
+}
+
+/** A name under which nobody works any more. */
+export function abandonedName(): string {
+  return buildingName().replace(/-(\d+)-([0-9a-f]{16})$/, "-1-$2");
+}
+
+/** The one folder of work in progress, renamed as if its process had been killed. */
+export function abandon(store: EmbeddingStore): string {
+  const name = readdirSync(store.folder).find((each) => each.startsWith(".building-"));
+  if (name === undefined) throw new Error("nobody is at work");
+  const left = join(store.folder, abandonedName());
+  renameSync(join(store.folder, name), left);
+  return left;
+}
+
+/** Copies a flat folder. */
+export function copyFolder(from: string, to: string): void {
+  mkdirSync(to);
+  for (const name of readdirSync(from)) copyFileSync(join(from, name), join(to, name));
+}
