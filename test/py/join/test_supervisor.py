@@ -22,7 +22,8 @@ sys.exit(supervisor.Supervisor("the-ticket", command, places).run())
 LASTING = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-print("worker", sys.argv[1], os.getpid(), sys.stdin.readline().strip(), flush=True)
+# In one piece: two workers share this pipe, and print may write word by word.
+os.write(1, f"worker {sys.argv[1]} {os.getpid()} {sys.stdin.readline().strip()}\\n".encode())
 time.sleep(60)
 """
 

@@ -1,0 +1,110 @@
+/** `quarry join` as a process of its own, with the real worker behind it: how it comes, what it refuses, how it goes. */
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { listWorkers } from "../../src/pipeline/workers.js";
+import { type FakePool, openFakePool, processesWith, until } from "../fixtures/fake-pool.js";
+
+const marker = `join-cli-${process.pid}`;
+const main = "dist/cli/main.js";
+let fake: FakePool;
+
+beforeEach(async () => {
+  fake = await openFakePool({}, { listen: "tcp://127.0.0.1:0", count: 0 });
+});
+afterEach(async () => {
+  await fake.close();
+  await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length === 0);
+});
+
+function quarry(args: readonly string[], input?: string) {
+  const env = { QUARRY_TEST_MARKER: marker };
+  const options = {
+    reject: false,
+    all: true,
+    env,
+    ...(input === undefined ? { stdin: "ignore" as const } : { input }),
+  };
+  return execa(process.execPath, [main, "join", ...args], options);
+}
+const here = ["--device", "cpu", "--threads", "1"];
+const names = async (): Promise<string> => (await listWorkers(fake.runDir)).map(({ name }) => name).join();
+const isJoined = async (expected: string): Promise<void> => {
+  const end = Date.now() + 60_000;
+  while ((await names()) !== expected) {
+    if (Date.now() > end) throw new Error(`${expected} did not join, but ${await names()}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+};
+const endOf = async (joining: ReturnType<typeof quarry>) => {
+  const { exitCode, all } = await joining;
+  return { exitCode, all: String(all) };
+};
+
+describe("quarry join", () => {
+  it("brings this machine to the run of a folder, and leaves when it is asked to", async () => {
+    const joining = quarry([fake.runDir, ...here, "--name", "far"]);
+    await isJoined("far.0");
+    joining.kill("SIGTERM");
+    const { exitCode, all } = await endOf(joining);
+    expect(exitCode).toBe(143);
+    expect(all).toContain("joined as far.0");
+    expect(all).toContain("SIGTERM: leaving when the work in hand is done");
+    await isJoined("");
+  });
+
+  it("comes by what --print shows, pasted into a shell, and ends with the run", async () => {
+    const { stdout, exitCode } = await quarry(["--print", fake.runDir]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^quarry join --ticket - <<'QUARRY_TICKET'\nquarry1\.[\w-]+\nQUARRY_TICKET$/);
+    const pasted = stdout.replace("join --ticket -", `join ${here.join(" ")} --name shell --workers 2 --ticket -`);
+    const joining = execa("sh", ["-c", `quarry() { "${process.execPath}" ${main} "$@"; }\n${pasted}\n`], {
+      ...{ reject: false, all: true },
+      env: { QUARRY_TEST_MARKER: marker },
+    });
+    await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length > 0);
+    const end = Date.now() + 60_000;
+    while ((await listWorkers(fake.runDir)).length < 2 && Date.now() < end)
+      await new Promise((done) => setTimeout(done, 50));
+    expect((await names()).split(",").sort()).toEqual(["shell.0", "shell.1"]);
+    await fake.pool.close();
+    expect((await joining).exitCode).toBe(0);
+  });
+
+  it("leaves nothing behind when it is killed", async () => {
+    const joining = quarry([fake.runDir, ...here, "--name", "far"]);
+    await isJoined("far.0");
+    joining.kill("SIGKILL");
+    await joining;
+    await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length === 0, 5_000);
+  });
+
+  it("goes another way to the same run when it is given an address", async () => {
+    const [, coded = ""] = readFileSync(join(fake.runDir, "join.ticket"), "utf8").trim().split(".");
+    const ticket = JSON.parse(Buffer.from(coded, "base64url").toString()) as { endpoint: string };
+    const port = ticket.endpoint.split(":").at(-1) ?? "";
+    const file = join(fake.runDir, "elsewhere.ticket");
+    writeFileSync(file, JSON.stringify({ ...ticket, endpoint: "tcp://198.51.100.1:9" }), { mode: 0o600 });
+    const joining = quarry([`localhost:${port}`, "--ticket", file, ...here, "--name", "nat"]);
+    await isJoined("nat.0");
+    joining.kill("SIGINT");
+    expect((await joining).exitCode).toBe(130);
+  });
+
+  it("says what is wrong with a ticket, without showing it", async () => {
+    const file = join(fake.runDir, "join.ticket");
+    const secret = readFileSync(file, "utf8").trim();
+    chmodSync(file, 0o644);
+    const open = await endOf(quarry([fake.runDir, ...here]));
+    expect(open.exitCode).toBe(4);
+    expect(open.all).toContain(`open to other users (mode 644)`);
+    const cut = await endOf(quarry(["--ticket", "-", ...here], `${secret.slice(0, -9)}\n`));
+    expect(cut).toMatchObject({ exitCode: 4, all: expect.stringContaining("What stdin holds is no ticket") as string });
+    const bare = await endOf(quarry(["gate.example:7000"]));
+    expect(bare).toMatchObject({ exitCode: 2, all: expect.stringContaining("needs the run's ticket") as string });
+    const gone = await endOf(quarry([join(fake.runDir, ".."), ...here]));
+    expect(gone).toMatchObject({ exitCode: 4, all: expect.stringContaining("is the run still going on?") as string });
+    expect(open.all + cut.all + bare.all + gone.all).not.toContain(secret.slice(0, 40));
+  });
+});
