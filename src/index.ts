@@ -84,6 +84,7 @@ export {
   showStep,
 } from "./pipeline/data.js";
 export { compareRuns, encode, evaluate, measureRun, mine, run, search, train } from "./pipeline/index.js";
+export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
 export type { Measured } from "./pipeline/measure.js";
 export type {
   ComparedMeasure,

@@ -10,6 +10,7 @@ import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
 import { reportFailure } from "./failure.js";
 import { inspectCommand } from "./inspect.js";
+import { joinCommand } from "./join.js";
 import { measureCommand } from "./measure.js";
 import { mineCommand } from "./mine.js";
 import { runCommand } from "./run.js";
@@ -44,6 +45,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
   program.addCommand(cacheCommand(setStatus));
+  program.addCommand(joinCommand(setStatus));
   program.addCommand(workersCommand()).addCommand(drainCommand());
   for (const command of [program, ...program.commands]) {
     for (const each of [command, ...command.commands]) quiet(each);

@@ -12,6 +12,7 @@ import {
   validationSchema,
 } from "./data-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
+import { nodeSchema } from "./nodes-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -32,7 +33,7 @@ export const modelSchema = z.strictObject({
     .array(path)
     .max(64)
     .default([])
-    .describe("Python files that register encoders and losses; paths relative to the script."),
+    .describe("Python files that register encoders, losses and similarities; paths relative to the script."),
   encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
   pooling: z
@@ -43,7 +44,7 @@ export const modelSchema = z.strictObject({
   similarity: name
     .optional()
     .describe(
-      "How two vectors are compared: dot, cosine, or one that a plugin registers; default: the checkpoint's own.",
+      "How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own.",
     ),
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
@@ -65,6 +66,11 @@ export const workersSchema = z.strictObject({
     .describe(
       "Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere.",
     ),
+  nodes: z
+    .array(nodeSchema)
+    .max(1_000)
+    .default([])
+    .describe("Workers on other machines, started and ended with the run; needs workers.listen."),
   threads: positive.optional().describe("CPU threads of each worker; default: the cores shared equally."),
   device: z
     .string()
@@ -244,6 +250,7 @@ export const experimentSchema = z.strictObject({
 
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
+export type * from "./nodes-schema.js";
 
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;

@@ -116,7 +116,7 @@ export class Crew {
     const isTaken = (name: string): boolean => this.#seats.has(name);
     this.guests = new Guests(transport, { vigil: this.#vigil, listeners, isTaken });
     this.#timer = setInterval(() => {
-      for (const { worker, reason } of this.#vigil.tick(performance.now())) this.kill(worker, reason);
+      for (const { worker, reason } of this.#vigil.tick(performance.now())) this.kill(worker, reason, true);
     }, intervalMs);
   }
 
@@ -167,9 +167,9 @@ export class Crew {
   }
 
   /** Ends a process at once; nothing more is heard of it. `reason` follows its name: "was silent for 15.0 s". */
-  kill(worker: string, reason: string): void {
+  kill(worker: string, reason: string, mayReturn = false): void {
     const seat = this.#seats.get(worker);
-    if (seat === undefined) return this.guests.expel(worker, reason);
+    if (seat === undefined) return this.guests.expel(worker, reason, mayReturn);
     if (seat.process === null) return;
     // The first reason counts; what follows from it is no news.
     seat.reason ??= `${reason} and was killed`;

@@ -44,6 +44,10 @@ const { values } = parseArgs({
   },
 });
 
+// A signal alone would end the process without its exit handlers, which take namespaces and children away.
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
+
 /** Measures one part; what it told is its record. */
 async function measure(part: string, run: (context: Context) => Promise<void>): Promise<PartRecord> {
   const figures: Figure[] = [];

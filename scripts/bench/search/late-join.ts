@@ -14,7 +14,7 @@ const WORDS = 55;
 const SHARE_BEFORE = 1 / 3;
 
 export async function measureLateJoin(context: Context, network: Network): Promise<void> {
-  const count = context.quick ? 480 : 3_200;
+  const count = context.quick ? 480 : 1_920;
   const { passages } = await drawPart(count);
   const [corpus, queries] = [join(context.folder, "late.jsonl"), join(context.folder, "late-queries.jsonl")];
   const short = passages.map(({ _id, title, text }) => {

@@ -47,11 +47,17 @@ export function delayedModel(seconds: number, workers: Readonly<Record<string, u
   });
 }
 
-/** Counts the bytes of the units that go out. */
-export function counted(units: UnitList): { readonly units: UnitList; readonly bytes: () => number } {
-  let bytes = 0;
+/** Counts the bytes of the units that go out, and notes when the first one does. */
+export function counted(units: UnitList): {
+  readonly units: UnitList;
+  readonly bytes: () => number;
+  /** As performance.now() tells it; 0 before. */
+  readonly firstMs: () => number;
+} {
+  let [bytes, firstMs] = [0, 0];
   const frame = (index: number): Uint8Array => {
     const made = units.frame(index);
+    firstMs ||= performance.now();
     bytes += made.byteLength;
     return made;
   };
@@ -64,6 +70,7 @@ export function counted(units: UnitList): { readonly units: UnitList; readonly b
       frame,
     },
     bytes: () => bytes,
+    firstMs: () => firstMs,
   };
 }
 
