@@ -87,7 +87,9 @@ def write_parquet(vectors: Vectors, path: Path) -> None:
         for ids, block_BD in vectors.blocks():
             flat = pa.array(block_BD.reshape(-1), pa.float32())
             lists = pa.FixedSizeListArray.from_arrays(flat, type=vector_type)
-            writer.write_table(pa.Table.from_arrays([pa.array(ids, pa.string()), lists], schema=schema))
+            writer.write_table(
+                pa.Table.from_arrays([pa.array(ids, pa.string()), lists], schema=schema)
+            )
 
 
 def write_faiss(vectors: Vectors, path: Path) -> None:

@@ -1,7 +1,7 @@
 /** The shell around the pool's logic: feeds events in, carries actions out. */
 import { randomBytes } from "node:crypto";
 import { QuarryError, toQuarryError } from "../errors.js";
-import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
+import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PoolAction, PoolEvent } from "./actions.js";
 import { Answers } from "./answers.js";
@@ -358,9 +358,9 @@ class LocalPool implements WorkerPool {
     if (this.#run !== null) this.#end(this.#run, interrupted());
     this.#reception.close();
     await this.#crew.close(isHasty);
+    await this.#reception.end();
     const { strangerCount } = this.#crew;
     if (strangerCount > 1) this.#report.log("quarry", "info", `strangers were turned away ${strangerCount} times`);
-    await this.#reception.end();
     for (const worker of this.#state.workers.values()) {
       if (isAlive(worker)) this.#report.worker(worker.name, "stopped");
     }

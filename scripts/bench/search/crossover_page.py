@@ -208,9 +208,9 @@ are fitted to the measured points in the logarithm:
 
 {laws}
 
-The break-even is building time divided by what one query saves. Both grow with the corpus, so **more passages do not
-make an index pay for one evaluation, more queries do**: exact search saves nothing less than a scan of the corpus, but
-building scans it many times.
+The break-even is building time divided by what one query saves. A small corpus may be searched exactly as fast as
+through an index; beyond that building grows at least as fast as what a query saves, because it scans the corpus many
+times and an exact query scans it once. So **the number of queries decides, far more than the number of passages**.
 """
 
 
