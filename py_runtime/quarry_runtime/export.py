@@ -82,12 +82,14 @@ def write_parquet(vectors: Vectors, path: Path) -> None:
 
     vector_type = pa.list_(pa.float32(), vectors.dimension)
     schema = pa.schema([pa.field("id", pa.string(), False), pa.field("vector", vector_type, False)])
-    # Floats hardly shrink, and look-up tables of them only cost.
-    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=["id"]) as writer:
+    # Floats hardly shrink, and ids and floats hardly repeat.
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
         for ids, block_BD in vectors.blocks():
             flat = pa.array(block_BD.reshape(-1), pa.float32())
             lists = pa.FixedSizeListArray.from_arrays(flat, type=vector_type)
-            writer.write_table(pa.Table.from_arrays([pa.array(ids, pa.string()), lists], schema=schema))
+            writer.write_table(
+                pa.Table.from_arrays([pa.array(ids, pa.string()), lists], schema=schema)
+            )
 
 
 def write_faiss(vectors: Vectors, path: Path) -> None:

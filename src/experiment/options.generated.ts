@@ -820,7 +820,7 @@ export interface EmbeddingsInput {
    */
   store?: boolean | undefined;
   /**
-   * Number format that passages are kept and searched in; queries stay float32.
+   * Number format of stored passages; they are searched as kept, queries stay float32.
    *
    * @defaultValue `"float32"`
    */

@@ -193,7 +193,7 @@ export const embeddingsSchema = z.strictObject({
   dtype: z
     .enum(["float32", "float16", "bfloat16", "int8"])
     .default("float32")
-    .describe("Number format that passages are kept and searched in; queries stay float32."),
+    .describe("Number format of stored passages; they are searched as kept, queries stay float32."),
   unencodable: z
     .enum(["error", "warn", "drop"])
     .default("error")

@@ -27,6 +27,7 @@ describe("help", () => {
     ["evaluate", "--help"],
     ["mine", "--help"],
     ["encode", "-h"],
+    ["search", "--help"],
     ["inspect", "--help"],
     ["data", "--help"],
     ["setup", "--help"],

@@ -185,7 +185,7 @@ describe("what is wrong", () => {
     ],
     [
       { steps: ["trian"] },
-      'steps.0: the text "trian" is not one of evaluate, train, mine, encode; did you mean train?',
+      'steps.0: the text "trian" is not one of evaluate, train, mine, encode, search; did you mean train?',
     ],
     [
       { train: { data: binary({ positives: judged }) }, steps: ["train", "train"] },
