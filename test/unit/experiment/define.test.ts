@@ -185,7 +185,7 @@ describe("what is wrong", () => {
     ],
     [
       { steps: ["trian"] },
-      'steps.0: the text "trian" is not one of evaluate, train, mine, encode; did you mean train?',
+      'steps.0: the text "trian" is not one of evaluate, train, mine, encode, search; did you mean train?',
     ],
     [
       { train: { data: binary({ positives: judged }) }, steps: ["train", "train"] },
@@ -201,7 +201,7 @@ describe("what is wrong", () => {
     ],
     [
       { workers: { batchSize: 65_537 } },
-      "workers.batchSize: expected a whole number of at least 1 and of at most 65536, saw the number 65537",
+      "workers.batchSize: expected a whole number of at least 1 and of at most 65536 or auto, saw the number 65537",
     ],
     [
       { workers: { heartbeatTimeoutMs: 800 } },
