@@ -201,7 +201,7 @@ describe("what is wrong", () => {
     ],
     [
       { workers: { batchSize: 65_537 } },
-      "workers.batchSize: expected a whole number of at least 1 and of at most 65536, saw the number 65537",
+      "workers.batchSize: expected a whole number of at least 1 and of at most 65536 or auto, saw the number 65537",
     ],
     [
       { workers: { heartbeatTimeoutMs: 800 } },
