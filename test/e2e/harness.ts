@@ -68,7 +68,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     experiment: async (body, name = "experiment") => {
       const file = join(folder, `${name}.ts`);
       const builders =
-        "biEncoder, binary, crossEncoder, defineExperiment, demoModel, demoSource, multiLevel, source, suite";
+        "biEncoder, binary, crossEncoder, defineExperiment, demoModel, demoSource, multiLevel, source, step, suite";
       await writeFile(file, `import { ${builders} } from "quarry";\nexport default defineExperiment({\n${body}\n});\n`);
       return file;
     },

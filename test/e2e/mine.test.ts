@@ -63,7 +63,7 @@ test("names of other tools are taken, every query is mined for, and the report s
   // Queries without judgements have no positive to keep a distance from: all of them are served.
   const unjudged = negatives.filter(([query]) => Number(query?.slice(1)) % 2 === 1);
   expect(unjudged).toHaveLength(12 * 3);
-}, 120_000);
+});
 
 test("three retrievers take turns: the model, another one, and somebody's run; who gave what is written", async () => {
   const run = Array.from({ length: 24 }, (_, query) =>
@@ -99,14 +99,18 @@ test("three retrievers take turns: the model, another one, and somebody's run; w
   const changed = await place.quarry("mine", "retrievers.ts");
   expect(changed.stdout).toContain("was done with other data");
   expect(changed.exitCode, changed.stderr).toBe(0);
-}, 120_000);
+});
 
 test("mining from a run alone needs no model and starts no worker", async () => {
-  const options = `includeModel: false, retrievers: [{ run: "bm25.run" }], negativesPerQuery: 3,`;
+  const options = `includeModel: false, retrievers: [{ run: "bm25.run" }], negativesPerQuery: 3,
+    filter: step({ name: "no-fives", fn: ({ passageId, passage }) => !passageId.endsWith("5") && passage.text !== "" }),`;
   const result = await mine("run-only", options);
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).not.toContain("encode");
-  expect(rowsOf(await read("run-only", "negatives.tsv")).length).toBeGreaterThan(24);
+  const found = rowsOf(await read("run-only", "negatives.tsv"));
+  expect(found.length).toBeGreaterThan(24);
+  for (const [, passage] of found) expect(passage).not.toMatch(/5$/);
+  expect(JSON.parse(await read("run-only", "report.json")).dropped.filter).toBeGreaterThan(0);
 });
 
 test("killed in the middle of a search, the same command goes on and mines what an undisturbed run mines", async () => {
@@ -131,7 +135,7 @@ test("killed in the middle of a search, the same command goes on and mines what 
   for (const file of ["negatives.tsv", "negatives.triplet.jsonl", "origins.tsv"]) {
     expect(await read("killed", file), file).toBe(await read("whole", file));
   }
-}, 180_000);
+});
 
 test("a cross-encoder denoises and labels; its scores are those that sentence-transformers gives", async () => {
   const cross = await place.crossEncoder();
@@ -170,4 +174,4 @@ print(json.dumps([float(score) for score in model.predict([(p["anchor"], p["nega
   const report = JSON.parse(await read("denoised", "report.json"));
   expect(report.dropped.rescoreMaxScore).toBeGreaterThan(0);
   expect(report.heldOut.tried).toBe(12);
-}, 180_000);
+});
