@@ -45,11 +45,13 @@ class Sieve:
         self, scores_QN: NDArray[np.float32], rows_N: NDArray[np.int32], ranks_N: NDArray[np.int32]
     ) -> None:
         """Takes a block in; the arrays are not kept."""
+        count, seen = len(rows_N), self._seen
         if not self._has_bound:
             self._raise_bound(scores_QN)
-        count = len(rows_N)
+            # The bound is then about as good as if the block had been seen before.
+            seen = count if self._has_bound else 0
         # Scores in order of any kind reach the bound more often than these odds say: slower, as right.
-        is_rare = _CHUNK * self._k * _RARE < self._seen and count >= _CHUNK
+        is_rare = _CHUNK * self._k * _RARE < seen and count >= _CHUNK
         whole = count // _CHUNK * _CHUNK if is_rare else 0
         if whole > 0:
             self._put(scores_QN[:, :whole], rows_N, ranks_N, is_rare=True)
