@@ -7,11 +7,9 @@ export {
   type CacheState,
   type DamagedEntry,
   defaultCacheDir,
-  listCache,
   type PruneOptions,
   type PruneReport,
   planStep,
-  pruneCache,
   type ReaderFile,
   type ReaderId,
   type ReaderJudgement,
@@ -67,6 +65,7 @@ export type {
   MineConfig,
   ModelConfig,
   RerankConfig,
+  SearchConfig,
   SearchDataConfig,
   SourceConfig,
   TrainConfig,
@@ -74,6 +73,7 @@ export type {
   ValidationConfig,
   WorkersConfig,
 } from "./experiment/schema.js";
+export { listCache, pruneCache } from "./pipeline/cache.js";
 export {
   type CachedData,
   checkData,
@@ -83,7 +83,8 @@ export {
   openTrainingData,
   showStep,
 } from "./pipeline/data.js";
-export { compareRuns, encode, evaluate, measureRun, mine, run, train } from "./pipeline/index.js";
+export { compareRuns, encode, evaluate, measureRun, mine, run, search, train } from "./pipeline/index.js";
+export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
 export type { Measured } from "./pipeline/measure.js";
 export type {
   ComparedMeasure,

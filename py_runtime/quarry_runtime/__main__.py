@@ -16,8 +16,10 @@ VERBS = {
     "measure": "quarry_runtime.measure",
     "compare": "quarry_runtime.compare",
     "parquet": "quarry_runtime.parquet",
+    "estimate": "quarry_runtime.estimate",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
+    "index": "quarry_runtime.index",
     "export": "quarry_runtime.export",
 }
 

@@ -26,23 +26,26 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--vectors", type=Path)
     parser.add_argument("--scales", type=Path)
     parser.add_argument("--ids", type=Path)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--to", type=Path, help="the file to write")
+    parser.add_argument("--out", type=Path, required=True, help="where the answer goes, as JSON")
     options = parser.parse_args(argv)
     if "faiss" in (options.check, options.format) and importlib.util.find_spec("faiss") is None:
         raise ConfigError(
             "FAISS is not installed.", hint="pip install faiss-cpu, or choose npy or parquet."
         )
     if options.check is not None:
+        options.out.write_text(json.dumps({"rowCount": 0}), encoding="utf-8")
         return 0
     vectors = Vectors(options.vectors, options.scales, options.ids)
-    temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}.quarry-tmp")
+    temporary = options.to.with_name(f".{options.to.name}.{os.getpid()}.quarry-tmp")
     try:
         (write_parquet if options.format == "parquet" else write_faiss)(vectors, temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, options.out)
+        os.replace(temporary, options.to)
     finally:
         temporary.unlink(missing_ok=True)
+    options.out.write_text(json.dumps({"rowCount": len(vectors.ids)}), encoding="utf-8")
     return 0
 
 

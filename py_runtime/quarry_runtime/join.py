@@ -23,8 +23,8 @@ def main(argv: list[str]) -> int:
     if options.address is not None:
         ticket = ticket.at(options.address)
     if options.with_parent:
-        # A here-document ends at once: only a pipe that did not bring the ticket is a life line.
-        tie_to_parent(is_stdin_watched=options.ticket != STDIN)
+        # Not by itself: the end of a here-document, of nohup's shell or of an ssh is no reason to end.
+        tie_to_parent()
     places = plan_places(options.workers, options.device, options.threads)
     names = ", ".join(f"{place.device} with {place.threads} threads" for place in places)
     print(f"joining {ticket.endpoint} with {len(places)} worker(s): {names}", flush=True)
@@ -53,7 +53,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=_count, help="CPU threads of each; auto shares the cores")
     parser.add_argument("--name", type=_host, default=_own_name(), help="names this machine")
     parser.add_argument(
-        "--with-parent", action="store_true", help="end when the starting process ends"
+        "--with-parent", action="store_true", help="end with the starting process, or with stdin"
     )
     return parser.parse_args(argv)
 

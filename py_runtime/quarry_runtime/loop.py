@@ -50,7 +50,9 @@ class Refused(QuarryError):
     """The orchestrator did not accept the hello."""
 
     def __init__(self, info: ErrorInfo) -> None:
-        super().__init__(info.message, hint=info.hint, code=info.code)
+        super().__init__(
+            info.message, hint=info.hint, code=info.code, is_retryable=info.is_retryable
+        )
 
 
 class Peer(Protocol):

@@ -24,6 +24,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--level", type=int, default=1)
     parser.add_argument("--missing", choices=["zero", "skip"], default="zero")
     parser.add_argument("--depth", type=int)
+    parser.add_argument("--intervals-seed", type=int)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     result = measure(
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> int:
         level=args.level,
         missing=args.missing,
         depth=args.depth,
+        intervals_seed=args.intervals_seed,
     )
     write_json(args.out, result)
     return 0

@@ -45,7 +45,8 @@ def main(argv: list[str]) -> int:
         status = 0
     except Refused as error:
         print(f"Refused: {error.message}\n  {error.hint or ''}", file=sys.stderr)
-        status = error.exit_status
+        # Turned away after a silence of its own: another process may come back.
+        status = EXIT_STATUS["WORKER"] if error.is_retryable else error.exit_status
     except Exception as error:
         info = to_info(error)
         print(f"{info.code}: {info.message}\n  {info.hint or ''}", file=sys.stderr)

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import * as crossEncoders from "../../src/experiment/cross-encoder-schema.js";
 import * as data from "../../src/experiment/data-schema.js";
+import * as nodes from "../../src/experiment/nodes-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
 
 /** A group of options that belong together. */
@@ -140,6 +141,7 @@ export const groups: readonly Group[] = [
   group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
   group("Embeddings", schemas.embeddingsSchema, "embeddings", "The store of vectors, which all steps share."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
+  group("Search", schemas.searchSchema, "search", "What to search, and for what."),
   group(
     "Validation",
     data.validationSchema,
@@ -147,4 +149,8 @@ export const groups: readonly Group[] = [
     "What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on.",
   ),
   group("Workers", schemas.workersSchema, "workers", "The worker processes for inference."),
+  group("SshNode", nodes.sshNodeSchema, 'workers.nodes: kind "ssh"', "Workers on a machine that ssh reaches."),
+  group("SlurmNode", nodes.slurmNodeSchema, 'workers.nodes: kind "slurm"', "Workers on machines that Slurm gives."),
+  group("TorchrunNode", nodes.torchrunNodeSchema, 'workers.nodes: kind "torchrun"', "Workers as ranks of torchrun."),
+  group("ManualNode", nodes.manualNodeSchema, 'workers.nodes: kind "manual"', "Workers that somebody starts by hand."),
 ];

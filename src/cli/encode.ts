@@ -8,6 +8,7 @@ export function encodeCommand(setStatus: (status: number) => void): VerbCommand 
     "Turn passages or queries into vectors.",
     [
       "encode.side",
+      "embeddings.dtype",
       "model.checkpoint",
       "model.dtype",
       "workers.count",
@@ -16,5 +17,13 @@ export function encodeCommand(setStatus: (status: number) => void): VerbCommand 
       "runDir",
     ],
     setStatus,
+    [
+      {
+        flags: "--export <format>",
+        description: "npy, parquet, faiss or none: encode.export for short",
+        path: "encode.export",
+        isList: false,
+      },
+    ],
   );
 }

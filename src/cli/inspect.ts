@@ -1,4 +1,4 @@
-/** `quarry inspect`: what a checkpoint promises, and which encoders and losses are registered. */
+/** `quarry inspect`: what a checkpoint promises, and which encoders, losses and similarities are registered. */
 import { Command } from "commander";
 import { QuarryError } from "../errors.js";
 import type { ModelReport, Registered, RegisteredComponent } from "../python/introspect.js";
@@ -46,9 +46,10 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
   );
 }
 
-function describe(report: ModelReport | null, { encoders, losses }: Registered): string {
+function describe(report: ModelReport | null, { encoders, losses, similarities }: Registered): string {
   const parts = report === null ? [] : [describeModel(report)];
-  return [...parts, components("encoders", encoders), components("losses", losses)].join("\n\n");
+  const kinds = { encoders, losses, similarities };
+  return [...parts, ...Object.entries(kinds).map(([title, found]) => components(title, found))].join("\n\n");
 }
 
 function describeModel(report: ModelReport): string {

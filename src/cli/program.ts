@@ -10,9 +10,11 @@ import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
 import { reportFailure } from "./failure.js";
 import { inspectCommand } from "./inspect.js";
+import { joinCommand } from "./join.js";
 import { measureCommand } from "./measure.js";
 import { mineCommand } from "./mine.js";
 import { runCommand } from "./run.js";
+import { searchCommand } from "./search.js";
 import { setupCommand } from "./setup.js";
 import { trainCommand } from "./train.js";
 import type { VerbCommand } from "./verb.js";
@@ -30,8 +32,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const setStatus = (found: number): void => {
     status = found;
   };
-  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand, dataCommand].map((make) =>
-    make(setStatus),
+  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand, searchCommand, dataCommand].map(
+    (make) => make(setStatus),
   );
   const program = new Command("quarry")
     .description("Dense retrieval experiments: train, evaluate, mine hard negatives and encode.")
@@ -43,6 +45,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
   program.addCommand(cacheCommand(setStatus));
+  program.addCommand(joinCommand(setStatus));
   program.addCommand(workersCommand()).addCommand(drainCommand());
   for (const command of [program, ...program.commands]) {
     for (const each of [command, ...command.commands]) quiet(each);

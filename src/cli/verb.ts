@@ -1,5 +1,5 @@
-/** What the commands run, train, evaluate, mine and encode have in common: load, show, stop on request, end with a status. */
-import { Command } from "commander";
+/** What the commands run, train, evaluate, mine, encode and search have in common: load, show, stop on request, end with a status. */
+import { Command, Option } from "commander";
 import { QuarryError } from "../errors.js";
 import type { Override } from "../experiment/overrides.js";
 import type { Verb } from "../pipeline/types.js";
@@ -8,7 +8,7 @@ import { reportFailure } from "./failure.js";
 import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
 
 /** Names of the verbs, as the pipeline exports them. */
-export type VerbName = "run" | "train" | "evaluate" | "mine" | "encode";
+export type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
 
 /** A verb's command together with what the program does before it is parsed. */
 export interface VerbCommand {
@@ -26,6 +26,16 @@ interface Flags {
   readonly debug?: boolean;
 }
 
+/** A short name on the command line for an option of the experiment. */
+export interface Shorthand {
+  /** As commander writes it, e.g. "--text <text>". */
+  readonly flags: string;
+  readonly description: string;
+  readonly path: string;
+  /** Whether it may be given several times: the option is a list then. */
+  readonly isList: boolean;
+}
+
 /**
  * Makes a verb's command.
  *
@@ -36,6 +46,7 @@ export function verbCommand(
   description: string,
   mostUsed: readonly string[],
   setStatus: (status: number) => void,
+  shorthands: readonly Shorthand[] = [],
 ): VerbCommand {
   let overrides: readonly Override[] = [];
   const command = new Command(name)
@@ -46,8 +57,17 @@ export function verbCommand(
     .option("--debug", "show the trace of an error")
     .helpOption("-h, --help", "show this help")
     .action(async (file: string, flags: Flags) => {
-      setStatus(await runVerb(name, file, flags, overrides));
+      const given: Override[] = shorthands.flatMap(({ flags: written, path }) => {
+        const value = command.getOptionValue(new Option(written).attributeName()) as unknown;
+        return value === undefined ? [] : [{ path, value }];
+      });
+      setStatus(await runVerb(name, file, flags, [...overrides, ...given]));
     });
+  for (const { flags, description: sentence, isList } of shorthands) {
+    const append = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+    if (isList) command.option(flags, sentence, append);
+    else command.option(flags, sentence);
+  }
   return {
     command,
     take: (found) => {

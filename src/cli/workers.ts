@@ -23,7 +23,7 @@ export function workersCommand(): Command {
 /** Makes `quarry drain`. */
 export function drainCommand(): Command {
   return withRun(new Command("drain"))
-    .description("Take a worker out of a run: it finishes what it has in hand and leaves.")
+    .description("Let a worker finish what it has in hand and leave.")
     .argument("<worker>", "its name, as quarry workers shows it")
     .option("--no-wait", "return at once instead of when it is gone")
     .action(async (worker: string, flags: Flags) => {

@@ -2,7 +2,7 @@
 export { buildMicroBatch } from "./batches.js";
 export { type CacheEntry, type CacheState, entriesOf, listCache } from "./cache/list.js";
 export { dataFolder, defaultCacheDir } from "./cache/location.js";
-export { type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";
+export { isWanted, type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";
 export {
   type CacheReport,
   type DamagedEntry,
@@ -14,10 +14,11 @@ export { formatFloat32 } from "./float32.js";
 export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
 export { DIGEST_BYTES, digestTexts } from "./pairs/texts.js";
 export { type PairRows, pairUnits } from "./pairs/units.js";
+export { permuted } from "./permutation.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { callFilter } from "./qrels/function-calls.js";
 export { refuseRealGrades } from "./qrels/grades.js";
-export { type PlainJudgement, plainJudgements } from "./qrels/judgement-file.js";
+export { plainJudgements } from "./qrels/judgement-file.js";
 export { countUp, Draws, PURPOSE, shuffleFirst } from "./random.js";
 export {
   type ReaderFile,

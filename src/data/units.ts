@@ -13,12 +13,22 @@ export interface TextUnits {
 /**
  * Units of `unitSize` of the given rows, in order; the last one may be smaller.
  *
+ * @param leftOut rows that are missing from their units, which are otherwise the same; no unit may consist of them alone
  * @example
  * textUnits(passages, rows, 256, "passages").id(12); // "passages-12"
  */
-export function textUnits(table: TextTable, rows: Int32Array, unitSize: number, prefix: string): TextUnits {
+export function textUnits(
+  table: TextTable,
+  rows: Int32Array,
+  unitSize: number,
+  prefix: string,
+  leftOut: ReadonlySet<number> = new Set(),
+): TextUnits {
   const count = Math.ceil(rows.length / unitSize);
-  const rowsOf = (index: number): Int32Array => rows.subarray(index * unitSize, (index + 1) * unitSize);
+  const rowsOf = (index: number): Int32Array => {
+    const all = rows.subarray(index * unitSize, (index + 1) * unitSize);
+    return leftOut.size === 0 ? all : all.filter((row) => !leftOut.has(row));
+  };
   return {
     count,
     id: (index) => `${prefix}-${index}`,

@@ -95,7 +95,7 @@ async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSig
       scratch.writeUInt32LE(parts[1].length, 5);
       let end = PREFIX_BYTES;
       for (const part of parts) {
-        if (part === null) continue;
+        if (part === null || part.length === 0) continue;
         scratch.set(part, end);
         end += part.length;
       }

@@ -12,6 +12,7 @@ import {
   type TrainConfig,
   type TrainingDataConfig,
 } from "./schema.js";
+import { checkSimilarity } from "./similarities.js";
 import { type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
@@ -23,7 +24,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   const say = (path: string, message: string): void => {
     problems.push({ path: path.split("."), message });
   };
-  const { model, train, evaluate, rerank, mine, encode, steps, workers } = config;
+  const { model, train, evaluate, rerank, mine, encode, search, steps, workers } = config;
 
   if (model.trustRemoteCode && !/^[0-9a-f]{40}$/.test(model.revision ?? "")) {
     say(
@@ -31,6 +32,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
       "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
     );
   }
+  problems.push(...checkSimilarity(config));
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
@@ -43,6 +45,12 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   }
   if (workers.count === 0 && workers.listen === undefined) {
     say("workers.count", "is 0, and no other worker can join; set workers.listen, or count to 1 or more");
+  }
+  if (workers.nodes.length > 0 && workers.listen === undefined) {
+    say(
+      "workers.nodes",
+      "are on other machines, which have to reach this one; set workers.listen, e.g. tcp://10.0.0.5:0",
+    );
   }
   steps?.forEach((step, index) => {
     if (config[step] === undefined) say(`steps.${index}`, `names ${step}, but the experiment has no ${step} section`);
@@ -60,6 +68,9 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   }
   if (encode !== undefined) {
     for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);
+  }
+  if (search !== undefined) {
+    for (const [path, source] of searchSources(search.data, "search.data")) checkSource(source, path, say);
   }
   if (train !== undefined) {
     checkTraining(train, say);

@@ -17,10 +17,12 @@ export interface ExperimentInput {
   mine?: MineInput | undefined;
   /** What to encode. */
   encode?: EncodeInput | undefined;
+  /** What to search, and for what. */
+  search?: SearchInput | undefined;
   /** The store of vectors, which all steps share. */
   embeddings?: EmbeddingsInput | undefined;
-  /** What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present. */
-  steps?: ("evaluate" | "train" | "mine" | "encode")[] | undefined;
+  /** What `quarry run` does, in order; default: train, evaluate, mine, encode, search, as far as they are present. */
+  steps?: ("evaluate" | "train" | "mine" | "encode" | "search")[] | undefined;
   /** What happens to faults in the data: error stops, warn tells and goes on, drop goes on. */
   validation?: ValidationInput | undefined;
   /** The worker processes for inference. */
@@ -48,7 +50,7 @@ export interface BiEncoderOptions {
    */
   trustRemoteCode?: boolean | undefined;
   /**
-   * Python files that register encoders and losses; paths relative to the script.
+   * Python files that register encoders, losses and similarities; paths relative to the script.
    *
    * @defaultValue `[]`
    */
@@ -69,8 +71,8 @@ export interface BiEncoderOptions {
   pooling?: "mean" | "cls" | "last" | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
-  /** How two vectors are compared; default: the checkpoint's own. */
-  similarity?: "dot" | "cosine" | undefined;
+  /** How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own. */
+  similarity?: string | undefined;
   /** Texts put in front; default: the checkpoint's own. */
   prompts?: PromptsInput | undefined;
   /** Longest query in tokens; default: the checkpoint's own. */
@@ -823,6 +825,12 @@ export interface EmbeddingsInput {
    * @defaultValue `"float32"`
    */
   dtype?: "float32" | "float16" | "bfloat16" | "int8" | undefined;
+  /**
+   * Passages without a finite vector, or that end whatever worker tries them: found by halving their units; warn and drop leave them out.
+   *
+   * @defaultValue `"error"`
+   */
+  unencodable?: "error" | "warn" | "drop" | undefined;
 }
 
 /** What to encode. */
@@ -841,6 +849,20 @@ export interface EncodeInput {
    * @defaultValue `"npy"`
    */
   export?: "npy" | "parquet" | "faiss" | "none" | undefined;
+}
+
+/** What to search, and for what. */
+export interface SearchInput {
+  /** Passages to search, and queries unless texts are given. */
+  data: SourceInput | CombinedInput;
+  /**
+   * Passages found for each query.
+   *
+   * @defaultValue `10`
+   */
+  topK?: number | undefined;
+  /** Questions to search for in place of the queries of the data; --text asks one from the command line. */
+  texts?: string[] | undefined;
 }
 
 /** What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on. */
@@ -899,6 +921,12 @@ export interface WorkersInput {
   count?: number | "auto" | undefined;
   /** Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere. */
   listen?: string | undefined;
+  /**
+   * Workers on other machines, started and ended with the run; needs workers.listen.
+   *
+   * @defaultValue `[]`
+   */
+  nodes?: (SshNodeInput | SlurmNodeInput | TorchrunNodeInput | ManualNodeInput)[] | undefined;
   /** CPU threads of each worker; default: the cores shared equally. */
   threads?: number | undefined;
   /**
@@ -943,4 +971,112 @@ export interface WorkersInput {
    * @defaultValue `600000`
    */
   unitTimeoutMs?: number | undefined;
+}
+
+/** Workers on a machine that ssh reaches. */
+export interface SshNodeInput {
+  /** Workers on a machine that ssh reaches without a question. */
+  kind: "ssh";
+  /** Machine, as ssh takes it: name, user@name, or an entry of its configuration. */
+  host: string;
+  /** Worker processes; default: one per GPU, else one. */
+  workers?: number | undefined;
+  /**
+   * Further arguments of ssh, e.g. ["-p", "2222"].
+   *
+   * @defaultValue `[]`
+   */
+  options?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+  /**
+   * What the node's workers compute on.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: "auto" | "cpu" | "cuda" | undefined;
+  /** CPU threads of each worker; default: the node's cores shared equally. */
+  threads?: number | undefined;
+  /** host:port by which the node reaches this machine, where it is not that of workers.listen. */
+  address?: string | undefined;
+}
+
+/** Workers on machines that Slurm gives. */
+export interface SlurmNodeInput {
+  /** Workers on machines that Slurm gives. */
+  kind: "slurm";
+  /**
+   * srun starts in an allocation or waits for one; sbatch queues a job that joins when its turn comes.
+   *
+   * @defaultValue `"srun"`
+   */
+  via?: "srun" | "sbatch" | undefined;
+  /**
+   * How many machines.
+   *
+   * @defaultValue `1`
+   */
+  nodes?: number | undefined;
+  /** Tasks on each machine, a worker each; default: one task with a worker per GPU, else one. */
+  workersPerNode?: number | undefined;
+  /**
+   * Further arguments of srun or sbatch, e.g. ["--gpus-per-node=4"].
+   *
+   * @defaultValue `[]`
+   */
+  args?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+  /**
+   * What the node's workers compute on.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: "auto" | "cpu" | "cuda" | undefined;
+  /** CPU threads of each worker; default: the node's cores shared equally. */
+  threads?: number | undefined;
+  /** host:port by which the node reaches this machine, where it is not that of workers.listen. */
+  address?: string | undefined;
+}
+
+/** Workers as ranks of torchrun. */
+export interface TorchrunNodeInput {
+  /** Workers as the ranks of torchrun, which is started on this machine. */
+  kind: "torchrun";
+  /**
+   * Ranks of each node, a worker each.
+   *
+   * @defaultValue `1`
+   */
+  workersPerNode?: number | undefined;
+  /**
+   * Further arguments of torchrun, e.g. ["--nnodes=2", "--rdzv-endpoint=10.0.0.5:29500"].
+   *
+   * @defaultValue `[]`
+   */
+  args?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+  /**
+   * What the node's workers compute on.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: "auto" | "cpu" | "cuda" | undefined;
+  /** CPU threads of each worker; default: the node's cores shared equally. */
+  threads?: number | undefined;
+  /** host:port by which the node reaches this machine, where it is not that of workers.listen. */
+  address?: string | undefined;
+}
+
+/** Workers that somebody starts by hand. */
+export interface ManualNodeInput {
+  /** Tells how to get a command that is pasted on any machine. */
+  kind: "manual";
 }

@@ -12,6 +12,7 @@ import {
   validationSchema,
 } from "./data-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
+import { nodeSchema } from "./nodes-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -32,7 +33,7 @@ export const modelSchema = z.strictObject({
     .array(path)
     .max(64)
     .default([])
-    .describe("Python files that register encoders and losses; paths relative to the script."),
+    .describe("Python files that register encoders, losses and similarities; paths relative to the script."),
   encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
   pooling: z
@@ -40,10 +41,11 @@ export const modelSchema = z.strictObject({
     .optional()
     .describe("How token vectors become one; default: the checkpoint's own."),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
-  similarity: z
-    .enum(["dot", "cosine"])
+  similarity: name
     .optional()
-    .describe("How two vectors are compared; default: the checkpoint's own."),
+    .describe(
+      "How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own.",
+    ),
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
   passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
@@ -64,6 +66,11 @@ export const workersSchema = z.strictObject({
     .describe(
       "Where workers on other machines can join, e.g. tcp://10.0.0.5:4555; port 0 takes any. Default: nowhere.",
     ),
+  nodes: z
+    .array(nodeSchema)
+    .max(1_000)
+    .default([])
+    .describe("Workers on other machines, started and ended with the run; needs workers.listen."),
   threads: positive.optional().describe("CPU threads of each worker; default: the cores shared equally."),
   device: z
     .string()
@@ -187,9 +194,26 @@ export const embeddingsSchema = z.strictObject({
     .enum(["float32", "float16", "bfloat16", "int8"])
     .default("float32")
     .describe("Number format that passages are kept and searched in; queries stay float32."),
+  unencodable: z
+    .enum(["error", "warn", "drop"])
+    .default("error")
+    .describe(
+      "Passages without a finite vector, or that end whatever worker tries them: found by halving their units; warn and drop leave them out.",
+    ),
 });
 
-export const stepNames = ["evaluate", "train", "mine", "encode"] as const;
+export const searchSchema = z.strictObject({
+  data: searchDataSchema.describe("Passages to search, and queries unless texts are given."),
+  topK: topK.default(10).describe("Passages found for each query."),
+  texts: z
+    .array(z.string().min(1).max(65_536))
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe("Questions to search for in place of the queries of the data; --text asks one from the command line."),
+});
+
+export const stepNames = ["evaluate", "train", "mine", "encode", "search"] as const;
 
 export const experimentSchema = z.strictObject({
   name: z
@@ -204,11 +228,14 @@ export const experimentSchema = z.strictObject({
     .describe("A cross-encoder that ranks what evaluation found once more; measured before and after."),
   mine: mineSchema.optional().describe("Which hard negatives to mine."),
   encode: encodeSchema.optional().describe("What to encode."),
+  search: searchSchema.optional().describe("What to search, and for what."),
   embeddings: embeddingsSchema.prefault({}).describe("The store of vectors, which all steps share."),
   steps: z
     .array(z.enum(stepNames))
     .optional()
-    .describe("What `quarry run` does, in order; default: train, evaluate, mine, encode, as far as they are present."),
+    .describe(
+      "What `quarry run` does, in order; default: train, evaluate, mine, encode, search, as far as they are present.",
+    ),
   validation: validationSchema
     .prefault({})
     .describe("What happens to faults in the data: error stops, warn tells and goes on, drop goes on."),
@@ -223,6 +250,7 @@ export const experimentSchema = z.strictObject({
 
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
+export type * from "./nodes-schema.js";
 
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;
@@ -233,3 +261,4 @@ export type EvaluateConfig = z.output<typeof evaluateSchema>;
 export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;
 export type EncodeConfig = z.output<typeof encodeSchema>;
+export type SearchConfig = z.output<typeof searchSchema>;

@@ -18,10 +18,10 @@ export async function measureRun(run: string, options: MeasureOptions = {}): Pro
   }
   const qrels = commonQrels([found], options.qrels);
   const context = commandContext(options.signal);
-  const { relevanceLevel = 1, missing, depth } = options;
+  const { relevanceLevel = 1, missing, depth, intervalsSeed } = options;
   return inTemporaryFolder(async (folder) => {
     const files = { run: found.run, qrels: await trecQrels(qrels ?? "", folder, context.signal) };
-    return measure(context, files, { measures, relevanceLevel, missing, depth });
+    return measure(context, files, { measures, relevanceLevel, missing, depth, intervalsSeed });
   });
 }
 

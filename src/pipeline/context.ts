@@ -4,7 +4,10 @@ import { dataFolder, defaultCacheDir } from "../data/index.js";
 import type { DataContext } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
+
 import type { ExperimentConfig, ModelConfig } from "../experiment/schema.js";
+import { launchNodes } from "../pool/launch/nodes.js";
+
 import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
@@ -58,16 +61,13 @@ export class RunContext {
   /** The workers; started when first needed, so that a finished step costs nothing. */
   pool(): Promise<WorkerPool> {
     if (this.parent !== null) return this.parent.pool();
-    this.#pool ??= this.python().then((python) =>
-      openPool({
-        workers: this.config.workers,
-        python,
-        logDir: this.runDir.file("logs"),
-        runDir: this.runDir.path,
-        events: this.events,
-        signal: this.signal,
-      }),
-    );
+    this.#pool ??= this.python().then((python) => {
+      const { workers } = this.config;
+      const surroundings = { python, logDir: this.runDir.file("logs"), runDir: this.runDir.path, events: this.events };
+      const launch =
+        workers.nodes.length === 0 ? {} : { launch: launchNodes({ nodes: workers.nodes, ...surroundings }) };
+      return openPool({ workers, ...surroundings, ...launch, signal: this.signal });
+    });
     return this.#pool;
   }
 

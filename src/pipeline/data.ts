@@ -45,7 +45,7 @@ export async function openTrainingData(experiment: Experiment, options: DataOpti
  */
 export async function openSearchData(
   experiment: Experiment,
-  section: "evaluate" | "mine" | "encode",
+  section: "evaluate" | "mine" | "encode" | "search",
   options: DataOptions & { readonly set?: string } = {},
 ): Promise<PreparedSource> {
   const look = new Look(experiment, options);
@@ -164,7 +164,7 @@ class Look implements ResolveContext {
       train = { data: await resolveTraining(this, data), globalBatchSize };
     }
     const searched: InspectedData["searched"][number][] = [];
-    for (const section of this.only === null ? (["evaluate", "mine", "encode"] as const) : []) {
+    for (const section of this.only === null ? (["evaluate", "mine", "encode", "search"] as const) : []) {
       const sets = config[section] === undefined ? [] : setsOf(config[section].data, `${section}.data`);
       for (const { path, data } of sets) searched.push({ path, data: await resolveSearch(this, data) });
     }

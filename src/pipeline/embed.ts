@@ -1,12 +1,15 @@
 /** Vectors of a table's texts: read from the store, and what the store lacks encoded first. */
 import { createHash } from "node:crypto";
+import { basename } from "node:path";
 import { dataFolder, textUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import {
   covers,
   EmbeddingStore,
   KEY_WORDS,
+  keepPlaces,
   planMissing,
+  readPlaces,
   readPlan,
   rowsKey,
   textKeys,
@@ -16,7 +19,7 @@ import {
 import { QuarryError } from "../errors.js";
 import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
-import { throwFailed } from "./failed-units.js";
+import { type FallibleJob, leaveOut, leftOutBefore } from "./failed-units.js";
 import type { Throughput } from "./summary.js";
 
 /** Whose vectors are wanted. */
@@ -30,36 +33,76 @@ export interface EmbedOptions {
   readonly dtype: VectorDtype;
   readonly table: TextTable;
   readonly rows: Int32Array;
+  /** Texts in one forward pass; asked for only when something has to be encoded. */
+  readonly batchSize: () => Promise<number>;
 }
 
-/** Vectors of the rows, in their order; `close` them when they are no longer read. */
+/** Vectors of the rows, in their order. */
 export interface Embedded {
+  /** The rows asked for, without those that cannot be encoded and are left out. */
+  readonly rows: Int32Array;
   readonly view: VectorView;
   /** What this call encoded. */
   readonly throughput: Throughput;
-  close(): void;
 }
+
+/** Blocks that turn out damaged while they are read are encoded again, so often at most. */
+const MAX_REPAIRS = 3;
 
 /** Vectors that vanish while they are encoded: a disk that damages them faster than that has to be told. */
 const MAX_ROUNDS = 3;
 
 /**
+ * Does something with the vectors of a table's texts. A block that turns out damaged while it is read is told, its texts
+ * are encoded again, and the work begins anew.
+ *
+ * @param work may be called again; what it is given is closed when its promise is settled.
+ * @throws QuarryError as the pool does; ENVIRONMENT when the disk is full: what was durable stays.
+ * @example
+ * await withVectors(context, options, async ({ view }) => view.read(0, view.rowCount));
+ */
+export async function withVectors<T>(
+  context: RunContext,
+  options: EmbedOptions,
+  work: (embedded: Embedded) => Promise<T>,
+): Promise<T> {
+  for (let repairs = 0; ; repairs += 1) {
+    const { close, ...embedded } = await embed(context, options);
+    try {
+      return await work(embedded);
+    } catch (thrown) {
+      if (!(thrown instanceof QuarryError) || thrown.code !== "INTEGRITY" || repairs === MAX_REPAIRS) throw thrown;
+      const message = `${thrown.message} These vectors are encoded again.`;
+      context.events.emit({ type: "warning", message, hint: null });
+    } finally {
+      close();
+    }
+  }
+}
+
+/**
  * Opens the store and encodes the texts whose vectors it lacks, each once, on the units that the plan in the run folder
  * names; units whose vectors an earlier, killed call made durable are not done again.
- *
- * @throws QuarryError as the pool does; ENVIRONMENT when the disk is full: what was durable stays.
  */
-export async function embed(context: RunContext, options: EmbedOptions): Promise<Embedded> {
-  const { contract, side, dtype, table, rows } = options;
+async function embed(context: RunContext, options: EmbedOptions): Promise<Embedded & { close(): void }> {
+  const { contract, side, dtype, table } = options;
   const warn = (message: string): void => context.events.emit({ type: "warning", message, hint: null });
   const store = await EmbeddingStore.open(context.cacheDir, { contract, side, dtype }, warn);
   try {
-    const keys = await textKeys(table, rows, dataFolder(context.cacheDir), context.signal);
+    const scope = `${basename(store.folder)}/${table.fingerprint}`;
+    let rows = without(options.rows, await leftOutBefore(context, scope));
+    const known = readPlaces(store, rowsKey(table, rows));
+    if (known !== null) {
+      const throughput = { texts: 0, seconds: 0 };
+      return { rows, view: new VectorView(store, rows, known), throughput, close: () => store.close() };
+    }
     let throughput: Throughput = { texts: 0, seconds: 0 };
     for (let round = 0; ; round += 1) {
+      const keys = await textKeys(table, rows, dataFolder(context.cacheDir), context.signal);
       const places = store.find(keys);
       if (places.missingCount === 0) {
-        return { view: new VectorView(store, rows, places), throughput, close: () => store.close() };
+        keepPlaces(store, rowsKey(table, rows), places);
+        return { rows, view: new VectorView(store, rows, places), throughput, close: () => store.close() };
       }
       if (round === MAX_ROUNDS) {
         throw new QuarryError("INTEGRITY", `${store.folder}: vectors that were just written cannot be read.`, {
@@ -67,7 +110,8 @@ export async function embed(context: RunContext, options: EmbedOptions): Promise
         });
       }
       const path = context.runDir.file(options.plan);
-      const { batchSize, unitSize } = context.config.workers;
+      const batchSize = await options.batchSize();
+      const { unitSize } = context.config.workers;
       const key = createHash("sha256")
         .update(JSON.stringify([store.folder, rowsKey(table, rows), batchSize, unitSize]))
         .digest("hex")
@@ -77,8 +121,14 @@ export async function embed(context: RunContext, options: EmbedOptions): Promise
         plan = planMissing(keys, places);
         await writePlan(path, key, plan);
       }
-      throughput = await encodePlanned(context, options, store, keys.keys, plan, places.rows);
+      const job = { ...options, rows, batchSize, scope };
+      const { leftOut, ...done } = await encodePlanned(context, job, store, keys.keys, plan, places.rows);
+      throughput = { texts: throughput.texts + done.texts, seconds: throughput.seconds + done.seconds };
       store.reload();
+      if (leftOut.length === 0) continue;
+      rows = withoutTexts(rows, keys.keys, new Set(leftOut));
+      // Nothing vanished: what is left of the failed units is done in the next round.
+      round = -1;
     }
   } catch (thrown) {
     store.close();
@@ -86,15 +136,18 @@ export async function embed(context: RunContext, options: EmbedOptions): Promise
   }
 }
 
+/** A job that may find texts that cannot be encoded. */
+type PlannedJob = Omit<EmbedOptions, "batchSize"> & FallibleJob & { readonly batchSize: number };
+
 async function encodePlanned(
   context: RunContext,
-  options: EmbedOptions,
+  options: PlannedJob,
   store: EmbeddingStore,
   keys: Int32Array,
   plan: Int32Array,
   found: Int32Array,
-): Promise<Throughput> {
-  const { phase, model, side, dtype, table, rows } = options;
+): Promise<Throughput & { readonly leftOut: Int32Array }> {
+  const { phase, model, side, dtype, table, rows, batchSize } = options;
   const { unitSize } = context.config.workers;
   const name = side === "passage" ? "passages" : "queries";
   const units = textUnits(
@@ -108,24 +161,39 @@ async function encodePlanned(
   const writer = store.writer();
   const start = { phase, label: `encode ${name}`, unit: name, total: plan.length } as const;
   try {
-    return await context.phase(start, async () => {
-      const outcome = await pool.encode({
+    const outcome = await context.phase(start, async () => {
+      const value = await pool.encode({
         phase,
         model,
         side,
+        batchSize,
         vectorDtype: dtype,
         units,
         isDone: (index) => placesOf(index).every((at) => found[at] !== -1),
         signal: context.signal,
         onVectors: (index, vectors) => writer.append(keysOf(keys, placesOf(index)), vectors),
       });
-      throwFailed(outcome.failed, table);
-      return { value: { texts: outcome.rowCount, seconds: outcome.seconds }, done: outcome.rowCount };
+      return { value, done: value.rowCount };
     });
+    const leftOut = outcome.failed.length === 0 ? new Int32Array(0) : await leaveOut(context, options, outcome.failed);
+    return { texts: outcome.rowCount, seconds: outcome.seconds, leftOut };
   } finally {
     // What is durable is of use, however the job ended.
     await writer.close();
   }
+}
+
+/** Rows in their order, without some. */
+function without(rows: Int32Array, leftOut: ReadonlySet<number>): Int32Array {
+  return leftOut.size === 0 ? rows : rows.filter((row) => !leftOut.has(row));
+}
+
+/** Rows without some and without those of equal texts, which would fare alike. */
+function withoutTexts(rows: Int32Array, keys: Int32Array, leftOut: ReadonlySet<number>): Int32Array {
+  const textOf = (at: number): string => keys.subarray(at * KEY_WORDS, (at + 1) * KEY_WORDS).join();
+  const texts = new Set<string>();
+  for (const [at, row] of rows.entries()) if (leftOut.has(row)) texts.add(textOf(at));
+  return rows.filter((_, at) => !texts.has(textOf(at)));
 }
 
 function keysOf(keys: Int32Array, places: Int32Array): Uint8Array {

@@ -2,15 +2,17 @@
 import { createHash } from "node:crypto";
 import { textUnits } from "../data/index.js";
 import { QuarryError } from "../errors.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import type { EncodeWork } from "./encode.js";
-import { throwFailed } from "./failed-units.js";
+import { type EncodeResult, type EncodeWork, writeIds } from "./encode-work.js";
+import { leaveOut, throwFailed } from "./failed-units.js";
 import { toModelSpec } from "./model-spec.js";
 import { MatrixWriter } from "./npy.js";
 
 /** Fills vectors.npy block by block; a killed call goes on with the units that are missing. */
-export async function encodeToMatrix(context: RunContext, { step, model, options, table, rows }: EncodeWork) {
+export async function encodeToMatrix(context: RunContext, work: EncodeWork): Promise<EncodeResult> {
+  const { step, model, options, table, rows } = work;
   if (options.export !== "npy" || context.config.embeddings.dtype !== "float32") {
     throw new QuarryError("CONFIG", "without the store vectors are written as a float32 NumPy matrix only", {
       hint: "Leave embeddings.store on, or leave encode.export and embeddings.dtype as they are by default.",
@@ -18,7 +20,8 @@ export async function encodeToMatrix(context: RunContext, { step, model, options
   }
   const pool = await context.pool();
   const contract = await describe(context, model);
-  const { batchSize, unitSize } = context.config.workers;
+  const { unitSize } = context.config.workers;
+  const batchSize = await batchSizeOf(context, model, table, rows);
   const key = createHash("sha256")
     .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
     .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
@@ -33,6 +36,7 @@ export async function encodeToMatrix(context: RunContext, { step, model, options
         phase: step,
         model: toModelSpec(context.experiment, model.checkpoint),
         side: options.side,
+        batchSize,
         units: textUnits(table, rows, unitSize, unit),
         isDone: (index) => writer.isDone(index),
         signal: context.signal,
@@ -40,9 +44,17 @@ export async function encodeToMatrix(context: RunContext, { step, model, options
       });
       return { value, done: value.rowCount };
     });
-    throwFailed(outcome.failed, table);
+    if (outcome.failed.length > 0) {
+      const spec = toModelSpec(context.experiment, model.checkpoint);
+      // A matrix has a row for every text: none can be left out, but the ones at fault can be named.
+      const job = { phase: step, model: spec, side: options.side, batchSize, table, scope: key };
+      await leaveOut(context, job, outcome.failed);
+      throwFailed(outcome.failed);
+    }
+    const ids = await writeIds(context, work, rows);
     await writer.finish();
-    return { vectors, scales: null, throughput: { texts: outcome.rowCount, seconds: outcome.seconds } };
+    const throughput = { texts: outcome.rowCount, seconds: outcome.seconds };
+    return { vectors, scales: null, ids, rowCount: rows.length, throughput };
   } finally {
     await writer.close();
   }

@@ -2,38 +2,16 @@
 import { mkdir } from "node:fs/promises";
 import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
-import type { EncodeConfig } from "../experiment/schema.js";
-import { writeFileDurably } from "../rundir/durable.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import { embed } from "./embed.js";
+import { withVectors } from "./embed.js";
 import { encodeToMatrix } from "./encode-unstored.js";
+import { type EncodeResult, type EncodeWork, writeIds } from "./encode-work.js";
 import { exportFor } from "./export-formats.js";
 import { toModelSpec } from "./model-spec.js";
 import { onceOnSource } from "./prepare.js";
 import type { ModelChoice } from "./step.js";
-import type { Throughput } from "./summary.js";
-
-/** What encoding wrote; paths are relative to the run folder. */
-export interface EncodeResult {
-  /** The file of vectors as `encode.export` says; null where only the store was filled. */
-  readonly vectors: string | null;
-  /** float32 [rowCount], readable by numpy.load: vector ≈ scale × codes; null but for int8. */
-  readonly scales: string | null;
-  /** JSON list of the ids, in the order of the rows. */
-  readonly ids: string;
-  readonly rowCount: number;
-  readonly throughput: Throughput;
-}
-
-/** What is to be encoded. */
-export interface EncodeWork {
-  readonly step: string;
-  readonly model: ModelChoice;
-  readonly options: EncodeConfig;
-  readonly table: TextTable;
-  readonly rows: Int32Array;
-}
 
 /** Encodes the experiment's encode data with one model; texts whose vectors are stored are not encoded again. */
 export async function encodeStep(context: RunContext, model: ModelChoice): Promise<EncodeResult> {
@@ -54,19 +32,16 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
       });
     }
     await mkdir(context.runDir.file(step), { recursive: true });
-    const ids = `${step}/ids.json`;
-    await writeFileDurably(context.runDir.file(ids), JSON.stringify([...rows].map((row) => table.qualifiedId(row))));
     const work = { step, model, options, table, rows };
-    const written = await (context.config.embeddings.store ? encodeStored : encodeToMatrix)(context, work, ids);
-    return { ...written, ids, rowCount: rows.length };
+    return (context.config.embeddings.store ? encodeStored : encodeToMatrix)(context, work);
   });
 }
 
-async function encodeStored(context: RunContext, work: EncodeWork, ids: string) {
+async function encodeStored(context: RunContext, work: EncodeWork): Promise<EncodeResult> {
   const { step, options, table, rows } = work;
   const writeExport = await exportFor(context, options.export);
   const contract = await describe(context, work.model);
-  const { view, throughput, close } = await embed(context, {
+  const wanted = {
     phase: step,
     plan: `${step}/texts.plan`,
     model: toModelSpec(context.experiment, work.model.checkpoint),
@@ -75,10 +50,11 @@ async function encodeStored(context: RunContext, work: EncodeWork, ids: string) 
     dtype: context.config.embeddings.dtype,
     table,
     rows,
+    batchSize: () => batchSizeOf(context, work.model, table, rows),
+  };
+  return withVectors(context, wanted, async ({ view, rows: encoded, throughput }) => {
+    // Not those asked for: texts that cannot be encoded may have been left out.
+    const ids = await writeIds(context, work, encoded);
+    return { ...(await writeExport(view, step, ids)), ids, rowCount: view.rowCount, throughput };
   });
-  try {
-    return { ...(await writeExport(view, step, ids)), throughput };
-  } finally {
-    close();
-  }
 }

@@ -2,8 +2,9 @@
 import { mkdir } from "node:fs/promises";
 import { type EvaluationSet, setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
-import { measure } from "./measure.js";
+import { type Measured, measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
+import { type CorpusPart, type Estimate, estimateWhole, quickLook } from "./quick-look.js";
 import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { retrieve } from "./retrieve.js";
 import { type ModelChoice, modelName, requireQrels } from "./step.js";
@@ -16,6 +17,11 @@ export interface SetResult {
   readonly queryCount: number;
   readonly throughput: Throughput;
   readonly run: string;
+  /** Of a quick look at a part of the corpus: how much of it was searched, and what all of it would give. */
+  readonly part?: Pick<CorpusPart, "searched" | "total">;
+  readonly wholeCorpus?: Readonly<Record<string, Estimate>>;
+  /** Of a quick look at some queries: 95 % intervals of the values. */
+  readonly intervals?: Measured["intervals"];
 }
 
 /** What an evaluation found: on its only data set, or on each of a suite. */
@@ -48,9 +54,10 @@ async function evaluateSet(context: RunContext, model: ModelChoice, set: Evaluat
   const options = { ...section, measures: set.measures ?? section.measures };
   const step = set.name === null ? `evaluate-${model.label}` : `evaluate-${model.label}/${set.name}`;
   const use = { name: set.name === null ? "evaluate" : `evaluate.${set.name}`, data: set.data };
-  const result = await onceOnSource(context, step, use, async (source): Promise<SetResult> => {
-    warnOfOtherData(context, source.fingerprint, set.name);
-    const qrels = requireQrels(source, set.path);
+  const result = await onceOnSource(context, step, use, async (whole): Promise<SetResult> => {
+    warnOfOtherData(context, whole.fingerprint, set.name);
+    const { seed } = context.config;
+    const { source, qrels, part, ofQueries } = quickLook(whole, requireQrels(whole, set.path), options, seed);
     await mkdir(context.runDir.file(step), { recursive: true });
     const files = {
       run: context.runDir.file(step, "run.trec"),
@@ -68,8 +75,15 @@ async function evaluateSet(context: RunContext, model: ModelChoice, set: Evaluat
       topK: options.topK,
     });
     await writeRun(files.run, ranked, qrels.queryRows, source, context.config.name);
-    const measured = await measure(context, files, options);
-    return { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
+    const measured = await measure(context, files, ofQueries === null ? options : { ...options, intervalsSeed: seed });
+    const found = { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
+    const { intervals } = measured;
+    if (intervals !== undefined) tellIntervals(context, step, intervals, measured.queryCount, ofQueries);
+    if (part === null) return intervals === undefined ? found : { ...found, intervals };
+    const out = context.runDir.file(step, "whole-corpus.json");
+    const wholeCorpus = await estimateWhole(context, step, { ...files, out }, part, options);
+    const { searched, total } = part;
+    return { ...found, part: { searched, total }, wholeCorpus, ...(intervals === undefined ? {} : { intervals }) };
   });
   tellMetrics(context, { step, label: modelName(model) }, set.name, result);
   return result;
@@ -84,4 +98,21 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
     sets.push({ ...(await evaluateSet(context, model, set)), name: set.name });
   }
   return recordEvaluation(context, { step: `evaluate-${model.label}`, label: modelName(model) }, sets);
+}
+
+function tellIntervals(
+  context: RunContext,
+  step: string,
+  intervals: NonNullable<Measured["intervals"]>,
+  queryCount: number,
+  ofQueries: number | null,
+): void {
+  const shown = Object.entries(intervals).map(
+    ([name, [low, high]]) => `${name} ${low.toFixed(4)} to ${high.toFixed(4)}`,
+  );
+  context.events.emit({
+    type: "warning",
+    message: `${step}: ${queryCount} of ${ofQueries} judged queries were taken; 95 % intervals are ${shown.join(", ")}`,
+    hint: "Leave evaluate.sampleQueries out to take all of them.",
+  });
 }

@@ -1,11 +1,10 @@
 /** The formats that `encode.export` names. */
 import { rm } from "node:fs/promises";
-import { execa } from "execa";
 import type { VectorView } from "../embeddings/index.js";
-import { QuarryError } from "../errors.js";
 import type { EncodeConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
 import { exportNpy } from "./export-vectors.js";
+import { runtimeCommand } from "./runtime-command.js";
 
 /** What an export left, relative to the run folder. */
 interface Exported {
@@ -19,7 +18,7 @@ type WriteExport = (view: VectorView, step: string, ids: string) => Promise<Expo
 /**
  * How a format is written; what it needs is looked for now, not after hours of encoding.
  *
- * @throws QuarryError ENVIRONMENT when FAISS is asked for and not installed.
+ * @throws QuarryError CONFIG when FAISS is asked for and not installed.
  */
 export async function exportFor(context: RunContext, format: EncodeConfig["export"]): Promise<WriteExport> {
   if (format === "none") return async () => ({ vectors: null, scales: null });
@@ -29,7 +28,7 @@ export async function exportFor(context: RunContext, format: EncodeConfig["expor
     return { vectors, scales: written.hasScales ? scales : null };
   };
   if (format === "npy") return asNpy;
-  if (format === "faiss") await runExport(context, ["export", "--check", format]);
+  if (format === "faiss") await runExport(context, ["--check", format]);
   return async (view, step, ids) => {
     // Python reads the matrix mapped and converts it block by block; it goes when it has served.
     const { vectors, scales } = await asNpy(view, step, ids);
@@ -38,7 +37,6 @@ export async function exportFor(context: RunContext, format: EncodeConfig["expor
     const file = (name: string): string => context.runDir.file(name);
     const scaled = scales === null ? [] : ["--scales", file(scales)];
     await runExport(context, [
-      "export",
       "--format",
       format,
       "--vectors",
@@ -46,7 +44,7 @@ export async function exportFor(context: RunContext, format: EncodeConfig["expor
       ...scaled,
       "--ids",
       file(ids),
-      "--out",
+      "--to",
       file(out),
     ]);
     for (const name of [vectors, scales]) if (name !== null) await rm(file(name), { force: true });
@@ -54,19 +52,7 @@ export async function exportFor(context: RunContext, format: EncodeConfig["expor
   };
 }
 
+/** What it could not do is told by the runtime; vectors that were encoded stay in the store. */
 async function runExport(context: RunContext, args: readonly string[]): Promise<void> {
-  const python = await context.python();
-  const result = await execa(python.executable, ["-m", "quarry_runtime", ...args], {
-    env: { ...python.env },
-    extendEnv: false,
-    cancelSignal: context.signal,
-    reject: false,
-  });
-  context.checkStop();
-  if (result.exitCode === 0) return;
-  const message = result.stderr.trim().split("\n").at(-1) ?? "";
-  throw new QuarryError("ENVIRONMENT", `the vectors could not be exported: ${message}`, {
-    cause: result,
-    hint: "Vectors that were encoded are in the store; the same command goes on from there.",
-  });
+  await runtimeCommand(context, "export", args, "the vectors could not be exported");
 }

@@ -3,7 +3,7 @@ import type { Experiment } from "../experiment/define.js";
 import type { Measured } from "./measure.js";
 import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbOptions } from "./types.js";
 
-type VerbName = "run" | "train" | "evaluate" | "mine" | "encode";
+type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
 
 function verb(name: VerbName): Verb {
   return async (experiment: Experiment, options?: VerbOptions): Promise<RunResult> => {
@@ -22,6 +22,8 @@ export const evaluate: Verb = verb("evaluate");
 export const mine: Verb = verb("mine");
 /** Encodes with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
 export const encode: Verb = verb("encode");
+/** Searches with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
+export const search: Verb = verb("search");
 
 /**
  * Scores a TREC run, whoever made it.

@@ -12,6 +12,8 @@ export interface Measured {
   readonly withoutResults: number;
   /** Queries of the run that nobody judged; they count for nothing. */
   readonly unjudged: number;
+  /** Where they were asked for: 95 % bootstrap intervals of the means, over other queries like these. */
+  readonly intervals?: Readonly<Record<string, readonly [low: number, high: number]>>;
 }
 
 /** What is measured and how. */
@@ -21,6 +23,8 @@ export interface MeasureSettings extends Pick<EvaluateConfig, "relevanceLevel"> 
   readonly missing?: "zero" | "skip" | undefined;
   /** How many passages of each query count (trec_eval -M); default: all. */
   readonly depth?: number | undefined;
+  /** Asks for intervals, drawn with this seed. */
+  readonly intervalsSeed?: number | undefined;
 }
 
 /**
@@ -31,10 +35,11 @@ export interface MeasureSettings extends Pick<EvaluateConfig, "relevanceLevel"> 
 export async function measure(
   context: CommandContext,
   files: { readonly run: string; readonly qrels: string; readonly out?: string },
-  { measures, relevanceLevel, missing = "zero", depth }: MeasureSettings,
+  { measures, relevanceLevel, missing = "zero", depth, intervalsSeed }: MeasureSettings,
 ): Promise<Measured> {
   const args = ["--run", files.run, "--qrels", files.qrels, "--level", String(relevanceLevel), "--missing", missing];
   if (depth !== undefined) args.push("--depth", String(depth));
+  if (intervalsSeed !== undefined) args.push("--intervals-seed", String(intervalsSeed));
   return runtimeCommand(
     context,
     "measure",

@@ -4,7 +4,7 @@ import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { MineConfig, ModelConfig, RetrieverConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
-import { type Retrieved, retrievedBy } from "./mining/cases.js";
+import { positivePairs, type Retrieved, retrievedBy } from "./mining/cases.js";
 import { missingQueries, retrievedFrom, runSource } from "./mining/runs.js";
 import type { ScoreLimits } from "./mining/types.js";
 import { prepare } from "./prepare.js";
@@ -73,6 +73,7 @@ export async function askAll(
 ): Promise<{ readonly retrieved: Retrieved[]; readonly throughput: Throughput }> {
   const { step, source, queryRows } = work;
   const retrieved: Retrieved[] = [];
+  const pairs = positivePairs(source, queryRows);
   const throughput = { texts: 0, seconds: 0 };
   for (const [index, { name, topK, model }] of work.retrievers.entries()) {
     const run = work.runs[index] ?? null;
@@ -91,10 +92,12 @@ export async function askAll(
       source,
       queryRows,
       topK,
+      ...(pairs.rows.length === 0 ? {} : { tracked: pairs }),
     });
     throughput.texts += found.throughput.texts;
     throughput.seconds += found.throughput.seconds;
-    retrieved.push(retrievedBy(found.ranked, queryRows));
+    const { trackedScores: scores } = found;
+    retrieved.push(retrievedBy(found.ranked, scores === null ? null : { pairs, scores }));
   }
   return { retrieved, throughput };
 }

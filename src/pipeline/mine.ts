@@ -5,6 +5,7 @@ import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { MineConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
+import { openRescore } from "./mine-rescore.js";
 import { askAll, openRuns, retrieversOf } from "./mine-retrievers.js";
 import { casesOf, identityOf, queriesToMine } from "./mining/cases.js";
 import { formatsOf } from "./mining/output/formats.js";
@@ -110,13 +111,15 @@ async function writeNegatives(
     const report = new ReportBuilder(rules.negativesPerQuery, names);
     const formats = formatsOf(options, context.config.name, names);
     const writer = await NegativesWriter.open(context.runDir.file(step), formats, source, options);
+    let rescore: Awaited<ReturnType<typeof openRescore>> = null;
     try {
+      rescore = await openRescore(context, step, source, options);
       const onChunk = (done: number): void => {
         context.checkStop();
         context.events.emit({ type: "progress", phase, done, total: queryCount, ratePerSecond: null });
       };
       const pool = options.fillRandom ? source.searchRows : null;
-      await minePass(cases, { rules, texts: identityOf(source), report, writer, rescore: null, pool, onChunk });
+      await minePass(cases, { rules, texts: identityOf(source), report, writer, rescore, pool, onChunk });
       const lines = await writer.finish();
       const tables = options.parquet ? await writeParquet(context, context.runDir.file(step), formats) : [];
       const files = [...lines, ...tables];
@@ -124,6 +127,7 @@ async function writeNegatives(
       return { value: { found, files }, done: queryCount };
     } finally {
       await writer.abandon();
+      await rescore?.scorer.close();
     }
   });
 }

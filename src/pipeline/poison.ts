@@ -21,35 +21,23 @@ export interface PoisonJob extends Pick<EncodeJob, "phase" | "model" | "side" | 
  * Texts that the worker could name are taken at its word, and the rest of their unit is tried again; else the unit is cut
  * in halves. A unit of n texts with one poison among them is found in log2(n) rounds, all units side by side.
  *
- * @param failed units that a job gave up, with the rows they consist of
  * @throws QuarryError what ends the pool; INTERRUPTED on request
  */
-export async function findPoison(
-  pool: WorkerPool,
-  job: PoisonJob,
-  failed: readonly (FailedUnit & { readonly unitRows: Int32Array })[],
-): Promise<Poison[]> {
+export async function findPoison(pool: WorkerPool, job: PoisonJob, failed: readonly FailedUnit[]): Promise<Poison[]> {
   const poison: Poison[] = [];
-  let suspects = failed.flatMap((unit) => narrow(unit, unit.unitRows, poison));
+  let suspects = failed.flatMap((unit) => narrow(unit, poison));
   for (let round = 0; suspects.length > 0; round++) {
-    const outcome = await pool.encode({
-      ...job,
-      units: listOf(suspects, job.gather, round),
-      onVectors: async () => {},
-    });
-    const byId = new Map(outcome.failed.map((unit) => [unit.unit, unit]));
-    suspects = suspects.flatMap((rows, index) => {
-      const found = byId.get(idOf(round, index));
-      return found === undefined ? [] : narrow(found, rows, poison);
-    });
+    const units = listOf(suspects, job.gather, round);
+    const outcome = await pool.encode({ ...job, units, onVectors: async () => {} });
+    suspects = outcome.failed.flatMap((unit) => narrow(unit, poison));
   }
   return poison.sort((left, right) => left.row - right.row);
 }
 
 /** Sets of rows to try next; rows that are known to be at fault go to `poison`. */
-function narrow({ rows, code, message }: FailedUnit, unitRows: Int32Array, poison: Poison[]): Int32Array[] {
+function narrow({ rows, unitRows, code, message }: FailedUnit, poison: Poison[]): Int32Array[] {
   if (rows.length < unitRows.length || unitRows.length === 1) {
-    const named = new Set(rows.length < unitRows.length ? rows : unitRows);
+    const named = new Set(rows);
     for (const row of named) poison.push({ row, code, message });
     const others = unitRows.filter((row) => !named.has(row));
     return others.length === 0 ? [] : [others];
@@ -58,13 +46,11 @@ function narrow({ rows, code, message }: FailedUnit, unitRows: Int32Array, poiso
   return [unitRows.subarray(0, half), unitRows.subarray(half)];
 }
 
-const idOf = (round: number, index: number): string => `bisect-${round}-${index}`;
-
 function listOf(sets: readonly Int32Array[], gather: PoisonJob["gather"], round: number): UnitList {
   const rows = (index: number): Int32Array => sets[index] as Int32Array;
   return {
     count: sets.length,
-    id: (index) => idOf(round, index),
+    id: (index) => `bisect-${round}-${index}`,
     rowCount: (index) => rows(index).length,
     rows,
     frame: (index) => gather(rows(index)),

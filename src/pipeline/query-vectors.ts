@@ -6,7 +6,7 @@ import type { TextTable } from "../data/types.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
-import { throwFailed } from "./failed-units.js";
+import { leaveOut, throwFailed } from "./failed-units.js";
 
 interface Header {
   readonly key: string;
@@ -27,13 +27,14 @@ export async function queryVectors(
     readonly path: string;
     readonly key: string;
     readonly model: ModelSpec;
+    readonly batchSize: number;
     readonly queries: TextTable;
     readonly queryRows: Int32Array;
   },
 ): Promise<Float32Array> {
   const stored = await readStored(options.path, options.key, options.queryRows.length);
   if (stored !== null) return stored;
-  const { queryRows, phase } = options;
+  const { queryRows, phase, model, batchSize, queries } = options;
   const pool = await context.pool();
   const unitSize = context.config.workers.unitSize;
   return context.phase({ phase, label: "encode queries", unit: "queries", total: queryRows.length }, async () => {
@@ -41,9 +42,10 @@ export async function queryVectors(
     let width = 0;
     const outcome = await pool.encode({
       phase,
-      model: options.model,
+      model,
       side: "query",
-      units: textUnits(options.queries, queryRows, unitSize, "queries"),
+      batchSize,
+      units: textUnits(queries, queryRows, unitSize, "queries"),
       signal: context.signal,
       onVectors: async (index, { bytes, dimension }) => {
         if (width === 0) {
@@ -53,7 +55,11 @@ export async function queryVectors(
         new Uint8Array(vectors.buffer).set(bytes, index * unitSize * dimension * 4);
       },
     });
-    throwFailed(outcome.failed, options.queries);
+    if (outcome.failed.length > 0) {
+      const job = { phase, model, side: "query", batchSize, table: queries, scope: options.key } as const;
+      await leaveOut(context, job, outcome.failed);
+      throwFailed(outcome.failed);
+    }
     const bytes = new Uint8Array(vectors.buffer);
     const header: Header = { key: options.key, dimension: width, crc: crc32(bytes) };
     await writeFileDurably(options.path, bytes);

@@ -15,9 +15,10 @@ export function tellMetrics(
   context: RunContext,
   { step, label }: Evaluated,
   name: string | null,
-  { values, queryCount }: Pick<SetResult, "values" | "queryCount">,
+  { values, queryCount, part }: Pick<SetResult, "values" | "queryCount" | "part">,
 ): void {
-  const shown = name === null ? label : `${name}, ${label}`;
+  const searched = part && [part.searched, part.total].map((count) => count.toLocaleString("en-US")).join(" of ");
+  const shown = [name, label, searched && `${searched} passages`].filter((each) => each != null).join(", ");
   context.events.emit({ type: "metrics", phase: step, label: shown, values, queryCount });
 }
 
@@ -34,8 +35,21 @@ export async function recordEvaluation(
     ? { ...Object.fromEntries(sets.map(({ name, values: own }) => [name, own])), [AVERAGE]: values }
     : values;
   const metrics = ((await context.runDir.readJson("metrics.json")) ?? {}) as Record<string, unknown>;
-  await context.runDir.writeJson("metrics.json", { ...metrics, [evaluated.step]: shown });
+  await context.runDir.writeJson("metrics.json", {
+    ...metrics,
+    [evaluated.step]: shown,
+    ...estimatesOf(evaluated.step, sets),
+  });
   const queryCount = sets.reduce((sum, set) => sum + set.queryCount, 0);
   if (isSuite) tellMetrics(context, evaluated, AVERAGE, { values, queryCount });
   return { values, sets };
+}
+
+/** Estimates stand beside the values, under a name of their own, so that nobody takes the one for the other. */
+function estimatesOf(step: string, sets: EvaluateResult["sets"]): Record<string, unknown> {
+  const estimated = sets.filter(({ wholeCorpus }) => wholeCorpus !== undefined);
+  if (estimated.length === 0) return {};
+  const [only] = estimated;
+  const all = Object.fromEntries(estimated.map(({ name, wholeCorpus }) => [name, wholeCorpus]));
+  return { [`${step}/whole-corpus`]: only?.name === null ? only.wholeCorpus : all };
 }

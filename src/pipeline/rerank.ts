@@ -48,7 +48,7 @@ export async function rerankStep(
     const options = { ...evaluate, measures: [...(set.measures ?? evaluate.measures)] };
     const folder = evaluated.step + inside;
     const result = await onceOnSource(context, `rerank-${model.label}${inside}`, use, (source) =>
-      rerankSource(context, { run, folder, source, rerank, evaluate: options }),
+      rerankSource(context, { run, folder, source, rerank, evaluate: options, path: set.path }),
     );
     tellMetrics(context, evaluated, set.name, result);
     sets.push({ ...result, name: set.name });
@@ -63,11 +63,13 @@ interface RerankWork {
   readonly source: PreparedSource;
   readonly rerank: RerankConfig;
   readonly evaluate: EvaluateConfig;
+  /** Where the data stands in the experiment. */
+  readonly path: string;
 }
 
 async function rerankSource(context: RunContext, work: RerankWork): Promise<SetResult> {
   const { source, folder, evaluate, rerank } = work;
-  const qrels = requireQrels(source, "evaluate.data");
+  const qrels = requireQrels(source, work.path);
   await mkdir(context.runDir.file(folder), { recursive: true });
   const files = {
     run: context.runDir.file(folder, "run.trec"),

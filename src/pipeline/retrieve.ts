@@ -2,12 +2,13 @@
 import { createHash } from "node:crypto";
 import { textUnits } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
-import { QuarryError } from "../errors.js";
-import type { TrackedPairs } from "../pool/types.js";
+import type { TrackedPairs, UnitList } from "../pool/types.js";
 import type { ModelContract, ModelSpec } from "../protocol/messages.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import { type Embedded, embed } from "./embed.js";
+import { type Embedded, withVectors } from "./embed.js";
+import { leaveOut, leftOutBefore } from "./failed-units.js";
 import { toModelSpec } from "./model-spec.js";
 import { queryVectors } from "./query-vectors.js";
 import { type Found, searchTiles, tileOf } from "./search-tiles.js";
@@ -26,6 +27,8 @@ export interface RetrieveOptions {
   readonly topK: number;
   /** Pairs whose scores are wanted also outside the best; `queries` counts places in queryRows, `rows` are passages. */
   readonly tracked?: TrackedPairs;
+  /** Queries searched for at a time; default: as many as 256 MiB of lists hold, 16,384 at most. */
+  readonly tileQueries?: number;
 }
 
 export interface Retrieval {
@@ -35,9 +38,6 @@ export interface Retrieval {
   /** What was encoded in this call; vectors that were known are left out. */
   readonly throughput: Throughput;
 }
-
-/** Blocks that turn out damaged while they are searched are encoded again, so often at most. */
-const MAX_REPAIRS = 3;
 
 /**
  * The best passages of each query. Vectors come from the store, which is filled first; without it (`embeddings.store:
@@ -63,50 +63,44 @@ async function searchStored(
 ): Promise<Retrieval> {
   const { phase, folder, source, queryRows } = options;
   const { passages, queries, searchRows } = source;
+  const batchSize = (): Promise<number> => batchSizeOf(context, options.model, passages, searchRows);
   // Queries are few, so they keep all their bits whatever passages are kept as.
-  const asked = await embed(context, {
-    phase: `${phase}/queries`,
-    plan: `${folder}/queries.plan`,
-    model,
-    contract,
-    side: "query",
-    dtype: "float32",
-    table: queries,
-    rows: queryRows,
-  });
-  const vectors = new Float32Array(asked.view.read(0, queryRows.length).bytes.buffer);
-  asked.close();
-  const { dtype } = context.config.embeddings;
-  for (let repairs = 0; ; repairs += 1) {
-    const embedded = await embed(context, {
-      phase: `${phase}/passages`,
-      plan: `${folder}/passages.plan`,
+  const vectors = await withVectors(
+    context,
+    {
+      phase: `${phase}/queries`,
+      plan: `${folder}/queries.plan`,
       model,
       contract,
-      side: "passage",
-      dtype,
-      table: passages,
-      rows: searchRows,
-    });
-    try {
-      const { throughput } = embedded;
-      return { ...toRetrieval(await search(embedded), throughput) };
-    } catch (thrown) {
-      if (!(thrown instanceof QuarryError) || thrown.code !== "INTEGRITY" || repairs === MAX_REPAIRS) throw thrown;
-      const message = `${thrown.message} These vectors are encoded again.`;
-      context.events.emit({ type: "warning", message, hint: null });
-    } finally {
-      embedded.close();
-    }
-  }
+      side: "query",
+      dtype: "float32",
+      table: queries,
+      rows: queryRows,
+      batchSize,
+    },
+    async ({ view }) => new Float32Array(view.read(0, queryRows.length).bytes.buffer),
+  );
+  const { dtype } = context.config.embeddings;
+  const wanted = {
+    phase: `${phase}/passages`,
+    plan: `${folder}/passages.plan`,
+    model,
+    contract,
+    side: "passage",
+    dtype,
+    table: passages,
+    rows: searchRows,
+    batchSize,
+  } as const;
+  return withVectors(context, wanted, async (embedded) => toRetrieval(await search(embedded), embedded.throughput));
 
-  function search({ view }: Embedded): Promise<Found> {
-    const topK = Math.min(options.topK, searchRows.length);
+  function search({ view, rows }: Embedded): Promise<Found> {
+    const topK = Math.min(options.topK, rows.length);
     return searchTiles(context, {
       phase: `${phase}/search`,
       label: "search passages",
       folder,
-      key: ["vectors", contract.fingerprint, passages.fingerprint, digest(searchRows), view.unitRows],
+      key: ["vectors", contract.fingerprint, passages.fingerprint, digest(rows), view.unitRows],
       units: view.units(passages.idRanks, "vectors"),
       model: null,
       contract,
@@ -116,7 +110,7 @@ async function searchStored(
       topK,
       passages,
       tracked: options.tracked,
-      tileQueries: tileOf(topK),
+      tileQueries: options.tileQueries ?? tileOf(topK),
     });
   }
 }
@@ -129,15 +123,24 @@ async function searchStreaming(
 ): Promise<Retrieval> {
   const { phase, folder, source, queryRows } = options;
   const { passages, queries, searchRows } = source;
-  const { batchSize, unitSize } = context.config.workers;
+  const { unitSize } = context.config.workers;
+  const batchSize = await batchSizeOf(context, options.model, passages, searchRows);
   const key = [contract.fingerprint, queries.fingerprint, passages.fingerprint, batchSize, unitSize];
+  const scope = `${contract.fingerprint}/${passages.fingerprint}`;
+  const unitsWithout = (leftOut: ReadonlySet<number>): UnitList =>
+    textUnits(passages, searchRows, unitSize, "passages", leftOut);
   const found = await searchTiles(context, {
     phase: `${phase}/passages`,
     label: "encode and search passages",
     folder,
     key: ["texts", ...key, digest(searchRows)],
-    units: textUnits(passages, searchRows, unitSize, "passages"),
+    units: unitsWithout(await leftOutBefore(context, scope)),
+    without: async (failed) => {
+      await leaveOut(context, { phase, model, side: "passage", batchSize, table: passages, scope }, failed);
+      return unitsWithout(await leftOutBefore(context, scope));
+    },
     model,
+    batchSize,
     contract,
     plugins: model.plugins,
     vectorDtype: context.config.embeddings.dtype,
@@ -146,6 +149,7 @@ async function searchStreaming(
       path: context.runDir.file(folder, "queries.f32"),
       key: JSON.stringify([key, digest(queryRows)]),
       model,
+      batchSize,
       queries,
       queryRows,
     }),

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
-import type { EvaluateConfig, ExperimentConfig, stepNames } from "../experiment/schema.js";
+import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
@@ -13,7 +13,8 @@ import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
 import { RERANKED, rerankStep } from "./rerank.js";
 import { fetchHubFiles } from "./resolve.js";
-import { BASE_MODEL, currentModel, modelName } from "./step.js";
+import { searchStep } from "./search.js";
+import { BASE_MODEL, currentModel } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
 import type { RunResult, VerbOptions } from "./types.js";
@@ -23,7 +24,9 @@ type StepName = (typeof stepNames)[number];
 /** Does everything the experiment asks for, in the order of its `steps`. */
 export function run(experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> {
   const { config } = experiment;
-  const present = (["train", "evaluate", "mine", "encode"] as const).filter((step) => config[step] !== undefined);
+  const present = (["train", "evaluate", "mine", "encode", "search"] as const).filter(
+    (step) => config[step] !== undefined,
+  );
   return runSteps(experiment, config.steps ?? present, options);
 }
 
@@ -35,6 +38,8 @@ export const evaluate = verb("evaluate");
 export const mine = verb("mine");
 /** Encodes with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
 export const encode = verb("encode");
+/** Searches with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
+export const search = verb("search");
 
 function verb(step: StepName) {
   return (experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> =>
@@ -51,7 +56,7 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
   }
   if (steps.length === 0) {
     throw new QuarryError("CONFIG", `the experiment ${config.name} asks for nothing`, {
-      hint: "Add a train, evaluate, mine or encode section.",
+      hint: "Add a train, evaluate, mine, encode or search section.",
     });
   }
   checkPaths(experiment, steps);
@@ -135,6 +140,13 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
         if (context.config.encode?.side === "passage") throughputs.push(result.throughput);
         break;
       }
+      case "search": {
+        const result = await searchStep(context, model);
+        files.search = context.runDir.file(result.run);
+        files.hits = context.runDir.file(result.hits);
+        throughputs.push(result.throughput);
+        break;
+      }
     }
   }
   const summary = summarise({ evaluations, train: trained, throughputs, written });
@@ -174,7 +186,8 @@ function bound(entries: readonly { readonly type: string; readonly step?: unknow
   const done = new Set<string>();
   for (const { type, step } of entries) {
     if (type === "trainBegun") done.add("train");
-    else if (typeof step === "string") done.add(step.split("-")[0] as string);
+    // A search is only asked: the next question may be another one.
+    else if (typeof step === "string" && !step.startsWith("search-")) done.add(step.split("-")[0] as string);
   }
   return done.size === 0 ? [] : ["name", "model", "seed", "workers", "embeddings", ...done];
 }

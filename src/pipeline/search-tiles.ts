@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { TextTable } from "../data/types.js";
-import type { TrackedPairs, UnitList } from "../pool/types.js";
+import type { FailedUnit, JobOutcome, TrackedPairs, UnitList } from "../pool/types.js";
 import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
 import { throwFailed } from "./failed-units.js";
@@ -19,6 +19,9 @@ export interface SearchOptions {
   /** Everything that determines scores, queries and pairs aside. */
   readonly key: readonly unknown[];
   readonly units: UnitList;
+  /** The same units without the texts that made these fail; undefined where no text can be to blame. */
+  readonly without?: (failed: readonly FailedUnit[]) => Promise<UnitList>;
+  readonly batchSize?: number;
   /** Null for units of stored vectors. */
   readonly model: ModelSpec | null;
   readonly contract: ModelContract;
@@ -84,11 +87,11 @@ export async function searchTiles(context: RunContext, options: SearchOptions): 
 }
 
 async function searchTile(context: RunContext, options: SearchOptions, from: number, to: number, name: string) {
-  const { contract, topK, units, phase, model, plugins, vectorDtype } = options;
+  const { contract, topK, phase, model, plugins, vectorDtype, batchSize } = options;
   const { dimension, similarity, normalize } = contract;
   const queries = options.queries.subarray(from * dimension, to * dimension);
   const { pairs, tracked } = pairsOf(options.tracked, from, to);
-  const hash = createHash("sha256").update(JSON.stringify([options.key, topK, vectorDtype, units.count, name]));
+  const hash = createHash("sha256").update(JSON.stringify([options.key, topK, vectorDtype, options.units.count, name]));
   for (const part of [queries, tracked.queries, tracked.rows]) {
     hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
   }
@@ -98,16 +101,19 @@ async function searchTile(context: RunContext, options: SearchOptions, from: num
     topK,
     trackedCount: pairs.length,
   });
-  const done = store.doneUnits;
-  let throughput: Throughput = { texts: 0, seconds: 0 };
-  if (done.size < units.count) {
+  const throughput = { texts: 0, seconds: 0 };
+  let units = options.units;
+  for (let hasFailed = false; ; ) {
+    const done = store.doneUnits;
+    if (done.size >= units.count) break;
     const pool = await context.pool();
-    const outcome = await pool.search({
+    const outcome: JobOutcome = await pool.search({
       phase,
       model,
       plugins,
       vectorDtype,
       units,
+      ...(batchSize === undefined ? {} : { batchSize }),
       isDone: (index) => done.has(index),
       signal: context.signal,
       topK,
@@ -119,8 +125,12 @@ async function searchTile(context: RunContext, options: SearchOptions, from: num
       ...(pairs.length === 0 ? {} : { tracked }),
       onSnapshot: (snapshot) => store.put(snapshot),
     });
-    throwFailed(outcome.failed, options.passages);
-    throughput = { texts: outcome.rowCount, seconds: outcome.seconds };
+    throughput.texts += outcome.rowCount;
+    throughput.seconds += outcome.seconds;
+    if (outcome.failed.length === 0) break;
+    if (hasFailed || options.without === undefined) throwFailed(outcome.failed);
+    else units = await options.without(outcome.failed);
+    hasFailed = true;
   }
   return { ranked: store.merge(options.passages.idRanks), tracked: store.tracked(), pairs, throughput };
 }

@@ -1,8 +1,12 @@
 /** The table of several data sets: sets as rows, measures as columns, and their average. */
 import type { EvaluateResult, SetResult } from "./evaluate.js";
+import { describeEstimate } from "./quick-look.js";
 
 /** What tables call the mean over all data sets; no data set may have this name. */
 export const AVERAGE = "average";
+
+/** Marks what a search over all passages would give, estimated from a part of them. */
+export const WHOLE = ", all passages (estimated)";
 
 /** The mean over data sets of each measure that all of them have; each set counts the same, whatever its size. */
 export function averageOf(sets: readonly Pick<SetResult, "values">[]): Record<string, number> {
@@ -23,16 +27,19 @@ export function suiteTable(
   const names = [...new Set([...evaluations.values()].flatMap(({ sets }) => sets.map(({ name }) => name)))];
   if (names.every((name) => name === null)) return null;
   const all = [...evaluations].flatMap(([label, { sets, values }]) => [
-    ...sets.map((set) => ({ label, name: set.name, values: set.values })),
-    { label, name: AVERAGE, values },
+    ...sets.map((set) => ({ label, name: set.name, values: set.values, wholeCorpus: set.wholeCorpus })),
+    { label, name: AVERAGE, values, wholeCorpus: undefined },
   ]);
   const measures = [...new Set(all.flatMap(({ values }) => Object.keys(values)))];
   const rows = [...names, AVERAGE].flatMap((name) => {
     const own = all.filter((each) => each.name === name);
-    const lines = own.map(({ label, values }) => [
-      evaluations.size > 1 ? `${name}, ${label}` : `${name}`,
-      ...measures.map((measure) => shown(values[measure])),
-    ]);
+    const lines = own.flatMap(({ label, values, wholeCorpus }) => {
+      const row = evaluations.size > 1 ? `${name}, ${label}` : `${name}`;
+      const measured = [row, ...measures.map((measure) => shown(values[measure]))];
+      if (wholeCorpus === undefined) return [measured];
+      const estimates = measures.map((measure) => wholeCorpus[measure]);
+      return [measured, [`${row}${WHOLE}`, ...estimates.map((each) => (each ? describeEstimate(each) : "-"))]];
+    });
     const [before, after] = own;
     if (own.length !== 2 || before === undefined || after === undefined) return lines;
     const gains = measures.map((measure) => {

@@ -1,7 +1,8 @@
 /** The small table at the end of a run: measures of each model, rates. */
 import type { EventBody } from "../report/events.js";
 import type { EvaluateResult } from "./evaluate.js";
-import { suiteTable } from "./suite.js";
+import { describeEstimate } from "./quick-look.js";
+import { suiteTable, WHOLE } from "./suite.js";
 import type { TrainResult } from "./train.js";
 
 /** What the steps of a run left, by step name. */
@@ -35,6 +36,7 @@ export function summarise(results: StepResults): EventBody | null {
       const gain = (values[1] ?? 0) - (values[0] ?? 0);
       return [name, ...cells, `${gain >= 0 ? "+" : ""}${gain.toFixed(4)}`];
     });
+  if (suite === null) rows.push(...estimateRows(results.evaluations, names, wantsGain));
   const columns = suite?.columns ?? ["", ...labels, ...(wantsGain ? ["gain"] : [])];
   const width = columns.length - 1;
   const wide = (name: string, value: string): string[] => [
@@ -49,4 +51,19 @@ export function summarise(results: StepResults): EventBody | null {
   for (const [name, count] of results.written) rows.push(wide(name, count.toLocaleString("en-US")));
   if (rows.length === 0) return null;
   return { type: "summary", columns: columns.length > 1 ? columns : ["", "value"], rows };
+}
+
+/** What a quick look estimates for the whole corpus, below what it measured. */
+function estimateRows(
+  evaluations: ReadonlyMap<string, EvaluateResult>,
+  names: readonly string[],
+  wantsGain: boolean,
+): string[][] {
+  const found = [...evaluations.values()].map(({ sets }) => sets[0]?.wholeCorpus);
+  return names
+    .filter((name) => found.some((estimates) => estimates?.[name] !== undefined))
+    .map((name) => {
+      const cells = found.map((estimates) => (estimates?.[name] ? describeEstimate(estimates[name]) : "-"));
+      return [`${name}${WHOLE}`, ...cells, ...(wantsGain ? [""] : [])];
+    });
 }

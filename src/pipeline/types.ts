@@ -37,11 +37,13 @@ export interface MeasureOptions {
   readonly missing?: "zero" | "skip";
   /** How many passages of each query count (trec_eval -M); default: all. */
   readonly depth?: number;
+  /** Asks for 95 % bootstrap intervals of the means, drawn with this seed. */
+  readonly intervalsSeed?: number;
   readonly signal?: AbortSignal;
 }
 
 /** How runs are compared. */
-export interface CompareOptions extends Omit<MeasureOptions, "depth"> {
+export interface CompareOptions extends Omit<MeasureOptions, "depth" | "intervalsSeed"> {
   /** Seed of what is sampled: signs of the randomisation test, queries of the interval; default: 42. */
   readonly seed?: number;
   /** Assignments of the randomisation test that are sampled where they are too many to count; default: 100,000. */

@@ -84,7 +84,7 @@ export class Crew {
   readonly #transport: Transport;
   readonly #timer: NodeJS.Timeout;
   #mismatch: VersionMismatch | null = null;
-  #isStrangerTold = false;
+  #strangerCount = 0;
   #isClosing = false;
 
   /** Opens the sockets; no process is started. */
@@ -116,7 +116,7 @@ export class Crew {
     const isTaken = (name: string): boolean => this.#seats.has(name);
     this.guests = new Guests(transport, { vigil: this.#vigil, listeners, isTaken });
     this.#timer = setInterval(() => {
-      for (const { worker, reason } of this.#vigil.tick(performance.now())) this.kill(worker, reason);
+      for (const { worker, reason } of this.#vigil.tick(performance.now())) this.kill(worker, reason, true);
     }, intervalMs);
   }
 
@@ -141,6 +141,11 @@ export class Crew {
     });
   }
 
+  /** Connections and messages of strangers so far; only the first was told. */
+  get strangerCount(): number {
+    return this.#strangerCount;
+  }
+
   /** Sends to a worker that has said hello; otherwise its death is on the way and nothing is lost. */
   send(worker: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
     const peer = this.#peerOf(worker);
@@ -162,9 +167,9 @@ export class Crew {
   }
 
   /** Ends a process at once; nothing more is heard of it. `reason` follows its name: "was silent for 15.0 s". */
-  kill(worker: string, reason: string): void {
+  kill(worker: string, reason: string, mayReturn = false): void {
     const seat = this.#seats.get(worker);
-    if (seat === undefined) return this.guests.expel(worker, reason);
+    if (seat === undefined) return this.guests.expel(worker, reason, mayReturn);
     if (seat.process === null) return;
     // The first reason counts; what follows from it is no news.
     seat.reason ??= `${reason} and was killed`;
@@ -246,10 +251,10 @@ export class Crew {
   private violated(peer: string, error: QuarryError): void {
     const worker = this.#nameAt(peer);
     if (worker !== undefined) return this.kill(worker, `broke the protocol (${error.message})`);
-    if (error instanceof VersionMismatch) this.#mismatch = error;
+    if (error instanceof VersionMismatch && !this.#transport.isRemote(peer)) this.#mismatch = error;
     // Once: ten thousand connections of a port scanner must not become ten thousand warnings.
-    if (!this.#isStrangerTold) this.#listeners.onStranger(error);
-    this.#isStrangerTold = true;
+    if (this.#strangerCount === 0) this.#listeners.onStranger(error);
+    this.#strangerCount += 1;
   }
 
   #buried(seat: Seat, ending: Ending): void {

@@ -98,13 +98,17 @@ export class Guests {
     if (this.#round === null) this.#pingRound(0);
   }
 
-  /** There is no process to kill: it is told to go, and nothing more is heard of it. */
-  expel(name: string, reason: string): void {
+  /**
+   * There is no process to kill: it is told to go, and nothing more is heard of it.
+   *
+   * @param mayReturn it only came too late: a worker that is as it was would be welcome
+   */
+  expel(name: string, reason: string, mayReturn = false): void {
     const guest = this.#byName.get(name);
     if (guest === undefined) return;
     // Later, like the death of a process: whoever asks for it is in the middle of something.
     setImmediate(() => this.#bury(guest, `${reason} and was turned away`));
-    this.#refuse(guest.peer, `Turned away: ${name} ${reason}.`, true);
+    this.#refuse(guest.peer, `Turned away: ${name} ${reason.replace(/,$/, "")}.`, mayReturn);
     this.#transport.forget(guest.peer);
   }
 

@@ -14,8 +14,11 @@ export interface ListedFile {
 /** Bytes in one piece: large enough that the round trip does not matter, small enough to let units pass in between. */
 const PIECE_BYTES = 4_194_304;
 const MAX_FILES = 1_000;
-/** Weights, configuration and tokenizers; never code, never a format that runs any when it is read. */
-const WANTED = /\.(safetensors|json|jsonl|txt|model|spm|tiktoken|vocab|jinja)$/;
+/**
+ * Weights, configuration and tokenizers; never code, never a format that runs any when it is read. Workers refuse all
+ * other names (py_runtime/quarry_runtime/guard/model_cache.py), so they are not offered.
+ */
+const WANTED = /^(\w+\/)?\w[\w.+-]*\.(safetensors|json|jsonl|txt|model|spm|tiktoken|vocab|jinja)$/;
 /** Modules of sentence-transformers; other folders hold other checkpoints. */
 const MODULE = /^\d+_\w+$/;
 
@@ -69,6 +72,8 @@ export class ModelFiles {
     const known = this.#hashes.get(absolute);
     const sha256 = known?.stamp === stamp ? known.sha256 : hash(absolute);
     this.#hashes.set(absolute, { stamp, sha256 });
+    // A read that failed once may succeed for the next worker.
+    sha256.catch(() => this.#hashes.delete(absolute));
     return { path, bytes: size, sha256: await sha256 };
   }
 }
@@ -81,7 +86,10 @@ async function wanted(checkpoint: string): Promise<string[]> {
       const names = await readdir(join(checkpoint, folder)).catch(() => []);
       return names.map((name) => `${folder}/${name}`);
     });
-  return [...entries, ...(await Promise.all(inside)).flat()].filter((path) => WANTED.test(path)).sort();
+  const paths = [...entries, ...(await Promise.all(inside)).flat()].filter((path) => WANTED.test(path)).sort();
+  // A folder of the hub's cache holds links to its files, so what they lead to counts.
+  const isFile = await Promise.all(paths.map((path) => stat(join(checkpoint, path)).then((found) => found.isFile())));
+  return paths.filter((_, index) => isFile[index]);
 }
 
 async function hash(path: string): Promise<string> {

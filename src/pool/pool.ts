@@ -1,9 +1,10 @@
 /** The shell around the pool's logic: feeds events in, carries actions out. */
 import { randomBytes } from "node:crypto";
 import { QuarryError, toQuarryError } from "../errors.js";
-import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec, UpMessage } from "../protocol/messages.js";
+import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PoolAction, PoolEvent } from "./actions.js";
+import { Answers } from "./answers.js";
 import { Crew, type CrewListeners, type Death, type Payload } from "./crew.js";
 import {
   type Answer,
@@ -54,8 +55,7 @@ class LocalPool implements WorkerPool {
   readonly #state: PoolState;
   readonly #report: PoolReport;
   readonly #timer: NodeJS.Timeout;
-  /** Units that each worker may still answer, by the names they travel under. */
-  readonly #ids = new Map<string, Map<string, number>>();
+  readonly #answers: Answers;
   readonly #obituary: Obituary;
   readonly #reception: Reception;
   readonly #supply = new Supply(() => this.#crew);
@@ -78,11 +78,12 @@ class LocalPool implements WorkerPool {
         onJoin: (worker, payload, isRemote) => pool.#joined(worker, payload, isRemote),
         onControl: (message) => pool.#reception.control(message, (worker) => pool.#feed({ type: "leaving", worker })),
       });
-      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch);
+      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch, () => pool.#nodesEnded());
     } catch (thrown) {
       clearInterval(pool.#timer);
-      await pool.#reception.close();
+      pool.#reception.close();
       await pool.#crew?.close(true);
+      await pool.#reception.end();
       throw thrown;
     }
     return pool;
@@ -96,6 +97,12 @@ class LocalPool implements WorkerPool {
     this.#report = new PoolReport(options.events);
     this.#obituary = new Obituary(this.#report, options.logDir);
     this.#reception = new Reception(this.#state, this.#report);
+    this.#answers = new Answers(this.#state, this.#report, options.workers.credits, {
+      run: () => (this.#run?.isOver === false ? this.#run : null),
+      feed: (event, answer) => this.#feed(event, answer),
+      kill: (worker, reason) => this.#crew.kill(worker, reason),
+      end: (run, error) => this.#end(run, error),
+    });
     this.#timer = setInterval(() => this.#counts(false), TICK_MS);
   }
 
@@ -210,7 +217,7 @@ class LocalPool implements WorkerPool {
         this.#report.worker(action.worker, "starting", null, this.#places.get(action.worker)?.device);
         return this.#crew.launch(action.worker);
       case "configure":
-        this.#ids.set(action.worker, new Map());
+        this.#answers.begin(action.worker);
         this.#report.worker(action.worker, "loading", run.assignment.checkpoint);
         return this.#configure(run, action.worker);
       case "sendUnit":
@@ -224,7 +231,8 @@ class LocalPool implements WorkerPool {
       case "giveUp": {
         const unit = run.units.id(action.unit);
         const { code, message } = action;
-        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? run.units.rows(action.unit), code, message });
+        const unitRows = run.units.rows(action.unit);
+        run.failed.push({ unit, rows: run.broken.get(action.unit) ?? unitRows, unitRows, code, message });
         return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
@@ -243,7 +251,7 @@ class LocalPool implements WorkerPool {
     const unit = run.units.id(index);
     const rowCount = run.units.rowCount(index);
     const frame = run.units.frame(index);
-    this.#ids.get(worker)?.set(unit, index);
+    this.#answers.await(worker, unit, index);
     run.mark(performance.now());
     this.#crew.send(worker, { v: PROTOCOL_VERSION, type: "unit", unit, attempt, rowCount }, [frame]);
   }
@@ -286,77 +294,16 @@ class LocalPool implements WorkerPool {
       case "fatal":
         return this.#failing(worker, message.error);
       case "ready":
-        return this.#ready(worker, message);
+        return this.#answers.ready(worker, message);
       case "failed":
-        return this.#refused(worker, message);
+        return this.#answers.refused(worker, message);
       case "result":
       case "probed":
       case "done":
       case "snapshot":
-        return this.#answered(worker, message, payload);
+        return this.#answers.answered(worker, message, payload);
       default:
         this.#crew.kill(worker, `sent ${message.type}, which belongs to training,`);
-    }
-  }
-
-  #ready(worker: string, message: Extract<UpMessage, { type: "ready" }>): void {
-    const run = this.#run;
-    // An earlier job's configuration may be answered first.
-    const isLatest = this.#state.workers.get(worker)?.pendingReady === 1;
-    if (isLatest && run !== null && !run.isOver) {
-      try {
-        run.accept(worker, message);
-      } catch (thrown) {
-        return this.#end(run, toQuarryError(thrown));
-      }
-    }
-    if (isLatest) this.#report.worker(worker, "ready");
-    const credits = Math.min(message.credits, this.#options.workers.credits);
-    this.#feed({ type: "ready", worker, credits });
-  }
-
-  #refused(worker: string, { unit: id, attempt, error }: Extract<UpMessage, { type: "failed" }>): void {
-    const unit = this.#ids.get(worker)?.get(id);
-    if (unit === undefined) return;
-    const { code, message, isRetryable } = error;
-    if (error.rows.length > 0) this.#run?.broken.set(unit, Int32Array.from(error.rows));
-    this.#feed({ type: "failed", worker, unit, attempt, code, message, isRetryable });
-  }
-
-  #answered(
-    worker: string,
-    message: Extract<UpMessage, { type: "result" | "probed" | "done" | "snapshot" }>,
-    payload: Payload,
-  ): void {
-    const run = this.#run;
-    const phase = this.#state.workers.get(worker)?.phase;
-    // Before the last configuration is answered, everything belongs to an earlier job.
-    if (run === null || run.isOver || phase !== "ready") return;
-    const ids = this.#ids.get(worker);
-    if (message.type === "snapshot") {
-      const units = message.units.map(({ unit, attempt }) => ({ unit: ids?.get(unit) ?? -1, attempt }));
-      const answer = this.#read(run, worker, payload, -1);
-      if (answer !== null) this.#feed({ type: "snapshot", worker, units }, answer);
-      return;
-    }
-    const unit = ids?.get(message.unit);
-    if (unit === undefined) return;
-    const answer = message.type === "done" ? null : this.#read(run, worker, payload, unit);
-    if (message.type === "done" ? run.assignment.kind !== "search" : answer === null) {
-      return this.#crew.kill(worker, `answered ${message.unit} with what was not asked for`);
-    }
-    run.mark(performance.now());
-    this.#report.answered(worker, run.units.rowCount(unit));
-    this.#feed({ type: "answered", worker, unit, attempt: message.attempt, seconds: message.seconds }, answer);
-  }
-
-  /** What an answer holds; one of another shape than the work ends the worker, not the job. */
-  #read(run: Run, worker: string, payload: Payload, unit: number): Answer | null {
-    try {
-      return run.read(payload, unit);
-    } catch (thrown) {
-      this.#crew.kill(worker, `broke the protocol (${toQuarryError(thrown).message})`);
-      return null;
     }
   }
 
@@ -377,9 +324,18 @@ class LocalPool implements WorkerPool {
     this.#feed({ type: "joined", worker });
   }
 
+  /** Nobody comes any more by himself: a job without a worker would wait for ever. */
+  #nodesEnded(): void {
+    const isAnyoneHere = [...this.#state.workers.values()].some(
+      (worker) => isAlive(worker) || worker.phase === "absent",
+    );
+    if (this.#run === null || isAnyoneHere) return;
+    this.#end(this.#run, this.#obituary.noWorkerLeft("every node has ended"));
+  }
+
   #died(worker: string, death: Death): void {
     this.#obituary.note(worker, death);
-    this.#ids.delete(worker);
+    this.#answers.forget(worker);
     this.#supply.forget(worker);
     if (death.mismatch !== null && this.#run !== null) this.#end(this.#run, death.mismatch);
     this.#feed({ type: "died", worker, how: death.how });
@@ -400,8 +356,11 @@ class LocalPool implements WorkerPool {
     clearInterval(this.#timer);
     const isHasty = this.#run !== null || this.#options.signal?.aborted === true;
     if (this.#run !== null) this.#end(this.#run, interrupted());
-    await this.#reception.close();
+    this.#reception.close();
     await this.#crew.close(isHasty);
+    await this.#reception.end();
+    const { strangerCount } = this.#crew;
+    if (strangerCount > 1) this.#report.log("quarry", "info", `strangers were turned away ${strangerCount} times`);
     for (const worker of this.#state.workers.values()) {
       if (isAlive(worker)) this.#report.worker(worker.name, "stopped");
     }

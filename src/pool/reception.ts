@@ -11,13 +11,21 @@ type Control = Extract<UpMessage, { type: "control" }>;
 type Controlled = Extract<DownMessage, { type: "controlled" }>;
 type Hello = Extract<UpMessage, { type: "hello" }>;
 
-/** How a pool's workers on other machines are started; called once the socket is open, closed before it is. */
+/** Workers on other machines that were started with the pool. */
+export interface Launched {
+  /** Resolves when none of them can bring a worker any more. */
+  readonly ended: Promise<void>;
+  /** Called when the workers have been told to leave. */
+  close(): Promise<void>;
+}
+
+/** How a pool's workers on other machines are started; called once the socket is open. */
 export type Launch = (reception: {
   /** A ticket with a client key of its own, over TCP; raises INTERNAL when the pool does not listen. */
   readonly admit: () => TicketContent;
   /** Ticket for processes on this machine. */
   readonly ticketPath: string;
-}) => Promise<{ close(): Promise<void> }>;
+}) => Promise<Launched>;
 
 /** Meets whoever comes. */
 export class Reception {
@@ -25,7 +33,7 @@ export class Reception {
   readonly #report: PoolReport;
   readonly #hosts = new Map<string, { readonly host: string; readonly device: string }>();
   #rendezvous: Rendezvous | null = null;
-  #launched: { close(): Promise<void> } | null = null;
+  #launched: Launched | null = null;
   #isWaitingTold = false;
 
   constructor(state: PoolState, report: PoolReport) {
@@ -33,8 +41,13 @@ export class Reception {
     this.#report = report;
   }
 
-  /** Writes the files of the run folder, tells how to join, and starts workers elsewhere. */
-  async open(desk: Crew["reception"], runDir: string | undefined, launch: Launch | undefined): Promise<void> {
+  /** Writes the files of the run folder, tells how to join, and starts workers elsewhere; `onEnded` is called when those are gone. */
+  async open(
+    desk: Crew["reception"],
+    runDir: string | undefined,
+    launch: Launch | undefined,
+    onEnded: () => void,
+  ): Promise<void> {
     const { gate, ticketPath } = desk;
     if (runDir !== undefined) this.#rendezvous = writeRendezvous(runDir, desk, gate === null ? null : desk.admit());
     if (gate !== null) {
@@ -44,7 +57,9 @@ export class Reception {
       }
       this.#report.note(`Workers can join at ${gate.address}.`, this.#howToJoin());
     }
-    if (launch !== undefined) this.#launched = await launch({ admit: () => desk.admit(), ticketPath });
+    if (launch === undefined) return;
+    this.#launched = await launch({ admit: () => desk.admit(), ticketPath });
+    void this.#launched.ended.then(onEnded);
   }
 
   /** Notes who a worker is, from its hello. */
@@ -84,8 +99,13 @@ export class Reception {
     return answer(true, `${worker.name} finishes what it has in hand and leaves.`);
   }
 
-  async close(): Promise<void> {
+  /** From now on nobody finds the pool. */
+  close(): void {
     this.#rendezvous?.remove();
+  }
+
+  /** Ends what was started elsewhere; its workers have left by now, or been turned away. */
+  async end(): Promise<void> {
     await this.#launched?.close();
   }
 

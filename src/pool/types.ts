@@ -25,6 +25,8 @@ export interface FailedUnit {
   readonly unit: string;
   /** The texts that caused it where the worker could tell, else all of the unit. */
   readonly rows: Int32Array;
+  /** All texts of the unit. */
+  readonly unitRows: Int32Array;
   /** WORKER for one that kills workers, else the code of its own error, e.g. DATA for a NaN. */
   readonly code: ErrorCode;
   readonly message: string;

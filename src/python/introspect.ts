@@ -1,4 +1,4 @@
-/** Asks Python what a checkpoint promises, and which encoders and losses are registered. */
+/** Asks Python what a checkpoint promises, and which encoders, losses and similarities are registered. */
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import { type CallOptions, callPython } from "./bridge.js";
@@ -11,7 +11,11 @@ const option = z.object({
   sentence: z.string(),
 });
 const component = z.object({ name: z.string(), sentence: z.string(), options: z.array(option) });
-const registered = z.object({ encoders: z.array(component), losses: z.array(component) });
+const registered = z.object({
+  encoders: z.array(component),
+  losses: z.array(component),
+  similarities: z.array(component),
+});
 /** A special token, and whether it really stands at that end of each text; null where there is none or nobody can tell. */
 const token = z.object({ text: z.string(), id: z.int(), isAdded: z.boolean() }).nullable();
 const modelReport = z.object({
@@ -45,9 +49,9 @@ const modelReport = z.object({
 
 /** What a checkpoint promises, read from its small files; no weights are loaded. */
 export type ModelReport = z.output<typeof modelReport>;
-/** Encoders and losses by name, with their options. */
+/** Encoders, losses and similarities by name, with their options. */
 export type Registered = z.output<typeof registered>;
-/** One registered encoder or loss. */
+/** One registered encoder, loss or similarity. */
 export type RegisteredComponent = z.output<typeof component>;
 
 /** Which checkpoint is meant. */
@@ -71,7 +75,7 @@ export async function inspectModel(checkpoint: string, options: InspectOptions =
   return parse(modelReport, await callPython("quarry_runtime.inspect", "model_contract", args, options));
 }
 
-/** Every registered encoder and loss with its typed options. Raises as {@link inspectModel}. */
+/** Every registered encoder, loss and similarity with its typed options. Raises as {@link inspectModel}. */
 export async function listRegistered(options: CallOptions = {}): Promise<Registered> {
   return parse(registered, await callPython("quarry_runtime.inspect", "registered", [], options));
 }

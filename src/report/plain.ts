@@ -134,7 +134,9 @@ export function plainReporter(stdout: Sink, stderr: Sink, view: ViewState = empt
         const notice = view.notices.at(-1);
         const isQuiet = event.type === "log" && event.level !== "warning" && event.level !== "error";
         if (isQuiet || notice === undefined) return [];
-        if (event.type !== "error" && !isNew(`${notice.level} ${notice.text}`)) return [];
+        // A worker may join twice; the same warning twice says nothing new.
+        const isRepeatable = event.type === "error" || event.type === "notice";
+        if (!isRepeatable && !isNew(`${notice.level} ${notice.text}`)) return [];
         return [noticeLine(notice)];
       }
       case "summary":

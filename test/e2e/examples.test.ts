@@ -20,6 +20,7 @@ test("no example is left out of these tests", async () => {
     "judgements.ts",
     "mine-negatives.ts",
     "quickstart.ts",
+    "rerank.ts",
     "scifact.ts",
   ]);
 });
@@ -39,6 +40,18 @@ test("scifact.ts trains with the negatives that mine-negatives.ts mined", async 
   } finally {
     delete process.env.SCIFACT;
     delete process.env.MINED;
+  }
+}, 180_000);
+
+test("rerank.ts measures before and after", async () => {
+  process.env.SCIFACT = place.collection;
+  try {
+    const models = ["--model.checkpoint", place.model, "--rerank.checkpoint", await place.crossEncoder()];
+    const result = await place.quarry("evaluate", example("rerank.ts"), ...models, "--evaluate.topK", "100");
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/base +base\+rerank +gain/);
+  } finally {
+    delete process.env.SCIFACT;
   }
 }, 180_000);
 

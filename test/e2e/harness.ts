@@ -24,7 +24,7 @@ export interface Finished {
 export interface Workplace {
   readonly folder: string;
   readonly model: string;
-  /** A tiny cross-encoder, made when it is first asked for. */
+  /** A tiny cross-encoder, made when it is asked for. */
   crossEncoder(): Promise<string>;
   readonly collection: string;
   /** Runs the command line in the folder and waits. */

@@ -1,7 +1,9 @@
 /** `quarry mine` with a tiny model: rules, report, what a resume does. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { findPython } from "../../src/python/environment.js";
 import { openWorkplace, until, type Workplace } from "./harness.js";
 
 let place: Workplace;
@@ -129,4 +131,43 @@ test("killed in the middle of a search, the same command goes on and mines what 
   for (const file of ["negatives.tsv", "negatives.triplet.jsonl", "origins.tsv"]) {
     expect(await read("killed", file), file).toBe(await read("whole", file));
   }
+}, 180_000);
+
+test("a cross-encoder denoises and labels; its scores are those that sentence-transformers gives", async () => {
+  const cross = await place.crossEncoder();
+  const encoder = `crossEncoder(${JSON.stringify(cross)}, { dtype: "float32" })`;
+  const plain = await mine("labels", `scores: true, output: "triplet", rescore: { model: ${encoder} },`);
+  expect(plain.exitCode, plain.stderr).toBe(0);
+  const lines = (await read("labels", "negatives.triplet.jsonl")).trim().split("\n");
+  const pairs = lines
+    .slice(0, 20)
+    .map((line) => JSON.parse(line) as { anchor: string; negative: string; scores: number[] });
+  const script = `
+import json, sys
+from sentence_transformers import CrossEncoder
+pairs = json.load(sys.stdin)
+model = CrossEncoder(sys.argv[1], device="cpu")
+print(json.dumps([float(score) for score in model.predict([(p["anchor"], p["negative"]) for p in pairs], show_progress_bar=False)]))
+`;
+  const python = await findPython({ extras: ["test"] });
+  const { stdout } = await execa(python.executable, ["-c", script, cross], {
+    env: { ...python.env, HF_HUB_OFFLINE: "1" },
+    input: JSON.stringify(pairs),
+  });
+  const expected = JSON.parse(stdout) as number[];
+  for (const [at, { scores }] of pairs.entries())
+    expect(Math.abs((scores[1] as number) - (expected[at] as number))).toBeLessThan(1e-4);
+
+  const scores = lines.map((line) => (JSON.parse(line) as { scores: number[] }).scores[1] as number);
+  const cut = scores.toSorted((one, two) => one - two)[Math.floor(scores.length / 2)] as number;
+  const rules = `model: ${encoder}, maxScore: ${cut}, orderBy: "crossEncoder"`;
+  const strict = await mine("denoised", `scores: true, output: "triplet", rescore: { ${rules} },`);
+  expect(strict.exitCode, strict.stderr).toBe(0);
+  // The pairs of the first run are known: no worker scores them again.
+  expect(strict.stdout).not.toContain("score pairs");
+  const kept = (await read("denoised", "negatives.triplet.jsonl")).trim().split("\n");
+  for (const line of kept) expect((JSON.parse(line) as { scores: number[] }).scores[1]).toBeLessThanOrEqual(cut);
+  const report = JSON.parse(await read("denoised", "report.json"));
+  expect(report.dropped.rescoreMaxScore).toBeGreaterThan(0);
+  expect(report.heldOut.tried).toBe(12);
 }, 180_000);

@@ -5,6 +5,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SIMILARITIES } from "../../src/experiment/similarities.js";
 import { callPython } from "../../src/python/bridge.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
 import { inspectModel, listRegistered } from "../../src/python/introspect.js";
@@ -126,13 +127,14 @@ describe("a checkpoint", () => {
   });
 });
 
-test("encoders and losses are listed with their typed options", async () => {
-  const { encoders, losses } = await listRegistered({ python });
+test("encoders, losses and similarities are listed with their typed options", async () => {
+  const { encoders, losses, similarities } = await listRegistered({ python });
   expect(encoders.map(({ name }) => name)).toContain("auto");
   const infonce = losses.find(({ name }) => name === "infonce");
   expect(infonce?.options).toContainEqual(
     expect.objectContaining({ name: "temperature", type: "float", default: 0.05, isRequired: false }),
   );
+  expect(similarities.map(({ name }) => name)).toEqual([...SIMILARITIES]);
 });
 
 describe("quarry inspect", () => {
@@ -145,6 +147,7 @@ describe("quarry inspect", () => {
     expect(stdout).toMatch(/^architecture {4}BertModel \(bert\)$/m);
     expect(stdout).toMatch(/^BOS {13}\[CLS\] \(id 2\), put before each text$/m);
     expect(stdout).toMatch(/^losses$/m);
+    expect(stdout).toMatch(/^similarities$/m);
   });
 
   test("writes JSON on request and nothing else", async () => {

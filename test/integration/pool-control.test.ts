@@ -26,7 +26,8 @@ const quarry = (...args: string[]) => execa("node", ["dist/cli/main.js", ...args
 describe("a command to a pool", () => {
   it("lists its workers, with host, device, state and what they did", async () => {
     const { pool, runDir } = await open({ secondsPerUnit: 0.05 });
-    const { job, times } = collectVectors(fakeUnits(60));
+    // More than is done however slow the command starts.
+    const { job, times } = collectVectors(fakeUnits(5_000));
     const working = pool.encode(job);
     await until(() => times.size > 4);
     const { stdout, exitCode } = await quarry("workers", "--run", runDir);
@@ -38,20 +39,20 @@ describe("a command to a pool", () => {
     expect(statSync(join(runDir, "pool.json")).mode & 0o777).toBe(0o600);
     // The token stays in the private folder.
     expect(Object.keys(JSON.parse(readFileSync(join(runDir, "pool.json"), "utf8")) as object)).not.toContain("token");
-    await working;
+    await Promise.all([expect(working).rejects.toMatchObject({ code: "INTERRUPTED" }), pool.close()]);
   });
 
   it("drains a worker of its own: it ends cleanly, its place stays empty, no unit is done twice", async () => {
     const { pool, pids, runDir, warnings, events } = await open({ secondsPerUnit: 0.02 });
-    const { job, vectors, times } = collectVectors(fakeUnits(80));
+    const { job, vectors, times } = collectVectors(fakeUnits(400));
     const working = pool.encode(job);
     await until(() => times.size > 4);
     const drained = await quarry("drain", "worker-1", "--run", runDir);
     expect(drained).toMatchObject({ stdout: "worker-1 has left.", exitCode: 0 });
     expect((await listWorkers(runDir)).map(({ name }) => name)).toEqual(["worker-0"]);
     await until(() => pids().length === 1);
-    expect(await working).toMatchObject({ failed: [], rowCount: 320 });
-    expect(vectors.size).toBe(80);
+    expect(await working).toMatchObject({ failed: [], rowCount: 1_600 });
+    expect(vectors.size).toBe(400);
     expect([...times.values()].every((count) => count === 1)).toBe(true);
     // The next job does not fill the place again.
     await pool.encode(collectVectors(fakeUnits(4)).job);

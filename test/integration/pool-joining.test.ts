@@ -212,6 +212,38 @@ describe("a worker that joined", () => {
     expect(guest.said()).toContain("Turned away: far.0 was silent");
   });
 
+  it("and has another model is turned away with the difference; the others go on", async () => {
+    const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
+    const { job, times } = collectVectors(fakeUnits(100));
+    const working = pool.encode(job);
+    await until(() => times.size > 0);
+    const guest = await come("far.0", { fingerprints: { "far.0": "other" } });
+    expect((await guest.ended).exitCode).toBe(7);
+    expect(guest.said()).toContain('fingerprint "fake-model" and "fake-other"');
+    expect(await working).toMatchObject({ failed: [], rowCount: 400 });
+    expect(warnings().join()).toMatch(/far\.0 does not fit in: far\.0 has another model than the others/);
+  });
+
+  it("over the socket file of this machine is a guest as well, noticed at once when it is killed", async () => {
+    fake = await openFakePool({ secondsPerUnit: 0.02 }, { count: 1 });
+    const { pool, runDir, warnings } = fake;
+    const { ticket } = JSON.parse(readFileSync(join(runDir, "pool.json"), "utf8")) as { ticket: string };
+    await pool.describe(fakeModel);
+    const guest = await startGuest(ticket, "near.0", { secondsPerUnit: 0.02 });
+    guests.push(guest);
+    await until(() => notes().some((text) => text.includes("near.0 joined")));
+    const { job, times } = collectVectors(fakeUnits(80));
+    const working = pool.encode(job);
+    await until(() => fake?.events.some((each) => each.type === "worker" && isBusy(each, "near.0")) === true);
+    const begin = performance.now();
+    guest.kill("SIGKILL");
+    await until(() => warnings().length > 0);
+    expect(performance.now() - begin).toBeLessThan(1_000);
+    expect(warnings()[0]).toMatch(/^near\.0 lost its connection with .* in hand/);
+    expect(await working).toMatchObject({ failed: [], rowCount: 320 });
+    expect([...times.values()].every((count) => count === 1)).toBe(true);
+  });
+
   it("can be drained by name", async () => {
     const { pool, runDir } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
     const guest = await come("far.0", { secondsPerUnit: 0.02 });

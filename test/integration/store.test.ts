@@ -84,7 +84,11 @@ test("evaluation, mining and encoding encode each text once; a changed corpus co
 test("with and without the store passages rank alike, and scores differ by no more than the last bits", async () => {
   await run("stored", "evaluate");
   await run("streaming", "evaluate", "embeddings: { store: false },");
-  const parse = (text: string) => text.trim().split("\n").map((line) => line.split(" "));
+  const parse = (text: string) =>
+    text
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" "));
   const [stored, streaming] = [parse(runFile("stored")), parse(runFile("streaming"))];
   expect(stored.length).toBe(streaming.length);
   const scores = new Map(streaming.map(([query, , passage, , score]) => [`${query} ${passage}`, Number(score)]));
@@ -95,19 +99,21 @@ test("with and without the store passages rank alike, and scores differ by no mo
   }
 }, 240_000);
 
-test.each(["int8", "bfloat16", "float16"])("%s: exported vectors are the rounded ones", async (dtype) => {
-  const more = `embeddings: { dtype: "${dtype}" },`;
-  await run(`kept-${dtype}`, "evaluate", more);
-  await place.experiment(body(`out-${dtype}`, more));
-  const result = await place.quarry("encode", "experiment.ts", "--encode.export", "parquet");
-  expect([result.exitCode, result.stderr]).toEqual([0, ""]);
-  expect(await encoded(`out-${dtype}`)).toEqual({});
-  expect(readdirSync(join(place.folder, `runs/out-${dtype}/encode-base`)).sort()).toEqual([
-    "ids.json",
-    "vectors.parquet",
-  ]);
-  const python = await findPython({ extras: ["test"] });
-  const script = `
+test.each(["int8", "bfloat16", "float16"])(
+  "%s: exported vectors are the rounded ones",
+  async (dtype) => {
+    const more = `embeddings: { dtype: "${dtype}" },`;
+    await run(`kept-${dtype}`, "evaluate", more);
+    await place.experiment(body(`out-${dtype}`, more));
+    const result = await place.quarry("encode", "experiment.ts", "--encode.export", "parquet");
+    expect([result.exitCode, result.stderr]).toEqual([0, ""]);
+    expect(await encoded(`out-${dtype}`)).toEqual({});
+    expect(readdirSync(join(place.folder, `runs/out-${dtype}/encode-base`)).sort()).toEqual([
+      "ids.json",
+      "vectors.parquet",
+    ]);
+    const python = await findPython({ extras: ["test"] });
+    const script = `
 import json, sys, glob, numpy as np, pyarrow as pa, pyarrow.parquet as pq
 folder, store = sys.argv[1:]
 table = pq.read_table(folder + "/vectors.parquet")
@@ -116,10 +122,52 @@ kinds = {"${dtype}": {"float16": "halffloat", "bfloat16": "uint16", "int8": "int
 own = [s for s in shards if str(s.schema.field("vector").type.value_type) == kinds["${dtype}"]]
 print(json.dumps([table.num_rows, sum(s.num_rows for s in own), [round(float(np.linalg.norm(v)), 2) for v in table["vector"].to_pylist()[:3]]]))
 `;
-  const folder = join(place.folder, `runs/out-${dtype}/encode-base`);
-  const { stdout } = await execa(python.executable, ["-c", script, folder, join(place.folder, "cache/embeddings")]);
-  const [exported, stored, norms] = JSON.parse(stdout) as [number, number, number[]];
-  expect(exported).toBe(PASSAGES);
-  expect(stored).toBe(160);
-  for (const norm of norms) expect(Math.abs(norm - 1)).toBeLessThan(0.02);
+    const folder = join(place.folder, `runs/out-${dtype}/encode-base`);
+    const { stdout } = await execa(python.executable, ["-c", script, folder, join(place.folder, "cache/embeddings")]);
+    const [exported, stored, norms] = JSON.parse(stdout) as [number, number, number[]];
+    expect(exported).toBe(PASSAGES);
+    expect(stored).toBe(160);
+    for (const norm of norms) expect(Math.abs(norm - 1)).toBeLessThan(0.02);
+  },
+  240_000,
+);
+
+test("a question from the command line finds passages, and the run file and the hits agree", async () => {
+  await place.experiment(body("asked", 'search: { data: source({ corpus: "collection" }), topK: 5 },'));
+  const result = await place.quarry("search", "experiment.ts", "--text", "river silver", "--reporter", "plain");
+  expect([result.exitCode, result.stderr]).toEqual([0, ""]);
+  const folder = readdirSync(join(place.folder, "runs/asked")).find((name) =>
+    name.startsWith("search-base-"),
+  ) as string;
+  const read = (file: string): string => readFileSync(join(place.folder, "runs/asked", folder, file), "utf8");
+  const [hit] = JSON.parse(read("hits.json")) as { text: string; passages: { id: string; score: number }[] }[];
+  expect(hit?.text).toBe("river silver");
+  const lines = read("run.trec").trim().split("\n");
+  expect(lines.map((line) => line.split(" ")[2])).toEqual(hit?.passages.map(({ id }) => id));
+  for (const { id } of hit?.passages ?? []) expect(result.stdout).toContain(id);
+  const queries = await place.quarry("search", "experiment.ts", "--search.topK", "3");
+  expect([queries.exitCode, queries.stderr]).toEqual([0, ""]);
+  expect(readFileSync(join(place.folder, "runs/asked/search-base/run.trec"), "utf8").trim().split("\n")).toHaveLength(
+    48 * 3,
+  );
+}, 240_000);
+
+test("quarry cache lists the vectors of each model and prunes them", async () => {
+  const list = async (): Promise<{ kind: string; bytes: number; sources: string[]; format: string }[]> => {
+    const { stdout } = await place.quarry("cache", "list", "--json");
+    return (JSON.parse(stdout) as { entries: [] }).entries;
+  };
+  const before = (await list()).filter(({ kind }) => kind === "embeddings");
+  expect(before.map(({ format }) => format).sort()).toEqual([
+    "passage bfloat16",
+    "passage float16",
+    "passage float32",
+    "passage int8",
+    "query float32",
+  ]);
+  expect(before.every(({ sources, bytes }) => sources[0] === place.model && bytes > 0)).toBe(true);
+  const others = (await list()).length - before.length;
+  expect((await place.quarry("cache", "prune", "--all", "--kind", "embeddings")).exitCode).toBe(0);
+  expect((await list()).map(({ kind }) => kind)).not.toContain("embeddings");
+  expect(await list()).toHaveLength(others);
 }, 240_000);

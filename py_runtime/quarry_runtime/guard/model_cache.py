@@ -18,7 +18,10 @@ from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.protocol.messages import ModelFile
 
 #: What a checkpoint is made of; nothing that could run when it is loaded, and no pickle.
-SUFFIXES = (".json", ".txt", ".model", ".safetensors")
+#: The orchestrator's list of the same is in src/pool/model-files.ts.
+SUFFIXES = (
+    ".json", ".jsonl", ".txt", ".model", ".safetensors", ".spm", ".tiktoken", ".vocab", ".jinja",
+)  # fmt: skip
 # One part of a name: no dot in front, so neither "..", nor a hidden file, nor an empty part.
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+\-]{0,127}$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")

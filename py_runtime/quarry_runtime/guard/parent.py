@@ -17,11 +17,8 @@ _PR_SET_PDEATHSIG = 1
 _is_tied = False
 
 
-def tie_to_parent(is_stdin_watched: bool = True) -> None:
+def tie_to_parent() -> None:
     """Sets all guards; call it first, from the main thread. Further calls do nothing.
-
-    Args:
-        is_stdin_watched: False where stdin ends for another reason, e.g. a here-document.
 
     PDEATHSIG (17 ms, Linux only) fires when the parent dies; the check of the parent's id
     afterwards closes the gap before it was set; end of file on stdin (22 ms) tells of a parent on
@@ -37,7 +34,7 @@ def tie_to_parent(is_stdin_watched: bool = True) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         leave("the parent process died while this one started")
-    if is_stdin_watched and _is_lifeline(0):
+    if _is_lifeline(0):
         threading.Thread(target=_watch_stdin, name="stdin-watch", daemon=True).start()
 
 

@@ -45,7 +45,8 @@ def read_vectors(
         lists = table["vector"].combine_chunks()
         flat = lists.flatten().to_numpy(zero_copy_only=True)
         scales = table["scale"].combine_chunks().to_numpy() if dtype == "int8" else None
-    except (pa.ArrowException, ValueError, KeyError) as error:
+    # A stream that is cut within a batch raises OSError; other columns lack methods.
+    except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError) as error:
         raise ProtocolError(f"A unit holds no table of vectors: {error}") from error
     if len(rows) != row_count or flat.size != row_count * dimension or flat.dtype != _NUMPY[dtype]:
         raise ProtocolError(

@@ -175,6 +175,7 @@ def measure(
     level: int = 1,
     missing: Missing = "zero",
     depth: int | None = None,
+    intervals_seed: int | None = None,
 ) -> dict:
     """Scores a run file.
 
@@ -185,6 +186,7 @@ def measure(
         level: the lowest grade that counts as relevant (trec_eval -l).
         missing: judged queries without results count as 0 (trec_eval -c), or are left out.
         depth: how many passages of each query count (trec_eval -M); None: all.
+        intervals_seed: adds "intervals": a 95 % bootstrap interval of each mean over other queries like these.
 
     Returns:
         `{"mean": {measure: value}, "queries": {query: {measure: value}}, "queryCount": n,
@@ -209,12 +211,32 @@ def measure(
     if missing == "zero":
         queries.update((query, scorer.score(query, {})) for query in without)
     ordered = {query: queries[query] for query in judged if query in queries}
-    return {
+    answer = {
         "mean": scorer.means(ordered.values()),
         "queries": ordered,
         "queryCount": len(ordered),
         "withoutResults": len(without),
         "unjudged": unjudged,
+    }
+    if intervals_seed is not None:
+        answer["intervals"] = _intervals(scorer, list(ordered.values()), intervals_seed)
+    return answer
+
+
+def _intervals(
+    scorer: Scorer, rows: list[dict[str, float]], seed: int
+) -> dict[str, tuple[float, float]]:
+    # Imported late: scipy takes longer to load than most runs take to score.
+    import numpy as np
+
+    from quarry_runtime.measuring.significance import bootstrap_interval, generator
+
+    return {
+        m.text: bootstrap_interval(
+            np.array([row[m.text] for row in rows]), generator(seed, "interval", m.text)
+        )
+        for m in scorer.measures
+        if m.kind.mean == "mean"
     }
 
 

@@ -56,7 +56,8 @@ export async function pruneCache(cacheDir: string, options: PruneOptions = {}): 
   }
 }
 
-function isWanted({ kind, state, lastUsedAt }: CacheEntry, options: PruneOptions): boolean {
+/** Whether an entry stays. */
+export function isWanted({ kind, state, lastUsedAt }: CacheEntry, options: PruneOptions): boolean {
   if (state === "building" || options.kinds?.includes(kind) === false) return true;
   if (state === "unfinished" || state === "damaged" || options.isAllRemoved === true) return false;
   if (state === "stale" && options.isStaleRemoved === true) return false;

@@ -8,7 +8,7 @@ import {
   RecordBatchStreamWriter,
   Schema,
   Struct,
-  Table,
+  type Table,
   tableFromIPC,
   Utf8,
 } from "apache-arrow";

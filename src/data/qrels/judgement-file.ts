@@ -8,7 +8,7 @@ import { decode } from "../readers/json-line.js";
 import { asFile } from "../source-files.js";
 
 /** A judgement with its relevance level. */
-export interface PlainJudgement {
+interface PlainJudgement {
   readonly queryId: string;
   readonly passageId: string;
   readonly grade: number;

@@ -4,12 +4,40 @@ import type { MineConfig } from "../../experiment/schema.js";
 import type { TopK } from "../top-k.js";
 import type { QueryCase, RankedList, TextIdentity } from "./types.js";
 
+/** Pairs whose scores a search hands in whatever their rank. */
+export interface PositivePairs {
+  /** Places among the queries that are mined for, [pairs]. */
+  readonly queries: Int32Array;
+  /** Passage rows, [pairs]. */
+  readonly rows: Int32Array;
+}
+
+/** Each query with each of its positives. */
+export function positivePairs(source: PreparedSource, queryRows: Int32Array): PositivePairs {
+  const positivesOf = positivesIn(source);
+  const queries: number[] = [];
+  const rows: number[] = [];
+  for (const [place, queryRow] of queryRows.entries()) {
+    for (const row of positivesOf(queryRow)) {
+      queries.push(place);
+      rows.push(row);
+    }
+  }
+  return { queries: Int32Array.from(queries), rows: Int32Array.from(rows) };
+}
+
 /**
- * Scores of pairs that were asked for whatever their rank, by passage row: what a search hands in beside its ranking.
- *
- * @returns undefined for a query of which none was tracked.
+ * A query's positives by its row: judgements above 0 that the source's options leave, each once. Random group steps
+ * choose as in epoch 0.
  */
-export type TrackedScores = (queryRow: number) => ReadonlyMap<number, number> | undefined;
+function positivesIn({ qrels }: PreparedSource): (queryRow: number) => number[] {
+  const judged = new Set(qrels?.queryRows ?? []);
+  return (queryRow) => {
+    if (qrels === null || !judged.has(queryRow)) return [];
+    const { rows, scores } = qrels.judgements(queryRow, 0);
+    return [...new Set([...rows].filter((_, at) => (scores[at] as number) > 0))];
+  };
+}
 
 /** What one retriever found for all queries. */
 export interface Retrieved {
@@ -17,15 +45,29 @@ export interface Retrieved {
   list(index: number): RankedList;
 }
 
-/** A search's results as ranked lists. */
-export function retrievedBy(ranked: TopK, queryRows: Int32Array, tracked?: TrackedScores): Retrieved {
+/**
+ * A search's results as ranked lists.
+ *
+ * @param tracked pairs that were asked for with their scores; NaN for passages that were not searched
+ */
+export function retrievedBy(
+  ranked: TopK,
+  tracked: { readonly pairs: PositivePairs; readonly scores: Float32Array } | null,
+): Retrieved {
+  const known = new Map<number, Map<number, number>>();
+  for (const [pair, score] of tracked?.scores.entries() ?? []) {
+    if (Number.isNaN(score)) continue;
+    const place = tracked?.pairs.queries[pair] as number;
+    const scores = known.get(place) ?? new Map<number, number>();
+    known.set(place, scores.set(tracked?.pairs.rows[pair] as number, score));
+  }
   return {
     list(index) {
       const start = index * ranked.topK;
       const padding = ranked.rows.subarray(start, start + ranked.topK).indexOf(-1);
       const end = padding === -1 ? start + ranked.topK : start + padding;
       const list = { rows: ranked.rows.subarray(start, end), scores: ranked.scores.subarray(start, end) };
-      const pairs = tracked?.(queryRows[index] as number);
+      const pairs = known.get(index);
       return pairs === undefined ? list : { ...list, tracked: pairs };
     },
   };
@@ -36,23 +78,20 @@ export function queriesToMine(source: PreparedSource, queries: MineConfig["queri
   return queries === "all" ? source.encodableQueries : (source.qrels?.queryRows ?? new Int32Array(0));
 }
 
-/** Each query's case, made when it is asked for. Relevant are the judgements above 0 that the source's options leave. */
+/** Each query's case, made when it is asked for. */
 export function* casesOf(
   source: PreparedSource,
   queryRows: Int32Array,
   retrieved: readonly Retrieved[],
 ): Generator<QueryCase> {
-  const judged = new Set(source.qrels?.queryRows ?? []);
+  const positivesOf = positivesIn(source);
   for (const [index, queryRow] of queryRows.entries()) {
-    const qrels = judged.has(queryRow) ? source.qrels : null;
-    const judgements = qrels?.judgements(queryRow, 0);
-    const positives = [...(judgements?.rows ?? [])].filter((_, at) => (judgements?.scores[at] as number) > 0);
     // A query whose judgements the filters took away is still annotated.
     const annotated = source.qrels === null ? [] : source.qrels.annotated(queryRow).rows;
     yield {
       queryRow,
       lists: retrieved.map((each) => each.list(index)),
-      positives: [...new Set(positives)],
+      positives: positivesOf(queryRow),
       annotated: new Set(annotated),
     };
   }

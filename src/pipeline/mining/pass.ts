@@ -10,8 +10,14 @@ import type { Candidate, MiningRules, QueryCase, TextIdentity } from "./types.js
 
 /** Queries whose texts are read together. */
 const CHUNK_QUERIES = 64;
-/** Queries whose pairs are scored together: enough for many workers at once. */
-const SCORED_QUERIES = 1_024;
+
+/** A cross-encoder at work. */
+export interface Rescore {
+  readonly rules: RescoreRules;
+  readonly scorer: PairScorer;
+  /** Queries whose pairs are scored in one call: many, because a call is a job for all workers. */
+  readonly queriesAtOnce: number;
+}
 
 /** What a pass works with. */
 export interface PassWork {
@@ -20,7 +26,7 @@ export interface PassWork {
   readonly report: ReportBuilder;
   readonly writer: NegativesWriter;
   /** Null without a cross-encoder. */
-  readonly rescore: { readonly rules: RescoreRules; readonly scorer: PairScorer } | null;
+  readonly rescore: Rescore | null;
   /** Passages that fill queries up at random; null: none do. */
   readonly pool: Int32Array | null;
   /** Hears of the number of queries done, and may throw to stop. */
@@ -30,7 +36,7 @@ export interface PassWork {
 /** Mines for every case, in order. */
 export async function minePass(cases: Iterable<QueryCase>, work: PassWork): Promise<void> {
   let done = 0;
-  for (const chunk of chunksOf(cases, work.rescore === null ? CHUNK_QUERIES : SCORED_QUERIES)) {
+  for (const chunk of chunksOf(cases, work.rescore?.queriesAtOnce ?? CHUNK_QUERIES)) {
     const sifted = await siftAll(chunk, work);
     const selections = await fillAll(
       chunk,

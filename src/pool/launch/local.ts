@@ -15,6 +15,8 @@ export interface LaunchOptions {
   /** Added to the environment of the Python environment. */
   readonly env?: Readonly<Record<string, string>>;
   readonly logDir: string;
+  /** Written to stdin, which then stays open, or ends where the process reads to its end. */
+  readonly input?: { readonly text: string; readonly isAll: boolean };
 }
 
 /** How a process ended. */
@@ -58,7 +60,7 @@ export function launchLocal(options: LaunchOptions): LocalProcess {
   const settings = {
     env: { ...options.python.env, ...options.env },
     extendEnv: false,
-    // A pipe that nothing is written to: its end tells the child that the orchestrator is gone.
+    // A pipe that nothing more is written to: its end tells the child that the orchestrator is gone.
     stdin: "pipe",
     // Straight into the file, not through this process: a busy orchestrator must not hold up a worker that logs.
     // The types know the standard descriptors only; any open one is handed to the child as it is.
@@ -73,6 +75,8 @@ export function launchLocal(options: LaunchOptions): LocalProcess {
   const child = execa(program, rest, settings);
   closeSync(log);
   child.stdin.on("error", () => {}); // EPIPE of a dead child is told by `ended`
+  if (options.input !== undefined) child.stdin.write(options.input.text);
+  if (options.input?.isAll === true) child.stdin.end();
   const { pid } = child;
   const forget = pid === undefined ? () => {} : reapOnExit(pid);
   const ended = child.then((result): Ending => {

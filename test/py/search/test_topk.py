@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
+from quarry_runtime.search.dense import Dense
+from quarry_runtime.search.sieve import Sieve
 from quarry_runtime.search.topk import RunningTopK
 
 # Few different scores, so that nearly everything is a tie; both zeros are equal.
@@ -43,9 +45,11 @@ def searches(draw: st.DrawFn) -> tuple[NDArray, NDArray, int, list[list[list[int
 
 
 def run(
-    scores: NDArray, ranks: NDArray, k: int, units: list[list[int]], block: int
+    scores: NDArray, ranks: NDArray, k: int, units: list[list[int]], block: int, is_dense: bool
 ) -> tuple[NDArray, NDArray]:
     best = RunningTopK(len(scores), k)
+    if is_dense:
+        as_on_a_gpu(best)
     best._room = best._enough = best._enough_alone = block
     for columns in units:
         rows = torch.tensor(columns, dtype=torch.int32)
@@ -55,15 +59,20 @@ def run(
     return best.snapshot()
 
 
+def as_on_a_gpu(best: RunningTopK) -> None:
+    """Takes the way that blocks go on a GPU; torch.topk is the same on every device."""
+    best._taker, best._is_on_cpu = Dense(best._lists), False
+
+
 @settings(max_examples=150, deadline=None)
-@given(searches(), st.integers(1, 50))
+@given(searches(), st.integers(1, 50), st.booleans())
 def test_any_split_into_units_and_workers_merges_to_the_brute_force_order(
-    search: tuple, block: int
+    search: tuple, block: int, is_dense: bool
 ) -> None:
     scores, ranks, k, workers = search
     found: list[list[tuple[float, int, int]]] = [[] for _ in scores]
     for units in workers:
-        part_scores, part_rows = run(scores, ranks, k, units, block)
+        part_scores, part_rows = run(scores, ranks, k, units, block, is_dense)
         for query, merged in enumerate(found):
             merged += [
                 (float(s), int(ranks[r]), int(r))
@@ -75,13 +84,13 @@ def test_any_split_into_units_and_workers_merges_to_the_brute_force_order(
 
 
 @settings(max_examples=100, deadline=None)
-@given(searches(), st.integers(1, 50))
+@given(searches(), st.integers(1, 50), st.booleans())
 def test_one_worker_hands_in_its_lists_in_final_order_and_pads_them(
-    search: tuple, block: int
+    search: tuple, block: int, is_dense: bool
 ) -> None:
     scores, ranks, k, workers = search
     units = [unit for units in workers for unit in units]
-    found_scores, found_rows = run(scores, ranks, k, units, block)
+    found_scores, found_rows = run(scores, ranks, k, units, block, is_dense)
     count = min(k, scores.shape[1])
     expected = brute_force(scores, ranks, k)
     assert found_rows[:, :count].tolist() == expected
@@ -93,16 +102,56 @@ def test_one_worker_hands_in_its_lists_in_final_order_and_pads_them(
     assert (found_scores.dtype, found_rows.dtype) == (np.float32, np.int32)
 
 
-def test_many_queries_and_distinct_scores_equal_one_torch_topk() -> None:
-    scores = (
-        torch.randperm(50 * 3000, generator=torch.Generator().manual_seed(0)).float().view(50, 3000)
-    )
-    best = RunningTopK(50, 20)
-    best._room = best._enough = best._enough_alone = 400
-    for start in range(0, 3000, 100):
-        rows = torch.arange(start, start + 100, dtype=torch.int32)
-        best.add(scores[:, start : start + 100].contiguous(), rows, rows)
-    assert np.array_equal(best.snapshot()[1], torch.topk(scores, 20).indices.numpy())
+@pytest.mark.parametrize("order", ["random", "ascending", "descending", "clustered"])
+@pytest.mark.parametrize("is_dense", [False, True])
+def test_long_streams_in_any_order_equal_one_torch_topk(order: str, is_dense: bool) -> None:
+    """Long enough that lists are cut, bounds rise, and chunks without a hit are skipped."""
+    count, k = 60_000, 20
+    scores = torch.randperm(8 * count, generator=torch.Generator().manual_seed(0)).float()
+    scores = scores.view(8, count)
+    if order in ("ascending", "descending"):
+        scores = scores.sort(dim=1, descending=order == "descending").values
+    if order == "clustered":
+        scores[:, 31_000:33_000] += 8 * count
+    best = RunningTopK(8, k)
+    if is_dense:
+        as_on_a_gpu(best)
+    best._room = best._enough = best._enough_alone = 4_096
+    for start in range(0, count, 1_000):
+        rows = torch.arange(start, min(start + 1_000, count), dtype=torch.int32)
+        best.add(scores[:, start : start + 1_000], rows, rows)
+    found_scores, found_rows = best.snapshot()
+    expected = torch.topk(scores, k)
+    assert np.array_equal(found_scores, expected.values.numpy())
+    assert np.array_equal(found_rows, expected.indices.numpy())
+
+
+def test_scores_that_are_all_equal_are_decided_by_the_ids_alone() -> None:
+    best = RunningTopK(3, 5)
+    ranks = torch.randperm(20_000, generator=torch.Generator().manual_seed(1)).to(torch.int32)
+    rows = torch.arange(20_000, dtype=torch.int32)
+    for start in range(0, 20_000, 4_500):
+        part = slice(start, start + 4_500)
+        best.add(torch.zeros(3, len(rows[part])), rows[part], ranks[part])
+    assert best.snapshot()[1].tolist() == [ranks.argsort(descending=True)[:5].tolist()] * 3
+
+
+def test_memory_does_not_grow_with_the_number_of_passages() -> None:
+    best = RunningTopK(4, 10)
+
+    def held() -> int:
+        lists, sieve = best._lists, best._taker
+        assert isinstance(sieve, Sieve)
+        kept = [lists.keys_QW.numpy(), lists.rows_QW.numpy(), sieve._mask, *(best._waiting or ())]
+        return sum(array.nbytes for array in kept)
+
+    sizes = []
+    for unit in range(120):
+        scores = torch.randn(4, 5_000)
+        rows = torch.arange(unit * 5_000, unit * 5_000 + 5_000, dtype=torch.int32)
+        best.add(scores, rows, rows)
+        sizes.append(held())
+    assert sizes[20] == sizes[-1] < 8 * 1024 * 1024
 
 
 def test_a_snapshot_is_not_changed_by_later_units() -> None:

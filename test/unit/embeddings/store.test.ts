@@ -1,5 +1,5 @@
 /** What is put into the store comes out again, whoever wrote it in whatever order; another model's vectors never do. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tableFromIPC } from "apache-arrow";
@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { KeyTable } from "../../../src/embeddings/key-table.js";
 import { modelKey } from "../../../src/embeddings/model-key.js";
 import { EmbeddingStore } from "../../../src/embeddings/store.js";
+import { keepPlaces, readPlaces } from "../../../src/embeddings/stored-places.js";
 import { KEY_WORDS } from "../../../src/embeddings/text-keys.js";
 import type { VectorModel } from "../../../src/embeddings/types.js";
 import { VectorView } from "../../../src/embeddings/vector-view.js";
@@ -93,6 +94,40 @@ test("units of a view carry row, rank and vector of each passage", async () => {
   expect([...(table.getChild("idRank") ?? [])]).toEqual([10, 30]);
   expect([...(table.getChild("scale") ?? [])]).toEqual([7 / 8, 5 / 8]);
   expect([...(table.getChild("vector")?.get(1) ?? [])]).toEqual([...blockOf([5], "int8").bytes]);
+  store.close();
+});
+
+test("kept places are those that a look-up gives, until a shard loses a block or a flip strikes them", async () => {
+  const store = await openStore(cache);
+  const writer = store.writer(600);
+  for (const text of range(0, 40)) await writer.append(bytesOf([text]), blockOf([text], "float32"));
+  await writer.close();
+  store.reload();
+  const texts = range(0, 40).reverse();
+  const places = store.find(keysOf(texts));
+  const rows = "0".repeat(32);
+  expect(readPlaces(store, rows)).toBeNull();
+  keepPlaces(store, rows, places, 1);
+  // Another writer's shards shift the numbers of these.
+  const other = store.writer(600);
+  await other.append(bytesOf([99]), blockOf([99], "float32"));
+  await other.close();
+  store.reload();
+  const kept = readPlaces(store, rows);
+  expect([...(kept?.rows ?? [])]).toEqual([...store.find(keysOf(texts)).rows]);
+  expect([...(kept?.shards ?? [])]).toEqual([...store.find(keysOf(texts)).shards]);
+
+  const file = readdirSync(store.folder).find((name) => name.endsWith(".bin")) as string;
+  const bytes = readFileSync(join(store.folder, file));
+  const bad = Buffer.from(bytes);
+  bad[17] = (bad[17] as number) ^ 4;
+  writeFileSync(join(store.folder, file), bad);
+  expect(readPlaces(store, rows)).toBeNull();
+  writeFileSync(join(store.folder, file), bytes);
+  expect(readPlaces(store, rows)).not.toBeNull();
+  rmSync(join(store.folder, store.shards[0]?.name as string), { recursive: true });
+  store.reload();
+  expect(readPlaces(store, rows)).toBeNull();
   store.close();
 });
 

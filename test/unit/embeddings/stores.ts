@@ -30,7 +30,9 @@ export const contract: VectorModel["contract"] = {
 /** Keys of the texts with these numbers; spread over all words, as those of a hash are. */
 export function keysOf(texts: readonly number[]): TextKeys {
   const keys = Int32Array.from(
-    texts.flatMap((text) => Array.from({ length: KEY_WORDS }, (_, word) => Math.imul(text + 1, 0x9e3779b1 + word * 77))),
+    texts.flatMap((text) =>
+      Array.from({ length: KEY_WORDS }, (_, word) => Math.imul(text + 1, 0x9e3779b1 + word * 77)),
+    ),
   );
   return { keys, lengths: Int32Array.from(texts, (text) => 10 + ((text * 7) % 13)) };
 }

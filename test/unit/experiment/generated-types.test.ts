@@ -25,6 +25,7 @@ type Proof = [
   Same<generated.EvaluateInput, z.input<typeof schema.evaluateSchema>>,
   Same<generated.MineInput, z.input<typeof schema.mineSchema>>,
   Same<generated.EmbeddingsInput, z.input<typeof schema.embeddingsSchema>>,
+  Same<generated.SearchInput, z.input<typeof schema.searchSchema>>,
   Same<generated.EncodeInput, z.input<typeof schema.encodeSchema>>,
   Same<generated.WorkersInput, z.input<typeof schema.workersSchema>>,
 ];

@@ -1,6 +1,6 @@
 /** Measures: what is written on any tool's habit becomes ir_measures' name; what is none is answered with the nearest. */
 import { describe, expect, test } from "vitest";
-import { canonicalMeasure, MEASURES, nearestMeasure } from "../../../src/experiment/measures.js";
+import { canonicalMeasure, MEASURES, measuresOf, nearestMeasure } from "../../../src/experiment/measures.js";
 
 test("every measure's own name stays as it is, with and without option and cut-off", () => {
   for (const { name, isPlain, cutoff, options } of MEASURES) {
@@ -11,6 +11,28 @@ test("every measure's own name stays as it is, with and without option and cut-o
     }
     expect(canonicalMeasure(name)).toBe(isPlain ? name : null);
   }
+});
+
+test.each([
+  ["iprec_at_recall_0.10", "IPrec@0.1"],
+  ["ndcg_cut.10", "nDCG@10"],
+  ["precision(rel=2)@5", "P(rel=2)@5"],
+  ["rr(judged_only=true, rel=2)@10", "RR(rel=2,judged_only=True)@10"],
+  ['ndcg(dcg="exp-log2")@10', "nDCG(dcg='exp-log2')@10"],
+  ["set_relative_P", "SetP(relative=True)"],
+  ["set_F(beta=2)", "SetF(beta=2)"],
+  ["num_rel_ret", "NumRelRet"],
+  ["judged@10", "Judged@10"],
+])("%s is %s", (written, ours) => {
+  expect(canonicalMeasure(written)).toBe(ours);
+});
+
+test("trec_eval's sets hold measures by their own names, and a wrong name is told with the nearest", () => {
+  const all = measuresOf(["all_trec"]);
+  expect(all).toEqual(all.map(canonicalMeasure));
+  expect(all).toEqual(expect.arrayContaining(measuresOf(["official"])));
+  expect(measuresOf(["mrr@10", "RR@10"])).toEqual(["RR@10"]);
+  expect(() => measuresOf(["nDGC@10"])).toThrow("did you mean nDCG@10?");
 });
 
 describe("what is no measure", () => {

@@ -63,6 +63,12 @@ test("a whole run as plain lines", async () => {
   `);
 });
 
+test("notices are told each time", async () => {
+  const joined = { type: "notice", message: "far.0 joined.", hint: null, time: 0 } as const;
+  const { stdout } = await linesOf("plain", [joined, { ...joined, hint: "again" }]);
+  expect(stdout).toBe("[0:00] note: far.0 joined.\n[0:00] note: far.0 joined. (again)\n");
+});
+
 test("errors go to stderr, warnings of the same words come once, debug lines not at all", async () => {
   const at = (seconds: number, body: EventBody) => ({ ...body, time: seconds * 1000 }) as QuarryEvent;
   const { stdout, stderr } = await linesOf("plain", [

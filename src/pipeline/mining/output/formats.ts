@@ -4,7 +4,7 @@ import type { MinedFormat } from "./entry.js";
 import * as ids from "./ids.js";
 import * as training from "./training.js";
 
-type Options = Pick<MineConfig, "output" | "scores" | "negativesPerQuery">;
+type Options = Pick<MineConfig, "output" | "scores" | "negativesPerQuery"> & Partial<Pick<MineConfig, "rescore">>;
 type Output = Extract<MineConfig["output"], string>;
 
 const FORMATS: Readonly<Record<Output, (options: Options, tag: string) => readonly MinedFormat[]>> = {
@@ -20,8 +20,12 @@ const FORMATS: Readonly<Record<Output, (options: Options, tag: string) => readon
   "labeled-list": ({ scores }) => [training.labeledList(scores)],
 };
 
-/** Everything that is to be written; `tag` names runs, `retrievers` are named where there are several. */
+/**
+ * Everything that is to be written; `tag` names runs. Where the scores written are not a single retriever's, a file
+ * beside them has what each of these retrievers said.
+ */
 export function formatsOf(options: Options, tag: string, retrievers: readonly string[] = []): MinedFormat[] {
   const asked = [...new Set([options.output].flat())].flatMap((name) => FORMATS[name](options, tag));
-  return retrievers.length > 1 ? [...asked, ids.origins(retrievers)] : asked;
+  const isOneScale = retrievers.length < 2 && options.rescore === undefined;
+  return isOneScale ? asked : [...asked, ids.origins(retrievers)];
 }

@@ -96,7 +96,7 @@ export async function mineToFiles(
     const formats = formatsOf({ output: [...OUTPUTS], scores, negativesPerQuery: 3 }, "tag");
     const writer = await NegativesWriter.open(`${place.dir}/mined`, formats, source, { scores, minNegatives });
     const report = new ReportBuilder(3, ["base"]);
-    const cases = casesOf(source, queryRows, [retrievedBy(ranking(queryRows.length), queryRows)]);
+    const cases = casesOf(source, queryRows, [retrievedBy(ranking(queryRows.length), null)]);
     const judgements: string[] = [];
     const add = report.add.bind(report);
     report.add = (selection, heldOut) => {

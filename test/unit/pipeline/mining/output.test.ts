@@ -128,7 +128,7 @@ test("a cross-encoder's scores are the teacher's labels, of positives that were 
     source: { qrels: "far.tsv" },
     files: { "far.tsv": qrels },
     rules: { limits: [{ maxScore: 0.13 }] },
-    rescore: { rules: { orderBy: "crossEncoder", maxScore: 10 }, scorer },
+    rescore: { rules: { orderBy: "crossEncoder", maxScore: 10 }, scorer, queriesAtOnce: 1_000 },
   });
   expect(mined.positivesLeftOut).toBe(0);
   expect(mined.report.filled).toBe(2);

@@ -1,0 +1,80 @@
+/** What the store holds, model by model, and how it is made smaller. */
+import { lstatSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { isAbandoned, isBuildingName } from "../data/cache/builders.js";
+import type { CacheEntry } from "../data/index.js";
+import { isShardName } from "./sealing.js";
+import { embeddingsFolder, MODEL_FILE } from "./store.js";
+
+/** Kind of the store's entries among those of the cache. */
+export const EMBEDDINGS_KIND = "embeddings";
+
+/**
+ * The models whose vectors a cache holds; `sources` names the model, `format` the side and the number format.
+ *
+ * @param cacheDir the folder that QUARRY_CACHE or the option cacheDir names.
+ */
+export function listEmbeddings(cacheDir: string): CacheEntry[] {
+  const folder = embeddingsFolder(cacheDir);
+  return namesIn(folder)
+    .filter((name) => /^[0-9a-f]{32}$/.test(name))
+    .flatMap((name) => describe(join(folder, name), name) ?? []);
+}
+
+/** Takes a model's vectors out: at once for whoever opens the store next. */
+export function removeEmbeddings(entry: CacheEntry): void {
+  const gone = `${entry.path}.removed-${process.pid}`;
+  renameSync(entry.path, gone);
+  rmSync(gone, { recursive: true, force: true });
+}
+
+function describe(path: string, name: string): CacheEntry | null {
+  try {
+    const inside = readdirSync(path);
+    let bytes = 0;
+    for (const file of inside.filter((each) => each.endsWith(".bin"))) bytes += lstatSync(join(path, file)).size;
+    for (const folder of inside.filter((each) => isShardName(each) || isBuildingName(each))) {
+      for (const file of namesIn(join(path, folder))) bytes += lstatSync(join(path, folder, file)).size;
+    }
+    const model = readModel(join(path, MODEL_FILE));
+    const isAtWork = inside.some((each) => isBuildingName(each) && !isAbandoned(join(path, each), each));
+    return {
+      kind: EMBEDDINGS_KIND,
+      name,
+      path,
+      bytes,
+      sources: model === null ? [] : [model.checkpoint],
+      format: model === null ? null : `${model.side} ${model.dtype}`,
+      builtAt: null,
+      lastUsedAt: lstatSync(model === null ? path : join(path, MODEL_FILE)).mtime.toISOString(),
+      state: isAtWork ? "building" : "complete",
+      reason: isAtWork ? "somebody adds vectors now" : null,
+    };
+  } catch (thrown) {
+    // Another process removed it meanwhile.
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw thrown;
+  }
+}
+
+function readModel(path: string): { checkpoint: string; side: string; dtype: string } | null {
+  try {
+    const { contract, side, dtype } = JSON.parse(readFileSync(path, "utf8")) as {
+      contract: { checkpoint: string };
+      side: string;
+      dtype: string;
+    };
+    return { checkpoint: contract.checkpoint, side, dtype };
+  } catch {
+    return null;
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw thrown;
+  }
+}

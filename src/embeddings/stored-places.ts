@@ -1,0 +1,81 @@
+/** Where the vectors of a large table lie, kept so that an unchanged one is opened without looking each text up. */
+import { randomBytes } from "node:crypto";
+import { readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { readSealed, writeSealed } from "../data/cache/sealed.js";
+import { CheckedFile } from "../data/storage/checked-file.js";
+import { writeChecked } from "../data/storage/checked-writer.js";
+import { FileSink } from "../data/storage/file-sink.js";
+import { temporaryName } from "../rundir/durable.js";
+import type { EmbeddingStore, Places } from "./store.js";
+
+/** From so many rows on places are kept. */
+const KEPT_ROWS = 50_000;
+
+const noteSchema = z.strictObject({
+  /** Shards by number, each with how much of it is of use. */
+  shards: z.array(z.string()),
+  rowCount: z.int().min(1),
+  file: z.string().regex(/^places-[0-9a-f]{32}-[0-9a-f]{16}\.bin$/),
+});
+
+/**
+ * The places of these rows, or null where they were not kept, or a shard has gone or lost a block since.
+ *
+ * @param rows 32 hexadecimal digits, as rowsKey gives them.
+ */
+export function readPlaces(store: EmbeddingStore, rows: string): Places | null {
+  const note = noteSchema.safeParse(readSealed(notePath(store, rows)));
+  if (!note.success) return null;
+  const { shards: names, rowCount, file } = note.data;
+  const numbers = new Map(store.shards.map(({ version }, number) => [version, number]));
+  const now = names.map((name) => numbers.get(name) ?? -1);
+  if (now.includes(-1)) return null;
+  try {
+    const stored = new CheckedFile(join(store.folder, file), rowCount * 8, () => {});
+    try {
+      const isSame = now.every((number, at) => number === at);
+      const shards = stored.int32(0, rowCount);
+      return {
+        shards: isSame ? shards : shards.map((number) => now[number] as number),
+        rows: stored.int32(rowCount, rowCount),
+        missingCount: 0,
+      };
+    } finally {
+      stored.close();
+    }
+  } catch {
+    // Gone or damaged: each text is looked up, as if nothing had been kept.
+    return null;
+  }
+}
+
+/** Keeps places none of which is missing; a store that cannot be written to is as good without. */
+export function keepPlaces(store: EmbeddingStore, rows: string, places: Places, keptRows = KEPT_ROWS): void {
+  const rowCount = places.rows.length;
+  if (rowCount < keptRows) return;
+  const path = notePath(store, rows);
+  const file = `places-${rows}-${randomBytes(8).toString("hex")}.bin`;
+  try {
+    const sink = new FileSink(join(store.folder, file));
+    try {
+      writeChecked(sink, [places.shards, places.rows]);
+      sink.finish();
+    } finally {
+      sink.abandon();
+    }
+    const temporary = temporaryName(path);
+    writeSealed(temporary, { shards: store.shards.map(({ version }) => version), rowCount, file });
+    renameSync(temporary, path);
+    for (const name of readdirSync(store.folder)) {
+      if (name.startsWith(`places-${rows}-`) && name !== file) rmSync(join(store.folder, name), { force: true });
+    }
+  } catch {
+    rmSync(join(store.folder, file), { force: true });
+  }
+}
+
+function notePath(store: EmbeddingStore, rows: string): string {
+  return join(store.folder, `places-${rows}.json`);
+}

@@ -1,0 +1,35 @@
+/** What encoding is asked for and what it leaves, with the store and without. */
+import type { TextTable } from "../data/types.js";
+import type { EncodeConfig } from "../experiment/schema.js";
+import { writeFileDurably } from "../rundir/durable.js";
+import type { RunContext } from "./context.js";
+import type { ModelChoice } from "./step.js";
+import type { Throughput } from "./summary.js";
+
+/** What is to be encoded. */
+export interface EncodeWork {
+  readonly step: string;
+  readonly model: ModelChoice;
+  readonly options: EncodeConfig;
+  readonly table: TextTable;
+  readonly rows: Int32Array;
+}
+
+/** What encoding wrote; paths are relative to the run folder. */
+export interface EncodeResult {
+  /** The file of vectors as `encode.export` says; null where only the store was filled. */
+  readonly vectors: string | null;
+  /** float32 [rowCount], readable by numpy.load: vector ≈ scale × codes; null but for int8. */
+  readonly scales: string | null;
+  /** JSON list of the ids, in the order of the rows. */
+  readonly ids: string;
+  readonly rowCount: number;
+  readonly throughput: Throughput;
+}
+
+/** Writes the ids of what was encoded, in the order of the vectors. */
+export async function writeIds(context: RunContext, { step, table }: EncodeWork, rows: Int32Array): Promise<string> {
+  const ids = `${step}/ids.json`;
+  await writeFileDurably(context.runDir.file(ids), JSON.stringify([...rows].map((row) => table.qualifiedId(row))));
+  return ids;
+}

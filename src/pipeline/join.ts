@@ -1,0 +1,96 @@
+/** Brings this machine's devices to a run that goes on elsewhere. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { QuarryError } from "../errors.js";
+import { pastedCommand } from "../pool/launch/manual.js";
+import { findPython } from "../python/environment.js";
+
+/** What `quarry join` is asked for. */
+export interface JoinOptions {
+  /** Path of a 0600 file, or "-" for the first line of stdin. */
+  readonly ticket: string;
+  /** host:port in place of the ticket's, e.g. behind NAT. */
+  readonly address?: string;
+  readonly workers?: string;
+  readonly device?: string;
+  readonly threads?: string;
+  readonly name?: string;
+  /** Asks the workers to leave: the first call lets the work in hand be finished, the second one ends them. */
+  readonly onStop?: (stop: () => void) => void;
+}
+
+/** The ticket of the run on this folder. */
+export function ticketPathOf(runDir: string): string {
+  return join(resolve(runDir), "join.ticket");
+}
+
+/**
+ * The command to paste on another machine, ticket included.
+ *
+ * @throws QuarryError ENVIRONMENT when nobody can join the run.
+ */
+export async function joinCommandOf(runDir: string): Promise<string> {
+  try {
+    return pastedCommand((await readFile(ticketPathOf(runDir), "utf8")).trim());
+  } catch (cause) {
+    throw new QuarryError("ENVIRONMENT", `${runDir} has no ticket: its run is not at work, or listens nowhere.`, {
+      hint: "Set workers.listen, e.g. --workers.listen tcp://10.0.0.5:0, and start the run.",
+      cause,
+    });
+  }
+}
+
+/**
+ * Joins a run and stays until it needs no more.
+ *
+ * @returns the exit status
+ */
+export async function joinRun(options: JoinOptions): Promise<number> {
+  const { execa } = await import("execa");
+  const python = await findPython();
+  const isLine = options.ticket === "-";
+  const given = (["workers", "device", "threads", "name"] as const).flatMap((name) => {
+    const value = options[name];
+    return value === undefined ? [] : [`--${name}`, value];
+  });
+  const address = options.address === undefined ? [] : [options.address];
+  const ticket = isLine ? "-" : resolve(options.ticket);
+  const line = isLine ? await firstLine() : null;
+  const child = execa(
+    python.executable,
+    ["-m", "quarry_runtime", "join", "--with-parent", "--ticket", ticket, ...given, ...address],
+    {
+      env: python.env,
+      extendEnv: false,
+      // Stays open: its end, like that of this process, ends the workers.
+      stdin: "pipe",
+      stdout: "inherit",
+      stderr: "inherit",
+      reject: false,
+      buffer: false,
+      // A session of its own: Ctrl-C reaches this process alone, which passes it on once.
+      detached: true,
+      cleanup: true,
+    },
+  );
+  child.stdin.on("error", () => {}); // one that ends at once tells why on stderr
+  if (line !== null) child.stdin.write(`${line}\n`);
+  options.onStop?.(() => child.kill("SIGTERM"));
+  const { exitCode, signal, originalMessage } = await child;
+  if (exitCode === undefined && signal === undefined) {
+    throw new QuarryError("ENVIRONMENT", `${python.executable} could not be started: ${originalMessage ?? ""}`);
+  }
+  return exitCode ?? 128;
+}
+
+async function firstLine(): Promise<string> {
+  const { createInterface } = await import("node:readline");
+  if (process.stdin.isTTY) process.stderr.write("Paste the ticket and press Enter.\n");
+  const lines = createInterface({ input: process.stdin });
+  for await (const line of lines) {
+    lines.close();
+    process.stdin.destroy();
+    return line;
+  }
+  return "";
+}

@@ -1,0 +1,135 @@
+/** Quick looks: a part of the corpus, a part of the queries, chosen by seed and row numbers alone, with their error stated. */
+import { permuted } from "../data/index.js";
+import type { PreparedSource, Qrels } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import type { EvaluateConfig } from "../experiment/schema.js";
+import type { RunContext } from "./context.js";
+import { runtimeCommand } from "./runtime-command.js";
+
+/** A measure with what it would be over all of the corpus or over all queries, and a 95 % interval of that. */
+export interface Estimate {
+  readonly measured: number;
+  readonly estimate: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Which part of the corpus is searched. */
+export interface CorpusPart {
+  /** Passages that nobody judged: in the corpus, and in the part. */
+  readonly unjudged: number;
+  readonly sampled: number;
+  /** Passages searched, and in the corpus. */
+  readonly searched: number;
+  readonly total: number;
+}
+
+/** A source of which a part is searched. */
+export interface QuickLook {
+  readonly source: PreparedSource;
+  readonly qrels: Qrels;
+  /** Null where all passages are searched. */
+  readonly part: CorpusPart | null;
+  /** How many judged queries there are, where only some are taken. */
+  readonly ofQueries: number | null;
+}
+
+/**
+ * Narrows a source to what a quick look asks for; without one it stays as it is.
+ *
+ * @param path of the data's option, for messages
+ * @throws QuarryError CONFIG for a part that has no room beside the judged passages.
+ */
+export function quickLook(
+  source: PreparedSource,
+  qrels: Qrels,
+  options: Pick<EvaluateConfig, "subCorpus" | "sampleQueries">,
+  seed: number,
+): QuickLook {
+  const { subCorpus, sampleQueries } = options;
+  const all = qrels.queryRows.length;
+  const isSampled = sampleQueries !== undefined && sampleQueries < all;
+  const chosen = isSampled ? narrowed(qrels, sampleOf(qrels.queryRows, sampleQueries, seed)) : qrels;
+  const ofQueries = isSampled ? all : null;
+  if (subCorpus === undefined || subCorpus.passages >= source.searchRows.length) {
+    return { source, qrels: chosen, part: null, ofQueries };
+  }
+  const judged = new Set<number>();
+  for (const queryRow of chosen.queryRows) for (const row of chosen.judgements(queryRow, 0).rows) judged.add(row);
+  const others = source.searchRows.filter((row) => !judged.has(row));
+  const total = source.searchRows.length;
+  const sampled = subCorpus.passages - (total - others.length);
+  if (sampled < 1) {
+    throw new QuarryError(
+      "CONFIG",
+      `evaluate.subCorpus.passages: ${subCorpus.passages} leave no room beside the ${total - others.length} judged passages`,
+      { hint: `Take more, of ${total} passages in all, or fewer queries with evaluate.sampleQueries.` },
+    );
+  }
+  const kept = new Set(sampleOf(others, sampled, subCorpus.seed ?? seed));
+  const searchRows = source.searchRows.filter((row) => judged.has(row) || kept.has(row));
+  return {
+    source: { ...source, searchRows, close: () => source.close() },
+    qrels: chosen,
+    part: { unjudged: others.length, sampled, searched: searchRows.length, total },
+    ofQueries,
+  };
+}
+
+/** Some of the rows, ascending: the first places of the seeded order. */
+function sampleOf(rows: Int32Array, count: number, seed: number): Int32Array {
+  const taken = new Int32Array(count);
+  for (let place = 0; place < count; place += 1) taken[place] = rows[permuted(place, rows.length, seed, 0)] as number;
+  return taken.sort();
+}
+
+function narrowed(qrels: Qrels, queryRows: Int32Array): Qrels {
+  return {
+    queryRows,
+    judgements: (queryRow, epoch) => qrels.judgements(queryRow, epoch),
+    annotated: (queryRow) => qrels.annotated(queryRow),
+    origin: (queryRow, passageRow) => qrels.origin(queryRow, passageRow),
+  };
+}
+
+/**
+ * Estimates what the measures would be over the whole corpus, and says so; see measuring/subcorpus.py for how.
+ *
+ * @param label what messages call the evaluation
+ */
+export async function estimateWhole(
+  context: RunContext,
+  label: string,
+  files: { readonly run: string; readonly qrels: string; readonly out: string },
+  part: CorpusPart,
+  options: Pick<EvaluateConfig, "relevanceLevel" | "topK"> & { readonly measures: readonly string[] },
+): Promise<Readonly<Record<string, Estimate>>> {
+  const { seed } = context.config;
+  const args = ["--run", files.run, "--qrels", files.qrels, "--level", String(options.relevanceLevel)];
+  args.push("--unjudged", String(part.unjudged), "--sampled", String(part.sampled));
+  args.push("--depth", String(Math.min(options.topK, part.searched)), "--seed", String(seed));
+  const { measures, notEstimated } = await runtimeCommand<{
+    readonly measures: Readonly<Record<string, Estimate>>;
+    readonly notEstimated: readonly string[];
+  }>(
+    context,
+    "estimate",
+    [...args, "--measures", ...options.measures],
+    "the measures over the whole corpus could not be estimated",
+    files.out,
+  );
+  const shown = Object.entries(measures).map(([name, each]) => `${name} ${describeEstimate(each)}`);
+  const [searched, total] = [part.searched, part.total].map((count) => count.toLocaleString("en-US"));
+  const left = notEstimated.length === 0 ? "" : `; ${notEstimated.join(", ")} without estimate`;
+  context.events.emit({
+    type: "warning",
+    message: `${label}: ${searched} of ${total} passages were searched, which raises the measures; all of them would give about ${shown.join(", ")}${left}`,
+    hint: "Intervals are of 95 %. Leave evaluate.subCorpus out for the values themselves.",
+  });
+  return measures;
+}
+
+/** `0.6271 (0.5712 to 0.6846)` */
+export function describeEstimate({ estimate, low, high }: Estimate): string {
+  return `${estimate.toFixed(4)} (${low.toFixed(4)} to ${high.toFixed(4)})`;
+}

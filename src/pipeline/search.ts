@@ -1,0 +1,117 @@
+/** Search: the best passages for the queries of the data, or for questions that somebody asks. */
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { formatFloat32 } from "../data/index.js";
+import type { PreparedSource } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import type { SearchConfig } from "../experiment/schema.js";
+import { mapSearch } from "../experiment/sources.js";
+import { writeFileDurably } from "../rundir/durable.js";
+import type { RunContext } from "./context.js";
+import { onceOnSource } from "./prepare.js";
+import { retrieve } from "./retrieve.js";
+import type { ModelChoice } from "./step.js";
+import type { Throughput } from "./summary.js";
+import type { TopK } from "./top-k.js";
+import { writeRun } from "./trec.js";
+
+/** What a search wrote; paths are relative to the run folder. */
+export interface SearchResult {
+  /** A TREC run. */
+  readonly run: string;
+  /** JSON: each query with its text and the passages found, the first thousand queries. */
+  readonly hits: string;
+  readonly throughput: Throughput;
+}
+
+interface Hits {
+  readonly id: string;
+  readonly text: string;
+  readonly passages: readonly {
+    readonly id: string;
+    readonly score: number;
+    readonly title: string;
+    readonly text: string;
+  }[];
+}
+
+/** Queries whose passages are written out with their texts. */
+const SHOWN_QUERIES = 1_000;
+/** Characters of a passage in the table of a question. */
+const SHOWN_CHARS = 100;
+
+/** Searches the experiment's search data with one model; questions asked before are answered from the run folder. */
+export async function searchStep(context: RunContext, model: ModelChoice): Promise<SearchResult> {
+  const options = context.config.search;
+  if (options === undefined) throw new TypeError("the experiment has no search section");
+  const asked = options.texts === undefined ? "" : `-${hashOf(options.texts)}`;
+  const step = `search-${model.label}${asked}`;
+  const data = options.texts === undefined ? options.data : await withTexts(context, step, options);
+  const found = await onceOnSource(
+    context,
+    step,
+    { name: "search", data, also: `top ${options.topK}` },
+    async (source) => {
+      const rows = source.encodableQueries;
+      if (rows.length === 0) {
+        throw new QuarryError("DATA", "search.data has no query with a text", {
+          hint: "Name a file of queries with search.data.queries, or ask with --text.",
+        });
+      }
+      await mkdir(context.runDir.file(step), { recursive: true });
+      const { ranked, throughput } = await retrieve(context, {
+        phase: step,
+        folder: step,
+        model,
+        source,
+        queryRows: rows,
+        topK: options.topK,
+      });
+      const result = { run: `${step}/run.trec`, hits: `${step}/hits.json`, throughput };
+      await writeRun(context.runDir.file(result.run), ranked, rows, source, context.config.name);
+      const hits = hitsOf(ranked, rows, source);
+      await writeFileDurably(context.runDir.file(result.hits), JSON.stringify(hits, null, 2));
+      return { ...result, shown: options.texts === undefined ? [] : hits };
+    },
+  );
+  for (const { text, passages } of found.shown) {
+    const cells = passages.map(({ id, score, title, text: passage }) => {
+      const whole = [title, passage]
+        .filter((part) => part !== "")
+        .join(" · ")
+        .replaceAll(/\\s+/g, " ");
+      return [formatFloat32(score), id, whole.length > SHOWN_CHARS ? `${whole.slice(0, SHOWN_CHARS - 1)}…` : whole];
+    });
+    context.events.emit({ type: "summary", columns: ["score", "passage", text], rows: cells });
+  }
+  return { run: found.run, hits: found.hits, throughput: found.throughput };
+}
+
+function hashOf(texts: readonly string[]): string {
+  return createHash("sha256").update(JSON.stringify(texts)).digest("hex").slice(0, 12);
+}
+
+/** The search's data with the questions as its only queries. */
+async function withTexts(context: RunContext, step: string, { data, texts = [] }: SearchConfig) {
+  const path = context.runDir.file(step, "questions.jsonl");
+  const lines = texts.map((text, index) => `${JSON.stringify({ _id: `text-${index + 1}`, text })}\n`);
+  await writeFileDurably(path, lines.join(""));
+  return mapSearch(data, async ({ qrels: _qrels, querySubset: _querySubset, ...source }) => ({
+    ...source,
+    queries: path,
+  }));
+}
+
+function hitsOf(ranked: TopK, queryRows: Int32Array, { queries, passages }: PreparedSource): Hits[] {
+  return Array.from(queryRows.subarray(0, SHOWN_QUERIES), (queryRow, query) => {
+    const found: Hits["passages"][number][] = [];
+    for (let rank = 0; rank < ranked.topK; rank++) {
+      const at = query * ranked.topK + rank;
+      const row = ranked.rows[at] as number;
+      if (row < 0) break;
+      const score = ranked.scores[at] as number;
+      found.push({ id: passages.qualifiedId(row), score, title: passages.title(row), text: passages.text(row) });
+    }
+    return { id: queries.id(queryRow), text: queries.text(queryRow), passages: found };
+  });
+}

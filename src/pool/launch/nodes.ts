@@ -1,0 +1,114 @@
+/** All nodes of a run: started with it, watched while it goes on, ended with it. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { NodeConfig } from "../../experiment/schema.js";
+import type { PythonEnvironment } from "../../python/environment.js";
+import type { EventStream } from "../../report/events.js";
+import type { Launch } from "../reception.js";
+import { ticketLine } from "../ticket.js";
+import type { Ending } from "./local.js";
+import type { LaunchSettings, NodeLauncher, NodeProcess } from "./node.js";
+import { slurmLauncher } from "./slurm.js";
+import { sshLauncher } from "./ssh.js";
+import { torchrunLauncher } from "./torchrun-nodes.js";
+
+/** What nodes are started with. */
+export interface NodesOptions {
+  readonly nodes: readonly NodeConfig[];
+  readonly python: PythonEnvironment;
+  /** What a node's launcher writes goes to `<logDir>/node-<n>.log`. */
+  readonly logDir: string;
+  /** Where join.ticket lies, for the hint to whoever starts workers by hand. */
+  readonly runDir: string;
+  readonly events: EventStream;
+}
+
+/** After the workers have left: for launchers to end by themselves, then after a request. */
+const LEAVE_MS = 3_000;
+const STOP_MS = 3_000;
+
+/**
+ * How a pool starts its nodes.
+ *
+ * @example
+ * await openPool({ workers, python, logDir, events, runDir, launch: launchNodes({ nodes: workers.nodes, … }) });
+ */
+export function launchNodes(options: NodesOptions): Launch {
+  return async ({ admit }) => {
+    const nodes = new Nodes(options);
+    nodes.start(() => ticketLine(admit()));
+    return nodes;
+  };
+}
+
+class Nodes {
+  readonly #options: NodesOptions;
+  readonly #processes: NodeProcess[] = [];
+  #isClosing = false;
+  /** Resolves when no node can bring a worker any more; never, where somebody starts workers by hand. */
+  ended: Promise<void> = new Promise(() => {});
+
+  constructor(options: NodesOptions) {
+    this.#options = options;
+  }
+
+  start(ticket: () => string): void {
+    const { nodes, python, logDir, runDir, events } = this.#options;
+    const endings: Promise<void>[] = [];
+    nodes.forEach((node, index) => {
+      if (node.kind === "manual") {
+        const message = "Workers on other machines are started by hand.";
+        events.emit({
+          type: "notice",
+          message,
+          hint: `quarry join --print --run ${runDir} shows the command to paste`,
+        });
+        return;
+      }
+      const name = `node-${index}`;
+      const launcher = launcherOf(node, { name, python, logDir });
+      // A key of its own for each: a node that is not trusted any more can be told from the others.
+      const process = launcher.start(ticket());
+      this.#processes.push(process);
+      endings.push(process.ended.then((ending) => this.#tell(name, launcher.label, ending)));
+    });
+    if (nodes.every(({ kind }) => kind !== "manual")) this.ended = Promise.all(endings).then(() => {});
+  }
+
+  /** Call it when the workers were told to leave; nothing of this machine is left running afterwards. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    const ended = Promise.all(this.#processes.map((process) => process.ended));
+    for (const patienceMs of [LEAVE_MS, STOP_MS]) {
+      const limit = new AbortController();
+      const late = delay(patienceMs, false, { signal: limit.signal }).catch(() => false);
+      const isOver = await Promise.race([ended.then(() => true), late]);
+      limit.abort();
+      if (isOver) return;
+      for (const process of this.#processes) process.stop();
+    }
+    await ended;
+  }
+
+  #tell(name: string, label: string, { how, exitCode, lastLines }: Ending): void {
+    if (this.#isClosing) return;
+    const { events, logDir } = this.#options;
+    if (exitCode === 0) {
+      events.emit({ type: "log", source: name, level: "info", text: `${label} has ended` });
+      return;
+    }
+    const words = lastLines.length === 0 ? "" : ` Its last lines:\n  ${lastLines.join("\n  ")}`;
+    const message = `${name} (${label}) ${how.startsWith("killed") ? `was ${how}` : how}.${words}`;
+    events.emit({ type: "warning", message, hint: `See ${logDir}/${name}.log.` });
+  }
+}
+
+function launcherOf(node: Exclude<NodeConfig, { kind: "manual" }>, settings: LaunchSettings): NodeLauncher {
+  switch (node.kind) {
+    case "ssh":
+      return sshLauncher(node, settings);
+    case "slurm":
+      return slurmLauncher(node, settings);
+    case "torchrun":
+      return torchrunLauncher(node, settings);
+  }
+}

@@ -1,0 +1,35 @@
+/** Workers as ranks of torchrun, for machines that know no other way to start a process on each GPU. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TorchrunNode } from "../../experiment/schema.js";
+import { joinArguments, type LaunchSettings, type NodeLauncher, placeOf, startNode } from "./node.js";
+
+/** Its own store on loopback; whoever names other machines in `args` opens it to them. */
+const ALWAYS = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--nnodes=1"];
+
+export function torchrunLauncher(node: TorchrunNode, settings: LaunchSettings): NodeLauncher {
+  return {
+    label: `torchrun with ${node.workersPerNode} rank${node.workersPerNode === 1 ? "" : "s"}`,
+    start: (ticket) => {
+      // Ranks share one stdin, so that only one of them could read a ticket from it.
+      const folder = mkdtempSync(join(tmpdir(), "quarry-ticket-")); // mode 0700
+      const path = join(folder, "ticket");
+      writeFileSync(path, `${ticket}\n`, { mode: 0o600, flag: "wx" });
+      const remove = (): void => rmSync(folder, { recursive: true, force: true });
+      process.once("exit", remove);
+      const { python, path: modules } = placeOf(node, settings);
+      const command = [
+        ...["env", `PYTHONPATH=${modules}`, python, "-m", "torch.distributed.run", ...ALWAYS],
+        ...[`--nproc-per-node=${node.workersPerNode}`, ...node.args],
+        ...[...joinArguments(node, path), "--with-parent"],
+      ];
+      const started = startNode(command, settings, { text: "", isAll: false });
+      void started.ended.then(() => {
+        process.off("exit", remove);
+        remove();
+      });
+      return started;
+    },
+  };
+}

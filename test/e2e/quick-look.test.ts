@@ -1,0 +1,55 @@
+/** A look at a part of the corpus and of the queries: what is searched, what is told, what it would be in full. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openWorkplace, type Workplace } from "./harness.js";
+
+let place: Workplace;
+let look: Awaited<ReturnType<Workplace["quarry"]>>;
+
+beforeAll(async () => {
+  place = await openWorkplace();
+  await place.experiment(`
+    name: "look",
+    model: biEncoder(${JSON.stringify(place.model)}),
+    evaluate: {
+      data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }),
+      measures: ["nDCG@10", "Bpref"],
+      subCorpus: { passages: 200 },
+      sampleQueries: 12,
+    },
+    workers: { count: 1, unitSize: 64 },
+  `);
+  look = await place.quarry("run", "experiment.ts");
+}, 240_000);
+afterAll(() => place.remove());
+
+const runDir = (...parts: string[]): string => join(place.folder, "runs/look", ...parts);
+
+test("the part is searched and measured, and every figure says what it stands for", async () => {
+  expect(look.stderr).toBe("");
+  expect(look.exitCode).toBe(0);
+  expect(look.stdout).toMatch(/model as it is, 200 of 480 passages: nDCG@10 0\.\d{4}, Bpref 0\.\d{4} \(12 queries\)/);
+  expect(look.stdout).toMatch(
+    /warning: evaluate-base: 200 of 480 passages were searched, .* about nDCG@10 0\.\d{4} \(0\.\d{4} to 0\.\d{4}\); Bpref without/,
+  );
+  expect(look.stdout).toMatch(
+    /warning: evaluate-base: 12 of 24 judged queries were taken; 95 % intervals are nDCG@10 0/,
+  );
+  expect(look.stdout).toMatch(/\nnDCG@10, all passages \(estimated\) +0\.\d{4} \(0\.\d{4} to 0\.\d{4}\)\n/);
+  const metrics = JSON.parse(await readFile(runDir("metrics.json"), "utf8"));
+  expect(Object.keys(metrics)).toEqual(["evaluate-base", "evaluate-base/whole-corpus"]);
+  const { "nDCG@10": estimated } = metrics["evaluate-base/whole-corpus"];
+  expect(estimated.measured).toBeCloseTo(metrics["evaluate-base"]["nDCG@10"], 9);
+  expect(estimated.estimate).toBeLessThanOrEqual(estimated.measured);
+  const run = (await readFile(runDir("evaluate-base/run.trec"), "utf8")).trimEnd().split("\n");
+  expect(new Set(run.map((line) => line.split(" ")[0])).size).toBe(12);
+  const judged = (await readFile(runDir("evaluate-base/qrels.trec"), "utf8")).trimEnd().split("\n");
+  expect(judged).toHaveLength(36);
+});
+
+test("another part belongs into another run folder", async () => {
+  const other = await place.quarry("run", "experiment.ts", "--evaluate.subCorpus.passages", "300");
+  expect(other.exitCode).toBe(2);
+  expect(other.stderr).toContain("evaluate.subCorpus.passages: 200 → 300");
+}, 60_000);

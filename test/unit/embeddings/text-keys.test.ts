@@ -1,0 +1,80 @@
+/** A text's key follows what travels to the worker, and nothing else. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { prepareSource } from "../../../src/data/index.js";
+import { covers, planMissing, readPlan, writePlan } from "../../../src/embeddings/encode-plan.js";
+import { KEY_WORDS, type TextKeys, textKeys } from "../../../src/embeddings/text-keys.js";
+import { source } from "../../../src/experiment/define.js";
+import { experimentSchema } from "../../../src/experiment/schema.js";
+import { keysOf } from "./stores.js";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "quarry-keys-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function keysOfCorpus(records: readonly object[], options: object = {}): Promise<string[]> {
+  const path = join(folder, `corpus-${Math.random().toString(36).slice(2)}.jsonl`);
+  writeFileSync(path, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+  const { encode } = experimentSchema.parse({
+    name: "keys",
+    model: { kind: "biEncoder", checkpoint: "tiny" },
+    encode: { data: source({ corpus: path, ...options }) },
+  });
+  if (encode === undefined) throw new Error("no data");
+  const prepared = await prepareSource(encode.data, { baseDir: folder, cacheDir: join(folder, "cache"), seed: 1 });
+  try {
+    const rows = prepared.searchRows;
+    return toHex(await textKeys(prepared.passages, rows, join(folder, "cache")));
+  } finally {
+    prepared.close();
+  }
+}
+
+function toHex({ keys }: TextKeys): string[] {
+  const bytes = Buffer.from(keys.buffer, keys.byteOffset, keys.byteLength);
+  return Array.from({ length: keys.length / KEY_WORDS }, (_, at) => bytes.toString("hex", at * 16, at * 16 + 16));
+}
+
+test("equal texts have equal keys, whatever their ids and places; a title apart is another text", async () => {
+  const [one, other, third, moved] = await keysOfCorpus([
+    { _id: "a", title: "T", text: "some text" },
+    { _id: "b", title: "", text: "T some text" },
+    { _id: "c", title: "Ts", text: "ome text" },
+    { _id: "d", title: "T", text: "some text" },
+  ]);
+  expect(moved).toBe(one);
+  expect(new Set([one, other, third]).size).toBe(3);
+  const [later] = await keysOfCorpus([{ _id: "z", title: "T", text: "some text" }]);
+  expect(later).toBe(one);
+});
+
+test("prompts and templates of the data are part of the key", async () => {
+  const record = { _id: "a", title: "T", text: "some text" };
+  const [plain] = await keysOfCorpus([record]);
+  const [prompted] = await keysOfCorpus([record], { prompts: { passage: "p: " } });
+  const [empty] = await keysOfCorpus([record], { prompts: { passage: "" } });
+  const [filled] = await keysOfCorpus([record], { templates: { passage: "{title}: {text}" } });
+  expect(new Set([plain, prompted, empty, filled]).size).toBe(4);
+});
+
+test("a plan names each missing text once, similar lengths together, and is read back by its own job only", async () => {
+  const texts = [4, 9, 4, 7, 2, 9, 30];
+  const keys = keysOf(texts);
+  const places = { shards: new Int32Array(7), rows: Int32Array.of(-1, -1, -1, 3, -1, -1, 0), missingCount: 5 };
+  const plan = planMissing(keys, places);
+  expect([...plan].sort()).toEqual([0, 1, 4]);
+  const lengths = [...plan].map((at) => keys.lengths[at] as number);
+  expect(lengths).toEqual([...lengths].sort((left, right) => right - left));
+  expect(covers(plan, keys, places)).toBe(true);
+  expect(covers(plan.subarray(1), keys, places)).toBe(false);
+  const path = join(folder, "texts.plan");
+  await writePlan(path, "a".repeat(32), plan);
+  expect(await readPlan(path, "a".repeat(32), 7)).toEqual(plan);
+  expect(await readPlan(path, "b".repeat(32), 7)).toBeNull();
+  expect(await readPlan(path, "a".repeat(32), 3)).toBeNull();
+  expect(await readPlan(join(folder, "none"), "a".repeat(32), 7)).toBeNull();
+});
