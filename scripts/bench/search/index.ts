@@ -7,11 +7,13 @@
  * prints the file as Markdown; --write puts it into docs/benchmarks.md too. The exit status is 1 when a figure that
  * was promised is not reached, 0 with --quick, whose sizes say little.
  */
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { execa } from "execa";
 import { findPython } from "../../../src/python/environment.js";
 import { peersPython } from "../data/peers-setup.mjs";
 import type { Context, Figure } from "./context.js";
@@ -104,8 +106,11 @@ if (!values.report) {
 }
 const record = await readRecord(values.out);
 if (values.write) {
-  await writeSection(join(ROOT, "docs/benchmarks.md"), record);
+  const pages = ["docs/benchmarks.md", "docs/crossover.md"].map((page) => join(ROOT, page));
+  await writeSection(pages[0] as string, record);
   if (record.crossover !== undefined) await writeCrossoverPage(values.out, join(ROOT, "docs"));
+  // Laid out as everything else in the repository.
+  await execa(join(ROOT, "node_modules/.bin/biome"), ["check", "--write", ...pages.filter((page) => existsSync(page))]);
 }
 const shown = values.report ? Object.keys(record) : values.only.split(",");
 console.log(toMarkdown(Object.fromEntries(Object.entries(record).filter(([part]) => shown.includes(part)))));
