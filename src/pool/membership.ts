@@ -47,10 +47,13 @@ export function hopelessness(state: PoolState, event: PoolEvent): PoolAction[] {
   if (event.type !== "died" && event.type !== "leaving" && event.type !== "begin") return [];
   const workers = [...state.workers.values()];
   if (workers.some((worker) => isAlive(worker) || worker.phase === "absent")) return [];
-  const broken = workers.findLast(({ phase }) => phase === "broken");
+  const isBroken = ({ phase }: Worker): boolean => phase === "broken";
+  // The one that has just died, for it is known how; else any.
+  const dead = event.type === "died" ? state.workers.get(event.worker) : undefined;
+  const broken = dead !== undefined && isBroken(dead) ? dead : workers.find(isBroken);
   // Where places broke, something is wrong that the user should see, whoever might still come.
   if (broken === undefined && state.isOpen) return [];
-  const how = event.type === "died" && event.worker === broken?.name ? event.how : "died";
+  const how = event.type === "died" && broken === dead ? event.how : "died";
   const why = broken === undefined ? "all were drained" : `${broken.name} ${how}, twice in a row before it was ready`;
   return [{ type: "fail", code: "WORKER", message: why }];
 }

@@ -104,6 +104,7 @@ describe("a pool", () => {
       {
         unit: "u-3",
         rows: Int32Array.of(12),
+        unitRows: Int32Array.of(12, 13, 14, 15),
         code: "DATA",
         message: "1 embedding is not finite",
       },
