@@ -34,6 +34,8 @@ export interface Shorthand {
   readonly path: string;
   /** Whether it may be given several times: the option is a list then. */
   readonly isList: boolean;
+  /** What the option is set to, where that is not the text itself; options with a path of their own may add to it. */
+  readonly toValue?: (text: string) => unknown;
 }
 
 /**
@@ -57,11 +59,11 @@ export function verbCommand(
     .option("--debug", "show the trace of an error")
     .helpOption("-h, --help", "show this help")
     .action(async (file: string, flags: Flags) => {
-      const given: Override[] = shorthands.flatMap(({ flags: written, path }) => {
+      const given: Override[] = shorthands.flatMap(({ flags: written, path, toValue }) => {
         const value = command.getOptionValue(new Option(written).attributeName()) as unknown;
-        return value === undefined ? [] : [{ path, value }];
+        return value === undefined ? [] : [{ path, value: toValue === undefined ? value : toValue(String(value)) }];
       });
-      setStatus(await runVerb(name, file, flags, [...overrides, ...given]));
+      setStatus(await runVerb(name, file, flags, [...given, ...overrides]));
     });
   for (const { flags, description: sentence, isList } of shorthands) {
     const append = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
