@@ -35,7 +35,7 @@ export interface Shorthand {
   /** Whether it may be given several times: the option is a list then. */
   readonly isList: boolean;
   /** What the option is set to, where that is not the text itself; options with a path of their own may add to it. */
-  readonly toValue?: (text: string) => unknown;
+  readonly toValue?: (text: string) => object;
 }
 
 /**
@@ -59,15 +59,16 @@ export function verbCommand(
     .option("--debug", "show the trace of an error")
     .helpOption("-h, --help", "show this help")
     .action(async (file: string, flags: Flags) => {
-      const given: Override[] = shorthands.flatMap(({ flags: written, path, toValue }) => {
+      const given: Override[] = shorthands.flatMap(({ flags: written, path }) => {
         const value = command.getOptionValue(new Option(written).attributeName()) as unknown;
-        return value === undefined ? [] : [{ path, value: toValue === undefined ? value : toValue(String(value)) }];
+        return value === undefined ? [] : [{ path, value }];
       });
       setStatus(await runVerb(name, file, flags, [...given, ...overrides]));
     });
-  for (const { flags, description: sentence, isList } of shorthands) {
+  for (const { flags, description: sentence, isList, toValue } of shorthands) {
     const append = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
     if (isList) command.option(flags, sentence, append);
+    else if (toValue !== undefined) command.option(flags, sentence, toValue);
     else command.option(flags, sentence);
   }
   return {

@@ -1,5 +1,6 @@
 /** Search with a FAISS index: one built over the store's vectors and kept in the run folder, or one that was saved. */
 import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { TextTable } from "../data/types.js";
 import { rowsKey } from "../embeddings/index.js";
@@ -82,15 +83,20 @@ async function searchBuilt(
     );
   const wanted = { folder: at, contract, queries, topK, nprobe: index.nprobe };
   const known = await indexAt(at).catch(() => null);
-  if (known === null) await build();
+  if (known === null) {
+    // What lies there without a manifest is the rest of an index, which the runtime would not replace.
+    await rm(at, { recursive: true, force: true });
+    await build();
+  }
   try {
     return await search(context, phase, wanted);
   } catch (thrown) {
     if (known === null || !(thrown instanceof QuarryError) || thrown.code !== "INTEGRITY") throw thrown;
     context.events.emit({ type: "warning", message: `${thrown.message} The index is built again.`, hint: null });
-    await build();
-    return await search(context, phase, wanted);
   }
+  // Outside the handler: what is wrong with a new index is no reason to build it again.
+  await build();
+  return search(context, phase, wanted);
 }
 
 /** The index that a search names. */

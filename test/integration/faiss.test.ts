@@ -95,7 +95,8 @@ test("a saved index answers questions as exact search does, and refuses another 
   const saved = ["search", "experiment.ts", "--index", "runs/saving/encode-base/index"];
   const answer = await quarry(...saved, "--text", "river silver");
   expectAlike(asked("asked-saved"), asked("asked-exact"));
-  for (const [, , id = ""] of asked("asked-saved")) expect([told, answer].every((text) => text.includes(id))).toBe(true);
+  for (const [, , id = ""] of asked("asked-saved"))
+    expect([told, answer].every((text) => text.includes(id))).toBe(true);
 
   await place.experiment(body("other", searched()).replace('dtype: "float32"', '$&, prompts: { query: "ask: " }'));
   const refused = await place.quarry(...saved, "--text", "river silver");
