@@ -60,11 +60,11 @@ export function stages(python, reports) {
       commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
       counts: "pytest",
       cores: 1,
-      limitSeconds: 300,
+      limitSeconds: 480,
     },
     vitest("protocol", 1, 120),
-    vitest("integration", 2, 240),
-    vitest("fault", 2, 300),
-    vitest("e2e", 2, 300),
+    vitest("integration", 2, 480),
+    vitest("fault", 2, 900),
+    vitest("e2e", 2, 900),
   ];
 }

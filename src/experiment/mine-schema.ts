@@ -28,7 +28,7 @@ const limits = {
   absoluteMargin: margin.optional().describe("How far below the positive's score a negative's has to be at least."),
   relativeMargin: margin
     .optional()
-    .describe("The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever."),
+    .describe("Margin as a share of the positive's score: of its magnitude; 0.05 is the 95 % of NV-Retriever."),
 };
 
 /** One of several retrievers, but for its model. */

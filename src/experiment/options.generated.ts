@@ -677,7 +677,7 @@ export interface MineInput {
   minScore?: number | undefined;
   /** How far below the positive's score a negative's has to be at least. */
   absoluteMargin?: number | undefined;
-  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  /** Margin as a share of the positive's score: of its magnitude; 0.05 is the 95 % of NV-Retriever. */
   relativeMargin?: number | undefined;
   /**
    * Which of several positives margins are measured from; a number k is the k-th best.
@@ -807,7 +807,7 @@ export interface RetrieverInput {
   minScore?: number | undefined;
   /** How far below the positive's score a negative's has to be at least. */
   absoluteMargin?: number | undefined;
-  /** The same as a share of the positive's score (of its magnitude): 0.05 is the 95 % of NV-Retriever. */
+  /** Margin as a share of the positive's score: of its magnitude; 0.05 is the 95 % of NV-Retriever. */
   relativeMargin?: number | undefined;
 }
 
