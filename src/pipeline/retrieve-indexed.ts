@@ -117,6 +117,7 @@ export async function retrieveSaved(
   { nprobe, ef, ...saved }: SavedIndexConfig & Awaited<ReturnType<typeof savedIndex>>,
 ): Promise<IndexedRetrieval> {
   const contract = await describe(context, options.model);
+  await checkFaiss(context, contract);
   const queries = await storedQueries(context, options, contract);
   const topK = Math.max(1, Math.min(options.topK, saved.rowCount));
   const ranked = await search(context, options.phase, { folder: saved.folder, contract, queries, topK, nprobe, ef });
