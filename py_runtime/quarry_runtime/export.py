@@ -1,45 +1,34 @@
-"""`export`: a NumPy matrix of vectors as Parquet or as a FAISS index, read mapped and written block by block."""
+"""`export`: a NumPy matrix of vectors as Parquet, read mapped and written block by block."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import ConfigError, DataError
+from quarry_runtime.errors import DataError
 
 _BLOCK_ROWS = 8192
 
 
 def main(argv: list[str]) -> int:
-    """Converts, or with --check only sees whether a format can be written here."""
+    """Converts; the answer is the number of rows."""
     parser = argparse.ArgumentParser(prog="python -m quarry_runtime export", description=__doc__)
-    parser.add_argument("--check", choices=("parquet", "faiss"))
-    parser.add_argument("--format", choices=("parquet", "faiss"))
-    parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--vectors", type=Path, required=True)
     parser.add_argument("--scales", type=Path)
-    parser.add_argument("--ids", type=Path)
-    parser.add_argument("--to", type=Path, help="the file to write")
+    parser.add_argument("--ids", type=Path, required=True)
+    parser.add_argument("--to", type=Path, required=True, help="the file to write")
     parser.add_argument("--out", type=Path, required=True, help="where the answer goes, as JSON")
     options = parser.parse_args(argv)
-    if "faiss" in (options.check, options.format) and importlib.util.find_spec("faiss") is None:
-        raise ConfigError(
-            "FAISS is not installed.", hint="pip install faiss-cpu, or choose npy or parquet."
-        )
-    if options.check is not None:
-        options.out.write_text(json.dumps({"rowCount": 0}), encoding="utf-8")
-        return 0
     vectors = Vectors(options.vectors, options.scales, options.ids)
     temporary = options.to.with_name(f".{options.to.name}.{os.getpid()}.quarry-tmp")
     try:
-        (write_parquet if options.format == "parquet" else write_faiss)(vectors, temporary)
+        write_parquet(vectors, temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, options.to)
@@ -90,13 +79,3 @@ def write_parquet(vectors: Vectors, path: Path) -> None:
             writer.write_table(
                 pa.Table.from_arrays([pa.array(ids, pa.string()), lists], schema=schema)
             )
-
-
-def write_faiss(vectors: Vectors, path: Path) -> None:
-    """A flat index of inner products: its row numbers are places in the list of ids."""
-    import faiss
-
-    index: Any = faiss.IndexFlatIP(vectors.dimension)
-    for _, block_BD in vectors.blocks():
-        index.add(block_BD)
-    faiss.write_index(index, str(path))

@@ -1,4 +1,4 @@
-"""`index build|search`: makes a FAISS index of vectors in a folder, or searches one."""
+"""`index check|build|search`: makes a FAISS index of vectors in a folder, or searches one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ def main(argv: list[str]) -> int:
     """Builds or searches; what was made is said on stdout as one line of JSON."""
     options = _parse(argv)
     faiss = load_faiss()
+    if options.action == "check":
+        print(json.dumps({"faiss": str(faiss.__version__)}))
+        return 0
     if options.threads is not None:
         faiss.omp_set_num_threads(options.threads)
     said = _build(options) if options.action == "build" else _search(options)
@@ -30,6 +33,7 @@ def main(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m quarry_runtime index", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("check", help="see whether FAISS is there")
     build = actions.add_parser("build", help="make an index")
     build.add_argument("--vectors", type=Path, required=True, help="a .npy file, [N, D]")
     build.add_argument("--scales", type=Path, help="a .npy file, [N], that int8 vectors need")

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import * as crossEncoders from "../../src/experiment/cross-encoder-schema.js";
 import * as data from "../../src/experiment/data-schema.js";
+import * as indexes from "../../src/experiment/index-schema.js";
 import * as nodes from "../../src/experiment/nodes-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
 
@@ -141,6 +142,8 @@ export const groups: readonly Group[] = [
   group("Retriever", schemas.retrieverSchema, "mine.retrievers: one of several", "A further model, or a run file."),
   group("Embeddings", schemas.embeddingsSchema, "embeddings", "The store of vectors, which all steps share."),
   group("Encode", schemas.encodeSchema, "encode", "What to encode."),
+  group("Index", indexes.indexSchema, "encode.index, search.index", "A FAISS index that is built; needs faiss-cpu."),
+  group("SavedIndex", indexes.savedIndexSchema, "search.index: a saved one", "A FAISS index in a folder."),
   group("Search", schemas.searchSchema, "search", "What to search, and for what."),
   group(
     "Validation",

@@ -3,14 +3,14 @@ import { readFile, writeFile } from "node:fs/promises";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { fieldsOf, isLoose, unwrap } from "../../src/experiment/shape.js";
+import { fieldsOf, isLoose, isMark, unwrap } from "../../src/experiment/shape.js";
 import { type Group, groups } from "./groups.js";
 
 /** Writes both files, or with `isCheck` only compares them. Gives the exit status. */
 export async function writeOptions(isCheck: boolean): Promise<number> {
   const without = groups.flatMap(({ name, schema }) =>
     fieldsOf(schema).flatMap(([field, value]) =>
-      field === "kind" || unwrap(value).sentence !== "" ? [] : [`${name}.${field}`],
+      isMark(field, [value]) || unwrap(value).sentence !== "" ? [] : [`${name}.${field}`],
     ),
   );
   if (without.length > 0) {
@@ -125,7 +125,7 @@ function tables(): string {
 function tableOf({ title, schema, sentence }: Group): string[] {
   const cell = (text: string): string => text.replaceAll("|", "\\|");
   const rows = fieldsOf(schema)
-    .filter(([field]) => field !== "kind")
+    .filter(([field, value]) => !isMark(field, [value]))
     .map(([field, value]) => {
       const { isOptional, defaultValue, sentence: text } = unwrap(value);
       const none = isOptional ? "" : "required";

@@ -1,4 +1,5 @@
 /** `quarry search`: finds passages for queries, or for questions from the command line. */
+import { resolve } from "node:path";
 import { type VerbCommand, verbCommand } from "./verb.js";
 
 /** Makes the command; `setStatus` takes the exit status. */
@@ -6,7 +7,7 @@ export function searchCommand(setStatus: (status: number) => void): VerbCommand 
   return verbCommand(
     "search",
     "Find the best passages for queries or questions.",
-    ["search.topK", "model.checkpoint", "model.dtype", "embeddings.dtype", "workers.device", "runDir"],
+    ["search.topK", "search.index", "model.checkpoint", "model.dtype", "embeddings.dtype", "workers.device", "runDir"],
     setStatus,
     [
       {
@@ -14,6 +15,14 @@ export function searchCommand(setStatus: (status: number) => void): VerbCommand 
         description: "search for this in place of the data's queries (again for more)",
         path: "search.texts",
         isList: true,
+      },
+      {
+        flags: "--index <folder>",
+        description: "search the FAISS index in this folder, which quarry encode --export faiss wrote",
+        path: "search.index",
+        isList: false,
+        // As other arguments of a command, and unlike paths in the script, from where the command is given.
+        toValue: (folder) => ({ folder: resolve(folder) }),
       },
     ],
   );

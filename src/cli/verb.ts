@@ -34,6 +34,8 @@ export interface Shorthand {
   readonly path: string;
   /** Whether it may be given several times: the option is a list then. */
   readonly isList: boolean;
+  /** What the option is set to, where that is not the text itself; options with a path of their own may add to it. */
+  readonly toValue?: (text: string) => object;
 }
 
 /**
@@ -61,11 +63,12 @@ export function verbCommand(
         const value = command.getOptionValue(new Option(written).attributeName()) as unknown;
         return value === undefined ? [] : [{ path, value }];
       });
-      setStatus(await runVerb(name, file, flags, [...overrides, ...given]));
+      setStatus(await runVerb(name, file, flags, [...given, ...overrides]));
     });
-  for (const { flags, description: sentence, isList } of shorthands) {
+  for (const { flags, description: sentence, isList, toValue } of shorthands) {
     const append = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
     if (isList) command.option(flags, sentence, append);
+    else if (toValue !== undefined) command.option(flags, sentence, toValue);
     else command.option(flags, sentence);
   }
   return {

@@ -1,5 +1,6 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
+import { checkIndexes } from "./index-checks.js";
 import { checkLoss } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
 import {
@@ -72,6 +73,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (search !== undefined) {
     for (const [path, source] of searchSources(search.data, "search.data")) checkSource(source, path, say);
   }
+  checkIndexes(config, say);
   if (train !== undefined) {
     checkTraining(train, say);
     problems.push(...checkLoss(train.loss, model.plugins.length > 0));

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import { camelCase, MOVED_OPTIONS, OPTION_ALIASES } from "./aliases.js";
 import { nearest } from "./nearest.js";
-import { allPaths, alternatives, fieldAt, namesOf, schemasAt } from "./shape.js";
+import { allPaths, alternatives, child, fieldAt, isMark, namesOf, schemasAt } from "./shape.js";
 
 /** One thing that is wrong, at one option. */
 export interface Problem {
@@ -27,10 +27,11 @@ export function configError(
 
 /** Turns what zod found into problems; `input` is the value that was validated. */
 export function explain(issues: readonly z.core.$ZodIssue[], input: unknown): Problem[] {
-  const misplaced = issues.filter(({ path }) => path.at(-1) === "kind").map(({ path }) => path.slice(0, -1).join("."));
+  const marks = issues.filter(({ path }) => isMark(String(path.at(-1)), schemasAt(path)));
+  const misplaced = marks.map(({ path }) => path.slice(0, -1).join("."));
   return issues.flatMap((issue): Problem[] => {
     const { path } = issue;
-    if (path.at(-1) === "kind") {
+    if (marks.includes(issue)) {
       const group = path.slice(0, -1);
       return [{ path: group, message: `expected ${expected(schemasAt(group))}, saw ${shown(valueAt(input, group))}` }];
     }
@@ -65,7 +66,12 @@ function issuesWithin(
     Array.isArray(seen)
       ? schema instanceof z.ZodArray && seen.length > 0
       : schema instanceof z.ZodObject && isPlainObject(seen);
-  const members = schemas.filter(isMeant);
+  const strangers = (schema: z.ZodType): number =>
+    Object.keys(Object(seen)).filter((key) => child([schema], key).length === 0).length;
+  const candidates = schemas.filter(isMeant);
+  // Of several groups, the one that knows the most of what is written.
+  const fewest = Math.min(...candidates.map(strangers));
+  const members = candidates.filter((schema) => strangers(schema) === fewest);
   if (members.length !== 1) return [];
   // Unions are flattened in `schemas`, so the member is found by checking it once more.
   const result = (members[0] as z.ZodType).safeParse(seen);
@@ -84,7 +90,9 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 export function explainUnknown(group: readonly PropertyKey[], name: string): string {
   const found = suggest(group, name);
   if (found !== null) return `unknown option; did you mean ${found}?`;
-  const siblings = [...new Set(namesOf(schemasAt(group)))].filter((sibling) => sibling !== "kind");
+  const siblings = [...new Set(namesOf(schemasAt(group)))].filter(
+    (sibling) => !isMark(sibling, schemasAt([...group, sibling])),
+  );
   return siblings.length === 0 ? "takes no options" : `unknown option; there are ${siblings.join(", ")}`;
 }
 

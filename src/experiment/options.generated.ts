@@ -849,6 +849,36 @@ export interface EncodeInput {
    * @defaultValue `"npy"`
    */
   export?: "npy" | "parquet" | "faiss" | "none" | undefined;
+  /** Which FAISS index export "faiss" writes; default: flat. */
+  index?: IndexInput | undefined;
+}
+
+/** A FAISS index that is built; needs faiss-cpu. */
+export interface IndexInput {
+  /**
+   * flat compares with every passage; ivf looks into some of many lists; hnsw follows links to neighbours.
+   *
+   * @defaultValue `"flat"`
+   */
+  kind?: "flat" | "ivf" | "hnsw" | undefined;
+  /** ivf: lists that vectors are shared among; default: 4 √N. */
+  nlist?: number | undefined;
+  /** ivf: lists that a query looks into; default: a twentieth of them, at least 8. All of them: exact. */
+  nprobe?: number | undefined;
+  /** hnsw: links of a vector; default: 32. */
+  m?: number | undefined;
+  /** hnsw: candidates kept while building, and while searching for fewer; default: 200. */
+  ef?: number | undefined;
+}
+
+/** A FAISS index in a folder. */
+export interface SavedIndexInput {
+  /** A folder that `encode.export: "faiss"` wrote. */
+  folder: string;
+  /** ivf: lists that a query looks into; default: as the index was built with. */
+  nprobe?: number | undefined;
+  /** hnsw: candidates kept while searching; default: as the index was built with. */
+  ef?: number | undefined;
 }
 
 /** What to search, and for what. */
@@ -861,6 +891,12 @@ export interface SearchInput {
    * @defaultValue `10`
    */
   topK?: number | undefined;
+  /**
+   * How to search: exact is the workers' own search; { kind: "ivf" } builds a FAISS index; { folder } takes a saved one, --index for short.
+   *
+   * @defaultValue `"exact"`
+   */
+  index?: "exact" | IndexInput | SavedIndexInput | undefined;
   /** Questions to search for in place of the queries of the data; --text asks one from the command line. */
   texts?: string[] | undefined;
 }

@@ -11,6 +11,7 @@ import {
   trainingDataSchema,
   validationSchema,
 } from "./data-schema.js";
+import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 import { nodeSchema } from "./nodes-schema.js";
 
@@ -183,6 +184,7 @@ export const encodeSchema = z.strictObject({
     .enum(["npy", "parquet", "faiss", "none"])
     .default("npy")
     .describe("What the vectors are written as: a NumPy matrix, Parquet, a FAISS index; none only fills the store."),
+  index: indexSchema.optional().describe('Which FAISS index export "faiss" writes; default: flat.'),
 });
 
 export const embeddingsSchema = z.strictObject({
@@ -205,6 +207,12 @@ export const embeddingsSchema = z.strictObject({
 export const searchSchema = z.strictObject({
   data: searchDataSchema.describe("Passages to search, and queries unless texts are given."),
   topK: topK.default(10).describe("Passages found for each query."),
+  index: z
+    .union([z.literal("exact"), indexSchema, savedIndexSchema])
+    .default("exact")
+    .describe(
+      'How to search: exact is the workers\' own search; { kind: "ivf" } builds a FAISS index; { folder } takes a saved one, --index for short.',
+    ),
   texts: z
     .array(z.string().min(1).max(65_536))
     .min(1)
@@ -250,6 +258,7 @@ export const experimentSchema = z.strictObject({
 
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
+export type * from "./index-schema.js";
 export type * from "./nodes-schema.js";
 
 /** What Quarry works with: every default filled in. */

@@ -41,6 +41,11 @@ export function alternatives(schema: z.ZodType): z.ZodType[] {
   return [core];
 }
 
+/** Whether an option only tells groups apart and is set by their builders; a kind that users choose is none. */
+export function isMark(name: string, schemas: readonly z.ZodType[]): boolean {
+  return name === "kind" && schemas.flatMap(alternatives).every((schema) => schema instanceof z.ZodLiteral);
+}
+
 /** Names and schemas of an object's own options. */
 export function fieldsOf(schema: z.ZodObject): [name: string, schema: z.ZodType][] {
   return Object.entries(schema.shape).map(([name, field]) => [name, field as z.ZodType]);
@@ -93,9 +98,10 @@ export function allPaths(): string[] {
   const paths: string[] = [];
   const visit = (schemas: readonly z.ZodType[], prefix: string): void => {
     for (const name of new Set(namesOf(schemas))) {
-      if (name === "kind") continue;
+      const below = child(schemas, name);
+      if (isMark(name, below)) continue;
       paths.push(prefix + name);
-      visit(child(schemas, name), `${prefix}${name}.`);
+      visit(below, `${prefix}${name}.`);
     }
   };
   visit(alternatives(experimentSchema), "");

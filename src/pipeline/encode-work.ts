@@ -17,7 +17,7 @@ export interface EncodeWork {
 
 /** What encoding wrote; paths are relative to the run folder. */
 export interface EncodeResult {
-  /** The file of vectors as `encode.export` says; null where only the store was filled. */
+  /** The file of vectors, or the folder of an index, as `encode.export` says; null where only the store was filled. */
   readonly vectors: string | null;
   /** float32 [rowCount], readable by numpy.load: vector ≈ scale × codes; null but for int8. */
   readonly scales: string | null;

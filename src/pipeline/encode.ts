@@ -39,8 +39,8 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
 
 async function encodeStored(context: RunContext, work: EncodeWork): Promise<EncodeResult> {
   const { step, options, table, rows } = work;
-  const writeExport = await exportFor(context, options.export);
   const contract = await describe(context, work.model);
+  const writeExport = await exportFor(context, options, contract);
   const wanted = {
     phase: step,
     plan: `${step}/texts.plan`,

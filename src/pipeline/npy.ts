@@ -20,6 +20,24 @@ export function npyHeader(type: NpyType, shape: readonly number[]): Buffer {
   return out;
 }
 
+/**
+ * The bytes of an array that NumPy wrote in C order.
+ *
+ * @throws QuarryError INTEGRITY for another type or shape than expected.
+ */
+export async function readNpy(path: string, type: "<f4" | "<i4", shape: readonly number[]): Promise<ArrayBuffer> {
+  const file = await readFile(path);
+  const start = 10 + (file.length < 10 ? 0 : file.readUInt16LE(8));
+  const header = file.toString("latin1", 0, start);
+  const bytes = file.subarray(start);
+  const isAsExpected =
+    header.startsWith("\x93NUMPY\x01") &&
+    header.includes(`'descr': '${type}', 'fortran_order': False, 'shape': (${shape.join(", ")}), }`) &&
+    bytes.length === 4 * shape.reduce((product, side) => product * side, 1);
+  if (!isAsExpected) throw new QuarryError("INTEGRITY", `${path} is no array ${type} [${shape.join(" × ")}]`);
+  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+}
+
 /** A write may take fewer bytes than it was given, on a disk that is nearly full, without an error. */
 async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let at = 0; at < bytes.length; ) {

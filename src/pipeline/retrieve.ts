@@ -13,6 +13,7 @@ import { toModelSpec } from "./model-spec.js";
 import { queryVectors } from "./query-vectors.js";
 import { type Found, searchTiles, tileOf } from "./search-tiles.js";
 import type { ModelChoice } from "./step.js";
+import { storedQueries } from "./stored-queries.js";
 import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
 
@@ -61,25 +62,10 @@ async function searchStored(
   model: ModelSpec,
   contract: ModelContract,
 ): Promise<Retrieval> {
-  const { phase, folder, source, queryRows } = options;
-  const { passages, queries, searchRows } = source;
+  const { phase, folder, source } = options;
+  const { passages, searchRows } = source;
   const batchSize = (): Promise<number> => batchSizeOf(context, options.model, passages, searchRows);
-  // Queries are few, so they keep all their bits whatever passages are kept as.
-  const vectors = await withVectors(
-    context,
-    {
-      phase: `${phase}/queries`,
-      plan: `${folder}/queries.plan`,
-      model,
-      contract,
-      side: "query",
-      dtype: "float32",
-      table: queries,
-      rows: queryRows,
-      batchSize,
-    },
-    async ({ view }) => new Float32Array(view.read(0, queryRows.length).bytes.buffer),
-  );
+  const vectors = await storedQueries(context, options, contract);
   const { dtype } = context.config.embeddings;
   const wanted = {
     phase: `${phase}/passages`,

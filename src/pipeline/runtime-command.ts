@@ -30,8 +30,24 @@ export async function runtimeCommand<Answer>(
   if (out === undefined) {
     return inTemporaryFolder((folder) => runtimeCommand(context, verb, args, purpose, join(folder, "answer.json")));
   }
+  await runtimeOutput(context, verb, [...args, "--out", out], purpose);
+  return JSON.parse(await readFile(out, "utf8")) as Answer;
+}
+
+/**
+ * Runs `python -m quarry_runtime <verb> …` and waits.
+ *
+ * @returns what it wrote on stdout
+ * @throws QuarryError of the kind that the runtime told, with its message and hint.
+ */
+export async function runtimeOutput(
+  context: CommandContext,
+  verb: string,
+  args: readonly string[],
+  purpose: string,
+): Promise<string> {
   const python = await context.python();
-  const result = await execa(python.executable, ["-m", "quarry_runtime", verb, ...args, "--out", out], {
+  const result = await execa(python.executable, ["-m", "quarry_runtime", verb, ...args], {
     env: { ...python.env },
     extendEnv: false,
     cancelSignal: context.signal,
@@ -39,7 +55,7 @@ export async function runtimeCommand<Answer>(
   });
   context.checkStop();
   if (result.exitCode !== 0) throw toldBy(result, purpose);
-  return JSON.parse(await readFile(out, "utf8")) as Answer;
+  return result.stdout;
 }
 
 /** Gives a folder that is removed afterwards, whatever happens. */

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { formatFloat32 } from "../data/index.js";
-import type { PreparedSource } from "../data/types.js";
+import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { SearchConfig } from "../experiment/schema.js";
 import { mapSearch } from "../experiment/sources.js";
@@ -10,6 +10,7 @@ import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
 import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
+import { type IndexedRetrieval, retrieveIndexed, retrieveSaved, savedIndex } from "./retrieve-indexed.js";
 import type { ModelChoice } from "./step.js";
 import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
@@ -35,6 +36,11 @@ interface Hits {
   }[];
 }
 
+interface Tables {
+  readonly queries: TextTable;
+  readonly passages: IndexedRetrieval["passages"];
+}
+
 /** Queries whose passages are written out with their texts. */
 const SHOWN_QUERIES = 1_000;
 /** Characters of a passage in the table of a question. */
@@ -47,10 +53,13 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
   const asked = options.texts === undefined ? "" : `-${hashOf(options.texts)}`;
   const step = `search-${model.label}${asked}`;
   const data = options.texts === undefined ? options.data : await withTexts(context, step, options);
+  const { index } = options;
+  const saved = index !== "exact" && "folder" in index ? { ...index, ...(await savedIndex(context, index)) } : null;
+  const how = index === "exact" ? "" : ` ${JSON.stringify(saved ?? index)}`;
   const found = await onceOnSource(
     context,
     step,
-    { name: "search", data, also: `top ${options.topK}` },
+    { name: "search", data, also: `top ${options.topK}${how}` },
     async (source) => {
       const rows = source.encodableQueries;
       if (rows.length === 0) {
@@ -59,17 +68,16 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
         });
       }
       await mkdir(context.runDir.file(step), { recursive: true });
-      const { ranked, throughput } = await retrieve(context, {
-        phase: step,
-        folder: step,
-        model,
-        source,
-        queryRows: rows,
-        topK: options.topK,
-      });
+      const wanted = { phase: step, folder: step, model, source, queryRows: rows, topK: options.topK };
+      const { ranked, passages, throughput } = await (saved !== null
+        ? retrieveSaved(context, wanted, saved)
+        : index !== "exact" && "kind" in index
+          ? retrieveIndexed(context, wanted, index)
+          : { ...(await retrieve(context, wanted)), passages: source.passages });
+      const tables = { queries: source.queries, passages };
       const result = { run: `${step}/run.trec`, hits: `${step}/hits.json`, throughput };
-      await writeRun(context.runDir.file(result.run), ranked, rows, source, context.config.name);
-      const hits = hitsOf(ranked, rows, source);
+      await writeRun(context.runDir.file(result.run), ranked, rows, tables, context.config.name);
+      const hits = hitsOf(ranked, rows, tables);
       await writeFileDurably(context.runDir.file(result.hits), JSON.stringify(hits, null, 2));
       return { ...result, shown: options.texts === undefined ? [] : hits };
     },
@@ -102,7 +110,7 @@ async function withTexts(context: RunContext, step: string, { data, texts = [] }
   }));
 }
 
-function hitsOf(ranked: TopK, queryRows: Int32Array, { queries, passages }: PreparedSource): Hits[] {
+function hitsOf(ranked: TopK, queryRows: Int32Array, { queries, passages }: Tables): Hits[] {
   return Array.from(queryRows.subarray(0, SHOWN_QUERIES), (queryRow, query) => {
     const found: Hits["passages"][number][] = [];
     for (let rank = 0; rank < ranked.topK; rank++) {

@@ -39,7 +39,7 @@ export async function writeRun(
   path: string,
   ranked: TopK,
   queryRows: Int32Array,
-  tables: { readonly queries: TextTable; readonly passages: TextTable },
+  tables: { readonly queries: TextTable; readonly passages: Pick<TextTable, "qualifiedId"> },
   tag: string,
 ): Promise<void> {
   function* lines(): Generator<string> {

@@ -65,7 +65,8 @@ export function noticeLine(notice: Pick<Notice, "level" | "text" | "hint">): str
 
 /** The last lines of a run: how it ended and where its files are. */
 export function closingLines(view: ViewState): string[] {
-  const lines = view.summary === null ? [] : ["", ...format.tableLines(view.summary.columns, view.summary.rows), ""];
+  const tables = view.summaries.flatMap(({ columns, rows }) => ["", ...format.tableLines(columns, rows)]);
+  const lines = tables.length === 0 ? [] : [...tables, ""];
   if (view.finished === null) return lines;
   const { status, seconds } = view.finished;
   const runDir = view.run?.runDir ?? view.finished.runDir;

@@ -50,7 +50,8 @@ export interface ViewState {
   readonly metrics: readonly EventOf<"metrics">[];
   /** The last distinct ones, oldest first. */
   readonly notices: readonly Notice[];
-  readonly summary: EventOf<"summary"> | null;
+  /** The tables of a run, e.g. one for each question that was asked, and the last one on the whole. */
+  readonly summaries: readonly EventOf<"summary">[];
   readonly finished: EventOf<"runFinished"> | null;
 }
 
@@ -63,7 +64,7 @@ export const emptyView: ViewState = {
   checkpoint: null,
   metrics: [],
   notices: [],
-  summary: null,
+  summaries: [],
   finished: null,
 };
 
@@ -147,7 +148,8 @@ export function reduce(state: ViewState, event: QuarryEvent): ViewState {
       return withNotice(state, event.level, `${event.source}: ${event.text}`, null);
     case "summary": {
       const rows = event.rows.map((row) => row.map(oneLine));
-      return { ...state, summary: { ...event, columns: event.columns.map(oneLine), rows } };
+      const summary = { ...event, columns: event.columns.map(oneLine), rows };
+      return { ...state, summaries: [...state.summaries, summary] };
     }
     case "runFinished":
       return { ...state, finished: event };

@@ -36,7 +36,9 @@ function keptLines(view: ViewState): { readonly stdout: readonly string[]; reado
   const values = (measures: Readonly<Record<string, number>>) =>
     Object.entries(measures).map(([name, value]) => `${name} ${format.formatMeasure(value)}`);
   const metrics =
-    view.summary === null ? view.metrics.map((event) => `${event.label}: ${values(event.values).join(", ")}`) : [];
+    view.summaries.length === 0
+      ? view.metrics.map((event) => `${event.label}: ${values(event.values).join(", ")}`)
+      : [];
   const warnings = view.notices.filter(({ level }) => level === "warning").map(noticeLine);
   const errors = view.notices.filter(({ level }) => level === "error").map(noticeLine);
   const name = view.run === null ? [] : [`run ${view.run.name}`];

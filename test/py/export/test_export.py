@@ -35,10 +35,7 @@ def written(folder: Path, dtype: str, count: int = 10_000) -> tuple[list[str], n
 def test_parquet_holds_ids_and_vectors_in_order(tmp_path: Path, dtype: str) -> None:
     args, vectors = written(tmp_path, dtype)
     out = tmp_path / "out.parquet"
-    assert (
-        main(["--format", "parquet", *args, "--to", str(out), "--out", str(tmp_path / "told.json")])
-        == 0
-    )
+    assert main([*args, "--to", str(out), "--out", str(tmp_path / "told.json")]) == 0
     assert json.loads((tmp_path / "told.json").read_text()) == {"rowCount": 10_000}
     table = pq.read_table(out)
     assert table["id"].to_pylist()[9_999] == "d9999"
@@ -47,28 +44,12 @@ def test_parquet_holds_ids_and_vectors_in_order(tmp_path: Path, dtype: str) -> N
     assert not list(tmp_path.glob(".*quarry-tmp"))
 
 
-def test_a_faiss_index_finds_each_vector(tmp_path: Path) -> None:
-    faiss = pytest.importorskip("faiss")
-    args, vectors = written(tmp_path, "float32", 500)
-    out = tmp_path / "out.faiss"
-    assert (
-        main(["--format", "faiss", *args, "--to", str(out), "--out", str(tmp_path / "told.json")])
-        == 0
-    )
-    scores, rows = faiss.read_index(str(out)).search(vectors[:5], 3)
-    best = np.argsort(-(vectors[:5] @ vectors.T), axis=1)[:, :3]
-    np.testing.assert_array_equal(rows, best)
-    assert scores.shape == (5, 3)
-
-
 def test_ids_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     args, _ = written(tmp_path, "float32", 10)
     (tmp_path / "ids.json").write_text("[]")
     with pytest.raises(DataError, match="10 rows"):
         main(
             [
-                "--format",
-                "parquet",
                 *args,
                 "--to",
                 str(tmp_path / "out"),

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quarry_runtime.errors import ConfigError, DataError, EnvironmentFault, IntegrityError
+from quarry_runtime.__main__ import main as runtime
+from quarry_runtime.errors import (
+    EXIT_STATUS,
+    ConfigError,
+    DataError,
+    EnvironmentFault,
+    IntegrityError,
+)
 from quarry_runtime.index import main
 from quarry_runtime.search import faiss_index
 from quarry_runtime.search.faiss_index import IndexOptions
@@ -194,6 +201,16 @@ def test_without_faiss_the_way_to_it_is_said(files: Paths, monkeypatch: pytest.M
     with pytest.raises(EnvironmentFault) as caught:
         build(files)
     assert "quarry setup --extra faiss" in str(caught.value.hint)
+
+
+def test_the_check_says_whether_faiss_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runtime(["index", "check"]) == 0
+    assert json.loads(capsys.readouterr().out)["faiss"]
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert runtime(["index", "check"]) == EXIT_STATUS["ENVIRONMENT"]
+    assert "\n  quarry setup --extra faiss" in capsys.readouterr().err
 
 
 def test_the_command_starts_without_torch_and_says_what_it_made(files: Paths) -> None:

@@ -1,9 +1,9 @@
 /** A matrix written in any order, over several processes, is the same file in the end. */
-import { mkdtemp, readdir, readFile, rm, truncate } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { MatrixWriter } from "../../../src/pipeline/npy.js";
+import { MatrixWriter, npyHeader, readNpy } from "../../../src/pipeline/npy.js";
 
 const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
 
@@ -46,4 +46,16 @@ test("a torn journal line and another model's blocks do not count", async () => 
   const other = await MatrixWriter.open(path, "other", 40, 2);
   expect(other.isDone(1)).toBe(false);
   await other.close();
+});
+
+test("an array is read as what it is expected to be, and refused as anything else", async () => {
+  const path = join(folder, "scores.npy");
+  await writeFile(path, Buffer.concat([npyHeader("<f4", [2, 2]), floats(1, 2, 3, 4)]));
+  expect([...new Float32Array(await readNpy(path, "<f4", [2, 2]))]).toEqual([1, 2, 3, 4]);
+  await expect(readNpy(path, "<f4", [4, 1])).rejects.toThrow("is no array <f4 [4 × 1]");
+  await expect(readNpy(path, "<i4", [2, 2])).rejects.toThrow("is no array");
+  await truncate(path, 140);
+  await expect(readNpy(path, "<f4", [2, 2])).rejects.toThrow("is no array");
+  await truncate(path, 3);
+  await expect(readNpy(path, "<f4", [2, 2])).rejects.toThrow("is no array");
 });

@@ -145,3 +145,18 @@ test("a stdout on a full disk is told on stderr, and the run goes on", async () 
   expect(isInterrupted).toBe(false);
   expect(await text(stderr)).toContain("stdout cannot be written");
 });
+
+test("every table of a run is shown, in the order in which they came", async () => {
+  const events = new EventStream();
+  const seen: QuarryEvent[] = [];
+  events.subscribe((event) => seen.push(event));
+  for (const asked of ["first question", "second question", "value"])
+    events.emit({ type: "summary", columns: ["score", asked], rows: [["1", `answer to ${asked}`]] });
+  events.emit({ type: "runFinished", status: "done", seconds: 1, runDir: "runs/x" });
+  const { stdout } = await linesOf("plain", seen);
+  expect(stdout.match(/answer to .*/g)).toEqual([
+    "answer to first question",
+    "answer to second question",
+    "answer to value",
+  ]);
+});

@@ -24,7 +24,7 @@ test("a recorded run ends with two evaluations, a training, and a summary", () =
     { id: "evaluate-2", seconds: 27, done: 5183 },
   ]);
   expect(view.metrics.map(({ values }) => values["nDCG@10"])).toEqual([0.6451, 0.7103]);
-  expect(view.summary?.rows).toHaveLength(2);
+  expect(view.summaries[0]?.rows).toHaveLength(2);
   expect(view.finished?.status).toBe("done");
 });
 
@@ -76,7 +76,7 @@ test("escape codes and line breaks in a message cannot repaint the terminal", ()
 
 test("a second run on the same stream starts with an empty view", () => {
   const view = play([started(0)], play(recordedRun()));
-  expect(view).toMatchObject({ phases: [], metrics: [], notices: [], finished: null, summary: null });
+  expect(view).toMatchObject({ phases: [], metrics: [], notices: [], finished: null, summaries: [] });
 });
 
 test("losses stay bounded, and equally long blocks keep the mean of everything", () => {

@@ -1,0 +1,137 @@
+/** FAISS indexes in folders: built from stored vectors and searched by the runtime's `index` command. */
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { VectorView } from "../embeddings/index.js";
+import { QuarryError } from "../errors.js";
+import type { IndexConfig } from "../experiment/schema.js";
+import type { ModelContract } from "../protocol/messages.js";
+import { writeFileDurably } from "../rundir/durable.js";
+import type { RunContext } from "./context.js";
+import { exportNpy } from "./export-vectors.js";
+import { npyHeader, readNpy } from "./npy.js";
+import { inTemporaryFolder, runtimeOutput } from "./runtime-command.js";
+import type { TopK } from "./top-k.js";
+
+/** What of an index's manifest is of use here; the runtime checks the whole of it. */
+export interface IndexManifest {
+  readonly rowCount: number;
+  /** Over the file as it is: another index has another one. */
+  readonly digest: string;
+}
+
+/**
+ * Sees that FAISS can be used, before hours of encoding.
+ *
+ * @throws QuarryError ENVIRONMENT when it is not installed; CONFIG for a similarity that it does not have.
+ */
+export async function checkFaiss(context: RunContext, { similarity }: ModelContract): Promise<void> {
+  await runtimeOutput(context, "index", ["check"], "FAISS could not be loaded");
+  if (similarity === "dot" || similarity === "cosine") return;
+  throw new QuarryError("CONFIG", `a FAISS index compares by dot or cosine, and the model by ${similarity}`, {
+    hint: 'Leave search.index at "exact", or export npy or parquet.',
+  });
+}
+
+/** Builds an index of a view's vectors; a folder that holds an index is replaced. `ids` are in the order of the vectors. */
+export async function buildIndex(
+  context: RunContext,
+  {
+    view,
+    ids,
+    folder,
+    contract,
+    options,
+  }: {
+    readonly view: VectorView;
+    readonly ids: readonly string[];
+    readonly folder: string;
+    readonly contract: ModelContract;
+    readonly options: IndexConfig;
+  },
+): Promise<void> {
+  // Beside the index: a matrix may be larger than the disk of temporary files.
+  const parts = `${folder}.vectors`;
+  await mkdir(parts, { recursive: true });
+  try {
+    const [vectors, scales, idFile] = [join(parts, "vectors.npy"), join(parts, "scales.npy"), join(parts, "ids.json")];
+    const { hasScales } = await exportNpy(view, vectors, scales);
+    await writeFileDurably(idFile, JSON.stringify(ids));
+    const { similarity, normalize, fingerprint } = contract;
+    await runtimeOutput(
+      context,
+      "index",
+      [
+        "build",
+        ...flags({ vectors, scales: hasScales ? scales : undefined, ids: idFile, fingerprint, out: folder }),
+        ...flags({ metric: similarity === "cosine" && !normalize ? "cosine" : "dot" }),
+        ...flags({ ...options, threads: context.config.workers.threads }),
+      ],
+      "the index could not be built",
+    );
+  } finally {
+    await rm(parts, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Searches an index; rows are places in its list of ids.
+ *
+ * @param queries [queryCount × dimension]
+ * @throws QuarryError CONFIG for an index of another model, INTEGRITY for damaged files.
+ */
+export async function searchIndex(
+  context: RunContext,
+  {
+    folder,
+    contract,
+    queries,
+    topK,
+    nprobe,
+    ef,
+  }: {
+    readonly folder: string;
+    readonly contract: ModelContract;
+    readonly queries: Float32Array;
+    readonly topK: number;
+    readonly nprobe?: number | undefined;
+    readonly ef?: number | undefined;
+  },
+): Promise<TopK> {
+  const { dimension, fingerprint } = contract;
+  const queryCount = queries.length / dimension;
+  return inTemporaryFolder(async (temporary) => {
+    const path = join(temporary, "queries.npy");
+    const bytes = new Uint8Array(queries.buffer, queries.byteOffset, queries.byteLength);
+    await writeFileDurably(path, Buffer.concat([npyHeader("<f4", [queryCount, dimension]), bytes]));
+    const { threads } = context.config.workers;
+    const named = { index: folder, queries: path, k: topK, nprobe, ef, fingerprint, threads, out: temporary };
+    await runtimeOutput(context, "index", ["search", ...flags(named)], "the index could not be searched");
+    const scores = new Float32Array(await readNpy(join(temporary, "scores.npy"), "<f4", [queryCount, topK]));
+    const rows = new Int32Array(await readNpy(join(temporary, "rows.npy"), "<i4", [queryCount, topK]));
+    return { queryCount, topK, scores, rows };
+  });
+}
+
+/** Looks at an index without reading it; null where none is. */
+export async function indexAt(folder: string): Promise<IndexManifest | null> {
+  const text = await readFile(join(folder, "manifest.json"), "utf8").catch(() => null);
+  if (text === null) return null;
+  const digest = createHash("sha256").update(text).digest("hex");
+  try {
+    const { rowCount } = JSON.parse(text) as { readonly rowCount: unknown };
+    if (typeof rowCount === "number") return { rowCount, digest };
+  } catch {
+    // Told below, as a manifest without a count is.
+  }
+  throw new QuarryError("INTEGRITY", `${folder} has a manifest.json that is none.`, { hint: "Build the index again." });
+}
+
+/** The ids of an index, by row; only after a search, which has compared their checksum. */
+export async function idsOf(folder: string): Promise<string[]> {
+  return JSON.parse(await readFile(join(folder, "ids.json"), "utf8")) as string[];
+}
+
+function flags(values: Readonly<Record<string, string | number | undefined>>): string[] {
+  return Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]));
+}

@@ -1,0 +1,164 @@
+/** Search with a FAISS index: one built over the store's vectors and kept in the run folder, or one that was saved. */
+import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { TextTable } from "../data/types.js";
+import { rowsKey } from "../embeddings/index.js";
+import { QuarryError } from "../errors.js";
+import type { IndexConfig, SavedIndexConfig } from "../experiment/schema.js";
+import type { ModelContract } from "../protocol/messages.js";
+import { batchSizeOf } from "./batch-size.js";
+import type { RunContext } from "./context.js";
+import { describe } from "./describe.js";
+import { type Embedded, withVectors } from "./embed.js";
+import { buildIndex, checkFaiss, type IndexManifest, idsOf, indexAt, searchIndex } from "./faiss.js";
+import { toModelSpec } from "./model-spec.js";
+import type { RetrieveOptions } from "./retrieve.js";
+import { storedQueries } from "./stored-queries.js";
+import type { Throughput } from "./summary.js";
+import type { TopK } from "./top-k.js";
+
+/** What was found, in rows of `passages`. */
+export interface IndexedRetrieval {
+  readonly ranked: TopK;
+  readonly passages: Pick<TextTable, "qualifiedId" | "title" | "text">;
+  readonly throughput: Throughput;
+}
+
+type Wanted = Pick<RetrieveOptions, "phase" | "folder" | "model" | "source" | "queryRows" | "topK">;
+
+/** Searches an index of the source's passages; one of the same vectors and options is built once for the run folder. */
+export async function retrieveIndexed(
+  context: RunContext,
+  options: Wanted,
+  index: IndexConfig,
+): Promise<IndexedRetrieval> {
+  const contract = await describe(context, options.model);
+  await checkFaiss(context, contract);
+  const queries = await storedQueries(context, options, contract);
+  const { phase, folder, model, source } = options;
+  const { passages, searchRows } = source;
+  const wanted = {
+    phase: `${phase}/passages`,
+    plan: `${folder}/passages.plan`,
+    model: toModelSpec(context.experiment, model.checkpoint),
+    contract,
+    side: "passage",
+    dtype: context.config.embeddings.dtype,
+    table: passages,
+    rows: searchRows,
+    batchSize: () => batchSizeOf(context, model, passages, searchRows),
+  } as const;
+  return withVectors(context, wanted, async (embedded) => {
+    const topK = Math.min(options.topK, embedded.rows.length);
+    const at = context.runDir.file("indexes", `${model.label}-${keyOf(context, embedded, contract, index, passages)}`);
+    const found = await searchBuilt(context, options, { at, index, contract, embedded, queries, topK });
+    const rows = found.rows.map((row) => (row < 0 ? -1 : (embedded.rows[row] as number)));
+    return { ranked: { ...found, rows }, passages, throughput: embedded.throughput };
+  });
+}
+
+async function searchBuilt(
+  context: RunContext,
+  { phase, source }: Wanted,
+  made: {
+    readonly at: string;
+    readonly index: IndexConfig;
+    readonly contract: ModelContract;
+    readonly embedded: Embedded;
+    readonly queries: Float32Array;
+    readonly topK: number;
+  },
+): Promise<TopK> {
+  const { at, index, contract, embedded, queries, topK } = made;
+  const { rows, view } = embedded;
+  const build = (): Promise<void> =>
+    context.phase(
+      { phase: `${phase}/index`, label: "build the index", unit: "passages", total: rows.length },
+      async () => {
+        const ids = Array.from(rows, (row) => source.passages.qualifiedId(row));
+        await buildIndex(context, { view, ids, folder: at, contract, options: index });
+        return { value: undefined, done: rows.length };
+      },
+    );
+  const wanted = { folder: at, contract, queries, topK, nprobe: index.nprobe };
+  const known = await indexAt(at).catch(() => null);
+  if (known === null) {
+    // What lies there without a manifest is the rest of an index, which the runtime would not replace.
+    await rm(at, { recursive: true, force: true });
+    await build();
+  }
+  try {
+    return await search(context, phase, wanted);
+  } catch (thrown) {
+    if (known === null || !(thrown instanceof QuarryError) || thrown.code !== "INTEGRITY") throw thrown;
+    context.events.emit({ type: "warning", message: `${thrown.message} The index is built again.`, hint: null });
+  }
+  // Outside the handler: what is wrong with a new index is no reason to build it again.
+  await build();
+  return search(context, phase, wanted);
+}
+
+/** The index that a search names. */
+export async function savedIndex(
+  context: RunContext,
+  { folder }: SavedIndexConfig,
+): Promise<IndexManifest & { readonly folder: string }> {
+  const path = resolve(context.experiment.baseDir, folder);
+  const manifest = await indexAt(path);
+  if (manifest !== null) return { ...manifest, folder: path };
+  throw new QuarryError("CONFIG", `${path} holds no index.`, { hint: "Make one with quarry encode --export faiss." });
+}
+
+/** Searches a saved index; its ids are the answer, and the source only tells their texts where it has them. */
+export async function retrieveSaved(
+  context: RunContext,
+  options: Wanted,
+  { nprobe, ef, ...saved }: SavedIndexConfig & Awaited<ReturnType<typeof savedIndex>>,
+): Promise<IndexedRetrieval> {
+  const contract = await describe(context, options.model);
+  await checkFaiss(context, contract);
+  const queries = await storedQueries(context, options, contract);
+  const topK = Math.max(1, Math.min(options.topK, saved.rowCount));
+  const ranked = await search(context, options.phase, { folder: saved.folder, contract, queries, topK, nprobe, ef });
+  const ids = await idsOf(saved.folder);
+  const { passages } = options.source;
+  const known = (row: number): number => {
+    const own = passages.rowOf(ids[row] as string);
+    // An id of several corpora stands behind its source's name in the index, and alone in the table.
+    return own >= 0 && passages.qualifiedId(own) === ids[row] ? own : -1;
+  };
+  const told = (row: number, text: (own: number) => string): string => (known(row) < 0 ? "" : text(known(row)));
+  return {
+    ranked,
+    passages: {
+      qualifiedId: (row) => ids[row] as string,
+      title: (row) => told(row, (own) => passages.title(own)),
+      text: (row) => told(row, (own) => passages.text(own)),
+    },
+    throughput: { texts: 0, seconds: 0 },
+  };
+}
+
+function search(context: RunContext, phase: string, options: Parameters<typeof searchIndex>[1]): Promise<TopK> {
+  const total = options.queries.length / options.contract.dimension;
+  return context.phase({ phase: `${phase}/search`, label: "search the index", unit: "queries", total }, async () => ({
+    value: await searchIndex(context, options),
+    done: total,
+  }));
+}
+
+/** Everything that an index is made of; how it is searched is no part of it. */
+function keyOf(
+  context: RunContext,
+  { rows }: Embedded,
+  contract: ModelContract,
+  { nprobe: _nprobe, ...index }: IndexConfig,
+  passages: TextTable,
+): string {
+  const parts = [contract.fingerprint, context.config.embeddings.dtype, rowsKey(passages, rows), passages.fingerprint];
+  return createHash("sha256")
+    .update(JSON.stringify([...parts, index]))
+    .digest("hex")
+    .slice(0, 16);
+}

@@ -1,0 +1,39 @@
+/** What is said about options of FAISS indexes that do not fit together, before any process starts. */
+import { expect, test } from "vitest";
+import { biEncoder, defineExperiment, source } from "../../../src/experiment/define.js";
+
+const data = source({ corpus: "corpus.jsonl" });
+const define = (index: object | string, more: object = {}) =>
+  defineExperiment({ name: "x", model: biEncoder("owner/name"), search: { data, index: index as never }, ...more });
+
+test.each([
+  [{}, { kind: "flat" }],
+  ["exact", "exact"],
+  [
+    { kind: "ivf", nlist: 4, nprobe: 4 },
+    { kind: "ivf", nlist: 4, nprobe: 4 },
+  ],
+  [
+    { folder: "index", nprobe: 3 },
+    { folder: "index", nprobe: 3 },
+  ],
+])("%j is taken", (index, taken) => {
+  expect(define(index).config.search?.index).toEqual(taken);
+});
+
+test.each([
+  [{ kind: "ivff" }, /^search\.index\.kind: .* did you mean ivf\?$/],
+  [{ kind: "ivf", nprob: 3 }, /^search\.index\.nprob: unknown option; did you mean nprobe\?$/],
+  [{ folder: "index", nprobes: 3 }, /^search\.index\.nprobes: unknown option; did you mean nprobe\?$/],
+  [{ nlist: 3 }, /^search\.index\.nlist: is an option of ivf, but search\.index\.kind is flat/],
+  [{ kind: "ivf", m: 3 }, /^search\.index\.m: is an option of hnsw/],
+  [{ kind: "ivf", nlist: 3, nprobe: 9 }, /^search\.index\.nprobe: looks into 9 of 3 lists/],
+])("%j is refused", (index, message) => {
+  expect(() => define(index)).toThrow(message);
+});
+
+test("an index needs stored vectors, and an export's options are checked as well", () => {
+  expect(() => define({ folder: "index" }, { embeddings: { store: false } })).toThrow(/search\.index: needs stored/);
+  const encode = { data, export: "faiss", index: { kind: "hnsw", nlist: 3 } };
+  expect(() => define("exact", { encode })).toThrow(/^encode\.index\.nlist: is an option of ivf/);
+});
