@@ -17,9 +17,10 @@ import {
   writePlan,
 } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
+import type { FailedUnit } from "../pool/types.js";
 import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
-import { type FallibleJob, leaveOut, leftOutBefore } from "./failed-units.js";
+import { type FallibleJob, leaveOut, leftOutBefore, throwFailed } from "./failed-units.js";
 import type { Throughput } from "./summary.js";
 
 /** Whose vectors are wanted. */
@@ -97,6 +98,7 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
       return { rows, view: new VectorView(store, rows, known), throughput, close: () => store.close() };
     }
     let throughput: Throughput = { texts: 0, seconds: 0 };
+    let failed: readonly FailedUnit[] = [];
     for (let round = 0; ; round += 1) {
       const keys = await textKeys(table, rows, dataFolder(context.cacheDir), context.signal);
       const places = store.find(keys);
@@ -105,6 +107,7 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
         return { rows, view: new VectorView(store, rows, places), throughput, close: () => store.close() };
       }
       if (round === MAX_ROUNDS) {
+        throwFailed(failed);
         throw new QuarryError("INTEGRITY", `${store.folder}: vectors that were just written cannot be read.`, {
           hint: "Check the disk, or name another folder with cacheDir.",
         });
@@ -124,6 +127,7 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
       const job = { ...options, rows, batchSize, scope };
       const { leftOut, ...done } = await encodePlanned(context, job, store, keys.keys, plan, places.rows);
       throughput = { texts: throughput.texts + done.texts, seconds: throughput.seconds + done.seconds };
+      failed = done.failed;
       store.reload();
       if (leftOut.length === 0) continue;
       rows = withoutTexts(rows, keys.keys, new Set(leftOut));
@@ -146,7 +150,7 @@ async function encodePlanned(
   keys: Int32Array,
   plan: Int32Array,
   found: Int32Array,
-): Promise<Throughput & { readonly leftOut: Int32Array }> {
+): Promise<Throughput & { readonly leftOut: Int32Array; readonly failed: readonly FailedUnit[] }> {
   const { phase, model, side, dtype, table, rows, batchSize } = options;
   const { unitSize } = context.config.workers;
   const name = side === "passage" ? "passages" : "queries";
@@ -176,7 +180,7 @@ async function encodePlanned(
       return { value, done: value.rowCount };
     });
     const leftOut = outcome.failed.length === 0 ? new Int32Array(0) : await leaveOut(context, options, outcome.failed);
-    return { texts: outcome.rowCount, seconds: outcome.seconds, leftOut };
+    return { texts: outcome.rowCount, seconds: outcome.seconds, leftOut, failed: outcome.failed };
   } finally {
     // What is durable is of use, however the job ended.
     await writer.close();

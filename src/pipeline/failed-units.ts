@@ -39,6 +39,7 @@ export function throwFailed(failed: readonly FailedUnit[]): void {
 
 /** Rows that an earlier call left out; the same ones stay out, or results would depend on what was killed when. */
 export async function leftOutBefore(context: RunContext, scope: string): Promise<Set<number>> {
+  if (context.config.embeddings.unencodable === "error") return new Set();
   const recorded = ((await context.runDir.readJson(FILE)) ?? {}) as Recorded;
   return new Set((recorded[scope] ?? []).map(({ row }) => row));
 }
