@@ -18,7 +18,7 @@ const tool = (path) => [process.execPath, join("node_modules", path)];
  * @returns {Stage[]}
  */
 export function stages(python, reports) {
-  const check = (name, ...commands) => ({ name, commands, counts: "check", cores: 1, limitSeconds: 180 });
+  const check = (name, ...commands) => ({ name, commands, counts: "check", cores: 1, limitSeconds: 600 });
   const vitest = (name, cores, limitSeconds) => {
     const report = `--outputFile.json=${join(reports, `${name}.json`)}`;
     const command = [...tool("vitest/vitest.mjs"), "run", "--project", name, "--reporter=default", "--reporter=json"];
@@ -54,17 +54,17 @@ export function stages(python, reports) {
       config,
     ]),
     check("generated", [process.execPath, join("scripts", "gen.mjs"), "--check"]),
-    vitest("unit", 1, 180),
+    vitest("unit", 1, 900),
     {
       name: "python",
       commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
       counts: "pytest",
       cores: 1,
-      limitSeconds: 480,
+      limitSeconds: 1_200,
     },
-    vitest("protocol", 1, 120),
-    vitest("integration", 2, 480),
-    vitest("fault", 2, 900),
-    vitest("e2e", 2, 900),
+    vitest("protocol", 1, 300),
+    vitest("integration", 2, 1_200),
+    vitest("fault", 2, 1_500),
+    vitest("e2e", 2, 1_800),
   ];
 }
