@@ -22,7 +22,6 @@ test("auto measures once, and a later call in the run folder takes what was reco
   const file = join(place.folder, "runs/auto/batch-size.json");
   const first = await place.quarry("encode", "experiment.ts");
   expect(first.exitCode, first.stderr).toBe(0);
-  expect(first.stdout + first.stderr).toMatch(/batch size \d+ is the fastest one on this machine/);
   expect(JSON.parse(await readFile(file, "utf8"))).toEqual({
     base: { batchSize: expect.any(Number), textsPerSecond: expect.any(Number) },
   });
@@ -31,6 +30,5 @@ test("auto measures once, and a later call in the run folder takes what was reco
   await writeFile(file, recorded);
   const second = await place.quarry("mine", "experiment.ts");
   expect(second.exitCode, second.stderr).toBe(0);
-  expect(second.stdout + second.stderr).not.toContain("is the fastest one");
   expect(JSON.parse(await readFile(file, "utf8"))).toEqual(JSON.parse(recorded));
 }, 300_000);
