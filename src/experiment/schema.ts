@@ -14,6 +14,7 @@ import {
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 import { nodeSchema } from "./nodes-schema.js";
+import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -106,15 +107,16 @@ export const trainingArgsSchema = z.strictObject({
   adamBeta2: z.number().min(0).max(1).default(0.999).describe("Second beta of AdamW."),
   adamEpsilon: z.number().positive().default(1e-8).describe("Epsilon of AdamW."),
   maxGradNorm: z.number().min(0).default(1).describe("Gradients are clipped to this norm; 0 turns it off."),
-  lrSchedulerType: z.string().default("linear").describe("Learning rate schedule, as transformers names it."),
+  lrSchedulerType: z.enum(SCHEDULES).default("linear").describe("Learning rate schedule, as transformers names it."),
   warmupSteps: z.number().min(0).default(0).describe("Steps of warm-up; below 1 a share of all steps."),
-  optim: z.string().default("adamw_torch").describe("Optimiser, as transformers names it."),
+  optim: z.enum(OPTIMIZERS).default("adamw_torch").describe("Optimiser, as transformers names it."),
   bf16: z.boolean().default(false).describe("Mixed precision in bfloat16."),
   fp16: z.boolean().default(false).describe("Mixed precision in float16."),
   gradientCheckpointing: z.boolean().default(false).describe("Trades compute for memory in the backward pass."),
   saveSteps: positive.default(500).describe("A checkpoint every so many steps; one is always written at the end."),
   saveTotalLimit: positive.default(2).describe("Checkpoints kept; the last one always stays."),
   torchCompile: z.boolean().default(false).describe("Compiles the model with torch.compile."),
+  ...furtherArgs,
 });
 
 export const lossSchema = z.looseObject({

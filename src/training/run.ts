@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { QuarryError } from "../errors.js";
 import { countGpus } from "../pool/resources.js";
-import { checkResumable, findLatestCheckpoint } from "./checkpoints.js";
+import { findLatestCheckpoint, layoutFrom } from "./checkpoints.js";
 import { deathError } from "./death.js";
 import type { TrainJob, TrainOutcome } from "./job.js";
 import { deriveLayout, negativesScope } from "./layout.js";
@@ -21,11 +21,12 @@ import { runSession } from "./session.js";
  *   there was any checkpoint.
  */
 export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
-  const layout = deriveLayout(job);
+  // Before anything is looked at or made: most of what can be wrong is wrong without a checkpoint, too.
+  deriveLayout(job);
   await checkDevices(job);
   await mkdir(job.outputDir, { recursive: true });
   const begun = await findLatestCheckpoint(job.outputDir);
-  if (begun !== null) checkResumable(begun, job, layout);
+  const layout = layoutFrom(begun, job, job.ranks);
   const firstStep = begun?.step ?? 0;
   const { worldSize, queriesPerRank, accumulationSteps } = layout;
   job.events.emit({

@@ -8,7 +8,7 @@ import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { bytesOf, tensor } from "../protocol/tensor.js";
 import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
-import { checkResumable, findLatestCheckpoint, removeHalfWritten } from "./checkpoints.js";
+import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
 import type { Layout, TrainJob } from "./job.js";
 import type { TrainProgress } from "./progress.js";
@@ -49,7 +49,7 @@ export async function runSession(
 
 class Session {
   readonly #job: TrainJob;
-  readonly #layout: Layout;
+  #layout: Layout;
   readonly #progress: TrainProgress;
   readonly #ended: Promise<SessionEnd>;
   readonly #pids = new Set<number>();
@@ -166,7 +166,7 @@ class Session {
     const latest = await findLatestCheckpoint(job.outputDir);
     if (generation !== this.#generation) return;
     if (job.signal?.aborted) return this.#settle({ kind: "stopped" });
-    if (latest !== null) checkResumable(latest, job, this.#layout);
+    this.#layout = layoutFrom(latest, job, job.ranks);
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
     const { worldSize: _worldSize, ...cut } = this.#layout;

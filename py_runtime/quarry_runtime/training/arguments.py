@@ -8,48 +8,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.errors import ConfigError
+from quarry_runtime.training.refused_arguments import REFUSED
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from quarry_runtime.protocol.messages import TrainTask
 
-#: What the plan, the feed and the checkpoints need to be as they are; a user's value would be
-#: ignored.
-_OWNED = {
-    "output_dir",
-    "max_steps",
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "seed",
-    "data_seed",
-    "ignore_data_skip",
-    "save_strategy",
-    "save_only_model",
-    "logging_strategy",
-    "report_to",
-    "disable_tqdm",
-    "remove_unused_columns",
-    "auto_find_batch_size",
-    "load_best_model_at_end",
-    "eval_strategy",
-    "push_to_hub",
-    "use_cpu",
-}
-#: They shard weights or batches, or evaluate in training; the gather of negatives, the checkpoints
-#: and the feed know nothing of it.
-_UNSUPPORTED = {
-    "fsdp",
-    "fsdp_config",
-    "deepspeed",
-    "parallelism_config",
-    "accelerator_config",
-    "do_eval",
-    "eval_on_start",
-    "resume_from_checkpoint",
-    "neftune_noise_alpha",
-}
+#: The orchestrator has made steps of them.
+_FROM_TASK = {"max_steps", "num_train_epochs"}
 
 #: accelerate turns sharding on by these alone.
 _SHARDING_VARIABLES = (
@@ -73,18 +40,13 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
     keep = given.pop("save_total_limit", None)
     known = {field.name for field in dataclasses.fields(TrainingArguments)}
     for name in given:
-        if name in _OWNED:
+        if name in REFUSED or name in _FROM_TASK:
             raise ConfigError(
-                f"train.args: {_camel(name)} is decided by Quarry.",
-                hint="Use train.globalBatchSize, train.args.maxSteps, seed and runDir instead.",
-            )
-        if name in _UNSUPPORTED:
-            raise ConfigError(
-                f"train.args: Quarry does not support {_camel(name)}.",
-                hint="Leave it out: each rank holds the whole model, and does nothing but train.",
+                f"train.args: {_camel(name)} is not taken.",
+                hint=REFUSED.get(name, "Use train.args.maxSteps and numTrainEpochs."),
             )
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known - _OWNED - _UNSUPPORTED), n=1)
+            near = difflib.get_close_matches(name, sorted(known - REFUSED.keys() - _FROM_TASK), n=1)
             raise ConfigError(
                 f"train.args: TrainingArguments has no option {_camel(name)}.",
                 hint=f"Did you mean {_camel(near[0])}?" if near else None,

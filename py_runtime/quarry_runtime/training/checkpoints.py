@@ -32,7 +32,8 @@ class Manifest(
 
     version: int = 1
     step: int
-    #: Passages that each query is compared with in one micro-step, over all ranks.
+    #: Passages that each query is compared with in one micro-step, over all ranks; 0 when the loss
+    #: looks at a query's own ones only.
     negatives_scope: int
     queries_per_step: int
     seed: int

@@ -154,13 +154,20 @@ class QuarryTrainer(Trainer):
         checkpoints.seal(
             folder,
             step=self.state.global_step,
-            negatives_scope=world_size() * task.queries_per_rank * task.passages_per_query,
+            negatives_scope=self._negatives_scope(),
             queries_per_step=world_size() * task.queries_per_rank * task.accumulation_steps,
             seed=task.seed,
             world_size=world_size(),
         )
         self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
         checkpoints.rotate(Path(self.task.output_dir), self.keep)
+
+    def _negatives_scope(self) -> int:
+        # A loss that looks at a query's own passages only is the same however a batch is cut.
+        if not getattr(self._retriever().loss, "needs_all_passages", True):
+            return 0
+        task = self.task
+        return world_size() * task.queries_per_rank * task.passages_per_query
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainingArguments
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.launch import environment, torchrun_command
 from quarry_runtime.protocol.messages import LossSpec, TrainTask
 from quarry_runtime.training.arguments import training_arguments
+from quarry_runtime.training.refused_arguments import REFUSED
 
 
 @pytest.fixture
@@ -107,9 +113,9 @@ def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
         ({"lerning_rate": 1}, "Did you mean learningRate?"),
         ({"per_device_train_batch_size": 8}, "globalBatchSize"),
         ({"lr_scheduler_type": "linaer"}, ""),
-        ({"fsdp": "full_shard"}, "Leave it out"),
-        ({"deepspeed": "ds.json"}, "Leave it out"),
-        ({"parallelism_config": {"tp_size": 2}}, "Leave it out"),
+        ({"max_steps": 8}, "maxSteps"),
+        ({"deepspeed": "ds.json"}, "Sharding is not supported"),
+        ({"parallelism_config": {"tp_size": 2}}, "not supported"),
     ],
 )
 def test_an_argument_that_cannot_be_followed_is_a_config_error(
@@ -118,3 +124,14 @@ def test_an_argument_that_cannot_be_followed_is_a_config_error(
     with pytest.raises(ConfigError) as caught:
         training_arguments(make_task(args=args), is_on_cpu=True)
     assert words in (caught.value.hint or "")
+
+
+def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> None:
+    script = Path(__file__).parents[3] / "scripts" / "options" / "training_arguments.py"
+    read = json.loads(subprocess.check_output([sys.executable, str(script)]))
+    fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
+    assert [field["name"] for field in read["fields"]] == list(fields)
+    for field in read["fields"]:
+        default = fields[field["name"]].default
+        assert field["default"] in (None, default), field["name"]
+    assert set(REFUSED) < set(fields)
