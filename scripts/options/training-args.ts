@@ -20,6 +20,7 @@ export const SENTENCES: Readonly<Record<string, string>> = {
   ddp_static_graph: "Tells DDP that every step uses the same parameters.",
   ddp_backend: "Backend of torch.distributed; default: nccl on GPUs, gloo on the CPU.",
   ddp_timeout: "Seconds after which a collective that does not end fails.",
+  fsdp_config: "How FSDP2 shards, as accelerate takes it, e.g. { reshard_after_forward: false }.",
   log_level: "How much transformers writes to the log of the first rank of a machine.",
   log_level_replica: "How much transformers writes to the logs of other ranks.",
   debug: 'Takes "underflow_overflow", which stops at the first layer whose activations are not finite.',
@@ -112,9 +113,7 @@ export const REFUSED: Readonly<Record<string, string>> = {
   liger_kernel_config: liger,
   neftune_noise_alpha: "Its noise would not be repeated by a resume.",
   parallelism_config: "Tensor, context and pipeline parallelism are not supported.",
-  fsdp: "Sharding is not supported: each rank holds the whole model.",
-  fsdp_config: "Sharding is not supported: each rank holds the whole model.",
-  deepspeed: "Sharding is not supported: each rank holds the whole model.",
+  deepspeed: "DeepSpeed is not supported; train.args.fsdp shards the model over the ranks.",
 };
 
 /** Values that transformers knows and that cannot work here. */

@@ -9,7 +9,7 @@ import { LEFT_OUT, REFUSED, SENTENCES } from "./training-args.js";
 const OWN = [
   ...["max_steps", "num_train_epochs", "learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon"],
   ...["max_grad_norm", "lr_scheduler_type", "warmup_steps", "optim", "bf16", "fp16", "gradient_checkpointing"],
-  ...["save_steps", "save_total_limit", "torch_compile"],
+  ...["save_steps", "save_total_limit", "torch_compile", "fsdp"],
 ];
 
 interface Field {
@@ -116,7 +116,7 @@ function sentenceOf(field: Field): string {
   const sentence = SENTENCES[field.name] ?? "";
   const value = field.default;
   if (value === null || value === "" || sentence.includes("default")) return sentence;
-  return sentence.replace(/\.$/, `; default: ${String(value)}.`);
+  return sentence.replace(/\.$/, `; default: ${typeof value === "string" ? value : JSON.stringify(value)}.`);
 }
 
 function zodOf({ types, name }: Field): string {

@@ -118,11 +118,25 @@ export interface TrainInput {
   /** Queries in one forward pass of a rank; default: the batch shared equally, no accumulation. */
   queriesPerRank?: number | undefined;
   /**
-   * Training processes; auto is one per GPU, else one.
+   * Training processes on each machine; auto is one per GPU, else one.
    *
    * @defaultValue `"auto"`
    */
   ranks?: number | "auto" | undefined;
+  /**
+   * Machines that train along with this one; they reach it at workers.listen.
+   *
+   * @defaultValue `[]`
+   */
+  nodes?: (TrainSshNodeInput | TrainSlurmNodeInput | TrainManualNodeInput)[] | undefined;
+  /** Training goes on with so many machines where others are lost for good; default: all, this one included. */
+  minNodes?: number | undefined;
+  /**
+   * For all ranks of a start to be there; more where machines wait in a queue.
+   *
+   * @defaultValue `300000`
+   */
+  startTimeoutMs?: number | undefined;
   /** CPU threads of each rank; default: the cores shared equally. */
   threads?: number | undefined;
   /**
@@ -395,6 +409,12 @@ export interface TrainingArgsInput {
    * @defaultValue `false`
    */
   torchCompile?: boolean | undefined;
+  /**
+   * Shards weights, gradients and optimiser over the ranks (FSDP2), for models that one device cannot hold.
+   *
+   * @defaultValue `false`
+   */
+  fsdp?: boolean | undefined;
   /** Further options of the schedule, e.g. { num_cycles: 2 } for "cosine_with_restarts". */
   lrSchedulerKwargs?: Record<string, unknown> | undefined;
   /** Further options of the optimiser as text, e.g. "relative_step=False". */
@@ -429,6 +449,8 @@ export interface TrainingArgsInput {
   ddpBackend?: string | undefined;
   /** Seconds after which a collective that does not end fails; default: 1800. */
   ddpTimeout?: number | undefined;
+  /** How FSDP2 shards, as accelerate takes it, e.g. { reshard_after_forward: false }. */
+  fsdpConfig?: Record<string, unknown> | undefined;
   /** Takes "underflow_overflow", which stops at the first layer whose activations are not finite. */
   debug?: string | undefined;
 }
@@ -1043,6 +1065,58 @@ export interface WorkersInput {
    * @defaultValue `600000`
    */
   unitTimeoutMs?: number | undefined;
+}
+
+/** A machine that ssh reaches. */
+export interface TrainSshNodeInput {
+  /** A machine that ssh reaches without a question. */
+  kind: "ssh";
+  /** Machine, as ssh takes it: name, user@name, or an entry of its configuration. */
+  host: string;
+  /**
+   * Further arguments of ssh, e.g. ["-p", "2222"].
+   *
+   * @defaultValue `[]`
+   */
+  options?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+}
+
+/** Machines that Slurm gives. */
+export interface TrainSlurmNodeInput {
+  /** Machines that Slurm gives. */
+  kind: "slurm";
+  /**
+   * srun starts in an allocation or waits for one; sbatch queues a job, for which training waits.
+   *
+   * @defaultValue `"srun"`
+   */
+  via?: "srun" | "sbatch" | undefined;
+  /**
+   * How many machines.
+   *
+   * @defaultValue `1`
+   */
+  nodes?: number | undefined;
+  /**
+   * Further arguments of srun or sbatch, e.g. ["--gpus-per-node=4"].
+   *
+   * @defaultValue `[]`
+   */
+  args?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+}
+
+/** A machine started by hand. */
+export interface TrainManualNodeInput {
+  /** A machine on which somebody pastes the command that training tells. */
+  kind: "manual";
 }
 
 /** Workers on a machine that ssh reaches. */

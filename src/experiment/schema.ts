@@ -13,7 +13,7 @@ import {
 } from "./data-schema.js";
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
-import { nodeSchema } from "./nodes-schema.js";
+import { nodeSchema, trainNodeSchema } from "./nodes-schema.js";
 import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
 
 const positive = z.int().min(1);
@@ -116,6 +116,12 @@ export const trainingArgsSchema = z.strictObject({
   saveSteps: positive.default(500).describe("A checkpoint every so many steps; one is always written at the end."),
   saveTotalLimit: positive.default(2).describe("Checkpoints kept; the last one always stays."),
   torchCompile: z.boolean().default(false).describe("Compiles the model with torch.compile."),
+  fsdp: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Shards weights, gradients and optimiser over the ranks (FSDP2), for models that one device cannot hold.",
+    ),
   ...furtherArgs,
 });
 
@@ -133,7 +139,20 @@ export const trainSchema = z.strictObject({
   ranks: z
     .union([positive, z.literal("auto")])
     .default("auto")
-    .describe("Training processes; auto is one per GPU, else one."),
+    .describe("Training processes on each machine; auto is one per GPU, else one."),
+  nodes: z
+    .array(trainNodeSchema)
+    .max(1_000)
+    .default([])
+    .describe("Machines that train along with this one; they reach it at workers.listen."),
+  minNodes: positive
+    .optional()
+    .describe(
+      "Training goes on with so many machines where others are lost for good; default: all, this one included.",
+    ),
+  startTimeoutMs: positive
+    .default(300_000)
+    .describe("For all ranks of a start to be there; more where machines wait in a queue."),
   threads: positive.optional().describe("CPU threads of each rank; default: the cores shared equally."),
   maxRestarts: z.int().min(0).default(3).describe("How often torchrun starts the ranks again after a death."),
   dropout: z.boolean().default(true).describe("False turns dropout off: equal curves on any number of ranks."),

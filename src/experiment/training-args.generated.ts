@@ -26,6 +26,7 @@ export const furtherArgs = {
   ddpStaticGraph: z.boolean().optional().describe("Tells DDP that every step uses the same parameters."),
   ddpBackend: z.string().optional().describe("Backend of torch.distributed; default: nccl on GPUs, gloo on the CPU."),
   ddpTimeout: z.int().optional().describe("Seconds after which a collective that does not end fails; default: 1800."),
+  fsdpConfig: z.record(z.string(), z.unknown()).optional().describe("How FSDP2 shards, as accelerate takes it, e.g. { reshard_after_forward: false }."),
   debug: z.string().optional().describe("Takes \"underflow_overflow\", which stops at the first layer whose activations are not finite."),
 };
 
@@ -107,7 +108,5 @@ export const REFUSED_ARGS: Readonly<Record<string, string>> = {
   ligerKernelConfig: "Liger's kernels are for language models with a head, which encoders lack.",
   neftuneNoiseAlpha: "Its noise would not be repeated by a resume.",
   parallelismConfig: "Tensor, context and pipeline parallelism are not supported.",
-  fsdp: "Sharding is not supported: each rank holds the whole model.",
-  fsdpConfig: "Sharding is not supported: each rank holds the whole model.",
-  deepspeed: "Sharding is not supported: each rank holds the whole model.",
+  deepspeed: "DeepSpeed is not supported; train.args.fsdp shards the model over the ranks.",
 };

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: The orchestrator has made steps of them.
 _FROM_TASK = {"max_steps", "num_train_epochs"}
 
+#: Settings of FSDP that have one value here.
+_SHARDING = {"version": "2", "state_dict_type": "FULL_STATE_DICT", "xla": "False"}
+
 #: accelerate turns sharding on by these alone.
 _SHARDING_VARIABLES = (
     "ACCELERATE_USE_FSDP",
@@ -54,13 +57,32 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
     for name in _SHARDING_VARIABLES:
         if os.environ.get(name, "").lower() in ("1", "true", "yes", "on"):
             raise ConfigError(
-                f"The environment sets {name}, which Quarry does not support.",
-                hint=f"Unset {name}; every rank holds the whole model.",
+                f"The environment sets {name}, which Quarry does not look at.",
+                hint=f"Unset {name}; train.args.fsdp shards the model.",
             )
+    _check_sharding(given)
     try:
         return TrainingArguments(**_current_names(given), **_decided(task, is_on_cpu)), keep
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"train.args: {error}") from error
+
+
+def _check_sharding(given: dict[str, Any]) -> None:
+    """Only what the tests shard and put together again is let through."""
+    config = {
+        name.removeprefix("fsdp_"): value
+        for name, value in (given.get("fsdp_config") or {}).items()
+    }
+    if config and not given.get("fsdp"):
+        raise ConfigError(
+            "train.args: fsdpConfig says how to shard, but fsdp is not on.", hint="Set fsdp: true."
+        )
+    for name, supported in _SHARDING.items():
+        if str(config.get(name, supported)) != supported:
+            raise ConfigError(
+                f"train.args.fsdpConfig: {name} {config[name]!r} is not supported.",
+                hint=f"Leave it out; it is {supported}.",
+            )
 
 
 def _camel(name: str) -> str:
@@ -71,6 +93,10 @@ def _camel(name: str) -> str:
 def _current_names(given: dict[str, Any]) -> dict[str, Any]:
     # transformers 5 renamed it and warns about the old name on each start.
     renamed = dict(given)
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        # One rank has nobody to share with; the same experiment may go on with it.
+        renamed.pop("fsdp", None)
+        renamed.pop("fsdp_config", None)
     if renamed.pop("gradient_checkpointing", False):
         renamed["activation_checkpointing"] = True
     if renamed.get("activation_checkpointing"):

@@ -99,11 +99,7 @@ _BY_REASON: Final[dict[str, list[str]]] = {
     ],
     "Its noise would not be repeated by a resume.": ["neftune_noise_alpha"],
     "Tensor, context and pipeline parallelism are not supported.": ["parallelism_config"],
-    "Sharding is not supported: each rank holds the whole model.": [
-        "fsdp",
-        "fsdp_config",
-        "deepspeed",
-    ],
+    "DeepSpeed is not supported; train.args.fsdp shards the model over the ranks.": ["deepspeed"],
 }
 
 REFUSED: Final = {name: why for why, names in _BY_REASON.items() for name in names}
