@@ -15,8 +15,9 @@ import torch
 from quarry_runtime.errors import ProtocolError
 from quarry_runtime.modeling.text import Texts, read_arrow
 from quarry_runtime.modeling.tokens import Side, tokenize
-from quarry_runtime.protocol.messages import MicroBatch, Next, StopTraining, TrainTask
+from quarry_runtime.protocol.messages import MicroBatch, Next, Ping, StopTraining, TrainTask
 from quarry_runtime.protocol.tensor import to_numpy
+from quarry_runtime.training.briefing import receive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,7 +107,9 @@ class Feed:
     def _receive(self) -> None:
         try:
             while True:
-                message, frames = self._peer.receive()
+                message, frames = receive(self._peer)
+                if isinstance(message, Ping):
+                    continue
                 if isinstance(message, MicroBatch):
                     self._ready.put(self._build(message, frames))
                 elif isinstance(message, StopTraining):
