@@ -106,6 +106,7 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
         fields: dict[str, Any] = {
             "model": model_spec(resume or tiny_bert),
             "loss": LossSpec(name="infonce", options={}),
+            "retriever": None,
             "args": {"save_steps": 2, "learning_rate": 1e-2},
             "output_dir": str(output),
             "max_steps": 4,
