@@ -114,6 +114,7 @@ export const groups: readonly Group[] = [
     "A file and how to read it; a path alone stands for all defaults.",
   ),
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
+  group("Extras", data.extrasSchema, "extras of a source", "What of the records plugins get beside the texts."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
   group(

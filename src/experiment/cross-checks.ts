@@ -198,6 +198,13 @@ function checkSource(source: SourceConfig, path: string, say: Say): void {
     else if (!template.includes("{text}"))
       say(`${path}.templates.${side}`, "leaves the text out; put {text} where it belongs");
   }
+  if (source.extras?.sourceName === true) {
+    if (source.name === undefined) say(`${path}.extras.sourceName`, `needs a name; set ${path}.name`);
+    for (const side of ["query", "passage"] as const) {
+      if (source.extras[side]?.includes("source") === true)
+        say(`${path}.extras.${side}`, "names a field source, which is where sourceName puts the source's name");
+    }
+  }
   const steps = GROUP_STEPS.filter((name) => source[name] !== undefined);
   if (steps.length > 1) say(`${path}.${steps[1]}`, `excludes ${steps[0]}; keep one of ${steps.join(", ")}`);
   if (typeof scoreTransform === "object" && "map" in scoreTransform) {

@@ -422,6 +422,8 @@ export interface SourceOptions {
   prompts?: PromptsInput | undefined;
   /** How this source's texts are made of title and text. */
   templates?: TemplatesInput | undefined;
+  /** What else of the records travels to plugins, and enters the store's keys. */
+  extras?: ExtrasInput | undefined;
 }
 
 /** Passages, queries and judgements, as `source({ … })` gives them. */
@@ -480,6 +482,16 @@ export interface TemplatesInput {
   query?: string | undefined;
   /** How a passage's text is made, with {title} and {text}; default: "{title} {text}", no title, no space. */
   passage?: string | undefined;
+}
+
+/** What of the records plugins get beside the texts. */
+export interface ExtrasInput {
+  /** Fields or columns of each query that plugins get. */
+  query?: string[] | undefined;
+  /** Fields or columns of each passage that plugins get. */
+  passage?: string[] | undefined;
+  /** Whether plugins get the source's name as well, under "source"; needs a name. */
+  sourceName?: boolean | undefined;
 }
 
 /** New scores for old ones. */
