@@ -11,7 +11,9 @@ from quarry_runtime.modeling.registry import register_loss
 
 
 class Options(msgspec.Struct):
-    temperature: Annotated[float, msgspec.Meta(gt=0, description="Divides the similarities.")] = 0.05
+    temperature: Annotated[float, msgspec.Meta(gt=0, description="Divides the similarities.")] = (
+        0.05
+    )
 
 
 @register_loss("graded_contrastive", Options)

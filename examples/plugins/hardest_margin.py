@@ -17,7 +17,7 @@ class Options(msgspec.Struct):
 class HardestMargin(nn.Module):
     """Pushes each query's hardest negative in the batch below its positive by a margin."""
 
-    def __init__(self, encoder: nn.Module, loss: Any, options: Options) -> None:
+    def __init__(self, encoder: nn.Module, _loss: Any, options: Options) -> None:
         super().__init__()
         self.encoder, self.margin = encoder, options.margin
 

@@ -41,21 +41,26 @@ test("custom-loss.ts trains with the loss of its plugin", async () => {
 }, 240_000);
 
 test("instructions.ts encodes queries with one instruction for all, or with each record's own", async () => {
-  const ndcg = async (): Promise<string> => {
-    const result = await run("evaluate", "instructions.ts");
+  const ranked = async (name: string): Promise<string> => {
+    const result = await run("evaluate", "instructions.ts", "--name", name);
     expect(result.exitCode, result.stderr).toBe(0);
-    const runFile = await readFile(join(place.folder, "runs/instructions/evaluate-base/run.trec"), "utf8");
-    return runFile;
+    return readFile(join(place.folder, "runs", name, "evaluate-base/run.trec"), "utf8");
   };
-  const before = await ndcg();
+  const shared = await ranked("shared");
   const queries = (await readFile(join(place.collection, "queries.jsonl"), "utf8")).trim().split("\n");
-  const instructed = queries.map((line, row) => ({
-    ...JSON.parse(line),
-    instruction: `river ${"stone ".repeat(row % 3)}`,
-  }));
   process.env.INSTRUCTED = join(place.folder, "instructed.jsonl");
-  await writeFile(process.env.INSTRUCTED, `${instructed.map((each) => JSON.stringify(each)).join("\n")}\n`);
-  expect(await ndcg()).not.toBe(before);
+  const write = (instruction: (row: number) => object): Promise<void> => {
+    const lines = queries.map((line, row) => JSON.stringify({ ...JSON.parse(line), ...instruction(row) }));
+    return writeFile(process.env.INSTRUCTED as string, `${lines.join("\n")}\n`);
+  };
+  // q1 is the first query that is judged here: it alone keeps the instruction of all others.
+  await write((row) => (row === 1 ? {} : { instruction: `river ${"stone ".repeat(row % 3)}` }));
+  const own = await ranked("own");
+  const passagesOf = (text: string, query: string): (string | undefined)[] =>
+    text.split("\n").flatMap((line) => (line.startsWith(`${query} `) ? [line.split(" ")[2]] : []));
+  expect(passagesOf(own, "q3")).not.toEqual(passagesOf(shared, "q3"));
+  expect(passagesOf(own, "q1")).toHaveLength(100);
+  expect(passagesOf(own, "q1")).toEqual(passagesOf(shared, "q1"));
 }, 240_000);
 
 test("whole-retriever.ts trains with the retriever of its plugin", async () => {
@@ -69,7 +74,8 @@ test("an unknown loss is answered with what is registered and from where, an err
   const unknown = await run("train", "custom-loss.ts", ...TINY, "--name", "unknown", "--train.loss.name", "graded");
   expect(unknown.exitCode).toBe(2);
   expect(unknown.stderr).toContain("No loss is called 'graded'.");
-  expect(unknown.stderr).toMatch(/infonce \(built-in\).*graded_contrastive \(.*graded_contrastive\.py\)/);
+  expect(unknown.stderr).toContain("infonce (built-in)");
+  expect(unknown.stderr).toContain(`graded_contrastive (${join(folder, "graded_contrastive.py")})`);
   const plugin = join(place.folder, "failing.py");
   const code = [
     "from quarry_runtime.modeling.registry import register_loss",
@@ -85,3 +91,29 @@ test("an unknown loss is answered with what is registered and from where, an err
   expect(failing.exitCode).toBe(2);
   expect(failing.stderr).toMatch(/failing\.py:5: IndexError/);
 }, 240_000);
+
+test("a text that a plugin fails on is named with its line, the plugin with its own", async () => {
+  const plugin = join(place.folder, "strict.py");
+  const code = [
+    "from quarry_runtime.modeling.encoder import Encoder",
+    "from quarry_runtime.modeling.registry import register_encoder",
+    "@register_encoder('instructed')",
+    "class Strict(Encoder):",
+    "    def format_query(self, text, extras):",
+    "        if 'winter' in extras.get('instruction', ''): raise ValueError('too cold')",
+    "        return text",
+  ];
+  await writeFile(plugin, `${code.join("\n")}\n`);
+  const queries = join(place.folder, "cold.jsonl");
+  const lines = (await readFile(join(place.collection, "queries.jsonl"), "utf8")).trim().split("\n");
+  const cold = lines.map((line, row) =>
+    JSON.stringify({ ...JSON.parse(line), instruction: row === 5 ? "winter" : "x" }),
+  );
+  await writeFile(queries, `${cold.join("\n")}\n`);
+  process.env.INSTRUCTED = queries;
+  const options = ["--name", "strict", "--model.plugins", plugin, "--model.encoderOptions", "{}"];
+  const { exitCode, stderr } = await run("evaluate", "instructions.ts", ...options);
+  expect(exitCode, stderr).toBe(2);
+  expect(stderr).toContain(`q5 (${queries}:6): Plugin ${plugin}:6: ValueError: too cold`);
+  expect(stderr).toContain("hint: Mend the plugin");
+}, 120_000);

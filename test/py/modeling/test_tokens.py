@@ -112,7 +112,7 @@ def test_extras_of_a_table_reach_an_encoder_that_takes_them(
 
     class Deaf:
         def tokenize(self, texts: list[str], side: str, prompts: Any = None) -> Any:
-            return encoder.tokenize(texts, side)
+            return encoder.tokenize(texts, side, prompts)
 
     plain = encoder.tokenize(["cat", "dog"], "query")
     assert tokenize(encoder, texts, "query") == plain
