@@ -260,6 +260,7 @@ export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
 export type * from "./index-schema.js";
 export type * from "./nodes-schema.js";
+export type * from "./side-schema.js";
 
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;
