@@ -28,7 +28,7 @@ export function currentModel(context: RunContext): ModelChoice {
 }
 
 /** A finished step's newest entry in the journal. */
-function findDone(context: RunContext, step: string) {
+export function findDone(context: RunContext, step: string) {
   return context.runDir.journal.entries.findLast((found) => found.type === "stepDone" && found.step === step);
 }
 

@@ -10,7 +10,8 @@ import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
 import { deriveLayout, runTraining, type TrainJob } from "../training/index.js";
 import type { RunContext } from "./context.js";
-import { type Chosen, describeChosen, TrainingEvaluation } from "./evaluating/index.js";
+import type { Chosen } from "./evaluating/chosen.js";
+import { TrainingEvaluation } from "./evaluating/index.js";
 import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
 import { once } from "./step.js";
@@ -35,11 +36,7 @@ export async function trainStep(context: RunContext): Promise<TrainResult> {
   const set = await prepareTraining(context, "train", options.data);
   try {
     refuseOtherData(context, set);
-    const result = await once(context, "train", set.fingerprint, () => trainOn(context, options, set));
-    if (result.chosen !== undefined) {
-      context.events.emit({ type: "notice", message: describeChosen(result.chosen), hint: null });
-    }
-    return result;
+    return await once(context, "train", set.fingerprint, () => trainOn(context, options, set));
   } finally {
     set.close();
   }
@@ -124,6 +121,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
           : { step: stoppedAt, checkpoint: "", stepsDone: 0, seconds: 0, isStopped: false };
       if (outcome.isStopped && (evaluation?.stoppedAt ?? null) === null) {
         await evaluation?.close();
+        if (evaluation?.failure) throw evaluation.failure;
         throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
           hint: "The same command goes on with the very next batch after that step.",
         });

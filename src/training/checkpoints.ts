@@ -57,7 +57,11 @@ export async function removeCheckpoints(folders: readonly Pick<CheckpointFolder,
   for (const { path } of folders) {
     await rm(join(path, MANIFEST), { force: true });
     const folder = await open(path, "r");
-    await folder.sync().finally(() => folder.close());
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
     await rm(path, { recursive: true, force: true });
   }
 }
