@@ -77,6 +77,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   checkIndexes(config, say);
   if (train !== undefined) {
     checkTraining(train, say);
+    checkMachines(train, workers.listen, say);
     problems.push(...checkLoss(train.loss, model.plugins.length > 0));
   }
   return problems;
@@ -137,15 +138,38 @@ function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined,
   }
 }
 
+/** Machines of the training, this one included. */
+export function machineCount({ nodes }: TrainConfig): number {
+  return nodes.reduce((sum, node) => sum + (node.kind === "slurm" ? node.nodes : 1), 1);
+}
+
+function checkMachines(train: TrainConfig, listen: string | undefined, say: Say): void {
+  const { nodes, minNodes, queriesPerRank } = train;
+  const count = machineCount(train);
+  if (nodes.length > 0 && (listen === undefined || /^tcp:\/\/(\*|0\.0\.0\.0|\[::\]):/.test(listen))) {
+    const message =
+      "have to reach this machine; set workers.listen to an address that they see, e.g. tcp://10.0.0.5:0 (0.0.0.0 is none)";
+    say("train.nodes", message);
+  }
+  if (minNodes !== undefined && minNodes > count) {
+    say("train.minNodes", `is ${minNodes}, but there ${count === 1 ? "is one machine" : `are ${count} machines`}`);
+  }
+  if (minNodes !== undefined && minNodes < count && queriesPerRank !== undefined) {
+    const message =
+      "would change the pool of negatives when a machine is lost; leave it out, or leave train.minNodes out";
+    say("train.queriesPerRank", message);
+  }
+}
+
 function checkTraining(train: TrainConfig, say: Say): void {
   const { data, globalBatchSize, queriesPerRank, ranks, args } = train;
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
   checkView(data, "train.data", say);
-  const rankCount = ranks === "auto" ? 1 : ranks;
+  const rankCount = (ranks === "auto" ? 1 : ranks) * machineCount(train);
   const share = rankCount * (queriesPerRank ?? 1);
   if (globalBatchSize % share !== 0) {
     const parts = [
-      ranks === "auto" ? "" : `${ranks} ranks`,
+      ranks === "auto" && rankCount === 1 ? "" : `${rankCount} ranks`,
       queriesPerRank === undefined ? "" : `${queriesPerRank} queries per rank`,
     ].filter((part) => part !== "");
     const below = Math.floor(globalBatchSize / share) * share;

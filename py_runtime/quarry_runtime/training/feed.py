@@ -17,8 +17,9 @@ from quarry_runtime.modeling.formatting import NO_EXTRAS
 from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.modeling.text import Texts, read_arrow
 from quarry_runtime.modeling.tokens import Side, tokenize
-from quarry_runtime.protocol.messages import MicroBatch, Next, StopTraining, TrainTask
+from quarry_runtime.protocol.messages import MicroBatch, Next, Ping, StopTraining, TrainTask
 from quarry_runtime.protocol.tensor import to_numpy
+from quarry_runtime.training.briefing import receive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,7 +109,9 @@ class Feed:
     def _receive(self) -> None:
         try:
             while True:
-                message, frames = self._peer.receive()
+                message, frames = receive(self._peer)
+                if isinstance(message, Ping):
+                    continue
                 if isinstance(message, MicroBatch):
                     self._ready.put(self._build(message, frames))
                 elif isinstance(message, StopTraining):

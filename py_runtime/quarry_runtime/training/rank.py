@@ -16,7 +16,6 @@ import msgspec
 
 from quarry_runtime.connection import Connection
 from quarry_runtime.errors import (
-    ProtocolError,
     QuarryError,
     UnusableBatch,
     WorkerFault,
@@ -25,14 +24,13 @@ from quarry_runtime.errors import (
 from quarry_runtime.guard.device import Device, describe_device
 from quarry_runtime.protocol.messages import (
     Bye,
-    Configure,
     Fatal,
     ModelSpec,
     Ready,
-    Refuse,
     Trained,
     TrainTask,
 )
+from quarry_runtime.training.briefing import await_task
 
 if TYPE_CHECKING:
     from quarry_runtime.training.trainer import QuarryTrainer
@@ -53,12 +51,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="quarry_runtime rank")
     parser.add_argument("--ticket", required=True)
     options = parser.parse_args(argv)
-    rank, generation = (
-        int(os.environ.get("RANK", "0")),
-        os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"),
-    )
-    # The orchestrator reads the generation from the name: ranks of an earlier one may still be
-    # heard of.
+    # The orchestrator tells the starts apart by the name: ranks of an earlier one may still be heard
+    # of. Each start meets on a port of its own; agents' counts of restarts differ between machines.
+    rank, generation = int(os.environ.get("RANK", "0")), os.environ.get("MASTER_PORT", "0")
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
     device, fault = _device()
     connection = Connection(options.ticket, f"rank-{rank}.{generation}", "rank", device, threads)
@@ -74,7 +69,7 @@ def main(argv: list[str]) -> int:
 
 
 def _train(connection: Connection, rank: int) -> None:
-    task = _configured(connection)
+    task = await_task(connection)
     trainer = _build(connection, task, rank)
     trainer.train(resume_from_checkpoint=task.resume_from)
     if rank == 0:
@@ -98,17 +93,6 @@ def _device() -> tuple[Device | None, Exception | None]:
         return describe_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}"), None
     except Exception as error:
         return None, error
-
-
-def _configured(connection: Connection) -> TrainTask:
-    message, _ = connection.receive()
-    if isinstance(message, Refuse):
-        raise ProtocolError(message.error.message, hint=message.error.hint)
-    if not isinstance(message, Configure) or not isinstance(message.task, TrainTask):
-        raise ProtocolError(
-            f"A rank waits for its task and got a {type(message).__name__} message."
-        )
-    return message.task
 
 
 def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
@@ -148,9 +132,13 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
 def _verified_step(task: TrainTask) -> int:
     if task.resume_from is None:
         return 0
-    from quarry_runtime.training.checkpoints import verify
+    from quarry_runtime.training.checkpoints import read_manifest, verify
 
-    return verify(Path(task.resume_from), Path(task.output_dir)).step
+    folder, output_dir = Path(task.resume_from), Path(task.output_dir)
+    if folder.parent != output_dir:
+        # Files that came over the wire: they were checked when they came, the others stayed there.
+        return read_manifest(folder).step
+    return verify(folder, output_dir).step
 
 
 def _source(task: TrainTask) -> ModelSpec:

@@ -48,6 +48,16 @@ class Retriever(nn.Module):
     def train(self, mode: bool = True) -> Retriever:
         return super().train(mode and self.is_dropout_on)
 
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Names of the layers that are sharded one by one, as transformers calls this attribute."""
+        present = {type(module).__name__ for module in self.encoder.modules()}
+        for module in self.encoder.modules():
+            names = getattr(module, "_no_split_modules", None)
+            if names:
+                return sorted(present & set(names))
+        return []
+
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """Called by Trainer; handed on to the transformers model inside the encoder."""
         if not self.is_dropout_on:
