@@ -5,6 +5,7 @@ import * as data from "../../src/experiment/data-schema.js";
 import * as indexes from "../../src/experiment/index-schema.js";
 import * as nodes from "../../src/experiment/nodes-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
+import * as sides from "../../src/experiment/side-schema.js";
 
 /** A group of options that belong together. */
 export interface Group {
@@ -81,6 +82,19 @@ export const groups: readonly Group[] = [
   ),
   group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
   group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
+  group(
+    "Refresh",
+    schemas.refreshSchema,
+    "train.refresh",
+    "Negatives mined anew while the model trains: docs/mining.md.",
+  ),
+  group(
+    "RefreshMine",
+    schemas.refreshMineSchema,
+    "train.refresh.mine",
+    "How refreshed negatives are mined: as in `mine`, but for its output.",
+  ),
+  group("SideWorkers", sides.sideWorkersSchema, "train.refresh.workers", "Workers beside the ranks of a training."),
   group(
     "TrainingArgs",
     schemas.trainingArgsSchema,

@@ -3,6 +3,7 @@ import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
 import { checkLoss } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
+import { checkRefresh, refreshTargets } from "./refresh.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -76,7 +77,9 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   checkIndexes(config, say);
   if (train !== undefined) {
     checkTraining(train, say);
-    problems.push(...checkLoss(train.loss, model.plugins.length > 0));
+    problems.push(...checkLoss(train.loss, model.plugins.length > 0), ...checkRefresh(train));
+    for (const [path, other] of train.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine"))
+      checkCrossEncoder(other, path, say);
   }
   return problems;
 }
@@ -139,7 +142,8 @@ function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined,
 function checkTraining(train: TrainConfig, say: Say): void {
   const { data, globalBatchSize, queriesPerRank, ranks, args } = train;
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
-  checkView(data, "train.data", say);
+  const refreshed = refreshTargets(train).map(({ path }) => path);
+  checkView(data, "train.data", refreshed, say);
   const rankCount = ranks === "auto" ? 1 : ranks;
   const share = rankCount * (queriesPerRank ?? 1);
   if (globalBatchSize % share !== 0) {
@@ -159,10 +163,10 @@ function checkTraining(train: TrainConfig, say: Say): void {
     say("train.args.maxSteps", "0 steps train nothing; give a number of steps, or -1 for numTrainEpochs");
 }
 
-function checkView(data: TrainingDataConfig, path: string, say: Say): void {
+function checkView(data: TrainingDataConfig, path: string, refreshed: readonly string[], say: Say): void {
   if (data.kind === "mix") {
     data.parts.forEach((part, index) => {
-      checkView(part.data, `${path}.parts.${index}.data`, say);
+      checkView(part.data, `${path}.parts.${index}.data`, refreshed, say);
     });
     return;
   }
@@ -177,7 +181,7 @@ function checkView(data: TrainingDataConfig, path: string, say: Say): void {
   if (negativesPerQuery === 0 && negatives !== undefined) {
     say(`${path}.negativesPerQuery`, `is 0, so ${path}.negatives would never be used; set it to 1 or more`);
   }
-  if (negativesPerQuery > 0 && negatives === undefined) {
+  if (negativesPerQuery > 0 && negatives === undefined && !refreshed.includes(path)) {
     say(`${path}.negativesPerQuery`, `asks for ${negativesPerQuery} negatives, but ${path}.negatives is missing`);
   }
 }

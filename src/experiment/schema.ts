@@ -14,6 +14,8 @@ import {
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 import { nodeSchema } from "./nodes-schema.js";
+import { refreshFields, refreshMineFields } from "./refresh-schema.js";
+import { sideWorkersSchema } from "./side-schema.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -121,6 +123,25 @@ export const lossSchema = z.looseObject({
   name: name.default("infonce").describe("Name of a registered loss; further fields are its options."),
 });
 
+export const retrieverSchema = z.strictObject({
+  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
+  ...retrieverFields,
+});
+
+const retrievers = z
+  .array(retrieverSchema)
+  .max(16)
+  .default([])
+  .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.');
+
+export const refreshMineSchema = z.strictObject({ ...refreshMineFields, retrievers });
+
+export const refreshSchema = z.strictObject({
+  ...refreshFields,
+  mine: refreshMineSchema.prefault({}).describe("How to mine: the options of mine, but for its output."),
+  workers: sideWorkersSchema.prefault({}).describe("Worker processes that mine while the ranks go on."),
+});
+
 export const trainSchema = z.strictObject({
   data: trainingDataSchema.describe("What the model learns from."),
   loss: lossSchema.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
@@ -136,6 +157,9 @@ export const trainSchema = z.strictObject({
   maxRestarts: z.int().min(0).default(3).describe("How often torchrun starts the ranks again after a death."),
   dropout: z.boolean().default(true).describe("False turns dropout off: equal curves on any number of ranks."),
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
+  refresh: refreshSchema
+    .optional()
+    .describe("Mines the negatives anew with the model in training, every so many steps, while it goes on."),
 });
 
 export const subCorpusSchema = z.strictObject({
@@ -163,18 +187,9 @@ export const evaluateSchema = z.strictObject({
     .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
 });
 
-export const retrieverSchema = z.strictObject({
-  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
-  ...retrieverFields,
-});
-
 export const mineSchema = z.strictObject({
   ...mineFields,
-  retrievers: z
-    .array(retrieverSchema)
-    .max(16)
-    .default([])
-    .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.'),
+  retrievers,
 });
 
 export const encodeSchema = z.strictObject({
@@ -260,12 +275,14 @@ export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
 export type * from "./index-schema.js";
 export type * from "./nodes-schema.js";
+export type * from "./side-schema.js";
 
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;
 export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;
+export type RefreshConfig = z.output<typeof refreshSchema>;
 export type EvaluateConfig = z.output<typeof evaluateSchema>;
 export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;

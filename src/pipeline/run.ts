@@ -176,9 +176,11 @@ function determinants(config: ExperimentConfig): unknown {
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
   // A resume may use another number of ranks: the batch of a step does not depend on it.
-  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, ...learning } = training;
+  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, refresh, ...learning } = training;
   const { saveSteps: _saveSteps, saveTotalLimit: _saveTotalLimit, ...schedule } = args;
-  return { ...rest, workers: { batchSize, unitSize }, train: { ...learning, args: schedule } };
+  const { workers: _workers, ...refreshed } = refresh ?? { workers: null };
+  const negatives = refresh === undefined ? {} : { refresh: refreshed };
+  return { ...rest, workers: { batchSize, unitSize }, train: { ...learning, args: schedule, ...negatives } };
 }
 
 /** The sections of the experiment that something in the run folder depends on; the others may still change. */

@@ -2,7 +2,7 @@
 import { appendFile, mkdir } from "node:fs/promises";
 import { relative } from "node:path";
 import { buildMicroBatch, stepsOf } from "../data/index.js";
-import type { TrainingSet } from "../data/types.js";
+import type { MicroBatch, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
@@ -12,6 +12,7 @@ import { deriveLayout, runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
+import { openRefreshed } from "./refresh/batches.js";
 import { once } from "./step.js";
 import { StepPlans } from "./step-plans.js";
 
@@ -76,6 +77,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   const masked = new MaskCounts();
   const stopRecording = recordTraining(context, set, masked);
   const plans = new StepPlans(set, options.globalBatchSize);
+  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       const outcome = await runTraining({
@@ -95,15 +97,21 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         isDropoutOn: options.dropout,
         device: context.config.workers.device === "cpu" ? "cpu" : "auto",
         stepTimeoutMs: context.config.workers.unitTimeoutMs,
-        nameRows: (queries, passages) => nameRows(set, queries, passages),
+        nameRows: (queries, passages) => nameRows(refreshed?.servedSet() ?? set, queries, passages),
         python,
         logDir: context.runDir.file("logs"),
         events: context.events,
         signal: context.signal,
+        ...(refreshed === null ? {} : refreshed.jobParts()),
         microBatch: (step, microStep, rank, layout) => {
-          const batch = buildMicroBatch(set, plans.of(step), { ...layout, rank, microStep });
-          masked.note(step, `${microStep}/${rank}`, batch.maskedPositives);
-          return batch;
+          const share = { ...layout, rank, microStep };
+          const noted = (batch: MicroBatch): MicroBatch => {
+            masked.note(step, `${microStep}/${rank}`, batch.maskedPositives);
+            return batch;
+          };
+          if (refreshed === null) return noted(buildMicroBatch(set, plans.of(step), share));
+          const batch = refreshed.microBatch(step, share);
+          return batch instanceof Promise ? batch.then(noted) : noted(batch);
         },
       });
       if (outcome.isStopped) {
@@ -111,6 +119,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
           hint: "The same command goes on with the very next batch after that step.",
         });
       }
+      refreshed?.letGo();
       const checkpoint = relative(context.runDir.path, outcome.checkpoint);
       const value = {
         checkpoint,
@@ -121,6 +130,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
     });
   } finally {
     plans.close();
+    await refreshed?.close();
     await stopRecording();
   }
 }
@@ -173,10 +183,12 @@ function recordTraining(context: RunContext, set: TrainingSet, masked: MaskCount
       then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
     }
     if (event.type !== "trainStep") return;
-    const { step, loss, learningRate, gradNorm } = event;
+    const { step, loss, learningRate, gradNorm, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.
     const maskedPositives = masked.take(step - 1);
-    then(() => appendFile(path, `${JSON.stringify({ step, loss, learningRate, gradNorm, maskedPositives })}\n`));
+    then(() =>
+      appendFile(path, `${JSON.stringify({ step, loss, learningRate, gradNorm, maskedPositives, negatives })}\n`),
+    );
   });
   return async () => {
     unsubscribe();

@@ -168,6 +168,8 @@ const trainTask = z.strictObject({
   resumeFrom: path.nullable(),
   /** False turns every dropout off, for equal curves on any world size. */
   isDropoutOn: z.boolean(),
+  /** A checkpoint is written every so many steps besides those of save_steps; null for no others. */
+  checkpointEvery: z.int().min(1).nullable(),
 });
 
 export const task = z.discriminatedUnion("kind", [encodeTask, searchTask, scoreTask, probeTask, trainTask]);

@@ -45,6 +45,11 @@ export async function findLatestCheckpoint(outputDir: string): Promise<Checkpoin
   return null;
 }
 
+/** The checkpoint of a step where it is complete, or null. */
+export async function findCheckpoint(outputDir: string, step: number): Promise<CheckpointFolder | null> {
+  return readCheckpoint(join(outputDir, `checkpoint-${step}`), step);
+}
+
 /** Removes checkpoints that a death left half-written; call it only while no rank is at work. */
 export async function removeHalfWritten(outputDir: string): Promise<string[]> {
   const removed: string[] = [];

@@ -39,10 +39,30 @@ export interface TrainJob {
   readonly events: EventStream;
   /** Aborting saves a checkpoint and stops. */
   readonly signal?: AbortSignal;
-  /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. */
-  readonly microBatch: (step: number, microStep: number, rank: number, layout: Layout) => MicroBatch;
+  /** A checkpoint is written every so many steps besides those of args.save_steps; default: no others. */
+  readonly checkpointEvery?: number;
+  /**
+   * A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. A rank whose promise is
+   * not settled waits, whatever the limit on standing still.
+   */
+  readonly microBatch: (
+    step: number,
+    microStep: number,
+    rank: number,
+    layout: Layout,
+  ) => MicroBatch | Promise<MicroBatch>;
+  /** The negatives that a step learned from, where they change in training. */
+  readonly negativesOf?: (step: number) => StepNegatives;
   /** Ids and places of the texts behind rows of micro-batches, for an error that names them. */
   readonly nameRows?: (queries: readonly number[], passages: readonly number[]) => string;
+}
+
+/** Which negatives a step learned from. */
+export interface StepNegatives {
+  /** 0 are those that the experiment names. */
+  readonly version: number;
+  /** Steps since the checkpoint that mined them; null for version 0. */
+  readonly staleness: number | null;
 }
 
 export interface TrainOutcome {

@@ -1,6 +1,7 @@
 /** One launch of torchrun from start to end: greets the ranks, serves their micro-batches, hears what became of them. */
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { MicroBatch } from "../data/types.js";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
 import { openTransport, type Transport } from "../pool/transport.js";
@@ -10,6 +11,7 @@ import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import { checkResumable, findLatestCheckpoint, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
+import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import type { TrainProgress } from "./progress.js";
 import { type Generation, greet, noGeneration, type RankPeer, rankOf } from "./ranks.js";
@@ -55,6 +57,7 @@ class Session {
   readonly #pids = new Set<number>();
   readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
   readonly #watch: Watch;
+  readonly #answers = new InOrder<string>((thrown) => this.#fail(thrown));
   #settle: (end: SessionEnd) => void = () => undefined;
   #transport: Transport | undefined;
   #generation: Generation = noGeneration;
@@ -171,6 +174,7 @@ class Session {
     this.#progress.restartAt(latest?.step ?? 0);
     const { worldSize: _worldSize, ...cut } = this.#layout;
     const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+    const checkpointEvery = job.checkpointEvery ?? null;
     const resumeFrom = latest?.path ?? null;
     const task = {
       kind: "train" as const,
@@ -182,17 +186,24 @@ class Session {
       passagesPerQuery,
       seed,
       isDropoutOn,
+      checkpointEvery,
     };
     for (const { peer } of generation.ranks.values()) {
       this.#send(peer, { v, type: "configure", task: { ...task, ...cut, resumeFrom } });
     }
   }
 
-  #serve(rank: RankPeer, step: number, microStep: number): void {
-    const batch = this.#job.microBatch(step, microStep, rank.rank, this.#layout);
+  #serve({ peer, rank }: RankPeer, step: number, microStep: number): void {
+    const batch = this.#job.microBatch(step, microStep, rank, this.#layout);
+    this.#answers.then(peer, batch, (found) => this.#sendBatch(peer, step, microStep, found));
+  }
+
+  #sendBatch(peer: string, step: number, microStep: number, batch: MicroBatch): void {
+    // It may have died while it waited.
+    if (rankOf(this.#generation, peer) === null) return;
     const { queryCount, passagesPerQuery, columnCount } = batch;
     this.#send(
-      rank.peer,
+      peer,
       {
         ...{ v, type: "microBatch", step, microStep },
         positiveColumns: tensor("int32", [queryCount], 3),
@@ -273,6 +284,8 @@ class Session {
   }
 
   #tick(): void {
+    // A rank that has to wait for its batch does not stand still by itself.
+    if (this.#answers.isWaiting) this.#watch.moved();
     const alarm = this.#watch.tick(TICK_MS);
     if (alarm === null) return;
     if (alarm.kind === "stopped" || this.#job.signal?.aborted) return this.#settle({ kind: "stopped" });

@@ -103,6 +103,7 @@ const train = {
   seed: 4_294_967_295,
   resumeFrom: null,
   isDropoutOn: true,
+  checkpointEvery: 250,
 } as const;
 
 const search = {

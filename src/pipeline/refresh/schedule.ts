@@ -69,6 +69,14 @@ export function admit(rules: RefreshRules, { switches, announcing }: RefreshStat
   return step - (last?.fromStep ?? 0) <= rules.maxStaleness ? version : null;
 }
 
+/** Whether the checkpoint of a step has to mine, now or later. */
+export function isDue(rules: RefreshRules, { switches }: RefreshState, step: number): boolean {
+  const { everySteps, switchAfterSteps, maxSteps } = rules;
+  if (step === 0 || step % everySteps !== 0) return false;
+  if (switchAfterSteps === "ready") return step > (switches.at(-1)?.fromStep ?? 0) && step < maxSteps;
+  return step / everySteps > switches.length && step + switchAfterSteps < maxSteps;
+}
+
 /** The state after an event, and what is to be done. */
 export function advance(rules: RefreshRules, state: RefreshState, event: RefreshEvent): Transition {
   switch (event.type) {

@@ -115,6 +115,7 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
             "seed": 5,
             "resume_from": str(resume) if resume else None,
             "is_dropout_on": is_dropout_on,
+            "checkpoint_every": None,
         }
         task = TrainTask(**(fields | changes))
         encoder = load_encoder(task.model, "cpu", for_training=True)
