@@ -159,6 +159,15 @@ def test_a_checkpoint_gives_the_same_vectors_in_transformers_sentence_transforme
         assert torch.allclose(pooled, expected, atol=1e-5)
 
 
+def test_checkpoints_are_written_where_negatives_are_mined_besides_those_that_are_asked_for(
+    build: Callable[..., Any],
+) -> None:
+    orchestrator = Orchestrator()
+    build(orchestrator, checkpoint_every=3).train()
+    steps = [message.step for message in orchestrator.told if isinstance(message, Checkpoint)]
+    assert steps == [2, 3, 4]
+
+
 def test_every_micro_step_is_asked_for_once_in_order_and_every_step_reported(
     build: Callable[..., Any],
 ) -> None:
