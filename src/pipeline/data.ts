@@ -122,7 +122,7 @@ export async function showStep(experiment: Experiment, step: number, options: Da
 }
 
 /** What resolving and opening need, without a run folder. */
-class Look implements ResolveContext {
+export class Look implements ResolveContext {
   readonly cacheDir: string;
   readonly context: DataContext;
   readonly signal: AbortSignal;

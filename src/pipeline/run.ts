@@ -1,5 +1,5 @@
 /** The verbs as users call them: open the run folder, do the steps in order, close everything whatever happens. */
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
@@ -14,6 +14,7 @@ import { lookThrough } from "./prepare.js";
 import { RERANKED, rerankStep } from "./rerank.js";
 import { fetchHubFiles } from "./resolve.js";
 import { searchStep } from "./search.js";
+import { seedsOf } from "./seeds.js";
 import { BASE_MODEL, currentModel } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
@@ -77,7 +78,8 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
     );
     await lookThrough(context, steps);
     await runDir.writeJson("experiment.json", config);
-    await runDir.recordEnvironment({ seed: config.seed });
+    const baseDir = relative(path, experiment.baseDir);
+    await runDir.recordEnvironment({ seed: config.seed, seeds: seedsOf(config), baseDir });
     const result = await doSteps(context, steps);
     status = "done";
     return result;

@@ -1,12 +1,10 @@
 /** One launch of torchrun from start to end: greets the ranks, serves their micro-batches, hears what became of them. */
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MicroBatch } from "../data/types.js";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
 import { openTransport, type Transport } from "../pool/transport.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { bytesOf, tensor } from "../protocol/tensor.js";
 import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import { checkResumable, findLatestCheckpoint, removeHalfWritten } from "./checkpoints.js";
@@ -15,6 +13,7 @@ import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import type { TrainProgress } from "./progress.js";
 import { type Generation, greet, noGeneration, type RankPeer, rankOf } from "./ranks.js";
+import { microBatchMessage, trainTask } from "./task.js";
 import { Watch } from "./watch.js";
 
 type Fatal = Extract<UpMessage, { type: "fatal" }>;
@@ -172,50 +171,18 @@ class Session {
     if (latest !== null) checkResumable(latest, job, this.#layout);
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
-    const { worldSize: _worldSize, ...cut } = this.#layout;
-    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
-    const checkpointEvery = job.checkpointEvery ?? null;
-    const resumeFrom = latest?.path ?? null;
-    const task = {
-      kind: "train" as const,
-      model,
-      loss,
-      args,
-      outputDir,
-      maxSteps,
-      passagesPerQuery,
-      seed,
-      isDropoutOn,
-      checkpointEvery,
-    };
-    for (const { peer } of generation.ranks.values()) {
-      this.#send(peer, { v, type: "configure", task: { ...task, ...cut, resumeFrom } });
-    }
+    const task = trainTask(job, this.#layout, latest?.path ?? null);
+    for (const { peer } of generation.ranks.values()) this.#send(peer, { v, type: "configure", task });
   }
 
   #serve({ peer, rank }: RankPeer, step: number, microStep: number): void {
     const batch = this.#job.microBatch(step, microStep, rank, this.#layout);
-    this.#answers.then(peer, batch, (found) => this.#sendBatch(peer, step, microStep, found));
-  }
-
-  #sendBatch(peer: string, step: number, microStep: number, batch: MicroBatch): void {
-    // It may have died while it waited.
-    if (rankOf(this.#generation, peer) === null) return;
-    const { queryCount, passagesPerQuery, columnCount } = batch;
-    this.#send(
-      peer,
-      {
-        ...{ v, type: "microBatch", step, microStep },
-        positiveColumns: tensor("int32", [queryCount], 3),
-        mask: tensor("uint8", [queryCount, columnCount], 4),
-        labels: tensor("float32", [queryCount, passagesPerQuery], 5),
-        counts: tensor("int32", [queryCount], 6),
-      },
-      [
-        ...[batch.queries, batch.passages, bytesOf(batch.positiveColumns), batch.mask, bytesOf(batch.labels)],
-        bytesOf(batch.counts),
-      ],
-    );
+    this.#answers.then(peer, batch, (found) => {
+      // It may have died while it waited.
+      if (rankOf(this.#generation, peer) === null) return;
+      const { message, frames } = microBatchMessage(found, step, microStep);
+      this.#send(peer, message, frames);
+    });
   }
 
   #send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {

@@ -2,6 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { replayStep } from "../../src/pipeline/replay.js";
 import { openWorkplace, type Workplace } from "../e2e/harness.js";
 import { refreshing, STEPS, stepLines, switchEntries, trainAndListen } from "./refresh-harness.js";
 
@@ -47,6 +48,14 @@ test("at fixed steps new negatives are mined, announced and learned from, and ev
   const folder = join(place.folder, "runs/fixed/train/negatives");
   expect((await readdir(folder)).sort()).toEqual(["1", "2"]);
   expect((await readdir(join(folder, "1/part-0"))).sort()).toEqual(["negatives.tsv", "report.json"]);
+});
+
+test("a replay finds the batch of a step with the negatives that it had", async () => {
+  const lines = await stepLines(place, "fixed");
+  for (const step of [9, 10, 16]) {
+    const replayed = await replayStep(join(place.folder, "runs/fixed"), { step });
+    expect(replayed).toMatchObject({ isSameBatch: true, rows: lines[step - 1]?.rows });
+  }
 });
 
 test("as soon as they are ready they are learned from, never by a step that a rank was served before", async () => {

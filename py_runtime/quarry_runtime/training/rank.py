@@ -126,6 +126,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     # training.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     first_step = _verified_step(task)
+    # Layers that no checkpoint has (adapters, a plugin's own) start equal on all ranks, run for run.
+    torch.manual_seed(task.seed)
     load_plugins(task.model.plugins)
     entry = find_loss(task.loss.name)
     loss: Any = entry.factory(entry.parse(task.loss.options))
