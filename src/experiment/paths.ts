@@ -77,12 +77,14 @@ export function sourcesOf({ config }: Experiment, section: Section): PlacedSourc
   return section === "mine" && config.mine !== undefined ? [...sources, ...runsOf(config.mine)] : sources;
 }
 
-/** What is trained on, and what refreshed negatives are mined from. */
+/** What is trained on, what it is measured on, and what refreshed negatives are mined from. */
 function trainSources(train: TrainConfig): PlacedSource[] {
   const { data } = train.refresh?.mine ?? {};
+  const held = train.evaluate;
+  const heldOut = held === undefined ? [] : searchSources(held.data, "train.evaluate.data");
   const own = data === undefined ? [] : searchSources(data, "train.refresh.mine.data");
   const runs = refreshTargets(train).flatMap(({ mine }) => runsOf(mine, "train.refresh.mine"));
-  return [...trainingSources(train.data, "train.data"), ...own, ...runs];
+  return [...trainingSources(train.data, "train.data"), ...heldOut, ...own, ...runs];
 }
 
 /** Run files of retrievers, each as the judgements of the passages that it ranks. */

@@ -3,12 +3,13 @@ import { relative, resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
-import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
+import type { ExperimentConfig, stepNames, TrainConfig } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
 import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
+import { evalStepsOf } from "./evaluating/index.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
 import { RERANKED, rerankStep } from "./rerank.js";
@@ -178,11 +179,35 @@ function determinants(config: ExperimentConfig): unknown {
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
   // A resume may use another number of ranks: the batch of a step does not depend on it.
-  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, refresh, ...learning } = training;
+  const {
+    ranks: _ranks,
+    threads: _threads,
+    maxRestarts: _maxRestarts,
+    args,
+    evaluate,
+    refresh,
+    ...learning
+  } = training;
   const { saveSteps: _saveSteps, saveTotalLimit: _saveTotalLimit, ...schedule } = args;
-  const { workers: _workers, ...refreshed } = refresh ?? { workers: null };
-  const negatives = refresh === undefined ? {} : { refresh: refreshed };
-  return { ...rest, workers: { batchSize, unitSize }, train: { ...learning, args: schedule, ...negatives } };
+  return {
+    ...rest,
+    workers: { batchSize, unitSize },
+    train: { ...learning, args: schedule, ...evaluating(training, evaluate), ...refreshing(refresh) },
+  };
+}
+
+/** What evaluation in training comes to does not depend on who evaluates. */
+function evaluating(training: TrainConfig, evaluate: TrainConfig["evaluate"]): Record<string, unknown> {
+  if (evaluate === undefined) return {};
+  const { mode: _mode, workers: _workers, maxWaiting: _maxWaiting, ...rest } = evaluate;
+  return { evaluate: { ...rest, evalSteps: evalStepsOf(training) } };
+}
+
+/** Nor does what is mined depend on who mines. */
+function refreshing(refresh: TrainConfig["refresh"]): Record<string, unknown> {
+  if (refresh === undefined) return {};
+  const { workers: _workers, ...rest } = refresh;
+  return { refresh: rest };
 }
 
 /** The sections of the experiment that something in the run folder depends on; the others may still change. */

@@ -47,8 +47,9 @@ export class SideContext extends RunContext {
     this.#stop = stop;
   }
 
-  get name(): string {
-    return this.#options.name;
+  /** Where its workers' output goes. */
+  get logDir(): string {
+    return this.runDir.file("logs", this.#options.name);
   }
 
   override pool(): Promise<WorkerPool> {
@@ -96,7 +97,7 @@ export async function besideRanks(
       workers: { ...ownWorkers(context.config.workers), ...workers },
       python: { ...python, env },
       // The rendezvous of the run folder stays the run's own pool's: nobody joins here.
-      logDir: context.runDir.file("logs", side.name),
+      logDir: side.logDir,
       events: side.events,
       signal: side.signal,
     });

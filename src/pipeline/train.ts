@@ -1,6 +1,6 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
 import { appendFile, mkdir } from "node:fs/promises";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { TrainConfig } from "../experiment/schema.js";
@@ -8,6 +8,7 @@ import { findPython } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
 import { deriveLayout, runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
+import { type Chosen, describeChosen, TrainingEvaluation } from "./evaluating/index.js";
 import { prepareTraining } from "./prepare.js";
 import { openRefreshed } from "./refresh/batches.js";
 import { once } from "./step.js";
@@ -20,6 +21,8 @@ export interface TrainResult {
   readonly steps: number;
   /** Optimiser steps a second, the start of the ranks left out; null when nothing was left to do. */
   readonly stepsPerSecond: number | null;
+  /** What evaluation in training came to; absent without it. */
+  readonly chosen?: Chosen;
 }
 
 /** Trains the experiment's model, or goes on where an earlier process stopped. */
@@ -29,7 +32,11 @@ export async function trainStep(context: RunContext): Promise<TrainResult> {
   const set = await prepareTraining(context, "train", options.data);
   try {
     refuseOtherData(context, set);
-    return await once(context, "train", set.fingerprint, () => trainOn(context, options, set));
+    const result = await once(context, "train", set.fingerprint, () => trainOn(context, options, set));
+    if (result.chosen !== undefined) {
+      context.events.emit({ type: "notice", message: describeChosen(result.chosen), hint: null });
+    }
+    return result;
   } finally {
     set.close();
   }
@@ -62,6 +69,9 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
   const maxSteps = maxStepsOf(options, set);
+  const { evaluate } = options;
+  const evaluation =
+    evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
   const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
   const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
   const { events, signal, runDir } = context;
@@ -70,22 +80,31 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   const stopRecording = recordTraining(context, set, batches, ranks);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
-      const outcome = await runTraining(job);
-      if (outcome.isStopped) {
+      await evaluation?.begin();
+      const stoppedAt = evaluation?.stoppedAt ?? null;
+      const outcome =
+        stoppedAt === null
+          ? await runTraining(evaluation?.adapt(job) ?? job)
+          : { step: stoppedAt, checkpoint: "", stepsDone: 0, seconds: 0, isStopped: false };
+      if (outcome.isStopped && (evaluation?.stoppedAt ?? null) === null) {
+        await evaluation?.close();
         throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
           hint: "The same command goes on with the very next batch after that step.",
         });
       }
-      refreshed?.over();
-      const checkpoint = relative(context.runDir.path, outcome.checkpoint);
+      await refreshed?.over();
+      const chosen = await evaluation?.finish(outcome);
+      const checkpoint = chosen === undefined ? outcome.checkpoint : join(job.outputDir, `checkpoint-${chosen.step}`);
       const value = {
-        checkpoint,
-        steps: outcome.step,
+        checkpoint: relative(context.runDir.path, checkpoint),
+        steps: chosen?.last ?? outcome.step,
         stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / outcome.seconds : null,
+        ...(chosen === undefined ? {} : { chosen }),
       };
-      return { value, done: outcome.step };
+      return { value, done: value.steps };
     });
   } finally {
+    await evaluation?.close();
     await stopRecording();
     await batches.close();
   }

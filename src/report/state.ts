@@ -48,6 +48,8 @@ export interface ViewState {
   readonly losses: LossHistory;
   readonly training: EventOf<"trainStep"> | null;
   readonly checkpoint: EventOf<"checkpoint"> | null;
+  /** Of the training, in the order of their steps. */
+  readonly evaluations: readonly EventOf<"evaluation">[];
   readonly metrics: readonly EventOf<"metrics">[];
   /** The last distinct ones, oldest first. */
   readonly notices: readonly Notice[];
@@ -63,6 +65,7 @@ export const emptyView: ViewState = {
   losses: emptyLossHistory,
   training: null,
   checkpoint: null,
+  evaluations: [],
   metrics: [],
   notices: [],
   summaries: [],
@@ -136,6 +139,10 @@ export function reduce(state: ViewState, event: QuarryEvent): ViewState {
       return withNotice(state, "note", format.negativesWords(event), null);
     case "checkpoint":
       return { ...state, checkpoint: event };
+    case "evaluation": {
+      const others = state.evaluations.filter(({ step }) => step !== event.step);
+      return { ...state, evaluations: [...others, event].sort((a, b) => a.step - b.step) };
+    }
     case "metrics": {
       const metrics = state.metrics.filter((known) => known.phase !== event.phase || known.label !== event.label);
       return { ...state, metrics: [...metrics, { ...event, label: oneLine(event.label) }] };

@@ -1,5 +1,6 @@
 /** Training with torchrun: what the pipeline needs of it. */
-export { findCheckpoint, findLatestCheckpoint } from "./checkpoints.js";
-export type { Layout, StepNegatives, TrainJob } from "./job.js";
+export { type BestRule, judge, removable, type Verdict } from "./best.js";
+export { findLatestCheckpoint, listCheckpoints, removeCheckpoints } from "./checkpoints.js";
+export type { EvaluationOrder, JobEvaluation, Layout, StepNegatives, TrainJob, TrainOutcome } from "./job.js";
 export { deriveLayout, negativesScope } from "./layout.js";
 export { runTraining } from "./run.js";

@@ -39,6 +39,10 @@ export interface TrainJob {
   readonly events: EventStream;
   /** Aborting saves a checkpoint and stops. */
   readonly signal?: AbortSignal;
+  /** Aborting stops without saving: the checkpoint that counts is there. */
+  readonly halt?: AbortSignal;
+  /** Checkpoints that are evaluated while training goes on; without it none are. */
+  readonly evaluation?: JobEvaluation;
   /** A checkpoint is written every so many steps besides those of args.save_steps; default: no others. */
   readonly checkpointEvery?: number;
   /**
@@ -63,6 +67,23 @@ export interface StepNegatives {
   readonly version: number;
   /** Steps since the checkpoint that mined them; null for version 0. */
   readonly staleness: number | null;
+}
+
+/** How checkpoints are evaluated, as far as the ranks are concerned. */
+export interface JobEvaluation {
+  /** A checkpoint is written every so many steps as well. */
+  readonly everySteps: number;
+  /**
+   * The ranks evaluate themselves: all stand after the checkpoint of the step and wait for what `tell` sends them, until
+   * that has no ticket. Called again for the ranks of a later start.
+   */
+  readonly inRanks?: (step: number, tell: (order: EvaluationOrder) => void) => void;
+}
+
+/** What a rank that waits is told: work for the pool of this ticket, or go on; the last one ends the training. */
+export interface EvaluationOrder {
+  readonly ticketPath: string | null;
+  readonly isLast: boolean;
 }
 
 export interface TrainOutcome {

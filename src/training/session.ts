@@ -57,6 +57,8 @@ class Session {
   readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
   readonly #watch: Watch;
   readonly #answers = new InOrder<string>((thrown) => this.#fail(thrown));
+  /** Ranks that wait for an evaluation to begin. */
+  readonly #standing = new Set<number>();
   #settle: (end: SessionEnd) => void = () => undefined;
   #transport: Transport | undefined;
   #generation: Generation = noGeneration;
@@ -74,7 +76,7 @@ class Session {
   }
 
   async run(maxRestarts: number): Promise<SessionEnd> {
-    const { ranks, threads, logDir, signal } = this.#job;
+    const { ranks, threads, logDir, signal, halt: halting } = this.#job;
     const python = pythonOf(this.#job);
     const transport = await openTransport({
       onMessage: (peer, message) => this.#guarded(() => this.#hear(peer, message)),
@@ -84,6 +86,7 @@ class Session {
     this.#transport = transport;
     const watch = setInterval(() => this.#tick(), TICK_MS);
     const stop = (): void => this.#stop();
+    const halt = (): void => this.#stop(false);
     try {
       const { ticketPath } = transport;
       const onRankDeath = (death: RankDeath): void => this.#bury(death);
@@ -92,6 +95,8 @@ class Session {
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
       if (signal?.aborted) stop();
+      halting?.addEventListener("abort", halt);
+      if (halting?.aborted) halt();
       const end = await this.#ended;
       if (end.kind === "trained") await Promise.race([child.exited, sleep(LEAVE_MS, undefined, { ref: false })]);
       child.kill();
@@ -100,9 +105,15 @@ class Session {
       return end;
     } finally {
       signal?.removeEventListener("abort", stop);
+      halting?.removeEventListener("abort", halt);
       clearInterval(watch);
       await transport.close();
     }
+  }
+
+  /** Whoever asked for it: after a death nothing starts again. */
+  get #isStopping(): boolean {
+    return this.#job.signal?.aborted === true || this.#job.halt?.aborted === true;
   }
 
   #hear(peer: string, message: UpMessage): void {
@@ -122,6 +133,8 @@ class Session {
         return this.#progress.finished(message, this.#generation.ranks.values());
       case "checkpoint":
         return this.#job.events.emit({ type: "checkpoint", step: message.step, path: message.path });
+      case "evaluate":
+        return this.#evaluate(rank, message.step);
       case "trained":
         return this.#settle({ kind: "trained", step: message.step, path: message.path });
       case "log":
@@ -150,6 +163,7 @@ class Session {
     this.#pids.add(hello.pid);
     if (greeting.isNew) {
       this.#hasStepped = false;
+      this.#standing.clear();
       this.#firstDeath = null;
       this.#watch.begin();
     }
@@ -167,7 +181,7 @@ class Session {
     }
     const latest = await findLatestCheckpoint(job.outputDir);
     if (generation !== this.#generation) return;
-    if (job.signal?.aborted) return this.#settle({ kind: "stopped" });
+    if (this.#isStopping) return this.#settle({ kind: "stopped" });
     if (latest !== null) checkResumable(latest, job, this.#layout);
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
@@ -189,11 +203,23 @@ class Session {
     this.#transport?.send(peer, message, frames);
   }
 
-  #stop(): void {
+  #stop(save = true): void {
     // Without a finished step there is nothing to save that is not saved already.
     if (!this.#hasStepped) return this.#settle({ kind: "stopped" });
     this.#watch.stop();
-    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save: true });
+    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save });
+  }
+
+  /** Begins when all ranks stand: then the checkpoint is complete, and nobody comes too late to help. */
+  #evaluate(rank: RankPeer, step: number): void {
+    this.#progress.rank(rank.rank, rank.device, "busy", `evaluates step ${step}`);
+    this.#standing.add(rank.rank);
+    if (this.#standing.size < this.#layout.worldSize) return;
+    this.#standing.clear();
+    const ranks = [...this.#generation.ranks.values()];
+    this.#job.evaluation?.inRanks?.(step, (order) => {
+      for (const { peer } of ranks) this.#send(peer, { v, type: "evaluation", step, ...order });
+    });
   }
 
   #blame(rank: RankPeer, fatal: Fatal): void {
@@ -232,7 +258,7 @@ class Session {
       const detail = isCulprit ? `${describeDeath(death)}; the ranks start again` : "starts again with the others";
       this.#progress.rank(rank, device, isCulprit ? "lost" : "starting", detail);
     }
-    if (this.#job.signal?.aborted) this.#settle({ kind: "stopped" });
+    if (this.#isStopping) this.#settle({ kind: "stopped" });
   }
 
   async #awaitExit(child: TorchrunProcess): Promise<void> {
@@ -242,7 +268,7 @@ class Session {
     if (this.#fatals.length > 0) return;
     const reason = describeExit(exit, this.#firstDeath, child);
     const hasStarted = this.#generation.number >= 0 || this.#firstDeath !== null || exit.signal !== null;
-    if (this.#job.signal?.aborted) this.#settle({ kind: "stopped" });
+    if (this.#isStopping) this.#settle({ kind: "stopped" });
     else if (hasStarted) this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
     else
       this.#fail(
@@ -255,7 +281,7 @@ class Session {
     if (this.#answers.isWaiting) this.#watch.moved();
     const alarm = this.#watch.tick(TICK_MS);
     if (alarm === null) return;
-    if (alarm.kind === "stopped" || this.#job.signal?.aborted) return this.#settle({ kind: "stopped" });
+    if (alarm.kind === "stopped" || this.#isStopping) return this.#settle({ kind: "stopped" });
     this.#settle({ ...alarm, restarts: Math.max(0, this.#generation.number) });
   }
 

@@ -17,7 +17,11 @@ export function trainTask(
   const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
   return {
     ...{ kind: "train", model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
-    ...{ ...cut, resumeFrom, checkpointEvery: job.checkpointEvery ?? null },
+    ...cut,
+    resumeFrom,
+    checkpointEvery: job.checkpointEvery ?? null,
+    evalSteps: job.evaluation?.everySteps ?? null,
+    isEvaluating: job.evaluation?.inRanks !== undefined,
   };
 }
 

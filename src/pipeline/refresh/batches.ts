@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { MicroBatch, TrainingSet } from "../../data/types.js";
 import { QuarryError, toQuarryError } from "../../errors.js";
 import type { RefreshConfig, TrainConfig } from "../../experiment/schema.js";
-import { findCheckpoint, findLatestCheckpoint, type Layout, type TrainJob } from "../../training/index.js";
+import { findLatestCheckpoint, type Layout, listCheckpoints, type TrainJob } from "../../training/index.js";
 import type { RunContext } from "../context.js";
 import type { Batches, StepFacts } from "../step-batches.js";
 import { nameRows } from "../train-job.js";
@@ -53,6 +53,7 @@ export async function openRefreshed(
   options: RefreshOptions,
 ): Promise<RefreshedBatches | null> {
   if (train.refresh === undefined) return null;
+  warnOfNone(context, train.refresh, options.maxSteps);
   const begun = await toldSteps(context.runDir.file("train", "steps.jsonl"));
   const batches = new RefreshedBatches(context, { ...options, train, refresh: train.refresh, begun });
   try {
@@ -142,19 +143,17 @@ export class RefreshedBatches implements Batches {
     const output = this.context.runDir.file("train");
     const last = this.#state.switches.at(-1);
     if (last !== undefined) await this.#versions.open(last.version);
-    const latest = await findLatestCheckpoint(output);
-    if (latest === null) return;
-    const { everySteps } = this.#rules;
-    for (let step = everySteps; step <= latest.step; step += everySteps) {
-      const found = isDue(this.#rules, this.#state, step) ? await findCheckpoint(output, step) : null;
-      if (found !== null) this.#held.hold(step, found.path);
-    }
-    this.#reached(latest.step, latest.path);
+    const complete = await listCheckpoints(output);
+    for (const { step, path } of complete) if (isDue(this.#rules, this.#state, step)) this.#held.hold(step, path);
+    const [latest] = complete;
+    if (latest !== undefined) this.#reached(latest.step, latest.path);
   }
 
-  /** The training came to its end: no weights have to be held for a resume. */
-  over(): void {
+  /** The training came to its end: nobody mines any more, and no weights have to be held for a resume. */
+  async over(): Promise<void> {
     this.#isOver = true;
+    this.#isClosed = true;
+    await this.#miner.close();
   }
 
   /** Ends mining and closes every set but the given one. */
@@ -261,6 +260,21 @@ export class RefreshedBatches implements Batches {
       this.context.events.emit({ type: "warning", message: `Negatives could not be mined: ${message}`, hint });
     for (const waiting of this.#waiting.splice(0)) waiting.fail(thrown);
   }
+}
+
+/** Where epochs are asked for, the number of steps is known only now. */
+function warnOfNone(
+  context: RunContext,
+  { everySteps, switchAfterSteps = everySteps }: RefreshConfig,
+  maxSteps: number,
+) {
+  const first = everySteps + (switchAfterSteps === "ready" ? 0 : switchAfterSteps);
+  if (first < maxSteps) return;
+  context.events.emit({
+    type: "warning",
+    message: `no step learns from refreshed negatives: the first ones would count after step ${first} of ${maxSteps}`,
+    hint: "Set train.refresh.everySteps lower.",
+  });
 }
 
 function rulesOf(refresh: RefreshConfig, maxSteps: number): RefreshRules {

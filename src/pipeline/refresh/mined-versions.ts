@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type RefreshTarget, refreshTargets } from "../../experiment/refresh.js";
 import type { SearchDataConfig, TrainConfig, TrainingDataConfig } from "../../experiment/schema.js";
 import { runSource } from "../mining/runs.js";
-import { type Mined, readMined } from "./mined.js";
+import { fingerprintOf, type Mined, readMined } from "./mined.js";
 
 export class MinedVersions {
   /** What is mined for. */
@@ -29,9 +29,15 @@ export class MinedVersions {
     return join(this.root, String(version));
   }
 
-  /** A version that is durable and whole, or null. */
+  /** A version that is durable and whole, made of the data and options at hand, or null. */
   find(version: number): Promise<Mined | null> {
     return readMined(this.folder(version), version, this.key);
+  }
+
+  /** A version that was announced with a fingerprint, or null where it is gone or changed. */
+  async announced(version: number, fingerprint: string): Promise<Mined | null> {
+    const mined = await readMined(this.folder(version), version, null);
+    return mined !== null && fingerprintOf(mined) === fingerprint ? mined : null;
   }
 
   /** The training data with the negatives of a version in the place of those that the experiment names. */

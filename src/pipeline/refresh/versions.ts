@@ -7,7 +7,7 @@ import type { Layout } from "../../training/index.js";
 import type { ResolveContext } from "../embedded.js";
 import { resolveTraining } from "../resolve.js";
 import { StepBatches } from "../step-batches.js";
-import { fingerprintOf, type Mined } from "./mined.js";
+import type { Mined } from "./mined.js";
 import { MinedVersions } from "./mined-versions.js";
 import { type JournalledSwitch, versionAt } from "./switches.js";
 
@@ -99,8 +99,8 @@ export class Versions {
   }
 
   async #announced(version: number): Promise<Mined> {
-    const mined = await this.mined.find(version);
-    if (mined !== null && this.switches()[version - 1]?.fingerprint === fingerprintOf(mined)) return mined;
+    const mined = await this.mined.announced(version, this.switches()[version - 1]?.fingerprint ?? "");
+    if (mined !== null) return mined;
     const folder = this.mined.folder(version);
     throw new QuarryError(
       "INTEGRITY",
