@@ -28,7 +28,10 @@ export function currentModel(context: RunContext): ModelChoice {
 }
 
 /** A finished step's newest entry in the journal. */
-export function findDone(context: RunContext, step: string) {
+export function findDone(
+  context: RunContext,
+  step: string,
+): { readonly data?: unknown; readonly result?: unknown } | undefined {
   return context.runDir.journal.entries.findLast((found) => found.type === "stepDone" && found.step === step);
 }
 
