@@ -172,6 +172,9 @@ function checkTraining(train: TrainConfig, say: Say): void {
   if (evaluate !== undefined) {
     checkEvaluation(evaluate, "train.evaluate", say);
     checkMetric(evaluate, say);
+    if (evaluate.mode === "ranks" && train.nodes.length > 0) {
+      say("train.evaluate.mode", "ranks is not for ranks on other machines (train.nodes); set it to workers");
+    }
   }
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
   const refreshed = refreshTargets(train).map(({ path }) => path);
