@@ -82,6 +82,12 @@ export const groups: readonly Group[] = [
   group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
   group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
   group(
+    "TrainRetriever",
+    schemas.trainRetrieverSchema,
+    "train.retriever",
+    "A plugin's whole retriever by name, with its own options beside it.",
+  ),
+  group(
     "TrainingArgs",
     schemas.trainingArgsSchema,
     "train.args",
@@ -108,6 +114,7 @@ export const groups: readonly Group[] = [
     "A file and how to read it; a path alone stands for all defaults.",
   ),
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
+  group("Extras", data.extrasSchema, "extras of a source", "What of the records plugins get beside the texts."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
   group(

@@ -3,6 +3,7 @@ import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
 import { checkLoss } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
+import { checkPluginNames } from "./plugin-checks.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -33,7 +34,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
       "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
     );
   }
-  problems.push(...checkSimilarity(config));
+  problems.push(...checkSimilarity(config), ...checkPluginNames(config));
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
@@ -220,6 +221,13 @@ function checkSource(source: SourceConfig, path: string, say: Say): void {
     if (unknown !== undefined) say(`${path}.templates.${side}`, `there is no ${unknown}; use {title} and {text}`);
     else if (!template.includes("{text}"))
       say(`${path}.templates.${side}`, "leaves the text out; put {text} where it belongs");
+  }
+  if (source.extras?.sourceName === true) {
+    if (source.name === undefined) say(`${path}.extras.sourceName`, `needs a name; set ${path}.name`);
+    for (const side of ["query", "passage"] as const) {
+      if (source.extras[side]?.includes("source") === true)
+        say(`${path}.extras.${side}`, "names a field source, which is where sourceName puts the source's name");
+    }
   }
   const steps = GROUP_STEPS.filter((name) => source[name] !== undefined);
   if (steps.length > 1) say(`${path}.${steps[1]}`, `excludes ${steps[0]}; keep one of ${steps.join(", ")}`);

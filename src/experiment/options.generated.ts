@@ -1,5 +1,6 @@
 /** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */
 import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";
+import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";
 
 /** What a user writes: everything with a default may be left out. */
 export interface ExperimentInput {
@@ -50,7 +51,7 @@ export interface BiEncoderOptions {
    */
   trustRemoteCode?: boolean | undefined;
   /**
-   * Python files that register encoders, losses and similarities; paths relative to the script.
+   * Python files that register encoders, losses and the like; paths relative to the script.
    *
    * @defaultValue `[]`
    */
@@ -67,8 +68,8 @@ export interface BiEncoderOptions {
    * @defaultValue `{}`
    */
   encoderOptions?: Record<string, unknown> | undefined;
-  /** How token vectors become one; default: the checkpoint's own. */
-  pooling?: "mean" | "cls" | "last" | undefined;
+  /** How token vectors become one: mean, cls, last, or what a plugin registers; default: the checkpoint's own. */
+  pooling?: PoolingName | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
   /** How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own. */
@@ -109,6 +110,8 @@ export interface TrainInput {
   data: BinaryInput | ScoredInput | MultiLevelInput | MixInput;
   /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }. */
   loss?: LossInput | undefined;
+  /** A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own. */
+  retriever?: TrainRetrieverInput | undefined;
   /**
    * Queries in one optimiser step, over all ranks.
    *
@@ -291,18 +294,6 @@ export interface MixPartInput {
   data: BinaryInput | ScoredInput | MultiLevelInput;
   /** Share of the batches' queries; default: the number of its queries. */
   weight?: number | undefined;
-}
-
-/** A loss by name, with its own options beside it. */
-export interface LossInput {
-  /**
-   * Name of a registered loss; further fields are its options.
-   *
-   * @defaultValue `"infonce"`
-   */
-  name?: string | undefined;
-  /** Options of its own, checked when it is made. */
-  [option: string]: unknown;
 }
 
 /** Options of transformers' TrainingArguments, in camelCase. */
@@ -489,6 +480,8 @@ export interface SourceOptions {
   prompts?: PromptsInput | undefined;
   /** How this source's texts are made of title and text. */
   templates?: TemplatesInput | undefined;
+  /** What else of the records travels to plugins, and enters the store's keys. */
+  extras?: ExtrasInput | undefined;
 }
 
 /** Passages, queries and judgements, as `source({ … })` gives them. */
@@ -547,6 +540,16 @@ export interface TemplatesInput {
   query?: string | undefined;
   /** How a passage's text is made, with {title} and {text}; default: "{title} {text}", no title, no space. */
   passage?: string | undefined;
+}
+
+/** What of the records plugins get beside the texts. */
+export interface ExtrasInput {
+  /** Fields or columns of each query that plugins get. */
+  query?: string[] | undefined;
+  /** Fields or columns of each passage that plugins get. */
+  passage?: string[] | undefined;
+  /** Whether plugins get the source's name as well, under "source"; needs a name. */
+  sourceName?: boolean | undefined;
 }
 
 /** New scores for old ones. */

@@ -14,6 +14,7 @@ import {
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 import { nodeSchema, trainNodeSchema } from "./nodes-schema.js";
+import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";
 import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
 
 const positive = z.int().min(1);
@@ -35,13 +36,14 @@ export const modelSchema = z.strictObject({
     .array(path)
     .max(64)
     .default([])
-    .describe("Python files that register encoders, losses and similarities; paths relative to the script."),
+    .describe("Python files that register encoders, losses and the like; paths relative to the script."),
   encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
-  pooling: z
-    .enum(["mean", "cls", "last"])
+  pooling: (name.meta({ type: "PoolingName" }) as z.ZodType<unknown> as z.ZodType<PoolingName, PoolingName>)
     .optional()
-    .describe("How token vectors become one; default: the checkpoint's own."),
+    .describe(
+      "How token vectors become one: mean, cls, last, or what a plugin registers; default: the checkpoint's own.",
+    ),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
   similarity: name
     .optional()
@@ -128,10 +130,23 @@ export const trainingArgsSchema = z.strictObject({
 export const lossSchema = z.looseObject({
   name: name.default("infonce").describe("Name of a registered loss; further fields are its options."),
 });
+/** The same, as strict as the tables of registered losses in plugin-types.ts. */
+const typedLoss = lossSchema as z.ZodType<unknown> as z.ZodType<z.output<typeof lossSchema>, LossInput>;
+
+export const trainRetrieverSchema = z.looseObject({
+  name: name.describe("Name of a retriever that a plugin registers; further fields are its options."),
+});
+const typedRetriever = trainRetrieverSchema as z.ZodType<unknown> as z.ZodType<
+  z.output<typeof trainRetrieverSchema>,
+  TrainRetrieverInput
+>;
 
 export const trainSchema = z.strictObject({
   data: trainingDataSchema.describe("What the model learns from."),
-  loss: lossSchema.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
+  loss: typedLoss.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
+  retriever: typedRetriever
+    .optional()
+    .describe("A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own."),
   globalBatchSize: positive.default(32).describe("Queries in one optimiser step, over all ranks."),
   queriesPerRank: positive
     .optional()

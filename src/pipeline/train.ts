@@ -95,6 +95,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         phase: "train",
         model: { ...toModelSpec(context.experiment), dtype: "float32" },
         loss: { name, options: lossOptions },
+        retriever: retrieverOf(options),
         args: toTrainingArguments(args),
         outputDir: context.runDir.file("train"),
         maxSteps,
@@ -139,6 +140,13 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
     plans.close();
     await stopRecording();
   }
+}
+
+/** A plugin's retriever as it travels; null for Quarry's own. */
+function retrieverOf({ retriever }: TrainConfig): { name: string; options: Record<string, unknown> } | null {
+  if (retriever === undefined) return null;
+  const { name, ...options } = retriever;
+  return { name, options };
 }
 
 /** How many columns of a step's batch were masked because they hold known positives of another query, or copies. */

@@ -17,6 +17,8 @@ export interface TrainJob {
   readonly phase: string;
   readonly model: ModelSpec;
   readonly loss: { readonly name: string; readonly options: Record<string, unknown> };
+  /** A plugin's whole retriever; without one it is Quarry's own. */
+  readonly retriever?: { readonly name: string; readonly options: Record<string, unknown> } | null;
   /** transformers.TrainingArguments in snake_case. */
   readonly args: Record<string, unknown>;
   /** Holds checkpoint-<step> folders. */

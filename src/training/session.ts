@@ -209,6 +209,7 @@ class Session {
       kind: "train" as const,
       model,
       loss,
+      retriever: job.retriever ?? null,
       args,
       outputDir,
       maxSteps,

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from quarry_runtime.errors import ProtocolError
+from quarry_runtime.modeling.formatting import NO_EXTRAS
+from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.modeling.text import Texts, read_arrow
 from quarry_runtime.modeling.tokens import Side, tokenize
 from quarry_runtime.protocol.messages import MicroBatch, Next, Ping, StopTraining, TrainTask
@@ -142,7 +144,7 @@ class Feed:
                 f"A micro-batch of {len(queries.rows)} queries and {len(passages.rows)} passages"
                 f" has labels {labels.shape}, mask {mask.shape} and counts {counts.shape}."
             )
-        return {
+        batch = {
             "queries": self._tokens(queries, "query"),
             "passages": self._tokens(passages, "passage"),
             "positive_columns": self._tensor(to_numpy(message.positive_columns, frames)),
@@ -151,6 +153,12 @@ class Feed:
             "counts": self._tensor(counts),
             "rows": Rows(queries.rows, passages.rows),
         }
+        if queries.extras is not None or passages.extras is not None:
+            batch["extras"] = BatchExtras(
+                queries.extras or [NO_EXTRAS] * len(queries.rows),
+                passages.extras or [NO_EXTRAS] * len(passages.rows),
+            )
+        return batch
 
     def _tokens(self, texts: Texts, side: Side) -> dict[str, torch.Tensor]:
         batch = self._encoder.collate(tokenize(self._encoder, texts, side)["input_ids"])

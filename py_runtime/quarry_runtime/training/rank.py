@@ -10,7 +10,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -100,10 +100,10 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     import torch
 
     from quarry_runtime.modeling.load import load_encoder
-    from quarry_runtime.modeling.registry import find_loss, load_plugins
+    from quarry_runtime.modeling.registry import load_plugins
     from quarry_runtime.training.arguments import training_arguments
+    from quarry_runtime.training.build import build_loss, build_retriever
     from quarry_runtime.training.feed import Feed
-    from quarry_runtime.training.retriever import Retriever
     from quarry_runtime.training.trainer import QuarryTrainer
 
     # accelerate's own words to the authors of TrainingArguments; no buffer of an encoder changes in
@@ -111,15 +111,14 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     first_step = _verified_step(task)
     load_plugins(task.model.plugins)
-    entry = find_loss(task.loss.name)
-    loss: Any = entry.factory(entry.parse(task.loss.options))
+    loss = build_loss(task.loss.name, task.loss.options)
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
     # Loaded on the CPU: TrainingArguments names the device, and Trainer moves the model there.
     encoder = load_encoder(_source(task), "cpu", for_training=True)
+    retriever = build_retriever(task, encoder, loss)
     feed = Feed(connection, encoder, task, rank, first_step, is_pinned=not is_on_cpu)
     feed.start()
-    retriever = Retriever(encoder, loss, encoder.contract.similarity, task.is_dropout_on)
 
     def on_move() -> None:
         connection.progress += 1
@@ -178,6 +177,7 @@ def _report(connection: Connection, error: Exception) -> int:
 
 def _explained(error: Exception) -> QuarryError:
     from quarry_runtime.guard.memory import is_out_of_memory
+    from quarry_runtime.modeling.plugins import explained
 
     line = (str(error).strip().splitlines() or [""])[0]
     text = f"{type(error).__name__}: {line}"
@@ -189,6 +189,9 @@ def _explained(error: Exception) -> QuarryError:
         )
     if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
         return WorkerFault(f"The connection to another rank was lost ({text}).", is_retryable=True)
+    told = explained(error)
+    if told is not None:
+        return told
     where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     place = f" at {where.filename}:{where.lineno}" if where else ""
     return WorkerFault(

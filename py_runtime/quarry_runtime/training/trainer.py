@@ -206,10 +206,11 @@ class QuarryTrainer(Trainer):
             # Given where parameters are sharded; it is then the Retriever's whole state.
             own = None
             if state_dict is not None:
+                prefix = self._retriever().encoder_prefix
                 own = {
-                    name.removeprefix("encoder."): value
+                    name.removeprefix(prefix): value
                     for name, value in state_dict.items()
-                    if name.startswith("encoder.")
+                    if name.startswith(prefix)
                 }
             encoder.save(folder, own)
 

@@ -29,6 +29,7 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
         fields: dict[str, Any] = {
             "model": model_spec("model"),
             "loss": LossSpec(name="infonce", options={}),
+            "retriever": None,
             "output_dir": str(tmp_path),
             "max_steps": 4,
             "queries_per_rank": 2,

@@ -42,6 +42,8 @@ class Orchestrator:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
         self.told: list[Any] = []
+        #: Whether each record has its own row as a further field.
+        self.has_extras = False
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def send(self, message: Any, frames: Sequence[Any] = ()) -> None:
@@ -77,10 +79,11 @@ class Orchestrator:
             labels=specs[2],
             counts=specs[3],
         )
-        return message, [table(queries), table(passages), *data]
+        tables = [table(rows, self.has_extras) for rows in (queries, passages)]
+        return message, [*tables, *data]
 
 
-def table(rows: list[int]) -> memoryview:
+def table(rows: list[int], has_extras: bool = False) -> memoryview:
     texts = [" ".join(WORDS[(row * k) % len(WORDS)] for k in range(1, 4 + row % 3)) for row in rows]
     columns = {
         "row": pa.array(rows, pa.int32()),
@@ -88,6 +91,9 @@ def table(rows: list[int]) -> memoryview:
         "title": pa.array([""] * len(rows), pa.utf8()),
         "text": pa.array(texts, pa.utf8()),
     }
+    if has_extras:
+        columns["prompt"] = pa.nulls(len(rows), pa.utf8())
+        columns["extras"] = pa.array([f'{{"row": {row}}}' for row in rows], pa.utf8())
     batch = pa.record_batch(columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
@@ -107,6 +113,7 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
         fields: dict[str, Any] = {
             "model": model_spec(resume or tiny_bert),
             "loss": LossSpec(name="infonce", options={}),
+            "retriever": None,
             "args": {"save_steps": 2, "learning_rate": 1e-2},
             "output_dir": str(output),
             "max_steps": 4,
@@ -315,3 +322,21 @@ def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
     )
     again.train(resume_from_checkpoint=str(folder))
     assert [step.step for step in steps_of(resumed)] == [3]
+
+
+def test_further_fields_of_records_reach_the_loss(build: Callable[..., Any]) -> None:
+    orchestrator = Orchestrator()
+    orchestrator.has_extras = True
+    trainer = build(orchestrator, max_steps=1, accumulation_steps=1)
+    seen: list[Any] = []
+    own = trainer.model.loss.forward
+
+    def forward(batch: Any) -> Any:
+        seen.append(
+            ([e["row"] for e in batch.extras.queries], [e["row"] for e in batch.extras.passages])
+        )
+        return own(batch)
+
+    trainer.model.loss.forward = forward
+    trainer.train()
+    assert seen == [([0, 1], [1000, 1001, 1002, 1003])]

@@ -13,6 +13,7 @@ import {
   parseExperiment,
   source,
 } from "../../../src/experiment/define.js";
+import type { LossInput } from "../../../src/experiment/plugin-types.js";
 
 const model = biEncoder("some/model");
 const judged = source({ corpus: "corpus.jsonl", qrels: "qrels/test.tsv" });
@@ -392,7 +393,9 @@ describe("names from other tools", () => {
       { name: "InfoNCE", temperature: 0.1 },
       { name: "infonce", temperature: 0.1 },
     ],
-  ])("of losses mean the same here: %j", (loss, expected) => {
+  ])("of losses mean the same here: %j", (named, expected) => {
+    // Types know Quarry's own names alone.
+    const loss = named as LossInput;
     const { config } = defineExperiment({ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss } });
     expect(config.train?.loss).toEqual(expected);
   });
