@@ -3,12 +3,14 @@ import { resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
-import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
+import type { ExperimentConfig, stepNames, TrainConfig } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
 import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
+import { tellChosen } from "./evaluating/chosen.js";
+import { evalStepsOf } from "./evaluating/index.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
 import { RERANKED, rerankStep } from "./rerank.js";
@@ -100,12 +102,14 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   const throughputs: Throughput[] = [];
   const written: (readonly [string, number])[] = [];
   let trained: TrainResult | null = null;
+  if (!steps.includes("train")) tellChosen(context);
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
     const model = steps.indexOf("train", index + 1) >= 0 ? BASE_MODEL : currentModel(context);
     switch (step) {
       case "train":
         trained = await trainStep(context);
+        tellChosen(context);
         break;
       case "evaluate": {
         const result = await evaluateStep(context, model);
@@ -175,8 +179,12 @@ function determinants(config: ExperimentConfig): unknown {
   // Whether vectors are kept changes no more than the last bits of a score; what they are rounded to does.
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
-  const { args, ...learning } = training;
-  const train = { ...without(learning, FREE_IN_TRAINING), args: without(args, FREE_IN_ARGS) };
+  const { args, evaluate, ...learning } = training;
+  const train = {
+    ...without(learning, FREE_IN_TRAINING),
+    args: without(args, FREE_IN_ARGS),
+    ...evaluating(training, evaluate),
+  };
   return { ...rest, workers: { batchSize, unitSize }, train };
 }
 
@@ -192,6 +200,13 @@ const FREE_IN_ARGS = [
 
 function without(options: object, names: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name)));
+}
+
+/** What evaluation in training comes to does not depend on who evaluates. */
+function evaluating(training: TrainConfig, evaluate: TrainConfig["evaluate"]): Record<string, unknown> {
+  if (evaluate === undefined) return {};
+  const { mode: _mode, workers: _workers, maxWaiting: _maxWaiting, ...rest } = evaluate;
+  return { evaluate: { ...rest, evalSteps: evalStepsOf(training) } };
 }
 
 /** The sections of the experiment that something in the run folder depends on; the others may still change. */

@@ -54,7 +54,7 @@ class ModuleRetriever(Retriever):
         self.loss = None
         self.broken: tuple[Tensor, Tensor] | None = None
         self._seen: dict[str, Tensor] = {}
-        self.encoder.register_forward_hook(self._note)
+        self.encoder.register_forward_hook(self._note, with_kwargs=True)
 
     @property
     def encoder(self) -> nn.Module:  # type: ignore[override]
@@ -74,16 +74,18 @@ class ModuleRetriever(Retriever):
         """Q queries and their Q × P passages of this rank; {"loss": what the module gives}."""
         batch = TrainingBatch(positive_columns.long(), mask.bool(), labels, counts, extras)
         loss = checked_loss(self.module(queries, passages, batch), self.module)
-        count = len(labels)
-        nothing = torch.zeros(labels.numel(), dtype=torch.bool, device=labels.device)
-        self.broken = (
-            self._seen.get("query", nothing[:count]),
-            self._seen.get("passage", nothing),
-        )
+        self.broken = (self._broken("query", len(labels)), self._broken("passage", labels.numel()))
         return {"loss": loss}
 
-    def _note(self, _module: nn.Module, args: tuple[Any, ...], vectors: Any) -> None:
+    def _note(
+        self, _module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], vectors: Any
+    ) -> None:
         """Remembers which vectors hold NaN or infinity, for the message that names their texts."""
-        side = args[1] if len(args) > 1 else "passage"
-        if isinstance(vectors, Tensor) and vectors.ndim == 2:
-            self._seen[side] = broken_rows(vectors)
+        side = args[1] if len(args) > 1 else named.get("side", "passage")
+        self._seen[side] = broken_rows(vectors)
+
+    def _broken(self, side: str, count: int) -> Tensor:
+        seen = self._seen.get(side)
+        # A module that encodes a side in parts has nobody to blame.
+        is_whole = seen is not None and len(seen) == count
+        return seen if is_whole else torch.zeros(count, dtype=torch.bool)  # type: ignore[return-value]

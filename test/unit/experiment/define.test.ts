@@ -13,7 +13,6 @@ import {
   parseExperiment,
   source,
 } from "../../../src/experiment/define.js";
-import type { LossInput } from "../../../src/experiment/plugin-types.js";
 
 const model = biEncoder("some/model");
 const judged = source({ corpus: "corpus.jsonl", qrels: "qrels/test.tsv" });
@@ -394,9 +393,8 @@ describe("names from other tools", () => {
       { name: "infonce", temperature: 0.1 },
     ],
   ])("of losses mean the same here: %j", (named, expected) => {
-    // Types know Quarry's own names alone.
-    const loss = named as LossInput;
-    const { config } = defineExperiment({ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss } });
+    const data = multiLevel({ sources: [judged] });
+    const { config } = defineExperiment({ name: "x", model, train: { data, loss: named as never } });
     expect(config.train?.loss).toEqual(expected);
   });
 });
