@@ -1,6 +1,6 @@
 /** What training is asked for and what it ends with. */
 import type { MicroBatch } from "../data/types.js";
-import type { NodeConfig } from "../experiment/schema.js";
+import type { NodesOptions } from "../pool/launch/nodes.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
@@ -71,7 +71,7 @@ export interface TrainJob {
 
 /** The other machines of a training. */
 export interface TrainNodes {
-  readonly others: readonly NodeConfig[];
+  readonly others: NodesOptions["nodes"];
   /** All machines, this one included. */
   readonly count: number;
   /** Training goes on with so many where others are lost for good. */
