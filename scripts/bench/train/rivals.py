@@ -128,7 +128,7 @@ def trainer(gate: Gate) -> None:
 
 
 def sentence_transformers(gate: Gate) -> None:
-    from datasets import Dataset
+    from datasets import Dataset  # pyright: ignore[reportMissingImports]
     from sentence_transformers import (
         SentenceTransformer,
         SentenceTransformerTrainer,
