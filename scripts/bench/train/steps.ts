@@ -67,8 +67,8 @@ export async function measureFeeding(context: Context): Promise<void> {
   const least = Math.min(...ratios.map(({ ratio }) => ratio));
   for (const [at, { ratio, rates }] of ratios.entries()) {
     const what = `two layers, dimension 32, ${QUERIES} × ${PER_QUERY}: Quarry's steps/s / those of ${found.labels[at + 1]}`;
-    const promised = ratio === least ? (["≥ 1.2 (the best of them)", ratio >= 1.2] as const) : [];
-    context.tell(what, `${ratio.toFixed(2)} (${rates})`, ...promised);
+    const reach = ratio === least ? "≥ 1.2 (the best of them)" : undefined;
+    context.tell(what, `${ratio.toFixed(2)} (${rates})`, reach, reach === undefined ? undefined : ratio >= 1.2);
   }
 }
 
@@ -96,9 +96,9 @@ export async function measureGpu(context: Context): Promise<void> {
   );
   for (const other of [1, 2, 3]) {
     const { ratio, rates } = compare(found, 0, other);
-    const promised = other > 1 ? (["≥ 1.05", ratio >= 1.05] as const) : [];
+    const reach = other > 1 ? "≥ 1.05" : undefined;
     const what = `${stdout.trim()}, MiniLM, 128 × ${PER_QUERY}, bf16: Quarry's steps/s / those of ${found.labels[other]}`;
-    context.tell(what, `${ratio.toFixed(3)} (${rates})`, ...promised);
+    context.tell(what, `${ratio.toFixed(3)} (${rates})`, reach, reach === undefined ? undefined : ratio >= 1.05);
   }
 }
 
