@@ -154,6 +154,8 @@ export interface TrainInput {
    * @defaultValue `true`
    */
   dropout?: boolean | undefined;
+  /** Measures checkpoints on held-out data while training goes on: curves, the best one, early stopping. */
+  evaluate?: TrainEvaluateInput | undefined;
   /** Options of transformers' TrainingArguments, in camelCase. */
   args?: TrainingArgsInput | undefined;
 }
@@ -558,6 +560,90 @@ export interface ScoreMapInput {
   map: Record<string, number>;
   /** Score of what the map does not name; without it such a score is an error. */
   otherwise?: number | undefined;
+}
+
+/** Evaluation of checkpoints while the model trains. */
+export interface TrainEvaluateInput {
+  /** Passages to search, queries and judgements; several data sets as suite({ … }). */
+  data: SourceInput | CombinedInput | SuiteInput;
+  /**
+   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
+   *
+   * @defaultValue `["nDCG@10","RR@10","R@100"]`
+   */
+  measures?: string[] | undefined;
+  /**
+   * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
+   *
+   * @defaultValue `1`
+   */
+  relevanceLevel?: number | undefined;
+  /**
+   * Passages kept for each query.
+   *
+   * @defaultValue `100`
+   */
+  topK?: number | undefined;
+  /** A quick look: searches a part of the corpus and estimates what all of it would give, with an interval. */
+  subCorpus?: SubCorpusInput | undefined;
+  /** A quick look: takes so many judged queries at random and states an interval of each measure. */
+  sampleQueries?: number | undefined;
+  /**
+   * Who evaluates: worker processes while training goes on, or the ranks themselves, which pause for it.
+   *
+   * @defaultValue `"workers"`
+   */
+  mode?: "workers" | "ranks" | undefined;
+  /** Evaluates, and saves, every so many steps, and after the last one; default: train.args.saveSteps. */
+  evalSteps?: number | undefined;
+  /** The measure that makes a checkpoint the best; of one data set of a suite as set/measure; default: the first. */
+  metricForBestModel?: string | undefined;
+  /**
+   * False where the best value of that measure is the lowest.
+   *
+   * @defaultValue `true`
+   */
+  greaterIsBetter?: boolean | undefined;
+  /**
+   * Later steps work with the best checkpoint in place of the last one.
+   *
+   * @defaultValue `false`
+   */
+  loadBestModelAtEnd?: boolean | undefined;
+  /** Ends training after so many evaluations in a row without an improvement; default: never. */
+  earlyStoppingPatience?: number | undefined;
+  /**
+   * What an improvement is for the patience: more than this above the last one.
+   *
+   * @defaultValue `0`
+   */
+  earlyStoppingThreshold?: number | undefined;
+  /**
+   * Checkpoints that wait for their evaluation by workers, at most; then the oldest is skipped and told.
+   *
+   * @defaultValue `4`
+   */
+  maxWaiting?: number | undefined;
+  /** The worker processes of mode "workers". */
+  workers?: SideWorkersInput | undefined;
+}
+
+/** Workers beside the ranks of a training. */
+export interface SideWorkersInput {
+  /**
+   * Worker processes beside the ranks; auto is one per GPU that the ranks leave free, else one.
+   *
+   * @defaultValue `"auto"`
+   */
+  count?: number | "auto" | undefined;
+  /**
+   * auto, cpu or cuda:N; auto takes the last GPUs, which the ranks must leave free, or the CPU without any.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: string | undefined;
+  /** CPU threads of each; default: the cores that the ranks leave, at least one. */
+  threads?: number | undefined;
 }
 
 /** What to evaluate on. */

@@ -1,6 +1,6 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
 import { appendFile, mkdir } from "node:fs/promises";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { buildMicroBatch, stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
@@ -9,8 +9,10 @@ import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
-import { deriveLayout, runTraining, type TrainNodes } from "../training/index.js";
+import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
+import type { Chosen } from "./evaluating/chosen.js";
+import { TrainingEvaluation } from "./evaluating/index.js";
 import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
 import { once } from "./step.js";
@@ -26,6 +28,8 @@ export interface TrainResult {
   readonly stepsPerSecond: number | null;
   /** Share of the steps' time in which the slowest rank waited for its texts; null when nothing was left to do. */
   readonly waitShare: number | null;
+  /** What evaluation in training came to; absent without it. */
+  readonly chosen?: Chosen;
 }
 
 /** Trains the experiment's model, or goes on where an earlier process stopped. */
@@ -89,9 +93,13 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   const masked = new MaskCounts();
   const stopRecording = recordTraining(context, set, masked);
   const plans = new StepPlans(set, options.globalBatchSize);
+  const { evaluate } = options;
+  const evaluation =
+    evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
-      const outcome = await runTraining({
+      await evaluation?.begin();
+      const job: TrainJob = {
         phase: "train",
         model: { ...toModelSpec(context.experiment), dtype: "float32" },
         loss: { name, options: lossOptions },
@@ -121,22 +129,32 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
           masked.note(step, `${microStep}/${rank}`, batch.maskedPositives);
           return batch;
         },
-      });
-      if (outcome.isStopped) {
+      };
+      const stoppedAt = evaluation?.stoppedAt ?? null;
+      const outcome =
+        stoppedAt === null
+          ? await runTraining(evaluation?.adapt(job) ?? job)
+          : { step: stoppedAt, checkpoint: "", stepsDone: 0, seconds: 0, waitShare: null, isStopped: false };
+      if (outcome.isStopped && (evaluation?.stoppedAt ?? null) === null) {
+        await evaluation?.close();
+        if (evaluation?.failure) throw evaluation.failure;
         throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
           hint: "The same command goes on with the very next batch after that step.",
         });
       }
-      const checkpoint = relative(context.runDir.path, outcome.checkpoint);
+      const chosen = await evaluation?.finish(outcome);
+      const checkpoint = chosen === undefined ? outcome.checkpoint : join(job.outputDir, `checkpoint-${chosen.step}`);
       const value = {
-        checkpoint,
-        steps: outcome.step,
+        checkpoint: relative(context.runDir.path, checkpoint),
+        steps: chosen?.last ?? outcome.step,
         stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / outcome.seconds : null,
         waitShare: outcome.waitShare,
+        ...(chosen === undefined ? {} : { chosen }),
       };
-      return { value, done: outcome.step };
+      return { value, done: value.steps };
     });
   } finally {
+    await evaluation?.close();
     plans.close();
     await stopRecording();
   }

@@ -47,6 +47,10 @@ export interface TrainJob {
   readonly events: EventStream;
   /** Aborting saves a checkpoint and stops. */
   readonly signal?: AbortSignal;
+  /** Aborting stops without saving: the checkpoint that counts is there. */
+  readonly halt?: AbortSignal;
+  /** Checkpoints that are evaluated while training goes on; without it none are. */
+  readonly evaluation?: JobEvaluation;
   /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. */
   readonly microBatch: (step: number, microStep: number, rank: number, layout: Layout) => MicroBatch;
   /** Ids and places of the texts behind rows of micro-batches, for an error that names them. */
@@ -63,6 +67,23 @@ export interface TrainNodes {
   /** Address of this machine that the others reach, tcp://host:port. */
   readonly listen: string;
   readonly runDir: string;
+}
+
+/** How checkpoints are evaluated, as far as the ranks are concerned. */
+export interface JobEvaluation {
+  /** A checkpoint is written every so many steps as well. */
+  readonly everySteps: number;
+  /**
+   * The ranks evaluate themselves: all stand after the checkpoint of the step and wait for what `tell` sends them, until
+   * that has no ticket. Called again for the ranks of a later start.
+   */
+  readonly inRanks?: (step: number, tell: (order: EvaluationOrder) => void) => void;
+}
+
+/** What a rank that waits is told: work for the pool of this ticket, or go on; the last one ends the training. */
+export interface EvaluationOrder {
+  readonly ticketPath: string | null;
+  readonly isLast: boolean;
 }
 
 export interface TrainOutcome {

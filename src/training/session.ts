@@ -61,6 +61,8 @@ class Session {
   readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
   readonly #watch: Watch;
   readonly #supply: Supply;
+  /** Ranks that wait for an evaluation to begin. */
+  readonly #standing = new Set<number>();
   #settle: (end: SessionEnd) => void = () => undefined;
   #transport: Transport | undefined;
   #generation: Generation = noGeneration;
@@ -83,7 +85,7 @@ class Session {
   }
 
   async run(maxRestarts: number): Promise<SessionEnd> {
-    const { ranks: all, nodes, threads, logDir, signal } = this.#job;
+    const { ranks: all, nodes, threads, logDir, signal, halt: halting } = this.#job;
     const python = pythonOf(this.#job);
     const meeting = nodes === undefined ? null : await arrangeMeeting(this.#job, nodes, maxRestarts);
     const transport = await openTransport(
@@ -99,6 +101,7 @@ class Session {
     const stop = (): void => this.#stop();
     let others: Launched | null = null;
     let isTrained = false;
+    const halt = (): void => this.#stop(false);
     try {
       const { ticketPath } = transport;
       const onRankDeath = (death: RankDeath): void => this.#bury(death);
@@ -111,6 +114,8 @@ class Session {
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
       if (signal?.aborted) stop();
+      halting?.addEventListener("abort", halt);
+      if (halting?.aborted) halt();
       const end = await this.#ended;
       isTrained = end.kind === "trained";
       if (isTrained) await Promise.race([child.exited, sleep(LEAVE_MS, undefined, { ref: false })]);
@@ -120,6 +125,7 @@ class Session {
       return end;
     } finally {
       signal?.removeEventListener("abort", stop);
+      halting?.removeEventListener("abort", halt);
       for (const timer of timers) clearInterval(timer);
       await others?.close(isTrained ? LEAVE_MS : 0);
       await transport.close();
@@ -130,6 +136,11 @@ class Session {
     for (const { peer } of this.#generation.ranks.values()) {
       if (this.#transport?.isRemote(peer)) this.#send(peer, { v, type: "ping" });
     }
+  }
+
+  /** Whoever asked for it: after a death nothing starts again. */
+  get #isStopping(): boolean {
+    return this.#job.signal?.aborted === true || this.#job.halt?.aborted === true;
   }
 
   #hear(peer: string, message: UpMessage): void {
@@ -151,6 +162,8 @@ class Session {
         return this.#progress.finished(message, this.#generation.ranks.values());
       case "checkpoint":
         return this.#job.events.emit({ type: "checkpoint", step: message.step, path: message.path });
+      case "evaluate":
+        return this.#evaluate(rank, message.step);
       case "trained":
         return this.#settle({ kind: "trained", step: message.step, path: message.path });
       case "log":
@@ -181,6 +194,7 @@ class Session {
     else this.#pids.add(hello.pid);
     if (greeting.isNew) {
       this.#hasStepped = false;
+      this.#standing.clear();
       this.#firstDeath = null;
       this.#watch.begin(hello.worldSize);
     }
@@ -198,12 +212,12 @@ class Session {
     }
     const latest = await findLatestCheckpoint(job.outputDir);
     if (generation !== this.#generation) return;
-    if (job.signal?.aborted) return this.#settle({ kind: "stopped" });
+    if (this.#isStopping) return this.#settle({ kind: "stopped" });
     this.#layout = layoutFrom(latest, job, generation.worldSize);
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
     const { worldSize: _worldSize, ...cut } = this.#layout;
-    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
     const resumeFrom = latest?.path ?? null;
     const task = {
       kind: "train" as const,
@@ -216,6 +230,8 @@ class Session {
       passagesPerQuery,
       seed,
       isDropoutOn,
+      evalSteps: evaluation?.everySteps ?? null,
+      isEvaluating: evaluation?.inRanks !== undefined,
     };
     for (const { peer } of generation.ranks.values()) {
       this.#supply.configure(peer, { ...task, ...cut, resumeFrom }, () => generation === this.#generation);
@@ -245,11 +261,23 @@ class Session {
     this.#transport?.send(peer, message, frames);
   }
 
-  #stop(): void {
+  #stop(save = true): void {
     // Without a finished step there is nothing to save that is not saved already.
     if (!this.#hasStepped) return this.#settle({ kind: "stopped" });
     this.#watch.stop();
-    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save: true });
+    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save });
+  }
+
+  /** Begins when all ranks stand: then the checkpoint is complete, and nobody comes too late to help. */
+  #evaluate(rank: RankPeer, step: number): void {
+    this.#progress.rank(rank.rank, rank.device, "busy", `evaluates step ${step}`);
+    this.#standing.add(rank.rank);
+    if (this.#standing.size < this.#layout.worldSize) return;
+    this.#standing.clear();
+    const ranks = [...this.#generation.ranks.values()];
+    this.#job.evaluation?.inRanks?.(step, (order) => {
+      for (const { peer } of ranks) this.#send(peer, { v, type: "evaluation", step, ...order });
+    });
   }
 
   #blame(rank: RankPeer, fatal: Fatal): void {
@@ -288,7 +316,7 @@ class Session {
       const detail = isCulprit ? `${describeDeath(death)}; the ranks start again` : "starts again with the others";
       this.#progress.rank(rank, device, isCulprit ? "lost" : "starting", detail);
     }
-    if (this.#job.signal?.aborted) this.#settle({ kind: "stopped" });
+    if (this.#isStopping) this.#settle({ kind: "stopped" });
   }
 
   async #awaitExit(child: TorchrunProcess): Promise<void> {
@@ -298,7 +326,7 @@ class Session {
     if (this.#fatals.length > 0) return;
     const reason = describeExit(exit, this.#firstDeath, child);
     const hasStarted = this.#generation.number >= 0 || this.#firstDeath !== null || exit.signal !== null;
-    if (this.#job.signal?.aborted) this.#settle({ kind: "stopped" });
+    if (this.#isStopping) this.#settle({ kind: "stopped" });
     else if (hasStarted) this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
     else
       this.#fail(
@@ -309,7 +337,7 @@ class Session {
   #tick(): void {
     const alarm = this.#watch.tick(TICK_MS);
     if (alarm === null) return;
-    if (alarm.kind === "stopped" || this.#job.signal?.aborted) return this.#settle({ kind: "stopped" });
+    if (alarm.kind === "stopped" || this.#isStopping) return this.#settle({ kind: "stopped" });
     this.#settle({ ...alarm, restarts: Math.max(0, this.#generation.number) });
   }
 

@@ -251,6 +251,8 @@ class TrainTask(
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     resume_from: Path | None
     is_dropout_on: bool
+    eval_steps: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
+    is_evaluating: bool
 
 
 Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | TrainTask
@@ -589,6 +591,21 @@ class Checkpoint(
     path: Path
 
 
+class Evaluate(
+    Struct,
+    tag_field="type",
+    tag="evaluate",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`evaluate`, up."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    step: Count
+
+
 class Trained(
     Struct,
     tag_field="type",
@@ -810,6 +827,23 @@ class MicroBatch(
     counts: TensorSpec
 
 
+class Evaluation(
+    Struct,
+    tag_field="type",
+    tag="evaluation",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`evaluation`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    step: Count
+    ticket_path: Path | None
+    is_last: bool
+
+
 class StopTraining(
     Struct,
     tag_field="type",
@@ -843,6 +877,7 @@ UpMessage = (
     | Next
     | TrainStep
     | Checkpoint
+    | Evaluate
     | Trained
 )
 
@@ -860,5 +895,6 @@ DownMessage = (
     | Ping
     | Drain
     | MicroBatch
+    | Evaluation
     | StopTraining
 )

@@ -19,6 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from quarry_runtime.errors import UnusableBatch
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
+from quarry_runtime.training.evaluation import is_due
 from quarry_runtime.training.feed import Feed, Rows
 from quarry_runtime.training.gather import gather_numbers, world_size
 from quarry_runtime.training.optimizer_state import load_state, save_state
@@ -71,6 +72,8 @@ class QuarryTrainer(Trainer):
         self.keep = keep
         # Called whenever something got done: without it for long, training hangs.
         self.on_move = on_move
+        #: What the ranks do after a checkpoint that they evaluate; says whether training ends.
+        self.pause: Callable[[int], bool] | None = None
         self.last_checkpoint: Path | None = None
         self._micro_steps: list[_MicroStep] = []
         self._grad_norm: float | None = None
@@ -86,7 +89,7 @@ class QuarryTrainer(Trainer):
 
     def get_train_dataloader(self) -> Any:
         # Not prepared by accelerate, which would let rank 0 read everything and broadcast it.
-        self._step_began = time.monotonic()
+        self.begin_step()
         return _Loader(self.feed)
 
     def training_step(
@@ -117,6 +120,10 @@ class QuarryTrainer(Trainer):
         if is_broken:
             raise not_finite(self.state.global_step + 1, self._micro_steps)
         return norm
+
+    def begin_step(self) -> None:
+        """Whatever was done since the last step is no part of the next one's time."""
+        self._step_began = time.monotonic()
 
     def finish_step(self) -> int:
         """Reports the step that just ended; returns 0 to go on, 1 to stop, 2 to save and stop.
@@ -246,6 +253,15 @@ class _StepEnd(TrainerCallback):
         if wish:
             control.should_training_stop = True
             control.should_save = control.should_save or wish == 2
+        if is_due(self._trainer.task, self._trainer.state.global_step):
+            control.should_save = True
+        return control
+
+    def on_save(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
+        trainer = self._trainer
+        if trainer.pause is not None and is_due(trainer.task, state.global_step):
+            control.should_training_stop |= trainer.pause(state.global_step)
+            trainer.begin_step()
         return control
 
 

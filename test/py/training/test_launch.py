@@ -38,6 +38,8 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
             "seed": 7,
             "resume_from": None,
             "is_dropout_on": True,
+            "eval_steps": None,
+            "is_evaluating": False,
         }
         return TrainTask(**(fields | changes))
 

@@ -122,6 +122,8 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
             "seed": 5,
             "resume_from": str(resume) if resume else None,
             "is_dropout_on": is_dropout_on,
+            "eval_steps": None,
+            "is_evaluating": False,
         }
         task = TrainTask(**(fields | changes))
         encoder = load_encoder(task.model, "cpu", for_training=True)
@@ -224,6 +226,35 @@ def test_a_stop_ends_after_the_step_in_hand_with_a_checkpoint_if_asked(
     assert (
         Path(trainer.args.output_dir) / "checkpoint-1" / "quarry-checkpoint.json"
     ).exists() == save
+
+
+def test_a_pause_comes_after_the_checkpoints_that_are_due_and_leaves_no_trace_in_the_losses(
+    build: Callable[..., Any],
+) -> None:
+    undisturbed, paused = Orchestrator(), Orchestrator()
+    build(undisturbed).train()
+    trainer = build(paused, args={"save_steps": 100, "learning_rate": 1e-2}, eval_steps=3)
+    steps: list[int] = []
+
+    def pause(step: int) -> bool:
+        folder = Path(trainer.args.output_dir) / f"checkpoint-{step}"
+        assert (folder / "quarry-checkpoint.json").exists()
+        torch.manual_seed(0)
+        steps.append(step)
+        return False
+
+    trainer.pause = pause
+    trainer.train()
+    assert steps == [3, 4]
+    losses = [[step.loss for step in steps_of(each)] for each in (undisturbed, paused)]
+    assert losses[0] == losses[1]
+
+
+def test_a_pause_may_end_the_training_with_its_step(build: Callable[..., Any]) -> None:
+    trainer = build(Orchestrator(), eval_steps=2)
+    trainer.pause = lambda step: step == 2
+    trainer.train()
+    assert trainer.state.global_step == 2
 
 
 def test_a_vector_that_is_not_a_number_stops_before_the_weights_change_and_names_its_row(
