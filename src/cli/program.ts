@@ -13,6 +13,7 @@ import { inspectCommand } from "./inspect.js";
 import { joinCommand } from "./join.js";
 import { measureCommand } from "./measure.js";
 import { mineCommand } from "./mine.js";
+import { replayCommand } from "./replay.js";
 import { runCommand } from "./run.js";
 import { searchCommand } from "./search.js";
 import { setupCommand } from "./setup.js";
@@ -45,6 +46,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(typesCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
+  program.addCommand(replayCommand(setStatus));
   program.addCommand(cacheCommand(setStatus));
   program.addCommand(joinCommand(setStatus));
   program.addCommand(workersCommand()).addCommand(drainCommand());

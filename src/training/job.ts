@@ -51,8 +51,20 @@ export interface TrainJob {
   readonly halt?: AbortSignal;
   /** Checkpoints that are evaluated while training goes on; without it none are. */
   readonly evaluation?: JobEvaluation;
-  /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. */
-  readonly microBatch: (step: number, microStep: number, rank: number, layout: Layout) => MicroBatch;
+  /** A checkpoint is written every so many steps besides those of args.save_steps; default: no others. */
+  readonly checkpointEvery?: number;
+  /**
+   * A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. A rank whose promise is
+   * not settled waits, whatever the limit on standing still.
+   */
+  readonly microBatch: (
+    step: number,
+    microStep: number,
+    rank: number,
+    layout: Layout,
+  ) => MicroBatch | Promise<MicroBatch>;
+  /** The negatives that a step learned from, where they change in training. */
+  readonly negativesOf?: (step: number) => StepNegatives;
   /** Ids and places of the texts behind rows of micro-batches, for an error that names them. */
   readonly nameRows?: (queries: readonly number[], passages: readonly number[]) => string;
 }
@@ -67,6 +79,14 @@ export interface TrainNodes {
   /** Address of this machine that the others reach, tcp://host:port. */
   readonly listen: string;
   readonly runDir: string;
+}
+
+/** Which negatives a step learned from. */
+export interface StepNegatives {
+  /** 0 are those that the experiment names. */
+  readonly version: number;
+  /** Steps since the checkpoint that mined them; null for version 0. */
+  readonly staleness: number | null;
 }
 
 /** How checkpoints are evaluated, as far as the ranks are concerned. */

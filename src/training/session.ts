@@ -7,15 +7,16 @@ import type { Launched } from "../pool/reception.js";
 import { Supply } from "../pool/supply.js";
 import { openTransport, type Transport } from "../pool/transport.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { bytesOf, tensor } from "../protocol/tensor.js";
 import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
 import { pythonOf } from "./devices.js";
+import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import { arrangeMeeting, worldSizes } from "./meeting.js";
 import type { TrainProgress } from "./progress.js";
 import { type Generation, greet, noGeneration, type RankPeer, rankOf } from "./ranks.js";
+import { microBatchMessage, trainTask } from "./task.js";
 import { Watch } from "./watch.js";
 
 type Fatal = Extract<UpMessage, { type: "fatal" }>;
@@ -61,6 +62,7 @@ class Session {
   readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
   readonly #watch: Watch;
   readonly #supply: Supply;
+  readonly #answers = new InOrder<string>((thrown) => this.#fail(thrown));
   /** Ranks that wait for an evaluation to begin. */
   readonly #standing = new Set<number>();
   #settle: (end: SessionEnd) => void = () => undefined;
@@ -216,45 +218,20 @@ class Session {
     this.#layout = layoutFrom(latest, job, generation.worldSize);
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
-    const { worldSize: _worldSize, ...cut } = this.#layout;
-    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
-    const resumeFrom = latest?.path ?? null;
-    const task = {
-      kind: "train" as const,
-      model,
-      loss,
-      retriever: job.retriever ?? null,
-      args,
-      outputDir,
-      maxSteps,
-      passagesPerQuery,
-      seed,
-      isDropoutOn,
-      evalSteps: evaluation?.everySteps ?? null,
-      isEvaluating: evaluation?.inRanks !== undefined,
-    };
+    const task = trainTask(job, this.#layout, latest?.path ?? null);
     for (const { peer } of generation.ranks.values()) {
-      this.#supply.configure(peer, { ...task, ...cut, resumeFrom }, () => generation === this.#generation);
+      this.#supply.configure(peer, task, () => generation === this.#generation);
     }
   }
 
-  #serve(rank: RankPeer, step: number, microStep: number): void {
-    const batch = this.#job.microBatch(step, microStep, rank.rank, this.#layout);
-    const { queryCount, passagesPerQuery, columnCount } = batch;
-    this.#send(
-      rank.peer,
-      {
-        ...{ v, type: "microBatch", step, microStep },
-        positiveColumns: tensor("int32", [queryCount], 3),
-        mask: tensor("uint8", [queryCount, columnCount], 4),
-        labels: tensor("float32", [queryCount, passagesPerQuery], 5),
-        counts: tensor("int32", [queryCount], 6),
-      },
-      [
-        ...[batch.queries, batch.passages, bytesOf(batch.positiveColumns), batch.mask, bytesOf(batch.labels)],
-        bytesOf(batch.counts),
-      ],
-    );
+  #serve({ peer, rank }: RankPeer, step: number, microStep: number): void {
+    const batch = this.#job.microBatch(step, microStep, rank, this.#layout);
+    this.#answers.then(peer, batch, (found) => {
+      // It may have died while it waited.
+      if (rankOf(this.#generation, peer) === null) return;
+      const { message, frames } = microBatchMessage(found, step, microStep);
+      this.#send(peer, message, frames);
+    });
   }
 
   #send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
@@ -335,6 +312,8 @@ class Session {
   }
 
   #tick(): void {
+    // A rank that has to wait for its batch does not stand still by itself.
+    if (this.#answers.isWaiting) this.#watch.moved();
     const alarm = this.#watch.tick(TICK_MS);
     if (alarm === null) return;
     if (alarm.kind === "stopped" || this.#isStopping) return this.#settle({ kind: "stopped" });

@@ -248,8 +248,11 @@ class _StepEnd(TrainerCallback):
     def __init__(self, trainer: QuarryTrainer) -> None:
         self._trainer = trainer
 
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> Any:
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         wish = self._trainer.finish_step()
+        every = self._trainer.task.checkpoint_every
+        if every is not None and state.global_step % every == 0:
+            control.should_save = True
         if wish:
             control.should_training_stop = True
             control.should_save = control.should_save or wish == 2

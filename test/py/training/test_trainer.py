@@ -124,6 +124,7 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
             "is_dropout_on": is_dropout_on,
             "eval_steps": None,
             "is_evaluating": False,
+            "checkpoint_every": None,
         }
         task = TrainTask(**(fields | changes))
         encoder = load_encoder(task.model, "cpu", for_training=True)
@@ -165,6 +166,15 @@ def test_a_checkpoint_gives_the_same_vectors_in_transformers_sentence_transforme
         mask = encoder.collate(ids)["attention_mask"].unsqueeze(-1)
         pooled = torch.nn.functional.normalize((plain * mask).sum(1) / mask.sum(1), dim=-1)
         assert torch.allclose(pooled, expected, atol=1e-5)
+
+
+def test_checkpoints_are_written_where_negatives_are_mined_besides_those_that_are_asked_for(
+    build: Callable[..., Any],
+) -> None:
+    orchestrator = Orchestrator()
+    build(orchestrator, checkpoint_every=3).train()
+    steps = [message.step for message in orchestrator.told if isinstance(message, Checkpoint)]
+    assert steps == [2, 3, 4]
 
 
 def test_every_micro_step_is_asked_for_once_in_order_and_every_step_reported(

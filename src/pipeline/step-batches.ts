@@ -1,0 +1,87 @@
+/** The batch of a training step for whoever asks: ranks in training, a replay, the doctor. One function, so all get the same. */
+import { createHash } from "node:crypto";
+import { buildMicroBatch } from "../data/index.js";
+import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
+import type { Layout } from "../training/index.js";
+import { StepPlans } from "./step-plans.js";
+
+/** What is kept of a step until its report comes. */
+interface Served {
+  /** Columns masked for holding known positives of another query, or copies, by the share they were counted in. */
+  readonly masked: Map<string, number>;
+  readonly rows: string;
+}
+
+/** What a training is served from. */
+export interface Batches {
+  /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. */
+  microBatch(step: number, microStep: number, rank: number, layout: Layout): MicroBatch | Promise<MicroBatch>;
+  /** What steps.jsonl says of the batch of a step that is done; null where nobody was served it. */
+  take(step: number): StepFacts | null;
+}
+
+/** What steps.jsonl says of a step's batch. */
+export interface StepFacts {
+  readonly maskedPositives: number;
+  /** See rowsDigest. */
+  readonly rows: string;
+}
+
+/** The batches of a training set: a pure function of (set, seed, step), with the last few steps kept for thrift. */
+export class StepBatches implements Batches {
+  readonly #plans: StepPlans;
+  readonly #served = new Map<number, Served>();
+
+  constructor(
+    private readonly set: TrainingSet,
+    globalBatchSize: number,
+  ) {
+    this.#plans = new StepPlans(set, globalBatchSize);
+  }
+
+  /** The groups of a step, [globalBatchSize]; steps count from 0. */
+  groups(step: number): readonly Group[] {
+    return this.#plans.of(step);
+  }
+
+  /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. */
+  microBatch(step: number, microStep: number, rank: number, layout: Layout): MicroBatch {
+    const groups = this.#plans.of(step);
+    const batch = buildMicroBatch(this.set, groups, { ...layout, rank, microStep });
+    const served = this.#served.get(step) ?? { masked: new Map<string, number>(), rows: rowsDigest(groups) };
+    // A share asked for twice, after a restart, counts once.
+    served.masked.set(`${microStep}/${rank}`, batch.maskedPositives);
+    this.#served.set(step, served);
+    return batch;
+  }
+
+  /** What steps.jsonl says of the batch of a step that is done; it and those before it are forgotten. */
+  take(step: number): StepFacts {
+    const { masked, rows } = this.#served.get(step) ?? { masked: null, rows: rowsDigest(this.#plans.of(step)) };
+    let maskedPositives = 0;
+    for (const count of masked?.values() ?? []) maskedPositives += count;
+    for (const known of this.#served.keys()) if (known <= step) this.#served.delete(known);
+    return { maskedPositives, rows };
+  }
+
+  /** Nothing is planned any more; the set may be closed. */
+  close(): void {
+    this.#plans.close();
+    this.#served.clear();
+  }
+}
+
+/**
+ * Names a step's batch: sha256 over query rows, passage rows, labels and counts as little-endian numbers, group by
+ * group; the first 16 digits. The same on any number of ranks.
+ */
+export function rowsDigest(groups: readonly Group[]): string {
+  const hash = createHash("sha256");
+  for (const { query, passages, labels, count } of groups) {
+    hash
+      .update(Int32Array.of(query, count, passages.length))
+      .update(passages)
+      .update(labels);
+  }
+  return hash.digest("hex").slice(0, 16);
+}
