@@ -56,7 +56,10 @@ async function examine(file: string, flags: Flags, overrides: readonly Override[
     const onSection = (section: string): void => {
       if (isShown) process.stderr.write(`\r\x1b[Klooking at ${section} …`);
     };
-    const options: DoctorOptions = { probeSeconds, signal, onSection, ...limits };
+    const onLog = (text: string): void => {
+      if (flags.debug) process.stderr.write(text);
+    };
+    const options: DoctorOptions = { probeSeconds, signal, onSection, onLog, ...limits };
     const report = await doctor(experiment, options);
     if (isShown) process.stderr.write("\r\x1b[K");
     const { describeDoctor } = await import("./doctor/describe.js");

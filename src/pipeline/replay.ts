@@ -82,7 +82,7 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
   const set = await openTrainingSet(data.train.data, look.context);
   try {
     refuseOtherData(run, set);
-    const layout = layoutOf(run, train, recorded);
+    const layout = layoutOf(train, recorded);
     const batches = new StepBatches(set, train.globalBatchSize);
     try {
       const groups = batches.groups(step - 1);
@@ -122,8 +122,7 @@ async function recordedExperiment(run: RecordedRun, script: string | undefined):
       return defineExperiment(asInput(config), { baseDir });
     const { train, ...rest } = config;
     const { data } = current.train;
-    const experiment = defineExperiment(asInput({ ...rest, train: { ...train, data } }), { baseDir });
-    return experiment;
+    return defineExperiment(asInput({ ...rest, train: { ...train, data } }), { baseDir });
   }
   if (JSON.stringify(config.train?.data ?? null).includes('"kind":"step"')) {
     throw new QuarryError("CONFIG", `${run.path}: the training data has functions, which only the script has.`, {
@@ -161,14 +160,9 @@ function refuseOtherData({ path, environment }: RecordedRun, set: TrainingSet): 
   });
 }
 
-/** How the step was cut: on as many ranks as its line says, else as the folder's last training had. */
-function layoutOf(
-  run: RecordedRun,
-  { globalBatchSize, queriesPerRank, ranks }: TrainConfig,
-  step: RecordedStep | null,
-) {
-  const { training } = run.environment as { readonly training?: { readonly ranks: number } };
-  const count = step?.ranks ?? training?.ranks ?? (ranks === "auto" ? 1 : ranks);
+/** How the step was cut: on as many ranks as its line says. */
+function layoutOf({ globalBatchSize, queriesPerRank, ranks }: TrainConfig, step: RecordedStep | null): Layout {
+  const count = step?.ranks ?? (ranks === "auto" ? 1 : ranks);
   return deriveLayout({ globalBatchSize, queriesPerRank, ranks: count });
 }
 

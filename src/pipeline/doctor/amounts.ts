@@ -20,3 +20,8 @@ export function duration(seconds: number): string {
 export function count(number: number): string {
   return number.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
+
+/** 1234.5 → "1,230"; 0.01234 → "0.0123": three digits say all that was measured. */
+export function rate(number: number): string {
+  return number.toLocaleString("en-US", { maximumSignificantDigits: 3 });
+}

@@ -25,6 +25,7 @@ export interface CallPlace {
   readonly python: PythonEnvironment;
   readonly threads: number;
   readonly signal: AbortSignal;
+  readonly onLog?: ((text: string) => void) | undefined;
 }
 
 /** What a call found, and whether it was killed. */
@@ -32,8 +33,6 @@ export interface Called {
   readonly findings: readonly Finding[];
   /** The section at which the process was killed by the system; null when it ended by itself. */
   readonly killedAt: string | null;
-  /** All that was written to stderr. */
-  readonly log: string;
 }
 
 /**
@@ -41,7 +40,7 @@ export interface Called {
  *
  * @throws QuarryError INTERNAL when it ends in a way that says nothing of the experiment.
  */
-export async function callDoctor(work: Work, { folder, python, threads, signal }: CallPlace): Promise<Called> {
+export async function callDoctor(work: Work, { folder, python, threads, signal, onLog }: CallPlace): Promise<Called> {
   const answers = join(folder, "answers.jsonl");
   await rm(answers, { force: true });
   await writeFile(join(folder, "task.json"), JSON.stringify(work));
@@ -52,6 +51,7 @@ export async function callDoctor(work: Work, { folder, python, threads, signal }
     stdin: "ignore",
     reject: false,
   });
+  onLog?.(result.stderr);
   if (signal.aborted) throw new QuarryError("INTERRUPTED", "Stopped on request.");
   const text = await readFile(answers, "utf8").catch(() => "");
   const findings: Finding[] = [];
@@ -67,7 +67,7 @@ export async function callDoctor(work: Work, { folder, python, threads, signal }
     const last = result.stderr.trim().split("\n").at(-1) ?? "";
     throw new QuarryError("INTERNAL", `the doctor's Python half failed: ${result.signal ?? last}`, { cause: result });
   }
-  return { findings, killedAt, log: result.stderr };
+  return { findings, killedAt };
 }
 
 /** A GPU of its own, or none: more than one would make transformers split batches over them. */

@@ -1,5 +1,5 @@
 /** What a probe of seconds says of the whole: memory of all ranks, hours of training, time of encoding. */
-import { bytes, count, duration } from "./amounts.js";
+import { bytes, count, duration, rate } from "./amounts.js";
 import { check, type DoctorCheck } from "./types.js";
 
 /** Above this part of the memory a longer text than the probe saw may be too much. */
@@ -106,7 +106,7 @@ export function checkTime(probe: Probe, training: Training): DoctorCheck {
   const tokens = probe.tokensPerSecond * training.ranks;
   const seen =
     `${count(training.maxSteps)} steps of ${duration(stepSeconds)} are ${duration(total)}` +
-    ` (${(1 / stepSeconds).toPrecision(3)} steps/s, ${count(tokens)} tokens/s, ${probe.steps} steps tried on ${probe.device})` +
+    ` (${rate(1 / stepSeconds)} steps/s, ${count(tokens)} tokens/s, ${probe.steps} steps tried on ${probe.device})` +
     `${training.ranks > 1 ? "; what ranks tell each other is not in it" : ""}`;
   const facts = { stepSeconds, totalSeconds: total, tokensPerSecond: tokens, waitShare: probe.waitShare };
   if (probe.waitShare > WAITING)
@@ -137,7 +137,7 @@ export function checkEncoding(
     "cost",
     `time of ${path}`,
     "ok",
-    `${count(passages)} passages${often} at ${textsPerSecond.toPrecision(3)} texts/s on each of ${workers} worker(s): ${duration(seconds)}`,
+    `${count(passages)} passages${often} at ${rate(textsPerSecond)} texts/s on each of ${workers} worker(s): ${duration(seconds)}`,
     null,
     { seconds, textsPerSecond },
   );

@@ -22,15 +22,7 @@ import { checkFaults, checkLeakage, checkNegatives } from "./data.js";
 import { checkDevices, checkNetwork, checkPackages, listGpus, memoryOf } from "./machine.js";
 import { priceOf } from "./price.js";
 import { check, type DoctorCheck, type DoctorOptions, type DoctorReport } from "./types.js";
-import {
-  probeTask,
-  type SearchedSet,
-  sampleSearched,
-  sampleTraining,
-  type Work,
-  writeLossBatches,
-  writeProbeBatches,
-} from "./work.js";
+import { probeTask, type SearchedSet, sampleSearched, sampleTraining, type Work, writeLossBatches } from "./work.js";
 
 const DEFAULT_PROBE_SECONDS = 20;
 /** Encoding needs no more to be known to some percent. */
@@ -162,7 +154,13 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
     batchSize: batchSize === "auto" ? 16 : batchSize,
     encodeSeconds: Math.min(MOST_ENCODE_SECONDS, probeSeconds / 4),
   };
-  const place = { folder, python, signal: look.signal, threads: training?.job.threads ?? coreCount() };
+  const place = {
+    folder,
+    python,
+    signal: look.signal,
+    onLog: options.onLog,
+    threads: training?.job.threads ?? coreCount(),
+  };
   const called = await callDoctor(work, place);
   const isLoss = (name: string): boolean => /^(loss|temperature)/.test(name);
   const speeds = called.findings.filter(({ check: name }) => name.startsWith("speed of "));

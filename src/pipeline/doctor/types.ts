@@ -33,6 +33,8 @@ export interface DoctorOptions extends DataOptions {
   readonly memoryBytes?: number;
   /** Judges by this much free disk, not by this machine's. */
   readonly diskBytes?: number;
+  /** Hears what the Python half wrote besides its findings: warnings of libraries, traces. */
+  readonly onLog?: (text: string) => void;
   /** Hears what is looked at next. */
   readonly onSection?: (section: string) => void;
 }
