@@ -5,6 +5,7 @@ import { openTrainingSet } from "../data/index.js";
 import { type ShownGroup, showGroups } from "../data/inspect/show.js";
 import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import { defineExperiment, type Experiment } from "../experiment/define.js";
 import { loadExperiment } from "../experiment/load.js";
 import type { ExperimentInput } from "../experiment/options.generated.js";
@@ -32,6 +33,7 @@ export interface RecordedStep {
   /** Names the batch; missing in folders of older versions. */
   readonly rows?: string;
   readonly ranks?: number;
+  readonly queriesPerRank?: number;
 }
 
 /** A micro-step: what all ranks do at once, rank by rank. */
@@ -160,9 +162,11 @@ function refuseOtherData({ path, environment }: RecordedRun, set: TrainingSet): 
   });
 }
 
-/** How the step was cut: on as many ranks as its line says. */
-function layoutOf({ globalBatchSize, queriesPerRank, ranks }: TrainConfig, step: RecordedStep | null): Layout {
-  const count = step?.ranks ?? (ranks === "auto" ? 1 : ranks);
+/** How the step was cut, as its line says; of a step that was not done, as the options say. */
+function layoutOf(train: TrainConfig, step: RecordedStep | null): Layout {
+  const { globalBatchSize, ranks } = train;
+  const count = step?.ranks ?? (ranks === "auto" ? 1 : ranks) * machineCount(train);
+  const queriesPerRank = step?.queriesPerRank ?? train.queriesPerRank;
   return deriveLayout({ globalBatchSize, queriesPerRank, ranks: count });
 }
 

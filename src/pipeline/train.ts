@@ -1,13 +1,16 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
 import { appendFile, mkdir } from "node:fs/promises";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
-import { deriveLayout, runTraining } from "../training/index.js";
+import { deriveLayout, runTraining, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
+import type { Chosen } from "./evaluating/chosen.js";
+import { TrainingEvaluation } from "./evaluating/index.js";
 import { prepareTraining } from "./prepare.js";
 import { once } from "./step.js";
 import { StepBatches } from "./step-batches.js";
@@ -19,6 +22,10 @@ export interface TrainResult {
   readonly steps: number;
   /** Optimiser steps a second, the start of the ranks left out; null when nothing was left to do. */
   readonly stepsPerSecond: number | null;
+  /** Share of the steps' time in which the slowest rank waited for its texts; null when nothing was left to do. */
+  readonly waitShare: number | null;
+  /** What evaluation in training came to; absent without it. */
+  readonly chosen?: Chosen;
 }
 
 /** Trains the experiment's model, or goes on where an earlier process stopped. */
@@ -43,6 +50,15 @@ function refuseOtherData(context: RunContext, set: TrainingSet): void {
   });
 }
 
+/** The other machines; none of them is told apart by device, as all are to have what this one has. */
+function otherMachines({ config, runDir }: RunContext, options: TrainConfig): { readonly nodes?: TrainNodes } {
+  const count = machineCount(options);
+  const { listen } = config.workers;
+  if (count === 1 || listen === undefined) return {};
+  const others = options.nodes.map((node) => (node.kind === "manual" ? node : { ...node, device: "auto" as const }));
+  return { nodes: { others, count, least: options.minNodes ?? count, listen, runDir: runDir.path } };
+}
+
 /**
  * Refuses a batch that this machine's ranks cannot share, before anything else is done.
  *
@@ -50,7 +66,8 @@ function refuseOtherData(context: RunContext, set: TrainingSet): void {
  */
 export async function checkLayout(options: TrainConfig): Promise<void> {
   const { globalBatchSize, queriesPerRank } = options;
-  deriveLayout({ globalBatchSize, queriesPerRank, ranks: await rankCount(options, await findPython()) });
+  const ranks = (await rankCount(options, await findPython())) * machineCount(options);
+  deriveLayout({ globalBatchSize, queriesPerRank, ranks });
 }
 
 async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
@@ -60,29 +77,46 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
-  const batches = new StepBatches(set, options.globalBatchSize);
   const { events, signal, runDir } = context;
-  const place = { ranks, python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") };
-  const job = trainJob(context.experiment, options, set, batches, place);
+  const batches = new StepBatches(set, options.globalBatchSize);
+  const job = trainJob(context.experiment, options, set, batches, {
+    ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
+    ranks: ranks * machineCount(options),
+    ...otherMachines(context, options),
+  });
   const { maxSteps } = job;
-  const stopRecording = recordTraining(context, set, batches, ranks);
+  const stopRecording = recordTraining(context, set, batches);
+  const { evaluate } = options;
+  const evaluation =
+    evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
-      const outcome = await runTraining(job);
-      if (outcome.isStopped) {
+      await evaluation?.begin();
+      const stoppedAt = evaluation?.stoppedAt ?? null;
+      const outcome =
+        stoppedAt === null
+          ? await runTraining(evaluation?.adapt(job) ?? job)
+          : { step: stoppedAt, checkpoint: "", stepsDone: 0, seconds: 0, waitShare: null, isStopped: false };
+      if (outcome.isStopped && (evaluation?.stoppedAt ?? null) === null) {
+        await evaluation?.close();
+        if (evaluation?.failure) throw evaluation.failure;
         throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
           hint: "The same command goes on with the very next batch after that step.",
         });
       }
-      const checkpoint = relative(context.runDir.path, outcome.checkpoint);
+      const chosen = await evaluation?.finish(outcome);
+      const checkpoint = chosen === undefined ? outcome.checkpoint : join(job.outputDir, `checkpoint-${chosen.step}`);
       const value = {
-        checkpoint,
-        steps: outcome.step,
+        checkpoint: relative(context.runDir.path, checkpoint),
+        steps: chosen?.last ?? outcome.step,
         stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / outcome.seconds : null,
+        waitShare: outcome.waitShare,
+        ...(chosen === undefined ? {} : { chosen }),
       };
-      return { value, done: outcome.step };
+      return { value, done: value.steps };
     });
   } finally {
+    await evaluation?.close();
     await stopRecording();
     batches.close();
   }
@@ -92,12 +126,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
  * names its batch), and notes in the journal, with the first checkpoint, which data the weights have seen.
  */
-function recordTraining(
-  context: RunContext,
-  set: TrainingSet,
-  batches: StepBatches,
-  ranks: number,
-): () => Promise<void> {
+function recordTraining(context: RunContext, set: TrainingSet, batches: StepBatches): () => Promise<void> {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
@@ -112,9 +141,9 @@ function recordTraining(
       then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
     }
     if (event.type !== "trainStep") return;
-    const { step, loss, learningRate, gradNorm } = event;
+    const { step, loss, learningRate, gradNorm, waitShare } = event;
     // Reports count finished steps from 1, the plan counts from 0.
-    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), ranks };
+    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), waitShare };
     then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
   return async () => {

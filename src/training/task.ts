@@ -15,9 +15,12 @@ export function trainTask(
   resumeFrom: string | null,
 ): Extract<Configure["task"], { kind: "train" }> {
   const { worldSize: _worldSize, ...cut } = layout;
-  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
   return {
     ...{ kind: "train", model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
+    retriever: job.retriever ?? null,
+    evalSteps: evaluation?.everySteps ?? null,
+    isEvaluating: evaluation?.inRanks !== undefined,
     ...{ ...cut, resumeFrom },
   };
 }

@@ -32,7 +32,7 @@ class FirstStep:
     mixed_up: float | None
     #: Columns of a query that count; None for a loss over a query's own passages.
     columns: float | None
-    #: Of each micro-step.
+    #: Of each micro-step; none where the loss cannot be listened to.
     inputs: tuple[LossInputs, ...]
 
 
@@ -42,14 +42,12 @@ def run_first_step(retriever: Retriever, batches: Sequence[dict[str, Any]]) -> F
     Args:
         retriever: As training builds it; stays in eval mode.
         batches: What Retriever.forward takes, of all ranks of each micro-step.
-
-    Raises:
-        TypeError: a loss that is no torch module, so that its inputs cannot be looked at.
     """
-    if not isinstance(retriever.loss, torch.nn.Module):
-        raise TypeError("the loss is no torch module")
     seen: list[LossInputs] = []
-    hook = retriever.loss.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
+    loss: Any = retriever.loss
+    # A whole retriever of a plugin has no loss apart, and a plain function cannot be listened to.
+    is_heard = isinstance(loss, torch.nn.Module)
+    hook = loss.register_forward_pre_hook(_keep(seen)) if is_heard else None
     retriever.eval()
     losses: list[float] = []
     mixed: list[float] = []
@@ -58,13 +56,14 @@ def run_first_step(retriever: Retriever, batches: Sequence[dict[str, Any]]) -> F
             for batch in batches:
                 losses.append(float(retriever(**batch)["loss"]))
     finally:
-        hook.remove()
+        if hook is not None:
+            hook.remove()
     inputs = tuple(seen)
     with torch.no_grad():
         for given in inputs:
             if len(given.queries) > 1:
-                mixed.append(float(retriever.loss(_mixed_up(given))))
-    needs_all = getattr(retriever.loss, "needs_all_passages", True)
+                mixed.append(float(loss(_mixed_up(given))))
+    needs_all = getattr(loss, "needs_all_passages", True)
     counted = [float((~_excluded(given)).sum(1).float().mean()) for given in inputs]
     return FirstStep(
         loss=sum(losses) / len(losses),
@@ -159,6 +158,10 @@ def same_texts(queries: Sequence[str], positives: Sequence[str]) -> tuple[int, i
     pairs = zip(queries, positives, strict=True)
     same = sum(_plain(query) == _plain(positive) for query, positive in pairs)
     return same, len(queries)
+
+
+def _keep(seen: list[LossInputs]) -> Any:
+    return lambda _module, given: seen.append(given[0])
 
 
 def _plain(text: str) -> str:

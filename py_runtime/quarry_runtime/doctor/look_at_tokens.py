@@ -18,6 +18,7 @@ from quarry_runtime.doctor.texts import check_empty
 from quarry_runtime.doctor.truncation import check_truncation
 from quarry_runtime.modeling.contract import Resolved
 from quarry_runtime.modeling.encoder import Encoder
+from quarry_runtime.modeling.formatting import format_texts
 from quarry_runtime.modeling.layout import read_modules
 from quarry_runtime.modeling.text import Texts
 from quarry_runtime.modeling.tokens import Side, Tokens, tokenize
@@ -90,9 +91,7 @@ def look_at_tokens(
             continue
         example, template = whole(["a", ""], side)
         end = ends_of(example, special).end
-        long = {
-            sample.name: whole(sample.texts.texts, side, sample.texts.prompts) for sample in own
-        }
+        long = {sample.name: _whole_ids(whole, encoder, sample) for sample in own}
         together = [row for rows in long.values() for row in rows]
         yield check_special_tokens(side, together, example, prompt, special, names)
         limit = _limit(resolved, side)
@@ -177,10 +176,16 @@ def _untruncated(
     for sample in samples:
         limit = _limit(resolved, sample.side)
         own = tokenize(encoder, sample.texts, sample.side)["input_ids"]
-        long = whole(sample.texts.texts, sample.side, sample.texts.prompts)
+        long = _whole_ids(whole, encoder, sample)
         if any(mine != full for mine, full in zip(own, long, strict=True) if len(full) <= limit):
             return None
     return whole
+
+
+def _whole_ids(whole: Tokens, encoder: Encoder, sample: Sampled) -> list[list[int]]:
+    unit = sample.texts
+    formed = format_texts(encoder, unit.texts, sample.side, unit.extras)
+    return whole(formed, sample.side, unit.prompts)
 
 
 def _as_cut(encoder: Encoder, samples: Sequence[Sampled], resolved: Resolved) -> Iterator[Finding]:

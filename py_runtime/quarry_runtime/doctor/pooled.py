@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 
 from quarry_runtime.doctor.findings import Finding
-from quarry_runtime.modeling.pooling import pool
+from quarry_runtime.modeling.pooling import BUILT_IN_POOLINGS, pool
 
 Collate = Callable[[list[list[int]]], dict[str, torch.Tensor]]
 
@@ -37,7 +36,7 @@ def check_mask(ids: list[list[int]], collate: Collate) -> Finding | None:
 def check_pooled(
     ids: list[list[int]],
     collate: Collate,
-    mode: Literal["mean", "cls", "last"],
+    mode: str,
     end: int | None,
     names: Callable[[int], str],
 ) -> Finding:
@@ -52,6 +51,8 @@ def check_pooled(
     """
     if mode == "mean":
         return Finding(check="pooled token", status="ok", seen="mean over the tokens of a text")
+    if mode not in BUILT_IN_POOLINGS:
+        return Finding(check="pooled token", status="ok", seen=f"{mode} is a plugin's own pooling")
     batch = collate(ids)
     taken = pool(batch["input_ids"].unsqueeze(-1).float(), batch["attention_mask"], mode)
     found = [int(token) for token in taken.squeeze(-1).tolist()]

@@ -60,13 +60,13 @@ class _Clock:
 
 
 def run_probe(
-    encoder: Encoder, loss: Any, task: TrainTask, files: Sequence[Path], seconds: float
+    retriever: Retriever, encoder: Encoder, task: TrainTask, files: Sequence[Path], seconds: float
 ) -> Finding:
     """Trains with the real Trainer on micro-batches of the plan, one rank, nothing saved.
 
     Args:
-        encoder: Loaded for training; its weights are changed.
-        loss: The loss module.
+        retriever: As a rank builds it; its weights are changed.
+        encoder: The one inside.
         task: As ranks get it; its output_dir is only a name here.
         files: Packed micro-batches of rank 0; the biggest goes first, so that the memory it takes shows.
         seconds: How long to go on, three steps at least.
@@ -77,7 +77,6 @@ def run_probe(
     is_on_cpu = not torch.cuda.is_available()
     feed = _CountingFeed(peer, encoder, task, 0, 0, is_pinned=not is_on_cpu)
     args, keep = training_arguments(task, is_on_cpu)
-    retriever = Retriever(encoder, loss, encoder.contract.similarity, task.is_dropout_on)
     clock = _Clock(seconds, peer.stop)
     try:
         feed.start()

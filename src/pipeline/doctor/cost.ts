@@ -26,7 +26,9 @@ export interface Probe {
 
 /** The training that was probed. */
 export interface Training {
+  /** Over all machines. */
   readonly ranks: number;
+  readonly machines: number;
   readonly accumulationSteps: number;
   readonly maxSteps: number;
   readonly isCheckpointing: boolean;
@@ -42,10 +44,10 @@ export interface MemoryRoom {
 /** Bytes that must fit into the room: of all ranks where they share it. */
 export function neededBytes(
   { peakBytes }: Pick<Probe, "peakBytes">,
-  { ranks }: Training,
+  { ranks, machines }: Training,
   { isGpu }: MemoryRoom,
 ): number {
-  return isGpu ? peakBytes : peakBytes * ranks;
+  return isGpu ? peakBytes : (peakBytes * ranks) / machines;
 }
 
 /**
@@ -65,7 +67,8 @@ export function checkMemory(
   if (probe !== null) {
     const needed = neededBytes(probe, training, room);
     const each = `${bytes(probe.peakBytes)} a rank with ${queriesPerRank} queries in a forward pass`;
-    const all = room.isGpu || training.ranks === 1 ? each : `${each}, ${bytes(needed)} for ${training.ranks} ranks`;
+    const here = training.ranks / training.machines;
+    const all = room.isGpu || here === 1 ? each : `${each}, ${bytes(needed)} for ${here} ranks`;
     const seen = `${all}; ${bytes(room.availableBytes)} ${where}`;
     const facts = { neededBytes: needed, availableBytes: room.availableBytes, peakBytes: probe.peakBytes };
     if (needed <= room.availableBytes * TIGHT) return check("cost", "memory", "ok", seen, null, facts);

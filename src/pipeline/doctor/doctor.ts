@@ -5,6 +5,7 @@ import { checkSources } from "../../data/inspect/check.js";
 import type { InspectedData } from "../../data/inspect/inspected.js";
 import type { TrainingSet } from "../../data/types.js";
 import { QuarryError } from "../../errors.js";
+import { machineCount } from "../../experiment/cross-checks.js";
 import type { Experiment } from "../../experiment/define.js";
 import { checkPaths } from "../../experiment/paths.js";
 import { coreCount } from "../../pool/resources.js";
@@ -90,9 +91,10 @@ async function examineMachine({ config }: Experiment, python: PythonEnvironment)
   const gpus = await listGpus();
   const ranks = config.train === undefined ? null : await rankCount(config.train, python);
   const device = config.workers.device === "cpu" || gpus.length === 0 ? "cpu" : "cuda:0";
-  const network = checkNetwork(ranks ?? 1, config.workers.nodes.length);
+  const machines = config.train === undefined ? 1 : machineCount(config.train);
+  const network = checkNetwork((ranks ?? 1) * machines, config.workers.nodes.length);
   return {
-    ...{ device, ranks: ranks ?? 1 },
+    ...{ device, ranks: (ranks ?? 1) * machines },
     checks: [
       checkPackages(await pythonVersions(python), python),
       checkDevices(gpus, config.workers.device, ranks, memoryOf()),

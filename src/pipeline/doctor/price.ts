@@ -1,5 +1,6 @@
 /** Asks the probe what the experiment will cost, and where it does not fit, what would. */
 import { resolve } from "node:path";
+import { machineCount } from "../../experiment/cross-checks.js";
 import { type CallPlace, callDoctor, type Finding, toChecks } from "./call.js";
 import {
   checkEncoding,
@@ -45,7 +46,11 @@ async function probeTraining(patient: Patient, training: PatientTraining, place:
   const room = await roomOf(device, options.memoryBytes);
   const { args } = experiment.config.train ?? { args: { gradientCheckpointing: false, bf16: false } };
   const whole: Training = {
-    ...{ ranks: layout.worldSize, accumulationSteps: layout.accumulationSteps, maxSteps: job.maxSteps },
+    ...{
+      ranks: layout.worldSize,
+      machines: experiment.config.train === undefined ? 1 : machineCount(experiment.config.train),
+    },
+    ...{ accumulationSteps: layout.accumulationSteps, maxSteps: job.maxSteps },
     ...{ isCheckpointing: args.gradientCheckpointing, isBf16: args.bf16 },
   };
   const { queriesPerRank } = layout;
@@ -151,7 +156,9 @@ async function disks(patient: Patient, findings: readonly Finding[], trained: nu
   const { parameters, dimension } = model.facts as { readonly parameters: number; readonly dimension: number };
   const needs: DiskNeed[] = [];
   if (training !== null && config.train !== undefined) {
-    const { saveSteps, saveTotalLimit: kept } = config.train.args;
+    const { saveSteps, saveTotalLimit } = config.train.args;
+    // The best one of an evaluation while training stays beside the last ones.
+    const kept = saveTotalLimit + (config.train.evaluate === undefined ? 0 : 1);
     const saves = Math.ceil(training.job.maxSteps / saveSteps);
     const runDir = resolve(config.runDir ?? `runs/${config.name}`);
     needs.push(checkpointsNeed({ parameters, trained: trained ?? parameters, kept, saves }, runDir));

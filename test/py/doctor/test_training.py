@@ -92,6 +92,9 @@ def examine(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> 
             passages_per_query=len(passages) // len(queries),
             accumulation_steps=2,
             seed=1,
+            retriever=None,
+            eval_steps=None,
+            is_evaluating=False,
             resume_from=None,
             is_dropout_on=True,
         )

@@ -16,7 +16,9 @@ const probe: Probe = {
   ...{ steps: 10, stepSeconds: 2, firstStepSeconds: 3, waitShare: 0, tokensPerSecond: 1_000, paddingShare: 0.1 },
   ...{ peakBytes: 6 * GB, device: "cpu", trained: 1_000, queriesPerRank: 16, microSteps: 2, passagesPerQuery: 2 },
 };
-const training: Training = { ranks: 1, accumulationSteps: 4, maxSteps: 900, isCheckpointing: false, isBf16: false };
+const training: Training = {
+  ...{ ranks: 1, machines: 1, accumulationSteps: 4, maxSteps: 900, isCheckpointing: false, isBf16: false },
+};
 const cpu = (availableBytes: number): MemoryRoom => ({ isGpu: false, availableBytes });
 
 describe("memory", () => {
@@ -34,6 +36,7 @@ describe("memory", () => {
       status: "refuse",
       seen: expect.stringContaining("24 GB for 4 ranks") as string,
     });
+    expect(checkMemory(probe, null, 16, { ...four, machines: 2 }, cpu(20 * GB)).status).toBe("ok");
     expect(checkMemory(probe, null, 16, four, { isGpu: true, availableBytes: 20 * GB }).status).toBe("ok");
   });
 
