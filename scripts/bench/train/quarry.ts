@@ -55,7 +55,8 @@ export function experimentOf(training: Training, isGated: boolean) {
         negatives: from("negatives.tsv"),
         negativesPerQuery: training.negatives,
       },
-      loss: { name: isGated ? "gated_infonce" : "infonce", temperature: TEMPERATURE },
+      // gated_infonce is a plugin, which the compiler does not know here.
+      loss: { name: (isGated ? "gated_infonce" : "infonce") as "infonce", temperature: TEMPERATURE },
       globalBatchSize: training.queries,
       ranks: training.ranks,
       threads: training.threads,
