@@ -63,12 +63,12 @@ export function experimentOf(training: Training, isGated: boolean) {
       args: {
         maxSteps: training.steps,
         learningRate: LEARNING_RATE,
-        optim: "adamw_torch_fused",
+        optim: "adamw_torch_fused" as const,
         bf16: training.bf16,
         saveSteps: training.steps,
       },
     },
-    workers: { device: training.device === "cpu" ? "cpu" : "auto", unitTimeoutMs: 3_600_000 },
+    workers: { device: training.device === "cpu" ? ("cpu" as const) : ("auto" as const), unitTimeoutMs: 3_600_000 },
     cacheDir: training.cacheDir,
     seed: SEED,
   };
