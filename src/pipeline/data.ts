@@ -16,6 +16,7 @@ import { sourceFiles } from "../data/source-files.js";
 import type { DataContext, PreparedSource, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
+import { refreshedParts } from "../experiment/refresh.js";
 import { searchSources, setsOf, trainingSources } from "../experiment/sources.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { ResolveContext } from "./embedded.js";
@@ -140,6 +141,7 @@ export class Look implements ResolveContext {
       cacheDir: dataFolder(this.cacheDir),
       seed: config.seed,
       validation: config.validation,
+      refreshed: refreshedParts(config),
       signal: this.signal,
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
       ...(options.onWarning === undefined ? {} : { onWarning: options.onWarning }),

@@ -10,7 +10,7 @@ import type { RecordedRun } from "../rundir/directory.js";
 import { findLatestCheckpoint, type Layout, runTraining } from "../training/index.js";
 import type { Look } from "./data.js";
 import { inTemporaryFolder } from "./runtime-command.js";
-import type { StepBatches } from "./step-batches.js";
+import type { Batches } from "./step-batches.js";
 import { trainJob } from "./train-job.js";
 
 /** Losses of the steps that were trained once more, the one asked for last. */
@@ -29,7 +29,7 @@ export interface Replay {
   readonly experiment: Experiment;
   readonly train: TrainConfig;
   readonly set: TrainingSet;
-  readonly batches: StepBatches;
+  readonly batches: Pick<Batches, "microBatch">;
   readonly layout: Layout;
   readonly look: Look;
 }

@@ -13,8 +13,10 @@ import type { ExperimentConfig, TrainConfig } from "../experiment/schema.js";
 import { type RecordedRun, readRunDir } from "../rundir/directory.js";
 import { deriveLayout, type Layout } from "../training/index.js";
 import { type DataOptions, Look } from "./data.js";
+import { switchesOf } from "./refresh/switches.js";
+import { Versions } from "./refresh/versions.js";
 import { type ReplayedLoss, replayLoss } from "./replay-loss.js";
-import { rowsDigest, StepBatches } from "./step-batches.js";
+import { rowsDigest, type StepBatches } from "./step-batches.js";
 
 /** How a step is replayed. */
 export interface ReplayOptions extends DataOptions {
@@ -81,12 +83,15 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
   const look = new Look(experiment, options, "train");
   const data = await look.data();
   if (data.train === null) throw new TypeError("an experiment that trains has training data");
-  const set = await openTrainingSet(data.train.data, look.context);
+  const given = await openTrainingSet(data.train.data, look.context);
   try {
-    refuseOtherData(run, set);
+    refuseOtherData(run, given);
     const layout = layoutOf(train, recorded);
-    const batches = new StepBatches(set, train.globalBatchSize);
+    const place = { resolve: look, context: look.context, folder: join(run.path, "train", "negatives") };
+    const switches = switchesOf(run.journal);
+    const versions = new Versions(place, train, given, () => switches);
     try {
+      const { set, batches } = await versions.ofStep(step - 1);
       const groups = batches.groups(step - 1);
       const rows = rowsDigest(groups);
       const shown = { sources: data.sources, train: data.train };
@@ -102,16 +107,18 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
       }
       const isSameBatch = recorded?.rows === undefined ? null : recorded.rows === rows;
       const loss =
-        options.loss === true ? await replayLoss({ run, experiment, train, set, batches, layout, look }, step) : null;
+        options.loss === true
+          ? await replayLoss({ run, experiment, train, set, batches: versions, layout, look }, step)
+          : null;
       return {
         ...{ runDir: run.path, step, seed: experiment.config.seed, fingerprint: set.fingerprint, layout },
         ...{ passagesPerQuery: set.passagesPerQuery, rows, recorded, isSameBatch, microSteps, loss },
       };
     } finally {
-      batches.close();
+      await versions.close();
     }
   } finally {
-    set.close();
+    given.close();
   }
 }
 
@@ -126,7 +133,7 @@ async function recordedExperiment(run: RecordedRun, script: string | undefined):
     const { data } = current.train;
     return defineExperiment(asInput({ ...rest, train: { ...train, data } }), { baseDir });
   }
-  if (JSON.stringify(config.train?.data ?? null).includes('"kind":"step"')) {
+  if (JSON.stringify([config.train?.data, config.train?.refresh?.mine]).includes('"kind":"step"')) {
     throw new QuarryError("CONFIG", `${run.path}: the training data has functions, which only the script has.`, {
       hint: "Name it: quarry replay <runDir> --experiment experiment.ts",
     });

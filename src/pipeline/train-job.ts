@@ -1,14 +1,13 @@
 /** What the ranks are asked for, from an experiment: the same for a training and for a replay of it. */
 import { stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
-import { machineCount } from "../experiment/cross-checks.js";
 import type { Experiment } from "../experiment/define.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { TrainJob } from "../training/index.js";
 import { toModelSpec } from "./model-spec.js";
-import type { StepBatches } from "./step-batches.js";
+import type { Batches } from "./step-batches.js";
 
 const MOST_NAMED = 10;
 
@@ -20,7 +19,7 @@ export function trainJob(
   experiment: Experiment,
   options: TrainConfig,
   set: TrainingSet,
-  batches: StepBatches,
+  batches: Pick<Batches, "microBatch">,
   place: JobPlace,
 ): TrainJob {
   const { name, ...lossOptions } = options.loss;
@@ -36,7 +35,7 @@ export function trainJob(
     globalBatchSize: options.globalBatchSize,
     queriesPerRank: options.queriesPerRank,
     passagesPerQuery: set.passagesPerQuery,
-    threads: options.threads ?? Math.max(1, Math.floor((coreCount() * machineCount(options)) / place.ranks)),
+    threads: options.threads ?? Math.max(1, Math.floor(coreCount() / place.ranks)),
     startTimeoutMs: options.startTimeoutMs,
     maxRestarts: options.maxRestarts,
     seed,
@@ -59,14 +58,14 @@ export function maxStepsOf({ args, globalBatchSize }: TrainConfig, set: Training
 }
 
 /** A plugin's retriever as it travels; null for Quarry's own. */
-function retrieverOf({ retriever }: TrainConfig): NonNullable<TrainJob["retriever"]> | null {
+function retrieverOf({ retriever }: TrainConfig): { name: string; options: Record<string, unknown> } | null {
   if (retriever === undefined) return null;
   const { name, ...options } = retriever;
   return { name, options };
 }
 
 /** Ids and places of the texts of a broken batch, the first few. */
-function nameRows(set: TrainingSet, queries: readonly number[], passages: readonly number[]): string {
+export function nameRows(set: TrainingSet, queries: readonly number[], passages: readonly number[]): string {
   const named = [
     ...queries.map((row) => ({ id: set.queryId(row), origin: set.queryOrigin(row) })),
     ...passages.map((row) => ({ id: set.passageId(row), origin: set.passageOrigin(row) })),

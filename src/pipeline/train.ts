@@ -12,9 +12,10 @@ import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
 import { TrainingEvaluation } from "./evaluating/index.js";
 import { prepareTraining } from "./prepare.js";
+import { openRefreshed } from "./refresh/batches.js";
 import { once } from "./step.js";
-import { StepBatches } from "./step-batches.js";
-import { rankCount, trainJob } from "./train-job.js";
+import { type Batches, StepBatches } from "./step-batches.js";
+import { maxStepsOf, rankCount, trainJob } from "./train-job.js";
 
 /** What training ended with; the checkpoint's folder is relative to the run folder. */
 export interface TrainResult {
@@ -77,18 +78,22 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
-  const { events, signal, runDir } = context;
-  const batches = new StepBatches(set, options.globalBatchSize);
-  const job = trainJob(context.experiment, options, set, batches, {
-    ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
-    ranks: ranks * machineCount(options),
-    ...otherMachines(context, options),
-  });
-  const { maxSteps } = job;
-  const stopRecording = recordTraining(context, set, batches);
+  const maxSteps = maxStepsOf(options, set);
   const { evaluate } = options;
   const evaluation =
     evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
+  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
+  const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
+  const { events, signal, runDir } = context;
+  const place = { ranks, python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") };
+  const world = ranks * machineCount(options);
+  const job: TrainJob = {
+    ...trainJob(context.experiment, options, set, batches, place),
+    ...refreshed?.jobParts(),
+    ...otherMachines(context, options),
+    ranks: world,
+  };
+  const stopRecording = recordTraining(context, set, batches);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       await evaluation?.begin();
@@ -104,6 +109,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
           hint: "The same command goes on with the very next batch after that step.",
         });
       }
+      await refreshed?.over();
       const chosen = await evaluation?.finish(outcome);
       const checkpoint = chosen === undefined ? outcome.checkpoint : join(job.outputDir, `checkpoint-${chosen.step}`);
       const value = {
@@ -118,7 +124,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   } finally {
     await evaluation?.close();
     await stopRecording();
-    batches.close();
+    await batches.close();
   }
 }
 
@@ -126,7 +132,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
  * names its batch), and notes in the journal, with the first checkpoint, which data the weights have seen.
  */
-function recordTraining(context: RunContext, set: TrainingSet, batches: StepBatches): () => Promise<void> {
+function recordTraining(context: RunContext, set: TrainingSet, batches: Batches): () => Promise<void> {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
@@ -141,9 +147,9 @@ function recordTraining(context: RunContext, set: TrainingSet, batches: StepBatc
       then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
     }
     if (event.type !== "trainStep") return;
-    const { step, loss, learningRate, gradNorm, waitShare } = event;
+    const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.
-    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), waitShare };
+    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), waitShare, negatives };
     then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
   return async () => {
