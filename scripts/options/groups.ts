@@ -96,6 +96,12 @@ export const groups: readonly Group[] = [
     "How refreshed negatives are mined: as in `mine`, but for its output.",
   ),
   group(
+    "TrainRetriever",
+    schemas.trainRetrieverSchema,
+    "train.retriever",
+    "A plugin's whole retriever by name, with its own options beside it.",
+  ),
+  group(
     "TrainingArgs",
     schemas.trainingArgsSchema,
     "train.args",
@@ -122,6 +128,7 @@ export const groups: readonly Group[] = [
     "A file and how to read it; a path alone stands for all defaults.",
   ),
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
+  group("Extras", data.extrasSchema, "extras of a source", "What of the records plugins get beside the texts."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group(
     "TrainEvaluate",
@@ -178,6 +185,9 @@ export const groups: readonly Group[] = [
     "What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on.",
   ),
   group("Workers", schemas.workersSchema, "workers", "The worker processes for inference."),
+  group("TrainSshNode", nodes.trainSshNodeSchema, 'train.nodes: kind "ssh"', "A machine that ssh reaches."),
+  group("TrainSlurmNode", nodes.trainSlurmNodeSchema, 'train.nodes: kind "slurm"', "Machines that Slurm gives."),
+  group("TrainManualNode", nodes.trainManualNodeSchema, 'train.nodes: kind "manual"', "A machine started by hand."),
   group("SshNode", nodes.sshNodeSchema, 'workers.nodes: kind "ssh"', "Workers on a machine that ssh reaches."),
   group("SlurmNode", nodes.slurmNodeSchema, 'workers.nodes: kind "slurm"', "Workers on machines that Slurm gives."),
   group("TorchrunNode", nodes.torchrunNodeSchema, 'workers.nodes: kind "torchrun"', "Workers as ranks of torchrun."),

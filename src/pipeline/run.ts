@@ -9,6 +9,7 @@ import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
 import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
+import { tellChosen } from "./evaluating/chosen.js";
 import { evalStepsOf } from "./evaluating/index.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
@@ -103,12 +104,14 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   const throughputs: Throughput[] = [];
   const written: (readonly [string, number])[] = [];
   let trained: TrainResult | null = null;
+  if (!steps.includes("train")) tellChosen(context);
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
     const model = steps.indexOf("train", index + 1) >= 0 ? BASE_MODEL : currentModel(context);
     switch (step) {
       case "train":
         trained = await trainStep(context);
+        tellChosen(context);
         break;
       case "evaluate": {
         const result = await evaluateStep(context, model);

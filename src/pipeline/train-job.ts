@@ -1,6 +1,7 @@
 /** What the ranks are asked for, from an experiment: the same for a training and for a replay of it. */
 import { stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import type { Experiment } from "../experiment/define.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
@@ -12,7 +13,7 @@ import type { Batches } from "./step-batches.js";
 const MOST_NAMED = 10;
 
 /** Where a job works and who hears of it. */
-export type JobPlace = Pick<TrainJob, "ranks" | "outputDir" | "logDir" | "python" | "events" | "signal">;
+export type JobPlace = Pick<TrainJob, "ranks" | "nodes" | "outputDir" | "logDir" | "python" | "events" | "signal">;
 
 /** The job of an experiment's train section. */
 export function trainJob(
@@ -29,12 +30,14 @@ export function trainJob(
     phase: "train",
     model: { ...toModelSpec(experiment), dtype: "float32" },
     loss: { name, options: lossOptions },
+    retriever: retrieverOf(options),
     args: toTrainingArguments(options.args),
     maxSteps: maxStepsOf(options, set),
     globalBatchSize: options.globalBatchSize,
     queriesPerRank: options.queriesPerRank,
     passagesPerQuery: set.passagesPerQuery,
-    threads: options.threads ?? Math.max(1, Math.floor(coreCount() / place.ranks)),
+    threads: options.threads ?? Math.max(1, Math.floor((coreCount() * machineCount(options)) / place.ranks)),
+    startTimeoutMs: options.startTimeoutMs,
     maxRestarts: options.maxRestarts,
     seed,
     isDropoutOn: options.dropout,
@@ -45,7 +48,7 @@ export function trainJob(
   };
 }
 
-/** Training processes: as many as the user says, else one per GPU, else one. */
+/** Training processes of this machine, and so of each: as many as the user says, else one per GPU, else one. */
 export async function rankCount(options: TrainConfig, python: PythonEnvironment): Promise<number> {
   return options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
 }
@@ -53,6 +56,13 @@ export async function rankCount(options: TrainConfig, python: PythonEnvironment)
 /** Optimiser steps of the whole training. */
 export function maxStepsOf({ args, globalBatchSize }: TrainConfig, set: TrainingSet): number {
   return args.maxSteps > 0 ? args.maxSteps : stepsOf(set, args.numTrainEpochs, globalBatchSize);
+}
+
+/** A plugin's retriever as it travels; null for Quarry's own. */
+function retrieverOf({ retriever }: TrainConfig): NonNullable<TrainJob["retriever"]> | null {
+  if (retriever === undefined) return null;
+  const { name, ...options } = retriever;
+  return { name, options };
 }
 
 /** Ids and places of the texts of a broken batch, the first few. */

@@ -3,12 +3,14 @@ import { appendFile, mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
-import { deriveLayout, runTraining } from "../training/index.js";
+import { deriveLayout, runTraining, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
-import { type Chosen, describeChosen, TrainingEvaluation } from "./evaluating/index.js";
+import type { Chosen } from "./evaluating/chosen.js";
+import { TrainingEvaluation } from "./evaluating/index.js";
 import { prepareTraining } from "./prepare.js";
 import { openRefreshed } from "./refresh/batches.js";
 import { once } from "./step.js";
@@ -21,6 +23,8 @@ export interface TrainResult {
   readonly steps: number;
   /** Optimiser steps a second, the start of the ranks left out; null when nothing was left to do. */
   readonly stepsPerSecond: number | null;
+  /** Share of the steps' time in which the slowest rank waited for its texts; null when nothing was left to do. */
+  readonly waitShare: number | null;
   /** What evaluation in training came to; absent without it. */
   readonly chosen?: Chosen;
 }
@@ -32,11 +36,7 @@ export async function trainStep(context: RunContext): Promise<TrainResult> {
   const set = await prepareTraining(context, "train", options.data);
   try {
     refuseOtherData(context, set);
-    const result = await once(context, "train", set.fingerprint, () => trainOn(context, options, set));
-    if (result.chosen !== undefined) {
-      context.events.emit({ type: "notice", message: describeChosen(result.chosen), hint: null });
-    }
-    return result;
+    return await once(context, "train", set.fingerprint, () => trainOn(context, options, set));
   } finally {
     set.close();
   }
@@ -51,6 +51,15 @@ function refuseOtherData(context: RunContext, set: TrainingSet): void {
   });
 }
 
+/** The other machines; none of them is told apart by device, as all are to have what this one has. */
+function otherMachines({ config, runDir }: RunContext, options: TrainConfig): { readonly nodes?: TrainNodes } {
+  const count = machineCount(options);
+  const { listen } = config.workers;
+  if (count === 1 || listen === undefined) return {};
+  const others = options.nodes.map((node) => (node.kind === "manual" ? node : { ...node, device: "auto" as const }));
+  return { nodes: { others, count, least: options.minNodes ?? count, listen, runDir: runDir.path } };
+}
+
 /**
  * Refuses a batch that this machine's ranks cannot share, before anything else is done.
  *
@@ -58,7 +67,8 @@ function refuseOtherData(context: RunContext, set: TrainingSet): void {
  */
 export async function checkLayout(options: TrainConfig): Promise<void> {
   const { globalBatchSize, queriesPerRank } = options;
-  deriveLayout({ globalBatchSize, queriesPerRank, ranks: await rankCount(options, await findPython()) });
+  const ranks = (await rankCount(options, await findPython())) * machineCount(options);
+  deriveLayout({ globalBatchSize, queriesPerRank, ranks });
 }
 
 async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
@@ -68,16 +78,20 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
+  const { events, signal, runDir } = context;
   const maxSteps = maxStepsOf(options, set);
+  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
+  const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
+  const place = {
+    ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
+    ranks: ranks * machineCount(options),
+    ...otherMachines(context, options),
+  };
+  const job = { ...trainJob(context.experiment, options, set, batches, place), ...refreshed?.jobParts() };
+  const stopRecording = recordTraining(context, set, batches);
   const { evaluate } = options;
   const evaluation =
     evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
-  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
-  const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
-  const { events, signal, runDir } = context;
-  const place = { ranks, python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") };
-  const job = { ...trainJob(context.experiment, options, set, batches, place), ...refreshed?.jobParts() };
-  const stopRecording = recordTraining(context, set, batches, ranks);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       await evaluation?.begin();
@@ -85,9 +99,10 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
       const outcome =
         stoppedAt === null
           ? await runTraining(evaluation?.adapt(job) ?? job)
-          : { step: stoppedAt, checkpoint: "", stepsDone: 0, seconds: 0, isStopped: false };
+          : { step: stoppedAt, checkpoint: "", stepsDone: 0, seconds: 0, waitShare: null, isStopped: false };
       if (outcome.isStopped && (evaluation?.stoppedAt ?? null) === null) {
         await evaluation?.close();
+        if (evaluation?.failure) throw evaluation.failure;
         throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
           hint: "The same command goes on with the very next batch after that step.",
         });
@@ -99,6 +114,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         checkpoint: relative(context.runDir.path, checkpoint),
         steps: chosen?.last ?? outcome.step,
         stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / outcome.seconds : null,
+        waitShare: outcome.waitShare,
         ...(chosen === undefined ? {} : { chosen }),
       };
       return { value, done: value.steps };
@@ -114,7 +130,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
  * names its batch), and notes in the journal, with the first checkpoint, which data the weights have seen.
  */
-function recordTraining(context: RunContext, set: TrainingSet, batches: Batches, ranks: number): () => Promise<void> {
+function recordTraining(context: RunContext, set: TrainingSet, batches: Batches): () => Promise<void> {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
@@ -129,9 +145,9 @@ function recordTraining(context: RunContext, set: TrainingSet, batches: Batches,
       then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
     }
     if (event.type !== "trainStep") return;
-    const { step, loss, learningRate, gradNorm, negatives } = event;
+    const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.
-    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), ranks, negatives };
+    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), waitShare, negatives };
     then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
   return async () => {

@@ -1,6 +1,14 @@
 /** Training with torchrun: what the pipeline needs of it. */
 export { type BestRule, judge, removable, type Verdict } from "./best.js";
-export { findLatestCheckpoint, listCheckpoints, removeCheckpoints } from "./checkpoints.js";
-export type { EvaluationOrder, JobEvaluation, Layout, StepNegatives, TrainJob, TrainOutcome } from "./job.js";
+export { findLatestCheckpoint, listCheckpoints, removeCheckpoints, removeHalfWritten } from "./checkpoints.js";
+export type {
+  EvaluationOrder,
+  JobEvaluation,
+  Layout,
+  StepNegatives,
+  TrainJob,
+  TrainNodes,
+  TrainOutcome,
+} from "./job.js";
 export { deriveLayout, negativesScope } from "./layout.js";
 export { runTraining } from "./run.js";

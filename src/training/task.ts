@@ -14,14 +14,14 @@ export function trainTask(
   resumeFrom: string | null,
 ): Extract<Configure["task"], { kind: "train" }> {
   const { worldSize: _worldSize, ...cut } = layout;
-  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
   return {
     ...{ kind: "train", model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
-    ...cut,
-    resumeFrom,
+    retriever: job.retriever ?? null,
+    evalSteps: evaluation?.everySteps ?? null,
+    isEvaluating: evaluation?.inRanks !== undefined,
     checkpointEvery: job.checkpointEvery ?? null,
-    evalSteps: job.evaluation?.everySteps ?? null,
-    isEvaluating: job.evaluation?.inRanks !== undefined,
+    ...{ ...cut, resumeFrom },
   };
 }
 

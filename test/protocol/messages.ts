@@ -94,6 +94,7 @@ const train = {
   kind: "train",
   model,
   loss: { name: "infonce", options: { temperature: 0.05 } },
+  retriever: null,
   args: { learning_rate: 2e-5, bf16: false, optim: "adamw_torch", save_steps: 500, warmup_steps: -1 },
   outputDir: "runs/scifact/train",
   maxSteps: 500,

@@ -84,7 +84,7 @@ class Pause:
         try:
             connection = Connection(ticket_path, self._name, "worker", self._device, threads)
             device = "cpu" if self._device is None else self._device.name
-            Loop(_Moving(connection, self._on_move), device, threads).run()
+            Loop(connection, device, threads, on_move=self._on_move).run()
             connection.send(Bye(reason="evaluated"))
         except Refused:
             # It came too late; the next order says how to go on.
@@ -100,30 +100,3 @@ class Pause:
         if self._device is not None and torch.cuda.is_available():
             # Training needs what the second model took.
             torch.cuda.empty_cache()
-
-
-class _Moving:
-    """A connection whose progress is told to training as well."""
-
-    def __init__(self, connection: Connection, on_move: Callable[[], None]) -> None:
-        self._connection = connection
-        self._on_move = on_move
-        self.send = connection.send
-        self.receive = connection.receive
-
-    @property
-    def progress(self) -> int:
-        return self._connection.progress
-
-    @progress.setter
-    def progress(self, value: int) -> None:
-        self._connection.progress = value
-        self._on_move()
-
-    @property
-    def unit(self) -> str | None:
-        return self._connection.unit
-
-    @unit.setter
-    def unit(self, value: str | None) -> None:
-        self._connection.unit = value

@@ -13,16 +13,20 @@ import numpy as np
 import torch
 
 from quarry_runtime.errors import ProtocolError
+from quarry_runtime.modeling.formatting import NO_EXTRAS
+from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.modeling.text import Texts, read_arrow
 from quarry_runtime.modeling.tokens import Side, tokenize
 from quarry_runtime.protocol.messages import (
     Evaluation,
     MicroBatch,
     Next,
+    Ping,
     StopTraining,
     TrainTask,
 )
 from quarry_runtime.protocol.tensor import to_numpy
+from quarry_runtime.training.briefing import receive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,7 +126,9 @@ class Feed:
     def _receive(self) -> None:
         try:
             while True:
-                message, frames = self._peer.receive()
+                message, frames = receive(self._peer)
+                if isinstance(message, Ping):
+                    continue
                 if isinstance(message, MicroBatch):
                     self._ready.put(self._build(message, frames))
                 elif isinstance(message, StopTraining):
@@ -158,7 +164,7 @@ class Feed:
                 f"A micro-batch of {len(queries.rows)} queries and {len(passages.rows)} passages"
                 f" has labels {labels.shape}, mask {mask.shape} and counts {counts.shape}."
             )
-        return {
+        batch = {
             "queries": self._tokens(queries, "query"),
             "passages": self._tokens(passages, "passage"),
             "positive_columns": self._tensor(to_numpy(message.positive_columns, frames)),
@@ -167,6 +173,12 @@ class Feed:
             "counts": self._tensor(counts),
             "rows": Rows(queries.rows, passages.rows),
         }
+        if queries.extras is not None or passages.extras is not None:
+            batch["extras"] = BatchExtras(
+                queries.extras or [NO_EXTRAS] * len(queries.rows),
+                passages.extras or [NO_EXTRAS] * len(passages.rows),
+            )
+        return batch
 
     def _tokens(self, texts: Texts, side: Side) -> dict[str, torch.Tensor]:
         batch = self._encoder.collate(tokenize(self._encoder, texts, side)["input_ids"])

@@ -1,5 +1,5 @@
 /** Evaluation while a model trains: which checkpoints are due, who measures them, which stay, when training ends. */
-import { toQuarryError } from "../../errors.js";
+import { type QuarryError, toQuarryError } from "../../errors.js";
 import type { TrainConfig, TrainEvaluateConfig } from "../../experiment/schema.js";
 import { openPool } from "../../pool/pool.js";
 import {
@@ -7,25 +7,17 @@ import {
   listCheckpoints,
   removable,
   removeCheckpoints,
+  removeHalfWritten,
   type TrainJob,
   type TrainOutcome,
 } from "../../training/index.js";
 import type { RunContext } from "../context.js";
 import { besideRanks, ownWorkers, SideContext } from "../side-pool.js";
+import type { Chosen } from "./chosen.js";
 import { HeldOut } from "./held-out.js";
 import { InRanks } from "./in-ranks.js";
 import { EvaluationQueue } from "./queue.js";
 import { Evaluations } from "./record.js";
-
-/** What the evaluations of a training came to. */
-export interface Chosen {
-  /** The step that later steps of the run work with. */
-  readonly step: number;
-  /** The step with which training ended: where the patience ran out, or the last one. */
-  readonly last: number;
-  readonly best: { readonly step: number; readonly measure: string; readonly value: number };
-  readonly isStoppedEarly: boolean;
-}
 
 /** Evaluates the checkpoints of one training. */
 export class TrainingEvaluation {
@@ -43,6 +35,8 @@ export class TrainingEvaluation {
   readonly #halt = new AbortController();
   readonly #unsubscribe: () => void;
   #rotation: Promise<void> = Promise.resolve();
+  /** What keeps evaluation from going on, and with it ranks that wait for it. */
+  #failure: QuarryError | null = null;
 
   /**
    * Opens the data and looks at what earlier calls found; workers start with the first checkpoint.
@@ -123,6 +117,11 @@ export class TrainingEvaluation {
     return this.#evaluations.verdict.stoppedAt;
   }
 
+  /** Why ranks that evaluate were ended; null where nobody ended them, or a user did. */
+  get failure(): QuarryError | null {
+    return this.#failure;
+  }
+
   /** The job with what evaluation asks of the ranks. Which checkpoints stay is decided here, not by them. */
   adapt(job: TrainJob): TrainJob {
     const { save_total_limit: _keep, ...args } = job.args;
@@ -156,6 +155,7 @@ export class TrainingEvaluation {
     if (best === null) throw this.#evaluations.failure();
     const last = stoppedAt ?? outcome.step;
     await this.#rotation;
+    await removeHalfWritten(this.#outputDir);
     const folders = await listCheckpoints(this.#outputDir);
     await removeCheckpoints(folders.filter(({ step }) => step > last));
     await this.#rotate();
@@ -207,6 +207,7 @@ export class TrainingEvaluation {
         // A full disk: the same command tries again once there is room.
         const message = `The checkpoint of step ${step} could not be evaluated now, nor are later ones: ${error.message}`;
         this.#context.events.emit({ type: "warning", message, hint: error.hint ?? null });
+        this.#failure = error;
         throw error;
       }
       await this.#evaluations.miss(step, error.message, error.hint ?? null);
@@ -237,12 +238,4 @@ export class TrainingEvaluation {
 /** How often checkpoints are evaluated. */
 export function evalStepsOf({ evaluate, args }: TrainConfig): number {
   return evaluate?.evalSteps ?? args.saveSteps;
-}
-
-/** What a user is told of the choice. */
-export function describeChosen({ best, last, isStoppedEarly, step }: Chosen): string {
-  const ended = isStoppedEarly ? `training stopped early at step ${last}` : `training ended with step ${last}`;
-  const value = `${best.measure} ${best.value.toFixed(4)}`;
-  const used = step === best.step ? "the best" : "the last";
-  return `${ended}; the best checkpoint is that of step ${best.step} (${value}); what follows works with ${used}, checkpoint-${step}`;
 }

@@ -41,6 +41,8 @@ class Orchestrator:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
         self.told: list[Any] = []
+        #: Whether each record has its own row as a further field.
+        self.has_extras = False
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def send(self, message: Any, frames: Sequence[Any] = ()) -> None:
@@ -76,10 +78,11 @@ class Orchestrator:
             labels=specs[2],
             counts=specs[3],
         )
-        return message, [table(queries), table(passages), *data]
+        tables = [table(rows, self.has_extras) for rows in (queries, passages)]
+        return message, [*tables, *data]
 
 
-def table(rows: list[int]) -> memoryview:
+def table(rows: list[int], has_extras: bool = False) -> memoryview:
     texts = [" ".join(WORDS[(row * k) % len(WORDS)] for k in range(1, 4 + row % 3)) for row in rows]
     columns = {
         "row": pa.array(rows, pa.int32()),
@@ -87,6 +90,9 @@ def table(rows: list[int]) -> memoryview:
         "title": pa.array([""] * len(rows), pa.utf8()),
         "text": pa.array(texts, pa.utf8()),
     }
+    if has_extras:
+        columns["prompt"] = pa.nulls(len(rows), pa.utf8())
+        columns["extras"] = pa.array([f'{{"row": {row}}}' for row in rows], pa.utf8())
     batch = pa.record_batch(columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
@@ -106,6 +112,7 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
         fields: dict[str, Any] = {
             "model": model_spec(resume or tiny_bert),
             "loss": LossSpec(name="infonce", options={}),
+            "retriever": None,
             "args": {"save_steps": 2, "learning_rate": 1e-2},
             "output_dir": str(output),
             "max_steps": 4,
@@ -116,6 +123,8 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
             "resume_from": str(resume) if resume else None,
             "is_dropout_on": is_dropout_on,
             "checkpoint_every": None,
+            "eval_steps": None,
+            "is_evaluating": False,
         }
         task = TrainTask(**(fields | changes))
         encoder = load_encoder(task.model, "cpu", for_training=True)
@@ -229,6 +238,35 @@ def test_a_stop_ends_after_the_step_in_hand_with_a_checkpoint_if_asked(
     ).exists() == save
 
 
+def test_a_pause_comes_after_the_checkpoints_that_are_due_and_leaves_no_trace_in_the_losses(
+    build: Callable[..., Any],
+) -> None:
+    undisturbed, paused = Orchestrator(), Orchestrator()
+    build(undisturbed).train()
+    trainer = build(paused, args={"save_steps": 100, "learning_rate": 1e-2}, eval_steps=3)
+    steps: list[int] = []
+
+    def pause(step: int) -> bool:
+        folder = Path(trainer.args.output_dir) / f"checkpoint-{step}"
+        assert (folder / "quarry-checkpoint.json").exists()
+        torch.manual_seed(0)
+        steps.append(step)
+        return False
+
+    trainer.pause = pause
+    trainer.train()
+    assert steps == [3, 4]
+    losses = [[step.loss for step in steps_of(each)] for each in (undisturbed, paused)]
+    assert losses[0] == losses[1]
+
+
+def test_a_pause_may_end_the_training_with_its_step(build: Callable[..., Any]) -> None:
+    trainer = build(Orchestrator(), eval_steps=2)
+    trainer.pause = lambda step: step == 2
+    trainer.train()
+    assert trainer.state.global_step == 2
+
+
 def test_a_vector_that_is_not_a_number_stops_before_the_weights_change_and_names_its_row(
     build: Callable[..., Any],
 ) -> None:
@@ -300,3 +338,21 @@ def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
     orchestrator.send = shifted
     with pytest.raises(ProtocolError, match="instead of"):
         build(orchestrator).train()
+
+
+def test_further_fields_of_records_reach_the_loss(build: Callable[..., Any]) -> None:
+    orchestrator = Orchestrator()
+    orchestrator.has_extras = True
+    trainer = build(orchestrator, max_steps=1, accumulation_steps=1)
+    seen: list[Any] = []
+    own = trainer.model.loss.forward
+
+    def forward(batch: Any) -> Any:
+        seen.append(
+            ([e["row"] for e in batch.extras.queries], [e["row"] for e in batch.extras.passages])
+        )
+        return own(batch)
+
+    trainer.model.loss.forward = forward
+    trainer.train()
+    assert seen == [([0, 1], [1000, 1001, 1002, 1003])]

@@ -20,7 +20,6 @@ type Proof = [
   Same<generated.MixInput, z.input<typeof data.mixSchema>>,
   Same<generated.FileInput, z.input<typeof data.fileSchema>>,
   Same<generated.ValidationInput, z.input<typeof data.validationSchema>>,
-  Same<generated.LossInput, z.input<typeof schema.lossSchema>>,
   Same<generated.TrainingArgsInput, z.input<typeof schema.trainingArgsSchema>>,
   Same<generated.SourceInput, z.input<typeof data.sourceSchema>>,
   Same<generated.EvaluateInput, z.input<typeof evaluation.evaluateSchema>>,
