@@ -12,3 +12,4 @@ export type {
 } from "./job.js";
 export { deriveLayout, negativesScope } from "./layout.js";
 export { runTraining } from "./run.js";
+export { packMicroBatch, trainTask } from "./task.js";
