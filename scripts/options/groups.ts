@@ -84,6 +84,12 @@ export const groups: readonly Group[] = [
   group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
   group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
   group(
+    "TrainRetriever",
+    schemas.trainRetrieverSchema,
+    "train.retriever",
+    "A plugin's whole retriever by name, with its own options beside it.",
+  ),
+  group(
     "Refresh",
     schemas.refreshSchema,
     "train.refresh",
@@ -94,12 +100,6 @@ export const groups: readonly Group[] = [
     schemas.refreshMineSchema,
     "train.refresh.mine",
     "How refreshed negatives are mined: as in `mine`, but for its output.",
-  ),
-  group(
-    "TrainRetriever",
-    schemas.trainRetrieverSchema,
-    "train.retriever",
-    "A plugin's whole retriever by name, with its own options beside it.",
   ),
   group(
     "TrainingArgs",

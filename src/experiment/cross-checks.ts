@@ -157,6 +157,10 @@ function checkMachines(train: TrainConfig, listen: string | undefined, say: Say)
       "have to reach this machine; set workers.listen to an address that they see, e.g. tcp://10.0.0.5:0 (0.0.0.0 is none)";
     say("train.nodes", message);
   }
+  if (nodes.length > 0 && train.evaluate?.mode === "ranks") {
+    const message = "is for ranks of this machine; evaluate by workers, or leave train.nodes out";
+    say("train.evaluate.mode", message);
+  }
   if (minNodes !== undefined && minNodes > count) {
     say("train.minNodes", `is ${minNodes}, but there ${count === 1 ? "is one machine" : `are ${count} machines`}`);
   }
@@ -172,6 +176,9 @@ function checkTraining(train: TrainConfig, say: Say): void {
   if (evaluate !== undefined) {
     checkEvaluation(evaluate, "train.evaluate", say);
     checkMetric(evaluate, say);
+    if (evaluate.mode === "ranks" && train.nodes.length > 0) {
+      say("train.evaluate.mode", "ranks is not for ranks on other machines (train.nodes); set it to workers");
+    }
   }
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
   const refreshed = refreshTargets(train).map(({ path }) => path);

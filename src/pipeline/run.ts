@@ -181,22 +181,28 @@ function determinants(config: ExperimentConfig): unknown {
   // Whether vectors are kept changes no more than the last bits of a score; what they are rounded to does.
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
-  // A resume may use another number of ranks: the batch of a step does not depend on it.
-  const {
-    ranks: _ranks,
-    threads: _threads,
-    maxRestarts: _maxRestarts,
-    args,
-    evaluate,
-    refresh,
-    ...learning
-  } = training;
-  const { saveSteps: _saveSteps, saveTotalLimit: _saveTotalLimit, ...schedule } = args;
-  return {
-    ...rest,
-    workers: { batchSize, unitSize },
-    train: { ...learning, args: schedule, ...evaluating(training, evaluate), ...refreshing(refresh) },
+  const { args, evaluate, refresh, ...learning } = training;
+  const train = {
+    ...without(learning, FREE_IN_TRAINING),
+    args: without(args, FREE_IN_ARGS),
+    ...evaluating(training, evaluate),
+    ...refreshing(refresh),
   };
+  return { ...rest, workers: { batchSize, unitSize }, train };
+}
+
+/**
+ * A resume may use other machines and ranks, and cut a batch in another way: the queries of a step do not depend on it,
+ * and what each is compared with is guarded by the checkpoint.
+ */
+const FREE_IN_TRAINING = ["ranks", "nodes", "minNodes", "threads", "queriesPerRank", "maxRestarts", "startTimeoutMs"];
+const FREE_IN_ARGS = [
+  ...["saveSteps", "saveTotalLimit", "fsdp", "fsdpConfig", "gradientCheckpointing", "gradientCheckpointingKwargs"],
+  ...["ddpBackend", "ddpBucketCapMb", "ddpTimeout", "torchEmptyCacheSteps", "logLevel", "logLevelReplica"],
+];
+
+function without(options: object, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name)));
 }
 
 /** What evaluation in training comes to does not depend on who evaluates. */

@@ -14,21 +14,21 @@ interface Served {
   layout: Layout;
 }
 
-/** What train/steps.jsonl says of a step's batch. */
-export interface ServedStep {
-  readonly maskedPositives: number;
-  /** Names the batch; see rowsDigest. */
-  readonly rows: string;
-  readonly ranks?: number;
-  readonly queriesPerRank?: number;
-}
-
 /** What a training is served from. */
 export interface Batches {
   /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. */
   microBatch(step: number, microStep: number, rank: number, layout: Layout): MicroBatch | Promise<MicroBatch>;
   /** What steps.jsonl says of the batch of a step that is done; null where nobody was served it. */
-  take(step: number): ServedStep | null;
+  take(step: number): StepFacts | null;
+}
+
+/** What steps.jsonl says of a step's batch. */
+export interface StepFacts {
+  readonly maskedPositives: number;
+  /** Names the batch; see rowsDigest. */
+  readonly rows: string;
+  readonly ranks?: number;
+  readonly queriesPerRank?: number;
 }
 
 /** The batches of a training set: a pure function of (set, seed, step), with the last few steps kept for thrift. */
@@ -62,7 +62,7 @@ export class StepBatches implements Batches {
   }
 
   /** What steps.jsonl says of the batch of a step that is done; it and those before it are forgotten. */
-  take(step: number): ServedStep {
+  take(step: number): StepFacts {
     const served = this.#served.get(step);
     for (const known of this.#served.keys()) if (known <= step) this.#served.delete(known);
     if (served === undefined) return { maskedPositives: 0, rows: rowsDigest(this.#plans.of(step)) };

@@ -7,7 +7,7 @@ import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
-import { deriveLayout, runTraining, type TrainNodes } from "../training/index.js";
+import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
 import { TrainingEvaluation } from "./evaluating/index.js";
@@ -78,20 +78,22 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
-  const { events, signal, runDir } = context;
   const maxSteps = maxStepsOf(options, set);
-  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
-  const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
-  const place = {
-    ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
-    ranks: ranks * machineCount(options),
-    ...otherMachines(context, options),
-  };
-  const job = { ...trainJob(context.experiment, options, set, batches, place), ...refreshed?.jobParts() };
-  const stopRecording = recordTraining(context, set, batches);
   const { evaluate } = options;
   const evaluation =
     evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
+  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
+  const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
+  const { events, signal, runDir } = context;
+  const job: TrainJob = {
+    ...trainJob(context.experiment, options, set, batches, {
+      ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
+      ranks: ranks * machineCount(options),
+      ...otherMachines(context, options),
+    }),
+    ...refreshed?.jobParts(),
+  };
+  const stopRecording = recordTraining(context, set, batches);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       await evaluation?.begin();

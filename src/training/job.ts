@@ -1,6 +1,6 @@
 /** What training is asked for and what it ends with. */
 import type { MicroBatch } from "../data/types.js";
-import type { NodeConfig } from "../experiment/schema.js";
+import type { NodesOptions } from "../pool/launch/nodes.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
@@ -69,17 +69,9 @@ export interface TrainJob {
   readonly nameRows?: (queries: readonly number[], passages: readonly number[]) => string;
 }
 
-/** Which negatives a step learned from. */
-export interface StepNegatives {
-  /** 0 are those that the experiment names. */
-  readonly version: number;
-  /** Steps since the checkpoint that mined them; null for version 0. */
-  readonly staleness: number | null;
-}
-
 /** The other machines of a training. */
 export interface TrainNodes {
-  readonly others: readonly NodeConfig[];
+  readonly others: NodesOptions["nodes"];
   /** All machines, this one included. */
   readonly count: number;
   /** Training goes on with so many where others are lost for good. */
@@ -87,6 +79,14 @@ export interface TrainNodes {
   /** Address of this machine that the others reach, tcp://host:port. */
   readonly listen: string;
   readonly runDir: string;
+}
+
+/** Which negatives a step learned from. */
+export interface StepNegatives {
+  /** 0 are those that the experiment names. */
+  readonly version: number;
+  /** Steps since the checkpoint that mined them; null for version 0. */
+  readonly staleness: number | null;
 }
 
 /** How checkpoints are evaluated, as far as the ranks are concerned. */

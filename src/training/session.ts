@@ -1,5 +1,4 @@
 /** One launch of torchrun from start to end: greets the ranks, serves their micro-batches, hears what became of them. */
-import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
@@ -11,6 +10,7 @@ import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
 import { pythonOf } from "./devices.js";
+import { gone } from "./gone.js";
 import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import { arrangeMeeting, worldSizes } from "./meeting.js";
@@ -39,6 +39,8 @@ const LIMITS = { startMs: 300_000, silenceMs: 60_000, stepMs: 600_000, stopMs: 1
 const NAMED_ROWS = 10;
 /** Everything is saved by then; a rank that takes longer to say goodbye is ended. */
 const LEAVE_MS = 2_000;
+/** Between the end of the last other machine and what follows from it. */
+const MISS_MS = 1_000;
 /** A rank on another machine hears of this process at least so often; it leaves after a longer silence. */
 const SIGN_OF_LIFE_MS = 2_000;
 
@@ -61,8 +63,8 @@ class Session {
   readonly #pids = new Set<number>();
   readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
   readonly #watch: Watch;
-  readonly #answers = new InOrder<string>((thrown) => this.#fail(thrown));
   readonly #supply: Supply;
+  readonly #answers = new InOrder<string>((thrown) => this.#fail(thrown));
   /** Ranks that wait for an evaluation to begin. */
   readonly #standing = new Set<number>();
   #settle: (end: SessionEnd) => void = () => undefined;
@@ -112,6 +114,7 @@ class Session {
       const options = { python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath, ...joining };
       const child = await startTorchrun(options);
       others = (await meeting?.start(() => transport.admit())) ?? null;
+      if (nodes !== undefined && nodes.least > 1) void others?.ended.then(() => this.#miss());
       for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
@@ -132,6 +135,14 @@ class Session {
       await others?.close(isTrained ? LEAVE_MS : 0);
       await transport.close();
     }
+  }
+
+  /** torchrun would wait for machines that nobody starts any more; a new launch starts them. */
+  async #miss(): Promise<void> {
+    // At the end of a training they may be gone before its last word is read.
+    await sleep(MISS_MS, undefined, { ref: false });
+    const reason = `All other machines of the training have ended (see train-node-*.log in ${this.#job.logDir}).`;
+    this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
   }
 
   #ping(): void {
@@ -330,28 +341,5 @@ class Session {
 
   #fail(thrown: unknown): void {
     this.#settle({ kind: "failed", error: toQuarryError(thrown) });
-  }
-}
-
-/** Waits until the processes are gone: PR_SET_PDEATHSIG takes a few milliseconds. */
-async function gone(pids: Iterable<number>): Promise<void> {
-  for (const pid of pids) {
-    for (let tries = 0; tries < 200 && isAlive(pid); tries += 1) await sleep(10);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  try {
-    // Orphans are init's to collect; some containers' init is slow at it, and a zombie does no harm.
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat[stat.lastIndexOf(")") + 2] !== "Z";
-  } catch {
-    // No /proc on this system: what kill says counts. With /proc it ended in between.
-    return !existsSync("/proc/self/stat");
   }
 }

@@ -18,11 +18,12 @@ export function trainTask(
   const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
   return {
     ...{ kind: "train", model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
+    ...cut,
+    resumeFrom,
     retriever: job.retriever ?? null,
-    evalSteps: evaluation?.everySteps ?? null,
-    isEvaluating: evaluation?.inRanks !== undefined,
     checkpointEvery: job.checkpointEvery ?? null,
-    ...{ ...cut, resumeFrom },
+    evalSteps: job.evaluation?.everySteps ?? null,
+    isEvaluating: job.evaluation?.inRanks !== undefined,
   };
 }
 

@@ -5,7 +5,7 @@ import { QuarryError, toQuarryError } from "../../errors.js";
 import type { RefreshConfig, TrainConfig } from "../../experiment/schema.js";
 import { findLatestCheckpoint, type Layout, listCheckpoints, type TrainJob } from "../../training/index.js";
 import type { RunContext } from "../context.js";
-import type { Batches, ServedStep } from "../step-batches.js";
+import type { Batches, StepFacts } from "../step-batches.js";
 import { nameRows } from "../train-job.js";
 import { HeldCheckpoints } from "./held.js";
 import { fingerprintOf, type Mined, negativesIn } from "./mined.js";
@@ -122,7 +122,7 @@ export class RefreshedBatches implements Batches {
     return opened instanceof Promise ? opened.then(build) : build(opened);
   }
 
-  take(step: number): ServedStep | null {
+  take(step: number): StepFacts | null {
     return this.#versions.known(versionAt(this.#state.switches, step))?.batches.take(step) ?? null;
   }
 

@@ -122,9 +122,9 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
             "seed": 5,
             "resume_from": str(resume) if resume else None,
             "is_dropout_on": is_dropout_on,
-            "checkpoint_every": None,
             "eval_steps": None,
             "is_evaluating": False,
+            "checkpoint_every": None,
         }
         task = TrainTask(**(fields | changes))
         encoder = load_encoder(task.model, "cpu", for_training=True)
@@ -338,6 +338,29 @@ def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
     orchestrator.send = shifted
     with pytest.raises(ProtocolError, match="instead of"):
         build(orchestrator).train()
+
+
+def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
+    build: Callable[..., Any], model_spec: Callable[..., Any]
+) -> None:
+    plain, compiled = Orchestrator(), Orchestrator()
+    shared = {"max_steps": 2, "is_dropout_on": False}
+    # All of torch.compile but the last step, which takes a C++ compiler minutes on a slow machine.
+    compiling = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
+    build(plain, args={"learning_rate": 1e-2}, **shared).train()
+    trainer = build(compiled, args={"learning_rate": 1e-2, **compiling}, **shared)
+    trainer.train()
+    assert [s.loss for s in steps_of(compiled)] == pytest.approx(
+        [s.loss for s in steps_of(plain)], abs=1e-5
+    )
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    encoder = load_encoder(model_spec(folder), "cpu")
+    trained = dict(trainer.model.encoder.named_parameters())
+    assert all(torch.equal(trained[name], value) for name, value in encoder.named_parameters())
+    resumed = Orchestrator()
+    again = build(resumed, resume=folder, args=compiling, is_dropout_on=False, max_steps=3)
+    again.train(resume_from_checkpoint=str(folder))
+    assert [step.step for step in steps_of(resumed)] == [3]
 
 
 def test_further_fields_of_records_reach_the_loss(build: Callable[..., Any]) -> None:
