@@ -1,6 +1,7 @@
 /** What the ranks are asked for, from an experiment: the same for a training and for a replay of it. */
 import { stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import type { Experiment } from "../experiment/define.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";

@@ -15,7 +15,7 @@ export function trainTask(
   resumeFrom: string | null,
 ): Extract<Configure["task"], { kind: "train" }> {
   const { worldSize: _worldSize, ...cut } = layout;
-  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
   return {
     ...{ kind: "train", model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
     ...cut,
