@@ -58,7 +58,8 @@ export async function runCell(
     steps: ["train", "evaluate"],
     train: {
       data: trainingData(place, mined, variant),
-      loss: { name: variant === "custom" ? loss : "infonce", temperature },
+      // The compiler knows no losses of plugins here; all of these have a temperature.
+      loss: { name: (variant === "custom" ? loss : "infonce") as "infonce", temperature },
       globalBatchSize: settings.queries,
       ranks: 1,
       args: { maxSteps: settings.steps, learningRate, warmupSteps: 0.1, saveSteps: 20, bf16: isBf16 },

@@ -6,6 +6,7 @@ import type { Override } from "../experiment/overrides.js";
 import { cacheCommand } from "./cache.js";
 import { compareCommand } from "./compare.js";
 import { dataCommand } from "./data.js";
+import { doctorCommand } from "./doctor.js";
 import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
 import { reportFailure } from "./failure.js";
@@ -34,9 +35,16 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const setStatus = (found: number): void => {
     status = found;
   };
-  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand, searchCommand, dataCommand].map(
-    (make) => make(setStatus),
-  );
+  const verbs = [
+    runCommand,
+    trainCommand,
+    evaluateCommand,
+    mineCommand,
+    encodeCommand,
+    searchCommand,
+    dataCommand,
+    doctorCommand,
+  ].map((make) => make(setStatus));
   const program = new Command("quarry")
     .description("Dense retrieval experiments: train, evaluate, mine hard negatives and encode.")
     .version(readVersion(), "-V, --version", "show the version")

@@ -1,5 +1,6 @@
 /** The verbs, each loaded when it is called: a script that only looks at its data does not wait for sockets and processes. */
 import type { Experiment } from "../experiment/define.js";
+import type { DoctorOptions, DoctorReport } from "./doctor/types.js";
 import type { Measured } from "./measure.js";
 import type { ReplayedStep, ReplayOptions } from "./replay.js";
 import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbOptions } from "./types.js";
@@ -63,4 +64,18 @@ export async function compareRuns(runs: readonly string[], options?: CompareOpti
 export async function replayStep(runDir: string, options: ReplayOptions): Promise<ReplayedStep> {
   const replay = await import("./replay.js");
   return replay.replayStep(runDir, options);
+}
+
+/**
+ * Looks at an experiment before any GPU is spent on it: data, machine, tokens and vectors, the loss of the first step,
+ * and what training and encoding will cost in memory, hours and disk. Makes no run folder.
+ *
+ * @throws QuarryError CONFIG, DATA or ENVIRONMENT where nothing can be looked at; what is wrong with the experiment
+ *   itself is told in the report.
+ * @example
+ * const { isFit, checks } = await doctor(await loadExperiment("experiment.ts"), { probeSeconds: 0 });
+ */
+export async function doctor(experiment: Experiment, options?: DoctorOptions): Promise<DoctorReport> {
+  const examination = await import("./doctor/doctor.js");
+  return examination.doctor(experiment, options);
 }

@@ -64,12 +64,13 @@ export async function replayLoss(replay: Replay, step: number): Promise<Replayed
       losses.set(event.step, event.loss);
       if (event.step >= step) stop();
     });
-    const { worldSize: ranks } = layout;
+    const { worldSize: ranks, queriesPerRank } = layout;
     const place = { ranks, python, events, outputDir, logDir: join(folder, "logs"), signal: controller.signal };
     // Nothing but the step asked for is wanted: no checkpoint on the way.
     const args = { ...train.args, saveSteps: Number.MAX_SAFE_INTEGER };
+    const options = { ...train, queriesPerRank, args };
     try {
-      await runTraining(trainJob(experiment, { ...train, args }, set, batches, place));
+      await runTraining(trainJob(experiment, options, set, batches, place));
     } finally {
       look.signal.removeEventListener("abort", stop);
     }

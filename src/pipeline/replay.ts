@@ -5,6 +5,7 @@ import { openTrainingSet } from "../data/index.js";
 import { type ShownGroup, showGroups } from "../data/inspect/show.js";
 import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import { defineExperiment, type Experiment } from "../experiment/define.js";
 import { loadExperiment } from "../experiment/load.js";
 import type { ExperimentInput } from "../experiment/options.generated.js";
@@ -34,6 +35,7 @@ export interface RecordedStep {
   /** Names the batch; missing in folders of older versions. */
   readonly rows?: string;
   readonly ranks?: number;
+  readonly queriesPerRank?: number;
 }
 
 /** A micro-step: what all ranks do at once, rank by rank. */
@@ -84,7 +86,7 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
   const given = await openTrainingSet(data.train.data, look.context);
   try {
     refuseOtherData(run, given);
-    const layout = layoutOf(run, train, recorded);
+    const layout = layoutOf(train, recorded);
     const place = { resolve: look, context: look.context, folder: join(run.path, "train", "negatives") };
     const switches = switchesOf(run.journal);
     const versions = new Versions(place, train, given, () => switches);
@@ -129,8 +131,7 @@ async function recordedExperiment(run: RecordedRun, script: string | undefined):
       return defineExperiment(asInput(config), { baseDir });
     const { train, ...rest } = config;
     const { data } = current.train;
-    const experiment = defineExperiment(asInput({ ...rest, train: { ...train, data } }), { baseDir });
-    return experiment;
+    return defineExperiment(asInput({ ...rest, train: { ...train, data } }), { baseDir });
   }
   if (JSON.stringify([config.train?.data, config.train?.refresh?.mine]).includes('"kind":"step"')) {
     throw new QuarryError("CONFIG", `${run.path}: the training data has functions, which only the script has.`, {
@@ -168,14 +169,11 @@ function refuseOtherData({ path, environment }: RecordedRun, set: TrainingSet): 
   });
 }
 
-/** How the step was cut: on as many ranks as its line says, else as the folder's last training had. */
-function layoutOf(
-  run: RecordedRun,
-  { globalBatchSize, queriesPerRank, ranks }: TrainConfig,
-  step: RecordedStep | null,
-) {
-  const { training } = run.environment as { readonly training?: { readonly ranks: number } };
-  const count = step?.ranks ?? training?.ranks ?? (ranks === "auto" ? 1 : ranks);
+/** How the step was cut, as its line says; of a step that was not done, as the options say. */
+function layoutOf(train: TrainConfig, step: RecordedStep | null): Layout {
+  const { globalBatchSize, ranks } = train;
+  const count = step?.ranks ?? (ranks === "auto" ? 1 : ranks) * machineCount(train);
+  const queriesPerRank = step?.queriesPerRank ?? train.queriesPerRank;
   return deriveLayout({ globalBatchSize, queriesPerRank, ranks: count });
 }
 

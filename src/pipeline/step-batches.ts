@@ -10,6 +10,8 @@ interface Served {
   /** Columns masked for holding known positives of another query, or copies, by the share they were counted in. */
   readonly masked: Map<string, number>;
   readonly rows: string;
+  /** How it was cut; a start with fewer machines cuts it anew. */
+  layout: Layout;
 }
 
 /** What a training is served from. */
@@ -23,8 +25,10 @@ export interface Batches {
 /** What steps.jsonl says of a step's batch. */
 export interface StepFacts {
   readonly maskedPositives: number;
-  /** See rowsDigest. */
+  /** Names the batch; see rowsDigest. */
   readonly rows: string;
+  readonly ranks?: number;
+  readonly queriesPerRank?: number;
 }
 
 /** The batches of a training set: a pure function of (set, seed, step), with the last few steps kept for thrift. */
@@ -48,7 +52,9 @@ export class StepBatches implements Batches {
   microBatch(step: number, microStep: number, rank: number, layout: Layout): MicroBatch {
     const groups = this.#plans.of(step);
     const batch = buildMicroBatch(this.set, groups, { ...layout, rank, microStep });
-    const served = this.#served.get(step) ?? { masked: new Map<string, number>(), rows: rowsDigest(groups) };
+    const served = this.#served.get(step) ?? { masked: new Map<string, number>(), rows: rowsDigest(groups), layout };
+    if (served.layout.worldSize !== layout.worldSize) served.masked.clear();
+    served.layout = layout;
     // A share asked for twice, after a restart, counts once.
     served.masked.set(`${microStep}/${rank}`, batch.maskedPositives);
     this.#served.set(step, served);
@@ -57,11 +63,12 @@ export class StepBatches implements Batches {
 
   /** What steps.jsonl says of the batch of a step that is done; it and those before it are forgotten. */
   take(step: number): StepFacts {
-    const { masked, rows } = this.#served.get(step) ?? { masked: null, rows: rowsDigest(this.#plans.of(step)) };
-    let maskedPositives = 0;
-    for (const count of masked?.values() ?? []) maskedPositives += count;
+    const served = this.#served.get(step);
     for (const known of this.#served.keys()) if (known <= step) this.#served.delete(known);
-    return { maskedPositives, rows };
+    if (served === undefined) return { maskedPositives: 0, rows: rowsDigest(this.#plans.of(step)) };
+    const { masked, rows, layout } = served;
+    const maskedPositives = [...masked.values()].reduce((sum, count) => sum + count, 0);
+    return { maskedPositives, rows, ranks: layout.worldSize, queriesPerRank: layout.queriesPerRank };
   }
 
   /** Nothing is planned any more; the set may be closed. */

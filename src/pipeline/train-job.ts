@@ -1,6 +1,7 @@
 /** What the ranks are asked for, from an experiment: the same for a training and for a replay of it. */
 import { stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import type { Experiment } from "../experiment/define.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
@@ -12,7 +13,7 @@ import type { Batches } from "./step-batches.js";
 const MOST_NAMED = 10;
 
 /** Where a job works and who hears of it. */
-export type JobPlace = Pick<TrainJob, "ranks" | "outputDir" | "logDir" | "python" | "events" | "signal">;
+export type JobPlace = Pick<TrainJob, "ranks" | "nodes" | "outputDir" | "logDir" | "python" | "events" | "signal">;
 
 /** The job of an experiment's train section. */
 export function trainJob(
@@ -35,7 +36,7 @@ export function trainJob(
     globalBatchSize: options.globalBatchSize,
     queriesPerRank: options.queriesPerRank,
     passagesPerQuery: set.passagesPerQuery,
-    threads: options.threads ?? Math.max(1, Math.floor(coreCount() / place.ranks)),
+    threads: options.threads ?? Math.max(1, Math.floor((coreCount() * machineCount(options)) / place.ranks)),
     startTimeoutMs: options.startTimeoutMs,
     maxRestarts: options.maxRestarts,
     seed,
@@ -58,7 +59,7 @@ export function maxStepsOf({ args, globalBatchSize }: TrainConfig, set: Training
 }
 
 /** A plugin's retriever as it travels; null for Quarry's own. */
-function retrieverOf({ retriever }: TrainConfig): { name: string; options: Record<string, unknown> } | null {
+function retrieverOf({ retriever }: TrainConfig): NonNullable<TrainJob["retriever"]> | null {
   if (retriever === undefined) return null;
   const { name, ...options } = retriever;
   return { name, options };

@@ -85,15 +85,15 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
   const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
   const { events, signal, runDir } = context;
-  const place = { ranks, python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") };
-  const world = ranks * machineCount(options);
   const job: TrainJob = {
-    ...trainJob(context.experiment, options, set, batches, place),
+    ...trainJob(context.experiment, options, set, batches, {
+      ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
+      ranks: ranks * machineCount(options),
+      ...otherMachines(context, options),
+    }),
     ...refreshed?.jobParts(),
-    ...otherMachines(context, options),
-    ranks: world,
   };
-  const stopRecording = recordTraining(context, set, batches, world);
+  const stopRecording = recordTraining(context, set, batches);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       await evaluation?.begin();
@@ -132,7 +132,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
  * names its batch), and notes in the journal, with the first checkpoint, which data the weights have seen.
  */
-function recordTraining(context: RunContext, set: TrainingSet, batches: Batches, ranks: number): () => Promise<void> {
+function recordTraining(context: RunContext, set: TrainingSet, batches: Batches): () => Promise<void> {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
@@ -149,7 +149,7 @@ function recordTraining(context: RunContext, set: TrainingSet, batches: Batches,
     if (event.type !== "trainStep") return;
     const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.
-    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), ranks, waitShare, negatives };
+    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), waitShare, negatives };
     then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
   return async () => {

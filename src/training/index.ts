@@ -4,3 +4,4 @@ export { findLatestCheckpoint, listCheckpoints, removeCheckpoints, removeHalfWri
 export type { EvaluationOrder, Layout, TrainJob, TrainNodes, TrainOutcome } from "./job.js";
 export { deriveLayout, negativesScope } from "./layout.js";
 export { runTraining } from "./run.js";
+export { packMicroBatch, trainTask } from "./task.js";

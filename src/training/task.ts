@@ -1,5 +1,6 @@
 /** What a rank is told: its task, and its micro-batches as they travel. */
 import type { MicroBatch } from "../data/types.js";
+import { encodeMessage } from "../protocol/codec.js";
 import type { DownMessage } from "../protocol/messages.js";
 import { bytesOf, tensor } from "../protocol/tensor.js";
 import { PROTOCOL_VERSION as v } from "../protocol/version.js";
@@ -14,7 +15,7 @@ export function trainTask(
   resumeFrom: string | null,
 ): Extract<Configure["task"], { kind: "train" }> {
   const { worldSize: _worldSize, ...cut } = layout;
-  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
   return {
     ...{ kind: "train", model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
     ...cut,
@@ -46,4 +47,15 @@ export function microBatchMessage(
       bytesOf(batch.counts),
     ],
   };
+}
+
+/** A micro-batch as a file: the frames of its message, each behind its length (4 bytes, little endian). */
+export function packMicroBatch(batch: MicroBatch, step: number, microStep: number): Uint8Array {
+  const { message, frames } = microBatchMessage(batch, step, microStep);
+  const parts = encodeMessage(message, frames).flatMap((frame) => {
+    const size = new Uint8Array(4);
+    new DataView(size.buffer).setUint32(0, frame.byteLength, true);
+    return [size, frame];
+  });
+  return Buffer.concat(parts);
 }

@@ -55,19 +55,20 @@ export function experimentOf(training: Training, isGated: boolean) {
         negatives: from("negatives.tsv"),
         negativesPerQuery: training.negatives,
       },
-      loss: { name: isGated ? "gated_infonce" : "infonce", temperature: TEMPERATURE },
+      // gated_infonce is a plugin, which the compiler does not know here.
+      loss: { name: (isGated ? "gated_infonce" : "infonce") as "infonce", temperature: TEMPERATURE },
       globalBatchSize: training.queries,
       ranks: training.ranks,
       threads: training.threads,
       args: {
         maxSteps: training.steps,
         learningRate: LEARNING_RATE,
-        optim: "adamw_torch_fused",
+        optim: "adamw_torch_fused" as const,
         bf16: training.bf16,
         saveSteps: training.steps,
       },
     },
-    workers: { device: training.device === "cpu" ? "cpu" : "auto", unitTimeoutMs: 3_600_000 },
+    workers: { device: training.device === "cpu" ? ("cpu" as const) : ("auto" as const), unitTimeoutMs: 3_600_000 },
     cacheDir: training.cacheDir,
     seed: SEED,
   };
