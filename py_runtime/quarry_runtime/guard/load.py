@@ -118,8 +118,8 @@ def load_weights(module: nn.Module, file: Path) -> None:
         ) from error
 
 
-def load_state(file: Path) -> dict[str, Any]:
-    """The state of an optimiser or a schedule from our own run folder: tensors and plain values only."""
+def load_training_state(file: Path) -> dict[str, Any]:
+    """State of an optimiser or a schedule, from a checkpoint of our own run: tensors and numbers only."""
     state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 

@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from quarry_runtime.guard.load import load_state as load_file
+from quarry_runtime.guard.load import load_training_state
 from quarry_runtime.training.gather import gather_numbers
 
 OPTIMIZER, SCHEDULE = "optimizer.pt", "scheduler.pt"
@@ -51,8 +51,8 @@ def load_state(
     state: dict[str, Any] = {}
     steps = 0.0
     if not is_sent or rank == 0:
-        state = load_file(folder / OPTIMIZER)
-        known = load_file(folder / SCHEDULE)
+        state = load_training_state(folder / OPTIMIZER)
+        known = load_training_state(folder / SCHEDULE)
         schedule.load_state_dict(known)
         steps = float(known["last_epoch"])
     set_optimizer_state_dict(
