@@ -68,8 +68,8 @@ def model_contract(
 
 
 def registered() -> dict[str, list[dict[str, Any]]]:
-    """Encoders, losses and similarities, each with its sentence and options (name, type, default,
-    sentence).
+    """Encoders, losses and similarities, each with its sentence and options (name, type, JSON
+    Schema, default, sentence).
     """
     kinds = {
         "encoders": registry.encoders(),
@@ -86,6 +86,7 @@ def _described(entry: registry.Registered) -> dict[str, Any]:
         {
             "name": option.name,
             "type": option.type,
+            "schema": option.schema,
             "default": option.default,
             "isRequired": option.is_required,
             "sentence": option.sentence,

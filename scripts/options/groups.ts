@@ -16,6 +16,8 @@ export interface Group {
   readonly sentence: string;
   /** For what a builder makes: the interface of its options, and the fields that the builder itself sets. */
   readonly builder: { readonly options: string; readonly fixed: readonly string[] } | null;
+  /** Module of src/experiment that has the interface, where it says more than the schema can. */
+  readonly module?: string;
 }
 
 function group(
@@ -80,7 +82,11 @@ export const groups: readonly Group[] = [
     made("MixOptions"),
   ),
   group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
-  group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
+  {
+    ...group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
+    module: "./loss-types.js",
+  },
+  group("Matryoshka", schemas.matryoshkaSchema, "train.loss.matryoshka", "Dimensions that a loss is computed on."),
   group(
     "TrainingArgs",
     schemas.trainingArgsSchema,

@@ -41,8 +41,12 @@ function say(line: string): void {
 function interfaces(): string {
   const head =
     "/** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */";
-  const imports = 'import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";';
-  return [head, imports, "", ...groups.flatMap(interfaceOf)].join("\n");
+  const steps = 'import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";';
+  const written = groups.flatMap(({ name, module }) =>
+    module === undefined ? [] : [`import type { ${name}Input } from "${module}";`],
+  );
+  const made = groups.filter(({ module }) => module === undefined);
+  return [head, steps, ...written, "", ...made.flatMap(interfaceOf)].join("\n");
 }
 
 function interfaceOf(group: Group): string[] {

@@ -1,7 +1,7 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
-import { checkLoss } from "./losses.js";
+import { checkLosses } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
 import {
   type CrossEncoderConfig,
@@ -76,7 +76,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   checkIndexes(config, say);
   if (train !== undefined) {
     checkTraining(train, say);
-    problems.push(...checkLoss(train.loss, model.plugins.length > 0));
+    problems.push(...checkLosses(train, model.plugins.length > 0));
   }
   return problems;
 }

@@ -4,8 +4,11 @@ import { relative } from "node:path";
 import { buildMicroBatch, stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
-import type { TrainConfig } from "../experiment/schema.js";
+import { lossesOf } from "../experiment/losses.js";
+import { nearest } from "../experiment/nearest.js";
+import type { LossConfig, TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
+import type { LossSpec } from "../protocol/messages.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
 import { deriveLayout, runTraining } from "../training/index.js";
@@ -16,6 +19,8 @@ import { once } from "./step.js";
 import { StepPlans } from "./step-plans.js";
 
 const MOST_NAMED = 10;
+/** Of a name on the wire. */
+const NAME_LENGTH = 256;
 
 /** What training ended with; the checkpoint's folder is relative to the run folder. */
 export interface TrainResult {
@@ -68,7 +73,8 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   const python = await context.python();
   const ranks = await rankCount(options, python);
   const threads = options.threads ?? Math.max(1, Math.floor(coreCount() / ranks));
-  const { name, ...lossOptions } = options.loss;
+  const sources = sourcesOf(set);
+  const losses = lossesOf(options).map((loss) => toLossSpec(loss, sources));
   await context.runDir.recordEnvironment({ data: { "train.set": set.fingerprint } });
   // Training needs the devices' memory for itself.
   await context.closePool();
@@ -81,12 +87,14 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
       const outcome = await runTraining({
         phase: "train",
         model: { ...toModelSpec(context.experiment), dtype: "float32" },
-        loss: { name, options: lossOptions },
+        losses,
+        sources,
         args: toTrainingArguments(args),
         outputDir: context.runDir.file("train"),
         maxSteps,
         globalBatchSize: options.globalBatchSize,
         queriesPerRank: options.queriesPerRank,
+        miniBatchSize: options.miniBatchSize ?? null,
         passagesPerQuery: set.passagesPerQuery,
         ranks,
         threads,
@@ -182,6 +190,38 @@ function recordTraining(context: RunContext, set: TrainingSet, masked: MaskCount
     unsubscribe();
     await written;
     if (failure !== undefined) throw diskError(failure, path);
+  };
+}
+
+/** What the parts of a training set are called; a part without a name goes by its place. */
+function sourcesOf(set: TrainingSet): string[] {
+  return Array.from(
+    { length: set.partCount },
+    (_, part) => set.partName(part).slice(0, NAME_LENGTH) || `part ${part + 1}`,
+  );
+}
+
+/**
+ * A loss as it travels.
+ *
+ * @throws CONFIG for sources that the data does not have; the view alone knows what its parts are called
+ */
+function toLossSpec(loss: LossConfig, known: readonly string[]): LossSpec {
+  const { name, weight = 1, sources = [], matryoshka, ...options } = loss;
+  const unknown = sources.find((source) => !known.includes(source));
+  if (unknown !== undefined) {
+    const near = nearest(unknown, known);
+    throw new QuarryError(
+      "CONFIG",
+      `train.loss: ${name} is for the source ${JSON.stringify(unknown)}, which train.data does not have`,
+      {
+        hint: `${near === null ? `There ${known.length === 1 ? "is" : "are"} ${known.join(", ")}` : `Did you mean ${near}?`}; the parts of a mix can have names: { name, data }.`,
+      },
+    );
+  }
+  return {
+    ...{ name, weight, sources, options },
+    matryoshka: matryoshka === undefined ? null : { ...matryoshka, weights: matryoshka.weights ?? [] },
   };
 }
 

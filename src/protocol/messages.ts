@@ -152,17 +152,33 @@ const searchTask = z.strictObject({
   snapshotEveryUnits: z.int().min(1).max(1_000),
 });
 
+/** One loss of several: what it weighs, and which parts of the data it is for; an empty list stands for all. */
+export const lossSpec = z.strictObject({
+  name,
+  weight: z.number(),
+  sources: z.array(name).max(1_000),
+  /** Leading dimensions that it is computed on, each with its weight; no weights are all 1. */
+  matryoshka: z
+    .strictObject({ dimensions: z.array(count).min(1).max(64), weights: z.array(z.number()).max(64) })
+    .nullable(),
+  options: z.record(z.string(), z.unknown()),
+});
+
 /** One rank of a training run; `args` are transformers.TrainingArguments in snake_case. */
 const trainTask = z.strictObject({
   kind: z.literal("train"),
   model: modelSpec,
-  loss: z.strictObject({ name, options: z.record(z.string(), z.unknown()) }),
+  losses: z.array(lossSpec).min(1).max(64),
+  /** What the parts of the training data are called, in the order of the numbers that micro-batches give. */
+  sources: z.array(name).min(1).max(1_000),
   args: z.record(z.string(), z.unknown()),
   outputDir: path,
   maxSteps: z.int().min(1),
   queriesPerRank: z.int().min(1),
   passagesPerQuery: z.int().min(1),
   accumulationSteps: z.int().min(1),
+  /** Texts of one side that are encoded with gradient at a time (GradCache); null takes all at once. */
+  miniBatchSize: z.int().min(1).nullable(),
   seed: z.int().min(0).max(0xffffffff),
   /** A complete checkpoint's folder; null starts from the model. */
   resumeFrom: path.nullable(),
@@ -330,6 +346,8 @@ export const downMessage = z.discriminatedUnion("type", [
     labels: tensorSpec,
     /** int32 [Q]: how many of the query's own passages are real; those behind them are paddings. */
     counts: tensorSpec,
+    /** int32 [Q]: which of the task's sources each query comes from. */
+    sources: tensorSpec,
   }),
   /** No more micro-batches: save and leave (a stop on request). */
   z.strictObject({ v, type: z.literal("stopTraining"), save: z.boolean() }),
@@ -341,6 +359,7 @@ export type ModelContract = z.infer<typeof modelContract>;
 export type CrossEncoderSpec = z.infer<typeof crossEncoderSpec>;
 export type CrossEncoderContract = z.infer<typeof crossEncoderContract>;
 export type VectorDtype = z.infer<typeof vectorDtype>;
+export type LossSpec = z.infer<typeof lossSpec>;
 export type ErrorInfo = z.infer<typeof errorInfo>;
 export type Task = z.infer<typeof task>;
 export type UpMessage = z.infer<typeof upMessage>;

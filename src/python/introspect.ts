@@ -6,6 +6,8 @@ import { type CallOptions, callPython } from "./bridge.js";
 const option = z.object({
   name: z.string(),
   type: z.string(),
+  /** JSON Schema of its values. */
+  schema: z.record(z.string(), z.unknown()),
   default: z.unknown(),
   isRequired: z.boolean(),
   sentence: z.string(),

@@ -170,16 +170,19 @@ class Session {
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
     const { worldSize: _worldSize, ...cut } = this.#layout;
-    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+    const { model, losses, sources, args, outputDir, maxSteps, passagesPerQuery, miniBatchSize, seed, isDropoutOn } =
+      job;
     const resumeFrom = latest?.path ?? null;
     const task = {
       kind: "train" as const,
       model,
-      loss,
+      losses,
+      sources,
       args,
       outputDir,
       maxSteps,
       passagesPerQuery,
+      miniBatchSize,
       seed,
       isDropoutOn,
     };
@@ -199,10 +202,11 @@ class Session {
         mask: tensor("uint8", [queryCount, columnCount], 4),
         labels: tensor("float32", [queryCount, passagesPerQuery], 5),
         counts: tensor("int32", [queryCount], 6),
+        sources: tensor("int32", [queryCount], 7),
       },
       [
         ...[batch.queries, batch.passages, bytesOf(batch.positiveColumns), batch.mask, bytesOf(batch.labels)],
-        bytesOf(batch.counts),
+        ...[bytesOf(batch.counts), bytesOf(batch.sources)],
       ],
     );
   }

@@ -95,7 +95,7 @@ describe("a training run that cannot work", () => {
   test("stops at a loss that is not finite, names the rows, and keeps the last good checkpoint", async () => {
     const broken = bench.job("broken", {
       args: { save_steps: 1, save_total_limit: 1 },
-      loss: { name: "nan_at", options: { call: 3 } },
+      losses: [{ name: "nan_at", weight: 1, sources: [], matryoshka: null, options: { call: 3 } }],
       plugins: [SABOTAGE],
       nameRows: (queries, passages) =>
         `${queries.map((row) => `q${row} (queries.jsonl:${row + 1})`).join(", ")}${passages.join(", ")}`,

@@ -35,6 +35,8 @@ class Option:
     default: Any
     is_required: bool
     sentence: str
+    #: JSON Schema of its values: ranges and choices; empty where there is none for its type.
+    schema: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +202,7 @@ def _find(kind: str, name: str) -> Registered:
 
 def _options_of(options_type: type) -> list[Option]:
     hints = typing.get_type_hints(options_type, include_extras=True)
+    schemas = _schemas_of(options_type)
     found: list[Option] = []
     if dataclasses.is_dataclass(options_type):
         for field in dataclasses.fields(options_type):
@@ -210,7 +213,14 @@ def _options_of(options_type: type) -> list[Option]:
             sentence = field.metadata.get("sentence") or _sentence(hints[field.name])
             value = None if is_required else default
             found.append(
-                Option(field.name, _type_text(hints[field.name]), value, is_required, sentence)
+                Option(
+                    field.name,
+                    _type_text(hints[field.name]),
+                    value,
+                    is_required,
+                    sentence,
+                    schemas.get(field.name, {}),
+                )
             )
         return found
     for field in msgspec.structs.fields(typing.cast(Any, options_type)):
@@ -219,8 +229,26 @@ def _options_of(options_type: type) -> list[Option]:
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
         hint = hints[field.name]
-        found.append(Option(field.name, _type_text(hint), default, is_required, _sentence(hint)))
+        found.append(
+            Option(
+                field.name,
+                _type_text(hint),
+                default,
+                is_required,
+                _sentence(hint),
+                schemas.get(field.name, {}),
+            )
+        )
     return found
+
+
+def _schemas_of(options_type: type) -> dict[str, dict[str, Any]]:
+    """The JSON Schema of each field; none where a field has a type that JSON does not know."""
+    try:
+        _, components = msgspec.json.schema_components([options_type])
+    except TypeError:
+        return {}
+    return components.get(options_type.__name__, {}).get("properties", {})
 
 
 def _sentence(hint: Any) -> str:

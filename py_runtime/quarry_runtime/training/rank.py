@@ -10,7 +10,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -116,9 +116,10 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     import torch
 
     from quarry_runtime.modeling.load import load_encoder
-    from quarry_runtime.modeling.registry import find_loss, load_plugins
+    from quarry_runtime.modeling.registry import load_plugins
     from quarry_runtime.training.arguments import training_arguments
     from quarry_runtime.training.feed import Feed
+    from quarry_runtime.training.objective import build_objective
     from quarry_runtime.training.retriever import Retriever
     from quarry_runtime.training.trainer import QuarryTrainer
 
@@ -127,15 +128,14 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     first_step = _verified_step(task)
     load_plugins(task.model.plugins)
-    entry = find_loss(task.loss.name)
-    loss: Any = entry.factory(entry.parse(task.loss.options))
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
     # Loaded on the CPU: TrainingArguments names the device, and Trainer moves the model there.
     encoder = load_encoder(_source(task), "cpu", for_training=True)
+    objective = build_objective(task, encoder.contract)
     feed = Feed(connection, encoder, task, rank, first_step, is_pinned=not is_on_cpu)
     feed.start()
-    retriever = Retriever(encoder, loss, encoder.contract.similarity, task.is_dropout_on)
+    retriever = Retriever(encoder, objective, encoder.contract.similarity, task.is_dropout_on)
 
     def on_move() -> None:
         connection.progress += 1
@@ -196,8 +196,8 @@ def _explained(error: Exception) -> QuarryError:
     if is_out_of_memory(error):
         return WorkerFault(
             f"The device ran out of memory in training ({text}).",
-            hint="Lower train.queriesPerRank (accumulation makes up for it), or set"
-            " train.args.gradientCheckpointing.",
+            hint="Set train.miniBatchSize, which keeps every negative, or train.args.gradientCheckpointing,"
+            " or lower train.queriesPerRank (accumulation makes up for it).",
         )
     if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
         return WorkerFault(f"The connection to another rank was lost ({text}).", is_retryable=True)
