@@ -56,7 +56,7 @@ function outputs(losses) {
   );
   return {
     "src/experiment/losses.generated.ts": `/** The losses that come with Quarry, with what each option takes. ${note} */\nimport type { LossTable } from "./losses.js";\n\nexport const LOSSES: LossTable = ${JSON.stringify(table)};\n`,
-    "src/experiment/loss-options.generated.ts": `/** Options of each loss by its name. ${note} */\n\n/** Losses that are known by name, with their options; \`quarry types\` adds those of plugins. */\nexport interface LossOptions {\n${interfaces.join("\n")}\n}\n`,
+    "src/experiment/loss-options.generated.ts": `/** Options of each loss by its name. ${note} */\n\n/** Losses that come with Quarry, with their options. */\nexport interface BuiltInLossOptions {\n${interfaces.join("\n")}\n}\n`,
   };
 }
 

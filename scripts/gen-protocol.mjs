@@ -29,6 +29,7 @@ const classes = new Map([
   ["Scoring", option(messages.task, "kind", "search").shape.scoring],
   ["MatryoshkaSpec", messages.lossSpec.shape.matryoshka.unwrap()],
   ["LossSpec", messages.lossSpec],
+  ["RetrieverSpec", messages.retrieverSpec],
   ...messages.task.options.map((each) => [`${capitalised(each.shape.kind.value)}Task`, each]),
   ["SnapshotUnit", option(messages.upMessage, "type", "snapshot").shape.units.def.element],
   ["ProbedSize", option(messages.upMessage, "type", "probed").shape.sizes.def.element],

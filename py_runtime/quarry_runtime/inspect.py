@@ -7,6 +7,7 @@ from typing import Any
 from quarry_runtime.guard.locate import read_json
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.contract import Resolved, resolve
+from quarry_runtime.modeling.plugins import load_plugins
 from quarry_runtime.protocol.messages import ModelSpec
 
 
@@ -67,17 +68,29 @@ def model_contract(
     }
 
 
-def registered() -> dict[str, list[dict[str, Any]]]:
-    """Encoders, losses and similarities, each with its sentence and options (name, type, JSON
-    Schema, default, sentence).
+def registered(plugins: list[str] | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Encoders, poolings, losses, retrievers and similarities by their plurals.
+
+    Each has its name, sentence, origin ("built-in" or the plugin's file) and options (name, type,
+    TypeScript's type, JSON Schema, default, sentence).
+
+    Args:
+        plugins: Files that are run first.
+
+    Raises:
+        ConfigError, EnvironmentFault: a plugin that is missing or does not run.
     """
-    kinds = {
-        "encoders": registry.encoders(),
-        "losses": registry.losses(),
-        "similarities": registry.similarities(),
+    load_plugins(plugins or [])
+    plurals: dict[registry.Kind, str] = {
+        "encoder": "encoders",
+        "pooling": "poolings",
+        "loss": "losses",
+        "retriever": "retrievers",
+        "similarity": "similarities",
     }
     return {
-        kind: [_described(entry) for entry in entries.values()] for kind, entries in kinds.items()
+        plural: [_described(entry) for entry in registry.registered(kind).values()]
+        for kind, plural in plurals.items()
     }
 
 
@@ -87,13 +100,19 @@ def _described(entry: registry.Registered) -> dict[str, Any]:
             "name": option.name,
             "type": option.type,
             "schema": option.schema,
+            "typescript": option.typescript,
             "default": option.default,
             "isRequired": option.is_required,
             "sentence": option.sentence,
         }
         for option in entry.options()
     ]
-    return {"name": entry.name, "sentence": entry.sentence, "options": options}
+    return {
+        "name": entry.name,
+        "sentence": entry.sentence,
+        "origin": entry.origin,
+        "options": options,
+    }
 
 
 def _tokenizer(resolved: Resolved) -> dict[str, Any]:

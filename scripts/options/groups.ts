@@ -16,8 +16,6 @@ export interface Group {
   readonly sentence: string;
   /** For what a builder makes: the interface of its options, and the fields that the builder itself sets. */
   readonly builder: { readonly options: string; readonly fixed: readonly string[] } | null;
-  /** Module of src/experiment that has the interface, where it says more than the schema can. */
-  readonly module?: string;
 }
 
 function group(
@@ -82,11 +80,14 @@ export const groups: readonly Group[] = [
     made("MixOptions"),
   ),
   group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
-  {
-    ...group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
-    module: "./loss-types.js",
-  },
+  group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
   group("Matryoshka", schemas.matryoshkaSchema, "train.loss.matryoshka", "Dimensions that a loss is computed on."),
+  group(
+    "TrainRetriever",
+    schemas.trainRetrieverSchema,
+    "train.retriever",
+    "A plugin's whole retriever by name, with its own options beside it.",
+  ),
   group(
     "TrainingArgs",
     schemas.trainingArgsSchema,
@@ -114,6 +115,7 @@ export const groups: readonly Group[] = [
     "A file and how to read it; a path alone stands for all defaults.",
   ),
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
+  group("Extras", data.extrasSchema, "extras of a source", "What of the records plugins get beside the texts."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
   group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
   group(
@@ -158,6 +160,9 @@ export const groups: readonly Group[] = [
     "What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on.",
   ),
   group("Workers", schemas.workersSchema, "workers", "The worker processes for inference."),
+  group("TrainSshNode", nodes.trainSshNodeSchema, 'train.nodes: kind "ssh"', "A machine that ssh reaches."),
+  group("TrainSlurmNode", nodes.trainSlurmNodeSchema, 'train.nodes: kind "slurm"', "Machines that Slurm gives."),
+  group("TrainManualNode", nodes.trainManualNodeSchema, 'train.nodes: kind "manual"', "A machine started by hand."),
   group("SshNode", nodes.sshNodeSchema, 'workers.nodes: kind "ssh"', "Workers on a machine that ssh reaches."),
   group("SlurmNode", nodes.slurmNodeSchema, 'workers.nodes: kind "slurm"', "Workers on machines that Slurm gives."),
   group("TorchrunNode", nodes.torchrunNodeSchema, 'workers.nodes: kind "torchrun"', "Workers as ranks of torchrun."),

@@ -47,7 +47,15 @@ export const OPTION_ALIASES = {
     outputFormat: "output",
     outputScores: "scores",
   },
-  "train.args": { lr: "learningRate", epochs: "numTrainEpochs", maxGradientNorm: "maxGradNorm" },
+  "train.args": {
+    lr: "learningRate",
+    epochs: "numTrainEpochs",
+    maxGradientNorm: "maxGradNorm",
+    // Below 1 warmupSteps is a share of all steps, as warmup_ratio was.
+    warmupRatio: "warmupSteps",
+    activationCheckpointing: "gradientCheckpointing",
+    activationCheckpointingKwargs: "gradientCheckpointingKwargs",
+  },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 /** Other spellings of an option's values, by the option's path. */

@@ -3,6 +3,7 @@ import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
 import { checkLosses } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
+import { checkPluginNames } from "./plugin-checks.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -33,7 +34,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
       "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
     );
   }
-  problems.push(...checkSimilarity(config));
+  problems.push(...checkSimilarity(config), ...checkPluginNames(config));
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
@@ -76,6 +77,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   checkIndexes(config, say);
   if (train !== undefined) {
     checkTraining(train, say);
+    checkMachines(train, workers.listen, say);
     problems.push(...checkLosses(train, model.plugins.length > 0));
   }
   return problems;
@@ -136,15 +138,38 @@ function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined,
   }
 }
 
+/** Machines of the training, this one included. */
+export function machineCount({ nodes }: TrainConfig): number {
+  return nodes.reduce((sum, node) => sum + (node.kind === "slurm" ? node.nodes : 1), 1);
+}
+
+function checkMachines(train: TrainConfig, listen: string | undefined, say: Say): void {
+  const { nodes, minNodes, queriesPerRank } = train;
+  const count = machineCount(train);
+  if (nodes.length > 0 && (listen === undefined || /^tcp:\/\/(\*|0\.0\.0\.0|\[::\]):/.test(listen))) {
+    const message =
+      "have to reach this machine; set workers.listen to an address that they see, e.g. tcp://10.0.0.5:0 (0.0.0.0 is none)";
+    say("train.nodes", message);
+  }
+  if (minNodes !== undefined && minNodes > count) {
+    say("train.minNodes", `is ${minNodes}, but there ${count === 1 ? "is one machine" : `are ${count} machines`}`);
+  }
+  if (minNodes !== undefined && minNodes < count && queriesPerRank !== undefined) {
+    const message =
+      "would change the pool of negatives when a machine is lost; leave it out, or leave train.minNodes out";
+    say("train.queriesPerRank", message);
+  }
+}
+
 function checkTraining(train: TrainConfig, say: Say): void {
   const { data, globalBatchSize, queriesPerRank, ranks, args } = train;
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
   checkView(data, "train.data", say);
-  const rankCount = ranks === "auto" ? 1 : ranks;
+  const rankCount = (ranks === "auto" ? 1 : ranks) * machineCount(train);
   const share = rankCount * (queriesPerRank ?? 1);
   if (globalBatchSize % share !== 0) {
     const parts = [
-      ranks === "auto" ? "" : `${ranks} ranks`,
+      ranks === "auto" && rankCount === 1 ? "" : `${rankCount} ranks`,
       queriesPerRank === undefined ? "" : `${queriesPerRank} queries per rank`,
     ].filter((part) => part !== "");
     const below = Math.floor(globalBatchSize / share) * share;
@@ -196,6 +221,13 @@ function checkSource(source: SourceConfig, path: string, say: Say): void {
     if (unknown !== undefined) say(`${path}.templates.${side}`, `there is no ${unknown}; use {title} and {text}`);
     else if (!template.includes("{text}"))
       say(`${path}.templates.${side}`, "leaves the text out; put {text} where it belongs");
+  }
+  if (source.extras?.sourceName === true) {
+    if (source.name === undefined) say(`${path}.extras.sourceName`, `needs a name; set ${path}.name`);
+    for (const side of ["query", "passage"] as const) {
+      if (source.extras[side]?.includes("source") === true)
+        say(`${path}.extras.${side}`, "names a field source, which is where sourceName puts the source's name");
+    }
   }
   const steps = GROUP_STEPS.filter((name) => source[name] !== undefined);
   if (steps.length > 1) say(`${path}.${steps[1]}`, `excludes ${steps[0]}; keep one of ${steps.join(", ")}`);

@@ -2,7 +2,6 @@
 import type { VALUE_ALIASES } from "./aliases.js";
 import { crossCheck, EMBEDDED } from "./cross-checks.js";
 import { configError, explain, isPlainObject, shown } from "./explain.js";
-import type { LossOptions } from "./loss-options.generated.js";
 import type { LossInput, SharedLossOptions } from "./loss-types.js";
 import { normalize } from "./normalize.js";
 import type {
@@ -26,6 +25,7 @@ import type {
   SuiteInput,
   SuiteSetInput,
 } from "./options.generated.js";
+import type { EncoderName, EncoderOptions, LossOptions } from "./plugin-types.js";
 import { type ExperimentConfig, experimentSchema } from "./schema.js";
 
 /** An experiment that was checked: what the verbs work with. */
@@ -174,8 +174,13 @@ export function loss<Name extends string>(
   return { ...options, name } as unknown as LossInput;
 }
 
-/** Options of a bi-encoder, under Quarry's names or those people bring along. */
-export interface BiEncoderNames extends Omit<BiEncoderOptions, "pooling" | "prompts"> {
+/** Options of a bi-encoder, under Quarry's names or those people bring along; `Encoder` is the name of its encoder. */
+export interface BiEncoderNames<Encoder extends EncoderName = EncoderName>
+  extends Omit<BiEncoderOptions, "encoder" | "encoderOptions" | "pooling" | "prompts"> {
+  /** Name of a registered encoder: "auto", or what a plugin brings and `quarry types` wrote down. */
+  encoder?: Encoder;
+  /** Options of the encoder. */
+  encoderOptions?: EncoderOptions[Encoder];
   /** How token vectors become one; default: the checkpoint's own. */
   pooling?: BiEncoderOptions["pooling"] | keyof (typeof VALUE_ALIASES)["model.pooling"];
   /** Texts put in front; default: the checkpoint's own. `document` and `corpus` mean `passage`. */
@@ -187,7 +192,10 @@ export interface BiEncoderNames extends Omit<BiEncoderOptions, "pooling" | "prom
  *
  * @param checkpoint a Hugging Face model id, a folder, or {@link demoModel}
  */
-export function biEncoder(checkpoint: string, options: BiEncoderNames = {}): ModelInput {
+export function biEncoder<Encoder extends EncoderName = "auto">(
+  checkpoint: string,
+  options: BiEncoderNames<Encoder> = {},
+): ModelInput {
   // Aliases are told apart by the types above and replaced when the experiment is checked.
   return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions) };
 }

@@ -1,7 +1,7 @@
 /** Options of each loss by its name. Written by scripts/gen-losses.mjs from the Python registry; do not edit. */
 
-/** Losses that are known by name, with their options; `quarry types` adds those of plugins. */
-export interface LossOptions {
+/** Losses that come with Quarry, with their options. */
+export interface BuiltInLossOptions {
 /** Ranks all pairs (query, own passage) of the batch by their labels. */
 cosent: {
   /**
@@ -59,7 +59,7 @@ infonce: {
   minPositiveLabel?: number | undefined;
   /** Negatives whose similarity is above this are left out. */
   falseNegativeScore?: number | undefined;
-  /** Negatives more similar than the positive plus this are left out; below 0 also those close to it. */
+  /** Negatives more similar than the positive plus this are left out; below 0 also those near it. */
   falseNegativeMargin?: number | undefined;
   /** Negatives more similar than this share of the positive's similarity are left out, e.g. 0.95. */
   falseNegativeRatio?: number | undefined;

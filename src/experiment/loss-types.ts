@@ -1,6 +1,6 @@
 /** What `train.loss` takes, as the editor shows it: the options of each loss by its name. */
-import type { LossOptions } from "./loss-options.generated.js";
 import type { MatryoshkaInput } from "./options.generated.js";
+import type { LossOptions } from "./plugin-types.js";
 
 /** What every loss takes beside its own options. */
 export interface SharedLossOptions {

@@ -1,6 +1,7 @@
 /** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */
 import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";
 import type { LossInput } from "./loss-types.js";
+import type { PoolingName, TrainRetrieverInput } from "./plugin-types.js";
 
 /** What a user writes: everything with a default may be left out. */
 export interface ExperimentInput {
@@ -51,7 +52,7 @@ export interface BiEncoderOptions {
    */
   trustRemoteCode?: boolean | undefined;
   /**
-   * Python files that register encoders, losses and similarities; paths relative to the script.
+   * Python files that register encoders, losses and the like; paths relative to the script.
    *
    * @defaultValue `[]`
    */
@@ -68,8 +69,8 @@ export interface BiEncoderOptions {
    * @defaultValue `{}`
    */
   encoderOptions?: Record<string, unknown> | undefined;
-  /** How token vectors become one; default: the checkpoint's own. */
-  pooling?: "mean" | "cls" | "last" | undefined;
+  /** How token vectors become one: mean, cls, last, or what a plugin registers; default: the checkpoint's own. */
+  pooling?: PoolingName | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
   /** How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own. */
@@ -110,6 +111,8 @@ export interface TrainInput {
   data: BinaryInput | ScoredInput | MultiLevelInput | MixInput;
   /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }; several are summed by weight. */
   loss?: LossInput | LossInput[] | undefined;
+  /** A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own. */
+  retriever?: TrainRetrieverInput | undefined;
   /**
    * Queries in one optimiser step, over all ranks.
    *
@@ -121,11 +124,25 @@ export interface TrainInput {
   /** Queries, and passages, that a rank encodes at a time (GradCache): memory of so few texts, negatives of the whole batch; default: all at once. */
   miniBatchSize?: number | undefined;
   /**
-   * Training processes; auto is one per GPU, else one.
+   * Training processes on each machine; auto is one per GPU, else one.
    *
    * @defaultValue `"auto"`
    */
   ranks?: number | "auto" | undefined;
+  /**
+   * Machines that train along with this one; they reach it at workers.listen.
+   *
+   * @defaultValue `[]`
+   */
+  nodes?: (TrainSshNodeInput | TrainSlurmNodeInput | TrainManualNodeInput)[] | undefined;
+  /** Training goes on with so many machines where others are lost for good; default: all, this one included. */
+  minNodes?: number | undefined;
+  /**
+   * For all ranks of a start to be there; more where machines wait in a queue.
+   *
+   * @defaultValue `300000`
+   */
+  startTimeoutMs?: number | undefined;
   /** CPU threads of each rank; default: the cores shared equally. */
   threads?: number | undefined;
   /**
@@ -347,7 +364,7 @@ export interface TrainingArgsInput {
    *
    * @defaultValue `"linear"`
    */
-  lrSchedulerType?: string | undefined;
+  lrSchedulerType?: "linear" | "cosine" | "cosine_with_restarts" | "polynomial" | "constant" | "constant_with_warmup" | "inverse_sqrt" | "cosine_with_min_lr" | "cosine_warmup_with_min_lr" | "warmup_stable_decay" | undefined;
   /**
    * Steps of warm-up; below 1 a share of all steps.
    *
@@ -359,7 +376,7 @@ export interface TrainingArgsInput {
    *
    * @defaultValue `"adamw_torch"`
    */
-  optim?: string | undefined;
+  optim?: "adamw_torch" | "adamw_torch_fused" | "adamw_torch_xla" | "adamw_torch_npu_fused" | "adafactor" | "adamw_anyprecision" | "adamw_torch_4bit" | "adamw_torch_8bit" | "ademamix" | "sgd" | "adagrad" | "adamw_bnb_8bit" | "adamw_8bit" | "ademamix_8bit" | "lion_8bit" | "lion_32bit" | "paged_adamw_32bit" | "paged_adamw_8bit" | "paged_ademamix_32bit" | "paged_ademamix_8bit" | "paged_lion_32bit" | "paged_lion_8bit" | "rmsprop" | "rmsprop_bnb" | "rmsprop_bnb_8bit" | "rmsprop_bnb_32bit" | "galore_adamw" | "galore_adamw_8bit" | "galore_adafactor" | "galore_adamw_layerwise" | "galore_adamw_8bit_layerwise" | "galore_adafactor_layerwise" | "lomo" | "adalomo" | "grokadamw" | "schedule_free_radam" | "schedule_free_adamw" | "schedule_free_sgd" | "apollo_adamw" | "apollo_adamw_layerwise" | "stable_adamw" | undefined;
   /**
    * Mixed precision in bfloat16.
    *
@@ -396,6 +413,50 @@ export interface TrainingArgsInput {
    * @defaultValue `false`
    */
   torchCompile?: boolean | undefined;
+  /**
+   * Shards weights, gradients and optimiser over the ranks (FSDP2), for models that one device cannot hold.
+   *
+   * @defaultValue `false`
+   */
+  fsdp?: boolean | undefined;
+  /** Further options of the schedule, e.g. { num_cycles: 2 } for "cosine_with_restarts". */
+  lrSchedulerKwargs?: Record<string, unknown> | undefined;
+  /** Further options of the optimiser as text, e.g. "relative_step=False". */
+  optimArgs?: string | undefined;
+  /** Names or patterns of the layers that GaLore and APOLLO optimisers work on. */
+  optimTargetModules?: string | string[] | undefined;
+  /** Whether matrix products on the GPU may use TF32. */
+  tf32?: boolean | undefined;
+  /** Options of torch.utils.checkpoint; default: { use_reentrant: false }. */
+  gradientCheckpointingKwargs?: Record<string, unknown> | undefined;
+  /** Backend of torch.compile, e.g. "inductor" or "aot_eager"; turns compilation on. */
+  torchCompileBackend?: string | undefined;
+  /** Mode of torch.compile, e.g. "max-autotune"; turns compilation on. */
+  torchCompileMode?: string | undefined;
+  /** Empties the device's cache of free memory every so many steps. */
+  torchEmptyCacheSteps?: number | undefined;
+  /** How much transformers writes to the log of the first rank of a machine; default: passive. */
+  logLevel?: string | undefined;
+  /** How much transformers writes to the logs of other ranks; default: warning. */
+  logLevelReplica?: string | undefined;
+  /** Asks torch for deterministic kernels; slower, for finding differences; default: false. */
+  fullDeterminism?: boolean | undefined;
+  /** Lets DDP look for parameters without a gradient in each step. */
+  ddpFindUnusedParameters?: boolean | undefined;
+  /** Megabytes of gradients that DDP sends at once. */
+  ddpBucketCapMb?: number | undefined;
+  /** Whether DDP sends the buffers of rank 0 to all before each forward; Quarry's default: false. */
+  ddpBroadcastBuffers?: boolean | undefined;
+  /** Tells DDP that every step uses the same parameters. */
+  ddpStaticGraph?: boolean | undefined;
+  /** Backend of torch.distributed; default: nccl on GPUs, gloo on the CPU. */
+  ddpBackend?: string | undefined;
+  /** Seconds after which a collective that does not end fails; default: 1800. */
+  ddpTimeout?: number | undefined;
+  /** How FSDP2 shards, as accelerate takes it, e.g. { reshard_after_forward: false }. */
+  fsdpConfig?: Record<string, unknown> | undefined;
+  /** Takes "underflow_overflow", which stops at the first layer whose activations are not finite. */
+  debug?: string | undefined;
 }
 
 /** Passages, queries and judgements. */
@@ -432,6 +493,8 @@ export interface SourceOptions {
   prompts?: PromptsInput | undefined;
   /** How this source's texts are made of title and text. */
   templates?: TemplatesInput | undefined;
+  /** What else of the records travels to plugins, and enters the store's keys. */
+  extras?: ExtrasInput | undefined;
 }
 
 /** Passages, queries and judgements, as `source({ … })` gives them. */
@@ -490,6 +553,16 @@ export interface TemplatesInput {
   query?: string | undefined;
   /** How a passage's text is made, with {title} and {text}; default: "{title} {text}", no title, no space. */
   passage?: string | undefined;
+}
+
+/** What of the records plugins get beside the texts. */
+export interface ExtrasInput {
+  /** Fields or columns of each query that plugins get. */
+  query?: string[] | undefined;
+  /** Fields or columns of each passage that plugins get. */
+  passage?: string[] | undefined;
+  /** Whether plugins get the source's name as well, under "source"; needs a name. */
+  sourceName?: boolean | undefined;
 }
 
 /** New scores for old ones. */
@@ -1008,6 +1081,58 @@ export interface WorkersInput {
    * @defaultValue `600000`
    */
   unitTimeoutMs?: number | undefined;
+}
+
+/** A machine that ssh reaches. */
+export interface TrainSshNodeInput {
+  /** A machine that ssh reaches without a question. */
+  kind: "ssh";
+  /** Machine, as ssh takes it: name, user@name, or an entry of its configuration. */
+  host: string;
+  /**
+   * Further arguments of ssh, e.g. ["-p", "2222"].
+   *
+   * @defaultValue `[]`
+   */
+  options?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+}
+
+/** Machines that Slurm gives. */
+export interface TrainSlurmNodeInput {
+  /** Machines that Slurm gives. */
+  kind: "slurm";
+  /**
+   * srun starts in an allocation or waits for one; sbatch queues a job, for which training waits.
+   *
+   * @defaultValue `"srun"`
+   */
+  via?: "srun" | "sbatch" | undefined;
+  /**
+   * How many machines.
+   *
+   * @defaultValue `1`
+   */
+  nodes?: number | undefined;
+  /**
+   * Further arguments of srun or sbatch, e.g. ["--gpus-per-node=4"].
+   *
+   * @defaultValue `[]`
+   */
+  args?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+}
+
+/** A machine started by hand. */
+export interface TrainManualNodeInput {
+  /** A machine on which somebody pastes the command that training tells. */
+  kind: "manual";
 }
 
 /** Workers on a machine that ssh reaches. */

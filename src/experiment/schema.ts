@@ -14,7 +14,9 @@ import {
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import type { LossInput } from "./loss-types.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
-import { nodeSchema } from "./nodes-schema.js";
+import { nodeSchema, trainNodeSchema } from "./nodes-schema.js";
+import type { PoolingName, TrainRetrieverInput } from "./plugin-types.js";
+import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -35,13 +37,14 @@ export const modelSchema = z.strictObject({
     .array(path)
     .max(64)
     .default([])
-    .describe("Python files that register encoders, losses and similarities; paths relative to the script."),
+    .describe("Python files that register encoders, losses and the like; paths relative to the script."),
   encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
-  pooling: z
-    .enum(["mean", "cls", "last"])
+  pooling: (name.meta({ type: "PoolingName" }) as z.ZodType<unknown> as z.ZodType<PoolingName, PoolingName>)
     .optional()
-    .describe("How token vectors become one; default: the checkpoint's own."),
+    .describe(
+      "How token vectors become one: mean, cls, last, or what a plugin registers; default: the checkpoint's own.",
+    ),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
   similarity: name
     .optional()
@@ -107,15 +110,22 @@ export const trainingArgsSchema = z.strictObject({
   adamBeta2: z.number().min(0).max(1).default(0.999).describe("Second beta of AdamW."),
   adamEpsilon: z.number().positive().default(1e-8).describe("Epsilon of AdamW."),
   maxGradNorm: z.number().min(0).default(1).describe("Gradients are clipped to this norm; 0 turns it off."),
-  lrSchedulerType: z.string().default("linear").describe("Learning rate schedule, as transformers names it."),
+  lrSchedulerType: z.enum(SCHEDULES).default("linear").describe("Learning rate schedule, as transformers names it."),
   warmupSteps: z.number().min(0).default(0).describe("Steps of warm-up; below 1 a share of all steps."),
-  optim: z.string().default("adamw_torch").describe("Optimiser, as transformers names it."),
+  optim: z.enum(OPTIMIZERS).default("adamw_torch").describe("Optimiser, as transformers names it."),
   bf16: z.boolean().default(false).describe("Mixed precision in bfloat16."),
   fp16: z.boolean().default(false).describe("Mixed precision in float16."),
   gradientCheckpointing: z.boolean().default(false).describe("Trades compute for memory in the backward pass."),
   saveSteps: positive.default(500).describe("A checkpoint every so many steps; one is always written at the end."),
   saveTotalLimit: positive.default(2).describe("Checkpoints kept; the last one always stays."),
   torchCompile: z.boolean().default(false).describe("Compiles the model with torch.compile."),
+  fsdp: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Shards weights, gradients and optimiser over the ranks (FSDP2), for models that one device cannot hold.",
+    ),
+  ...furtherArgs,
 });
 
 export const matryoshkaSchema = z.strictObject({
@@ -145,6 +155,13 @@ export const lossSchema = z.looseObject({
     .optional()
     .describe("Computes the loss on leading dimensions too, so that vectors can be cut short."),
 });
+export const trainRetrieverSchema = z.looseObject({
+  name: name.describe("Name of a retriever that a plugin registers; further fields are its options."),
+});
+const typedRetriever = trainRetrieverSchema as z.ZodType<unknown> as z.ZodType<
+  z.output<typeof trainRetrieverSchema>,
+  TrainRetrieverInput
+>;
 
 /** The editor sees the options of each loss by its name: loss-types.ts. */
 const lossOption = z.union([lossSchema, z.array(lossSchema).min(1).max(64)]) as unknown as z.ZodType<
@@ -157,6 +174,9 @@ export const trainSchema = z.strictObject({
   loss: lossOption
     .prefault({})
     .describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }; several are summed by weight.'),
+  retriever: typedRetriever
+    .optional()
+    .describe("A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own."),
   globalBatchSize: positive.default(32).describe("Queries in one optimiser step, over all ranks."),
   queriesPerRank: positive
     .optional()
@@ -169,7 +189,20 @@ export const trainSchema = z.strictObject({
   ranks: z
     .union([positive, z.literal("auto")])
     .default("auto")
-    .describe("Training processes; auto is one per GPU, else one."),
+    .describe("Training processes on each machine; auto is one per GPU, else one."),
+  nodes: z
+    .array(trainNodeSchema)
+    .max(1_000)
+    .default([])
+    .describe("Machines that train along with this one; they reach it at workers.listen."),
+  minNodes: positive
+    .optional()
+    .describe(
+      "Training goes on with so many machines where others are lost for good; default: all, this one included.",
+    ),
+  startTimeoutMs: positive
+    .default(300_000)
+    .describe("For all ranks of a start to be there; more where machines wait in a queue."),
   threads: positive.optional().describe("CPU threads of each rank; default: the cores shared equally."),
   maxRestarts: z.int().min(0).default(3).describe("How often torchrun starts the ranks again after a death."),
   dropout: z.boolean().default(true).describe("False turns dropout off: equal curves on any number of ranks."),

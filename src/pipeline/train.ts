@@ -4,6 +4,7 @@ import { relative } from "node:path";
 import { buildMicroBatch, stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import { lossesOf } from "../experiment/losses.js";
 import { nearest } from "../experiment/nearest.js";
 import type { LossConfig, TrainConfig } from "../experiment/schema.js";
@@ -11,7 +12,7 @@ import { coreCount, countGpus } from "../pool/resources.js";
 import type { LossSpec } from "../protocol/messages.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
-import { deriveLayout, runTraining } from "../training/index.js";
+import { deriveLayout, runTraining, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
@@ -28,6 +29,8 @@ export interface TrainResult {
   readonly steps: number;
   /** Optimiser steps a second, the start of the ranks left out; null when nothing was left to do. */
   readonly stepsPerSecond: number | null;
+  /** Share of the steps' time in which the slowest rank waited for its texts; null when nothing was left to do. */
+  readonly waitShare: number | null;
 }
 
 /** Trains the experiment's model, or goes on where an earlier process stopped. */
@@ -52,9 +55,18 @@ function refuseOtherData(context: RunContext, set: TrainingSet): void {
   });
 }
 
-/** Training processes: as many as the user says, else one per GPU, else one. */
+/** Training processes of this machine, and so of each: as many as the user says, else one per GPU, else one. */
 async function rankCount(options: TrainConfig, python: PythonEnvironment): Promise<number> {
   return options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
+}
+
+/** The other machines; none of them is told apart by device, as all are to have what this one has. */
+function otherMachines({ config, runDir }: RunContext, options: TrainConfig): { readonly nodes?: TrainNodes } {
+  const count = machineCount(options);
+  const { listen } = config.workers;
+  if (count === 1 || listen === undefined) return {};
+  const others = options.nodes.map((node) => (node.kind === "manual" ? node : { ...node, device: "auto" as const }));
+  return { nodes: { others, count, least: options.minNodes ?? count, listen, runDir: runDir.path } };
 }
 
 /**
@@ -64,7 +76,8 @@ async function rankCount(options: TrainConfig, python: PythonEnvironment): Promi
  */
 export async function checkLayout(options: TrainConfig): Promise<void> {
   const { globalBatchSize, queriesPerRank } = options;
-  deriveLayout({ globalBatchSize, queriesPerRank, ranks: await rankCount(options, await findPython()) });
+  const ranks = (await rankCount(options, await findPython())) * machineCount(options);
+  deriveLayout({ globalBatchSize, queriesPerRank, ranks });
 }
 
 async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
@@ -89,6 +102,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         model: { ...toModelSpec(context.experiment), dtype: "float32" },
         losses,
         sources,
+        retriever: retrieverOf(options),
         args: toTrainingArguments(args),
         outputDir: context.runDir.file("train"),
         maxSteps,
@@ -96,7 +110,9 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         queriesPerRank: options.queriesPerRank,
         miniBatchSize: options.miniBatchSize ?? null,
         passagesPerQuery: set.passagesPerQuery,
-        ranks,
+        ranks: ranks * machineCount(options),
+        ...otherMachines(context, options),
+        startTimeoutMs: options.startTimeoutMs,
         threads,
         maxRestarts: options.maxRestarts,
         seed: context.config.seed,
@@ -124,6 +140,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
         checkpoint,
         steps: outcome.step,
         stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / outcome.seconds : null,
+        waitShare: outcome.waitShare,
       };
       return { value, done: outcome.step };
     });
@@ -131,6 +148,13 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
     plans.close();
     await stopRecording();
   }
+}
+
+/** A plugin's retriever as it travels; null for Quarry's own. */
+function retrieverOf({ retriever }: TrainConfig): { name: string; options: Record<string, unknown> } | null {
+  if (retriever === undefined) return null;
+  const { name, ...options } = retriever;
+  return { name, options };
 }
 
 /** How many columns of a step's batch were masked because they hold known positives of another query, or copies. */
@@ -181,10 +205,11 @@ function recordTraining(context: RunContext, set: TrainingSet, masked: MaskCount
       then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
     }
     if (event.type !== "trainStep") return;
-    const { step, loss, learningRate, gradNorm } = event;
+    const { step, loss, learningRate, gradNorm, waitShare } = event;
     // Reports count finished steps from 1, the plan counts from 0.
     const maskedPositives = masked.take(step - 1);
-    then(() => appendFile(path, `${JSON.stringify({ step, loss, learningRate, gradNorm, maskedPositives })}\n`));
+    const line = { step, loss, learningRate, gradNorm, maskedPositives, waitShare };
+    then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
   return async () => {
     unsubscribe();

@@ -30,7 +30,8 @@ export const modelSpec = z.strictObject({
   encoder: name,
   encoderOptions: z.record(z.string(), z.unknown()),
   plugins: z.array(path).max(64),
-  pooling: z.enum(["mean", "cls", "last"]).nullable(),
+  /** mean, cls, last, or a pooling that a plugin registers. */
+  pooling: name.nullable(),
   normalize: z.boolean().nullable(),
   /** dot, cosine, or a similarity that a plugin registers. */
   similarity: name.nullable(),
@@ -46,7 +47,7 @@ export const modelContract = z.strictObject({
   checkpoint: path,
   architecture: name,
   dimension: count,
-  pooling: z.enum(["mean", "cls", "last"]),
+  pooling: name,
   normalize: z.boolean(),
   similarity: name,
   queryPrompt: text,
@@ -164,6 +165,9 @@ export const lossSpec = z.strictObject({
   options: z.record(z.string(), z.unknown()),
 });
 
+/** A retriever that a plugin registers, and its options. */
+export const retrieverSpec = z.strictObject({ name, options: z.record(z.string(), z.unknown()) });
+
 /** One rank of a training run; `args` are transformers.TrainingArguments in snake_case. */
 const trainTask = z.strictObject({
   kind: z.literal("train"),
@@ -171,6 +175,8 @@ const trainTask = z.strictObject({
   losses: z.array(lossSpec).min(1).max(64),
   /** What the parts of the training data are called, in the order of the numbers that micro-batches give. */
   sources: z.array(name).min(1).max(1_000),
+  /** A plugin's whole retriever; null is Quarry's own. */
+  retriever: retrieverSpec.nullable(),
   args: z.record(z.string(), z.unknown()),
   outputDir: path,
   maxSteps: z.int().min(1),

@@ -3,14 +3,14 @@ import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
-import type { Layout } from "./job.js";
-import { negativesScope } from "./layout.js";
+import type { Layout, TrainJob } from "./job.js";
+import { deriveLayout, negativesScope } from "./layout.js";
 
 /** Written by py_runtime/quarry_runtime/training/checkpoints.py, which also checks the hashes before use. */
 const manifestSchema = z.strictObject({
   version: z.literal(1),
   step: z.int().min(1),
-  negativesScope: z.int().min(1),
+  negativesScope: z.int().min(0),
   queriesPerStep: z.int().min(1),
   seed: z.int().min(0),
   worldSize: z.int().min(1),
@@ -30,7 +30,7 @@ export interface CheckpointFolder {
   readonly path: string;
   /** Optimiser steps that it has seen. */
   readonly step: number;
-  /** Passages that each query was compared with in one micro-step. */
+  /** Passages that each query was compared with in one micro-step; 0 when the loss looks at a query's own ones only. */
   readonly negativesScope: number;
   readonly queriesPerStep: number;
   readonly seed: number;
@@ -57,6 +57,27 @@ export async function removeHalfWritten(outputDir: string): Promise<string[]> {
 }
 
 /**
+ * How a number of ranks goes on from a checkpoint. Where the user left queriesPerRank open, it is chosen so that each query
+ * is compared with as many passages as before: the ranks may be more or fewer, the training is the same.
+ *
+ * @param from null for a training that begins
+ * @throws QuarryError CONFIG when the batch cannot be shared, or going on would change what a step means.
+ */
+export function layoutFrom(
+  from: CheckpointFolder | null,
+  job: Pick<TrainJob, "globalBatchSize" | "queriesPerRank" | "passagesPerQuery" | "seed">,
+  ranks: number,
+): Layout {
+  const { globalBatchSize, passagesPerQuery } = job;
+  const kept = from === null ? 0 : from.negativesScope / passagesPerQuery / ranks;
+  const isKept = Number.isInteger(kept) && kept > 0 && globalBatchSize % (ranks * kept) === 0;
+  const queriesPerRank = job.queriesPerRank ?? (isKept ? kept : undefined);
+  const layout = deriveLayout({ globalBatchSize, queriesPerRank, ranks });
+  if (from !== null) checkResumable(from, job, layout);
+  return layout;
+}
+
+/**
  * Refuses to go on from a checkpoint when that would change what a step means.
  *
  * @throws QuarryError CONFIG that says what differs and how to get it back.
@@ -77,7 +98,7 @@ export function checkResumable(
       },
     );
   }
-  if (from.negativesScope !== scope) {
+  if (from.negativesScope !== 0 && from.negativesScope !== scope) {
     const wanted = from.negativesScope / job.passagesPerQuery / layout.worldSize;
     throw new QuarryError(
       "CONFIG",

@@ -1,5 +1,6 @@
 /** What training is asked for and what it ends with. */
 import type { MicroBatch } from "../data/types.js";
+import type { NodeConfig } from "../experiment/schema.js";
 import type { LossSpec, ModelSpec } from "../protocol/messages.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
@@ -18,6 +19,8 @@ export interface TrainJob {
   readonly losses: LossSpec[];
   /** What the parts of the training data are called; micro-batches give their numbers. */
   readonly sources: string[];
+  /** A plugin's whole retriever; without one it is Quarry's own. */
+  readonly retriever?: { readonly name: string; readonly options: Record<string, unknown> } | null;
   /** transformers.TrainingArguments in snake_case. */
   readonly args: Record<string, unknown>;
   /** Holds checkpoint-<step> folders. */
@@ -28,12 +31,17 @@ export interface TrainJob {
   /** Texts of one side that a rank encodes with gradient at a time; null takes a whole micro-batch. */
   readonly miniBatchSize: number | null;
   readonly passagesPerQuery: number;
+  /** Over all machines. */
   readonly ranks: number;
+  /** The machines beside this one; each has as many ranks as this one. */
+  readonly nodes?: TrainNodes;
   readonly threads: number;
   /** "cpu" hides every GPU from the ranks; "auto", the default, gives each rank one where there are some. */
   readonly device?: "auto" | "cpu";
   /** Restarts after a death, those by torchrun and those of torchrun together. */
   readonly maxRestarts: number;
+  /** For all ranks of a start to be there; default 5 minutes. */
+  readonly startTimeoutMs?: number;
   /** Without a finished micro-step for this long, after the first step, the ranks are killed; default 10 minutes. */
   readonly stepTimeoutMs?: number;
   readonly seed: number;
@@ -49,6 +57,18 @@ export interface TrainJob {
   readonly nameRows?: (queries: readonly number[], passages: readonly number[]) => string;
 }
 
+/** The other machines of a training. */
+export interface TrainNodes {
+  readonly others: readonly NodeConfig[];
+  /** All machines, this one included. */
+  readonly count: number;
+  /** Training goes on with so many where others are lost for good. */
+  readonly least: number;
+  /** Address of this machine that the others reach, tcp://host:port. */
+  readonly listen: string;
+  readonly runDir: string;
+}
+
 export interface TrainOutcome {
   /** Folder of the last complete checkpoint. */
   readonly checkpoint: string;
@@ -56,6 +76,8 @@ export interface TrainOutcome {
   readonly step: number;
   /** Spent in optimiser steps, those done twice after a death included; neither start-up nor the last save. */
   readonly seconds: number;
+  /** Share of these seconds in which the slowest rank had to wait for a micro-batch; null without a step. */
+  readonly waitShare: number | null;
   /** Steps by which this call moved on. */
   readonly stepsDone: number;
   /** True when the signal ended it before maxSteps. */

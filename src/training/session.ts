@@ -3,14 +3,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
+import type { Launched } from "../pool/reception.js";
+import { Supply } from "../pool/supply.js";
 import { openTransport, type Transport } from "../pool/transport.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { bytesOf, tensor } from "../protocol/tensor.js";
 import { PROTOCOL_VERSION as v } from "../protocol/version.js";
-import type { PythonEnvironment } from "../python/environment.js";
-import { checkResumable, findLatestCheckpoint, removeHalfWritten } from "./checkpoints.js";
+import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
+import { pythonOf } from "./devices.js";
 import type { Layout, TrainJob } from "./job.js";
+import { arrangeMeeting, worldSizes } from "./meeting.js";
 import type { TrainProgress } from "./progress.js";
 import { type Generation, greet, noGeneration, type RankPeer, rankOf } from "./ranks.js";
 import { Watch } from "./watch.js";
@@ -35,6 +38,8 @@ const LIMITS = { startMs: 300_000, silenceMs: 60_000, stepMs: 600_000, stopMs: 1
 const NAMED_ROWS = 10;
 /** Everything is saved by then; a rank that takes longer to say goodbye is ended. */
 const LEAVE_MS = 2_000;
+/** A rank on another machine hears of this process at least so often; it leaves after a longer silence. */
+const SIGN_OF_LIFE_MS = 2_000;
 
 /** Runs one launch; nothing of it is left running when the promise resolves. */
 export async function runSession(
@@ -49,12 +54,13 @@ export async function runSession(
 
 class Session {
   readonly #job: TrainJob;
-  readonly #layout: Layout;
+  #layout: Layout;
   readonly #progress: TrainProgress;
   readonly #ended: Promise<SessionEnd>;
   readonly #pids = new Set<number>();
   readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
   readonly #watch: Watch;
+  readonly #supply: Supply;
   #settle: (end: SessionEnd) => void = () => undefined;
   #transport: Transport | undefined;
   #generation: Generation = noGeneration;
@@ -65,41 +71,64 @@ class Session {
     this.#job = job;
     this.#layout = layout;
     this.#progress = progress;
-    this.#watch = new Watch({ ...LIMITS, stepMs: job.stepTimeoutMs ?? LIMITS.stepMs }, layout.worldSize);
+    const { stepTimeoutMs: stepMs = LIMITS.stepMs, startTimeoutMs: startMs = LIMITS.startMs } = job;
+    this.#watch = new Watch({ ...LIMITS, stepMs, startMs }, layout.worldSize);
+    this.#supply = new Supply(() => ({
+      send: (peer, message, frames) => this.#send(peer, message, frames),
+      kill: (peer, reason) => this.#fail(new QuarryError("WORKER", `A rank on another machine ${reason}.`)),
+    }));
     this.#ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
   }
 
   async run(maxRestarts: number): Promise<SessionEnd> {
-    const { ranks, threads, logDir, signal } = this.#job;
+    const { ranks: all, nodes, threads, logDir, signal } = this.#job;
     const python = pythonOf(this.#job);
-    const transport = await openTransport({
-      onMessage: (peer, message) => this.#guarded(() => this.#hear(peer, message)),
-      onViolation: (_peer, error) =>
-        this.#job.events.emit({ type: "warning", message: error.message, hint: error.hint ?? null }),
-    });
+    const meeting = nodes === undefined ? null : await arrangeMeeting(this.#job, nodes, maxRestarts);
+    const transport = await openTransport(
+      {
+        onMessage: (peer, message) => this.#guarded(() => this.#hear(peer, message)),
+        onViolation: (_peer, error) =>
+          this.#job.events.emit({ type: "warning", message: error.message, hint: error.hint ?? null }),
+      },
+      nodes === undefined ? {} : { listen: nodes.listen },
+    );
     this.#transport = transport;
-    const watch = setInterval(() => this.#tick(), TICK_MS);
+    const timers = [setInterval(() => this.#tick(), TICK_MS), setInterval(() => this.#ping(), SIGN_OF_LIFE_MS)];
     const stop = (): void => this.#stop();
+    let others: Launched | null = null;
+    let isTrained = false;
     try {
       const { ticketPath } = transport;
       const onRankDeath = (death: RankDeath): void => this.#bury(death);
-      const child = await startTorchrun({ python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath });
-      for (let rank = 0; rank < ranks; rank += 1) this.#progress.rank(rank, null, "starting", null);
+      const ranks = all / (nodes?.count ?? 1);
+      const joining = meeting === null ? {} : { meeting: meeting.arguments };
+      const options = { python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath, ...joining };
+      const child = await startTorchrun(options);
+      others = (await meeting?.start(() => transport.admit())) ?? null;
+      for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
       if (signal?.aborted) stop();
       const end = await this.#ended;
-      if (end.kind === "trained") await Promise.race([child.exited, sleep(LEAVE_MS, undefined, { ref: false })]);
+      isTrained = end.kind === "trained";
+      if (isTrained) await Promise.race([child.exited, sleep(LEAVE_MS, undefined, { ref: false })]);
       child.kill();
       await child.exited;
       await gone(this.#pids);
       return end;
     } finally {
       signal?.removeEventListener("abort", stop);
-      clearInterval(watch);
+      for (const timer of timers) clearInterval(timer);
+      await others?.close(isTrained ? LEAVE_MS : 0);
       await transport.close();
+    }
+  }
+
+  #ping(): void {
+    for (const { peer } of this.#generation.ranks.values()) {
+      if (this.#transport?.isRemote(peer)) this.#send(peer, { v, type: "ping" });
     }
   }
 
@@ -112,6 +141,8 @@ class Session {
     switch (message.type) {
       case "ready":
         return this.#progress.rank(rank.rank, rank.device, "ready", message.model?.architecture ?? null);
+      case "fetch":
+        return this.#supply.fetch(peer, message.file, message.offset);
       case "next":
         return this.#serve(rank, message.step, message.microStep);
       case "trainStep":
@@ -139,17 +170,19 @@ class Session {
   }
 
   #greet(peer: string, hello: Extract<UpMessage, { type: "hello" }>): void {
-    const greeting = greet(this.#generation, peer, hello, this.#layout.worldSize);
+    const greeting = greet(this.#generation, peer, hello, worldSizes(this.#job));
     if (greeting.kind === "refused") {
       const error = { code: "PROTOCOL" as const, message: greeting.reason, hint: null, isRetryable: false, rows: [] };
       return this.#send(peer, { v, type: "refuse", error });
     }
     this.#generation = greeting.generation;
-    this.#pids.add(hello.pid);
+    // Ids of processes on other machines say nothing here.
+    if (this.#transport?.isRemote(peer)) this.#supply.add(peer);
+    else this.#pids.add(hello.pid);
     if (greeting.isNew) {
       this.#hasStepped = false;
       this.#firstDeath = null;
-      this.#watch.begin();
+      this.#watch.begin(hello.worldSize);
     }
     this.#watch.heard(hello.rank);
     this.#progress.rank(hello.rank, hello.device, "loading", null);
@@ -166,7 +199,7 @@ class Session {
     const latest = await findLatestCheckpoint(job.outputDir);
     if (generation !== this.#generation) return;
     if (job.signal?.aborted) return this.#settle({ kind: "stopped" });
-    if (latest !== null) checkResumable(latest, job, this.#layout);
+    this.#layout = layoutFrom(latest, job, generation.worldSize);
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
     const { worldSize: _worldSize, ...cut } = this.#layout;
@@ -178,6 +211,7 @@ class Session {
       model,
       losses,
       sources,
+      retriever: job.retriever ?? null,
       args,
       outputDir,
       maxSteps,
@@ -187,7 +221,7 @@ class Session {
       isDropoutOn,
     };
     for (const { peer } of generation.ranks.values()) {
-      this.#send(peer, { v, type: "configure", task: { ...task, ...cut, resumeFrom } });
+      this.#supply.configure(peer, { ...task, ...cut, resumeFrom }, () => generation === this.#generation);
     }
   }
 
@@ -294,11 +328,6 @@ class Session {
   #fail(thrown: unknown): void {
     this.#settle({ kind: "failed", error: toQuarryError(thrown) });
   }
-}
-
-/** The environment of the ranks: without a GPU in sight, torch and gloo stay on the CPU. */
-function pythonOf({ python, device }: TrainJob): PythonEnvironment {
-  return device === "cpu" ? { ...python, env: { ...python.env, CUDA_VISIBLE_DEVICES: "" } } : python;
 }
 
 /** Waits until the processes are gone: PR_SET_PDEATHSIG takes a few milliseconds. */

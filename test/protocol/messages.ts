@@ -333,6 +333,7 @@ export const examples: readonly Example[] = [
         },
       ],
       sources: ["msmarco", "nq"],
+      retriever: null,
       ...train,
       args: { ...train.args },
     },

@@ -6,20 +6,25 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.locate import locate, read_json, transformer_folder
-from quarry_runtime.modeling.layout import DenseSpec, Modules, read_modules
-from quarry_runtime.modeling.registry import load_plugins
+from quarry_runtime.modeling.layout import (
+    OWN_STATE,
+    DenseSpec,
+    Modules,
+    Pooling,
+    read_modules,
+)
+from quarry_runtime.modeling.registry import find_pooling, load_plugins
 from quarry_runtime.modeling.similarity import PRODUCTS, scorer
 from quarry_runtime.modeling.weights import WeightFacts, weight_facts
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
 
-Pooling = Literal["mean", "cls", "last"]
 DType = Literal["float32", "bfloat16", "float16"]
 # RoBERTa's family counts positions from the padding id + 1, so that many are never used.
 _OFFSET_POSITIONS = {
@@ -57,7 +62,8 @@ class Resolved:
     architecture: str
     hidden_size: int
     dimension: int
-    pooling: Pooling
+    pooling: str
+    """mean, cls, last, or a registered name."""
     normalize: bool
     similarity: str
     """dot, cosine, or a registered name."""
@@ -96,6 +102,7 @@ class Resolved:
     def _fingerprint(self, dtype: str, spec: ModelSpec | None) -> str:
         files = [*self.weights.files]
         files += [self.transformer / name for name in ("config.json", *TOKENIZER_FILES)]
+        files.append(self.path / OWN_STATE)
         for dense in self.dense:
             files += [dense.folder / "config.json", dense.folder / "model.safetensors"]
         plugins = [Path(plugin) for plugin in (spec.plugins if spec else [])]
@@ -159,6 +166,10 @@ def resolve(spec: ModelSpec) -> Resolved:
         # Only a name of another kind is worth the seconds that plugins and torch take.
         load_plugins(spec.plugins)
         scorer(similarity)
+    pooling = spec.pooling or modules.pooling
+    if pooling not in get_args(Pooling):
+        load_plugins(spec.plugins)
+        find_pooling(pooling)
     side = tokenizer_config.get("padding_side", "right")
     return Resolved(
         checkpoint=spec.checkpoint,
@@ -168,7 +179,7 @@ def resolve(spec: ModelSpec) -> Resolved:
         architecture=str((config.get("architectures") or [config.get("model_type", "unknown")])[0]),
         hidden_size=hidden,
         dimension=modules.dense[-1].out_features if modules.dense else hidden,
-        pooling=spec.pooling or modules.pooling,
+        pooling=pooling,
         normalize=modules.is_normalized if spec.normalize is None else spec.normalize,
         similarity=similarity,
         query_prompt=query_prompt,

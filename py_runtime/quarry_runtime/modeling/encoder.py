@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from quarry_runtime.modeling.contract import Resolved
-from quarry_runtime.modeling.layout import layout_files
+from quarry_runtime.modeling.formatting import Extras, format_texts
+from quarry_runtime.modeling.layout import OWN_STATE, layout_files
 from quarry_runtime.modeling.pooling import pool
 from quarry_runtime.modeling.tokens import Side, Tokens, pad
 from quarry_runtime.protocol.messages import ModelContract
@@ -27,10 +28,17 @@ class Encoder(nn.Module):
         contract: The same as it travels.
         dense: Linear layers and activations after the pooling.
 
+    A plugin's subclass may define `format_query(text, extras)` and `format_passage(text, extras)`,
+    which make the text that is tokenised (a prompt goes before it), and may override any method;
+    `options` holds its parsed options from its `__init__` on. What it learns beside the transformer
+    and the dense layers is saved and loaded with them.
+
     Example:
         batch = encoder.collate(encoder.tokenize(["a text"], "query")["input_ids"])
         vectors_BD = encoder(batch, "query")
     """
+
+    options: Any = None
 
     def __init__(
         self,
@@ -59,9 +67,15 @@ class Encoder(nn.Module):
         # With absolute positions a left-padded text would start at a position that depends on its
         # neighbours.
         self._needs_positions = contract.padding_side == "left" and "position_ids" in parameters
+        #: Beginnings of the names of the parameters that the layouts hold: not those of a subclass.
+        self.held = tuple(f"{name}." for name, _ in self.named_children())
 
     def tokenize(
-        self, texts: list[str], side: Side, prompts: Sequence[str | None] | None = None
+        self,
+        texts: list[str],
+        side: Side,
+        prompts: Sequence[str | None] | None = None,
+        extras: Sequence[Extras] | None = None,
     ) -> dict[str, list[list[int]]]:
         """Token ids of each text under `input_ids`, the prompt put in front; safe in any thread.
 
@@ -69,8 +83,9 @@ class Encoder(nn.Module):
             texts: Titles are joined before: see modeling/text.py.
             side: Whose prompt and length.
             prompts: What the data says stands before each text; None stands for the side's own.
+            extras: Further fields of each record, for a subclass's format_query and format_passage.
         """
-        return {"input_ids": self._tokens(texts, side, prompts)}
+        return {"input_ids": self._tokens(format_texts(self, texts, side, extras), side, prompts)}
 
     def collate(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, int64 [B, T] on the CPU, padded to the longest."""
@@ -106,10 +121,14 @@ class Encoder(nn.Module):
             folder: Made if it is missing.
             state_dict: This module's whole state, where its own parameters are sharded (FSDP).
         """
+        from quarry_runtime.guard.own_state import save_own_state
         from quarry_runtime.guard.save import save_dense
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        if type(self) is not Encoder:
+            whole = self.state_dict() if state_dict is None else state_dict
+            save_own_state(folder / OWN_STATE, whole, self.held)
         own = None
         if state_dict is not None:
             own = {

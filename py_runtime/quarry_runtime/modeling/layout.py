@@ -30,6 +30,8 @@ _LENGTH_FILES = tuple(
 )
 # Quarry's own: query and passage lengths, which sentence-transformers keeps as one.
 QUARRY_FILE = "quarry_encoder.json"
+#: What a plugin's encoder learned that no other file holds.
+OWN_STATE = "plugin.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Modules:
     """What a checkpoint's layout says; null where it says nothing."""
 
     layout: Literal["sentence-transformers", "transformers"]
-    pooling: Pooling = "mean"
+    #: One of Pooling, or the name that a plugin registers.
+    pooling: str = "mean"
     is_normalized: bool = True
     similarity: Any = "cosine"
     is_prompt_pooled: bool = True
@@ -68,11 +71,12 @@ def read_modules(folder: Path) -> Modules:
     """
     if not (folder / "modules.json").is_file():
         return Modules(layout="transformers")
-    pooling: Pooling = "mean"
+    pooling = "mean"
     is_prompt_pooled = True
     is_normalized = False
     dense: list[DenseSpec] = []
     transformer = folder
+    own = _optional(folder / QUARRY_FILE)
     for number, module in enumerate(read_json(folder / "modules.json")):
         kind = str(module["type"]).rsplit(".", 1)[-1]
         place = inside(folder, str(module.get("path", "")))
@@ -80,7 +84,7 @@ def read_modules(folder: Path) -> Modules:
             transformer = place
         elif kind == "Pooling":
             config = read_json(place / "config.json")
-            pooling = _pooling(config, folder)
+            pooling = own.get("pooling") or _pooling(config, folder)
             is_prompt_pooled = bool(config.get("include_prompt", True))
         elif kind == "Dense" and not is_normalized:
             dense.append(_dense(place))
@@ -97,7 +101,6 @@ def read_modules(folder: Path) -> Modules:
     )
     settings = read_json(lengths) if lengths else {}
     general = _optional(folder / "config_sentence_transformers.json")
-    own = _optional(folder / QUARRY_FILE)
     return Modules(
         layout="sentence-transformers",
         pooling=pooling,
@@ -116,7 +119,7 @@ def read_modules(folder: Path) -> Modules:
 def layout_files(
     *,
     dimension: int,
-    pooling: Pooling,
+    pooling: str,
     is_normalized: bool,
     similarity: str,
     query_prompt: str,
@@ -151,12 +154,14 @@ def layout_files(
         }
         for number, (kind, place) in enumerate(zip(kinds, places, strict=True))
     ]
+    is_known = pooling in _POOLING.values()
     flags = {flag: _POOLING.get(mode) == pooling for flag, mode in _POOLING_FLAGS.items()}
     contents: dict[str, Any] = {
         "modules.json": modules,
         "1_Pooling/config.json": {
             "word_embedding_dimension": dimension,
-            **flags,
+            # A plugin's pooling is one that sentence-transformers refuses by name.
+            **(flags if is_known else {"pooling_mode": pooling}),
             "include_prompt": True,
         },
         "sentence_bert_config.json": {
@@ -168,7 +173,11 @@ def layout_files(
             "default_prompt_name": None,
             "similarity_fn_name": similarity,
         },
-        QUARRY_FILE: {"queryMaxLength": query_max_length, "passageMaxLength": passage_max_length},
+        QUARRY_FILE: {
+            "queryMaxLength": query_max_length,
+            "passageMaxLength": passage_max_length,
+            **({} if is_known else {"pooling": pooling}),
+        },
     }
     for number, config in enumerate(dense, 2):
         contents[f"{number}_Dense/config.json"] = config

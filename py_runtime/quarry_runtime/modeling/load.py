@@ -28,23 +28,28 @@ def load_encoder(
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: a model that is not there or not whole.
     """
+    # Here and not above: it takes the seconds of torch.
+    from quarry_runtime.modeling.build import build_encoder, needs_trial, try_encoder
+
     load_plugins(spec.plugins)
     entry = find_encoder(spec.encoder)
     options = entry.parse(spec.encoder_options)
     resolved = resolve(spec)
     chosen = "float32" if for_training else pick_dtype(dtype or spec.dtype, device)
-    encoder = entry.factory(resolved, spec, chosen, options)
+    encoder = build_encoder(entry, resolved, spec, chosen, options)
     encoder.to(device)
     encoder.train(for_training)
     if not for_training:
         encoder.requires_grad_(False)
     else:
         freeze_unused(encoder)
+    if needs_trial(entry, encoder):
+        try_encoder(encoder, entry, device, for_training)
     return encoder
 
 
 def freeze_unused(encoder: Encoder) -> None:
     """Freezes the pooler of BERT's family: it never gets a gradient, DDP would wait for one."""
-    for name, parameter in encoder.transformer.named_parameters():
-        if name.startswith("pooler."):
+    for name, parameter in encoder.named_parameters():
+        if ".pooler." in f".{name}" and name.startswith("transformer."):
             parameter.requires_grad_(False)

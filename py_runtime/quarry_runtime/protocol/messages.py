@@ -47,7 +47,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     encoder: Name
     encoder_options: dict[str, Any]
     plugins: Annotated[list[Path], Meta(max_length=64)]
-    pooling: Literal["mean", "cls", "last"] | None
+    pooling: Name | None
     normalize: bool | None
     similarity: Name | None
     query_prompt: Text | None
@@ -63,7 +63,7 @@ class ModelContract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     checkpoint: Path
     architecture: Name
     dimension: Count
-    pooling: Literal["mean", "cls", "last"]
+    pooling: Name
     normalize: bool
     similarity: Name
     query_prompt: Text
@@ -160,6 +160,13 @@ class LossSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, re
     options: dict[str, Any]
 
 
+class RetrieverSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`RetrieverSpec` of messages.ts."""
+
+    name: Name
+    options: dict[str, Any]
+
+
 class EncodeTask(
     Struct,
     tag_field="kind",
@@ -245,6 +252,7 @@ class TrainTask(
     model: ModelSpec
     losses: Annotated[list[LossSpec], Meta(min_length=1, max_length=64)]
     sources: Annotated[list[Name], Meta(min_length=1, max_length=1000)]
+    retriever: RetrieverSpec | None
     args: dict[str, Any]
     output_dir: Path
     max_steps: Annotated[int, Meta(ge=1, le=9007199254740991)]

@@ -13,10 +13,13 @@ import numpy as np
 import torch
 
 from quarry_runtime.errors import ProtocolError
+from quarry_runtime.modeling.formatting import NO_EXTRAS
+from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.modeling.text import Texts, read_arrow
 from quarry_runtime.modeling.tokens import Side, tokenize
-from quarry_runtime.protocol.messages import MicroBatch, Next, StopTraining, TrainTask
+from quarry_runtime.protocol.messages import MicroBatch, Next, Ping, StopTraining, TrainTask
 from quarry_runtime.protocol.tensor import to_numpy
+from quarry_runtime.training.briefing import receive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,7 +109,9 @@ class Feed:
     def _receive(self) -> None:
         try:
             while True:
-                message, frames = self._peer.receive()
+                message, frames = receive(self._peer)
+                if isinstance(message, Ping):
+                    continue
                 if isinstance(message, MicroBatch):
                     self._ready.put(self._build(message, frames))
                 elif isinstance(message, StopTraining):
@@ -142,7 +147,7 @@ class Feed:
                 f" has labels {labels.shape}, mask {mask.shape}, counts {counts.shape} and sources"
                 f" {sources.shape}."
             )
-        return {
+        batch = {
             "queries": self._tokens(queries, "query"),
             "passages": self._tokens(passages, "passage"),
             "positive_columns": self._tensor(to_numpy(message.positive_columns, frames)),
@@ -152,6 +157,12 @@ class Feed:
             "sources": self._tensor(sources),
             "rows": Rows(queries.rows, passages.rows),
         }
+        if queries.extras is not None or passages.extras is not None:
+            batch["extras"] = BatchExtras(
+                queries.extras or [NO_EXTRAS] * len(queries.rows),
+                passages.extras or [NO_EXTRAS] * len(passages.rows),
+            )
+        return batch
 
     def _tokens(self, texts: Texts, side: Side) -> dict[str, torch.Tensor]:
         batch = self._encoder.collate(tokenize(self._encoder, texts, side)["input_ids"])

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from quarry_runtime.errors import ConfigError
-from quarry_runtime.modeling.losses.inputs import AllQueries, LossInputs
-from quarry_runtime.modeling.registry import find_loss
-from quarry_runtime.protocol.messages import LossSpec, ModelContract, TrainTask
+from quarry_runtime.modeling.loss_check import checked_loss
+from quarry_runtime.modeling.losses.inputs import AllQueries, BatchExtras, LossInputs
 from quarry_runtime.training.gather import gather_constant, gather_rows
-from quarry_runtime.training.loss_state import load_loss
 
 
 @dataclass(frozen=True)
@@ -31,21 +28,6 @@ class Term:
     dimensions: Sequence[tuple[int, float]] | None = None
 
 
-def build_objective(task: TrainTask, contract: ModelContract) -> Objective:
-    """What a train task minimises; on a resume with what its losses had learned.
-
-    Raises:
-        ConfigError: an unknown loss, option or source, a Matryoshka dimension beyond the model's, or
-            a checkpoint of losses that learned something else.
-        IntegrityError: a checkpoint that cannot be read.
-    """
-    terms = [_term(spec, task.sources, contract.dimension) for spec in task.losses]
-    objective = Objective(terms, contract.normalize or contract.similarity == "cosine")
-    if task.resume_from is not None:
-        load_loss(Path(task.resume_from), objective)
-    return objective
-
-
 class Objective(nn.Module):
     """Vectors and labels of a micro-step in, one number out.
 
@@ -59,7 +41,7 @@ class Objective(nn.Module):
             for Matryoshka (arXiv 2205.13147).
     """
 
-    def __init__(self, terms: Sequence[Term], is_unit: bool) -> None:
+    def __init__(self, terms: Sequence[Term], is_unit: bool = False) -> None:
         super().__init__()
         self.terms = list(terms)
         self.is_unit = is_unit
@@ -76,10 +58,18 @@ class Objective(nn.Module):
         mask: Tensor,
         labels: Tensor,
         counts: Tensor,
-        sources: Tensor,
+        sources: Tensor | None = None,
+        extras: BatchExtras | None = None,
     ) -> Tensor:
+        """A scalar; arguments as LossInputs has them, `passages_BD` of this rank alone.
+
+        Raises:
+            ConfigError: a loss gave something else than a scalar with gradient.
+        """
         own = LossInputs(
-            queries_QD, passages_BD, positive_columns.long(), mask.bool(), labels, counts, sources
+            *(queries_QD, passages_BD, positive_columns.long(), mask.bool(), labels, counts),
+            sources=torch.zeros_like(counts) if sources is None else sources,
+            extras=extras,
         )
         views = _Views(own)
         total = queries_QD.new_zeros(())
@@ -101,9 +91,12 @@ class Objective(nn.Module):
 
     def _on_dimensions(self, term: Term, batch: LossInputs) -> Tensor:
         if term.dimensions is None:
-            return term.loss(batch)
-        cut = [weight * term.loss(self._cut(batch, size)) for size, weight in term.dimensions]
-        return torch.stack([each.reshape(()) for each in cut]).sum()
+            return checked_loss(term.loss(batch), term.loss)
+        losses = [
+            weight * checked_loss(term.loss(self._cut(batch, size)), term.loss)
+            for size, weight in term.dimensions
+        ]
+        return torch.stack(losses).sum()
 
     def _cut(self, batch: LossInputs, size: int) -> LossInputs:
         def cut(vectors_ND: Tensor) -> Tensor:
@@ -123,29 +116,6 @@ class Objective(nn.Module):
         if batch.everyone is not None:
             inputs.append(batch.everyone.queries)
         return torch.stack([each.float().sum() for each in inputs]).sum()
-
-
-def _term(spec: LossSpec, sources: Sequence[str], dimension: int) -> Term:
-    entry = find_loss(spec.name)
-    loss: Any = entry.factory(entry.parse(spec.options))
-    for name in spec.sources:
-        if name not in sources:
-            raise ConfigError(
-                f"train.loss: {spec.name} is for the source {name!r}, which the data does not have.",
-                hint=f"There are {', '.join(sources)}.",
-            )
-    # Several parts may share a name.
-    wanted = tuple(number for number, name in enumerate(sources) if name in spec.sources)
-    dimensions = None
-    if spec.matryoshka is not None:
-        sizes = spec.matryoshka.dimensions
-        if not all(1 <= size <= dimension for size in sizes):
-            raise ConfigError(
-                f"train.loss: matryoshka has the dimensions {sizes}, the model has {dimension}.",
-                hint=f"Take dimensions from 1 to {dimension}.",
-            )
-        dimensions = list(zip(sizes, spec.matryoshka.weights or [1.0] * len(sizes), strict=True))
-    return Term(loss, spec.weight, wanted if spec.sources else None, dimensions)
 
 
 class _Views:
@@ -216,6 +186,15 @@ def _restricted(batch: LossInputs, chosen_Q: Tensor, sources: tuple[int, ...]) -
         counts=batch.counts[chosen_Q],
         sources=batch.sources[chosen_Q],
         everyone=everyone,
+        extras=None if batch.extras is None else _chosen(batch.extras, chosen_Q.tolist()),
+    )
+
+
+def _chosen(extras: BatchExtras, is_chosen: list[bool]) -> BatchExtras:
+    per_query = len(extras.passages) // len(extras.queries)
+    return BatchExtras(
+        list(itertools.compress(extras.queries, is_chosen)),
+        [each for n, each in enumerate(extras.passages) if is_chosen[n // per_query]],
     )
 
 

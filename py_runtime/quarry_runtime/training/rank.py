@@ -16,7 +16,6 @@ import msgspec
 
 from quarry_runtime.connection import Connection
 from quarry_runtime.errors import (
-    ProtocolError,
     QuarryError,
     UnusableBatch,
     WorkerFault,
@@ -25,14 +24,13 @@ from quarry_runtime.errors import (
 from quarry_runtime.guard.device import Device, describe_device
 from quarry_runtime.protocol.messages import (
     Bye,
-    Configure,
     Fatal,
     ModelSpec,
     Ready,
-    Refuse,
     Trained,
     TrainTask,
 )
+from quarry_runtime.training.briefing import await_task
 
 if TYPE_CHECKING:
     from quarry_runtime.training.trainer import QuarryTrainer
@@ -53,12 +51,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="quarry_runtime rank")
     parser.add_argument("--ticket", required=True)
     options = parser.parse_args(argv)
-    rank, generation = (
-        int(os.environ.get("RANK", "0")),
-        os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"),
-    )
-    # The orchestrator reads the generation from the name: ranks of an earlier one may still be
-    # heard of.
+    # The orchestrator tells the starts apart by the name: ranks of an earlier one may still be heard
+    # of. Each start meets on a port of its own; agents' counts of restarts differ between machines.
+    rank, generation = int(os.environ.get("RANK", "0")), os.environ.get("MASTER_PORT", "0")
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
     device, fault = _device()
     connection = Connection(options.ticket, f"rank-{rank}.{generation}", "rank", device, threads)
@@ -74,7 +69,7 @@ def main(argv: list[str]) -> int:
 
 
 def _train(connection: Connection, rank: int) -> None:
-    task = _configured(connection)
+    task = await_task(connection)
     trainer = _build(connection, task, rank)
     trainer.train(resume_from_checkpoint=task.resume_from)
     if rank == 0:
@@ -100,17 +95,6 @@ def _device() -> tuple[Device | None, Exception | None]:
         return None, error
 
 
-def _configured(connection: Connection) -> TrainTask:
-    message, _ = connection.receive()
-    if isinstance(message, Refuse):
-        raise ProtocolError(message.error.message, hint=message.error.hint)
-    if not isinstance(message, Configure) or not isinstance(message.task, TrainTask):
-        raise ProtocolError(
-            f"A rank waits for its task and got a {type(message).__name__} message."
-        )
-    return message.task
-
-
 def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     # Here and not above: hello must not wait for the seconds that these imports take.
     import torch
@@ -118,9 +102,9 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     from quarry_runtime.modeling.load import load_encoder
     from quarry_runtime.modeling.registry import load_plugins
     from quarry_runtime.training.arguments import training_arguments
+    from quarry_runtime.training.build import build_objective, build_retriever
     from quarry_runtime.training.feed import Feed
-    from quarry_runtime.training.objective import build_objective
-    from quarry_runtime.training.retriever import Retriever
+    from quarry_runtime.training.loss_state import load_loss
     from quarry_runtime.training.trainer import QuarryTrainer
 
     # accelerate's own words to the authors of TrainingArguments; no buffer of an encoder changes in
@@ -132,10 +116,11 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     args, keep = training_arguments(task, is_on_cpu)
     # Loaded on the CPU: TrainingArguments names the device, and Trainer moves the model there.
     encoder = load_encoder(_source(task), "cpu", for_training=True)
-    objective = build_objective(task, encoder.contract)
+    retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
+    if task.resume_from is not None:
+        load_loss(Path(task.resume_from), retriever)
     feed = Feed(connection, encoder, task, rank, first_step, is_pinned=not is_on_cpu)
     feed.start()
-    retriever = Retriever(encoder, objective, encoder.contract.similarity, task.is_dropout_on)
 
     def on_move() -> None:
         connection.progress += 1
@@ -149,9 +134,13 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
 def _verified_step(task: TrainTask) -> int:
     if task.resume_from is None:
         return 0
-    from quarry_runtime.training.checkpoints import verify
+    from quarry_runtime.training.checkpoints import read_manifest, verify
 
-    return verify(Path(task.resume_from), Path(task.output_dir)).step
+    folder, output_dir = Path(task.resume_from), Path(task.output_dir)
+    if folder.parent != output_dir:
+        # Files that came over the wire: they were checked when they came, the others stayed there.
+        return read_manifest(folder).step
+    return verify(folder, output_dir).step
 
 
 def _source(task: TrainTask) -> ModelSpec:
@@ -190,6 +179,7 @@ def _report(connection: Connection, error: Exception) -> int:
 
 def _explained(error: Exception) -> QuarryError:
     from quarry_runtime.guard.memory import is_out_of_memory
+    from quarry_runtime.modeling.plugins import explained
 
     line = (str(error).strip().splitlines() or [""])[0]
     text = f"{type(error).__name__}: {line}"
@@ -201,6 +191,9 @@ def _explained(error: Exception) -> QuarryError:
         )
     if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
         return WorkerFault(f"The connection to another rank was lost ({text}).", is_retryable=True)
+    told = explained(error)
+    if told is not None:
+        return told
     where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     place = f" at {where.filename}:{where.lineno}" if where else ""
     return WorkerFault(

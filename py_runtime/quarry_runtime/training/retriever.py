@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.similarity import PRODUCTS
-from quarry_runtime.training.objective import Objective
+from quarry_runtime.training.objective import Objective, Term
 
 #: Vectors of queries and of passages; None for a side that is not there.
 Sides = tuple[Tensor | None, Tensor | None]
@@ -20,17 +20,19 @@ class Retriever(nn.Module):
 
     Args:
         encoder: modeling.encoder.Encoder, or anything with forward(batch, side) -> [B, D].
-        objective: Vectors and labels to the mean over this rank's queries.
+        loss: An Objective, or one loss: takes LossInputs, returns the mean over this rank's queries.
         similarity: "cosine" scales every vector to length 1 before the losses see it.
         is_dropout_on: False keeps the encoder in eval mode, which turns off every kind of dropout.
     """
 
     #: Trainer then divides the loss by the accumulation steps, as a mean over a micro-batch needs.
     accepts_loss_kwargs = False
+    #: What the names of the encoder's parameters begin with here.
+    encoder_prefix = "encoder."
+    #: A plugin's own, parsed; there from a subclass's `__init__` on.
+    options: Any = None
 
-    def __init__(
-        self, encoder: nn.Module, objective: Objective, similarity: str, is_dropout_on: bool
-    ) -> None:
+    def __init__(self, encoder: nn.Module, loss: Any, similarity: str, is_dropout_on: bool) -> None:
         super().__init__()
         if similarity not in PRODUCTS:
             raise ConfigError(
@@ -38,7 +40,7 @@ class Retriever(nn.Module):
                 hint="Set model.similarity to dot or cosine.",
             )
         self.encoder = encoder
-        self.objective = objective
+        self.objective = loss if isinstance(loss, Objective) else Objective([Term(loss)])
         self.similarity = similarity
         self.is_dropout_on = is_dropout_on
         #: bool [Q] and [Q × P] of the last forward: which vectors hold NaN or infinity.
@@ -46,6 +48,16 @@ class Retriever(nn.Module):
 
     def train(self, mode: bool = True) -> Retriever:
         return super().train(mode and self.is_dropout_on)
+
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Names of the layers that are sharded one by one, as transformers calls this attribute."""
+        present = {type(module).__name__ for module in self.encoder.modules()}
+        for module in self.encoder.modules():
+            names = getattr(module, "_no_split_modules", None)
+            if names:
+                return sorted(present & set(names))
+        return []
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """Called by Trainer; handed on to the transformers model inside the encoder."""
@@ -74,7 +86,7 @@ class Retriever(nn.Module):
         vectors: Sides | None = None,
         gradients: Sides | None = None,
         vectors_only: bool = False,
-        **batch: Tensor,
+        **batch: Any,
     ) -> dict[str, Tensor]:
         """Q queries and their Q × P passages of this rank; {"loss": mean over the queries}.
 
@@ -84,7 +96,7 @@ class Retriever(nn.Module):
         with respect to each vector is the one given.
 
         Args:
-            batch: The tensors of Objective.forward.
+            batch: What Objective.forward takes beside vectors.
         """
         sides = vectors if vectors is not None else self._encode(queries, passages)
         if vectors_only:
@@ -95,7 +107,7 @@ class Retriever(nn.Module):
         queries_QD, passages_BD = sides
         assert queries_QD is not None
         assert passages_BD is not None
-        self.broken = (_broken_rows(queries_QD), _broken_rows(passages_BD))
+        self.broken = (broken_rows(queries_QD), broken_rows(passages_BD))
         return {"loss": self.objective(queries_QD, passages_BD, **batch)}
 
     def _encode(
@@ -122,5 +134,6 @@ def _unit(vectors_BD: Tensor | None) -> Tensor | None:
     return None if vectors_BD is None else nn.functional.normalize(vectors_BD, dim=-1)
 
 
-def _broken_rows(vectors_BD: Tensor) -> Tensor:
+def broken_rows(vectors_BD: Tensor) -> Tensor:
+    """bool [B]: which vectors hold NaN or infinity."""
     return ~torch.isfinite(vectors_BD.detach()).all(dim=-1)

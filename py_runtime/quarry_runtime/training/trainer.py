@@ -23,7 +23,9 @@ from quarry_runtime.training.feed import Feed, Rows
 from quarry_runtime.training.gather import gather_numbers, world_size
 from quarry_runtime.training.gradcache import cached_step
 from quarry_runtime.training.loss_state import save_loss
+from quarry_runtime.training.optimizer_state import load_state, save_state
 from quarry_runtime.training.retriever import Retriever
+from quarry_runtime.training.sharding import shard_on_cpu, whole_weights
 
 
 @dataclass
@@ -78,6 +80,12 @@ class QuarryTrainer(Trainer):
         self._step_began = 0.0
         super().__init__(model=retriever, args=args, callbacks=[_StepEnd(self)])
 
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp_plugin_args is not None and not self.is_fsdp_enabled:
+            shard_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
+
     def get_train_dataloader(self) -> Any:
         # Not prepared by accelerate, which would let rank 0 read everything and broadcast it.
         self._step_began = time.monotonic()
@@ -131,6 +139,8 @@ class QuarryTrainer(Trainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         # The last hook before the optimiser changes the weights, and before the schedule moves on.
         norm: Any = super()._get_grad_norm(model, grad_norm)
+        # Of sharded gradients each rank knows a part; asking for the whole is a collective.
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         self._grad_norm = float(norm)
         self._learning_rate = self._get_learning_rate()
         losses = torch.stack([micro.loss for micro in self._micro_steps])
@@ -187,13 +197,26 @@ class QuarryTrainer(Trainer):
         checkpoints.seal(
             folder,
             step=self.state.global_step,
-            negatives_scope=world_size() * task.queries_per_rank * task.passages_per_query,
+            negatives_scope=self._negatives_scope(),
             queries_per_step=world_size() * task.queries_per_rank * task.accumulation_steps,
             seed=task.seed,
             world_size=world_size(),
         )
         self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
         checkpoints.rotate(Path(self.task.output_dir), self.keep)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if self.is_fsdp_enabled:
+            self._save(output_dir, whole_weights(self._retriever()))
+        else:
+            super().save_model(output_dir, _internal_call)
+
+    def _negatives_scope(self) -> int:
+        # A loss that looks at a query's own passages only is the same however a batch is cut.
+        if not getattr(self._retriever().loss, "needs_all_passages", True):
+            return 0
+        task = self.task
+        return world_size() * task.queries_per_rank * task.passages_per_query
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
@@ -206,23 +229,33 @@ class QuarryTrainer(Trainer):
             # Given where parameters are sharded; it is then the Retriever's whole state.
             own = None
             if state_dict is not None:
+                prefix = self._retriever().encoder_prefix
                 own = {
-                    name.removeprefix("encoder."): value
+                    name.removeprefix(prefix): value
                     for name, value in state_dict.items()
-                    if name.startswith("encoder.")
+                    if name.startswith(prefix)
                 }
             encoder.save(folder, own)
-            prefix = "objective."
-            whole = self._retriever().state_dict() if state_dict is None else state_dict
-            save_loss(
-                folder,
-                {n.removeprefix(prefix): v for n, v in whole.items() if n.startswith(prefix)},
-            )
+            save_loss(folder, self._retriever(), state_dict)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:
         """Nothing: encoder and losses were built from the checkpoint's folder."""
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        save_state(
+            *(Path(output_dir), self._retriever(), self.optimizer, self.lr_scheduler),
+            self.args.should_save,
+        )
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            args = self.args
+            load_state(
+                *(Path(checkpoint), self._retriever(), self.optimizer, self.lr_scheduler),
+                *(args.process_index, args.device),
+            )
 
     def _save_rng_state(self, output_dir: str) -> None:
         """Nothing: every micro-step seeds its own generators."""

@@ -25,11 +25,10 @@ from quarry_runtime.protocol.messages import (
 )
 from quarry_runtime.protocol.tensor import pack
 from quarry_runtime.training.arguments import training_arguments
+from quarry_runtime.training.build import build_objective, build_retriever
 from quarry_runtime.training.checkpoints import verify
 from quarry_runtime.training.feed import Feed
-from quarry_runtime.training.loss_state import NAME
-from quarry_runtime.training.objective import build_objective
-from quarry_runtime.training.retriever import Retriever
+from quarry_runtime.training.loss_state import NAME, load_loss
 from quarry_runtime.training.trainer import QuarryTrainer
 
 Q, P = 2, 2
@@ -42,6 +41,8 @@ class Orchestrator:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
         self.told: list[Any] = []
+        #: Whether each record has its own row as a further field.
+        self.has_extras = False
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def send(self, message: Any, frames: Sequence[Any] = ()) -> None:
@@ -79,14 +80,15 @@ class Orchestrator:
             counts=specs[3],
             sources=specs[4],
         )
-        return message, [table(queries), table(passages), *data]
+        tables = [table(rows, self.has_extras) for rows in (queries, passages)]
+        return message, [*tables, *data]
 
 
 def loss_spec(name: str, **options: Any) -> LossSpec:
     return LossSpec(name=name, weight=1, sources=[], matryoshka=None, options=options)
 
 
-def table(rows: list[int]) -> memoryview:
+def table(rows: list[int], has_extras: bool = False) -> memoryview:
     texts = [" ".join(WORDS[(row * k) % len(WORDS)] for k in range(1, 4 + row % 3)) for row in rows]
     columns = {
         "row": pa.array(rows, pa.int32()),
@@ -94,6 +96,9 @@ def table(rows: list[int]) -> memoryview:
         "title": pa.array([""] * len(rows), pa.utf8()),
         "text": pa.array(texts, pa.utf8()),
     }
+    if has_extras:
+        columns["prompt"] = pa.nulls(len(rows), pa.utf8())
+        columns["extras"] = pa.array([f'{{"row": {row}}}' for row in rows], pa.utf8())
     batch = pa.record_batch(columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
@@ -115,6 +120,7 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
             "losses": [loss_spec("infonce")],
             "sources": ["all"],
             "mini_batch_size": None,
+            "retriever": None,
             "args": {"save_steps": 2, "learning_rate": 1e-2},
             "output_dir": str(output),
             "max_steps": 4,
@@ -131,9 +137,9 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
         feed = Feed(orchestrator, encoder, task, 0, first, is_pinned=False)
         feed.start()
         args, keep = training_arguments(task, is_on_cpu=True)
-        retriever = Retriever(
-            encoder, build_objective(task, encoder.contract), "cosine", is_dropout_on
-        )
+        retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
+        if resume:
+            load_loss(resume, retriever)
         return QuarryTrainer(retriever, args, task, feed, orchestrator.send, keep)
 
     return make
@@ -271,12 +277,12 @@ def test_a_learned_temperature_is_trained_and_survives_a_resume_to_the_bit(
     }
     whole, resumed = Orchestrator(), Orchestrator()
     trainer = build(whole, **options)
-    start = trainer.model.objective.state_dict()["0.temperature.log_scale"].clone()
+    start = trainer.model.state_dict()["objective.0.temperature.log_scale"].clone()
     trainer.train()
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
     assert NAME in {entry.path for entry in verify(folder, folder.parent).files}
     again = build(resumed, resume=folder, **options)
-    loaded = again.model.objective.state_dict()["0.temperature.log_scale"].clone()
+    loaded = again.model.state_dict()["objective.0.temperature.log_scale"].clone()
     assert not torch.equal(loaded, start)
     again.train(resume_from_checkpoint=str(folder))
     for left, right in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
@@ -294,7 +300,9 @@ def test_a_checkpoint_of_losses_that_learned_something_else_is_not_gone_on_with(
     trainer.train()
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
     assert not (folder / NAME).exists()
-    with pytest.raises(ConfigError, match=r"losses that learn nothing, not 0\.temperature"):
+    with pytest.raises(
+        ConfigError, match=r"losses that learn nothing, not objective\.0\.temperature"
+    ):
         build(Orchestrator(), resume=folder, losses=[loss_spec("kl", learnableTemperature=True)])
 
 
@@ -367,3 +375,21 @@ def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
     orchestrator.send = shifted
     with pytest.raises(ProtocolError, match="instead of"):
         build(orchestrator).train()
+
+
+def test_further_fields_of_records_reach_the_loss(build: Callable[..., Any]) -> None:
+    orchestrator = Orchestrator()
+    orchestrator.has_extras = True
+    trainer = build(orchestrator, max_steps=1, accumulation_steps=1)
+    seen: list[Any] = []
+    own = trainer.model.loss.forward
+
+    def forward(batch: Any) -> Any:
+        seen.append(
+            ([e["row"] for e in batch.extras.queries], [e["row"] for e in batch.extras.passages])
+        )
+        return own(batch)
+
+    trainer.model.loss.forward = forward
+    trainer.train()
+    assert seen == [([0, 1], [1000, 1001, 1002, 1003])]

@@ -7,6 +7,21 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from quarry_runtime.modeling.formatting import Extras
+
+
+class BatchExtras:
+    """Further fields of this rank's records, as the `extras` of their sources ask for them.
+
+    No dataclass: those are taken apart on the way through DDP and FSDP.
+    """
+
+    def __init__(self, queries: list[Extras], passages: list[Extras]) -> None:
+        #: Q of them.
+        self.queries = queries
+        #: Q × P, query by query.
+        self.passages = passages
+
 
 @dataclass(frozen=True)
 class AllQueries:
@@ -65,6 +80,8 @@ class LossInputs:
     sources: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     #: Given to losses that set `needs_all_queries = True`.
     everyone: AllQueries | None = None
+    #: Further fields of this rank's own records; None where no source asks for any.
+    extras: BatchExtras | None = None
 
     def __post_init__(self) -> None:
         if len(self.sources) != len(self.queries):
