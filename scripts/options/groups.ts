@@ -2,9 +2,11 @@
 import type { z } from "zod";
 import * as crossEncoders from "../../src/experiment/cross-encoder-schema.js";
 import * as data from "../../src/experiment/data-schema.js";
+import * as evaluation from "../../src/experiment/evaluate-schema.js";
 import * as indexes from "../../src/experiment/index-schema.js";
 import * as nodes from "../../src/experiment/nodes-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
+import * as sides from "../../src/experiment/side-schema.js";
 
 /** A group of options that belong together. */
 export interface Group {
@@ -89,6 +91,18 @@ export const groups: readonly Group[] = [
     "A plugin's whole retriever by name, with its own options beside it.",
   ),
   group(
+    "Refresh",
+    schemas.refreshSchema,
+    "train.refresh",
+    "Negatives mined anew while the model trains: docs/mining.md.",
+  ),
+  group(
+    "RefreshMine",
+    schemas.refreshMineSchema,
+    "train.refresh.mine",
+    "How refreshed negatives are mined: as in `mine`, but for its output.",
+  ),
+  group(
     "TrainingArgs",
     schemas.trainingArgsSchema,
     "train.args",
@@ -117,7 +131,19 @@ export const groups: readonly Group[] = [
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
   group("Extras", data.extrasSchema, "extras of a source", "What of the records plugins get beside the texts."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
-  group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
+  group(
+    "TrainEvaluate",
+    evaluation.trainEvaluateSchema,
+    "train.evaluate",
+    "Evaluation of checkpoints while the model trains.",
+  ),
+  group(
+    "SideWorkers",
+    sides.sideWorkersSchema,
+    "train.evaluate.workers, train.refresh.workers",
+    "Workers beside the ranks of a training.",
+  ),
+  group("Evaluate", evaluation.evaluateSchema, "evaluate", "What to evaluate on."),
   group(
     "CrossEncoder",
     crossEncoders.crossEncoderSchema,
@@ -139,7 +165,7 @@ export const groups: readonly Group[] = [
     "Several data sets with one table, as `suite({ name: source({ … }), … })` gives them.",
   ),
   group("SuiteSet", data.suiteSetSchema, "evaluate.data.sets: a data set of a suite", "One data set of a suite."),
-  group("SubCorpus", schemas.subCorpusSchema, "evaluate.subCorpus", "A part of the corpus, for a quick look."),
+  group("SubCorpus", evaluation.subCorpusSchema, "evaluate.subCorpus", "A part of the corpus, for a quick look."),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
   group(
     "Rescore",

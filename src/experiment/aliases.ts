@@ -47,6 +47,18 @@ export const OPTION_ALIASES = {
     outputFormat: "output",
     outputScores: "scores",
   },
+  "train.evaluate": {
+    everySteps: "evalSteps",
+    evaluationSteps: "evalSteps",
+    metric: "metricForBestModel",
+    mainScore: "metricForBestModel",
+    keepBest: "loadBestModelAtEnd",
+    loadBest: "loadBestModelAtEnd",
+    saveBestModel: "loadBestModelAtEnd",
+    patience: "earlyStoppingPatience",
+    minDelta: "earlyStoppingThreshold",
+    threshold: "earlyStoppingThreshold",
+  },
   "train.args": {
     lr: "learningRate",
     epochs: "numTrainEpochs",
@@ -133,6 +145,10 @@ export const MOVED_OPTIONS: Readonly<Record<string, string>> = {
   queryMaxLen: "model.queryMaxLength",
   passageMaxLen: "model.passageMaxLength",
   temperature: "train.loss.temperature",
+  evalStrategy: "train.evaluate.evalSteps",
+  evaluationStrategy: "train.evaluate.evalSteps",
+  doEval: "train.evaluate",
+  evalDataset: "train.evaluate.data",
   trainGroupSize: "train.data.negativesPerQuery",
 };
 

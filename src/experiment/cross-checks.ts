@@ -3,7 +3,9 @@ import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
 import { checkLosses } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
+import { nearest } from "./nearest.js";
 import { checkPluginNames } from "./plugin-checks.js";
+import { checkRefresh, refreshTargets } from "./refresh.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -12,10 +14,11 @@ import {
   type SourceConfig,
   stepNames,
   type TrainConfig,
+  type TrainEvaluateConfig,
   type TrainingDataConfig,
 } from "./schema.js";
 import { checkSimilarity } from "./similarities.js";
-import { type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
+import { metricsOf, type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -61,7 +64,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   });
   if (steps?.length === 0) say("steps", `is empty; name some of ${stepNames.join(", ")} or leave it out`);
   if (evaluate !== undefined) {
-    checkEvaluation(evaluate, say);
+    checkEvaluation(evaluate, "evaluate", say);
   }
   if (mine !== undefined) {
     for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
@@ -78,7 +81,9 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (train !== undefined) {
     checkTraining(train, say);
     checkMachines(train, workers.listen, say);
-    problems.push(...checkLosses(train, model.plugins.length > 0));
+    problems.push(...checkLosses(train, model.plugins.length > 0), ...checkRefresh(train));
+    for (const [path, other] of train.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine"))
+      checkCrossEncoder(other, path, say);
   }
   return problems;
 }
@@ -86,24 +91,25 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
 /** Takes what is wrong and the path of its option. */
 export type Say = (path: string, message: string) => void;
 
-function checkEvaluation({ data, measures, topK }: EvaluateConfig, say: Say): void {
-  const sets = setsOf(data, "evaluate.data");
+/** What may be wrong with what is evaluated, as a step or in training. */
+function checkEvaluation({ data, measures, topK }: EvaluateConfig, path: string, say: Say): void {
+  const sets = setsOf(data, `${path}.data`);
   for (const [index, set] of sets.entries()) {
     const sources = searchSources(set.data, set.path);
-    for (const [path, source] of sources) checkSource(source, path, say);
+    for (const [place, source] of sources) checkSource(source, place, say);
     needsJudgements(sources, "evaluation needs judgements", say);
     // On some file systems names that differ in case only are one folder.
     const name = set.name?.toLowerCase();
     if (sets.slice(0, index).some((other) => other.name?.toLowerCase() === name))
-      say(`evaluate.data.sets.${index}.name`, `${set.name} is the name of another data set already`);
+      say(`${path}.data.sets.${index}.name`, `${set.name} is the name of another data set already`);
     if (name === "average")
-      say(`evaluate.data.sets.${index}.name`, "average is what the table calls the mean of all data sets");
+      say(`${path}.data.sets.${index}.name`, "average is what the table calls the mean of all data sets");
   }
-  checkDepth([...measures, ...sets.flatMap((set) => set.measures ?? [])], topK, say);
+  checkDepth([...measures, ...sets.flatMap((set) => set.measures ?? [])], topK, path, say);
 }
 
 /** A measure that looks deeper than the ranking would count what was not kept as not found. */
-function checkDepth(measures: readonly string[], topK: number, say: Say): void {
+function checkDepth(measures: readonly string[], topK: number, path: string, say: Say): void {
   let deepest = { measure: "", cutoff: topK };
   for (const measure of measures) {
     const cutoff = Number(/@(\d+)$/.exec(measure)?.[1] ?? 0);
@@ -111,7 +117,7 @@ function checkDepth(measures: readonly string[], topK: number, say: Say): void {
   }
   const { measure, cutoff } = deepest;
   if (cutoff > topK) {
-    say("evaluate.topK", `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set evaluate.topK to ${cutoff}`);
+    say(`${path}.topK`, `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set ${path}.topK to ${cutoff}`);
   }
 }
 
@@ -151,6 +157,10 @@ function checkMachines(train: TrainConfig, listen: string | undefined, say: Say)
       "have to reach this machine; set workers.listen to an address that they see, e.g. tcp://10.0.0.5:0 (0.0.0.0 is none)";
     say("train.nodes", message);
   }
+  if (nodes.length > 0 && train.evaluate?.mode === "ranks") {
+    const message = "is for ranks of this machine; evaluate by workers, or leave train.nodes out";
+    say("train.evaluate.mode", message);
+  }
   if (minNodes !== undefined && minNodes > count) {
     say("train.minNodes", `is ${minNodes}, but there ${count === 1 ? "is one machine" : `are ${count} machines`}`);
   }
@@ -162,9 +172,17 @@ function checkMachines(train: TrainConfig, listen: string | undefined, say: Say)
 }
 
 function checkTraining(train: TrainConfig, say: Say): void {
-  const { data, globalBatchSize, queriesPerRank, ranks, args } = train;
+  const { data, globalBatchSize, queriesPerRank, ranks, args, evaluate } = train;
+  if (evaluate !== undefined) {
+    checkEvaluation(evaluate, "train.evaluate", say);
+    checkMetric(evaluate, say);
+    if (evaluate.mode === "ranks" && train.nodes.length > 0) {
+      say("train.evaluate.mode", "ranks is not for ranks on other machines (train.nodes); set it to workers");
+    }
+  }
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
-  checkView(data, "train.data", say);
+  const refreshed = refreshTargets(train).map(({ path }) => path);
+  checkView(data, "train.data", refreshed, say);
   const rankCount = (ranks === "auto" ? 1 : ranks) * machineCount(train);
   const share = rankCount * (queriesPerRank ?? 1);
   if (globalBatchSize % share !== 0) {
@@ -184,10 +202,20 @@ function checkTraining(train: TrainConfig, say: Say): void {
     say("train.args.maxSteps", "0 steps train nothing; give a number of steps, or -1 for numTrainEpochs");
 }
 
-function checkView(data: TrainingDataConfig, path: string, say: Say): void {
+/** Whatever makes a checkpoint the best has to be measured. */
+function checkMetric(options: TrainEvaluateConfig, say: Say): void {
+  const known = metricsOf(options);
+  const metric = options.metricForBestModel;
+  if (metric === undefined || known.includes(metric)) return;
+  const near = nearest(metric, known);
+  const hint = near === null ? `there are ${known.join(", ")}` : `did you mean ${near}?`;
+  say("train.evaluate.metricForBestModel", `${metric} is not measured by train.evaluate.measures; ${hint}`);
+}
+
+function checkView(data: TrainingDataConfig, path: string, refreshed: readonly string[], say: Say): void {
   if (data.kind === "mix") {
     data.parts.forEach((part, index) => {
-      checkView(part.data, `${path}.parts.${index}.data`, say);
+      checkView(part.data, `${path}.parts.${index}.data`, refreshed, say);
     });
     return;
   }
@@ -202,7 +230,7 @@ function checkView(data: TrainingDataConfig, path: string, say: Say): void {
   if (negativesPerQuery === 0 && negatives !== undefined) {
     say(`${path}.negativesPerQuery`, `is 0, so ${path}.negatives would never be used; set it to 1 or more`);
   }
-  if (negativesPerQuery > 0 && negatives === undefined) {
+  if (negativesPerQuery > 0 && negatives === undefined && !refreshed.includes(path)) {
     say(`${path}.negativesPerQuery`, `asks for ${negativesPerQuery} negatives, but ${path}.negatives is missing`);
   }
 }

@@ -157,8 +157,12 @@ export interface TrainInput {
    * @defaultValue `true`
    */
   dropout?: boolean | undefined;
+  /** Measures checkpoints on held-out data while training goes on: curves, the best one, early stopping. */
+  evaluate?: TrainEvaluateInput | undefined;
   /** Options of transformers' TrainingArguments, in camelCase. */
   args?: TrainingArgsInput | undefined;
+  /** Mines the negatives anew with the model in training, every so many steps, while it goes on. */
+  refresh?: RefreshInput | undefined;
 }
 
 /** Relevant passages and mined negatives. */
@@ -307,6 +311,150 @@ export interface MatryoshkaInput {
   dimensions: number[];
   /** Weight of the loss on each of the dimensions; default: 1 for each. */
   weights?: number[] | undefined;
+}
+
+/** Negatives mined anew while the model trains: docs/mining.md. */
+export interface RefreshInput {
+  /** Mines with the model as it is after so many steps, again and again; a checkpoint is written there. */
+  everySteps: number;
+  /** Steps from there to the first one with the new negatives, where training waits if they are not mined: equal seeds give equal runs. 0 waits at once; "ready" takes them as soon as they are there, so the step depends on timing. Default: everySteps. */
+  switchAfterSteps?: number | "ready" | undefined;
+  /** With switchAfterSteps "ready": training waits rather than learn from negatives that a model mined more steps ago. */
+  maxStaleness?: number | undefined;
+  /** Names of the parts of a mix (of their positives' source) that get new negatives; default: all with negatives. */
+  parts?: string[] | undefined;
+  /** How to mine: the options of mine, but for its output. */
+  mine?: RefreshMineInput | undefined;
+  /** Worker processes that mine while the ranks go on. */
+  workers?: SideWorkersInput | undefined;
+}
+
+/** How refreshed negatives are mined: as in `mine`, but for its output. */
+export interface RefreshMineInput {
+  /** Passages to mine from, and queries with their judgements; default: the positives that are trained on. */
+  data?: SourceInput | CombinedInput | undefined;
+  /**
+   * Passages retrieved for each query.
+   *
+   * @defaultValue `100`
+   */
+  topK?: number | undefined;
+  /**
+   * Which queries get negatives: those with judgements, or all of the queries file.
+   *
+   * @defaultValue `"judged"`
+   */
+  queries?: "judged" | "all" | undefined;
+  /**
+   * Whether the experiment's model is the first of the retrievers; without it retrievers alone are asked.
+   *
+   * @defaultValue `true`
+   */
+  includeModel?: boolean | undefined;
+  /**
+   * How the lists of several retrievers become one: they take turns, or the best rank in any list counts, or the sum of 1 / (rrfK + rank).
+   *
+   * @defaultValue `"roundRobin"`
+   */
+  fusion?: "roundRobin" | "union" | "reciprocalRank" | undefined;
+  /**
+   * The constant of reciprocal rank fusion.
+   *
+   * @defaultValue `60`
+   */
+  rrfK?: number | undefined;
+  /**
+   * First rank that counts, from 0: what is ranked higher is skipped as a likely positive without a label.
+   *
+   * @defaultValue `0`
+   */
+  rangeMin?: number | undefined;
+  /** The rank at which the range ends, itself not in it; default: mine.topK. */
+  rangeMax?: number | undefined;
+  /**
+   * What ranks count: all retrieved passages, those that are not excluded as judged or as copies, or those that every other rule has left.
+   *
+   * @defaultValue `"retrieved"`
+   */
+  ranksOver?: "retrieved" | "unjudged" | "kept" | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** Margin as a share of the positive's score: of its magnitude; 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
+  /**
+   * Which of several positives margins are measured from; a number k is the k-th best.
+   *
+   * @defaultValue `"worst"`
+   */
+  marginTo?: "worst" | "best" | "mean" | number | undefined;
+  /**
+   * Which of the passages that are left: the first, random ones, or random ones by softmax of their scores.
+   *
+   * @defaultValue `"top"`
+   */
+  sampling?: "top" | "random" | "weighted" | undefined;
+  /**
+   * Temperature of the softmax of weighted sampling.
+   *
+   * @defaultValue `0.05`
+   */
+  temperature?: number | undefined;
+  /**
+   * Negatives written for each query, best rank first.
+   *
+   * @defaultValue `10`
+   */
+  negativesPerQuery?: number | undefined;
+  /**
+   * Whether all judged passages are excluded, the relevant ones alone, or none at all.
+   *
+   * @defaultValue `"annotated"`
+   */
+  exclude?: "annotated" | "positives" | "none" | undefined;
+  /**
+   * Excludes passages with the very text of the query, of a positive or of a negative before them.
+   *
+   * @defaultValue `true`
+   */
+  excludeIdenticalTexts?: boolean | undefined;
+  /**
+   * Excludes the passage with the query's own id, for collections whose queries are passages.
+   *
+   * @defaultValue `false`
+   */
+  excludeSameId?: boolean | undefined;
+  /**
+   * What stands in for the positive of a query without any: nothing, then margins do not apply to it; or the passage ranked first, which is then no negative.
+   *
+   * @defaultValue `"none"`
+   */
+  standIn?: "none" | "top" | undefined;
+  /** A cross-encoder scores what the other rules left: false negatives go, its scores are the labels. */
+  rescore?: RescoreInput | undefined;
+  /** Keeps the candidates for which this gives true; it sees both texts, and the retriever's score. */
+  filter?: FunctionStep<Triplet, boolean> | undefined;
+  /**
+   * Fills queries with too few negatives up with passages drawn at random from the whole pool.
+   *
+   * @defaultValue `false`
+   */
+  fillRandom?: boolean | undefined;
+  /**
+   * Queries with fewer negatives are left out of what is written.
+   *
+   * @defaultValue `0`
+   */
+  minNegatives?: number | undefined;
+  /**
+   * Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.
+   *
+   * @defaultValue `[]`
+   */
+  retrievers?: RetrieverInput[] | undefined;
 }
 
 /** Options of transformers' TrainingArguments, in camelCase. */
@@ -571,6 +719,90 @@ export interface ScoreMapInput {
   map: Record<string, number>;
   /** Score of what the map does not name; without it such a score is an error. */
   otherwise?: number | undefined;
+}
+
+/** Evaluation of checkpoints while the model trains. */
+export interface TrainEvaluateInput {
+  /** Passages to search, queries and judgements; several data sets as suite({ … }). */
+  data: SourceInput | CombinedInput | SuiteInput;
+  /**
+   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
+   *
+   * @defaultValue `["nDCG@10","RR@10","R@100"]`
+   */
+  measures?: string[] | undefined;
+  /**
+   * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
+   *
+   * @defaultValue `1`
+   */
+  relevanceLevel?: number | undefined;
+  /**
+   * Passages kept for each query.
+   *
+   * @defaultValue `100`
+   */
+  topK?: number | undefined;
+  /** A quick look: searches a part of the corpus and estimates what all of it would give, with an interval. */
+  subCorpus?: SubCorpusInput | undefined;
+  /** A quick look: takes so many judged queries at random and states an interval of each measure. */
+  sampleQueries?: number | undefined;
+  /**
+   * Who evaluates: worker processes while training goes on, or the ranks themselves, which pause for it.
+   *
+   * @defaultValue `"workers"`
+   */
+  mode?: "workers" | "ranks" | undefined;
+  /** Evaluates, and saves, every so many steps, and after the last one; default: train.args.saveSteps. */
+  evalSteps?: number | undefined;
+  /** The measure that makes a checkpoint the best; of one data set of a suite as set/measure; default: the first. */
+  metricForBestModel?: string | undefined;
+  /**
+   * False where the best value of that measure is the lowest.
+   *
+   * @defaultValue `true`
+   */
+  greaterIsBetter?: boolean | undefined;
+  /**
+   * Later steps work with the best checkpoint in place of the last one.
+   *
+   * @defaultValue `false`
+   */
+  loadBestModelAtEnd?: boolean | undefined;
+  /** Ends training after so many evaluations in a row without an improvement; default: never. */
+  earlyStoppingPatience?: number | undefined;
+  /**
+   * What an improvement is for the patience: more than this above the last one.
+   *
+   * @defaultValue `0`
+   */
+  earlyStoppingThreshold?: number | undefined;
+  /**
+   * Checkpoints that wait for their evaluation by workers, at most; then the oldest is skipped and told.
+   *
+   * @defaultValue `4`
+   */
+  maxWaiting?: number | undefined;
+  /** The worker processes of mode "workers". */
+  workers?: SideWorkersInput | undefined;
+}
+
+/** Workers beside the ranks of a training. */
+export interface SideWorkersInput {
+  /**
+   * Worker processes beside the ranks; auto is one per GPU that the ranks leave free, else one.
+   *
+   * @defaultValue `"auto"`
+   */
+  count?: number | "auto" | undefined;
+  /**
+   * auto, cpu or cuda:N; auto takes the last GPUs, which the ranks must leave free, or the CPU without any.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: string | undefined;
+  /** CPU threads of each; default: the cores that the ranks leave, at least one. */
+  threads?: number | undefined;
 }
 
 /** What to evaluate on. */

@@ -11,17 +11,17 @@ export interface LossOptions extends BuiltInLossOptions {}
 /** Encoders by name, each with its options; a plugin's types add theirs. */
 export interface EncoderOptions {
   /** Any transformers encoder or decoder, followed as its checkpoint says. */
-  auto: Record<never, never>;
+  auto: Record<string, never>;
 }
 
 /** Poolings by name; a plugin's types add theirs. */
 export interface PoolingOptions {
   /** The mean of the tokens' vectors. */
-  mean: Record<never, never>;
+  mean: Record<string, never>;
   /** The first token's vector. */
-  cls: Record<never, never>;
+  cls: Record<string, never>;
   /** The last token's vector. */
-  last: Record<never, never>;
+  last: Record<string, never>;
 }
 
 /** Whole retrievers by name, each with its options: all of them come from plugins. */

@@ -4,18 +4,15 @@
  */
 import { z } from "zod";
 import { rerankSchema } from "./cross-encoder-schema.js";
-import {
-  evaluationDataSchema,
-  promptsSchema,
-  searchDataSchema,
-  trainingDataSchema,
-  validationSchema,
-} from "./data-schema.js";
+import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import { evaluateSchema, trainEvaluateSchema } from "./evaluate-schema.js";
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import type { LossInput } from "./loss-types.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 import { nodeSchema, trainNodeSchema } from "./nodes-schema.js";
 import type { PoolingName, TrainRetrieverInput } from "./plugin-types.js";
+import { refreshFields, refreshMineFields } from "./refresh-schema.js";
+import { sideWorkersSchema } from "./side-schema.js";
 import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
 
 const positive = z.int().min(1);
@@ -169,6 +166,25 @@ const lossOption = z.union([lossSchema, z.array(lossSchema).min(1).max(64)]) as 
   LossInput | LossInput[]
 >;
 
+export const retrieverSchema = z.strictObject({
+  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
+  ...retrieverFields,
+});
+
+const retrievers = z
+  .array(retrieverSchema)
+  .max(16)
+  .default([])
+  .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.');
+
+export const refreshMineSchema = z.strictObject({ ...refreshMineFields, retrievers });
+
+export const refreshSchema = z.strictObject({
+  ...refreshFields,
+  mine: refreshMineSchema.prefault({}).describe("How to mine: the options of mine, but for its output."),
+  workers: sideWorkersSchema.prefault({}).describe("Worker processes that mine while the ranks go on."),
+});
+
 export const trainSchema = z.strictObject({
   data: trainingDataSchema.describe("What the model learns from."),
   loss: lossOption
@@ -206,46 +222,18 @@ export const trainSchema = z.strictObject({
   threads: positive.optional().describe("CPU threads of each rank; default: the cores shared equally."),
   maxRestarts: z.int().min(0).default(3).describe("How often torchrun starts the ranks again after a death."),
   dropout: z.boolean().default(true).describe("False turns dropout off: equal curves on any number of ranks."),
+  evaluate: trainEvaluateSchema
+    .optional()
+    .describe("Measures checkpoints on held-out data while training goes on: curves, the best one, early stopping."),
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
-});
-
-export const subCorpusSchema = z.strictObject({
-  passages: positive.describe("Passages that are searched: all judged ones, and a random sample of the others."),
-  seed: z.int().min(0).max(0xffffffff).optional().describe("Seed of the sample; default: the experiment's."),
-});
-
-export const evaluateSchema = z.strictObject({
-  data: evaluationDataSchema.describe("Passages to search, queries and judgements; several data sets as suite({ … })."),
-  measures: z
-    .array(z.string())
-    .min(1)
-    .default(["nDCG@10", "RR@10", "R@100"])
-    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1."),
-  relevanceLevel: positive
-    .max(9_999)
-    .default(1)
-    .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
-  topK: topK.default(100).describe("Passages kept for each query."),
-  subCorpus: subCorpusSchema
+  refresh: refreshSchema
     .optional()
-    .describe("A quick look: searches a part of the corpus and estimates what all of it would give, with an interval."),
-  sampleQueries: positive
-    .optional()
-    .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
-});
-
-export const retrieverSchema = z.strictObject({
-  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
-  ...retrieverFields,
+    .describe("Mines the negatives anew with the model in training, every so many steps, while it goes on."),
 });
 
 export const mineSchema = z.strictObject({
   ...mineFields,
-  retrievers: z
-    .array(retrieverSchema)
-    .max(16)
-    .default([])
-    .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.'),
+  retrievers,
 });
 
 export const encodeSchema = z.strictObject({
@@ -329,8 +317,10 @@ export const experimentSchema = z.strictObject({
 
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
+export type * from "./evaluate-schema.js";
 export type * from "./index-schema.js";
 export type * from "./nodes-schema.js";
+export type * from "./side-schema.js";
 
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;
@@ -338,7 +328,7 @@ export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
 export type LossConfig = z.output<typeof lossSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;
-export type EvaluateConfig = z.output<typeof evaluateSchema>;
+export type RefreshConfig = z.output<typeof refreshSchema>;
 export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;
 export type EncodeConfig = z.output<typeof encodeSchema>;

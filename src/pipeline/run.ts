@@ -1,19 +1,22 @@
 /** The verbs as users call them: open the run folder, do the steps in order, close everything whatever happens. */
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
-import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
+import type { ExperimentConfig, stepNames, TrainConfig } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
 import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
+import { tellChosen } from "./evaluating/chosen.js";
+import { evalStepsOf } from "./evaluating/index.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
 import { RERANKED, rerankStep } from "./rerank.js";
 import { fetchHubFiles } from "./resolve.js";
 import { searchStep } from "./search.js";
+import { seedsOf } from "./seeds.js";
 import { BASE_MODEL, currentModel } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
@@ -77,7 +80,8 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
     );
     await lookThrough(context, steps);
     await runDir.writeJson("experiment.json", config);
-    await runDir.recordEnvironment({ seed: config.seed });
+    const baseDir = relative(path, experiment.baseDir);
+    await runDir.recordEnvironment({ seed: config.seed, seeds: seedsOf(config), baseDir });
     const result = await doSteps(context, steps);
     status = "done";
     return result;
@@ -100,12 +104,14 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   const throughputs: Throughput[] = [];
   const written: (readonly [string, number])[] = [];
   let trained: TrainResult | null = null;
+  if (!steps.includes("train")) tellChosen(context);
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
     const model = steps.indexOf("train", index + 1) >= 0 ? BASE_MODEL : currentModel(context);
     switch (step) {
       case "train":
         trained = await trainStep(context);
+        tellChosen(context);
         break;
       case "evaluate": {
         const result = await evaluateStep(context, model);
@@ -175,10 +181,42 @@ function determinants(config: ExperimentConfig): unknown {
   // Whether vectors are kept changes no more than the last bits of a score; what they are rounded to does.
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
-  // A resume may use another number of ranks: the batch of a step does not depend on it.
-  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, ...learning } = training;
-  const { saveSteps: _saveSteps, saveTotalLimit: _saveTotalLimit, ...schedule } = args;
-  return { ...rest, workers: { batchSize, unitSize }, train: { ...learning, args: schedule } };
+  const { args, evaluate, refresh, ...learning } = training;
+  const train = {
+    ...without(learning, FREE_IN_TRAINING),
+    args: without(args, FREE_IN_ARGS),
+    ...evaluating(training, evaluate),
+    ...refreshing(refresh),
+  };
+  return { ...rest, workers: { batchSize, unitSize }, train };
+}
+
+/**
+ * A resume may use other machines and ranks, and cut a batch in another way: the queries of a step do not depend on it,
+ * and what each is compared with is guarded by the checkpoint.
+ */
+const FREE_IN_TRAINING = ["ranks", "nodes", "minNodes", "threads", "queriesPerRank", "maxRestarts", "startTimeoutMs"];
+const FREE_IN_ARGS = [
+  ...["saveSteps", "saveTotalLimit", "fsdp", "fsdpConfig", "gradientCheckpointing", "gradientCheckpointingKwargs"],
+  ...["ddpBackend", "ddpBucketCapMb", "ddpTimeout", "torchEmptyCacheSteps", "logLevel", "logLevelReplica"],
+];
+
+function without(options: object, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name)));
+}
+
+/** What evaluation in training comes to does not depend on who evaluates. */
+function evaluating(training: TrainConfig, evaluate: TrainConfig["evaluate"]): Record<string, unknown> {
+  if (evaluate === undefined) return {};
+  const { mode: _mode, workers: _workers, maxWaiting: _maxWaiting, ...rest } = evaluate;
+  return { evaluate: { ...rest, evalSteps: evalStepsOf(training) } };
+}
+
+/** Nor does what is mined depend on who mines. */
+function refreshing(refresh: TrainConfig["refresh"]): Record<string, unknown> {
+  if (refresh === undefined) return {};
+  const { workers: _workers, ...rest } = refresh;
+  return { refresh: rest };
 }
 
 /** The sections of the experiment that something in the run folder depends on; the others may still change. */

@@ -190,6 +190,12 @@ const trainTask = z.strictObject({
   resumeFrom: path.nullable(),
   /** False turns every dropout off, for equal curves on any world size. */
   isDropoutOn: z.boolean(),
+  /** A checkpoint is written every so many steps besides those of save_steps; null for no others. */
+  checkpointEvery: z.int().min(1).nullable(),
+  /** A checkpoint is due every so many steps as well, to be evaluated; null without evaluation. */
+  evalSteps: z.int().min(1).nullable(),
+  /** Whether the ranks evaluate it themselves, and pause for that. */
+  isEvaluating: z.boolean(),
 });
 
 export const task = z.discriminatedUnion("kind", [encodeTask, searchTask, scoreTask, probeTask, trainTask]);
@@ -293,6 +299,8 @@ export const upMessage = z.discriminatedUnion("type", [
     waitSeconds: z.number(),
   }),
   z.strictObject({ v, type: z.literal("checkpoint"), step: count, path }),
+  /** A rank stands after the checkpoint of this step and waits for `evaluation`. */
+  z.strictObject({ v, type: z.literal("evaluate"), step: count }),
   z.strictObject({ v, type: z.literal("trained"), step: count, path }),
 ]);
 
@@ -355,6 +363,11 @@ export const downMessage = z.discriminatedUnion("type", [
     /** int32 [Q]: which of the task's sources each query comes from. */
     sources: tensorSpec,
   }),
+  /**
+   * The answer to `evaluate`: work for the pool of this ticket until it lets you go, then wait again. Without a ticket the
+   * evaluation is over: go on, or, where it is the last one, end the training.
+   */
+  z.strictObject({ v, type: z.literal("evaluation"), step: count, ticketPath: path.nullable(), isLast: z.boolean() }),
   /** No more micro-batches: save and leave (a stop on request). */
   z.strictObject({ v, type: z.literal("stopTraining"), save: z.boolean() }),
 ]);

@@ -56,6 +56,20 @@ export type EventBody =
       readonly stepsPerSecond: number | null;
       /** Share of the step in which the device waited for data, 0 to 1. */
       readonly waitShare: number;
+      /** Where negatives are refreshed: their version, and the steps since the checkpoint that mined them (null: given). */
+      readonly negatives?: { readonly version: number; readonly staleness: number | null };
+    }
+  /** Training goes on with other negatives, once the model has seen `atStep` steps; steps are counted as checkpoints are. */
+  | {
+      readonly type: "negativesSwitched";
+      readonly version: number;
+      readonly fromStep: number;
+      readonly atStep: number;
+      /** Steps between the checkpoint that mined and the first one that learns from it. */
+      readonly staleness: number;
+      readonly negatives: number;
+      /** Spent on mining; 0 where an earlier process did it. */
+      readonly seconds: number;
     }
   | { readonly type: "checkpoint"; readonly step: number; readonly path: string }
   | {
@@ -64,6 +78,17 @@ export type EventBody =
       readonly label: string;
       readonly values: Readonly<Record<string, number>>;
       readonly queryCount: number;
+    }
+  /** A checkpoint was evaluated in training; `measure` is the one that makes a checkpoint the best. */
+  | {
+      readonly type: "evaluation";
+      readonly step: number;
+      readonly measure: string;
+      /** Of a suite the averages, and each data set's own as `set/measure`. */
+      readonly values: Readonly<Record<string, number>>;
+      readonly queryCount: number;
+      /** The best so far, this one included. */
+      readonly best: { readonly step: number; readonly value: number };
     }
   /** Something a user should see that is no fault. */
   | { readonly type: "notice"; readonly message: string; readonly hint: string | null }

@@ -44,6 +44,7 @@ function finishLine(phase: PhaseView): string {
 function stepLine(step: NonNullable<ViewState["training"]>): string {
   const parts = [`step ${step.step}/${step.maxSteps}: loss ${format.formatLoss(step.loss)}`];
   parts.push(`learning rate ${format.formatLearningRate(step.learningRate)}`);
+  if (step.negatives !== undefined) parts.push(format.ageWords(step.negatives));
   if (step.stepsPerSecond !== null) {
     parts.push(`${format.formatRate(step.stepsPerSecond).replace("/s", "")} steps/s`);
     if (step.stepsPerSecond > 0 && step.step < step.maxSteps) {
@@ -56,6 +57,18 @@ function stepLine(step: NonNullable<ViewState["training"]>): string {
 function measuresLine(event: Extract<QuarryEvent, { type: "metrics" }>): string {
   const values = Object.entries(event.values).map(([name, value]) => `${name} ${format.formatMeasure(value)}`);
   return `${event.label}: ${values.join(", ")} (${format.formatCount(event.queryCount)} queries)`;
+}
+
+function evaluationLine({
+  step,
+  measure,
+  values,
+  queryCount,
+  best,
+}: Extract<QuarryEvent, { type: "evaluation" }>): string {
+  const shown = Object.entries(values).map(([name, value]) => `${oneLine(name)} ${format.formatMeasure(value)}`);
+  const lead = `best ${oneLine(measure)} ${format.formatMeasure(best.value)} at step ${best.step}`;
+  return `step ${step} evaluated: ${shown.join(", ")} (${format.formatCount(queryCount)} queries); ${best.step === step ? "the best so far" : lead}`;
 }
 
 /** The words of a warning or error; shared with what the dashboard leaves behind. */
@@ -119,8 +132,12 @@ export function plainReporter(stdout: Sink, stderr: Sink, view: ViewState = empt
         marks.set("trainStep", { time: event.time, share });
         return [stepLine(event)];
       }
+      case "negativesSwitched":
+        return [format.negativesWords(event)];
       case "checkpoint":
         return [`checkpoint of step ${event.step}: ${oneLine(event.path)}`];
+      case "evaluation":
+        return [evaluationLine(event)];
       case "metrics":
         return [measuresLine({ ...event, label: view.metrics.at(-1)?.label ?? event.label })];
       case "worker": {

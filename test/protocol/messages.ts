@@ -101,6 +101,9 @@ const train = {
   seed: 4_294_967_295,
   resumeFrom: null,
   isDropoutOn: true,
+  checkpointEvery: 250,
+  evalSteps: 50,
+  isEvaluating: true,
 } as const;
 
 const search = {
@@ -272,6 +275,7 @@ export const examples: readonly Example[] = [
   }),
   up("checkpoint", { v: 2, type: "checkpoint", step: 500, path: "runs/scifact/train/checkpoint-500" }),
   up("trained", { v: 2, type: "trained", step: 500, path: "runs/scifact/train/checkpoint-500" }),
+  up("evaluate", { v: 2, type: "evaluate", step: 50 }),
   down("refuse", { v: 2, type: "refuse", error: { ...error, code: "PROTOCOL", rows: [] } }),
   down("configure-encode", {
     v: 2,
@@ -385,5 +389,7 @@ export const examples: readonly Example[] = [
       bytesOf(new Int32Array([1, 0])),
     ],
   ),
+  down("evaluation", { v: 2, type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
+  down("evaluation-over", { v: 2, type: "evaluation", step: 50, ticketPath: null, isLast: true }),
   down("stop-training", { v: 2, type: "stopTraining", save: true }),
 ];

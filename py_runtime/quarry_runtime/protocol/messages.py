@@ -263,6 +263,9 @@ class TrainTask(
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     resume_from: Path | None
     is_dropout_on: bool
+    checkpoint_every: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
+    eval_steps: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
+    is_evaluating: bool
 
 
 Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | TrainTask
@@ -601,6 +604,21 @@ class Checkpoint(
     path: Path
 
 
+class Evaluate(
+    Struct,
+    tag_field="type",
+    tag="evaluate",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`evaluate`, up."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    step: Count
+
+
 class Trained(
     Struct,
     tag_field="type",
@@ -823,6 +841,23 @@ class MicroBatch(
     sources: TensorSpec
 
 
+class Evaluation(
+    Struct,
+    tag_field="type",
+    tag="evaluation",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`evaluation`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    step: Count
+    ticket_path: Path | None
+    is_last: bool
+
+
 class StopTraining(
     Struct,
     tag_field="type",
@@ -856,6 +891,7 @@ UpMessage = (
     | Next
     | TrainStep
     | Checkpoint
+    | Evaluate
     | Trained
 )
 
@@ -873,5 +909,6 @@ DownMessage = (
     | Ping
     | Drain
     | MicroBatch
+    | Evaluation
     | StopTraining
 )

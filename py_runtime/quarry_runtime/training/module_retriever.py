@@ -56,12 +56,17 @@ class ModuleRetriever(Retriever):
         self.is_dropout_on = is_dropout_on
         self.broken: tuple[Tensor, Tensor] | None = None
         self._seen: dict[str, Tensor] = {}
-        self.encoder.register_forward_hook(self._note)
+        self.encoder.register_forward_hook(self._note, with_kwargs=True)
 
     @property
     def encoder(self) -> nn.Module:  # type: ignore[override]
         """The module's; not a child of its own, so that every parameter has one name."""
         return self.module.encoder  # type: ignore[return-value]
+
+    @property
+    def loss(self) -> None:
+        """The module's own business."""
+        return
 
     def forward(  # type: ignore[override]
         self,
@@ -78,16 +83,18 @@ class ModuleRetriever(Retriever):
         parts = torch.zeros_like(counts) if sources is None else sources
         batch = TrainingBatch(positive_columns.long(), mask.bool(), labels, counts, parts, extras)
         loss = checked_loss(self.module(queries, passages, batch), self.module)
-        count = len(labels)
-        nothing = torch.zeros(labels.numel(), dtype=torch.bool, device=labels.device)
-        self.broken = (
-            self._seen.get("query", nothing[:count]),
-            self._seen.get("passage", nothing),
-        )
+        self.broken = (self._broken("query", len(labels)), self._broken("passage", labels.numel()))
         return {"loss": loss}
 
-    def _note(self, _module: nn.Module, args: tuple[Any, ...], vectors: Any) -> None:
+    def _note(
+        self, _module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], vectors: Any
+    ) -> None:
         """Remembers which vectors hold NaN or infinity, for the message that names their texts."""
-        side = args[1] if len(args) > 1 else "passage"
-        if isinstance(vectors, Tensor) and vectors.ndim == 2:
-            self._seen[side] = broken_rows(vectors)
+        side = args[1] if len(args) > 1 else named.get("side", "passage")
+        self._seen[side] = broken_rows(vectors)
+
+    def _broken(self, side: str, count: int) -> Tensor:
+        seen = self._seen.get(side)
+        # A module that encodes a side in parts has nobody to blame.
+        is_whole = seen is not None and len(seen) == count
+        return seen if is_whole else torch.zeros(count, dtype=torch.bool)  # type: ignore[return-value]

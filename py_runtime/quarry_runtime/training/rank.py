@@ -31,6 +31,7 @@ from quarry_runtime.protocol.messages import (
     TrainTask,
 )
 from quarry_runtime.training.briefing import await_task
+from quarry_runtime.training.evaluation import Pause, is_due, refuse_sharded
 
 if TYPE_CHECKING:
     from quarry_runtime.training.trainer import QuarryTrainer
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> int:
     try:
         if fault is not None:
             raise fault
-        _train(connection, rank)
+        _train(connection, rank, device, threads)
         connection.send(Bye(reason="trained"))
         connection.close()
         return 0
@@ -68,13 +69,21 @@ def main(argv: list[str]) -> int:
         return _report(connection, error)
 
 
-def _train(connection: Connection, rank: int) -> None:
+def _train(connection: Connection, rank: int, device: Device | None, threads: int | None) -> None:
     task = await_task(connection)
     trainer = _build(connection, task, rank)
-    trainer.train(resume_from_checkpoint=task.resume_from)
+    first_step = trainer.feed.first_step
+    is_over = False
+    if task.is_evaluating:
+        trainer.pause = Pause(connection, trainer.feed, rank, device, threads, trainer.on_move)
+        # A death in an evaluation: it comes first, as it would have.
+        is_over = is_due(task, first_step) and first_step > 0 and trainer.pause(first_step)
+    if not is_over:
+        trainer.train(resume_from_checkpoint=task.resume_from)
     if rank == 0:
         path = trainer.last_checkpoint or Path(task.resume_from or task.output_dir)
-        connection.send(Trained(step=trainer.state.global_step, path=str(path)))
+        step = first_step if is_over else trainer.state.global_step
+        connection.send(Trained(step=step, path=str(path)))
     _leave_group()
 
 
@@ -111,6 +120,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     # training.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     first_step = _verified_step(task)
+    # Layers that no checkpoint has (adapters, a plugin's own) start equal on all ranks, run for run.
+    torch.manual_seed(task.seed)
     load_plugins(task.model.plugins)
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
@@ -126,6 +137,7 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
         connection.progress += 1
 
     trainer = QuarryTrainer(retriever, args, task, feed, connection.send, keep, on_move)
+    refuse_sharded(task, trainer)
     ready = Ready(task="train", model=encoder.contract, cross_encoder=None, credits=1)
     connection.send(ready)
     return trainer

@@ -46,6 +46,12 @@ class Retriever(nn.Module):
         #: bool [Q] and [Q × P] of the last forward: which vectors hold NaN or infinity.
         self.broken: tuple[Tensor, Tensor] | None = None
 
+    @property
+    def loss(self) -> Any:
+        """The loss where there is one alone, as it is; None for several, or one that is weighted."""
+        terms = self.objective.terms
+        return terms[0].loss if terms == [Term(terms[0].loss)] else None
+
     def train(self, mode: bool = True) -> Retriever:
         return super().train(mode and self.is_dropout_on)
 

@@ -19,6 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from quarry_runtime.errors import ConfigError, UnusableBatch
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
+from quarry_runtime.training.evaluation import is_due
 from quarry_runtime.training.feed import Feed, Rows
 from quarry_runtime.training.gather import gather_numbers, world_size
 from quarry_runtime.training.gradcache import cached_step
@@ -73,6 +74,8 @@ class QuarryTrainer(Trainer):
         self.keep = keep
         # Called whenever something got done: without it for long, training hangs.
         self.on_move = on_move
+        #: What the ranks do after a checkpoint that they evaluate; says whether training ends.
+        self.pause: Callable[[int], bool] | None = None
         self.last_checkpoint: Path | None = None
         self._micro_steps: list[_MicroStep] = []
         self._grad_norm: float | None = None
@@ -88,7 +91,7 @@ class QuarryTrainer(Trainer):
 
     def get_train_dataloader(self) -> Any:
         # Not prepared by accelerate, which would let rank 0 read everything and broadcast it.
-        self._step_began = time.monotonic()
+        self.begin_step()
         return _Loader(self.feed)
 
     def training_step(
@@ -151,6 +154,10 @@ class QuarryTrainer(Trainer):
             raise not_finite(self.state.global_step + 1, self._micro_steps)
         return norm
 
+    def begin_step(self) -> None:
+        """Whatever was done since the last step is no part of the next one's time."""
+        self._step_began = time.monotonic()
+
     def finish_step(self) -> int:
         """Reports the step that just ended; returns 0 to go on, 1 to stop, 2 to save and stop.
 
@@ -188,11 +195,23 @@ class QuarryTrainer(Trainer):
             and not (folder / checkpoints.MANIFEST).exists()
         ):
             shutil.rmtree(folder)
-        super()._save_checkpoint(model, trial)
+        try:
+            super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                self._seal(folder)
+        except Exception as error:
+            told = checkpoints.explained(error, folder) if self.args.should_save else error
+            if told is error:
+                raise
+            raise told from error
         self.on_move()
         self.last_checkpoint = folder
         if not self.args.should_save:
             return
+        self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
+        checkpoints.rotate(Path(self.task.output_dir), self.keep)
+
+    def _seal(self, folder: Path) -> None:
         task = self.task
         checkpoints.seal(
             folder,
@@ -202,8 +221,6 @@ class QuarryTrainer(Trainer):
             seed=task.seed,
             world_size=world_size(),
         )
-        self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
-        checkpoints.rotate(Path(self.task.output_dir), self.keep)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         if self.is_fsdp_enabled:
@@ -275,11 +292,23 @@ class _StepEnd(TrainerCallback):
     def __init__(self, trainer: QuarryTrainer) -> None:
         self._trainer = trainer
 
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> Any:
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         wish = self._trainer.finish_step()
+        every = self._trainer.task.checkpoint_every
+        if every is not None and state.global_step % every == 0:
+            control.should_save = True
         if wish:
             control.should_training_stop = True
             control.should_save = control.should_save or wish == 2
+        if is_due(self._trainer.task, self._trainer.state.global_step):
+            control.should_save = True
+        return control
+
+    def on_save(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
+        trainer = self._trainer
+        if trainer.pause is not None and is_due(trainer.task, state.global_step):
+            control.should_training_stop |= trainer.pause(state.global_step)
+            trainer.begin_step()
         return control
 
 

@@ -1,6 +1,6 @@
 /** What the run has found so far: the loss with its course, and the latest measures as a small table. */
 import { Box } from "ink";
-import { formatLearningRate, formatLoss, formatMeasure, sparkline } from "../format.js";
+import { ageWords, formatLearningRate, formatLoss, formatMeasure, sparkline } from "../format.js";
 import { type LossHistory, lossPoints } from "../loss-history.js";
 import type { ViewState } from "../state.js";
 import { Cell, Line, Span } from "./line.js";
@@ -17,6 +17,7 @@ export function TrainingLine({ step, losses, columns }: TrainingLineProps) {
   if (step.gradNorm !== null) facts.push(`grad ${step.gradNorm.toPrecision(2)}`);
   if (step.stepsPerSecond !== null) facts.push(`${step.stepsPerSecond.toPrecision(2)} steps/s`);
   facts.push(`waits ${Math.round(step.waitShare * 100)} %`);
+  if (step.negatives !== undefined) facts.push(ageWords(step.negatives));
   const text = facts.join("  ");
   const width = Math.min(60, columns - 17 - text.length);
   return (
@@ -32,6 +33,34 @@ export function TrainingLine({ step, losses, columns }: TrainingLineProps) {
       </Box>
       <Box flexShrink={0}>
         <Span tone="active">{width < 4 ? "" : sparkline(lossPoints(losses), width)}</Span>
+      </Box>
+    </Line>
+  );
+}
+
+/** nDCG@10 0.4312  at step 60  best 0.4410 at step 40  ▁▃▅▇▆ */
+export function CurveLine({ evaluations, columns }: Pick<ViewState, "evaluations"> & { readonly columns: number }) {
+  const last = evaluations.at(-1);
+  if (last === undefined) return null;
+  const { measure, step, values, best } = last;
+  const value = values[measure] ?? Number.NaN;
+  const lead = best.step === step ? "the best so far" : `best ${formatMeasure(best.value)} at step ${best.step}`;
+  const text = `at step ${step}  ${lead}`;
+  const width = Math.min(60, columns - 13 - measure.length - text.length);
+  const points = evaluations.map((each) => each.values[measure] ?? Number.NaN);
+  return (
+    <Line>
+      <Cell width={measure.length} tone="quiet">
+        {measure}
+      </Cell>
+      <Cell width={6} align="right" tone="strong">
+        {formatMeasure(value)}
+      </Cell>
+      <Box marginLeft={1} marginRight={2}>
+        <Span tone="quiet">{text}</Span>
+      </Box>
+      <Box flexShrink={0}>
+        <Span tone="active">{width < 4 ? "" : sparkline(points, width)}</Span>
       </Box>
     </Line>
   );

@@ -40,6 +40,9 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
             "seed": 7,
             "resume_from": None,
             "is_dropout_on": True,
+            "eval_steps": None,
+            "is_evaluating": False,
+            "checkpoint_every": None,
         }
         return TrainTask(**(fields | changes))
 
