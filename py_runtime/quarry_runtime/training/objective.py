@@ -50,6 +50,15 @@ class Objective(nn.Module):
             if isinstance(term.loss, nn.Module):
                 self.add_module(str(number), term.loss)
 
+    @property
+    def compares_queries(self) -> bool:
+        """Whether some loss looks at more than a query's own passages, of all ranks or of this one."""
+        return any(
+            getattr(term.loss, "needs_all_passages", True)
+            or getattr(term.loss, "compares_queries", False)
+            for term in self.terms
+        )
+
     def forward(
         self,
         queries_QD: Tensor,

@@ -230,7 +230,8 @@ class QuarryTrainer(Trainer):
 
     def _negatives_scope(self) -> int:
         # A loss that looks at a query's own passages only is the same however a batch is cut.
-        if not getattr(self._retriever().loss, "needs_all_passages", True):
+        objective: Any = getattr(self._retriever(), "objective", None)
+        if objective is not None and not objective.compares_queries:
             return 0
         task = self.task
         return world_size() * task.queries_per_rank * task.passages_per_query

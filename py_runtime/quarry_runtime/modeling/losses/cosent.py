@@ -36,6 +36,9 @@ class CoSENT(nn.Module):
 
     needs_all_queries = True
 
+    #: Also where nothing is gathered over ranks.
+    compares_queries = True
+
     def __init__(self, options: CoSENTOptions) -> None:
         super().__init__()
         self.temperature = Temperature(options)

@@ -95,6 +95,7 @@ class InfoNCE(nn.Module):
             )
         self.options = options
         self.temperature = Temperature(options)
+        self.compares_queries = options.in_batch_negatives
         self.needs_all_passages = options.in_batch_negatives and options.gather_across_devices
         self.needs_all_queries = options.symmetric
 

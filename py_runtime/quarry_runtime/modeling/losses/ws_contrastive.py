@@ -41,6 +41,9 @@ class WSContrastive(nn.Module):
     up to the entropy of the targets, which has no gradient.
     """
 
+    #: Also where nothing is gathered over ranks.
+    compares_queries = True
+
     def __init__(self, options: WSContrastiveOptions) -> None:
         super().__init__()
         self.temperature = Temperature(options)
