@@ -23,8 +23,8 @@ export function trainTask(
     resumeFrom,
     retriever: job.retriever ?? null,
     checkpointEvery: job.checkpointEvery ?? null,
-    evalSteps: evaluation?.everySteps ?? null,
-    isEvaluating: evaluation?.inRanks !== undefined,
+    evalSteps: job.evaluation?.everySteps ?? null,
+    isEvaluating: job.evaluation?.inRanks !== undefined,
   };
 }
 
