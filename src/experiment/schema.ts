@@ -3,6 +3,7 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
+import { towerFields } from "./adapter-schema.js";
 import { rerankSchema } from "./cross-encoder-schema.js";
 import {
   evaluationDataSchema,
@@ -38,7 +39,7 @@ export const modelSchema = z.strictObject({
   encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
   pooling: z
-    .enum(["mean", "cls", "last"])
+    .enum(["mean", "cls", "last", "weightedmean", "max", "mean_sqrt_len"])
     .optional()
     .describe("How token vectors become one; default: the checkpoint's own."),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
@@ -50,6 +51,7 @@ export const modelSchema = z.strictObject({
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
   passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
+  ...towerFields,
   dtype: z
     .enum(["auto", "float32", "bfloat16", "float16"])
     .default("auto")
@@ -256,6 +258,7 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
+export type * from "./adapter-schema.js";
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
 export type * from "./index-schema.js";

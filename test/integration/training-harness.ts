@@ -63,6 +63,8 @@ export class TrainingBench {
         ...{ checkpoint: join(this.folder, "model"), revision: null, trustRemoteCode: false },
         ...{ encoder: "auto", encoderOptions: {}, plugins, pooling: null, normalize: null, similarity: null },
         ...{ queryPrompt: null, passagePrompt: null, queryMaxLength: null, passageMaxLength: null, dtype: "float32" },
+        ...{ appendEos: null, padToMultipleOf: null, towers: null, queryCheckpoint: null, queryRevision: null },
+        ...{ adapter: null, quantization: null },
       },
       loss: { name: "infonce", options: { temperature: 0.1 } },
       args: { learning_rate: 5e-3, save_steps: 100, save_total_limit: 2, lr_scheduler_type: "linear" },

@@ -38,6 +38,18 @@ class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     frame: Annotated[int, Meta(ge=1, le=16)]
 
 
+class AdapterSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`AdapterSpec` of messages.ts."""
+
+    r: Annotated[int, Meta(ge=1, le=65536)]
+    alpha: float
+    dropout: float
+    target_modules: Annotated[list[Name], Meta(min_length=1, max_length=64)] | None
+    rslora: bool
+    dora: bool
+    base_dtype: Literal["float32", "bfloat16"]
+
+
 class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """`ModelSpec` of messages.ts."""
 
@@ -47,13 +59,20 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     encoder: Name
     encoder_options: dict[str, Any]
     plugins: Annotated[list[Path], Meta(max_length=64)]
-    pooling: Literal["mean", "cls", "last"] | None
+    pooling: Name | None
     normalize: bool | None
     similarity: Name | None
     query_prompt: Text | None
     passage_prompt: Text | None
     query_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
     passage_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
+    append_eos: bool | None
+    pad_to_multiple_of: Annotated[int, Meta(ge=1, le=1024)] | None
+    towers: Literal["tied", "separate"] | None
+    query_checkpoint: Path | None
+    query_revision: Name | None
+    adapter: AdapterSpec | None
+    quantization: Literal["8bit", "4bit"] | None
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -63,7 +82,7 @@ class ModelContract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     checkpoint: Path
     architecture: Name
     dimension: Count
-    pooling: Literal["mean", "cls", "last"]
+    pooling: Name
     normalize: bool
     similarity: Name
     query_prompt: Text

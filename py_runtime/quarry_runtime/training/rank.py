@@ -158,7 +158,10 @@ def _source(task: TrainTask) -> ModelSpec:
     """The model to start from: the checkpoint's own folder on a resume."""
     if task.resume_from is None:
         return task.model
-    return msgspec.structs.replace(task.model, checkpoint=task.resume_from)
+    # It holds the encoders of both sides, where they are apart.
+    return msgspec.structs.replace(
+        task.model, checkpoint=task.resume_from, query_checkpoint=None, query_revision=None
+    )
 
 
 def _leave_group() -> None:

@@ -52,15 +52,18 @@ class Retriever(nn.Module):
                 "gradientCheckpointing does not work together with dropout: false.",
                 hint="Leave one of them out; a model without dropout needs no switch.",
             )
-        for module in self.encoder.modules():
+        done: list[str] = []
+        for name, module in self.encoder.named_modules():
             enable: Any = getattr(module, "activation_checkpointing_enable", None)
-            if enable is not None:
+            # Models inside of one that is told already are told by it.
+            if enable is not None and not f"{name}.".startswith(tuple(done)):
                 enable(**options)
-                return
-        raise ConfigError(
-            f"{type(self.encoder).__name__} cannot checkpoint activations.",
-            hint="Leave gradientCheckpointing out.",
-        )
+                done.append(f"{name}.")
+        if not done:
+            raise ConfigError(
+                f"{type(self.encoder).__name__} cannot checkpoint activations.",
+                hint="Leave gradientCheckpointing out.",
+            )
 
     def forward(
         self,
