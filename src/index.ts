@@ -39,6 +39,7 @@ export {
   demoModel,
   demoSource,
   type Experiment,
+  lora,
   mix,
   multiLevel,
   type SuiteSetOptions,
@@ -83,7 +84,8 @@ export {
   openTrainingData,
   showStep,
 } from "./pipeline/data.js";
-export { compareRuns, encode, evaluate, measureRun, mine, run, search, train } from "./pipeline/index.js";
+export type { ExportedModel, ExportOptions } from "./pipeline/export-model.js";
+export { compareRuns, encode, evaluate, exportModel, measureRun, mine, run, search, train } from "./pipeline/index.js";
 export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
 export type { Measured } from "./pipeline/measure.js";
 export type {

@@ -8,6 +8,7 @@ import { compareCommand } from "./compare.js";
 import { dataCommand } from "./data.js";
 import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
+import { exportCommand } from "./export.js";
 import { reportFailure } from "./failure.js";
 import { inspectCommand } from "./inspect.js";
 import { joinCommand } from "./join.js";
@@ -44,6 +45,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
+  program.addCommand(exportCommand());
   program.addCommand(cacheCommand(setStatus));
   program.addCommand(joinCommand(setStatus));
   program.addCommand(workersCommand()).addCommand(drainCommand());

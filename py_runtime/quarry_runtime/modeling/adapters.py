@@ -10,10 +10,9 @@ from quarry_runtime.protocol.messages import ModelSpec
 
 if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
-    from quarry_runtime.modeling.towers import Towers
 
 
-def prepare_training(encoder: Encoder | Towers, spec: ModelSpec) -> None:
+def prepare_training(encoder: Encoder, spec: ModelSpec) -> None:
     """Leaves only an adapter trainable in each transformer that has one or is to get one.
 
     Raises:

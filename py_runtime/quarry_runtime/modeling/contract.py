@@ -132,6 +132,7 @@ def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolv
         padding_side="left" if side == "left" else "right",
         is_lower_case=modules.is_lower_case,
         append_eos=modules.append_eos if spec.append_eos is None else spec.append_eos,
+        pad_to_multiple_of=spec.pad_to_multiple_of or 1,
         weights=weight_facts(transformer, *([adapter.weights] if adapter else [])),
         position_limit=limit,
         layout=modules.layout,

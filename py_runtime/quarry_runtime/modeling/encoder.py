@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from quarry_runtime.modeling.eos import append_eos
+from quarry_runtime.modeling.head import described
 from quarry_runtime.modeling.layout_write import Pipeline, pipeline, root_files, write_files
 from quarry_runtime.modeling.pooling import pool
 from quarry_runtime.modeling.resolved import Resolved
@@ -27,7 +28,6 @@ class Encoder(nn.Module):
         resolved: What the checkpoint and the user's wishes come to.
         contract: The same as it travels.
         head: What comes after the pooling, in order: see modeling/head.py.
-        pad_to_multiple_of: The padded length becomes a multiple of it.
 
     Example:
         batch = encoder.collate(encoder.tokenize(["a text"], "query")["input_ids"])
@@ -41,7 +41,6 @@ class Encoder(nn.Module):
         resolved: Resolved,
         contract: ModelContract,
         head: nn.ModuleList | None = None,
-        pad_to_multiple_of: int | None = None,
     ) -> None:
         super().__init__()
         self.transformer = transformer
@@ -49,7 +48,6 @@ class Encoder(nn.Module):
         self.tokenizer = tokenizer
         self.contract = contract
         self._resolved = resolved
-        self._multiple = pad_to_multiple_of or 1
         eos = append_eos(tokenizer, resolved.checkpoint) if resolved.append_eos else None
         self._tokens = Tokens(
             tokenizer,
@@ -85,8 +83,8 @@ class Encoder(nn.Module):
 
     def collate(self, ids: Sequence[list[int]]) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, int64 [B, T] on the CPU, padded to the longest."""
-        most = self._resolved.position_limit
-        return pad(ids, self._pad_id, self.contract.padding_side, self._multiple, most)
+        resolved, side = self._resolved, self.contract.padding_side
+        return pad(ids, self._pad_id, side, resolved.pad_to_multiple_of, resolved.position_limit)
 
     def forward(self, batch: dict[str, torch.Tensor], side: Side = "passage") -> torch.Tensor:  # noqa: ARG002 (other encoders tell the sides apart)
         """Vectors [B, D] in float32: pooled, projected, of length 1 if the contract says so.
@@ -155,7 +153,7 @@ class Encoder(nn.Module):
             is_prompt_pooled=resolved.is_prompt_pooled,
             max_length=max_length or max(contract.query_max_length, contract.passage_max_length),
             is_lower_case=resolved.is_lower_case,
-            head=[(type(module).__name__, module.config()) for module in self.head],
+            head=[described(module) for module in self.head],
             prefix=prefix,
         )
         places = [folder / place for _, place in written.modules]

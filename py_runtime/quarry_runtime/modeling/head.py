@@ -87,3 +87,9 @@ def build(spec: HeadSpec) -> nn.Module:
             spec.is_residual,
         )
     return LayerNorm(spec.dimension) if isinstance(spec, LayerNormSpec) else Normalize()
+
+
+def described(module: nn.Module) -> tuple[str, dict[str, Any]]:
+    """Kind and config of one of these modules, as the layout names them."""
+    assert isinstance(module, Dense | LayerNorm | Normalize)
+    return type(module).__name__, module.config()

@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from quarry_runtime.modeling.encoder import Encoder
-    from quarry_runtime.modeling.towers import Towers
 
 
 def load_encoder(
     spec: ModelSpec, device: str, dtype: str | None = None, for_training: bool = False
-) -> Encoder | Towers:
-    """Loads a model as its spec says.
+) -> Encoder:
+    """Loads a model as its spec says; Towers, where queries have an encoder of their own.
 
     Args:
         spec: Which checkpoint, and what to do differently from what it says.

@@ -68,6 +68,7 @@ class Resolved:
     padding_side: Literal["left", "right"]
     is_lower_case: bool
     append_eos: bool
+    pad_to_multiple_of: int
     weights: WeightFacts
     position_limit: int
     layout: Literal["sentence-transformers", "transformers"]
@@ -166,4 +167,5 @@ class Resolved:
         """The Python files of a checkpoint whose own code may run."""
         if spec is None or not spec.trust_remote_code:
             return []
-        return sorted(self.path.rglob("*.py"))
+        folders = [self.path, *([self.adapter.base_path] if self.adapter else [])]
+        return sorted(file for folder in folders for file in folder.rglob("*.py"))

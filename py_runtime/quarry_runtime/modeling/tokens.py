@@ -14,7 +14,6 @@ from quarry_runtime.modeling.eos import end_once
 if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
     from quarry_runtime.modeling.text import Texts
-    from quarry_runtime.modeling.towers import Towers
 
 Side = Literal["query", "passage"]
 
@@ -114,7 +113,7 @@ class Tokens:
         return self._prompt_lengths[side, prompt]
 
 
-def tokenize(encoder: Encoder | Towers, unit: Texts, side: Side) -> dict[str, list[list[int]]]:
+def tokenize(encoder: Encoder, unit: Texts, side: Side) -> dict[str, list[list[int]]]:
     """What `encoder.tokenize` gives; prompts of the data are only named where there are some, so
     an encoder that knows none works for all other data."""
     if unit.prompts is None:
@@ -122,10 +121,11 @@ def tokenize(encoder: Encoder | Towers, unit: Texts, side: Side) -> dict[str, li
     return encoder.tokenize(unit.texts, side, prompts=unit.prompts)
 
 
-def collate(encoder: Encoder | Towers, ids: Sequence[list[int]], side: Side) -> dict[str, Any]:
+def collate(encoder: Encoder, ids: Sequence[list[int]], side: Side) -> dict[str, Any]:
     """What `encoder.collate` gives: that of the side's own encoder where there are two."""
-    tower = getattr(encoder, "tower", None)
-    return (encoder if tower is None else tower(side)).collate(ids)
+    tower: Any = getattr(encoder, "tower", None)
+    own: Any = encoder if tower is None else tower(side)
+    return own.collate(ids)
 
 
 def pad(

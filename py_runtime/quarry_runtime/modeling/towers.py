@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,10 +40,14 @@ class Towers(nn.Module):
         return self.query if side == "query" else self.passage
 
     def tokenize(
-        self, texts: list[str], side: Side, prompts: Sequence[str | None] | None = None
+        self,
+        texts: list[str],
+        side: Side,
+        prompts: Sequence[str | None] | None = None,
+        **given: Any,
     ) -> dict[str, list[list[int]]]:
         """As Encoder.tokenize, with the side's own tokenizer."""
-        return self.tower(side).tokenize(texts, side, prompts)
+        return self.tower(side).tokenize(texts, side, prompts, **given)
 
     def forward(self, batch: dict[str, torch.Tensor], side: Side = "passage") -> torch.Tensor:
         """Vectors [B, D] in float32 of the side's own encoder."""

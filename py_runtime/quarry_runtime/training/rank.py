@@ -132,6 +132,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
     # Loaded on the CPU: TrainingArguments names the device, and Trainer moves the model there.
+    # What a new adapter begins with is random: the same on every rank and in every run of a seed.
+    torch.manual_seed(task.seed)
     encoder = load_encoder(_source(task), "cpu", for_training=True)
     feed = Feed(connection, encoder, task, rank, first_step, is_pinned=not is_on_cpu)
     feed.start()

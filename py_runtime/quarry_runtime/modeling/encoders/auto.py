@@ -52,5 +52,4 @@ def _one(resolved: Resolved, spec: ModelSpec, dtype: str) -> Encoder:
         head.append(build(module))
         if not isinstance(module, NormalizeSpec):
             load_weights(head[-1], module.folder / "model.safetensors")
-    contract = resolved.contract(dtype, spec)
-    return Encoder(transformer, tokenizer, resolved, contract, head, spec.pad_to_multiple_of)
+    return Encoder(transformer, tokenizer, resolved, resolved.contract(dtype, spec), head)
