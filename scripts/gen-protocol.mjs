@@ -29,6 +29,7 @@ const classes = new Map([
   ["ErrorInfo", messages.errorInfo],
   ["Scoring", option(messages.task, "kind", "search").shape.scoring],
   ["LossSpec", option(messages.task, "kind", "train").shape.loss],
+  ["RetrieverSpec", messages.retrieverSpec],
   ...messages.task.options.map((each) => [`${capitalised(each.shape.kind.value)}Task`, each]),
   ["SnapshotUnit", option(messages.upMessage, "type", "snapshot").shape.units.def.element],
   ["ProbedSize", option(messages.upMessage, "type", "probed").shape.sizes.def.element],

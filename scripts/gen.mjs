@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const args = process.argv.slice(2);
-const statuses = ["gen-protocol.mjs", "gen-options.mjs"].map((name) => {
+const statuses = ["gen-protocol.mjs", "gen-training-args.mjs", "gen-options.mjs"].map((name) => {
   const script = fileURLToPath(new URL(name, import.meta.url));
   return spawnSync(process.execPath, [script, ...args], { stdio: "inherit" }).status;
 });

@@ -57,6 +57,7 @@ export {
 export { loadExperiment } from "./experiment/load.js";
 export type * from "./experiment/options.generated.js";
 export type { Override } from "./experiment/overrides.js";
+export type * from "./experiment/plugin-types.js";
 export type {
   CrossEncoderConfig,
   EncodeConfig,
@@ -106,6 +107,7 @@ export {
   listRegistered,
   type ModelReport,
   type Registered,
+  type RegisteredOptions,
 } from "./python/introspect.js";
 export { type EventBody, type EventListener, EventStream, type QuarryEvent } from "./report/events.js";
 export { attachReporter, type Reporter, type ReporterKind, type ReporterOptions } from "./report/index.js";

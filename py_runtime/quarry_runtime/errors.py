@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
 from quarry_runtime.protocol.messages import EXIT_STATUS, ErrorInfo
@@ -20,6 +20,7 @@ __all__ = [
     "Reconnected",
     "UnusableBatch",
     "WorkerFault",
+    "explain_with",
     "to_info",
 ]
 
@@ -144,6 +145,14 @@ class Reconnected(Exception):
     """No failure: the connection was lost and is being made anew; what was in hand is others' now."""
 
 
+_explainers: list[Callable[[BaseException], QuarryError | None]] = []
+
+
+def explain_with(explain: Callable[[BaseException], QuarryError | None]) -> None:
+    """Has exceptions that are none of ours looked at before they travel, e.g. for plugins' lines."""
+    _explainers.append(explain)
+
+
 def _clean(text: str) -> str:
     """What UTF-8 can carry, cut to the length that a message may have."""
     return text[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8")
@@ -155,6 +164,7 @@ def to_info(exc: BaseException) -> ErrorInfo:
     Memory and interrupts keep their meaning: MemoryError is WORKER and may be retried,
     KeyboardInterrupt is INTERRUPTED.
     """
+    exc = next((told for explain in _explainers if (told := explain(exc)) is not None), exc)
     if isinstance(exc, QuarryError):
         return ErrorInfo(
             code=exc.code,

@@ -8,6 +8,7 @@ from quarry_runtime.guard.locate import read_json
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.contract import resolve
 from quarry_runtime.modeling.layout import DenseSpec, HeadSpec, LayerNormSpec
+from quarry_runtime.modeling.plugins import load_plugins
 from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.protocol.messages import ModelSpec
 
@@ -76,17 +77,29 @@ def model_contract(
     }
 
 
-def registered() -> dict[str, list[dict[str, Any]]]:
-    """Encoders, losses and similarities, each with its sentence and options (name, type, default,
-    sentence).
+def registered(plugins: list[str] | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Encoders, poolings, losses, retrievers and similarities by their plurals.
+
+    Each has its name, sentence, origin ("built-in" or the plugin's file) and options (name, type,
+    TypeScript's type, default, sentence).
+
+    Args:
+        plugins: Files that are run first.
+
+    Raises:
+        ConfigError, EnvironmentFault: a plugin that is missing or does not run.
     """
-    kinds = {
-        "encoders": registry.encoders(),
-        "losses": registry.losses(),
-        "similarities": registry.similarities(),
+    load_plugins(plugins or [])
+    plurals: dict[registry.Kind, str] = {
+        "encoder": "encoders",
+        "pooling": "poolings",
+        "loss": "losses",
+        "retriever": "retrievers",
+        "similarity": "similarities",
     }
     return {
-        kind: [_described(entry) for entry in entries.values()] for kind, entries in kinds.items()
+        plural: [_described(entry) for entry in registry.registered(kind).values()]
+        for kind, plural in plurals.items()
     }
 
 
@@ -102,13 +115,19 @@ def _described(entry: registry.Registered) -> dict[str, Any]:
         {
             "name": option.name,
             "type": option.type,
+            "typescript": option.typescript,
             "default": option.default,
             "isRequired": option.is_required,
             "sentence": option.sentence,
         }
         for option in entry.options()
     ]
-    return {"name": entry.name, "sentence": entry.sentence, "options": options}
+    return {
+        "name": entry.name,
+        "sentence": entry.sentence,
+        "origin": entry.origin,
+        "options": options,
+    }
 
 
 def _tokenizer(resolved: Resolved) -> dict[str, Any]:

@@ -81,12 +81,19 @@ class Loop:
         device: As torch names it.
         threads: CPU threads for the model.
         before_torch: Called once before torch is first needed.
+        on_move: Called after each batch, for whoever else watches over this process.
     """
 
     def __init__(
-        self, peer: Peer, device: str, threads: int, before_torch: Callable[[], None] = lambda: None
+        self,
+        peer: Peer,
+        device: str,
+        threads: int,
+        before_torch: Callable[[], None] = lambda: None,
+        on_move: Callable[[], None] = lambda: None,
     ) -> None:
         self._peer = peer
+        self._on_move = on_move
         self._threads = threads
         self._before_torch: Callable[[], None] | None = before_torch
         self._models = Models(device)
@@ -252,3 +259,4 @@ class Loop:
 
     def _count(self) -> None:
         self._peer.progress += 1
+        self._on_move()

@@ -23,6 +23,14 @@ _FIRST_PAUSE_SECONDS = 1.0
 _SAME_SIGNAL_SECONDS = 1.0
 #: Worth another try: a crash, a signal, a fault that another process may not meet.
 _RETRIED = {EXIT_STATUS["INTERNAL"], EXIT_STATUS["WORKER"]}
+#: As src/python/environment.ts has it, and why: large blocks of memory stay with the worker.
+_ALLOCATOR = ":".join(
+    (
+        "glibc.malloc.hugetlb=1",
+        "glibc.malloc.mmap_threshold=1073741824",
+        "glibc.malloc.trim_threshold=4294967296",
+    )
+)
 _STOPPED = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -141,7 +149,11 @@ class Supervisor:
                 seat.due, seat.started = None, time.monotonic()
                 # A session of its own: Ctrl-C in a terminal reaches this process alone.
                 seat.process = subprocess.Popen(
-                    self._command(seat.place), stdin=subprocess.PIPE, start_new_session=True
+                    self._command(seat.place),
+                    stdin=subprocess.PIPE,
+                    start_new_session=True,
+                    # Read when a process starts; a value of the user's own stays.
+                    env={"GLIBC_TUNABLES": _ALLOCATOR, **os.environ},
                 )
                 assert seat.process.stdin is not None
                 # A worker that died at once is told by its status.

@@ -3,9 +3,11 @@ import type { z } from "zod";
 import * as adapters from "../../src/experiment/adapter-schema.js";
 import * as crossEncoders from "../../src/experiment/cross-encoder-schema.js";
 import * as data from "../../src/experiment/data-schema.js";
+import * as evaluation from "../../src/experiment/evaluate-schema.js";
 import * as indexes from "../../src/experiment/index-schema.js";
 import * as nodes from "../../src/experiment/nodes-schema.js";
 import * as schemas from "../../src/experiment/schema.js";
+import * as sides from "../../src/experiment/side-schema.js";
 
 /** A group of options that belong together. */
 export interface Group {
@@ -90,6 +92,12 @@ export const groups: readonly Group[] = [
   group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
   group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
   group(
+    "TrainRetriever",
+    schemas.trainRetrieverSchema,
+    "train.retriever",
+    "A plugin's whole retriever by name, with its own options beside it.",
+  ),
+  group(
     "TrainingArgs",
     schemas.trainingArgsSchema,
     "train.args",
@@ -116,8 +124,16 @@ export const groups: readonly Group[] = [
     "A file and how to read it; a path alone stands for all defaults.",
   ),
   group("Templates", data.templatesSchema, "templates of a source", "How texts are made of title and text."),
+  group("Extras", data.extrasSchema, "extras of a source", "What of the records plugins get beside the texts."),
   group("ScoreMap", data.scoreMapSchema, "scoreTransform: a map", "New scores for old ones."),
-  group("Evaluate", schemas.evaluateSchema, "evaluate", "What to evaluate on."),
+  group(
+    "TrainEvaluate",
+    evaluation.trainEvaluateSchema,
+    "train.evaluate",
+    "Evaluation of checkpoints while the model trains.",
+  ),
+  group("SideWorkers", sides.sideWorkersSchema, "train.evaluate.workers", "Workers beside the ranks of a training."),
+  group("Evaluate", evaluation.evaluateSchema, "evaluate", "What to evaluate on."),
   group(
     "CrossEncoder",
     crossEncoders.crossEncoderSchema,
@@ -139,7 +155,7 @@ export const groups: readonly Group[] = [
     "Several data sets with one table, as `suite({ name: source({ … }), … })` gives them.",
   ),
   group("SuiteSet", data.suiteSetSchema, "evaluate.data.sets: a data set of a suite", "One data set of a suite."),
-  group("SubCorpus", schemas.subCorpusSchema, "evaluate.subCorpus", "A part of the corpus, for a quick look."),
+  group("SubCorpus", evaluation.subCorpusSchema, "evaluate.subCorpus", "A part of the corpus, for a quick look."),
   group("Mine", schemas.mineSchema, "mine", "Which hard negatives to mine."),
   group(
     "Rescore",
@@ -160,6 +176,9 @@ export const groups: readonly Group[] = [
     "What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on.",
   ),
   group("Workers", schemas.workersSchema, "workers", "The worker processes for inference."),
+  group("TrainSshNode", nodes.trainSshNodeSchema, 'train.nodes: kind "ssh"', "A machine that ssh reaches."),
+  group("TrainSlurmNode", nodes.trainSlurmNodeSchema, 'train.nodes: kind "slurm"', "Machines that Slurm gives."),
+  group("TrainManualNode", nodes.trainManualNodeSchema, 'train.nodes: kind "manual"', "A machine started by hand."),
   group("SshNode", nodes.sshNodeSchema, 'workers.nodes: kind "ssh"', "Workers on a machine that ssh reaches."),
   group("SlurmNode", nodes.slurmNodeSchema, 'workers.nodes: kind "slurm"', "Workers on machines that Slurm gives."),
   group("TorchrunNode", nodes.torchrunNodeSchema, 'workers.nodes: kind "torchrun"', "Workers as ranks of torchrun."),

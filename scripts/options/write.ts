@@ -41,20 +41,22 @@ function say(line: string): void {
 function interfaces(): string {
   const head =
     "/** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */";
-  const imports = 'import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";';
-  return [head, imports, "", ...groups.flatMap(interfaceOf)].join("\n");
+  const imports = [
+    'import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";',
+    'import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";',
+  ];
+  return [head, ...imports, "", ...groups.flatMap(interfaceOf)].join("\n");
 }
 
 function interfaceOf(group: Group): string[] {
   const { name, schema, sentence, builder } = group;
+  // Written by hand in plugin-types.ts.
+  if (isLoose(schema)) return [];
   const fields = fieldsOf(schema);
   const isFixed = (field: string): boolean => builder?.fixed.includes(field) ?? false;
   const own = fields.filter(([field]) => !isFixed(field)).flatMap(([field, value]) => member(field, value));
   if (builder === null) {
-    const free = isLoose(schema)
-      ? ["  /** Options of its own, checked when it is made. */", "  [option: string]: unknown;"]
-      : [];
-    return [`/** ${sentence} */`, `export interface ${name}Input {`, ...own, ...free, "}", ""];
+    return [`/** ${sentence} */`, `export interface ${name}Input {`, ...own, "}", ""];
   }
   const fixed = fields.filter(([field]) => isFixed(field)).flatMap(([field, value]) => member(field, value));
   return [
@@ -84,12 +86,12 @@ function member(name: string, schema: z.ZodType): string[] {
 function typeOf(schema: z.ZodType): string {
   const { core } = unwrap(schema);
   const either = (values: Iterable<unknown>): string => [...values].map((value) => JSON.stringify(value)).join(" | ");
+  const named = core.meta()?.["type"];
+  if (typeof named === "string") return named;
   if (core instanceof z.ZodString) return "string";
   if (core instanceof z.ZodNumber) return "number";
   if (core instanceof z.ZodBoolean) return "boolean";
   if (core instanceof z.ZodUnknown) return "unknown";
-  const named = core.meta()?.["type"];
-  if (core instanceof z.ZodCustom && typeof named === "string") return named;
   if (core instanceof z.ZodLiteral) return either(core.values);
   if (core instanceof z.ZodEnum) return either(core.options);
   if (core instanceof z.ZodUnion) return core.options.map((option) => typeOf(option as z.ZodType)).join(" | ");

@@ -1,4 +1,5 @@
-/** `quarry inspect`: what a checkpoint promises, and which encoders, losses and similarities are registered. */
+/** `quarry inspect`: what a checkpoint promises, and what is registered under which name, plugins' included. */
+import { relative, resolve } from "node:path";
 import { Command } from "commander";
 import { QuarryError } from "../errors.js";
 import type { ModelReport, Registered, RegisteredComponent } from "../python/introspect.js";
@@ -6,6 +7,7 @@ import type { ModelReport, Registered, RegisteredComponent } from "../python/int
 interface Flags {
   readonly revision?: string;
   readonly trustRemoteCode?: boolean;
+  readonly plugin?: readonly string[];
   readonly timeout?: string;
   readonly json?: boolean;
 }
@@ -17,6 +19,7 @@ export function inspectCommand(): Command {
     .argument("[model]", "Hugging Face model id or folder; without it, only what is registered")
     .option("--revision <name>", "commit, tag or branch on the hub")
     .option("--trust-remote-code", "allow the checkpoint's own code; needs a commit as revision")
+    .option("--plugin <file...>", "Python files whose components are listed as well")
     .option("--timeout <seconds>", "how long Python may take (default: 120)")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
@@ -40,16 +43,16 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
           ...(revision === undefined ? {} : { revision }),
           ...(trustRemoteCode === undefined ? {} : { trustRemoteCode }),
         });
-  const registered = await listRegistered({ timeoutMs });
+  const plugins = (flags.plugin ?? []).map((file) => resolve(file));
+  const registered = await listRegistered({ timeoutMs, plugins });
   process.stdout.write(
     flags.json ? `${JSON.stringify({ model: report, ...registered }, null, 2)}\n` : `${describe(report, registered)}\n`,
   );
 }
 
-function describe(report: ModelReport | null, { encoders, losses, similarities }: Registered): string {
+function describe(report: ModelReport | null, registered: Registered): string {
   const parts = report === null ? [] : [describeModel(report)];
-  const kinds = { encoders, losses, similarities };
-  return [...parts, ...Object.entries(kinds).map(([title, found]) => components(title, found))].join("\n\n");
+  return [...parts, ...Object.entries(registered).map(([title, found]) => components(title, found))].join("\n\n");
 }
 
 function describeModel(report: ModelReport): string {
@@ -94,12 +97,19 @@ function megabytes(bytes: number): string {
 }
 
 function components(title: string, found: readonly RegisteredComponent[]): string {
-  const lines = found.flatMap(({ name, sentence, options }) => [
-    `  ${name}${sentence === "" || sentence === name ? "" : `: ${sentence}`}`,
+  const lines = found.flatMap(({ name, sentence, origin, options }) => [
+    `  ${name}${from(origin)}${sentence === "" || sentence === name ? "" : `: ${sentence}`}`,
     ...options.map((option) => {
       const value = option.isRequired ? "required" : `default ${JSON.stringify(option.default)}`;
       return `    ${option.name} (${option.type}, ${value})${option.sentence === "" ? "" : `: ${option.sentence}`}`;
     }),
   ]);
   return [title, ...(lines.length === 0 ? ["  none"] : lines)].join("\n");
+}
+
+/** Where a plugin's component comes from; what comes with Quarry needs no word. */
+function from(origin: string): string {
+  if (origin === "built-in") return "";
+  const near = relative(process.cwd(), origin);
+  return ` (${near.startsWith("..") ? origin : near})`;
 }

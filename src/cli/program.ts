@@ -18,6 +18,7 @@ import { runCommand } from "./run.js";
 import { searchCommand } from "./search.js";
 import { setupCommand } from "./setup.js";
 import { trainCommand } from "./train.js";
+import { typesCommand } from "./types.js";
 import type { VerbCommand } from "./verb.js";
 import { drainCommand, workersCommand } from "./workers.js";
 
@@ -43,7 +44,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .helpCommand(false)
     .addHelpText("after", footer);
   for (const { command } of verbs) program.addCommand(command);
-  program.addCommand(inspectCommand()).addCommand(setupCommand(setStatus));
+  program.addCommand(inspectCommand()).addCommand(typesCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
   program.addCommand(exportCommand());
   program.addCommand(cacheCommand(setStatus));

@@ -12,6 +12,7 @@ import { refuseOtherTexts } from "./qrels/query-conflicts.js";
 import { RowSet } from "./qrels/row-set.js";
 import { openSubset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
+import type { SourceFile } from "./readers/reader.js";
 import { listFiles, sourceFiles } from "./source-files.js";
 import { emptyTexts } from "./texts/empty-texts.js";
 import { openTexts } from "./texts/open-texts.js";
@@ -74,15 +75,22 @@ async function openOnce(
     for (const part of opened) part.close();
   };
   try {
-    const passages = await openTexts(files.corpus, "corpus", context);
+    const passages = await openTexts(withExtras(files.corpus, config.extras?.passage), "corpus", context);
     opened.push(passages);
-    const queries = files.queries === null ? null : await openTexts(files.queries, "queries", context);
+    const asked = files.queries === null ? null : withExtras(files.queries, config.extras?.query);
+    const queries = asked === null ? null : await openTexts(asked, "queries", context);
     if (queries !== null) opened.push(queries);
     const isDropped = policyOf(context, "emptyTexts") === "drop";
     const leftOut = isDropped ? Int32Array.from(passages.emptyRows) : new Int32Array(0);
     const leftOutQueries = isDropped ? Int32Array.from(queries?.emptyRows ?? []) : new Int32Array(0);
     const { name: _name, corpus: _c, queries: _q, qrels: _j, querySubset: _s, ...options } = config;
-    const shape = { options, leftOut: leftOut.length, leftOutQueries: leftOutQueries.length };
+    const shape = {
+      options,
+      // Otherwise a name is for people alone.
+      ...(config.extras?.sourceName === true ? { name: config.name } : {}),
+      leftOut: leftOut.length,
+      leftOutQueries: leftOutQueries.length,
+    };
     const common = { config, passages, queries, leftOut, leftOutQueries, close };
     if (queries === null || files.qrels.length === 0) {
       const fingerprint = JSON.stringify([passages.fingerprint, queries?.fingerprint ?? null, shape]);
@@ -107,6 +115,11 @@ async function openOnce(
     close();
     throw thrown;
   }
+}
+
+/** Files whose records keep further fields for plugins. */
+function withExtras(files: readonly SourceFile[], extras: readonly string[] | undefined): readonly SourceFile[] {
+  return extras === undefined ? files : files.map((file) => ({ ...file, extras }));
 }
 
 /** The rows of a subset (null: all) but those left out; null where that is all of them. */

@@ -28,7 +28,8 @@ export interface TextTable {
   origin(row: number): Origin;
   /**
    * One Arrow IPC stream with columns row:int32, idRank:int32, title:utf8, text:utf8 of these rows, in this order, and
-   * prompt:utf8 (null: the model's own) when a source or a record has a prompt of its own. A template is applied here:
+   * prompt:utf8 (null: the model's own) when a source or a record has a prompt of its own; behind it extras:utf8, a JSON
+   * object or null, where the source's extras ask for further fields. A template is applied here:
    * then the title is empty. Bytes are copied column by column; no string is decoded. `row` holds `rows[i] + rowOffset`.
    */
   gather(rows: Int32Array, rowOffset?: number): Uint8Array;

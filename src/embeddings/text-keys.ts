@@ -1,4 +1,4 @@
-/** What a text is known by in the store: 128 bits over its prompt, title and text as they travel to a worker. */
+/** What a text is known by in the store: 128 bits over its prompt, title, text and extras as they travel to a worker. */
 import { createHash, hash } from "node:crypto";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -19,7 +19,7 @@ export const KEY_WORDS = 4;
 export interface TextKeys {
   /** [rows × KEY_WORDS]. */
   readonly keys: Int32Array;
-  /** Bytes of prompt, title and text together, [rows]. */
+  /** Bytes of prompt, title, text and extras together, [rows]. */
   readonly lengths: Int32Array;
 }
 
@@ -28,8 +28,10 @@ const BLOCK_ROWS = 4_096;
 /** From so many rows on keys are kept: hashing takes some 2 µs a text. */
 const KEPT_ROWS = 100_000;
 const FILE = "texts.keys";
-/** Flag of a prompt, and the lengths of prompt and title: so that no two texts are hashed as the same bytes. */
+/** Flags of prompt and extras, and the lengths of prompt and title: so that no two texts are hashed as the same bytes. */
 const PREFIX_BYTES = 9;
+/** With extras their length stands behind them: without any the bytes are those of texts that never had some. */
+const SUFFIX_BYTES = 4;
 
 /** Names a choice of rows of a table. */
 export function rowsKey(table: Pick<TextTable, "fingerprint">, rows: Int32Array): string {
@@ -85,12 +87,15 @@ async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSig
     if (signal?.aborted) throw new QuarryError("INTERRUPTED", "Stopped on request.");
     const block = rows.subarray(from, from + BLOCK_ROWS);
     const batch = tableFromIPC(table.gather(block));
-    const [title, text, prompt] = ["title", "text", "prompt"].map((name) => stringsOf(batch.getChild(name)));
+    const columns = ["title", "text", "prompt", "extras"].map((name) => stringsOf(batch.getChild(name)));
+    const [title, text, prompt, extras] = columns;
     for (let at = 0; at < block.length; at += 1) {
-      const parts = [prompt?.(at) ?? null, title?.(at) ?? NOTHING, text?.(at) ?? NOTHING] as const;
+      const own = extras?.(at) ?? null;
+      const parts = [prompt?.(at) ?? null, title?.(at) ?? NOTHING, text?.(at) ?? NOTHING, own] as const;
       const length = parts.reduce((sum, part) => sum + (part?.length ?? 0), 0);
-      if (PREFIX_BYTES + length > scratch.length) scratch = Buffer.alloc(2 * (PREFIX_BYTES + length));
-      scratch[0] = parts[0] === null ? 0 : 1;
+      const room = PREFIX_BYTES + length + SUFFIX_BYTES;
+      if (room > scratch.length) scratch = Buffer.alloc(2 * room);
+      scratch[0] = (parts[0] === null ? 0 : 1) | (own === null ? 0 : 2);
       scratch.writeUInt32LE(parts[0]?.length ?? 0, 1);
       scratch.writeUInt32LE(parts[1].length, 5);
       let end = PREFIX_BYTES;
@@ -99,6 +104,7 @@ async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSig
         scratch.set(part, end);
         end += part.length;
       }
+      if (own !== null) end = scratch.writeUInt32LE(own.length, end);
       lengths[from + at] = length;
       // As a string of bytes a digest costs less than half of what a buffer of its own costs.
       const digest = hash("sha256", scratch.subarray(0, end), "binary");

@@ -60,7 +60,27 @@ export const OPTION_ALIASES = {
     outputFormat: "output",
     outputScores: "scores",
   },
-  "train.args": { lr: "learningRate", epochs: "numTrainEpochs", maxGradientNorm: "maxGradNorm" },
+  "train.evaluate": {
+    everySteps: "evalSteps",
+    evaluationSteps: "evalSteps",
+    metric: "metricForBestModel",
+    mainScore: "metricForBestModel",
+    keepBest: "loadBestModelAtEnd",
+    loadBest: "loadBestModelAtEnd",
+    saveBestModel: "loadBestModelAtEnd",
+    patience: "earlyStoppingPatience",
+    minDelta: "earlyStoppingThreshold",
+    threshold: "earlyStoppingThreshold",
+  },
+  "train.args": {
+    lr: "learningRate",
+    epochs: "numTrainEpochs",
+    maxGradientNorm: "maxGradNorm",
+    // Below 1 warmupSteps is a share of all steps, as warmup_ratio was.
+    warmupRatio: "warmupSteps",
+    activationCheckpointing: "gradientCheckpointing",
+    activationCheckpointingKwargs: "gradientCheckpointingKwargs",
+  },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 /** Other spellings of an option's values, by the option's path. */
@@ -118,6 +138,10 @@ export const MOVED_OPTIONS: Readonly<Record<string, string>> = {
   queryMaxLen: "model.queryMaxLength",
   passageMaxLen: "model.passageMaxLength",
   temperature: "train.loss.temperature",
+  evalStrategy: "train.evaluate.evalSteps",
+  evaluationStrategy: "train.evaluate.evalSteps",
+  doEval: "train.evaluate",
+  evalDataset: "train.evaluate.data",
   trainGroupSize: "train.data.negativesPerQuery",
 };
 

@@ -4,6 +4,8 @@ import { checkIndexes } from "./index-checks.js";
 import { checkLoss } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
 import { checkModel } from "./model-checks.js";
+import { nearest } from "./nearest.js";
+import { checkPluginNames } from "./plugin-checks.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -12,10 +14,11 @@ import {
   type SourceConfig,
   stepNames,
   type TrainConfig,
+  type TrainEvaluateConfig,
   type TrainingDataConfig,
 } from "./schema.js";
 import { checkSimilarity } from "./similarities.js";
-import { type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
+import { metricsOf, type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -34,7 +37,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
       "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
     );
   }
-  problems.push(...checkSimilarity(config), ...checkModel(config));
+  problems.push(...checkSimilarity(config), ...checkPluginNames(config), ...checkModel(config));
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
@@ -61,7 +64,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   });
   if (steps?.length === 0) say("steps", `is empty; name some of ${stepNames.join(", ")} or leave it out`);
   if (evaluate !== undefined) {
-    checkEvaluation(evaluate, say);
+    checkEvaluation(evaluate, "evaluate", say);
   }
   if (mine !== undefined) {
     for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
@@ -77,6 +80,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   checkIndexes(config, say);
   if (train !== undefined) {
     checkTraining(train, say);
+    checkMachines(train, workers.listen, say);
     problems.push(...checkLoss(train.loss, model.plugins.length > 0));
   }
   return problems;
@@ -85,24 +89,25 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
 /** Takes what is wrong and the path of its option. */
 export type Say = (path: string, message: string) => void;
 
-function checkEvaluation({ data, measures, topK }: EvaluateConfig, say: Say): void {
-  const sets = setsOf(data, "evaluate.data");
+/** What may be wrong with what is evaluated, as a step or in training. */
+function checkEvaluation({ data, measures, topK }: EvaluateConfig, path: string, say: Say): void {
+  const sets = setsOf(data, `${path}.data`);
   for (const [index, set] of sets.entries()) {
     const sources = searchSources(set.data, set.path);
-    for (const [path, source] of sources) checkSource(source, path, say);
+    for (const [place, source] of sources) checkSource(source, place, say);
     needsJudgements(sources, "evaluation needs judgements", say);
     // On some file systems names that differ in case only are one folder.
     const name = set.name?.toLowerCase();
     if (sets.slice(0, index).some((other) => other.name?.toLowerCase() === name))
-      say(`evaluate.data.sets.${index}.name`, `${set.name} is the name of another data set already`);
+      say(`${path}.data.sets.${index}.name`, `${set.name} is the name of another data set already`);
     if (name === "average")
-      say(`evaluate.data.sets.${index}.name`, "average is what the table calls the mean of all data sets");
+      say(`${path}.data.sets.${index}.name`, "average is what the table calls the mean of all data sets");
   }
-  checkDepth([...measures, ...sets.flatMap((set) => set.measures ?? [])], topK, say);
+  checkDepth([...measures, ...sets.flatMap((set) => set.measures ?? [])], topK, path, say);
 }
 
 /** A measure that looks deeper than the ranking would count what was not kept as not found. */
-function checkDepth(measures: readonly string[], topK: number, say: Say): void {
+function checkDepth(measures: readonly string[], topK: number, path: string, say: Say): void {
   let deepest = { measure: "", cutoff: topK };
   for (const measure of measures) {
     const cutoff = Number(/@(\d+)$/.exec(measure)?.[1] ?? 0);
@@ -110,7 +115,7 @@ function checkDepth(measures: readonly string[], topK: number, say: Say): void {
   }
   const { measure, cutoff } = deepest;
   if (cutoff > topK) {
-    say("evaluate.topK", `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set evaluate.topK to ${cutoff}`);
+    say(`${path}.topK`, `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set ${path}.topK to ${cutoff}`);
   }
 }
 
@@ -137,15 +142,42 @@ function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined,
   }
 }
 
+/** Machines of the training, this one included. */
+export function machineCount({ nodes }: TrainConfig): number {
+  return nodes.reduce((sum, node) => sum + (node.kind === "slurm" ? node.nodes : 1), 1);
+}
+
+function checkMachines(train: TrainConfig, listen: string | undefined, say: Say): void {
+  const { nodes, minNodes, queriesPerRank } = train;
+  const count = machineCount(train);
+  if (nodes.length > 0 && (listen === undefined || /^tcp:\/\/(\*|0\.0\.0\.0|\[::\]):/.test(listen))) {
+    const message =
+      "have to reach this machine; set workers.listen to an address that they see, e.g. tcp://10.0.0.5:0 (0.0.0.0 is none)";
+    say("train.nodes", message);
+  }
+  if (minNodes !== undefined && minNodes > count) {
+    say("train.minNodes", `is ${minNodes}, but there ${count === 1 ? "is one machine" : `are ${count} machines`}`);
+  }
+  if (minNodes !== undefined && minNodes < count && queriesPerRank !== undefined) {
+    const message =
+      "would change the pool of negatives when a machine is lost; leave it out, or leave train.minNodes out";
+    say("train.queriesPerRank", message);
+  }
+}
+
 function checkTraining(train: TrainConfig, say: Say): void {
-  const { data, globalBatchSize, queriesPerRank, ranks, args } = train;
+  const { data, globalBatchSize, queriesPerRank, ranks, args, evaluate } = train;
+  if (evaluate !== undefined) {
+    checkEvaluation(evaluate, "train.evaluate", say);
+    checkMetric(evaluate, say);
+  }
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
   checkView(data, "train.data", say);
-  const rankCount = ranks === "auto" ? 1 : ranks;
+  const rankCount = (ranks === "auto" ? 1 : ranks) * machineCount(train);
   const share = rankCount * (queriesPerRank ?? 1);
   if (globalBatchSize % share !== 0) {
     const parts = [
-      ranks === "auto" ? "" : `${ranks} ranks`,
+      ranks === "auto" && rankCount === 1 ? "" : `${rankCount} ranks`,
       queriesPerRank === undefined ? "" : `${queriesPerRank} queries per rank`,
     ].filter((part) => part !== "");
     const below = Math.floor(globalBatchSize / share) * share;
@@ -158,6 +190,16 @@ function checkTraining(train: TrainConfig, say: Say): void {
   if (args.bf16 && args.fp16) say("train.args.fp16", "bf16 and fp16 exclude each other");
   if (args.maxSteps === 0)
     say("train.args.maxSteps", "0 steps train nothing; give a number of steps, or -1 for numTrainEpochs");
+}
+
+/** Whatever makes a checkpoint the best has to be measured. */
+function checkMetric(options: TrainEvaluateConfig, say: Say): void {
+  const known = metricsOf(options);
+  const metric = options.metricForBestModel;
+  if (metric === undefined || known.includes(metric)) return;
+  const near = nearest(metric, known);
+  const hint = near === null ? `there are ${known.join(", ")}` : `did you mean ${near}?`;
+  say("train.evaluate.metricForBestModel", `${metric} is not measured by train.evaluate.measures; ${hint}`);
 }
 
 function checkView(data: TrainingDataConfig, path: string, say: Say): void {
@@ -197,6 +239,13 @@ function checkSource(source: SourceConfig, path: string, say: Say): void {
     if (unknown !== undefined) say(`${path}.templates.${side}`, `there is no ${unknown}; use {title} and {text}`);
     else if (!template.includes("{text}"))
       say(`${path}.templates.${side}`, "leaves the text out; put {text} where it belongs");
+  }
+  if (source.extras?.sourceName === true) {
+    if (source.name === undefined) say(`${path}.extras.sourceName`, `needs a name; set ${path}.name`);
+    for (const side of ["query", "passage"] as const) {
+      if (source.extras[side]?.includes("source") === true)
+        say(`${path}.extras.${side}`, "names a field source, which is where sourceName puts the source's name");
+    }
   }
   const steps = GROUP_STEPS.filter((name) => source[name] !== undefined);
   if (steps.length > 1) say(`${path}.${steps[1]}`, `excludes ${steps[0]}; keep one of ${steps.join(", ")}`);

@@ -57,6 +57,17 @@ export const templatesSchema = z.strictObject({
     .describe('How a passage\'s text is made, with {title} and {text}; default: "{title} {text}", no title, no space.'),
 });
 
+const fieldNames = z.array(z.string().min(1).max(256)).min(1).max(64);
+
+export const extrasSchema = z.strictObject({
+  query: fieldNames.optional().describe("Fields or columns of each query that plugins get."),
+  passage: fieldNames.optional().describe("Fields or columns of each passage that plugins get."),
+  sourceName: z
+    .boolean()
+    .optional()
+    .describe('Whether plugins get the source\'s name as well, under "source"; needs a name.'),
+});
+
 export const scoreMapSchema = z.strictObject({
   map: z.record(z.string(), z.number()).describe("New score of each score, e.g. { 1: 0, 2: 1, 3: 1 }."),
   otherwise: z
@@ -101,6 +112,7 @@ export const sourceSchema = z.strictObject({
     ),
   prompts: promptsSchema.optional().describe("Texts put in front of this source's texts instead of the model's own."),
   templates: templatesSchema.optional().describe("How this source's texts are made of title and text."),
+  extras: extrasSchema.optional().describe("What else of the records travels to plugins, and enters the store's keys."),
 });
 
 const merge = z

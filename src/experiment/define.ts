@@ -26,6 +26,7 @@ import type {
   SuiteInput,
   SuiteSetInput,
 } from "./options.generated.js";
+import type { EncoderName, EncoderOptions } from "./plugin-types.js";
 import { type ExperimentConfig, experimentSchema } from "./schema.js";
 
 /** An experiment that was checked: what the verbs work with. */
@@ -159,8 +160,13 @@ export function mix(options: MixOptions): MixInput {
   return { kind: "mix", ...options };
 }
 
-/** Options of a bi-encoder, under Quarry's names or those people bring along. */
-export interface BiEncoderNames extends Omit<BiEncoderOptions, "pooling" | "prompts"> {
+/** Options of a bi-encoder, under Quarry's names or those people bring along; `Encoder` is the name of its encoder. */
+export interface BiEncoderNames<Encoder extends EncoderName = EncoderName>
+  extends Omit<BiEncoderOptions, "encoder" | "encoderOptions" | "pooling" | "prompts"> {
+  /** Name of a registered encoder: "auto", or what a plugin brings and `quarry types` wrote down. */
+  encoder?: Encoder;
+  /** Options of the encoder. */
+  encoderOptions?: EncoderOptions[Encoder];
   /** How token vectors become one; default: the checkpoint's own. */
   pooling?: BiEncoderOptions["pooling"] | keyof (typeof VALUE_ALIASES)["model.pooling"];
   /** Texts put in front; default: the checkpoint's own. `document` and `corpus` mean `passage`. */
@@ -172,7 +178,10 @@ export interface BiEncoderNames extends Omit<BiEncoderOptions, "pooling" | "prom
  *
  * @param checkpoint a Hugging Face model id, a folder, or {@link demoModel}
  */
-export function biEncoder(checkpoint: string, options: BiEncoderNames = {}): ModelInput {
+export function biEncoder<Encoder extends EncoderName = "auto">(
+  checkpoint: string,
+  options: BiEncoderNames<Encoder> = {},
+): ModelInput {
   // Aliases are told apart by the types above and replaced when the experiment is checked.
   return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions) };
 }

@@ -4,6 +4,7 @@ import { QuarryError } from "../errors.js";
 import { camelCase, MOVED_OPTIONS, OPTION_ALIASES } from "./aliases.js";
 import { nearest } from "./nearest.js";
 import { allPaths, alternatives, child, fieldAt, isMark, namesOf, schemasAt } from "./shape.js";
+import { REFUSED_ARGS } from "./training-args.generated.js";
 
 /** One thing that is wrong, at one option. */
 export interface Problem {
@@ -88,6 +89,8 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 
 /** Why an option does not exist, with the nearest one: among its siblings first, then anywhere. */
 export function explainUnknown(group: readonly PropertyKey[], name: string): string {
+  const refused = group.join(".") === "train.args" ? REFUSED_ARGS[camelCase(name)] : undefined;
+  if (refused !== undefined && MOVED_OPTIONS[camelCase(name)] === undefined) return `is not taken. ${refused}`;
   const found = suggest(group, name);
   if (found !== null) return `unknown option; did you mean ${found}?`;
   const siblings = [...new Set(namesOf(schemasAt(group)))].filter(

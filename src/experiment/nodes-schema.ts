@@ -62,6 +62,38 @@ export const nodeSchema = z.discriminatedUnion("kind", [
   manualNodeSchema,
 ]);
 
+const place = { python: shared.python, directory: shared.directory };
+
+export const trainSshNodeSchema = z.strictObject({
+  kind: z.literal("ssh").describe("A machine that ssh reaches without a question."),
+  host: sshNodeSchema.shape.host,
+  options: sshNodeSchema.shape.options,
+  ...place,
+});
+
+export const trainSlurmNodeSchema = z.strictObject({
+  kind: z.literal("slurm").describe("Machines that Slurm gives."),
+  via: z
+    .enum(["srun", "sbatch"])
+    .default("srun")
+    .describe("srun starts in an allocation or waits for one; sbatch queues a job, for which training waits."),
+  nodes: slurmNodeSchema.shape.nodes,
+  args: slurmNodeSchema.shape.args,
+  ...place,
+});
+
+export const trainManualNodeSchema = z.strictObject({
+  kind: z.literal("manual").describe("A machine on which somebody pastes the command that training tells."),
+});
+
+/** A machine that trains along; the orchestrator's own always does. */
+export const trainNodeSchema = z.discriminatedUnion("kind", [
+  trainSshNodeSchema,
+  trainSlurmNodeSchema,
+  trainManualNodeSchema,
+]);
+
+export type TrainNodeConfig = z.output<typeof trainNodeSchema>;
 export type NodeConfig = z.output<typeof nodeSchema>;
 export type SshNode = z.output<typeof sshNodeSchema>;
 export type SlurmNode = z.output<typeof slurmNodeSchema>;

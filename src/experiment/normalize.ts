@@ -51,11 +51,12 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
   const group = path.join(".");
   if (Array.isArray(value)) {
     return value.map((item, index) =>
-      /^evaluate\.(data\.sets\.\d+\.)?measures$/.test(group)
+      /^(train\.)?evaluate\.(data\.sets\.\d+\.)?measures$/.test(group)
         ? measure(item, [...path, String(index)], problems)
         : visit(item, child(schemas, String(index)), [...path, String(index)], problems),
     );
   }
+  if (group === "train.evaluate.metricForBestModel") return metric(value);
   if (typeof value === "string") return lookUp(VALUE_ALIASES, group, value) ?? value;
   if (!isPlainObject(value) || isStep(value)) return value;
 
@@ -92,6 +93,13 @@ function measure(value: unknown, path: readonly string[], problems: Problem[]): 
   if (canonical !== null) return canonical;
   problems.push({ path, message: unknownMeasure(value) });
   return value;
+}
+
+/** A measure alone or as `set/measure`; transformers writes `eval_` in front. One that is unknown is told by the cross-check. */
+function metric(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  const [, set = "", name = ""] = /^(?:eval_)?(?:(.*)\/)?(.*)$/s.exec(value) ?? [];
+  return `${set === "" ? "" : `${set}/`}${canonicalMeasure(name) ?? name}`;
 }
 
 function loss(value: Record<string, unknown>): Record<string, unknown> {

@@ -1,5 +1,6 @@
 /** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */
 import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";
+import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";
 
 /** What a user writes: everything with a default may be left out. */
 export interface ExperimentInput {
@@ -50,7 +51,7 @@ export interface BiEncoderOptions {
    */
   trustRemoteCode?: boolean | undefined;
   /**
-   * Python files that register encoders, losses and similarities; paths relative to the script.
+   * Python files that register encoders, losses and the like; paths relative to the script.
    *
    * @defaultValue `[]`
    */
@@ -67,8 +68,8 @@ export interface BiEncoderOptions {
    * @defaultValue `{}`
    */
   encoderOptions?: Record<string, unknown> | undefined;
-  /** How token vectors become one; default: the checkpoint's own. */
-  pooling?: "mean" | "cls" | "last" | "weightedmean" | "max" | "mean_sqrt_len" | undefined;
+  /** How token vectors become one: mean, cls, last, weightedmean, max, mean_sqrt_len, or what a plugin registers; default: the checkpoint's own. */
+  pooling?: PoolingName | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
   /** How two vectors are compared: dot, cosine, euclidean, manhattan, or one that a plugin registers; default: the checkpoint's own. */
@@ -175,6 +176,8 @@ export interface TrainInput {
   data: BinaryInput | ScoredInput | MultiLevelInput | MixInput;
   /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }. */
   loss?: LossInput | undefined;
+  /** A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own. */
+  retriever?: TrainRetrieverInput | undefined;
   /**
    * Queries in one optimiser step, over all ranks.
    *
@@ -184,11 +187,25 @@ export interface TrainInput {
   /** Queries in one forward pass of a rank; default: the batch shared equally, no accumulation. */
   queriesPerRank?: number | undefined;
   /**
-   * Training processes; auto is one per GPU, else one.
+   * Training processes on each machine; auto is one per GPU, else one.
    *
    * @defaultValue `"auto"`
    */
   ranks?: number | "auto" | undefined;
+  /**
+   * Machines that train along with this one; they reach it at workers.listen.
+   *
+   * @defaultValue `[]`
+   */
+  nodes?: (TrainSshNodeInput | TrainSlurmNodeInput | TrainManualNodeInput)[] | undefined;
+  /** Training goes on with so many machines where others are lost for good; default: all, this one included. */
+  minNodes?: number | undefined;
+  /**
+   * For all ranks of a start to be there; more where machines wait in a queue.
+   *
+   * @defaultValue `300000`
+   */
+  startTimeoutMs?: number | undefined;
   /** CPU threads of each rank; default: the cores shared equally. */
   threads?: number | undefined;
   /**
@@ -203,6 +220,8 @@ export interface TrainInput {
    * @defaultValue `true`
    */
   dropout?: boolean | undefined;
+  /** Measures checkpoints on held-out data while training goes on: curves, the best one, early stopping. */
+  evaluate?: TrainEvaluateInput | undefined;
   /** Options of transformers' TrainingArguments, in camelCase. */
   args?: TrainingArgsInput | undefined;
 }
@@ -345,18 +364,6 @@ export interface MixPartInput {
   weight?: number | undefined;
 }
 
-/** A loss by name, with its own options beside it. */
-export interface LossInput {
-  /**
-   * Name of a registered loss; further fields are its options.
-   *
-   * @defaultValue `"infonce"`
-   */
-  name?: string | undefined;
-  /** Options of its own, checked when it is made. */
-  [option: string]: unknown;
-}
-
 /** Options of transformers' TrainingArguments, in camelCase. */
 export interface TrainingArgsInput {
   /**
@@ -412,7 +419,7 @@ export interface TrainingArgsInput {
    *
    * @defaultValue `"linear"`
    */
-  lrSchedulerType?: string | undefined;
+  lrSchedulerType?: "linear" | "cosine" | "cosine_with_restarts" | "polynomial" | "constant" | "constant_with_warmup" | "inverse_sqrt" | "cosine_with_min_lr" | "cosine_warmup_with_min_lr" | "warmup_stable_decay" | undefined;
   /**
    * Steps of warm-up; below 1 a share of all steps.
    *
@@ -424,7 +431,7 @@ export interface TrainingArgsInput {
    *
    * @defaultValue `"adamw_torch"`
    */
-  optim?: string | undefined;
+  optim?: "adamw_torch" | "adamw_torch_fused" | "adamw_torch_xla" | "adamw_torch_npu_fused" | "adafactor" | "adamw_anyprecision" | "adamw_torch_4bit" | "adamw_torch_8bit" | "ademamix" | "sgd" | "adagrad" | "adamw_bnb_8bit" | "adamw_8bit" | "ademamix_8bit" | "lion_8bit" | "lion_32bit" | "paged_adamw_32bit" | "paged_adamw_8bit" | "paged_ademamix_32bit" | "paged_ademamix_8bit" | "paged_lion_32bit" | "paged_lion_8bit" | "rmsprop" | "rmsprop_bnb" | "rmsprop_bnb_8bit" | "rmsprop_bnb_32bit" | "galore_adamw" | "galore_adamw_8bit" | "galore_adafactor" | "galore_adamw_layerwise" | "galore_adamw_8bit_layerwise" | "galore_adafactor_layerwise" | "lomo" | "adalomo" | "grokadamw" | "schedule_free_radam" | "schedule_free_adamw" | "schedule_free_sgd" | "apollo_adamw" | "apollo_adamw_layerwise" | "stable_adamw" | undefined;
   /**
    * Mixed precision in bfloat16.
    *
@@ -461,6 +468,50 @@ export interface TrainingArgsInput {
    * @defaultValue `false`
    */
   torchCompile?: boolean | undefined;
+  /**
+   * Shards weights, gradients and optimiser over the ranks (FSDP2), for models that one device cannot hold.
+   *
+   * @defaultValue `false`
+   */
+  fsdp?: boolean | undefined;
+  /** Further options of the schedule, e.g. { num_cycles: 2 } for "cosine_with_restarts". */
+  lrSchedulerKwargs?: Record<string, unknown> | undefined;
+  /** Further options of the optimiser as text, e.g. "relative_step=False". */
+  optimArgs?: string | undefined;
+  /** Names or patterns of the layers that GaLore and APOLLO optimisers work on. */
+  optimTargetModules?: string | string[] | undefined;
+  /** Whether matrix products on the GPU may use TF32. */
+  tf32?: boolean | undefined;
+  /** Options of torch.utils.checkpoint; default: { use_reentrant: false }. */
+  gradientCheckpointingKwargs?: Record<string, unknown> | undefined;
+  /** Backend of torch.compile, e.g. "inductor" or "aot_eager"; turns compilation on. */
+  torchCompileBackend?: string | undefined;
+  /** Mode of torch.compile, e.g. "max-autotune"; turns compilation on. */
+  torchCompileMode?: string | undefined;
+  /** Empties the device's cache of free memory every so many steps. */
+  torchEmptyCacheSteps?: number | undefined;
+  /** How much transformers writes to the log of the first rank of a machine; default: passive. */
+  logLevel?: string | undefined;
+  /** How much transformers writes to the logs of other ranks; default: warning. */
+  logLevelReplica?: string | undefined;
+  /** Asks torch for deterministic kernels; slower, for finding differences; default: false. */
+  fullDeterminism?: boolean | undefined;
+  /** Lets DDP look for parameters without a gradient in each step. */
+  ddpFindUnusedParameters?: boolean | undefined;
+  /** Megabytes of gradients that DDP sends at once. */
+  ddpBucketCapMb?: number | undefined;
+  /** Whether DDP sends the buffers of rank 0 to all before each forward; Quarry's default: false. */
+  ddpBroadcastBuffers?: boolean | undefined;
+  /** Tells DDP that every step uses the same parameters. */
+  ddpStaticGraph?: boolean | undefined;
+  /** Backend of torch.distributed; default: nccl on GPUs, gloo on the CPU. */
+  ddpBackend?: string | undefined;
+  /** Seconds after which a collective that does not end fails; default: 1800. */
+  ddpTimeout?: number | undefined;
+  /** How FSDP2 shards, as accelerate takes it, e.g. { reshard_after_forward: false }. */
+  fsdpConfig?: Record<string, unknown> | undefined;
+  /** Takes "underflow_overflow", which stops at the first layer whose activations are not finite. */
+  debug?: string | undefined;
 }
 
 /** Passages, queries and judgements. */
@@ -497,6 +548,8 @@ export interface SourceOptions {
   prompts?: PromptsInput | undefined;
   /** How this source's texts are made of title and text. */
   templates?: TemplatesInput | undefined;
+  /** What else of the records travels to plugins, and enters the store's keys. */
+  extras?: ExtrasInput | undefined;
 }
 
 /** Passages, queries and judgements, as `source({ … })` gives them. */
@@ -557,12 +610,106 @@ export interface TemplatesInput {
   passage?: string | undefined;
 }
 
+/** What of the records plugins get beside the texts. */
+export interface ExtrasInput {
+  /** Fields or columns of each query that plugins get. */
+  query?: string[] | undefined;
+  /** Fields or columns of each passage that plugins get. */
+  passage?: string[] | undefined;
+  /** Whether plugins get the source's name as well, under "source"; needs a name. */
+  sourceName?: boolean | undefined;
+}
+
 /** New scores for old ones. */
 export interface ScoreMapInput {
   /** New score of each score, e.g. { 1: 0, 2: 1, 3: 1 }. */
   map: Record<string, number>;
   /** Score of what the map does not name; without it such a score is an error. */
   otherwise?: number | undefined;
+}
+
+/** Evaluation of checkpoints while the model trains. */
+export interface TrainEvaluateInput {
+  /** Passages to search, queries and judgements; several data sets as suite({ … }). */
+  data: SourceInput | CombinedInput | SuiteInput;
+  /**
+   * Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1.
+   *
+   * @defaultValue `["nDCG@10","RR@10","R@100"]`
+   */
+  measures?: string[] | undefined;
+  /**
+   * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
+   *
+   * @defaultValue `1`
+   */
+  relevanceLevel?: number | undefined;
+  /**
+   * Passages kept for each query.
+   *
+   * @defaultValue `100`
+   */
+  topK?: number | undefined;
+  /** A quick look: searches a part of the corpus and estimates what all of it would give, with an interval. */
+  subCorpus?: SubCorpusInput | undefined;
+  /** A quick look: takes so many judged queries at random and states an interval of each measure. */
+  sampleQueries?: number | undefined;
+  /**
+   * Who evaluates: worker processes while training goes on, or the ranks themselves, which pause for it.
+   *
+   * @defaultValue `"workers"`
+   */
+  mode?: "workers" | "ranks" | undefined;
+  /** Evaluates, and saves, every so many steps, and after the last one; default: train.args.saveSteps. */
+  evalSteps?: number | undefined;
+  /** The measure that makes a checkpoint the best; of one data set of a suite as set/measure; default: the first. */
+  metricForBestModel?: string | undefined;
+  /**
+   * False where the best value of that measure is the lowest.
+   *
+   * @defaultValue `true`
+   */
+  greaterIsBetter?: boolean | undefined;
+  /**
+   * Later steps work with the best checkpoint in place of the last one.
+   *
+   * @defaultValue `false`
+   */
+  loadBestModelAtEnd?: boolean | undefined;
+  /** Ends training after so many evaluations in a row without an improvement; default: never. */
+  earlyStoppingPatience?: number | undefined;
+  /**
+   * What an improvement is for the patience: more than this above the last one.
+   *
+   * @defaultValue `0`
+   */
+  earlyStoppingThreshold?: number | undefined;
+  /**
+   * Checkpoints that wait for their evaluation by workers, at most; then the oldest is skipped and told.
+   *
+   * @defaultValue `4`
+   */
+  maxWaiting?: number | undefined;
+  /** The worker processes of mode "workers". */
+  workers?: SideWorkersInput | undefined;
+}
+
+/** Workers beside the ranks of a training. */
+export interface SideWorkersInput {
+  /**
+   * Worker processes beside the ranks; auto is one per GPU that the ranks leave free, else one.
+   *
+   * @defaultValue `"auto"`
+   */
+  count?: number | "auto" | undefined;
+  /**
+   * auto, cpu or cuda:N; auto takes the last GPUs, which the ranks must leave free, or the CPU without any.
+   *
+   * @defaultValue `"auto"`
+   */
+  device?: string | undefined;
+  /** CPU threads of each; default: the cores that the ranks leave, at least one. */
+  threads?: number | undefined;
 }
 
 /** What to evaluate on. */
@@ -1073,6 +1220,58 @@ export interface WorkersInput {
    * @defaultValue `600000`
    */
   unitTimeoutMs?: number | undefined;
+}
+
+/** A machine that ssh reaches. */
+export interface TrainSshNodeInput {
+  /** A machine that ssh reaches without a question. */
+  kind: "ssh";
+  /** Machine, as ssh takes it: name, user@name, or an entry of its configuration. */
+  host: string;
+  /**
+   * Further arguments of ssh, e.g. ["-p", "2222"].
+   *
+   * @defaultValue `[]`
+   */
+  options?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+}
+
+/** Machines that Slurm gives. */
+export interface TrainSlurmNodeInput {
+  /** Machines that Slurm gives. */
+  kind: "slurm";
+  /**
+   * srun starts in an allocation or waits for one; sbatch queues a job, for which training waits.
+   *
+   * @defaultValue `"srun"`
+   */
+  via?: "srun" | "sbatch" | undefined;
+  /**
+   * How many machines.
+   *
+   * @defaultValue `1`
+   */
+  nodes?: number | undefined;
+  /**
+   * Further arguments of srun or sbatch, e.g. ["--gpus-per-node=4"].
+   *
+   * @defaultValue `[]`
+   */
+  args?: string[] | undefined;
+  /** Interpreter on the node; default: the path of this machine's. */
+  python?: string | undefined;
+  /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
+  directory?: string | undefined;
+}
+
+/** A machine started by hand. */
+export interface TrainManualNodeInput {
+  /** A machine on which somebody pastes the command that training tells. */
+  kind: "manual";
 }
 
 /** Workers on a machine that ssh reaches. */

@@ -67,7 +67,12 @@ function isFolderName(checkpoint: string): boolean {
 
 /** The sources of a section, each with the path of its option. */
 export function sourcesOf({ config }: Experiment, section: Section): PlacedSource[] {
-  if (section === "train") return config.train === undefined ? [] : trainingSources(config.train.data, "train.data");
+  if (section === "train") {
+    if (config.train === undefined) return [];
+    const held = config.train.evaluate;
+    const heldOut = held === undefined ? [] : searchSources(held.data, "train.evaluate.data");
+    return [...trainingSources(config.train.data, "train.data"), ...heldOut];
+  }
   const data = config[section]?.data;
   const sources = data === undefined ? [] : searchSources(data, `${section}.data`);
   return section === "mine" && config.mine !== undefined ? [...sources, ...runsOf(config.mine)] : sources;

@@ -5,16 +5,13 @@
 import { z } from "zod";
 import { towerFields } from "./adapter-schema.js";
 import { rerankSchema } from "./cross-encoder-schema.js";
-import {
-  evaluationDataSchema,
-  promptsSchema,
-  searchDataSchema,
-  trainingDataSchema,
-  validationSchema,
-} from "./data-schema.js";
+import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
+import { evaluateSchema, trainEvaluateSchema } from "./evaluate-schema.js";
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
-import { nodeSchema } from "./nodes-schema.js";
+import { nodeSchema, trainNodeSchema } from "./nodes-schema.js";
+import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";
+import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
 
 const positive = z.int().min(1);
 /** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
@@ -35,13 +32,14 @@ export const modelSchema = z.strictObject({
     .array(path)
     .max(64)
     .default([])
-    .describe("Python files that register encoders, losses and similarities; paths relative to the script."),
+    .describe("Python files that register encoders, losses and the like; paths relative to the script."),
   encoder: name.default("auto").describe("Name of a registered encoder."),
   encoderOptions: z.record(z.string(), z.unknown()).default({}).describe("Options of the encoder."),
-  pooling: z
-    .enum(["mean", "cls", "last", "weightedmean", "max", "mean_sqrt_len"])
+  pooling: (name.meta({ type: "PoolingName" }) as z.ZodType<unknown> as z.ZodType<PoolingName, PoolingName>)
     .optional()
-    .describe("How token vectors become one; default: the checkpoint's own."),
+    .describe(
+      "How token vectors become one: mean, cls, last, weightedmean, max, mean_sqrt_len, or what a plugin registers; default: the checkpoint's own.",
+    ),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
   similarity: name
     .optional()
@@ -108,24 +106,44 @@ export const trainingArgsSchema = z.strictObject({
   adamBeta2: z.number().min(0).max(1).default(0.999).describe("Second beta of AdamW."),
   adamEpsilon: z.number().positive().default(1e-8).describe("Epsilon of AdamW."),
   maxGradNorm: z.number().min(0).default(1).describe("Gradients are clipped to this norm; 0 turns it off."),
-  lrSchedulerType: z.string().default("linear").describe("Learning rate schedule, as transformers names it."),
+  lrSchedulerType: z.enum(SCHEDULES).default("linear").describe("Learning rate schedule, as transformers names it."),
   warmupSteps: z.number().min(0).default(0).describe("Steps of warm-up; below 1 a share of all steps."),
-  optim: z.string().default("adamw_torch").describe("Optimiser, as transformers names it."),
+  optim: z.enum(OPTIMIZERS).default("adamw_torch").describe("Optimiser, as transformers names it."),
   bf16: z.boolean().default(false).describe("Mixed precision in bfloat16."),
   fp16: z.boolean().default(false).describe("Mixed precision in float16."),
   gradientCheckpointing: z.boolean().default(false).describe("Trades compute for memory in the backward pass."),
   saveSteps: positive.default(500).describe("A checkpoint every so many steps; one is always written at the end."),
   saveTotalLimit: positive.default(2).describe("Checkpoints kept; the last one always stays."),
   torchCompile: z.boolean().default(false).describe("Compiles the model with torch.compile."),
+  fsdp: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Shards weights, gradients and optimiser over the ranks (FSDP2), for models that one device cannot hold.",
+    ),
+  ...furtherArgs,
 });
 
 export const lossSchema = z.looseObject({
   name: name.default("infonce").describe("Name of a registered loss; further fields are its options."),
 });
+/** The same, as strict as the tables of registered losses in plugin-types.ts. */
+const typedLoss = lossSchema as z.ZodType<unknown> as z.ZodType<z.output<typeof lossSchema>, LossInput>;
+
+export const trainRetrieverSchema = z.looseObject({
+  name: name.describe("Name of a retriever that a plugin registers; further fields are its options."),
+});
+const typedRetriever = trainRetrieverSchema as z.ZodType<unknown> as z.ZodType<
+  z.output<typeof trainRetrieverSchema>,
+  TrainRetrieverInput
+>;
 
 export const trainSchema = z.strictObject({
   data: trainingDataSchema.describe("What the model learns from."),
-  loss: lossSchema.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
+  loss: typedLoss.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
+  retriever: typedRetriever
+    .optional()
+    .describe("A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own."),
   globalBatchSize: positive.default(32).describe("Queries in one optimiser step, over all ranks."),
   queriesPerRank: positive
     .optional()
@@ -133,36 +151,27 @@ export const trainSchema = z.strictObject({
   ranks: z
     .union([positive, z.literal("auto")])
     .default("auto")
-    .describe("Training processes; auto is one per GPU, else one."),
+    .describe("Training processes on each machine; auto is one per GPU, else one."),
+  nodes: z
+    .array(trainNodeSchema)
+    .max(1_000)
+    .default([])
+    .describe("Machines that train along with this one; they reach it at workers.listen."),
+  minNodes: positive
+    .optional()
+    .describe(
+      "Training goes on with so many machines where others are lost for good; default: all, this one included.",
+    ),
+  startTimeoutMs: positive
+    .default(300_000)
+    .describe("For all ranks of a start to be there; more where machines wait in a queue."),
   threads: positive.optional().describe("CPU threads of each rank; default: the cores shared equally."),
   maxRestarts: z.int().min(0).default(3).describe("How often torchrun starts the ranks again after a death."),
   dropout: z.boolean().default(true).describe("False turns dropout off: equal curves on any number of ranks."),
+  evaluate: trainEvaluateSchema
+    .optional()
+    .describe("Measures checkpoints on held-out data while training goes on: curves, the best one, early stopping."),
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
-});
-
-export const subCorpusSchema = z.strictObject({
-  passages: positive.describe("Passages that are searched: all judged ones, and a random sample of the others."),
-  seed: z.int().min(0).max(0xffffffff).optional().describe("Seed of the sample; default: the experiment's."),
-});
-
-export const evaluateSchema = z.strictObject({
-  data: evaluationDataSchema.describe("Passages to search, queries and judgements; several data sets as suite({ … })."),
-  measures: z
-    .array(z.string())
-    .min(1)
-    .default(["nDCG@10", "RR@10", "R@100"])
-    .describe("Measures as ir_measures writes them: nDCG@10, RR@10, R@100, AP@1000, P(rel=2)@5, Success@1."),
-  relevanceLevel: positive
-    .max(9_999)
-    .default(1)
-    .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
-  topK: topK.default(100).describe("Passages kept for each query."),
-  subCorpus: subCorpusSchema
-    .optional()
-    .describe("A quick look: searches a part of the corpus and estimates what all of it would give, with an interval."),
-  sampleQueries: positive
-    .optional()
-    .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
 });
 
 export const retrieverSchema = z.strictObject({
@@ -261,15 +270,16 @@ export const experimentSchema = z.strictObject({
 export type * from "./adapter-schema.js";
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
+export type * from "./evaluate-schema.js";
 export type * from "./index-schema.js";
 export type * from "./nodes-schema.js";
+export type * from "./side-schema.js";
 
 /** What Quarry works with: every default filled in. */
 export type ExperimentConfig = z.output<typeof experimentSchema>;
 export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;
-export type EvaluateConfig = z.output<typeof evaluateSchema>;
 export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;
 export type EncodeConfig = z.output<typeof encodeSchema>;

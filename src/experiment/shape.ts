@@ -105,5 +105,7 @@ export function allPaths(): string[] {
     }
   };
   visit(alternatives(experimentSchema), "");
-  return paths;
+  // The shallowest first: of options of one name it is the one that a reader has in mind.
+  const depth = (path: string): number => path.split(".").length;
+  return paths.sort((a, b) => depth(a) - depth(b));
 }

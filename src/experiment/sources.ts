@@ -1,5 +1,6 @@
 /** Every source of an experiment, with the path of the option it stands at. */
 import type { EvaluationDataConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "./data-schema.js";
+import type { TrainEvaluateConfig } from "./evaluate-schema.js";
 
 /** A source and where it stands, e.g. ["train.data.positives", source]. */
 export type PlacedSource = readonly [path: string, source: SourceConfig];
@@ -24,6 +25,13 @@ export function setsOf(data: EvaluationDataConfig, path: string): EvaluationSet[
     data: own,
     measures,
   }));
+}
+
+/** What an evaluation in training gives values of: the measures that all data sets have, then each set's own as set/measure. */
+export function metricsOf({ data, measures }: Pick<TrainEvaluateConfig, "data" | "measures">): string[] {
+  const sets = setsOf(data, "train.evaluate.data").map((set) => ({ name: set.name, own: set.measures ?? measures }));
+  const shared = sets[0]?.own.filter((measure) => sets.every(({ own }) => own.includes(measure))) ?? [];
+  return [...shared, ...sets.flatMap(({ name, own }) => (name === null ? [] : own.map((each) => `${name}/${each}`)))];
 }
 
 /** The sources of what is evaluated, mined or encoded. */

@@ -1,5 +1,7 @@
 /** Evaluate: search the held-out passages, write the run file, score it; each data set of a suite in its own folder. */
 import { mkdir } from "node:fs/promises";
+import type { PreparedSource } from "../data/types.js";
+import type { EvaluateConfig } from "../experiment/schema.js";
 import { type EvaluationSet, setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { type Measured, measure } from "./measure.js";
@@ -47,6 +49,48 @@ function warnOfOtherData(context: RunContext, data: string, set: string | null):
   });
 }
 
+/** What is measured how; a set of a suite may have measures of its own. */
+type Options = Omit<EvaluateConfig, "data" | "measures"> & { readonly measures: readonly string[] };
+
+/** A ranking on the disk with its values: what every evaluation comes down to. */
+export async function rankAndMeasure(
+  context: RunContext,
+  model: ModelChoice,
+  { step, set, whole, intervalsSeed }: RankedSet,
+  options: Options,
+) {
+  const { seed, name } = context.config;
+  const { source, qrels, part, ofQueries } = quickLook(whole, requireQrels(whole, set.path), options, seed);
+  await mkdir(context.runDir.file(step), { recursive: true });
+  const files = {
+    run: context.runDir.file(step, "run.trec"),
+    qrels: context.runDir.file(step, "qrels.trec"),
+    out: context.runDir.file(step, "per-query.json"),
+  };
+  // Written first: a judgement that measures cannot use must be known before hours of encoding.
+  await writeQrels(files.qrels, qrels, source);
+  const { topK, relevanceLevel } = options;
+  const { queryRows } = qrels;
+  const { ranked, throughput } = await retrieve(context, { phase: step, folder: step, model, source, queryRows, topK });
+  await writeRun(files.run, ranked, queryRows, source, name);
+  const settings = { measures: set.measures ?? options.measures, relevanceLevel };
+  const measured = await measure(
+    context,
+    files,
+    ofQueries === null || intervalsSeed === undefined ? settings : { ...settings, intervalsSeed },
+  );
+  return { measured, throughput, files, part, ofQueries };
+}
+
+/** A data set that is ranked and measured under the name of a step, which is the name of its folder. */
+interface RankedSet {
+  readonly step: string;
+  readonly set: EvaluationSet;
+  readonly whole: PreparedSource;
+  /** Where some of the queries are taken, their intervals are drawn with this; undefined: none. */
+  readonly intervalsSeed?: number;
+}
+
 /** Evaluates one model on one data set. */
 async function evaluateSet(context: RunContext, model: ModelChoice, set: EvaluationSet): Promise<SetResult> {
   const section = context.config.evaluate;
@@ -56,26 +100,8 @@ async function evaluateSet(context: RunContext, model: ModelChoice, set: Evaluat
   const use = { name: set.name === null ? "evaluate" : `evaluate.${set.name}`, data: set.data };
   const result = await onceOnSource(context, step, use, async (whole): Promise<SetResult> => {
     warnOfOtherData(context, whole.fingerprint, set.name);
-    const { seed } = context.config;
-    const { source, qrels, part, ofQueries } = quickLook(whole, requireQrels(whole, set.path), options, seed);
-    await mkdir(context.runDir.file(step), { recursive: true });
-    const files = {
-      run: context.runDir.file(step, "run.trec"),
-      qrels: context.runDir.file(step, "qrels.trec"),
-      out: context.runDir.file(step, "per-query.json"),
-    };
-    // Written first: a judgement that measures cannot use must be known before hours of encoding.
-    await writeQrels(files.qrels, qrels, source);
-    const { ranked, throughput } = await retrieve(context, {
-      phase: step,
-      folder: step,
-      model,
-      source,
-      queryRows: qrels.queryRows,
-      topK: options.topK,
-    });
-    await writeRun(files.run, ranked, qrels.queryRows, source, context.config.name);
-    const measured = await measure(context, files, ofQueries === null ? options : { ...options, intervalsSeed: seed });
+    const what = { step, set, whole, intervalsSeed: context.config.seed };
+    const { measured, throughput, files, part, ofQueries } = await rankAndMeasure(context, model, what, options);
     const found = { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
     const { intervals } = measured;
     if (intervals !== undefined) tellIntervals(context, step, intervals, measured.queryCount, ofQueries);

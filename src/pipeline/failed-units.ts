@@ -59,7 +59,10 @@ export async function leaveOut(
   const pool = await context.pool();
   const gather = (rows: Int32Array): Uint8Array => table.gather(rows);
   const search = { phase: `${phase}/halves`, model, side, gather, signal: context.signal };
-  const poison = await findPoison(pool, batchSize === undefined ? search : { ...search, batchSize }, failed);
+  // A plugin that fails is mended, not worked around: one unit is enough to name texts that it fails on.
+  const plugin = failed.find(({ code }) => code === "CONFIG");
+  const suspects = plugin === undefined ? failed : [plugin];
+  const poison = await findPoison(pool, batchSize === undefined ? search : { ...search, batchSize }, suspects);
   const first = poison[0];
   // Nothing was found at fault: a device that fails now and then. What is missing is tried again.
   if (first === undefined) return new Int32Array(0);
@@ -72,11 +75,13 @@ export async function leaveOut(
   const more = poison.length > NAMED ? [`and ${poison.length - NAMED} more`] : [];
   const list = [...named, ...more].map((line) => `\n  ${line}`).join("");
   const policy = context.config.embeddings.unencodable;
-  if (policy === "error" || side === "query") {
+  if (policy === "error" || side === "query" || plugin !== undefined) {
     const hint =
-      side === "query"
-        ? "Mend or remove these texts, then run the same command again."
-        : "Mend or remove these texts, or leave them out with --embeddings.unencodable warn; finished passages are not done again.";
+      plugin !== undefined
+        ? "Mend the plugin, then run the same command again."
+        : side === "query"
+          ? "Mend or remove these texts, then run the same command again."
+          : "Mend or remove these texts, or leave them out with --embeddings.unencodable warn; finished passages are not done again.";
     throw new QuarryError(first.code, `${poison.length} ${plural} cannot be encoded:${list}`, { hint });
   }
   const recorded = ((await context.runDir.readJson(FILE)) ?? {}) as Recorded;

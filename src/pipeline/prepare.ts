@@ -19,17 +19,17 @@ export async function lookThrough(context: RunContext, steps: readonly (typeof s
   await withProgress(context, "prepare", "look through the data", async (dataContext) => {
     for (const step of different) {
       context.checkStop();
-      if (step === "train") {
-        const data = context.config.train?.data;
-        if (data !== undefined) (await openTrainingSet(await resolveTraining(context, data), dataContext)).close();
-        continue;
+      const { train } = context.config;
+      if (step === "train" && train !== undefined) {
+        (await openTrainingSet(await resolveTraining(context, train.data), dataContext)).close();
       }
-      const data = context.config[step]?.data;
+      const section = step === "train" ? "train.evaluate" : step;
+      const data = step === "train" ? train?.evaluate?.data : context.config[step]?.data;
       if (data === undefined) continue;
-      for (const set of setsOf(data, `${step}.data`)) {
+      for (const set of setsOf(data, `${section}.data`)) {
         const source = await prepareSource(await resolveSearch(context, set.data), dataContext);
         try {
-          if (step === "evaluate") refuseRealGrades(requireQrels(source, set.path));
+          if (section.endsWith("evaluate")) refuseRealGrades(requireQrels(source, set.path));
         } finally {
           source.close();
         }

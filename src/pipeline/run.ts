@@ -3,12 +3,14 @@ import { resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
-import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
+import type { ExperimentConfig, stepNames, TrainConfig } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
 import { RunContext } from "./context.js";
 import { encodeStep } from "./encode.js";
 import { type EvaluateResult, evaluateStep } from "./evaluate.js";
+import { tellChosen } from "./evaluating/chosen.js";
+import { evalStepsOf } from "./evaluating/index.js";
 import { mineStep } from "./mine.js";
 import { lookThrough } from "./prepare.js";
 import { RERANKED, rerankStep } from "./rerank.js";
@@ -100,12 +102,14 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   const throughputs: Throughput[] = [];
   const written: (readonly [string, number])[] = [];
   let trained: TrainResult | null = null;
+  if (!steps.includes("train")) tellChosen(context);
   for (const [index, step] of steps.entries()) {
     // A run that trains later works with the untrained model first, also when it is resumed after the training.
     const model = steps.indexOf("train", index + 1) >= 0 ? BASE_MODEL : currentModel(context);
     switch (step) {
       case "train":
         trained = await trainStep(context);
+        tellChosen(context);
         break;
       case "evaluate": {
         const result = await evaluateStep(context, model);
@@ -176,9 +180,20 @@ function determinants(config: ExperimentConfig): unknown {
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
   // A resume may use another number of ranks: the batch of a step does not depend on it.
-  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, ...learning } = training;
+  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, evaluate, ...learning } = training;
   const { saveSteps: _saveSteps, saveTotalLimit: _saveTotalLimit, ...schedule } = args;
-  return { ...rest, workers: { batchSize, unitSize }, train: { ...learning, args: schedule } };
+  return {
+    ...rest,
+    workers: { batchSize, unitSize },
+    train: { ...learning, args: schedule, ...evaluating(training, evaluate) },
+  };
+}
+
+/** What evaluation in training comes to does not depend on who evaluates. */
+function evaluating(training: TrainConfig, evaluate: TrainConfig["evaluate"]): Record<string, unknown> {
+  if (evaluate === undefined) return {};
+  const { mode: _mode, workers: _workers, maxWaiting: _maxWaiting, ...rest } = evaluate;
+  return { evaluate: { ...rest, evalSteps: evalStepsOf(training) } };
 }
 
 /** The sections of the experiment that something in the run folder depends on; the others may still change. */

@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import type { JournalEntry } from "../rundir/journal.js";
 import type { RunContext } from "./context.js";
 
 /** Which weights a step works with: the experiment's own, or a checkpoint trained in this run folder. */
@@ -28,7 +29,7 @@ export function currentModel(context: RunContext): ModelChoice {
 }
 
 /** A finished step's newest entry in the journal. */
-function findDone(context: RunContext, step: string) {
+export function findDone(context: RunContext, step: string): JournalEntry | undefined {
   return context.runDir.journal.entries.findLast((found) => found.type === "stepDone" && found.step === step);
 }
 

@@ -48,6 +48,12 @@ export function summarise(results: StepResults): EventBody | null {
   const seconds = results.throughputs.reduce((sum, each) => sum + each.seconds, 0);
   if (texts > 0) rows.push(wide("passages/s", (texts / seconds).toFixed(1)));
   if (results.train?.stepsPerSecond != null) rows.push(wide("steps/s", results.train.stepsPerSecond.toFixed(2)));
+  if (results.train?.waitShare != null) rows.push(wide("waits", `${(results.train.waitShare * 100).toFixed(1)} %`));
+  const chosen = results.train?.chosen;
+  if (chosen !== undefined) {
+    rows.push(wide("best step", `${chosen.best.step} (${chosen.best.measure} ${chosen.best.value.toFixed(4)})`));
+    if (chosen.isStoppedEarly) rows.push(wide("stopped early at step", String(chosen.last)));
+  }
   for (const [name, count] of results.written) rows.push(wide(name, count.toLocaleString("en-US")));
   if (rows.length === 0) return null;
   return { type: "summary", columns: columns.length > 1 ? columns : ["", "value"], rows };

@@ -1,15 +1,18 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
 import { appendFile, mkdir } from "node:fs/promises";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { buildMicroBatch, stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
-import { deriveLayout, runTraining } from "../training/index.js";
+import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
+import type { Chosen } from "./evaluating/chosen.js";
+import { TrainingEvaluation } from "./evaluating/index.js";
 import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
 import { once } from "./step.js";
@@ -23,6 +26,10 @@ export interface TrainResult {
   readonly steps: number;
   /** Optimiser steps a second, the start of the ranks left out; null when nothing was left to do. */
   readonly stepsPerSecond: number | null;
+  /** Share of the steps' time in which the slowest rank waited for its texts; null when nothing was left to do. */
+  readonly waitShare: number | null;
+  /** What evaluation in training came to; absent without it. */
+  readonly chosen?: Chosen;
 }
 
 /** Trains the experiment's model, or goes on where an earlier process stopped. */
@@ -47,9 +54,18 @@ function refuseOtherData(context: RunContext, set: TrainingSet): void {
   });
 }
 
-/** Training processes: as many as the user says, else one per GPU, else one. */
+/** Training processes of this machine, and so of each: as many as the user says, else one per GPU, else one. */
 async function rankCount(options: TrainConfig, python: PythonEnvironment): Promise<number> {
   return options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
+}
+
+/** The other machines; none of them is told apart by device, as all are to have what this one has. */
+function otherMachines({ config, runDir }: RunContext, options: TrainConfig): { readonly nodes?: TrainNodes } {
+  const count = machineCount(options);
+  const { listen } = config.workers;
+  if (count === 1 || listen === undefined) return {};
+  const others = options.nodes.map((node) => (node.kind === "manual" ? node : { ...node, device: "auto" as const }));
+  return { nodes: { others, count, least: options.minNodes ?? count, listen, runDir: runDir.path } };
 }
 
 /**
@@ -59,7 +75,8 @@ async function rankCount(options: TrainConfig, python: PythonEnvironment): Promi
  */
 export async function checkLayout(options: TrainConfig): Promise<void> {
   const { globalBatchSize, queriesPerRank } = options;
-  deriveLayout({ globalBatchSize, queriesPerRank, ranks: await rankCount(options, await findPython()) });
+  const ranks = (await rankCount(options, await findPython())) * machineCount(options);
+  deriveLayout({ globalBatchSize, queriesPerRank, ranks });
 }
 
 async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
@@ -76,19 +93,26 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   const masked = new MaskCounts();
   const stopRecording = recordTraining(context, set, masked);
   const plans = new StepPlans(set, options.globalBatchSize);
+  const { evaluate } = options;
+  const evaluation =
+    evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
-      const outcome = await runTraining({
+      await evaluation?.begin();
+      const job: TrainJob = {
         phase: "train",
         model: { ...toModelSpec(context.experiment), dtype: "float32" },
         loss: { name, options: lossOptions },
+        retriever: retrieverOf(options),
         args: toTrainingArguments(args),
         outputDir: context.runDir.file("train"),
         maxSteps,
         globalBatchSize: options.globalBatchSize,
         queriesPerRank: options.queriesPerRank,
         passagesPerQuery: set.passagesPerQuery,
-        ranks,
+        ranks: ranks * machineCount(options),
+        ...otherMachines(context, options),
+        startTimeoutMs: options.startTimeoutMs,
         threads,
         maxRestarts: options.maxRestarts,
         seed: context.config.seed,
@@ -105,24 +129,42 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
           masked.note(step, `${microStep}/${rank}`, batch.maskedPositives);
           return batch;
         },
-      });
-      if (outcome.isStopped) {
+      };
+      const stoppedAt = evaluation?.stoppedAt ?? null;
+      const outcome =
+        stoppedAt === null
+          ? await runTraining(evaluation?.adapt(job) ?? job)
+          : { step: stoppedAt, checkpoint: "", stepsDone: 0, seconds: 0, waitShare: null, isStopped: false };
+      if (outcome.isStopped && (evaluation?.stoppedAt ?? null) === null) {
+        await evaluation?.close();
+        if (evaluation?.failure) throw evaluation.failure;
         throw new QuarryError("INTERRUPTED", `Stopped on request after step ${outcome.step} of ${maxSteps}.`, {
           hint: "The same command goes on with the very next batch after that step.",
         });
       }
-      const checkpoint = relative(context.runDir.path, outcome.checkpoint);
+      const chosen = await evaluation?.finish(outcome);
+      const checkpoint = chosen === undefined ? outcome.checkpoint : join(job.outputDir, `checkpoint-${chosen.step}`);
       const value = {
-        checkpoint,
-        steps: outcome.step,
+        checkpoint: relative(context.runDir.path, checkpoint),
+        steps: chosen?.last ?? outcome.step,
         stepsPerSecond: outcome.stepsDone > 0 ? outcome.stepsDone / outcome.seconds : null,
+        waitShare: outcome.waitShare,
+        ...(chosen === undefined ? {} : { chosen }),
       };
-      return { value, done: outcome.step };
+      return { value, done: value.steps };
     });
   } finally {
+    await evaluation?.close();
     plans.close();
     await stopRecording();
   }
+}
+
+/** A plugin's retriever as it travels; null for Quarry's own. */
+function retrieverOf({ retriever }: TrainConfig): { name: string; options: Record<string, unknown> } | null {
+  if (retriever === undefined) return null;
+  const { name, ...options } = retriever;
+  return { name, options };
 }
 
 /** How many columns of a step's batch were masked because they hold known positives of another query, or copies. */
@@ -173,10 +215,11 @@ function recordTraining(context: RunContext, set: TrainingSet, masked: MaskCount
       then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
     }
     if (event.type !== "trainStep") return;
-    const { step, loss, learningRate, gradNorm } = event;
+    const { step, loss, learningRate, gradNorm, waitShare } = event;
     // Reports count finished steps from 1, the plan counts from 0.
     const maskedPositives = masked.take(step - 1);
-    then(() => appendFile(path, `${JSON.stringify({ step, loss, learningRate, gradNorm, maskedPositives })}\n`));
+    const line = { step, loss, learningRate, gradNorm, maskedPositives, waitShare };
+    then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
   return async () => {
     unsubscribe();

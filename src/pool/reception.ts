@@ -15,8 +15,8 @@ type Hello = Extract<UpMessage, { type: "hello" }>;
 export interface Launched {
   /** Resolves when none of them can bring a worker any more. */
   readonly ended: Promise<void>;
-  /** Called when the workers have been told to leave. */
-  close(): Promise<void>;
+  /** Called when the workers have been told to leave; those that have not ended after `leaveMs` are made to. */
+  close(leaveMs?: number): Promise<void>;
 }
 
 /** How a pool's workers on other machines are started; called once the socket is open. */

@@ -31,7 +31,7 @@ export class Supply {
   configure(worker: string, task: Task, isCurrent: () => boolean): void {
     const { send, kill } = this.#speaking();
     const configure = (): void => send(worker, { v: PROTOCOL_VERSION, type: "configure", task });
-    const checkpoint = task.model?.checkpoint;
+    const checkpoint = task.kind === "train" ? (task.resumeFrom ?? task.model.checkpoint) : task.model?.checkpoint;
     if (!this.#remote.has(worker) || checkpoint === undefined) return configure();
     this.#files.announce(worker, checkpoint).then(
       (files) => {

@@ -42,7 +42,7 @@ export const modelSpec = z.strictObject({
   encoder: name,
   encoderOptions: z.record(z.string(), z.unknown()),
   plugins: z.array(path).max(64),
-  /** A pooling's name, or several joined by "+". */
+  /** A pooling's name, one that a plugin registers, or several joined by "+". */
   pooling: name.nullable(),
   normalize: z.boolean().nullable(),
   /** dot, cosine, or a similarity that a plugin registers. */
@@ -175,11 +175,16 @@ const searchTask = z.strictObject({
   snapshotEveryUnits: z.int().min(1).max(1_000),
 });
 
+/** A retriever that a plugin registers, and its options. */
+export const retrieverSpec = z.strictObject({ name, options: z.record(z.string(), z.unknown()) });
+
 /** One rank of a training run; `args` are transformers.TrainingArguments in snake_case. */
 const trainTask = z.strictObject({
   kind: z.literal("train"),
   model: modelSpec,
   loss: z.strictObject({ name, options: z.record(z.string(), z.unknown()) }),
+  /** A plugin's whole retriever; null is Quarry's own. */
+  retriever: retrieverSpec.nullable(),
   args: z.record(z.string(), z.unknown()),
   outputDir: path,
   maxSteps: z.int().min(1),
@@ -191,6 +196,10 @@ const trainTask = z.strictObject({
   resumeFrom: path.nullable(),
   /** False turns every dropout off, for equal curves on any world size. */
   isDropoutOn: z.boolean(),
+  /** A checkpoint is due every so many steps as well, to be evaluated; null without evaluation. */
+  evalSteps: z.int().min(1).nullable(),
+  /** Whether the ranks evaluate it themselves, and pause for that. */
+  isEvaluating: z.boolean(),
 });
 
 export const task = z.discriminatedUnion("kind", [encodeTask, searchTask, scoreTask, probeTask, trainTask]);
@@ -294,6 +303,8 @@ export const upMessage = z.discriminatedUnion("type", [
     waitSeconds: z.number(),
   }),
   z.strictObject({ v, type: z.literal("checkpoint"), step: count, path }),
+  /** A rank stands after the checkpoint of this step and waits for `evaluation`. */
+  z.strictObject({ v, type: z.literal("evaluate"), step: count }),
   z.strictObject({ v, type: z.literal("trained"), step: count, path }),
 ]);
 
@@ -354,6 +365,11 @@ export const downMessage = z.discriminatedUnion("type", [
     /** int32 [Q]: how many of the query's own passages are real; those behind them are paddings. */
     counts: tensorSpec,
   }),
+  /**
+   * The answer to `evaluate`: work for the pool of this ticket until it lets you go, then wait again. Without a ticket the
+   * evaluation is over: go on, or, where it is the last one, end the training.
+   */
+  z.strictObject({ v, type: z.literal("evaluation"), step: count, ticketPath: path.nullable(), isLast: z.boolean() }),
   /** No more micro-batches: save and leave (a stop on request). */
   z.strictObject({ v, type: z.literal("stopTraining"), save: z.boolean() }),
 ]);

@@ -1,4 +1,4 @@
-/** Asks Python what a checkpoint promises, and which encoders, losses and similarities are registered. */
+/** Asks Python what a checkpoint promises, and which encoders, losses and the like are registered, plugins' included. */
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import { type CallOptions, callPython } from "./bridge.js";
@@ -6,14 +6,24 @@ import { type CallOptions, callPython } from "./bridge.js";
 const option = z.object({
   name: z.string(),
   type: z.string(),
+  /** The type as TypeScript writes it. */
+  typescript: z.string(),
   default: z.unknown(),
   isRequired: z.boolean(),
   sentence: z.string(),
 });
-const component = z.object({ name: z.string(), sentence: z.string(), options: z.array(option) });
+const component = z.object({
+  name: z.string(),
+  sentence: z.string(),
+  /** "built-in", or the plugin's file. */
+  origin: z.string(),
+  options: z.array(option),
+});
 const registered = z.object({
   encoders: z.array(component),
+  poolings: z.array(component),
   losses: z.array(component),
+  retrievers: z.array(component),
   similarities: z.array(component),
 });
 /** A special token, and whether it really stands at that end of each text; null where there is none or nobody can tell. */
@@ -54,9 +64,9 @@ const modelReport = z.object({
 
 /** What a checkpoint promises, read from its small files; no weights are loaded. */
 export type ModelReport = z.output<typeof modelReport>;
-/** Encoders, losses and similarities by name, with their options. */
+/** Encoders, poolings, losses, retrievers and similarities by name, with their options. */
 export type Registered = z.output<typeof registered>;
-/** One registered encoder, loss or similarity. */
+/** One registered encoder, pooling, loss, retriever or similarity. */
 export type RegisteredComponent = z.output<typeof component>;
 
 /** Which checkpoint is meant. */
@@ -80,9 +90,20 @@ export async function inspectModel(checkpoint: string, options: InspectOptions =
   return parse(modelReport, await callPython("quarry_runtime.inspect", "model_contract", args, options));
 }
 
-/** Every registered encoder, loss and similarity with its typed options. Raises as {@link inspectModel}. */
-export async function listRegistered(options: CallOptions = {}): Promise<Registered> {
-  return parse(registered, await callPython("quarry_runtime.inspect", "registered", [], options));
+/** Which Python files count. */
+export interface RegisteredOptions extends CallOptions {
+  /** Plugins, as absolute paths; what they register is listed as well. */
+  readonly plugins?: readonly string[];
+}
+
+/**
+ * Every registered encoder, pooling, loss, retriever and similarity with its typed options and where it comes from.
+ *
+ * @throws as {@link inspectModel}; CONFIG with file and line for a plugin that does not run
+ */
+export async function listRegistered(options: RegisteredOptions = {}): Promise<Registered> {
+  const { plugins = [], ...call } = options;
+  return parse(registered, await callPython("quarry_runtime.inspect", "registered", [plugins], call));
 }
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {

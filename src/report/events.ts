@@ -65,6 +65,17 @@ export type EventBody =
       readonly values: Readonly<Record<string, number>>;
       readonly queryCount: number;
     }
+  /** A checkpoint was evaluated in training; `measure` is the one that makes a checkpoint the best. */
+  | {
+      readonly type: "evaluation";
+      readonly step: number;
+      readonly measure: string;
+      /** Of a suite the averages, and each data set's own as `set/measure`. */
+      readonly values: Readonly<Record<string, number>>;
+      readonly queryCount: number;
+      /** The best so far, this one included. */
+      readonly best: { readonly step: number; readonly value: number };
+    }
   /** Something a user should see that is no fault. */
   | { readonly type: "notice"; readonly message: string; readonly hint: string | null }
   | { readonly type: "warning"; readonly message: string; readonly hint: string | null }

@@ -58,6 +58,18 @@ function measuresLine(event: Extract<QuarryEvent, { type: "metrics" }>): string 
   return `${event.label}: ${values.join(", ")} (${format.formatCount(event.queryCount)} queries)`;
 }
 
+function evaluationLine({
+  step,
+  measure,
+  values,
+  queryCount,
+  best,
+}: Extract<QuarryEvent, { type: "evaluation" }>): string {
+  const shown = Object.entries(values).map(([name, value]) => `${oneLine(name)} ${format.formatMeasure(value)}`);
+  const lead = `best ${oneLine(measure)} ${format.formatMeasure(best.value)} at step ${best.step}`;
+  return `step ${step} evaluated: ${shown.join(", ")} (${format.formatCount(queryCount)} queries); ${best.step === step ? "the best so far" : lead}`;
+}
+
 /** The words of a warning or error; shared with what the dashboard leaves behind. */
 export function noticeLine(notice: Pick<Notice, "level" | "text" | "hint">): string {
   return `${notice.level}: ${notice.text}${notice.hint === null ? "" : ` (${notice.hint})`}`;
@@ -121,6 +133,8 @@ export function plainReporter(stdout: Sink, stderr: Sink, view: ViewState = empt
       }
       case "checkpoint":
         return [`checkpoint of step ${event.step}: ${oneLine(event.path)}`];
+      case "evaluation":
+        return [evaluationLine(event)];
       case "metrics":
         return [measuresLine({ ...event, label: view.metrics.at(-1)?.label ?? event.label })];
       case "worker": {

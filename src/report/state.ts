@@ -47,6 +47,8 @@ export interface ViewState {
   readonly losses: LossHistory;
   readonly training: EventOf<"trainStep"> | null;
   readonly checkpoint: EventOf<"checkpoint"> | null;
+  /** Of the training, in the order of their steps. */
+  readonly evaluations: readonly EventOf<"evaluation">[];
   readonly metrics: readonly EventOf<"metrics">[];
   /** The last distinct ones, oldest first. */
   readonly notices: readonly Notice[];
@@ -62,6 +64,7 @@ export const emptyView: ViewState = {
   losses: emptyLossHistory,
   training: null,
   checkpoint: null,
+  evaluations: [],
   metrics: [],
   notices: [],
   summaries: [],
@@ -133,6 +136,10 @@ export function reduce(state: ViewState, event: QuarryEvent): ViewState {
       return { ...state, training: event, losses: addLoss(state.losses, event.loss) };
     case "checkpoint":
       return { ...state, checkpoint: event };
+    case "evaluation": {
+      const others = state.evaluations.filter(({ step }) => step !== event.step);
+      return { ...state, evaluations: [...others, event].sort((a, b) => a.step - b.step) };
+    }
     case "metrics": {
       const metrics = state.metrics.filter((known) => known.phase !== event.phase || known.label !== event.label);
       return { ...state, metrics: [...metrics, { ...event, label: oneLine(event.label) }] };

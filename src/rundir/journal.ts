@@ -6,7 +6,7 @@ import { diskError } from "./durable.js";
 import { openLines } from "./jsonl.js";
 
 /** One thing that is done for good. `type` says what; the other fields are the writer's. */
-interface JournalEntry {
+export interface JournalEntry {
   readonly type: string;
   /** Milliseconds since the epoch; added when the entry is written. */
   readonly time: number;

@@ -1,16 +1,16 @@
 /** Finds the checkpoints that count: those whose manifest, written last, agrees with the files beside it. */
-import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
-import type { Layout } from "./job.js";
-import { negativesScope } from "./layout.js";
+import type { Layout, TrainJob } from "./job.js";
+import { deriveLayout, negativesScope } from "./layout.js";
 
 /** Written by py_runtime/quarry_runtime/training/checkpoints.py, which also checks the hashes before use. */
 const manifestSchema = z.strictObject({
   version: z.literal(1),
   step: z.int().min(1),
-  negativesScope: z.int().min(1),
+  negativesScope: z.int().min(0),
   queriesPerStep: z.int().min(1),
   seed: z.int().min(0),
   worldSize: z.int().min(1),
@@ -30,7 +30,7 @@ export interface CheckpointFolder {
   readonly path: string;
   /** Optimiser steps that it has seen. */
   readonly step: number;
-  /** Passages that each query was compared with in one micro-step. */
+  /** Passages that each query was compared with in one micro-step; 0 when the loss looks at a query's own ones only. */
   readonly negativesScope: number;
   readonly queriesPerStep: number;
   readonly seed: number;
@@ -45,6 +45,27 @@ export async function findLatestCheckpoint(outputDir: string): Promise<Checkpoin
   return null;
 }
 
+/** All complete checkpoints, the newest first. */
+export async function listCheckpoints(outputDir: string): Promise<CheckpointFolder[]> {
+  const folders = await listFolders(outputDir);
+  const found = await Promise.all(folders.map(({ path, step }) => readCheckpoint(path, step)));
+  return found.filter((folder) => folder !== null);
+}
+
+/** Removes checkpoints; a death in between leaves what nobody takes for complete. */
+export async function removeCheckpoints(folders: readonly Pick<CheckpointFolder, "path">[]): Promise<void> {
+  for (const { path } of folders) {
+    await rm(join(path, MANIFEST), { force: true });
+    const folder = await open(path, "r");
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
 /** Removes checkpoints that a death left half-written; call it only while no rank is at work. */
 export async function removeHalfWritten(outputDir: string): Promise<string[]> {
   const removed: string[] = [];
@@ -54,6 +75,27 @@ export async function removeHalfWritten(outputDir: string): Promise<string[]> {
     removed.push(path);
   }
   return removed;
+}
+
+/**
+ * How a number of ranks goes on from a checkpoint. Where the user left queriesPerRank open, it is chosen so that each query
+ * is compared with as many passages as before: the ranks may be more or fewer, the training is the same.
+ *
+ * @param from null for a training that begins
+ * @throws QuarryError CONFIG when the batch cannot be shared, or going on would change what a step means.
+ */
+export function layoutFrom(
+  from: CheckpointFolder | null,
+  job: Pick<TrainJob, "globalBatchSize" | "queriesPerRank" | "passagesPerQuery" | "seed">,
+  ranks: number,
+): Layout {
+  const { globalBatchSize, passagesPerQuery } = job;
+  const kept = from === null ? 0 : from.negativesScope / passagesPerQuery / ranks;
+  const isKept = Number.isInteger(kept) && kept > 0 && globalBatchSize % (ranks * kept) === 0;
+  const queriesPerRank = job.queriesPerRank ?? (isKept ? kept : undefined);
+  const layout = deriveLayout({ globalBatchSize, queriesPerRank, ranks });
+  if (from !== null) checkResumable(from, job, layout);
+  return layout;
 }
 
 /**
@@ -77,7 +119,7 @@ export function checkResumable(
       },
     );
   }
-  if (from.negativesScope !== scope) {
+  if (from.negativesScope !== 0 && from.negativesScope !== scope) {
     const wanted = from.negativesScope / job.passagesPerQuery / layout.worldSize;
     throw new QuarryError(
       "CONFIG",

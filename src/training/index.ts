@@ -1,5 +1,6 @@
 /** Training with torchrun: what the pipeline needs of it. */
-export { findLatestCheckpoint } from "./checkpoints.js";
-export type { Layout, TrainJob } from "./job.js";
+export { type BestRule, judge, removable, type Verdict } from "./best.js";
+export { findLatestCheckpoint, listCheckpoints, removeCheckpoints, removeHalfWritten } from "./checkpoints.js";
+export type { EvaluationOrder, JobEvaluation, Layout, TrainJob, TrainNodes, TrainOutcome } from "./job.js";
 export { deriveLayout, negativesScope } from "./layout.js";
 export { runTraining } from "./run.js";

@@ -1,5 +1,6 @@
 /** What training is asked for and what it ends with. */
 import type { MicroBatch } from "../data/types.js";
+import type { NodeConfig } from "../experiment/schema.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
@@ -16,6 +17,8 @@ export interface TrainJob {
   readonly phase: string;
   readonly model: ModelSpec;
   readonly loss: { readonly name: string; readonly options: Record<string, unknown> };
+  /** A plugin's whole retriever; without one it is Quarry's own. */
+  readonly retriever?: { readonly name: string; readonly options: Record<string, unknown> } | null;
   /** transformers.TrainingArguments in snake_case. */
   readonly args: Record<string, unknown>;
   /** Holds checkpoint-<step> folders. */
@@ -24,12 +27,17 @@ export interface TrainJob {
   readonly globalBatchSize: number;
   readonly queriesPerRank: number | undefined;
   readonly passagesPerQuery: number;
+  /** Over all machines. */
   readonly ranks: number;
+  /** The machines beside this one; each has as many ranks as this one. */
+  readonly nodes?: TrainNodes;
   readonly threads: number;
   /** "cpu" hides every GPU from the ranks; "auto", the default, gives each rank one where there are some. */
   readonly device?: "auto" | "cpu";
   /** Restarts after a death, those by torchrun and those of torchrun together. */
   readonly maxRestarts: number;
+  /** For all ranks of a start to be there; default 5 minutes. */
+  readonly startTimeoutMs?: number;
   /** Without a finished micro-step for this long, after the first step, the ranks are killed; default 10 minutes. */
   readonly stepTimeoutMs?: number;
   readonly seed: number;
@@ -39,10 +47,43 @@ export interface TrainJob {
   readonly events: EventStream;
   /** Aborting saves a checkpoint and stops. */
   readonly signal?: AbortSignal;
+  /** Aborting stops without saving: the checkpoint that counts is there. */
+  readonly halt?: AbortSignal;
+  /** Checkpoints that are evaluated while training goes on; without it none are. */
+  readonly evaluation?: JobEvaluation;
   /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. */
   readonly microBatch: (step: number, microStep: number, rank: number, layout: Layout) => MicroBatch;
   /** Ids and places of the texts behind rows of micro-batches, for an error that names them. */
   readonly nameRows?: (queries: readonly number[], passages: readonly number[]) => string;
+}
+
+/** The other machines of a training. */
+export interface TrainNodes {
+  readonly others: readonly NodeConfig[];
+  /** All machines, this one included. */
+  readonly count: number;
+  /** Training goes on with so many where others are lost for good. */
+  readonly least: number;
+  /** Address of this machine that the others reach, tcp://host:port. */
+  readonly listen: string;
+  readonly runDir: string;
+}
+
+/** How checkpoints are evaluated, as far as the ranks are concerned. */
+export interface JobEvaluation {
+  /** A checkpoint is written every so many steps as well. */
+  readonly everySteps: number;
+  /**
+   * The ranks evaluate themselves: all stand after the checkpoint of the step and wait for what `tell` sends them, until
+   * that has no ticket. Called again for the ranks of a later start.
+   */
+  readonly inRanks?: (step: number, tell: (order: EvaluationOrder) => void) => void;
+}
+
+/** What a rank that waits is told: work for the pool of this ticket, or go on; the last one ends the training. */
+export interface EvaluationOrder {
+  readonly ticketPath: string | null;
+  readonly isLast: boolean;
 }
 
 export interface TrainOutcome {
@@ -52,6 +93,8 @@ export interface TrainOutcome {
   readonly step: number;
   /** Spent in optimiser steps, those done twice after a death included; neither start-up nor the last save. */
   readonly seconds: number;
+  /** Share of these seconds in which the slowest rank had to wait for a micro-batch; null without a step. */
+  readonly waitShare: number | null;
   /** Steps by which this call moved on. */
   readonly stepsDone: number;
   /** True when the signal ended it before maxSteps. */

@@ -15,6 +15,8 @@ const ROWS_EVERY_MS = 500;
 export class TrainProgress {
   /** Seconds spent in steps, those done twice included. */
   seconds = 0;
+  /** Of these, waited for micro-batches by the rank that waited the longest. */
+  waitSeconds = 0;
   readonly #job: TrainJob;
   readonly #recent: number[] = [];
   readonly #states = new Map<string, WorkerState>();
@@ -52,6 +54,7 @@ export class TrainProgress {
     const { step, loss, learningRate, gradNorm, seconds, waitSeconds } = message;
     this.#step = step;
     this.seconds += seconds;
+    this.waitSeconds += waitSeconds;
     this.#recent.push(seconds);
     if (this.#recent.length > RECENT_STEPS) this.#recent.shift();
     const waitShare = seconds > 0 ? Math.min(1, waitSeconds / seconds) : 0;

@@ -9,17 +9,23 @@ export interface RankPeer {
   /** Its name on the wire. */
   readonly peer: string;
   readonly pid: number;
+  readonly host: string;
   readonly device: string;
 }
 
 /** The ranks that torchrun started together; each restart is a new generation. */
 export interface Generation {
-  /** -1 before the first hello. */
+  /** Counts starts; -1 before the first hello. */
   readonly number: number;
+  /** What its ranks call it; those of earlier starts are in `earlier`. */
+  readonly id: string;
+  readonly earlier: ReadonlySet<string>;
+  /** Ranks that it has; another start may have more or fewer, where machines come and go. */
+  readonly worldSize: number;
   readonly ranks: ReadonlyMap<number, RankPeer>;
 }
 
-export const noGeneration: Generation = { number: -1, ranks: new Map() };
+export const noGeneration: Generation = { number: -1, id: "", earlier: new Set(), worldSize: 0, ranks: new Map() };
 
 /** What a hello changes. */
 export type Greeting =
@@ -32,28 +38,37 @@ export type Greeting =
       readonly isComplete: boolean;
     };
 
-/** Takes a rank's hello into the present generation, or begins the next one. */
-export function greet(present: Generation, peer: string, hello: Hello, worldSize: number): Greeting {
-  const found = /^rank-(\d+)\.(\d+)$/.exec(hello.name);
-  if (hello.role !== "rank" || found === null)
+/**
+ * Takes a rank's hello into the present generation, or begins the next one.
+ *
+ * @param worldSizes how many ranks a start may have
+ */
+export function greet(present: Generation, peer: string, hello: Hello, worldSizes: readonly number[]): Greeting {
+  const [, number, id = ""] = /^rank-(\d+)\.(\d+)$/.exec(hello.name) ?? [];
+  if (hello.role !== "rank" || number === undefined)
     return { kind: "refused", reason: "Only training ranks are expected here." };
-  if (hello.worldSize !== worldSize || hello.rank >= worldSize || hello.rank !== Number(found[1])) {
+  const { rank, worldSize, pid, host, device } = hello;
+  const isNew = id !== present.id;
+  const isFitting = isNew ? worldSizes.includes(worldSize) : worldSize === present.worldSize;
+  if (!isFitting || rank >= worldSize || rank !== Number(number)) {
+    const expected = (isNew ? worldSizes : [present.worldSize]).join(" or ");
     return {
       kind: "refused",
-      reason: `Rank ${hello.rank} of ${hello.worldSize} (${hello.name}) does not belong to a training of ${worldSize} rank(s).`,
+      reason: `Rank ${rank} of ${worldSize} (${hello.name}) does not belong to a training of ${expected} rank(s).`,
     };
   }
-  const number = Number(found[2]);
-  if (number < present.number)
+  if (present.earlier.has(id))
     return { kind: "refused", reason: "This rank belongs to an earlier start of the training." };
-  const isNew = number > present.number;
   const ranks = new Map(isNew ? [] : present.ranks);
-  const known = ranks.get(hello.rank);
+  const known = ranks.get(rank);
   if (known !== undefined && known.peer !== peer) {
-    return { kind: "refused", reason: `Rank ${hello.rank} is already here as process ${known.pid}.` };
+    return { kind: "refused", reason: `Rank ${rank} is already here as process ${known.pid}.` };
   }
-  ranks.set(hello.rank, { rank: hello.rank, peer, pid: hello.pid, device: hello.device });
-  return { kind: "accepted", generation: { number, ranks }, isNew, isComplete: ranks.size === worldSize };
+  ranks.set(rank, { rank, peer, pid, host, device });
+  const generation = isNew
+    ? { number: present.number + 1, id, earlier: new Set([...present.earlier, present.id]), worldSize, ranks }
+    : { ...present, ranks };
+  return { kind: "accepted", generation, isNew, isComplete: ranks.size === worldSize };
 }
 
 /** The rank behind a name on the wire, if it is of the present generation. */

@@ -1,11 +1,12 @@
 /** Training as one call: launches torchrun, launches it again after its death, ends with a checkpoint. */
 import { mkdir } from "node:fs/promises";
 import { QuarryError } from "../errors.js";
-import { countGpus } from "../pool/resources.js";
-import { checkResumable, findLatestCheckpoint } from "./checkpoints.js";
+import { findLatestCheckpoint, layoutFrom } from "./checkpoints.js";
 import { deathError } from "./death.js";
+import { checkDevices } from "./devices.js";
 import type { TrainJob, TrainOutcome } from "./job.js";
 import { deriveLayout, negativesScope } from "./layout.js";
+import { worldSizes } from "./meeting.js";
 import { TrainProgress } from "./progress.js";
 import { runSession } from "./session.js";
 
@@ -21,11 +22,12 @@ import { runSession } from "./session.js";
  *   there was any checkpoint.
  */
 export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
-  const layout = deriveLayout(job);
+  // Before anything is looked at or made: most of what can be wrong is wrong without a checkpoint, too.
+  for (const ranks of worldSizes(job)) deriveLayout({ ...job, ranks });
   await checkDevices(job);
   await mkdir(job.outputDir, { recursive: true });
   const begun = await findLatestCheckpoint(job.outputDir);
-  if (begun !== null) checkResumable(begun, job, layout);
+  const layout = layoutFrom(begun, job, job.ranks);
   const firstStep = begun?.step ?? 0;
   const { worldSize, queriesPerRank, accumulationSteps } = layout;
   job.events.emit({
@@ -38,12 +40,14 @@ export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
   const finish = (checkpoint: string, step: number, isStopped: boolean): TrainOutcome => ({
     ...{ checkpoint, step, isStopped },
     seconds: progress.seconds,
+    waitShare: progress.seconds > 0 ? Math.min(1, progress.waitSeconds / progress.seconds) : null,
     stepsDone: Math.max(0, step - firstStep),
   });
   if (begun !== null && begun.step >= job.maxSteps) return finish(begun.path, begun.step, false);
   try {
     for (let left = job.maxRestarts; ; ) {
-      const end = job.signal?.aborted ? ({ kind: "stopped" } as const) : await runSession(job, layout, progress, left);
+      const isStopping = job.signal?.aborted === true || job.halt?.aborted === true;
+      const end = isStopping ? ({ kind: "stopped" } as const) : await runSession(job, layout, progress, left);
       if (end.kind === "trained") return finish(end.path, end.step, end.step < job.maxSteps);
       if (end.kind === "failed") throw end.error;
       if (end.kind === "stopped") {
@@ -58,18 +62,4 @@ export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
   } finally {
     progress.ended();
   }
-}
-
-/** Two ranks on one GPU would make NCCL fail, start after start. */
-async function checkDevices({ ranks, device, python }: TrainJob): Promise<void> {
-  if (ranks === 1 || device === "cpu") return;
-  const gpus = await countGpus(python);
-  if (gpus === 0 || ranks <= gpus) return;
-  throw new QuarryError(
-    "CONFIG",
-    `train.ranks is ${ranks}, but there ${gpus === 1 ? "is 1 GPU" : `are ${gpus} GPUs`}.`,
-    {
-      hint: `Set train.ranks to ${gpus} or less, or workers.device to cpu.`,
-    },
-  );
 }

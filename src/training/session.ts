@@ -3,14 +3,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
+import type { Launched } from "../pool/reception.js";
+import { Supply } from "../pool/supply.js";
 import { openTransport, type Transport } from "../pool/transport.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { bytesOf, tensor } from "../protocol/tensor.js";
 import { PROTOCOL_VERSION as v } from "../protocol/version.js";
-import type { PythonEnvironment } from "../python/environment.js";
-import { checkResumable, findLatestCheckpoint, removeHalfWritten } from "./checkpoints.js";
+import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
+import { pythonOf } from "./devices.js";
 import type { Layout, TrainJob } from "./job.js";
+import { arrangeMeeting, worldSizes } from "./meeting.js";
 import type { TrainProgress } from "./progress.js";
 import { type Generation, greet, noGeneration, type RankPeer, rankOf } from "./ranks.js";
 import { Watch } from "./watch.js";
@@ -35,6 +38,8 @@ const LIMITS = { startMs: 300_000, silenceMs: 60_000, stepMs: 600_000, stopMs: 1
 const NAMED_ROWS = 10;
 /** Everything is saved by then; a rank that takes longer to say goodbye is ended. */
 const LEAVE_MS = 2_000;
+/** A rank on another machine hears of this process at least so often; it leaves after a longer silence. */
+const SIGN_OF_LIFE_MS = 2_000;
 
 /** Runs one launch; nothing of it is left running when the promise resolves. */
 export async function runSession(
@@ -49,12 +54,15 @@ export async function runSession(
 
 class Session {
   readonly #job: TrainJob;
-  readonly #layout: Layout;
+  #layout: Layout;
   readonly #progress: TrainProgress;
   readonly #ended: Promise<SessionEnd>;
   readonly #pids = new Set<number>();
   readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
   readonly #watch: Watch;
+  readonly #supply: Supply;
+  /** Ranks that wait for an evaluation to begin. */
+  readonly #standing = new Set<number>();
   #settle: (end: SessionEnd) => void = () => undefined;
   #transport: Transport | undefined;
   #generation: Generation = noGeneration;
@@ -65,42 +73,74 @@ class Session {
     this.#job = job;
     this.#layout = layout;
     this.#progress = progress;
-    this.#watch = new Watch({ ...LIMITS, stepMs: job.stepTimeoutMs ?? LIMITS.stepMs }, layout.worldSize);
+    const { stepTimeoutMs: stepMs = LIMITS.stepMs, startTimeoutMs: startMs = LIMITS.startMs } = job;
+    this.#watch = new Watch({ ...LIMITS, stepMs, startMs }, layout.worldSize);
+    this.#supply = new Supply(() => ({
+      send: (peer, message, frames) => this.#send(peer, message, frames),
+      kill: (peer, reason) => this.#fail(new QuarryError("WORKER", `A rank on another machine ${reason}.`)),
+    }));
     this.#ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
   }
 
   async run(maxRestarts: number): Promise<SessionEnd> {
-    const { ranks, threads, logDir, signal } = this.#job;
+    const { ranks: all, nodes, threads, logDir, signal, halt: halting } = this.#job;
     const python = pythonOf(this.#job);
-    const transport = await openTransport({
-      onMessage: (peer, message) => this.#guarded(() => this.#hear(peer, message)),
-      onViolation: (_peer, error) =>
-        this.#job.events.emit({ type: "warning", message: error.message, hint: error.hint ?? null }),
-    });
+    const meeting = nodes === undefined ? null : await arrangeMeeting(this.#job, nodes, maxRestarts);
+    const transport = await openTransport(
+      {
+        onMessage: (peer, message) => this.#guarded(() => this.#hear(peer, message)),
+        onViolation: (_peer, error) =>
+          this.#job.events.emit({ type: "warning", message: error.message, hint: error.hint ?? null }),
+      },
+      nodes === undefined ? {} : { listen: nodes.listen },
+    );
     this.#transport = transport;
-    const watch = setInterval(() => this.#tick(), TICK_MS);
+    const timers = [setInterval(() => this.#tick(), TICK_MS), setInterval(() => this.#ping(), SIGN_OF_LIFE_MS)];
     const stop = (): void => this.#stop();
+    let others: Launched | null = null;
+    let isTrained = false;
+    const halt = (): void => this.#stop(false);
     try {
       const { ticketPath } = transport;
       const onRankDeath = (death: RankDeath): void => this.#bury(death);
-      const child = await startTorchrun({ python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath });
-      for (let rank = 0; rank < ranks; rank += 1) this.#progress.rank(rank, null, "starting", null);
+      const ranks = all / (nodes?.count ?? 1);
+      const joining = meeting === null ? {} : { meeting: meeting.arguments };
+      const options = { python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath, ...joining };
+      const child = await startTorchrun(options);
+      others = (await meeting?.start(() => transport.admit())) ?? null;
+      for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
       if (signal?.aborted) stop();
+      halting?.addEventListener("abort", halt);
+      if (halting?.aborted) halt();
       const end = await this.#ended;
-      if (end.kind === "trained") await Promise.race([child.exited, sleep(LEAVE_MS, undefined, { ref: false })]);
+      isTrained = end.kind === "trained";
+      if (isTrained) await Promise.race([child.exited, sleep(LEAVE_MS, undefined, { ref: false })]);
       child.kill();
       await child.exited;
       await gone(this.#pids);
       return end;
     } finally {
       signal?.removeEventListener("abort", stop);
-      clearInterval(watch);
+      halting?.removeEventListener("abort", halt);
+      for (const timer of timers) clearInterval(timer);
+      await others?.close(isTrained ? LEAVE_MS : 0);
       await transport.close();
     }
+  }
+
+  #ping(): void {
+    for (const { peer } of this.#generation.ranks.values()) {
+      if (this.#transport?.isRemote(peer)) this.#send(peer, { v, type: "ping" });
+    }
+  }
+
+  /** Whoever asked for it: after a death nothing starts again. */
+  get #isStopping(): boolean {
+    return this.#job.signal?.aborted === true || this.#job.halt?.aborted === true;
   }
 
   #hear(peer: string, message: UpMessage): void {
@@ -112,6 +152,8 @@ class Session {
     switch (message.type) {
       case "ready":
         return this.#progress.rank(rank.rank, rank.device, "ready", message.model?.architecture ?? null);
+      case "fetch":
+        return this.#supply.fetch(peer, message.file, message.offset);
       case "next":
         return this.#serve(rank, message.step, message.microStep);
       case "trainStep":
@@ -120,6 +162,8 @@ class Session {
         return this.#progress.finished(message, this.#generation.ranks.values());
       case "checkpoint":
         return this.#job.events.emit({ type: "checkpoint", step: message.step, path: message.path });
+      case "evaluate":
+        return this.#evaluate(rank, message.step);
       case "trained":
         return this.#settle({ kind: "trained", step: message.step, path: message.path });
       case "log":
@@ -139,17 +183,20 @@ class Session {
   }
 
   #greet(peer: string, hello: Extract<UpMessage, { type: "hello" }>): void {
-    const greeting = greet(this.#generation, peer, hello, this.#layout.worldSize);
+    const greeting = greet(this.#generation, peer, hello, worldSizes(this.#job));
     if (greeting.kind === "refused") {
       const error = { code: "PROTOCOL" as const, message: greeting.reason, hint: null, isRetryable: false, rows: [] };
       return this.#send(peer, { v, type: "refuse", error });
     }
     this.#generation = greeting.generation;
-    this.#pids.add(hello.pid);
+    // Ids of processes on other machines say nothing here.
+    if (this.#transport?.isRemote(peer)) this.#supply.add(peer);
+    else this.#pids.add(hello.pid);
     if (greeting.isNew) {
       this.#hasStepped = false;
+      this.#standing.clear();
       this.#firstDeath = null;
-      this.#watch.begin();
+      this.#watch.begin(hello.worldSize);
     }
     this.#watch.heard(hello.rank);
     this.#progress.rank(hello.rank, hello.device, "loading", null);
@@ -165,26 +212,29 @@ class Session {
     }
     const latest = await findLatestCheckpoint(job.outputDir);
     if (generation !== this.#generation) return;
-    if (job.signal?.aborted) return this.#settle({ kind: "stopped" });
-    if (latest !== null) checkResumable(latest, job, this.#layout);
+    if (this.#isStopping) return this.#settle({ kind: "stopped" });
+    this.#layout = layoutFrom(latest, job, generation.worldSize);
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
     const { worldSize: _worldSize, ...cut } = this.#layout;
-    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
     const resumeFrom = latest?.path ?? null;
     const task = {
       kind: "train" as const,
       model,
       loss,
+      retriever: job.retriever ?? null,
       args,
       outputDir,
       maxSteps,
       passagesPerQuery,
       seed,
       isDropoutOn,
+      evalSteps: evaluation?.everySteps ?? null,
+      isEvaluating: evaluation?.inRanks !== undefined,
     };
     for (const { peer } of generation.ranks.values()) {
-      this.#send(peer, { v, type: "configure", task: { ...task, ...cut, resumeFrom } });
+      this.#supply.configure(peer, { ...task, ...cut, resumeFrom }, () => generation === this.#generation);
     }
   }
 
@@ -211,11 +261,23 @@ class Session {
     this.#transport?.send(peer, message, frames);
   }
 
-  #stop(): void {
+  #stop(save = true): void {
     // Without a finished step there is nothing to save that is not saved already.
     if (!this.#hasStepped) return this.#settle({ kind: "stopped" });
     this.#watch.stop();
-    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save: true });
+    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save });
+  }
+
+  /** Begins when all ranks stand: then the checkpoint is complete, and nobody comes too late to help. */
+  #evaluate(rank: RankPeer, step: number): void {
+    this.#progress.rank(rank.rank, rank.device, "busy", `evaluates step ${step}`);
+    this.#standing.add(rank.rank);
+    if (this.#standing.size < this.#layout.worldSize) return;
+    this.#standing.clear();
+    const ranks = [...this.#generation.ranks.values()];
+    this.#job.evaluation?.inRanks?.(step, (order) => {
+      for (const { peer } of ranks) this.#send(peer, { v, type: "evaluation", step, ...order });
+    });
   }
 
   #blame(rank: RankPeer, fatal: Fatal): void {
@@ -254,7 +316,7 @@ class Session {
       const detail = isCulprit ? `${describeDeath(death)}; the ranks start again` : "starts again with the others";
       this.#progress.rank(rank, device, isCulprit ? "lost" : "starting", detail);
     }
-    if (this.#job.signal?.aborted) this.#settle({ kind: "stopped" });
+    if (this.#isStopping) this.#settle({ kind: "stopped" });
   }
 
   async #awaitExit(child: TorchrunProcess): Promise<void> {
@@ -264,7 +326,7 @@ class Session {
     if (this.#fatals.length > 0) return;
     const reason = describeExit(exit, this.#firstDeath, child);
     const hasStarted = this.#generation.number >= 0 || this.#firstDeath !== null || exit.signal !== null;
-    if (this.#job.signal?.aborted) this.#settle({ kind: "stopped" });
+    if (this.#isStopping) this.#settle({ kind: "stopped" });
     else if (hasStarted) this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
     else
       this.#fail(
@@ -275,7 +337,7 @@ class Session {
   #tick(): void {
     const alarm = this.#watch.tick(TICK_MS);
     if (alarm === null) return;
-    if (alarm.kind === "stopped" || this.#job.signal?.aborted) return this.#settle({ kind: "stopped" });
+    if (alarm.kind === "stopped" || this.#isStopping) return this.#settle({ kind: "stopped" });
     this.#settle({ ...alarm, restarts: Math.max(0, this.#generation.number) });
   }
 
@@ -290,11 +352,6 @@ class Session {
   #fail(thrown: unknown): void {
     this.#settle({ kind: "failed", error: toQuarryError(thrown) });
   }
-}
-
-/** The environment of the ranks: without a GPU in sight, torch and gloo stay on the CPU. */
-function pythonOf({ python, device }: TrainJob): PythonEnvironment {
-  return device === "cpu" ? { ...python, env: { ...python.env, CUDA_VISIBLE_DEVICES: "" } } : python;
 }
 
 /** Waits until the processes are gone: PR_SET_PDEATHSIG takes a few milliseconds. */

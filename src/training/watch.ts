@@ -23,7 +23,7 @@ const LONGEST_STOP_MS = 60_000;
 /** The clock over one launch. Time is counted in calls of {@link tick}: a pause of this process blames nobody. */
 export class Watch {
   readonly #limits: WatchLimits;
-  readonly #worldSize: number;
+  #worldSize: number;
   readonly #silentMs = new Map<number, number>();
   readonly #progress = new Map<number, number>();
   #startingMs = 0;
@@ -39,8 +39,9 @@ export class Watch {
     this.#worldSize = worldSize;
   }
 
-  /** A new generation of ranks begins; nothing is known of it. */
-  begin(): void {
+  /** A new generation of ranks begins; nothing is known of it but how many there are. */
+  begin(worldSize: number): void {
+    this.#worldSize = worldSize;
     this.#silentMs.clear();
     this.#progress.clear();
     [this.#startingMs, this.#stillMs, this.#step] = [0, 0, null];

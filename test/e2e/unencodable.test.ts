@@ -28,6 +28,21 @@ def odd(resolved, spec, dtype, options):
 
     encoder.forward = odd_forward
     return encoder
+
+
+@register_encoder("moody")
+def moody(resolved, spec, dtype, options):
+    """Fails on every batch of four, whatever its texts."""
+    encoder = auto(resolved, spec, dtype, options)
+    forward = encoder.forward
+
+    def moody_forward(batch, side):
+        if len(batch["input_ids"]) == 4:
+            raise ValueError("four is too many")
+        return forward(batch, side)
+
+    encoder.forward = moody_forward
+    return encoder
 `;
 
 let place: Workplace;
@@ -77,3 +92,11 @@ test.each([true, false])(
   },
   300_000,
 );
+
+test("units that fail whatever their texts end the step, and no text is blamed", async () => {
+  const args = ["--model.encoder", "moody", "--embeddings.unencodable", "warn", "--runDir", "runs/moody"];
+  const { exitCode, stderr } = await place.quarry("evaluate", "experiment.ts", ...args);
+  expect(stderr).toMatch(/\d+ units? could not be done; \S+: .*four is too many/);
+  expect(stderr).not.toContain("cannot be encoded");
+  expect(exitCode).toBeGreaterThan(0);
+}, 300_000);

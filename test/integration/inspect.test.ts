@@ -5,6 +5,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ENCODERS, POOLINGS } from "../../src/experiment/plugin-checks.js";
 import { SIMILARITIES } from "../../src/experiment/similarities.js";
 import { callPython } from "../../src/python/bridge.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
@@ -127,9 +128,11 @@ describe("a checkpoint", () => {
   });
 });
 
-test("encoders, losses and similarities are listed with their typed options", async () => {
-  const { encoders, losses, similarities } = await listRegistered({ python });
-  expect(encoders.map(({ name }) => name)).toContain("auto");
+test("encoders, poolings, losses and similarities are listed with their typed options", async () => {
+  const { encoders, poolings, losses, retrievers, similarities } = await listRegistered({ python });
+  const names = (found: readonly { name: string }[]): string[] => found.map(({ name }) => name).sort();
+  // Quarry's own, which TypeScript knows without asking; whole retrievers are plugins' alone.
+  expect([names(encoders), names(poolings), names(retrievers)]).toEqual([[...ENCODERS], POOLINGS.toSorted(), []]);
   const infonce = losses.find(({ name }) => name === "infonce");
   expect(infonce?.options).toContainEqual(
     expect.objectContaining({ name: "temperature", type: "float", default: 0.05, isRequired: false }),
@@ -148,6 +151,27 @@ describe("quarry inspect", () => {
     expect(stdout).toMatch(/^BOS {13}\[CLS\] \(id 2\), put before each text$/m);
     expect(stdout).toMatch(/^losses$/m);
     expect(stdout).toMatch(/^similarities$/m);
+  });
+
+  test("lists what a plugin registers, and from which file", async () => {
+    const plugin = join(folder, "mine.py");
+    const code = [
+      "from quarry_runtime.modeling.registry import register_loss, register_pooling",
+      "@register_loss('my_loss')",
+      "def my_loss(options):",
+      '    """Mine alone."""',
+      "@register_pooling('largest')",
+      "def largest(hidden, mask): return hidden.amax(1)",
+    ];
+    await writeFile(plugin, code.join("\n"));
+    const { stdout } = await quarry("--plugin", plugin);
+    expect(stdout).toContain(`  my_loss (${plugin}): Mine alone.`);
+    expect(stdout).toContain(`  largest (${plugin})`);
+    expect(stdout).toMatch(/^retrievers\n {2}none$/m);
+    await writeFile(plugin, "import quarry_runtime\n1 / 0\n");
+    const { exitCode, stderr } = await quarry("--plugin", plugin);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(`Plugin ${plugin}:2: ZeroDivisionError`);
   });
 
   test("writes JSON on request and nothing else", async () => {

@@ -104,6 +104,7 @@ const train = {
   kind: "train",
   model,
   loss: { name: "infonce", options: { temperature: 0.05 } },
+  retriever: null,
   args: { learning_rate: 2e-5, bf16: false, optim: "adamw_torch", save_steps: 500, warmup_steps: -1 },
   outputDir: "runs/scifact/train",
   maxSteps: 500,
@@ -113,6 +114,8 @@ const train = {
   seed: 4_294_967_295,
   resumeFrom: null,
   isDropoutOn: true,
+  evalSteps: 50,
+  isEvaluating: true,
 } as const;
 
 const search = {
@@ -284,6 +287,7 @@ export const examples: readonly Example[] = [
   }),
   up("checkpoint", { v: 2, type: "checkpoint", step: 500, path: "runs/scifact/train/checkpoint-500" }),
   up("trained", { v: 2, type: "trained", step: 500, path: "runs/scifact/train/checkpoint-500" }),
+  up("evaluate", { v: 2, type: "evaluate", step: 50 }),
   down("refuse", { v: 2, type: "refuse", error: { ...error, code: "PROTOCOL", rows: [] } }),
   down("configure-encode", {
     v: 2,
@@ -378,5 +382,7 @@ export const examples: readonly Example[] = [
       bytesOf(new Int32Array([2, 1])),
     ],
   ),
+  down("evaluation", { v: 2, type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
+  down("evaluation-over", { v: 2, type: "evaluation", step: 50, ticketPath: null, isLast: true }),
   down("stop-training", { v: 2, type: "stopTraining", save: true }),
 ];

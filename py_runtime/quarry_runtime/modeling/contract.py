@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from quarry_runtime.modeling.layout import (
     NormalizeSpec,
     read_modules,
 )
-from quarry_runtime.modeling.registry import load_plugins
+from quarry_runtime.modeling.registry import find_pooling, load_plugins
 from quarry_runtime.modeling.resolved import OFFSET_POSITIONS, Resolved
 from quarry_runtime.modeling.similarity import PRODUCTS, scorer
 from quarry_runtime.modeling.tower_layout import read_towers
@@ -106,19 +105,20 @@ def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolv
         # Only a name of another kind is worth the seconds that plugins and torch take.
         load_plugins(spec.plugins)
         scorer(similarity)
-    pooling = _known(spec.pooling or modules.pooling)
+    pooling = _known(spec.pooling or modules.pooling, spec.plugins)
     head = _with_normalize(modules.head, spec.normalize)
     side = tokenizer_config.get("padding_side", "right")
     return Resolved(
         checkpoint=spec.checkpoint,
         path=path,
+        own=own,
         transformer=transformer,
         tokenizer=tokenizer,
         adapter=adapter,
         config=config,
         architecture=str((config.get("architectures") or [config.get("model_type", "unknown")])[0]),
         hidden_size=hidden,
-        dimension=_dimension(head, hidden * len(pooling.split("+")), pooling),
+        dimension=_dimension(head, hidden, pooling),
         pooling=pooling,
         head=head,
         similarity=similarity,
@@ -139,15 +139,11 @@ def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolv
     )
 
 
-def _known(pooling: str) -> str:
+def _known(pooling: str, plugins: list[str]) -> str:
     for name in pooling.split("+"):
         if name not in POOLING_NAMES.values():
-            names = sorted(POOLING_NAMES.values())
-            near = difflib.get_close_matches(name, names, n=1)
-            raise ConfigError(
-                f"No pooling is called {name!r}.",
-                hint=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names)}.",
-            )
+            load_plugins(plugins)
+            find_pooling(name)
     return pooling
 
 
@@ -158,18 +154,22 @@ def _with_normalize(head: tuple[HeadSpec, ...], wish: bool | None) -> tuple[Head
     return (*head, NormalizeSpec()) if wish else head[:-1]
 
 
-def _dimension(head: tuple[HeadSpec, ...], pooled: int, pooling: str) -> int:
+def _dimension(head: tuple[HeadSpec, ...], hidden: int, pooling: str) -> int:
     """Size of a text's vector after all modules, each of which must fit the one before."""
-    size = pooled
+    modes = pooling.split("+")
+    size = hidden * len(modes)
+    # A plugin's pooling may give another size; that is found out when it is loaded.
+    is_sure = set(modes) <= set(POOLING_NAMES.values())
     for module in head:
         if isinstance(module, NormalizeSpec):
             continue
         taken = module.in_features if isinstance(module, DenseSpec) else module.dimension
-        if taken != size:
+        if taken != size and is_sure:
             raise ConfigError(
                 f"{module.folder} takes {taken} dimensions and gets {size} (pooling {pooling}).",
                 hint="Leave model.pooling as the checkpoint has it.",
             )
+        is_sure = True
         size = taken if isinstance(module, LayerNormSpec) else module.out_features
     return size
 

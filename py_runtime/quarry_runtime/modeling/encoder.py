@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from quarry_runtime.modeling.eos import append_eos
+from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.head import described
+from quarry_runtime.modeling.layout import OWN_STATE
 from quarry_runtime.modeling.layout_write import Pipeline, pipeline, root_files, write_files
 from quarry_runtime.modeling.pooling import pool
 from quarry_runtime.modeling.resolved import Resolved
@@ -27,12 +29,19 @@ class Encoder(nn.Module):
         tokenizer: The checkpoint's transformers tokenizer.
         resolved: What the checkpoint and the user's wishes come to.
         contract: The same as it travels.
-        head: What comes after the pooling, in order: see modeling/head.py.
+        after_pooling: What comes after the pooling, in order: see modeling/head.py.
+
+    A plugin's subclass may define `format_query(text, extras)` and `format_passage(text, extras)`,
+    which make the text that is tokenised (a prompt goes before it), and may override any method;
+    `options` holds its parsed options from its `__init__` on. What it learns beside the transformer
+    and the modules after the pooling is saved and loaded with them.
 
     Example:
         batch = encoder.collate(encoder.tokenize(["a text"], "query")["input_ids"])
         vectors_BD = encoder(batch, "query")
     """
+
+    options: Any = None
 
     def __init__(
         self,
@@ -40,11 +49,12 @@ class Encoder(nn.Module):
         tokenizer: Any,
         resolved: Resolved,
         contract: ModelContract,
-        head: nn.ModuleList | None = None,
+        after_pooling: nn.ModuleList | None = None,
     ) -> None:
         super().__init__()
         self.transformer = transformer
-        self.head = head if head is not None else nn.ModuleList()
+        # A name that a plugin's subclass will hardly take for layers of its own.
+        self.after_pooling = after_pooling if after_pooling is not None else nn.ModuleList()
         self.tokenizer = tokenizer
         self.contract = contract
         self._resolved = resolved
@@ -68,9 +78,15 @@ class Encoder(nn.Module):
             and "position_ids" in parameters
             and not resolved.has_own_positions
         )
+        #: Beginnings of the names of the parameters that the layouts hold: not those of a subclass.
+        self.held = tuple(f"{name}." for name, _ in self.named_children())
 
     def tokenize(
-        self, texts: list[str], side: Side, prompts: Sequence[str | None] | None = None
+        self,
+        texts: list[str],
+        side: Side,
+        prompts: Sequence[str | None] | None = None,
+        extras: Sequence[Extras] | None = None,
     ) -> dict[str, list[list[int]]]:
         """Token ids of each text under `input_ids`, the prompt put in front; safe in any thread.
 
@@ -78,8 +94,9 @@ class Encoder(nn.Module):
             texts: Titles are joined before: see modeling/text.py.
             side: Whose prompt and length.
             prompts: What the data says stands before each text; None stands for the side's own.
+            extras: Further fields of each record, for a subclass's format_query and format_passage.
         """
-        return {"input_ids": self._tokens(texts, side, prompts)}
+        return {"input_ids": self._tokens(format_texts(self, texts, side, extras), side, prompts)}
 
     def collate(self, ids: Sequence[list[int]]) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, int64 [B, T] on the CPU, padded to the longest."""
@@ -100,7 +117,7 @@ class Encoder(nn.Module):
             inputs["position_ids"] = (mask_BT.cumsum(1) - 1).clamp_min(0)
         hidden_BTH = self.transformer(**inputs).last_hidden_state
         vectors_BD = pool(hidden_BTH, mask_BT, self.contract.pooling, counted_BT)
-        for module in self.head:
+        for module in self.after_pooling:
             vectors_BD = module(vectors_BD)
         return vectors_BD.float()
 
@@ -144,6 +161,7 @@ class Encoder(nn.Module):
             prefix: Put before the names of the modules' folders: see layout_write.pipeline.
             max_length: Most tokens, for sentence-transformers; default: the longer of both sides'.
         """
+        from quarry_runtime.guard.own_state import save_own_state
         from quarry_runtime.guard.save import save_weights
 
         resolved, contract = self._resolved, self.contract
@@ -153,15 +171,18 @@ class Encoder(nn.Module):
             is_prompt_pooled=resolved.is_prompt_pooled,
             max_length=max_length or max(contract.query_max_length, contract.passage_max_length),
             is_lower_case=resolved.is_lower_case,
-            head=[described(module) for module in self.head],
+            head=[described(module) for module in self.after_pooling],
             prefix=prefix,
         )
         places = [folder / place for _, place in written.modules]
         places[0].mkdir(parents=True, exist_ok=True)
         self.transformer.save_pretrained(places[0], state_dict=_part(state_dict, "transformer."))  # type: ignore[operator]
         self.tokenizer.save_pretrained(places[0])
-        for number, module in enumerate(self.head):
-            save_weights(places[number + 2], module, _part(state_dict, f"head.{number}."))
+        if type(self) is not Encoder:
+            whole = self.state_dict() if state_dict is None else state_dict
+            save_own_state(places[0] / OWN_STATE, whole, self.held)
+        for number, module in enumerate(self.after_pooling):
+            save_weights(places[number + 2], module, _part(state_dict, f"after_pooling.{number}."))
         return written
 
     def root_files(self, modules: list[tuple[str, str]]) -> dict[str, Any]:
@@ -175,6 +196,7 @@ class Encoder(nn.Module):
             query_max_length=contract.query_max_length,
             passage_max_length=contract.passage_max_length,
             append_eos=self._resolved.append_eos,
+            pooling=contract.pooling,
         )
 
 

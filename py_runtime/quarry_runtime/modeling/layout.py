@@ -39,6 +39,8 @@ _LENGTH_FILES = tuple(
 )
 #: Quarry's own: what sentence-transformers has no place for.
 QUARRY_FILE = "quarry_encoder.json"
+#: What a plugin's encoder learned that no other file holds.
+OWN_STATE = "plugin.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Modules:
     """What a checkpoint's layout says; null where it says nothing."""
 
     layout: Literal["sentence-transformers", "transformers"]
-    #: One pooling, or several joined by "+".
+    #: One pooling, one that a plugin registers, or several joined by "+".
     pooling: str = "mean"
     similarity: Any = "cosine"
     is_prompt_pooled: bool = True
@@ -132,7 +134,8 @@ def read_pipeline(
             transformer = place
         elif name == "Pooling" and number > 0 and pooling is None:
             config = read_json(place / "config.json")
-            pooling = _pooling(config, place), bool(config.get("include_prompt", True))
+            mode = own.get("pooling") or _pooling(config, place)
+            pooling = mode, bool(config.get("include_prompt", True))
         elif name in _HEAD and pooling is not None:
             head.append(_HEAD[name](place))
         elif name != "Dropout" or pooling is None:

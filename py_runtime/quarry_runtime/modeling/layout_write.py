@@ -78,6 +78,7 @@ def root_files(
     query_max_length: int,
     passage_max_length: int,
     append_eos: bool,
+    pooling: str,
 ) -> dict[str, Any]:
     """The files at the top of a checkpoint: which modules there are, prompts, lengths."""
     return {
@@ -94,6 +95,7 @@ def root_files(
             "queryMaxLength": query_max_length,
             "passageMaxLength": passage_max_length,
             **({"appendEos": True} if append_eos else {}),
+            **({} if _is_known(pooling) else {"pooling": pooling}),
         },
     }
 
@@ -108,11 +110,18 @@ def write_files(folder: Path, files: Mapping[str, Any]) -> None:
 
 def _pooling_mode(pooling: str) -> dict[str, Any]:
     """Flags, which every release reads, unless several come in another order than theirs."""
+    if not _is_known(pooling):
+        # A plugin's pooling is one that sentence-transformers refuses by name.
+        return {"pooling_mode": pooling}
     theirs = {ours: name for name, ours in POOLING_NAMES.items()}
     modes = [theirs[mode] for mode in pooling.split("+")]
     if modes == [mode for mode in _FLAGS if mode in modes]:
         return {flag: mode in modes for mode, flag in _FLAGS.items()}
     return {"pooling_mode": modes}
+
+
+def _is_known(pooling: str) -> bool:
+    return set(pooling.split("+")) <= set(POOLING_NAMES.values())
 
 
 def _in(place: str, name: str) -> str:

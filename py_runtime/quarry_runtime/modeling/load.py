@@ -30,13 +30,16 @@ def load_encoder(
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: a model that is not there or not whole.
     """
+    # Here and not above: it takes the seconds of torch.
+    from quarry_runtime.modeling.build import build_encoder, needs_trial, try_encoder
+
     load_plugins(spec.plugins)
     entry = find_encoder(spec.encoder)
     options = entry.parse(spec.encoder_options)
     resolved = resolve(spec)
     base = spec.adapter.base_dtype if spec.adapter else "float32"
     chosen = base if for_training else pick_dtype(dtype or spec.dtype, device)
-    encoder = entry.factory(resolved, spec, chosen, options)
+    encoder = build_encoder(entry, resolved, spec, chosen, options)
     if for_training:
         from quarry_runtime.modeling.adapters import prepare_training
 
@@ -48,11 +51,14 @@ def load_encoder(
     if spec.quantization is None:
         encoder.to(device)
     encoder.train(for_training)
+    if needs_trial(entry, encoder):
+        try_encoder(encoder, entry, device, for_training)
     return encoder
 
 
 def freeze_unused(encoder: nn.Module) -> None:
     """Freezes the pooler of BERT's family: it never gets a gradient, DDP would wait for one."""
     for name, parameter in encoder.named_parameters():
-        if ".transformer.pooler." in f".{name}":
+        parts = name.split(".")
+        if "pooler" in parts and "transformer" in parts[: parts.index("pooler")]:
             parameter.requires_grad_(False)

@@ -7,6 +7,8 @@ from typing import Final
 
 import torch
 
+from quarry_runtime.modeling.registry import find_pooling
+
 #: What a pooling of several modes is joined by: their vectors stand one behind the other.
 JOINED_BY: Final = "+"
 
@@ -22,7 +24,7 @@ def pool(
     Args:
         hidden_BTH: Token vectors.
         mask_BT: 1 for a token, 0 for padding.
-        mode: One of POOLINGS, or several joined by "+", which give [B, H × how many].
+        mode: One of POOLINGS, what a plugin registers, or several joined by "+", which give [B, H × how many].
         counted_BT: 1 for a token that counts, where the prompt's do not; default: `mask_BT`. A
             token's position goes on counting from the first token of the text.
 
@@ -30,9 +32,22 @@ def pool(
         vectors_BH = pool(hidden_BTH, mask_BT, "weightedmean")
     """
     counted_BT = mask_BT if counted_BT is None else counted_BT
-    modes = mode.split(JOINED_BY)
-    pooled = [POOLINGS[each](hidden_BTH, counted_BT, mask_BT) for each in modes]
+    pooled = [_pool(each, hidden_BTH, counted_BT, mask_BT) for each in mode.split(JOINED_BY)]
     return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=-1)
+
+
+def is_built_in(mode: str) -> bool:
+    """Whether no plugin has a say in a pooling."""
+    return all(each in POOLINGS for each in mode.split(JOINED_BY))
+
+
+def _pool(
+    mode: str, hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, mask_BT: torch.Tensor
+) -> torch.Tensor:
+    own = POOLINGS.get(mode)
+    if own is not None:
+        return own(hidden_BTH, counted_BT, mask_BT)
+    return find_pooling(mode).factory(hidden_BTH, counted_BT).float()
 
 
 def _mean(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:

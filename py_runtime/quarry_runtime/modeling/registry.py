@@ -1,54 +1,74 @@
-"""Names of encoders, losses and similarities, with typed options: what `quarry inspect` lists."""
+"""Names of encoders, poolings, losses, retrievers and similarities: what `quarry inspect` lists."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import importlib
-import importlib.util
 import pkgutil
-import sys
-import types
 import typing
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.errors import ConfigError
+from quarry_runtime.modeling.options import Option, options_of
+from quarry_runtime.modeling.plugins import BUILT_IN, load_plugins, origin_of, place_of
+
+__all__ = [
+    "KINDS",
+    "Kind",
+    "Option",
+    "Registered",
+    "find_encoder",
+    "find_loss",
+    "find_pooling",
+    "find_retriever",
+    "find_similarity",
+    "load_plugins",
+    "losses",
+    "register_encoder",
+    "register_loss",
+    "register_pooling",
+    "register_retriever",
+    "register_similarity",
+    "registered",
+    "similarities",
+]
 
 T = TypeVar("T")
-_BUILT_IN = {
+Kind = Literal["encoder", "pooling", "loss", "retriever", "similarity"]
+KINDS: tuple[Kind, ...] = typing.get_args(Kind)
+#: Packages whose modules register what comes with Quarry; whole retrievers are plugins' alone.
+_BUILT_IN: dict[Kind, str] = {
     "encoder": "quarry_runtime.modeling.encoders",
+    "pooling": "quarry_runtime.modeling.poolings",
     "loss": "quarry_runtime.modeling.losses",
     "similarity": "quarry_runtime.modeling.similarities",
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Option:
-    """One option of a component; `default` is None and `is_required` true where there is none."""
-
-    name: str
-    type: str
-    default: Any
-    is_required: bool
-    sentence: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Registered:
     """A component under its name; `factory` is whatever was decorated (a class or a function)."""
 
+    kind: Kind
     name: str
     sentence: str
     factory: Callable[..., Any]
     options_type: type | None
+    #: "built-in", or the plugin's file.
+    origin: str
+
+    @property
+    def is_plugin(self) -> bool:
+        """Whether a user's file brought it."""
+        return self.origin != BUILT_IN
 
     def options(self) -> list[Option]:
         """The options in the order they were written."""
-        return [] if self.options_type is None else _options_of(self.options_type)
+        return [] if self.options_type is None else options_of(self.options_type)
 
     def parse(self, given: dict[str, Any]) -> Any:
         """A user's options as an instance of `options_type`; camelCase names are accepted.
@@ -74,25 +94,86 @@ class Registered:
         except msgspec.ValidationError as error:
             raise ConfigError(f"Options of {self.name}: {error}.") from error
 
+    def make(self, *args: Any) -> Any:
+        """Calls the factory.
 
-_REGISTRY: dict[str, dict[str, Registered]] = {"encoder": {}, "loss": {}, "similarity": {}}
+        Raises:
+            ConfigError: what a plugin's factory raised, with its file and line.
+        """
+        try:
+            return self.factory(*args)
+        except TypeError as error:
+            if not self.is_plugin or place_of(error) is not None:
+                raise
+            # It was never entered: the call does not fit its parameters.
+            raise ConfigError(
+                f"Plugin {self.origin}: the {self.kind} {self.name} cannot be made: {error}.",
+                hint=f"See register_{self.kind} for the arguments that it is called with.",
+            ) from error
+
+
+_REGISTRY: dict[Kind, dict[str, Registered]] = {kind: {} for kind in KINDS}
 
 
 def register_encoder(name: str, options: type | None = None) -> Callable[[T], T]:
-    """Registers a factory `(resolved, spec, dtype, options) -> Encoder` under a name.
+    """Registers an encoder under a name: what a user writes as `model.encoder`.
+
+    Three things can be decorated:
+
+    - a subclass of modeling.encoder.Encoder, which overrides what it wants to have different;
+    - any other nn.Module: made as `Module(folder, options)`, called as `module(batch, side)`; see
+      modeling/module_encoder.py;
+    - a function `(resolved, spec, dtype, options) -> Encoder`.
 
     Args:
-        name: What a user writes as `encoder`.
+        name: What a user writes.
         options: A msgspec.Struct or dataclass; each field is one option. A field's sentence is
             `Annotated[float, msgspec.Meta(description="...")]`, or `field(metadata={"sentence":
             "..."})`.
+
+    Example:
+        @register_encoder("shouting")
+        class Shouting(Encoder):
+            def format_query(self, text, extras):
+                return text.upper()
     """
     return _register("encoder", name, options)
 
 
+def register_pooling(name: str) -> Callable[[T], T]:
+    """Registers a function `(hidden [B, T, H], mask [B, T]) -> vectors [B, H]` under a name.
+
+    Example:
+        @register_pooling("max")
+        def largest(hidden_BTH, mask_BT):
+            return hidden_BTH.masked_fill(mask_BT.unsqueeze(-1) == 0, float("-inf")).amax(1)
+    """
+    return _register("pooling", name, None)
+
+
 def register_loss(name: str, options: type | None = None) -> Callable[[T], T]:
-    """Registers a loss (a class or factory taking its parsed options); see register_encoder."""
+    """Registers a loss: made as `Loss(options)`, called with LossInputs, gives a scalar.
+
+    Args:
+        name: What a user writes as `train.loss.name`.
+        options: See register_encoder.
+    """
     return _register("loss", name, options)
+
+
+def register_retriever(name: str, options: type | None = None) -> Callable[[T], T]:
+    """Registers a whole retriever: queries and passages in, loss out.
+
+    Either a subclass of training.retriever.Retriever, or any nn.Module: made as `Module(encoder,
+    loss, options)`, called as `module(queries, passages, batch)` with both sides' tensors and a
+    TrainingBatch; gives a scalar. The encoder that it keeps as `self.encoder` is what checkpoints
+    hold.
+
+    Args:
+        name: What a user writes as `train.retriever.name`.
+        options: See register_encoder.
+    """
+    return _register("retriever", name, options)
 
 
 def register_similarity(name: str) -> Callable[[T], T]:
@@ -109,136 +190,87 @@ def register_similarity(name: str) -> Callable[[T], T]:
     return _register("similarity", name, None)
 
 
-def encoders() -> dict[str, Registered]:
-    """Every registered encoder by name, those of loaded plugins included."""
-    return _all("encoder")
+def registered(kind: Kind) -> dict[str, Registered]:
+    """Everything of a kind by name, what loaded plugins brought included."""
+    return _all(kind)
 
 
 def losses() -> dict[str, Registered]:
-    """Every registered loss by name, those of loaded plugins included."""
+    """Every registered loss by name."""
     return _all("loss")
 
 
 def similarities() -> dict[str, Registered]:
-    """Every registered similarity by name, those of loaded plugins included."""
+    """Every registered similarity by name."""
     return _all("similarity")
 
 
 def find_encoder(name: str) -> Registered:
-    """The encoder of that name; ConfigError with the nearest name otherwise."""
+    """The encoder of that name; ConfigError with what is registered otherwise."""
     return _find("encoder", name)
 
 
+def find_pooling(name: str) -> Registered:
+    """The pooling of that name; ConfigError with what is registered otherwise."""
+    return _find("pooling", name)
+
+
 def find_loss(name: str) -> Registered:
-    """The loss of that name; ConfigError with the nearest name otherwise."""
+    """The loss of that name; ConfigError with what is registered otherwise."""
     return _find("loss", name)
 
 
+def find_retriever(name: str) -> Registered:
+    """The retriever of that name; ConfigError with what is registered otherwise."""
+    return _find("retriever", name)
+
+
 def find_similarity(name: str) -> Registered:
-    """The similarity of that name; ConfigError with the nearest name otherwise."""
+    """The similarity of that name; ConfigError with what is registered otherwise."""
     return _find("similarity", name)
 
 
-def load_plugins(paths: list[str]) -> None:
-    """Runs a user's Python files, each once, so that what they register is found by name.
-
-    Raises:
-        EnvironmentFault: a file that is not there.
-        ConfigError: a file that raises when it runs.
-    """
-    for path in paths:
-        file = Path(path).resolve()
-        name = f"quarry_plugin_{file.stem}_{abs(hash(str(file))):x}"
-        if name in sys.modules:
-            continue
-        if not file.is_file():
-            raise EnvironmentFault(f"Plugin {path} is not a file.", hint="Correct `plugins`.")
-        spec = importlib.util.spec_from_file_location(name, file)
-        if spec is None or spec.loader is None:
-            raise ConfigError(f"Plugin {path} is not a Python file.", hint="Name a .py file.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise ConfigError(f"Plugin {path}: {type(error).__name__}: {error}") from error
-
-
-def _register(kind: str, name: str, options: type | None) -> Callable[[T], T]:
+def _register(kind: Kind, name: str, options: type | None) -> Callable[[T], T]:
     def decorate(factory: T) -> T:
         earlier = _REGISTRY[kind].get(name)
+        origin = origin_of(factory)
         if earlier is not None and earlier.factory is not factory:
-            raise ConfigError(f"Two {kind} components are called {name!r}.", hint="Rename one.")
+            raise ConfigError(
+                f"Two {kind} components are called {name!r}: one is {_from(earlier.origin)},"
+                f" the other {_from(origin)}.",
+                hint="Rename one.",
+            )
+        if not callable(factory):
+            raise ConfigError(f"The {kind} {name!r} is neither a class nor a function.")
         lines = ((getattr(factory, "__doc__", None) or "").strip() or name).splitlines()
-        entry = Registered(
-            name, lines[0].strip(), typing.cast(Callable[..., Any], factory), options
-        )
-        _REGISTRY[kind][name] = entry
+        _REGISTRY[kind][name] = Registered(kind, name, lines[0].strip(), factory, options, origin)
         return factory
 
     return decorate
 
 
-def _all(kind: str) -> dict[str, Registered]:
-    package = importlib.import_module(_BUILT_IN[kind])
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+def _all(kind: Kind) -> dict[str, Registered]:
+    if kind in _BUILT_IN:
+        package = importlib.import_module(_BUILT_IN[kind])
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
     return dict(sorted(_REGISTRY[kind].items()))
 
 
-def _find(kind: str, name: str) -> Registered:
+def _find(kind: Kind, name: str) -> Registered:
     # What is registered already is taken as it is: importing every built-in costs seconds of torch.
     entry = _REGISTRY[kind].get(name) or _all(kind).get(name)
     if entry is not None:
         return entry
-    names = sorted(_REGISTRY[kind])
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"Registered are: {', '.join(names)}."
-    raise ConfigError(f"No {kind} is called {name!r}.", hint=hint)
+    known = _all(kind)
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    if not known:
+        hint = f"Nothing registers a {kind}: name the Python file that does in model.plugins."
+        raise ConfigError(f"No {kind} is called {name!r}.", hint=hint)
+    meant = f"Did you mean {near[0]}? " if near else ""
+    listed = ", ".join(f"{each.name} ({each.origin})" for each in known.values())
+    raise ConfigError(f"No {kind} is called {name!r}.", hint=f"{meant}Registered are: {listed}.")
 
 
-def _options_of(options_type: type) -> list[Option]:
-    hints = typing.get_type_hints(options_type, include_extras=True)
-    found: list[Option] = []
-    if dataclasses.is_dataclass(options_type):
-        for field in dataclasses.fields(options_type):
-            missing = field.default is dataclasses.MISSING
-            factory = field.default_factory
-            default = factory() if factory is not dataclasses.MISSING else field.default
-            is_required = missing and factory is dataclasses.MISSING
-            sentence = field.metadata.get("sentence") or _sentence(hints[field.name])
-            value = None if is_required else default
-            found.append(
-                Option(field.name, _type_text(hints[field.name]), value, is_required, sentence)
-            )
-        return found
-    for field in msgspec.structs.fields(typing.cast(Any, options_type)):
-        is_required = field.required
-        default = None if is_required else field.default
-        if field.default_factory is not msgspec.NODEFAULT:
-            default = field.default_factory()
-        hint = hints[field.name]
-        found.append(Option(field.name, _type_text(hint), default, is_required, _sentence(hint)))
-    return found
-
-
-def _sentence(hint: Any) -> str:
-    for note in getattr(hint, "__metadata__", ()):
-        if isinstance(note, msgspec.Meta) and note.description:
-            return note.description
-    return ""
-
-
-def _type_text(hint: Any) -> str:
-    if hasattr(hint, "__metadata__"):
-        return _type_text(hint.__origin__)
-    origin = typing.get_origin(hint)
-    if origin is typing.Literal:
-        return " | ".join(repr(value) for value in typing.get_args(hint))
-    if origin in (typing.Union, types.UnionType):
-        return " | ".join(_type_text(part) for part in typing.get_args(hint))
-    if origin is not None:
-        inner = ", ".join(_type_text(part) for part in typing.get_args(hint))
-        return f"{getattr(origin, '__name__', str(origin))}[{inner}]"
-    return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
+def _from(origin: str) -> str:
+    return origin if origin == BUILT_IN else f"from {origin}"

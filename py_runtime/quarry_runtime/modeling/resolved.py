@@ -12,7 +12,7 @@ import msgspec
 
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.modeling.adapter_files import AdapterFiles
-from quarry_runtime.modeling.layout import HeadSpec, NormalizeSpec
+from quarry_runtime.modeling.layout import OWN_STATE, HeadSpec, NormalizeSpec
 from quarry_runtime.modeling.weights import WeightFacts
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
 
@@ -45,6 +45,8 @@ class Resolved:
     """As the user named it."""
     path: Path
     """The checkpoint's folder."""
+    own: Path
+    """Where its transformer lies, or the adapter of one, and what a plugin learned beside it."""
     transformer: Path
     """Where config.json and weights lie: of an adapter, those of its base model."""
     tokenizer: Path
@@ -55,7 +57,7 @@ class Resolved:
     hidden_size: int
     dimension: int
     pooling: str
-    """One pooling, or several joined by "+"."""
+    """One pooling, one that a plugin registers, or several joined by "+"."""
     head: tuple[HeadSpec, ...]
     """What comes after the pooling."""
     similarity: str
@@ -126,6 +128,7 @@ class Resolved:
         files = [*self.weights.files]
         files.append(self.transformer / "config.json")
         files += [self.tokenizer / name for name in TOKENIZER_FILES]
+        files.append(self.own / OWN_STATE)
         for module in self.head:
             if not isinstance(module, NormalizeSpec):
                 files += [module.folder / "config.json", module.folder / "model.safetensors"]

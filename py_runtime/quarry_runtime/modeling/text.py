@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+_EXTRAS = msgspec.json.Decoder(dict[str, Any])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Texts:
     texts: list[str]
     #: What stands before each text; an entry of None, or no list, means the model's own prompt.
     prompts: list[str | None] | None
+    #: Further fields of each record, as its source's `extras` ask for them; None without any.
+    extras: list[Mapping[str, Any]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +44,7 @@ def join_titles(titles: Sequence[str | None], texts: Sequence[str]) -> list[str]
 
 def read_arrow(frame: memoryview) -> Texts:
     """Reads an Arrow IPC stream with row:int32, idRank:int32, title:utf8, text:utf8 and perhaps
-    prompt:utf8.
+    prompt:utf8 and extras:utf8, a JSON object or null.
 
     Raises:
         ValueError: The stream is cut, or has other columns.
@@ -56,10 +62,16 @@ def read_arrow(frame: memoryview) -> Texts:
         texts = join_titles(table.column("title").to_pylist(), table.column("text").to_pylist())
         has_prompts = "prompt" in table.column_names
         prompts = table.column("prompt").to_pylist() if has_prompts else None
+        has_extras = "extras" in table.column_names
+        extras = _read_extras(table.column("extras").to_pylist()) if has_extras else None
     # A stream that is cut within a batch raises OSError.
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
-    return Texts(rows, ranks, texts, prompts)
+    return Texts(rows, ranks, texts, prompts, extras)
+
+
+def _read_extras(written: Sequence[str | None]) -> list[Mapping[str, Any]]:
+    return [{} if each is None else _EXTRAS.decode(each) for each in written]
 
 
 def read_pairs(frame: memoryview) -> Pairs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -114,11 +116,21 @@ class Tokens:
 
 
 def tokenize(encoder: Encoder, unit: Texts, side: Side) -> dict[str, list[list[int]]]:
-    """What `encoder.tokenize` gives; prompts of the data are only named where there are some, so
-    an encoder that knows none works for all other data."""
-    if unit.prompts is None:
-        return encoder.tokenize(unit.texts, side)
-    return encoder.tokenize(unit.texts, side, prompts=unit.prompts)
+    """What `encoder.tokenize` gives; prompts and extras of the data are only named where there are
+    some, so an encoder that knows none works for all other data."""
+    given: dict[str, Any] = {}
+    if unit.prompts is not None:
+        given["prompts"] = unit.prompts
+    # Extras may be meant for the loss alone.
+    if unit.extras is not None and _takes_extras(type(encoder)):
+        given["extras"] = unit.extras
+    return encoder.tokenize(unit.texts, side, **given)
+
+
+@functools.cache
+def _takes_extras(kind: type) -> bool:
+    parameters = inspect.signature(kind.tokenize).parameters.values()
+    return any(each.name == "extras" or each.kind is each.VAR_KEYWORD for each in parameters)
 
 
 def collate(encoder: Encoder, ids: Sequence[list[int]], side: Side) -> dict[str, Any]:

@@ -49,6 +49,10 @@ class Towers(nn.Module):
         """As Encoder.tokenize, with the side's own tokenizer."""
         return self.tower(side).tokenize(texts, side, prompts, **given)
 
+    def collate(self, ids: Sequence[list[int]], side: Side = "passage") -> dict[str, torch.Tensor]:
+        """As Encoder.collate, padded as the side's own tokenizer pads: see tokens.collate."""
+        return self.tower(side).collate(ids)
+
     def forward(self, batch: dict[str, torch.Tensor], side: Side = "passage") -> torch.Tensor:
         """Vectors [B, D] in float32 of the side's own encoder."""
         return self.tower(side)(batch, side)

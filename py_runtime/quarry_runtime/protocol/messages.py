@@ -169,6 +169,13 @@ class LossSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, re
     options: dict[str, Any]
 
 
+class RetrieverSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`RetrieverSpec` of messages.ts."""
+
+    name: Name
+    options: dict[str, Any]
+
+
 class EncodeTask(
     Struct,
     tag_field="kind",
@@ -253,6 +260,7 @@ class TrainTask(
 
     model: ModelSpec
     loss: LossSpec
+    retriever: RetrieverSpec | None
     args: dict[str, Any]
     output_dir: Path
     max_steps: Annotated[int, Meta(ge=1, le=9007199254740991)]
@@ -262,6 +270,8 @@ class TrainTask(
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     resume_from: Path | None
     is_dropout_on: bool
+    eval_steps: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
+    is_evaluating: bool
 
 
 Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | TrainTask
@@ -600,6 +610,21 @@ class Checkpoint(
     path: Path
 
 
+class Evaluate(
+    Struct,
+    tag_field="type",
+    tag="evaluate",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`evaluate`, up."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    step: Count
+
+
 class Trained(
     Struct,
     tag_field="type",
@@ -821,6 +846,23 @@ class MicroBatch(
     counts: TensorSpec
 
 
+class Evaluation(
+    Struct,
+    tag_field="type",
+    tag="evaluation",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`evaluation`, down."""
+
+    v: Literal[2] = PROTOCOL_VERSION
+    step: Count
+    ticket_path: Path | None
+    is_last: bool
+
+
 class StopTraining(
     Struct,
     tag_field="type",
@@ -854,6 +896,7 @@ UpMessage = (
     | Next
     | TrainStep
     | Checkpoint
+    | Evaluate
     | Trained
 )
 
@@ -871,5 +914,6 @@ DownMessage = (
     | Ping
     | Drain
     | MicroBatch
+    | Evaluation
     | StopTraining
 )

@@ -12,6 +12,7 @@ from quarry_runtime.search.dense import Dense
 from quarry_runtime.search.finite import are_finite, refuse
 from quarry_runtime.search.lists import BestLists
 from quarry_runtime.search.sieve import Sieve
+from quarry_runtime.search.single import Single
 
 # Lists are first filled from so many columns a place: the k-th score is then close to its last value.
 _COLUMNS_PER_PLACE = 8
@@ -50,8 +51,10 @@ class RunningTopK:
         self._device = torch.device(device)
         self._lists = BestLists(query_count, k, self._device)
         self._is_on_cpu = self._device.type == "cpu"
-        self._taker = Sieve(self._lists) if self._is_on_cpu else Dense(self._lists)
-        if self._is_on_cpu:
+        self._taker = self._choose_taker()
+        if isinstance(self._taker, Single):
+            wanted = first = 1
+        elif self._is_on_cpu:
             first = max(_FIRST_COLUMNS, _COLUMNS_PER_PLACE * k)
             wanted = max(first, self._columns(_SMALL_SCORES))
         else:
@@ -105,6 +108,11 @@ class RunningTopK:
         scores_QK, rows_QK = self._lists.ordered()
         return scores_QK.cpu().numpy(), rows_QK.cpu().numpy()
 
+    def _choose_taker(self) -> Single | Sieve | Dense:
+        if not self._is_on_cpu:
+            return Dense(self._lists)
+        return Single(self._lists) if self.query_count == 1 else Sieve(self._lists)
+
     def _columns(self, scores: int) -> int:
         return -(-scores // max(1, self.query_count))
 
@@ -140,6 +148,6 @@ class RunningTopK:
 
     def _take(self, block: _Block) -> None:
         self._taker.take(*block)
-        if self._is_on_cpu:
+        if isinstance(self._taker, Sieve):
             self._enough = min(self._room, self._columns(_SMALL_SCORES))
             self._enough_alone = min(self._enough, self._columns(_SMALL_SCORES // 4))

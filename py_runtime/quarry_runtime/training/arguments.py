@@ -8,48 +8,18 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.errors import ConfigError
+from quarry_runtime.training.refused_arguments import REFUSED
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from quarry_runtime.protocol.messages import TrainTask
 
-#: What the plan, the feed and the checkpoints need to be as they are; a user's value would be
-#: ignored.
-_OWNED = {
-    "output_dir",
-    "max_steps",
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "seed",
-    "data_seed",
-    "ignore_data_skip",
-    "save_strategy",
-    "save_only_model",
-    "logging_strategy",
-    "report_to",
-    "disable_tqdm",
-    "remove_unused_columns",
-    "auto_find_batch_size",
-    "load_best_model_at_end",
-    "eval_strategy",
-    "push_to_hub",
-    "use_cpu",
-}
-#: They shard weights or batches, or evaluate in training; the gather of negatives, the checkpoints
-#: and the feed know nothing of it.
-_UNSUPPORTED = {
-    "fsdp",
-    "fsdp_config",
-    "deepspeed",
-    "parallelism_config",
-    "accelerator_config",
-    "do_eval",
-    "eval_on_start",
-    "resume_from_checkpoint",
-    "neftune_noise_alpha",
-}
+#: The orchestrator has made steps of them.
+_FROM_TASK = {"max_steps", "num_train_epochs"}
+
+#: Settings of FSDP that have one value here.
+_SHARDING = {"version": "2", "state_dict_type": "FULL_STATE_DICT", "xla": "False"}
 
 #: accelerate turns sharding on by these alone.
 _SHARDING_VARIABLES = (
@@ -73,18 +43,13 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
     keep = given.pop("save_total_limit", None)
     known = {field.name for field in dataclasses.fields(TrainingArguments)}
     for name in given:
-        if name in _OWNED:
+        if name in REFUSED or name in _FROM_TASK:
             raise ConfigError(
-                f"train.args: {_camel(name)} is decided by Quarry.",
-                hint="Use train.globalBatchSize, train.args.maxSteps, seed and runDir instead.",
-            )
-        if name in _UNSUPPORTED:
-            raise ConfigError(
-                f"train.args: Quarry does not support {_camel(name)}.",
-                hint="Leave it out: each rank holds the whole model, and does nothing but train.",
+                f"train.args: {_camel(name)} is not taken.",
+                hint=REFUSED.get(name, "Use train.args.maxSteps and numTrainEpochs."),
             )
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known - _OWNED - _UNSUPPORTED), n=1)
+            near = difflib.get_close_matches(name, sorted(known - REFUSED.keys() - _FROM_TASK), n=1)
             raise ConfigError(
                 f"train.args: TrainingArguments has no option {_camel(name)}.",
                 hint=f"Did you mean {_camel(near[0])}?" if near else None,
@@ -92,13 +57,32 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
     for name in _SHARDING_VARIABLES:
         if os.environ.get(name, "").lower() in ("1", "true", "yes", "on"):
             raise ConfigError(
-                f"The environment sets {name}, which Quarry does not support.",
-                hint=f"Unset {name}; every rank holds the whole model.",
+                f"The environment sets {name}, which Quarry does not look at.",
+                hint=f"Unset {name}; train.args.fsdp shards the model.",
             )
+    _check_sharding(given)
     try:
         return TrainingArguments(**_current_names(given), **_decided(task, is_on_cpu)), keep
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"train.args: {error}") from error
+
+
+def _check_sharding(given: dict[str, Any]) -> None:
+    """Only what the tests shard and put together again is let through."""
+    config = {
+        name.removeprefix("fsdp_"): value
+        for name, value in (given.get("fsdp_config") or {}).items()
+    }
+    if config and not given.get("fsdp"):
+        raise ConfigError(
+            "train.args: fsdpConfig says how to shard, but fsdp is not on.", hint="Set fsdp: true."
+        )
+    for name, supported in _SHARDING.items():
+        if str(config.get(name, supported)) != supported:
+            raise ConfigError(
+                f"train.args.fsdpConfig: {name} {config[name]!r} is not supported.",
+                hint=f"Leave it out; it is {supported}.",
+            )
 
 
 def _camel(name: str) -> str:
@@ -109,6 +93,10 @@ def _camel(name: str) -> str:
 def _current_names(given: dict[str, Any]) -> dict[str, Any]:
     # transformers 5 renamed it and warns about the old name on each start.
     renamed = dict(given)
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        # One rank has nobody to share with; the same experiment may go on with it.
+        renamed.pop("fsdp", None)
+        renamed.pop("fsdp_config", None)
     if renamed.pop("gradient_checkpointing", False):
         renamed["activation_checkpointing"] = True
     if renamed.get("activation_checkpointing"):

@@ -32,7 +32,8 @@ class Manifest(
 
     version: int = 1
     step: int
-    #: Passages that each query is compared with in one micro-step, over all ranks.
+    #: Passages that each query is compared with in one micro-step, over all ranks; 0 when the loss
+    #: looks at a query's own ones only.
     negatives_scope: int
     queries_per_step: int
     seed: int
@@ -85,11 +86,8 @@ def verify(folder: Path, output_dir: Path) -> Manifest:
         raise IntegrityError(
             f"{folder} is not a checkpoint of this run.", hint="Resume in its own runDir."
         )
-    hint = f"Delete {folder}; the run then goes on from the checkpoint before it."
-    try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
-        raise IntegrityError(f"{folder / MANIFEST}: {error}", hint=hint) from error
+    hint = _way_out(folder)
+    manifest = read_manifest(folder)
     for entry in manifest.files:
         path = folder / entry.path
         try:
@@ -102,6 +100,22 @@ def verify(folder: Path, output_dir: Path) -> Manifest:
         if digest.hexdigest() != entry.xxh3:
             raise IntegrityError(f"{path} is not what was written.", hint=hint)
     return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone.
+
+    Raises:
+        IntegrityError: there is none, or it is damaged.
+    """
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise IntegrityError(f"{folder / MANIFEST}: {error}", hint=_way_out(folder)) from error
+
+
+def _way_out(folder: Path) -> str:
+    return f"Delete {folder}; the run then goes on from the checkpoint before it."
 
 
 def rotate(output_dir: Path, keep: int | None) -> None:

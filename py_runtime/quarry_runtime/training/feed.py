@@ -13,10 +13,20 @@ import numpy as np
 import torch
 
 from quarry_runtime.errors import ProtocolError
+from quarry_runtime.modeling.formatting import NO_EXTRAS
+from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.modeling.text import Texts, read_arrow
 from quarry_runtime.modeling.tokens import Side, collate, tokenize
-from quarry_runtime.protocol.messages import MicroBatch, Next, StopTraining, TrainTask
+from quarry_runtime.protocol.messages import (
+    Evaluation,
+    MicroBatch,
+    Next,
+    Ping,
+    StopTraining,
+    TrainTask,
+)
 from quarry_runtime.protocol.tensor import to_numpy
+from quarry_runtime.training.briefing import receive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,10 +74,13 @@ class Feed:
         self._encoder = encoder
         self._accumulation = task.accumulation_steps
         self._rank = rank
+        #: Optimiser steps that the weights have seen at the start.
+        self.first_step = first_step
         self._first = self._asked = self._received = first_step * task.accumulation_steps
         self._end = task.max_steps * task.accumulation_steps
         self._is_pinned = is_pinned
         self._ready: queue.Queue[dict[str, Any] | BaseException] = queue.Queue()
+        self._orders: queue.Queue[Evaluation | BaseException] = queue.Queue()
         self._stop: StopTraining | None = None
         self._wait_seconds = 0.0
         self._thread = threading.Thread(target=self._receive, name="feed", daemon=True)
@@ -81,6 +94,13 @@ class Feed:
     def stop_wish(self) -> int:
         """0: go on. 1: stop without a checkpoint. 2: save, then stop."""
         return 0 if self._stop is None else 2 if self._stop.save else 1
+
+    def next_order(self) -> Evaluation:
+        """Waits for what a rank in an evaluation is told."""
+        order = self._orders.get()
+        if isinstance(order, BaseException):
+            raise order
+        return order
 
     def take_wait_seconds(self) -> float:
         """Seconds that training waited for a micro-batch since the last call."""
@@ -106,11 +126,15 @@ class Feed:
     def _receive(self) -> None:
         try:
             while True:
-                message, frames = self._peer.receive()
+                message, frames = receive(self._peer)
+                if isinstance(message, Ping):
+                    continue
                 if isinstance(message, MicroBatch):
                     self._ready.put(self._build(message, frames))
                 elif isinstance(message, StopTraining):
                     self._stop = message
+                elif isinstance(message, Evaluation):
+                    self._orders.put(message)
                 else:
                     raise ProtocolError(
                         f"A rank in training got a {type(message).__name__} message."
@@ -118,6 +142,7 @@ class Feed:
         except BaseException as error:
             # Raised where it is noticed: in the training loop.
             self._ready.put(error)
+            self._orders.put(error)
 
     def _build(self, message: MicroBatch, frames: Sequence[memoryview]) -> dict[str, Any]:
         expected = divmod(self._received, self._accumulation)
@@ -139,7 +164,7 @@ class Feed:
                 f"A micro-batch of {len(queries.rows)} queries and {len(passages.rows)} passages"
                 f" has labels {labels.shape}, mask {mask.shape} and counts {counts.shape}."
             )
-        return {
+        batch = {
             "queries": self._tokens(queries, "query"),
             "passages": self._tokens(passages, "passage"),
             "positive_columns": self._tensor(to_numpy(message.positive_columns, frames)),
@@ -148,6 +173,12 @@ class Feed:
             "counts": self._tensor(counts),
             "rows": Rows(queries.rows, passages.rows),
         }
+        if queries.extras is not None or passages.extras is not None:
+            batch["extras"] = BatchExtras(
+                queries.extras or [NO_EXTRAS] * len(queries.rows),
+                passages.extras or [NO_EXTRAS] * len(passages.rows),
+            )
+        return batch
 
     def _tokens(self, texts: Texts, side: Side) -> dict[str, torch.Tensor]:
         ids = tokenize(self._encoder, texts, side)["input_ids"]

@@ -10,13 +10,12 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from quarry_runtime.connection import Connection
 from quarry_runtime.errors import (
-    ProtocolError,
     QuarryError,
     UnusableBatch,
     WorkerFault,
@@ -25,14 +24,14 @@ from quarry_runtime.errors import (
 from quarry_runtime.guard.device import Device, describe_device
 from quarry_runtime.protocol.messages import (
     Bye,
-    Configure,
     Fatal,
     ModelSpec,
     Ready,
-    Refuse,
     Trained,
     TrainTask,
 )
+from quarry_runtime.training.briefing import await_task
+from quarry_runtime.training.evaluation import Pause, is_due, refuse_sharded
 
 if TYPE_CHECKING:
     from quarry_runtime.training.trainer import QuarryTrainer
@@ -53,19 +52,16 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="quarry_runtime rank")
     parser.add_argument("--ticket", required=True)
     options = parser.parse_args(argv)
-    rank, generation = (
-        int(os.environ.get("RANK", "0")),
-        os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"),
-    )
-    # The orchestrator reads the generation from the name: ranks of an earlier one may still be
-    # heard of.
+    # The orchestrator tells the starts apart by the name: ranks of an earlier one may still be heard
+    # of. Each start meets on a port of its own; agents' counts of restarts differ between machines.
+    rank, generation = int(os.environ.get("RANK", "0")), os.environ.get("MASTER_PORT", "0")
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
     device, fault = _device()
     connection = Connection(options.ticket, f"rank-{rank}.{generation}", "rank", device, threads)
     try:
         if fault is not None:
             raise fault
-        _train(connection, rank)
+        _train(connection, rank, device, threads)
         connection.send(Bye(reason="trained"))
         connection.close()
         return 0
@@ -73,13 +69,21 @@ def main(argv: list[str]) -> int:
         return _report(connection, error)
 
 
-def _train(connection: Connection, rank: int) -> None:
-    task = _configured(connection)
+def _train(connection: Connection, rank: int, device: Device | None, threads: int | None) -> None:
+    task = await_task(connection)
     trainer = _build(connection, task, rank)
-    trainer.train(resume_from_checkpoint=task.resume_from)
+    first_step = trainer.feed.first_step
+    is_over = False
+    if task.is_evaluating:
+        trainer.pause = Pause(connection, trainer.feed, rank, device, threads, trainer.on_move)
+        # A death in an evaluation: it comes first, as it would have.
+        is_over = is_due(task, first_step) and first_step > 0 and trainer.pause(first_step)
+    if not is_over:
+        trainer.train(resume_from_checkpoint=task.resume_from)
     if rank == 0:
         path = trainer.last_checkpoint or Path(task.resume_from or task.output_dir)
-        connection.send(Trained(step=trainer.state.global_step, path=str(path)))
+        step = first_step if is_over else trainer.state.global_step
+        connection.send(Trained(step=step, path=str(path)))
     _leave_group()
 
 
@@ -100,26 +104,15 @@ def _device() -> tuple[Device | None, Exception | None]:
         return None, error
 
 
-def _configured(connection: Connection) -> TrainTask:
-    message, _ = connection.receive()
-    if isinstance(message, Refuse):
-        raise ProtocolError(message.error.message, hint=message.error.hint)
-    if not isinstance(message, Configure) or not isinstance(message.task, TrainTask):
-        raise ProtocolError(
-            f"A rank waits for its task and got a {type(message).__name__} message."
-        )
-    return message.task
-
-
 def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     # Here and not above: hello must not wait for the seconds that these imports take.
     import torch
 
     from quarry_runtime.modeling.load import load_encoder
-    from quarry_runtime.modeling.registry import find_loss, load_plugins
+    from quarry_runtime.modeling.registry import load_plugins
     from quarry_runtime.training.arguments import training_arguments
+    from quarry_runtime.training.build import build_loss, build_retriever
     from quarry_runtime.training.feed import Feed
-    from quarry_runtime.training.retriever import Retriever
     from quarry_runtime.training.trainer import QuarryTrainer
 
     # accelerate's own words to the authors of TrainingArguments; no buffer of an encoder changes in
@@ -127,22 +120,22 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     first_step = _verified_step(task)
     load_plugins(task.model.plugins)
-    entry = find_loss(task.loss.name)
-    loss: Any = entry.factory(entry.parse(task.loss.options))
+    loss = build_loss(task.loss.name, task.loss.options)
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
     # Loaded on the CPU: TrainingArguments names the device, and Trainer moves the model there.
     # What a new adapter begins with is random: the same on every rank and in every run of a seed.
     torch.manual_seed(task.seed)
     encoder = load_encoder(_source(task), "cpu", for_training=True)
+    retriever = build_retriever(task, encoder, loss)
     feed = Feed(connection, encoder, task, rank, first_step, is_pinned=not is_on_cpu)
     feed.start()
-    retriever = Retriever(encoder, loss, encoder.contract.similarity, task.is_dropout_on)
 
     def on_move() -> None:
         connection.progress += 1
 
     trainer = QuarryTrainer(retriever, args, task, feed, connection.send, keep, on_move)
+    refuse_sharded(task, trainer)
     ready = Ready(task="train", model=encoder.contract, cross_encoder=None, credits=1)
     connection.send(ready)
     return trainer
@@ -151,9 +144,13 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
 def _verified_step(task: TrainTask) -> int:
     if task.resume_from is None:
         return 0
-    from quarry_runtime.training.checkpoints import verify
+    from quarry_runtime.training.checkpoints import read_manifest, verify
 
-    return verify(Path(task.resume_from), Path(task.output_dir)).step
+    folder, output_dir = Path(task.resume_from), Path(task.output_dir)
+    if folder.parent != output_dir:
+        # Files that came over the wire: they were checked when they came, the others stayed there.
+        return read_manifest(folder).step
+    return verify(folder, output_dir).step
 
 
 def _source(task: TrainTask) -> ModelSpec:
@@ -195,6 +192,7 @@ def _report(connection: Connection, error: Exception) -> int:
 
 def _explained(error: Exception) -> QuarryError:
     from quarry_runtime.guard.memory import is_out_of_memory
+    from quarry_runtime.modeling.plugins import explained
 
     line = (str(error).strip().splitlines() or [""])[0]
     text = f"{type(error).__name__}: {line}"
@@ -206,6 +204,9 @@ def _explained(error: Exception) -> QuarryError:
         )
     if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
         return WorkerFault(f"The connection to another rank was lost ({text}).", is_retryable=True)
+    told = explained(error)
+    if told is not None:
+        return told
     where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     place = f" at {where.filename}:{where.lineno}" if where else ""
     return WorkerFault(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.modeling.losses.inputs import LossInputs
+from quarry_runtime.modeling.loss_check import checked_loss
+from quarry_runtime.modeling.losses.inputs import BatchExtras, LossInputs
 from quarry_runtime.modeling.similarity import PRODUCTS
 from quarry_runtime.training.gather import gather_rows
 
@@ -25,6 +26,10 @@ class Retriever(nn.Module):
 
     #: Trainer then divides the loss by the accumulation steps, as a mean over a micro-batch needs.
     accepts_loss_kwargs = False
+    #: What the names of the encoder's parameters begin with here.
+    encoder_prefix = "encoder."
+    #: A plugin's own, parsed; there from a subclass's `__init__` on.
+    options: Any = None
 
     def __init__(self, encoder: nn.Module, loss: Any, similarity: str, is_dropout_on: bool) -> None:
         super().__init__()
@@ -42,6 +47,16 @@ class Retriever(nn.Module):
 
     def train(self, mode: bool = True) -> Retriever:
         return super().train(mode and self.is_dropout_on)
+
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Names of the layers that are sharded one by one, as transformers calls this attribute."""
+        modules = list(self.encoder.modules())
+        # Queries and passages may have transformers of different kinds.
+        named = {
+            name for each in modules for name in getattr(each, "_no_split_modules", None) or ()
+        }
+        return sorted({type(each).__name__ for each in modules} & named)
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """Called by Trainer; handed on to the transformers model inside the encoder."""
@@ -73,11 +88,12 @@ class Retriever(nn.Module):
         mask: Tensor,
         labels: Tensor,
         counts: Tensor,
+        extras: BatchExtras | None = None,
     ) -> dict[str, Tensor]:
         """Q queries and their Q × P passages of this rank; {"loss": mean over the queries}."""
         queries_QD = self.encoder(queries, "query")
         passages_BD = self.encoder(passages, "passage")
-        self.broken = (_broken_rows(queries_QD), _broken_rows(passages_BD))
+        self.broken = (broken_rows(queries_QD), broken_rows(passages_BD))
         if self.similarity == "cosine":
             queries_QD = nn.functional.normalize(queries_QD, dim=-1)
             passages_BD = nn.functional.normalize(passages_BD, dim=-1)
@@ -89,20 +105,26 @@ class Retriever(nn.Module):
                 mask.bool(),
                 labels,
                 counts,
+                extras,
             )
         else:
-            inputs = _own_only(queries_QD, passages_BD, labels, counts)
-        return {"loss": self.loss(inputs)}
+            inputs = _own_only(queries_QD, passages_BD, labels, counts, extras)
+        return {"loss": checked_loss(self.loss(inputs), self.loss)}
 
 
 def _own_only(
-    queries_QD: Tensor, passages_BD: Tensor, labels: Tensor, counts: Tensor
+    queries_QD: Tensor,
+    passages_BD: Tensor,
+    labels: Tensor,
+    counts: Tensor,
+    extras: BatchExtras | None,
 ) -> LossInputs:
     group_count, group_size = labels.shape
     columns = torch.arange(group_count, device=labels.device) * group_size
     mask = torch.zeros((group_count, len(passages_BD)), dtype=torch.bool, device=labels.device)
-    return LossInputs(queries_QD, passages_BD, columns, mask, labels, counts)
+    return LossInputs(queries_QD, passages_BD, columns, mask, labels, counts, extras)
 
 
-def _broken_rows(vectors_BD: Tensor) -> Tensor:
+def broken_rows(vectors_BD: Tensor) -> Tensor:
+    """bool [B]: which vectors hold NaN or infinity."""
     return ~torch.isfinite(vectors_BD.detach()).all(dim=-1)

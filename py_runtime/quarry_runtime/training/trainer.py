@@ -19,9 +19,12 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from quarry_runtime.errors import UnusableBatch
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
+from quarry_runtime.training.evaluation import is_due
 from quarry_runtime.training.feed import Feed, Rows
 from quarry_runtime.training.gather import gather_numbers, world_size
+from quarry_runtime.training.optimizer_state import load_state, save_state
 from quarry_runtime.training.retriever import Retriever
+from quarry_runtime.training.sharding import shard_on_cpu, whole_weights
 
 
 @dataclass
@@ -69,6 +72,8 @@ class QuarryTrainer(Trainer):
         self.keep = keep
         # Called whenever something got done: without it for long, training hangs.
         self.on_move = on_move
+        #: What the ranks do after a checkpoint that they evaluate; says whether training ends.
+        self.pause: Callable[[int], bool] | None = None
         self.last_checkpoint: Path | None = None
         self._micro_steps: list[_MicroStep] = []
         self._grad_norm: float | None = None
@@ -76,9 +81,15 @@ class QuarryTrainer(Trainer):
         self._step_began = 0.0
         super().__init__(model=retriever, args=args, callbacks=[_StepEnd(self)])
 
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp_plugin_args is not None and not self.is_fsdp_enabled:
+            shard_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
+
     def get_train_dataloader(self) -> Any:
         # Not prepared by accelerate, which would let rank 0 read everything and broadcast it.
-        self._step_began = time.monotonic()
+        self.begin_step()
         return _Loader(self.feed)
 
     def training_step(
@@ -98,6 +109,8 @@ class QuarryTrainer(Trainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         # The last hook before the optimiser changes the weights, and before the schedule moves on.
         norm: Any = super()._get_grad_norm(model, grad_norm)
+        # Of sharded gradients each rank knows a part; asking for the whole is a collective.
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         self._grad_norm = float(norm)
         self._learning_rate = self._get_learning_rate()
         losses = torch.stack([micro.loss for micro in self._micro_steps])
@@ -107,6 +120,10 @@ class QuarryTrainer(Trainer):
         if is_broken:
             raise not_finite(self.state.global_step + 1, self._micro_steps)
         return norm
+
+    def begin_step(self) -> None:
+        """Whatever was done since the last step is no part of the next one's time."""
+        self._step_began = time.monotonic()
 
     def finish_step(self) -> int:
         """Reports the step that just ended; returns 0 to go on, 1 to stop, 2 to save and stop.
@@ -154,13 +171,26 @@ class QuarryTrainer(Trainer):
         checkpoints.seal(
             folder,
             step=self.state.global_step,
-            negatives_scope=world_size() * task.queries_per_rank * task.passages_per_query,
+            negatives_scope=self._negatives_scope(),
             queries_per_step=world_size() * task.queries_per_rank * task.accumulation_steps,
             seed=task.seed,
             world_size=world_size(),
         )
         self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
         checkpoints.rotate(Path(self.task.output_dir), self.keep)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if self.is_fsdp_enabled:
+            self._save(output_dir, whole_weights(self._retriever()))
+        else:
+            super().save_model(output_dir, _internal_call)
+
+    def _negatives_scope(self) -> int:
+        # A loss that looks at a query's own passages only is the same however a batch is cut.
+        if not getattr(self._retriever().loss, "needs_all_passages", True):
+            return 0
+        task = self.task
+        return world_size() * task.queries_per_rank * task.passages_per_query
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
@@ -173,10 +203,11 @@ class QuarryTrainer(Trainer):
             # Given where parameters are sharded; it is then the Retriever's whole state.
             own = None
             if state_dict is not None:
+                prefix = self._retriever().encoder_prefix
                 own = {
-                    name.removeprefix("encoder."): value
+                    name.removeprefix(prefix): value
                     for name, value in state_dict.items()
-                    if name.startswith("encoder.")
+                    if name.startswith(prefix)
                 }
             encoder.save(folder, own)
 
@@ -184,6 +215,20 @@ class QuarryTrainer(Trainer):
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:
         """Nothing: the encoder was built from the checkpoint's folder."""
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        save_state(
+            *(Path(output_dir), self._retriever(), self.optimizer, self.lr_scheduler),
+            self.args.should_save,
+        )
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            args = self.args
+            load_state(
+                *(Path(checkpoint), self._retriever(), self.optimizer, self.lr_scheduler),
+                *(args.process_index, args.device),
+            )
 
     def _save_rng_state(self, output_dir: str) -> None:
         """Nothing: every micro-step seeds its own generators."""
@@ -208,6 +253,15 @@ class _StepEnd(TrainerCallback):
         if wish:
             control.should_training_stop = True
             control.should_save = control.should_save or wish == 2
+        if is_due(self._trainer.task, self._trainer.state.global_step):
+            control.should_save = True
+        return control
+
+    def on_save(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
+        trainer = self._trainer
+        if trainer.pause is not None and is_due(trainer.task, state.global_step):
+            control.should_training_stop |= trainer.pause(state.global_step)
+            trainer.begin_step()
         return control
 
 

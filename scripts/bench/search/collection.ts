@@ -59,3 +59,26 @@ export async function drawPart(count: number): Promise<Part> {
   const queries = (await readTexts(join(folder, "queries.jsonl"))).filter(({ _id }) => qrels[_id] !== undefined);
   return { passages, queries, qrels, passageCount: all.length };
 }
+
+/** Sentences of a passage that a search engine's index would hold: MS MARCO's have 1 to 8, 55 words on average. */
+const MOST_SENTENCES = 6;
+
+/** Cuts texts into passages of a few whole sentences each, as their authors wrote them: of very different lengths. */
+export function cutIntoPassages(texts: readonly Text[], count: number): Text[] {
+  const next = random(7);
+  const found: Text[] = [];
+  for (const { _id, text } of texts) {
+    const sentences = text.split(/(?<=[.?!])\s+(?=[A-Z])/);
+    for (let start = 0; start < sentences.length; ) {
+      const end = start + 1 + Math.floor(next() * MOST_SENTENCES);
+      found.push({ _id: `${_id}.${start}`, title: "", text: sentences.slice(start, end).join(" ") });
+      start = end;
+    }
+  }
+  // Drawn from all texts, not the first ones'.
+  return found
+    .map((passage) => ({ passage, key: next() }))
+    .sort((a, b) => a.key - b.key)
+    .slice(0, count)
+    .map(({ passage }) => passage);
+}

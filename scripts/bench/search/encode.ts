@@ -2,7 +2,8 @@
  * Encoding through one Quarry worker against a bare loop over equal batches, sentence-transformers and Trove's
  * evaluator, and bfloat16 against float32 with what that does to nDCG@10.
  *
- * Passages keep their natural length. Rounds alternate between the rivals; loading is not counted.
+ * Two courses: abstracts, most of which fill the model's 256 tokens, and passages of a few sentences, whose lengths differ
+ * as an index's do. Rounds alternate between the rivals; loading is not counted.
  */
 
 import { mkdir, writeFile } from "node:fs/promises";
@@ -16,7 +17,7 @@ import { toModelSpec } from "../../../src/pipeline/model-spec.js";
 import { openPool } from "../../../src/pool/pool.js";
 import type { WorkerPool } from "../../../src/pool/types.js";
 import { EventStream } from "../../../src/report/events.js";
-import { drawPart, type Part, type Text } from "./collection.js";
+import { cutIntoPassages, drawPart, type Part, type Text } from "./collection.js";
 import { type Context, median } from "./context.js";
 import { type PeerProcess, startPeer } from "./peer-process.js";
 
@@ -32,64 +33,109 @@ interface Side {
   readonly vectors: { readonly passages: Buffer[]; readonly queries: Buffer[] };
 }
 
+/** Who takes part, each giving the seconds it took for a JSON file of texts or a prepared table. */
+interface Rivals {
+  readonly main: PeerProcess;
+  readonly sentence: PeerProcess;
+  readonly trove: PeerProcess;
+  readonly sides: Readonly<Record<Dtype, Side>>;
+  readonly unit: number;
+}
+
+/** Texts of one kind, cut into rounds. */
+interface Course {
+  readonly name: string;
+  readonly texts: readonly Text[];
+  readonly perRound: number;
+  readonly rounds: number;
+  /** Whether the vectors are kept for the measures afterwards. */
+  readonly isKept: boolean;
+}
+
 export async function measureEncoding(context: Context): Promise<void> {
-  const [perRound, rounds] = context.quick ? [40, 2] : [200, 5];
+  const [perRound, rounds] = context.quick ? [40, 2] : [100, 10];
   const part = await drawPart(perRound * rounds);
-  const env = { ...context.python.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: String(context.threads) };
-  const main = startPeer(context.python.executable, [join(HERE, "encode_peers.py"), String(context.threads)], env);
+  const short = cutIntoPassages(part.passages, perRound * rounds * 2);
+  const env: Readonly<Record<string, string>> = {
+    ...context.python.env,
+    HF_HUB_OFFLINE: "1",
+    OMP_NUM_THREADS: String(context.threads),
+  };
+  const peer = [join(HERE, "encode_peers.py"), String(context.threads)];
+  // The bare loop has the very allocator of Quarry's workers; a peer runs as its users run it.
+  const main = startPeer(context.python.executable, peer, env);
+  const { GLIBC_TUNABLES: _, ...plain } = env;
+  const sentence = startPeer(context.python.executable, peer, plain);
   const trove = await startTrove(context);
   const sides: Partial<Record<Dtype, Side>> = {};
   try {
-    const probe = join(context.folder, "probe.json");
-    await writeFile(probe, JSON.stringify(part.passages.slice(0, context.quick ? 16 : 64)));
-    const sizes = context.quick ? [8, 16] : [4, 8, 16, 32];
-    const unit = defineExperiment({ name: "x", model: biEncoder(demoModel), encode: { data: source({ corpus: "x" }) } })
-      .config.workers.unitSize;
-    const loop = (texts: string, batch: number) => main.ask({ peer: "loop", texts, batch, unit });
-    const others = (texts: string, batch: number) => main.ask({ peer: "sentence-transformers", texts, batch });
-    const its = (texts: string, batch: number) => trove.ask({ texts, batch });
-    const best = { loop: 0, others: 0, its: 0 };
-    for (const [name, ask] of Object.entries({ loop, others, its }))
-      best[name as keyof typeof best] = await bestSize(ask, probe, sizes);
-    context.note(`best batches: loop and Quarry ${best.loop}, sentence-transformers ${best.others}, Trove ${best.its}`);
-    for (const dtype of DTYPES) sides[dtype] = await openSide(context, dtype, best.loop);
-
-    const seconds: Record<string, number[]> = { float32: [], bfloat16: [], loop: [], others: [], its: [] };
-    for (let round = -1; round < rounds; round += 1) {
-      // The first one warms up: pages, caches, libraries that are loaded late.
-      const at = Math.max(round, 0);
-      const texts = part.passages.slice(at * perRound, (at + 1) * perRound);
-      const chosen = round < 0 ? texts.slice(0, 16) : texts;
-      const json = join(context.folder, `texts-${round}.json`);
-      await writeFile(json, JSON.stringify(chosen));
-      const table = await prepare(context, `round-${round}`, chosen, chosen.slice(0, 1));
-      const turns: Record<string, () => Promise<number>> = {
-        float32: () => encodeWith(sides.float32 as Side, table, "passage", round >= 0),
-        loop: async () => (await loop(json, best.loop)).seconds as number,
-        others: async () => (await others(json, best.others)).seconds as number,
-        its: async () => (await its(json, best.its)).seconds as number,
-        bfloat16: () => encodeWith(sides.bfloat16 as Side, table, "passage", round >= 0),
-      };
-      const order = Object.entries(turns);
-      if (round % 2 === 1) order.reverse();
-      for (const [name, turn] of order) {
-        const took = await turn();
-        if (round >= 0) seconds[name]?.push(took);
-      }
-      table.close();
-    }
+    for (const dtype of DTYPES) sides[dtype] = await openSide(context, dtype);
+    const unit = (sides.float32 as Side).experiment.config.workers.unitSize;
+    const rivals = { main, sentence, trove, sides: sides as Record<Dtype, Side>, unit };
+    const courses: Course[] = [
+      { name: "short passages", texts: short, perRound: perRound * 2, rounds, isKept: false },
+      { name: "abstracts", texts: part.passages, perRound, rounds, isKept: true },
+    ];
+    for (const course of courses) await race(context, rivals, course);
     const last = await prepare(context, "queries", part.passages.slice(0, 1), part.queries);
-    for (const dtype of DTYPES) await encodeWith(sides[dtype] as Side, last, "query", true);
+    for (const dtype of DTYPES) await encodeWith(rivals.sides[dtype], last, { side: "query", batch: 8, isKept: true });
     last.close();
-    tellRates(context, seconds, best, perRound);
     const sample = `${part.passages.length} of NFCorpus's ${part.passageCount} passages, ${part.queries.length} queries`;
-    await tellQuality(context, main, part, sides as Record<Dtype, Side>, sample);
-    context.numbers({ seconds, best, perRound, threads: context.threads });
+    await tellQuality(context, main, part, rivals.sides, sample);
   } finally {
     for (const side of Object.values(sides)) await side.pool.close();
     await main.close();
+    await sentence.close();
     await trove.close();
   }
+}
+
+/** Lets everybody encode the same texts, round by round, each at its own best batch size. */
+async function race(context: Context, rivals: Rivals, course: Course): Promise<void> {
+  const { main, sentence, trove, sides, unit } = rivals;
+  const { name, perRound, rounds, isKept } = course;
+  const place = join(context.folder, name.replace(" ", "-"));
+  const probe = `${place}-probe.json`;
+  await writeFile(probe, JSON.stringify(course.texts.slice(0, context.quick ? 16 : 64)));
+  const sizes = context.quick ? [8, 16] : [4, 8, 16, 32];
+  const loop = (texts: string, batch: number) => main.ask({ peer: "loop", texts, batch, unit });
+  const others = (texts: string, batch: number) => sentence.ask({ peer: "sentence-transformers", texts, batch });
+  const its = (texts: string, batch: number) => trove.ask({ texts, batch });
+  const best = { loop: 0, others: 0, its: 0 };
+  for (const [rival, ask] of Object.entries({ loop, others, its }))
+    best[rival as keyof typeof best] = await bestSize(ask, probe, sizes);
+  context.note(
+    `${name}: best batches: loop and Quarry ${best.loop}, sentence-transformers ${best.others}, Trove ${best.its}`,
+  );
+
+  const seconds: Record<string, number[]> = { float32: [], bfloat16: [], loop: [], others: [], its: [] };
+  for (let round = -1; round < rounds; round += 1) {
+    // The first one warms up: pages, caches, libraries that are loaded late.
+    const at = Math.max(round, 0);
+    const texts = course.texts.slice(at * perRound, (at + 1) * perRound);
+    const chosen = round < 0 ? texts.slice(0, 16) : texts;
+    const json = `${place}-${round}.json`;
+    await writeFile(json, JSON.stringify(chosen));
+    const table = await prepare(context, `${name.replace(" ", "-")}-${round}`, chosen, chosen.slice(0, 1));
+    const own = (dtype: Dtype) => () =>
+      encodeWith(sides[dtype], table, { side: "passage", batch: best.loop, isKept: isKept && round >= 0 });
+    const turns: Record<string, () => Promise<number>> = {
+      float32: own("float32"),
+      loop: async () => (await loop(json, best.loop)).seconds as number,
+      others: async () => (await others(json, best.others)).seconds as number,
+      its: async () => (await its(json, best.its)).seconds as number,
+      bfloat16: own("bfloat16"),
+    };
+    const order = Object.entries(turns);
+    if (round % 2 === 1) order.reverse();
+    for (const [rival, turn] of order) {
+      const took = await turn();
+      if (round >= 0) seconds[rival]?.push(took);
+    }
+    table.close();
+  }
+  tellRates(context, name, seconds, best, perRound);
+  context.numbers({ course: name, seconds, best, perRound, threads: context.threads });
 }
 
 async function startTrove(context: Context): Promise<PeerProcess> {
@@ -127,11 +173,11 @@ async function bestSize(
   return best.size;
 }
 
-async function openSide(context: Context, dtype: Dtype, batchSize: number): Promise<Side> {
+async function openSide(context: Context, dtype: Dtype): Promise<Side> {
   const experiment = defineExperiment({
     name: "bench-encode",
     model: biEncoder(demoModel, { dtype }),
-    workers: { count: 1, threads: context.threads, batchSize, device: context.device },
+    workers: { count: 1, threads: context.threads, device: context.device },
     encode: { data: source({ corpus: "unused" }) },
   });
   const pool = await openPool({
@@ -163,8 +209,7 @@ async function prepare(
 async function encodeWith(
   { pool, experiment, vectors }: Side,
   table: PreparedSource,
-  side: "passage" | "query",
-  isKept: boolean,
+  { side, batch, isKept }: { readonly side: "passage" | "query"; readonly batch: number; readonly isKept: boolean },
 ): Promise<number> {
   const texts = side === "passage" ? table.passages : table.queries;
   const units: Buffer[] = [];
@@ -172,6 +217,7 @@ async function encodeWith(
     phase: "bench",
     model: toModelSpec(experiment),
     side,
+    batchSize: batch,
     units: textUnits(
       texts,
       Int32Array.from({ length: texts.rowCount }, (_, row) => row),
@@ -188,6 +234,7 @@ async function encodeWith(
 
 function tellRates(
   context: Context,
+  course: string,
   seconds: Readonly<Record<string, readonly number[]>>,
   best: { readonly loop: number; readonly others: number; readonly its: number },
   perRound: number,
@@ -198,27 +245,32 @@ function tellRates(
     median(of(name).map((value, at) => value / (of(other)[at] as number)));
   const overhead = ratio("float32", "loop");
   context.tell(
-    `Quarry's seconds / a bare loop's over equal batches of ${best.loop}, fp32`,
+    `${course}: Quarry's seconds / a bare loop's over equal batches of ${best.loop}, fp32`,
     `${overhead.toFixed(3)} (${rate("float32")}, ${rate("loop")})`,
     `≤ ${OVERHEAD}`,
     overhead <= OVERHEAD,
   );
   const toOthers = ratio("others", "float32");
   context.tell(
-    `Quarry's rate / sentence-transformers' at its best batch, ${best.others}, fp32`,
+    `${course}: Quarry's rate / sentence-transformers' at its best batch, ${best.others}, fp32`,
     `${toOthers.toFixed(2)} (${rate("others")})`,
     "≥ 1.0",
     toOthers >= 1,
   );
   const toTrove = ratio("its", "float32");
   context.tell(
-    `Quarry's rate / Trove's evaluator's at its best batch, ${best.its}, fp32`,
+    `${course}: Quarry's rate / Trove's evaluator's at its best batch, ${best.its}, fp32`,
     `${toTrove.toFixed(2)} (${rate("its")})`,
     "≥ 1.4",
     toTrove >= 1.4,
   );
   const half = ratio("float32", "bfloat16");
-  context.tell("Quarry's rate in bf16 / in fp32", `${half.toFixed(2)} (${rate("bfloat16")})`, "≥ 1.4", half >= 1.4);
+  context.tell(
+    `${course}: Quarry's rate in bf16 / in fp32`,
+    `${half.toFixed(2)} (${rate("bfloat16")})`,
+    "≥ 1.4",
+    half >= 1.4,
+  );
 }
 
 async function tellQuality(

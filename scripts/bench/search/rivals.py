@@ -82,7 +82,7 @@ def quarry_topk(
     """Quarry's running top-k over blocks of scores; scores and rows [Q, K] in order."""
     best = RunningTopK(blocks_QB[0].shape[0], k, blocks.device)
     for scores_QB, rows_B, ranks_B in zip(blocks_QB, blocks.rows, blocks.ranks, strict=True):
-        best.add(scores_QB, rows_B, ranks_B)
+        best.add_finite(scores_QB, rows_B, ranks_B)
     scores, rows = best.snapshot()
     return torch.from_numpy(scores), torch.from_numpy(rows)
 

@@ -32,7 +32,7 @@ interface Took {
 }
 
 export async function measureScaling(context: Context): Promise<void> {
-  const [unitCount, delay] = context.quick ? [48, 0.2] : [160, 0.25];
+  const [unitCount, delay] = context.quick ? [48, 0.2] : [400, 0.25];
   const network = openNetwork(NODES, context.note);
   try {
     const experiment = delayedModel(delay, { count: 0, listen: `tcp://${network.address}:0` });

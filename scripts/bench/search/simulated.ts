@@ -31,6 +31,13 @@ export async function makeCorpus(folder: string, count: number): Promise<Prepare
   );
 }
 
+declare module "../../../src/experiment/plugin-types.js" {
+  interface EncoderOptions {
+    /** fixed_delay.py */
+    fixed_delay: { seconds: number };
+  }
+}
+
 /** An experiment whose encoder sleeps `seconds` for each unit. */
 export function delayedModel(seconds: number, workers: Readonly<Record<string, unknown>>): Experiment {
   return defineExperiment({

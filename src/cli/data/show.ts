@@ -53,11 +53,12 @@ function passageLines(passage: ShownPassage, size: number, layout: Layout): stri
 }
 
 function textLines(head: string, text: ShownText, layout: Layout, facts: readonly string[]): string[] {
-  const { origin, title, prompt } = text;
+  const { origin, title, prompt, extras } = text;
   return [
     plain(head, layout),
     ...[`text   ${origin.file}:${origin.line}`, ...facts].map((fact) => `  ${plain(fact, layout)}`),
     ...(prompt === null ? [] : [cut(`prompt: ${prompt}`, 4, layout)]),
+    ...(extras === undefined ? [] : [cut(`extras: ${JSON.stringify(extras)}`, 4, layout)]),
     ...(title === "" ? [] : [cut(title, 4, layout)]),
     cut(text.text, 4, layout),
   ];

@@ -14,6 +14,8 @@ export interface ShownText {
   readonly text: string;
   /** The source's or record's own prompt; null for the model's. */
   readonly prompt: string | null;
+  /** Further fields that plugins get; left out where the source asks for none. */
+  readonly extras?: Readonly<Record<string, unknown>>;
   readonly origin: Origin;
 }
 
@@ -129,14 +131,15 @@ function shownGroups(
   });
 }
 
-function textsOf(stream: Uint8Array): (at: number) => { title: string; text: string; prompt: string | null } {
+function textsOf(stream: Uint8Array): (at: number) => Pick<ShownText, "title" | "text" | "prompt" | "extras"> {
   const table = tableFromIPC(stream);
   const column = (name: string) => table.getChild(name);
-  const [title, text, prompt] = [column("title"), column("text"), column("prompt")];
+  const [title, text, prompt, extras] = ["title", "text", "prompt", "extras"].map(column);
   return (at) => ({
     title: String(title?.get(at) ?? ""),
     text: String(text?.get(at) ?? ""),
     prompt: (prompt?.get(at) ?? null) as string | null,
+    ...(extras == null ? {} : { extras: JSON.parse((extras.get(at) ?? "{}") as string) as Record<string, unknown> }),
   });
 }
 

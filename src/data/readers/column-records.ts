@@ -1,9 +1,12 @@
 /** Reads texts, judgements and ids from columns, however their cells are cut. */
 import type { CellCutter } from "./cells.js";
 import { Columns, type Layout, readColumns } from "./columns.js";
+import { putExtras } from "./extras.js";
 import type { Format, SourceFile } from "./reader.js";
 import { newIdRecord, newJudgementRecord, newTextRecord } from "./records.js";
 
+/** The field of the first extra: behind id, text, title and prompt. */
+const FIRST_EXTRA = 4;
 /** Fields in the order of field-names.ts: id, text, title, prompt. */
 const TEXTS: Layout = {
   byCount: { 2: [0, 1, -1, -1], 3: [0, 2, 1, -1] },
@@ -32,11 +35,13 @@ export function columnReaders(
     readTexts(input, file, role, onRecord) {
       const columns = new Columns(input, file, role, TEXTS);
       const record = newTextRecord();
+      const extras = file.extras ?? [];
       return readColumns(input, cutterOf(file), columns, (cells, line) => {
         if (!columns.takeId(cells, 0, record.id, line)) return;
         columns.takeText(cells, 1, record.text);
         columns.takeText(cells, 2, record.title);
         columns.takeText(cells, 3, record.prompt);
+        if (extras.length > 0) putExtras(record.extras, extras, (index) => columns.jsonOf(cells, FIRST_EXTRA + index));
         record.line = line;
         onRecord(record);
       });

@@ -57,6 +57,12 @@ export class Columns {
     else pointTo(target, cells.bytes, cells.starts[column] as number, cells.ends[column] as number);
   }
 
+  /** A cell as a JSON string, or null where it is empty. */
+  jsonOf(cells: Cells, slot: number): string | null {
+    const text = cellText(cells, this.#columns[slot] as number);
+    return text === "" ? null : JSON.stringify(text);
+  }
+
   /** Points `target` at an id, if it is one. */
   takeId(cells: Cells, slot: number, target: Span, line: number): boolean {
     this.takeText(cells, slot, target);
@@ -92,12 +98,13 @@ export class Columns {
       const isIt = isChosen ? (name: string) => names.includes(name) : (name: string) => isOneOf(name, names);
       const found = header.flatMap((name, index) => (isIt(name.trim()) ? [index] : []));
       if (found.length === 1) return found[0] as number;
-      if (found.length === 0 && !isNeeded) return -1;
+      if (found.length === 0 && !isNeeded && field !== "extra") return -1;
       const seen = listSeen(header.map((name) => JSON.stringify(shorten(name))));
       const message =
         found.length === 0
           ? `no column for the ${what}: none is called ${listNames(wanted)}. Columns: ${seen}.`
           : `${found.length} columns may be the ${what}. Columns: ${seen}.`;
+      if (field === "extra") throw dataError(path, line, message, "Correct the name in extras, or leave it out.");
       throw dataError(
         path,
         line,
@@ -112,6 +119,11 @@ export class Columns {
     const chosen = this.#wanted.filter(({ isChosen }) => isChosen);
     for (const { field, names } of chosen) {
       if (typeof names[0] === "number") continue;
+      if (field === "extra") {
+        throw new QuarryError("CONFIG", `${this.input.path}: extras names ${names[0]}, but header is false.`, {
+          hint: "Columns are found by the names in a header.",
+        });
+      }
       throw new QuarryError("CONFIG", `${this.input.path}: fields.${field} is a name, but header is false.`, {
         hint: "Give the number of the column, counted from 0.",
       });

@@ -12,7 +12,7 @@ const cutter = (file: SourceFile): CellCutter => cutCsv(separatorOf(file, ","));
 export const csv: Format = {
   name: "csv",
   version: 1,
-  options: ["fields", "header", "delimiter"],
+  options: ["fields", "header", "delimiter", "extras"],
   matches(sample, role, file) {
     if (file.delimiter !== undefined) return file.delimiter !== "\t";
     if (sample.name.endsWith(".csv")) return true;

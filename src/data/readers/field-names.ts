@@ -8,7 +8,7 @@ const QUERY_ID = ["query_id", "query-id", "qid"];
 const SCORE = ["score", "label", "relevance", "rel"];
 
 /** What a field is; the keys of the option `fields`. */
-export type FieldName = "id" | "title" | "text" | "prompt" | "query" | "passage" | "score";
+export type FieldName = "id" | "title" | "text" | "prompt" | "query" | "passage" | "score" | "extra";
 
 /** A field that a role looks for. */
 export interface WantedField {
@@ -53,7 +53,7 @@ const GROUPED: readonly Default[] = [
 
 /**
  * The fields of a role, in a fixed order, under the names that the file's options give them. A name chosen for one field
- * is no default of another one any more.
+ * is no default of another one any more. Further fields that plugins get stand behind all others.
  *
  * @throws QuarryError CONFIG when the options name a field that the role does not have.
  */
@@ -64,7 +64,8 @@ export function wantedFields(file: SourceFile, role: Role, isGrouped = false): r
     chosen.set("query", chosen.get("id") as string | number);
     chosen.delete("id");
   }
-  const taken = new Set(chosen.values());
+  const extras = role === "corpus" || role === "queries" ? (file.extras ?? []) : [];
+  const taken = new Set([...chosen.values(), ...extras]);
   const wanted = (isGrouped ? GROUPED : DEFAULTS[role]).map(([field, what, isNeeded, names]): WantedField => {
     const own = chosen.get(field);
     chosen.delete(field);
@@ -73,10 +74,15 @@ export function wantedFields(file: SourceFile, role: Role, isGrouped = false): r
       : { field, what, isNeeded: true, isChosen: true, names: [own] };
   });
   const unknown = [...chosen.keys()];
-  if (unknown.length === 0) return wanted;
+  if (unknown.length === 0) return [...wanted, ...extras.map(extraField)];
   throw new QuarryError("CONFIG", `${file.path}: fields.${unknown[0]} names nothing that ${roleName(role)} have.`, {
     hint: `Here fields may name ${wanted.map(({ field }) => field).join(", ")}.`,
   });
+}
+
+/** A further field that plugins get; it may be missing in some records. */
+function extraField(name: string): WantedField {
+  return { field: "extra", what: "extra field", names: [name], isNeeded: false, isChosen: true };
 }
 
 /** The fields of a role under the names in use. */

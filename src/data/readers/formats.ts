@@ -102,6 +102,7 @@ function checkOptions(file: SourceFile, format: Format): void {
     file.delimiter !== undefined && "delimiter",
     file.part !== "all" && "part",
     file.scores !== "labels" && "scores",
+    file.extras !== undefined && "extras",
   ];
   for (const option of given) {
     if (option === false || format.options.includes(option)) continue;

@@ -25,7 +25,7 @@ const OPEN = 0x7b;
 export const json: Format = {
   name: "json",
   version: 1,
-  options: ["fields"],
+  options: ["fields", "extras"],
   matches: (sample) => firstByte(sample) === LIST || (firstByte(sample) === OPEN && isOneObject(sample)),
   readTexts,
   readJudgements,

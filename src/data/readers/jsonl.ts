@@ -9,7 +9,7 @@ const OPEN = 0x7b;
 export const jsonl: Format = {
   name: "jsonl",
   version: 2,
-  options: ["fields"],
+  options: ["fields", "extras"],
   matches: (sample) => firstByte(sample) === OPEN || /\.(jsonl|ndjson)$/.test(sample.name),
   readTexts: (input, file, role, onRecord) => readLines(input, textObjects(input, file, role, onRecord)),
   readJudgements: (input, file, onRecord) => readLines(input, judgementObjects(input, file, onRecord)),

@@ -1,5 +1,6 @@
 /** Makes records of JSON objects: finds their fields under the names in use, checks types, and says what is wrong with which line. */
 import { QuarryError } from "../../errors.js";
+import { putExtras } from "./extras.js";
 import { listNames, listSeen, type WantedField, wantedFields } from "./field-names.js";
 import { FieldReader, type Slot } from "./field-reader.js";
 import type { InputFile } from "./input.js";
@@ -7,6 +8,9 @@ import { decode, JsonFault } from "./json-line.js";
 import type { LineHandler } from "./lines.js";
 import type { IdRecord, JudgementRecord, SourceFile, Span, TextRecord } from "./reader.js";
 import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointAt, readScore, shorten } from "./records.js";
+
+/** The slot of the first further field: behind id, text, title and prompt. */
+const FIRST_EXTRA = 4;
 
 /** Takes one object; `key` is its id where the object stands under it. */
 export type ObjectHandler = (bytes: Buffer, start: number, end: number, line: number, key?: Span) => void;
@@ -85,6 +89,13 @@ export class ObjectFields {
     return score;
   }
 
+  /** A slot's value as JSON, or null where there is none. */
+  jsonOf(slot: number): string | null {
+    const { kind, isFilled, value } = this.slots[slot] as Slot;
+    if (!isFilled || kind === "null") return null;
+    return kind === "string" ? JSON.stringify(decode(value)) : decode(value);
+  }
+
   refuseKind(slot: number, what: string, hint: string, line: number): false {
     const { key, kind, value } = this.slots[slot] as Slot;
     const seen = kind === "string" ? JSON.stringify(shorten(decode(value))) : shorten(decode(value));
@@ -137,6 +148,7 @@ export function textObjects(
 ): ObjectHandler {
   const fields = new ObjectFields(input, wantedFields(file, role), isKeyed);
   const record = newTextRecord();
+  const extras = file.extras ?? [];
   return (bytes, start, end, line, key) => {
     if (!fields.read(bytes, start, end, line)) return;
     record.line = line;
@@ -145,6 +157,7 @@ export function textObjects(
     if (!fields.takeText(1, record.text, line)) return;
     if (!fields.takeText(2, record.title, line)) return;
     if (!fields.takeText(3, record.prompt, line)) return;
+    if (extras.length > 0) putExtras(record.extras, extras, (index) => fields.jsonOf(FIRST_EXTRA + index));
     onRecord(record);
   };
 }

@@ -7,6 +7,7 @@ import { isUtf8 } from "node:buffer";
 import { inspect } from "node:util";
 import { QuarryError } from "../../errors.js";
 import { fileError } from "../failures.js";
+import { putExtras } from "./extras.js";
 import { listNames, listSeen, type WantedField, wantedFields } from "./field-names.js";
 import type { InputFile } from "./input.js";
 import { type ParquetColumn, readRowGroups } from "./parquet-file.js";
@@ -17,19 +18,25 @@ const NOTHING = Buffer.alloc(0);
 const WHOLE = ["BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY", "INT32", "INT64"];
 const TEXT = ["BYTE_ARRAY"];
 const NUMBER = ["INT32", "INT64", "FLOAT", "DOUBLE"];
+const EXTRA = ["BYTE_ARRAY", "BOOLEAN", ...NUMBER];
+/** The field of the first extra: behind id, text, title and prompt. */
+const FIRST_EXTRA = 4;
 
 export const parquet: Format = {
   name: "parquet",
   version: 1,
-  options: ["fields"],
+  options: ["fields", "extras"],
   matches: (sample) => sample.name.endsWith(".parquet"),
   readTexts(input, file, role, onRecord) {
     const record = newTextRecord();
+    const extras = file.extras ?? [];
     return readTable(input, file, role, (cells) => {
       record.line = cells.line;
       if (!cells.takeId(0, record.id)) return;
       if (!cells.takeText(1, record.text) || !cells.takeText(2, record.title)) return;
-      if (cells.takeText(3, record.prompt)) onRecord(record);
+      if (!cells.takeText(3, record.prompt)) return;
+      if (extras.length > 0) putExtras(record.extras, extras, (index) => cells.jsonOf(FIRST_EXTRA + index));
+      onRecord(record);
     });
   },
   readJudgements(input, file, onRecord) {
@@ -79,21 +86,37 @@ function columnOf(path: string, wanted: WantedField, columns: readonly ParquetCo
   const { field, what, names, isNeeded } = wanted;
   const found = columns.filter(({ name }, index) => names.includes(name) || names.includes(index));
   const seen = listSeen(columns.map(({ name }) => name));
-  const hint = `Name the column with the option fields, e.g. { path, fields: { ${field}: ${JSON.stringify(found[0]?.name ?? "…")} } }.`;
+  const hint =
+    field === "extra"
+      ? "Correct the name in extras, or leave it out."
+      : `Name the column with the option fields, e.g. { path, fields: { ${field}: ${JSON.stringify(found[0]?.name ?? "…")} } }.`;
   if (found.length > 1) {
     const claims = found.map(({ name }) => JSON.stringify(name)).join(" and ");
     throw fileError(path, `${claims} may each be the ${what}. Columns of the file: ${seen}.`, hint);
   }
   const [column] = found;
   if (column === undefined) {
-    if (!isNeeded) return null;
+    if (!isNeeded && field !== "extra") return null;
     throw fileError(path, `no ${what}: no column ${listNames(wanted)}. Columns of the file: ${seen}.`, hint);
   }
   const allowed =
-    field === "score" ? NUMBER : field === "text" || field === "title" || field === "prompt" ? TEXT : WHOLE;
+    field === "extra"
+      ? EXTRA
+      : field === "score"
+        ? NUMBER
+        : field === "text" || field === "title" || field === "prompt"
+          ? TEXT
+          : WHOLE;
   const type = column.isNested ? "lists or structs" : (column.leaves[0]?.type ?? "");
   if (allowed.includes(type)) return column;
-  const wants = allowed === NUMBER ? "numbers" : allowed === TEXT ? "strings" : "strings or whole numbers";
+  const wants =
+    allowed === EXTRA
+      ? "strings, numbers or booleans"
+      : allowed === NUMBER
+        ? "numbers"
+        : allowed === TEXT
+          ? "strings"
+          : "strings or whole numbers";
   throw fileError(
     path,
     `the column ${JSON.stringify(column.name)} holds ${type}, but a ${what} is one of ${wants}.`,
@@ -132,6 +155,14 @@ class Cells {
       return true;
     }
     return this.#takeBytes(field, value, target);
+  }
+
+  /** A value as JSON, or null where there is none; what JSON has no word for counts as none. */
+  jsonOf(field: number): string | null {
+    const value = this.#value(field);
+    if (value instanceof Uint8Array) return isUtf8(value) ? JSON.stringify(Buffer.from(value).toString("utf8")) : null;
+    if (typeof value === "bigint" || typeof value === "boolean") return String(value);
+    return typeof value === "number" && Number.isFinite(value) ? String(value) : null;
   }
 
   /** NaN when it is none and that was reported. */

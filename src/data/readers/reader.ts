@@ -17,6 +17,8 @@ export interface TextRecord {
   readonly text: Span;
   /** A prompt of the record's own; used only where the format says `hasPrompts`. */
   readonly prompt: Span;
+  /** A JSON object of the further fields that the file's `extras` name, empty without any; see extras.ts. */
+  readonly extras: Span;
 }
 
 /** One judgement. The same object and buffers are used again for the next record. */
@@ -37,7 +39,10 @@ export interface IdRecord {
 export type Role = "corpus" | "queries" | "qrels" | "ids";
 
 /** A file that the user named: absolute path, options with their defaults. */
-export type SourceFile = FileConfig;
+export interface SourceFile extends FileConfig {
+  /** Further fields of its records that plugins get. */
+  readonly extras?: readonly string[];
+}
 
 /** What a format is recognised by. */
 export interface Sample {
@@ -50,7 +55,7 @@ export interface Sample {
 }
 
 /** Options of a file that only some formats know. */
-export type FileOption = "fields" | "header" | "delimiter" | "part" | "scores";
+export type FileOption = "fields" | "header" | "delimiter" | "part" | "scores" | "extras";
 
 /**
  * Reads one file format in the roles that it has a method for.

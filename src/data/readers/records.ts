@@ -13,7 +13,7 @@ export function emptySpan(): Span {
 }
 
 export function newTextRecord(): TextRecord {
-  return { line: 0, id: emptySpan(), title: emptySpan(), text: emptySpan(), prompt: emptySpan() };
+  return { line: 0, id: emptySpan(), title: emptySpan(), text: emptySpan(), prompt: emptySpan(), extras: emptySpan() };
 }
 
 export function newJudgementRecord(): JudgementRecord {

@@ -1,6 +1,7 @@
 /** Turns a user's reader into a format: what it gives is checked value by value, with file and line. */
 import { QuarryError } from "../../errors.js";
 import { dataError, fileError } from "../failures.js";
+import { putExtras } from "./extras.js";
 import type { InputFile } from "./input.js";
 import { lineTexts } from "./lines.js";
 import type { Format, Role, Span } from "./reader.js";
@@ -15,17 +16,20 @@ export function registeredFormat(reader: ReaderOptions & { readonly version: str
     version,
     hasPrompts: texts !== undefined,
     needsMainThread: true,
-    options: [],
+    options: ["extras"],
     matches: (sample) => matches?.(sample.name, sample.head.toString("utf8")) === true,
     ...(texts && {
-      async readTexts(input, _file, role, onRecord) {
+      async readTexts(input, { extras: names = [] }, role, onRecord) {
         const record = newTextRecord();
         await readAll(reader, input, role, texts, (value, checks) => {
           const { line } = checks;
-          const { id, text, title, prompt } = value;
+          const { id, text, title, prompt, extras } = value;
           if (!checks.putId(record.id, id, "id") || !checks.putText(record.text, text, "text")) return;
           if (!checks.putText(record.title, title ?? "", "title")) return;
           if (!checks.putText(record.prompt, prompt ?? "", "prompt")) return;
+          if (names.length > 0) {
+            putExtras(record.extras, names, (index) => JSON.stringify(extras?.[names[index] as string] ?? null));
+          }
           record.line = line;
           onRecord(record);
         });

@@ -23,6 +23,8 @@ export interface ReaderText {
   readonly text: string;
   /** A prompt of the record's own, put in front instead of the source's or the model's. */
   readonly prompt?: string | null | undefined;
+  /** Further fields by name; those that the source's `extras` ask for travel to plugins. */
+  readonly extras?: Readonly<Record<string, unknown>> | undefined;
   /** Where it stands, from 1; default: the line that `lines()` gave last, else the number of the record. */
   readonly line?: number | undefined;
 }

@@ -10,7 +10,7 @@ const cutter = (file: SourceFile): CellCutter => cutAt(separatorOf(file, "\t"));
 export const tsv: Format = {
   name: "tsv",
   version: 2,
-  options: ["fields", "header", "delimiter"],
+  options: ["fields", "header", "delimiter", "extras"],
   matches(sample, role) {
     if (/\.(tsv|tab)$/.test(sample.name) || (role === "qrels" && sample.name.endsWith(".txt"))) return true;
     const lines = sampleLines(sample);

@@ -12,6 +12,7 @@ import {
   Utf8,
 } from "apache-arrow";
 import { FileSink, type WrittenFile } from "../storage/file-sink.js";
+import type { OptionalColumns } from "./batch-builder.js";
 
 /** A column of strings: [offsets[i], offsets[i + 1]) of `bytes` is the i-th. */
 export interface StringColumn {
@@ -27,6 +28,8 @@ export interface BatchColumns {
   readonly text: StringColumn;
   /** Null where the table has no column of prompts. */
   readonly prompt: StringColumn | null;
+  /** Null where the table has no column of extras. */
+  readonly extras: StringColumn | null;
   readonly line: Int32Array;
   readonly idCheck: Int32Array;
   readonly textCheck: Int32Array;
@@ -41,19 +44,21 @@ export interface BatchPlace {
   readonly textBytes: number;
   /** 0 where the table has no column of prompts. */
   readonly promptBytes: number;
+  /** 0 where the table has no column of extras. */
+  readonly extrasBytes: number;
 }
 
-const STRINGS = ["id", "title", "text", "prompt"] as const;
+const STRINGS = ["id", "title", "text", "prompt", "extras"] as const;
 const NUMBERS = ["line", "idCheck", "textCheck"] as const;
 
-/** Columns of strings: prompts only where some record has one. */
-function stringsOf(hasPrompts: boolean): readonly (typeof STRINGS)[number][] {
-  return hasPrompts ? STRINGS : STRINGS.slice(0, 3);
+/** Columns of strings: prompts and extras only where some record has one. */
+function stringsOf({ hasPrompts, hasExtras }: OptionalColumns): readonly (typeof STRINGS)[number][] {
+  return STRINGS.filter((name) => (name === "prompt" ? hasPrompts : name === "extras" ? hasExtras : true));
 }
 
-function schemaOf(hasPrompts: boolean): Schema {
+function schemaOf(columns: OptionalColumns): Schema {
   return new Schema([
-    ...stringsOf(hasPrompts).map((name) => new Field(name, new Utf8(), false)),
+    ...stringsOf(columns).map((name) => new Field(name, new Utf8(), false)),
     ...NUMBERS.map((name) => new Field(name, new Int32(), false)),
   ]);
 }
@@ -64,15 +69,11 @@ function padded(bytes: number): number {
 }
 
 /** Bytes from a batch's first buffer to each of its buffers, in the order of the schema. */
-export function bufferStarts(place: BatchPlace, hasPrompts: boolean): number[] {
+export function bufferStarts(place: BatchPlace, columns: OptionalColumns): number[] {
   const starts: number[] = [];
   let at = place.start;
-  for (const valueBytes of [
-    place.idBytes,
-    place.titleBytes,
-    place.textBytes,
-    ...(hasPrompts ? [place.promptBytes] : []),
-  ]) {
+  for (const name of stringsOf(columns)) {
+    const valueBytes = place[`${name}Bytes`];
     starts.push(at, at + padded((place.rowCount + 1) * 4));
     at += padded((place.rowCount + 1) * 4) + padded(valueBytes);
   }
@@ -113,9 +114,9 @@ export class ArrowFile {
 
   constructor(
     path: string,
-    private readonly hasPrompts: boolean,
+    private readonly columns: OptionalColumns,
   ) {
-    this.#schema = schemaOf(hasPrompts);
+    this.#schema = schemaOf(columns);
     this.#sink = new FileSink(path);
     this.#writer.onBytes = (bytes) => this.#sink.write(bytes);
   }
@@ -124,7 +125,7 @@ export class ArrowFile {
   write(batch: BatchColumns): void {
     const { rowCount } = batch;
     const children = [
-      ...stringsOf(this.hasPrompts).map((name) => {
+      ...stringsOf(this.columns).map((name) => {
         const { offsets, bytes } = batch[name] as StringColumn;
         return makeData({ type: new Utf8(), length: rowCount, nullCount: 0, valueOffsets: offsets, data: bytes });
       }),
@@ -142,6 +143,7 @@ export class ArrowFile {
       titleBytes: batch.title.bytes.byteLength,
       textBytes: batch.text.bytes.byteLength,
       promptBytes: batch.prompt?.bytes.byteLength ?? 0,
+      extrasBytes: batch.extras?.bytes.byteLength ?? 0,
     });
   }
 

@@ -10,6 +10,12 @@ const MAX_RECORD_BYTES = 2 ** 30;
 /** Buffers that one huge record made larger than this are not kept. */
 const KEPT_BYTES = 2 * BATCH_BYTES;
 
+/** Columns that a table has only where some record has something to put there. */
+export interface OptionalColumns {
+  readonly hasPrompts: boolean;
+  readonly hasExtras: boolean;
+}
+
 /** A column of strings in the making: string i is [offsets[i], offsets[i + 1]) of `bytes`; what follows the last is room. */
 export interface RowStrings {
   readonly offsets: Int32Array;
@@ -23,7 +29,7 @@ export interface RowBatch {
   rowCount: number;
   /** How much of all files has been read, 0 to 1; 0 where nobody knows. */
   readShare: number;
-  /** Id, title, text, and prompt where the table has a column of prompts. */
+  /** Id, title, text, and prompt and extras where the table has a column of them. */
   readonly strings: RowStrings[];
   readonly lines: Int32Array;
 }
@@ -44,11 +50,13 @@ export function buffersOf(batch: RowBatch): ArrayBuffer[] {
 
 export class BatchBuilder {
   readonly #columnCount: number;
+  readonly #columns: OptionalColumns;
   readonly #free: RowBatch[] = [];
   #batch: RowBatch;
 
-  constructor(hasPrompts: boolean) {
-    this.#columnCount = hasPrompts ? 4 : 3;
+  constructor(columns: OptionalColumns) {
+    this.#columns = columns;
+    this.#columnCount = 3 + (columns.hasPrompts ? 1 : 0) + (columns.hasExtras ? 1 : 0);
     this.#batch = emptyBatch(this.#columnCount);
   }
 
@@ -64,7 +72,8 @@ export class BatchBuilder {
       append(batch.strings[0] as RowStrings, row, record.id) +
       append(batch.strings[1] as RowStrings, row, record.title) +
       append(batch.strings[2] as RowStrings, row, record.text) +
-      (batch.strings.length === 4 ? append(batch.strings[3] as RowStrings, row, record.prompt) : 0);
+      (this.#columns.hasPrompts ? append(batch.strings[3] as RowStrings, row, record.prompt) : 0) +
+      (this.#columns.hasExtras ? append(batch.strings.at(-1) as RowStrings, row, record.extras) : 0);
     if (bytes < 0) throw tooLarge(path, record.line);
     batch.lines[row] = record.line;
     batch.rowCount = row + 1;

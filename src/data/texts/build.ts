@@ -2,10 +2,11 @@
 import { z } from "zod";
 import { QuarryError } from "../../errors.js";
 import { BadLines, type StoredFinding, storedFinding } from "../findings.js";
+import { UnseenExtras } from "../readers/extras.js";
 import type { InputFile } from "../readers/input.js";
 import type { Format, SourceFile } from "../readers/reader.js";
 import type { WrittenFile } from "../storage/file-sink.js";
-import { BatchBuilder } from "./batch-builder.js";
+import { BatchBuilder, type OptionalColumns } from "./batch-builder.js";
 import { tableTarget, threadFile } from "./table-target.js";
 import { EMPTY_FILE, type Place, type Places, TABLE_FILE, type WrittenTable } from "./table-writer.js";
 
@@ -20,6 +21,7 @@ export const textsContent = z.strictObject({
   /** The first row of each source file. */
   fileStarts: z.array(count),
   hasPrompts: z.boolean(),
+  hasExtras: z.boolean().default(false),
   slots: count,
   tableBytes: count,
   batches: z.array(
@@ -30,6 +32,7 @@ export const textsContent = z.strictObject({
       titleBytes: count,
       textBytes: count,
       promptBytes: count,
+      extrasBytes: count.default(0),
     }),
   ),
 });
@@ -66,11 +69,13 @@ export async function buildTexts(
   options: BuildOptions = {},
 ): Promise<{ files: Record<string, WrittenFile>; content: TextsContent }> {
   const hasPrompts = inputs.some(({ format }) => format.hasPrompts === true || format.hasPrompts === role);
+  const hasExtras = inputs.some(({ file }) => file.extras !== undefined);
+  const columns = { hasPrompts, hasExtras };
   const mayRepeat = inputs.map(({ format }) => format.mayRepeat === true);
   const totalBytes = inputs.reduce((sum, { size }) => sum + size, 0);
   const thread = options.thread === undefined ? threadFile(totalBytes) : options.thread;
-  const builder = new BatchBuilder(hasPrompts);
-  const target = tableTarget({ folder, hasPrompts, mayRepeat }, builder, thread, options.signal);
+  const builder = new BatchBuilder(columns);
+  const target = tableTarget({ folder, ...columns, mayRepeat }, builder, thread, options.signal);
   const bad = new BadLines();
   try {
     let bytesBefore = 0;
@@ -80,18 +85,21 @@ export async function buildTexts(
         const batch = builder.take(number, share);
         if (batch !== null) target.put(batch);
       };
+      const unseen = new UnseenExtras(file);
       bad.watch(input, number);
       input.onChunk(() => target.room());
       await readerOf(format, file)(input, file, role, (record) => {
         seen += 1;
+        unseen.see(record);
         if (builder.add(record, input.path)) flush((bytesBefore + input.bytesRead) / totalBytes);
       });
       if (seen === 0) throw bad.nothingIn(input.path, "record");
+      unseen.check();
       bytesBefore += size;
       flush(bytesBefore / totalBytes);
     }
     const written = await target.finish(options.onFinishing ?? (() => {}));
-    return { files: written.files, content: contentOf(written, inputs, hasPrompts, bad) };
+    return { files: written.files, content: contentOf(written, inputs, columns, bad) };
   } finally {
     await target.abandon();
   }
@@ -100,7 +108,7 @@ export async function buildTexts(
 function contentOf(
   written: WrittenTable,
   inputs: readonly TextsInput[],
-  hasPrompts: boolean,
+  columns: OptionalColumns,
   bad: BadLines,
 ): TextsContent {
   const { files, repeated, empty, ...rest } = written;
@@ -116,7 +124,7 @@ function contentOf(
     ),
   ].filter((each) => each !== null);
   const tableBytes = files[TABLE_FILE]?.bytes ?? 0;
-  return { ...rest, findings, emptyCount: files[EMPTY_FILE] === undefined ? 0 : empty.count, hasPrompts, tableBytes };
+  return { ...rest, findings, emptyCount: files[EMPTY_FILE] === undefined ? 0 : empty.count, ...columns, tableBytes };
 }
 
 function found(

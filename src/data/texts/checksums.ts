@@ -32,7 +32,7 @@ export function idChecksumOf(bytes: Uint8Array, start: number, end: number, line
   return crc32Of(bytes, start, end, (line ^ SEED) >>> 0) | 0;
 }
 
-/** An id's checksum gone on over the record's own prompt; without one it stays as it is. */
+/** An id's checksum gone on over the record's own prompt or extras; without any it stays as it is. */
 export function promptChecksumOf(check: number, bytes: Uint8Array, start: number, end: number): number {
   return crc32Of(bytes, start, end, check >>> 0) | 0;
 }

@@ -2,7 +2,7 @@
 import { QuarryError } from "../../errors.js";
 import { type ColumnShape, frameBatch } from "./ipc-stream.js";
 import type { StoredTexts } from "./stored-texts.js";
-import { fill, type TextStyle } from "./style.js";
+import { fill, type TextStyle, withSource } from "./style.js";
 
 const MAX_BYTES = 0x7fffffff;
 const NOTHING = new Uint8Array(0);
@@ -25,7 +25,8 @@ export function partOf(parts: readonly TablePart[], number: number): TablePart {
 
 /**
  * An Arrow IPC stream of one batch with row:int32 (number + rowOffset), idRank:int32, title:utf8, text:utf8, and
- * prompt:utf8 where a part's style or a record of it has a prompt (null: the model's own).
+ * prompt:utf8 where a part's style or a record of it has a prompt (null: the model's own), and extras:utf8, a JSON object
+ * or null, where plugins get further fields.
  *
  * @param numbers rows in the numbering of `parts`.
  * @param ranks rank of each number's id among all, or null where nobody asks.
@@ -42,7 +43,10 @@ export function gatherTexts(
   const titles = new Pieces(count);
   const texts = new Pieces(count);
   const hasPrompts = parts.some(({ table, style }) => style.prompt !== null || table.hasPrompts);
-  const prompts = hasPrompts ? new Pieces(count) : null;
+  const hasExtras = parts.some(({ table, style }) => style.source !== null || table.hasExtras);
+  // Extras come with a column of prompts, so that there are three kinds of streams and not four.
+  const prompts = hasPrompts || hasExtras ? new Pieces(count) : null;
+  const extras = hasExtras ? new Pieces(count) : null;
   for (let at = 0; at < count; at += 1) {
     const number = numbers[at] as number;
     const { table, offset, style } = partOf(parts, number);
@@ -56,8 +60,9 @@ export function gatherTexts(
       texts.put(at, fill(style.template, title, text));
     }
     prompts?.put(at, table.promptBytes(row) ?? style.prompt);
+    extras?.put(at, withSource(style, table.extrasBytes(row)));
   }
-  const strings = prompts === null ? [titles, texts] : [titles, texts, prompts];
+  const strings = [titles, texts, prompts, extras].filter((column) => column !== null);
   if (strings.some(({ byteLength }) => byteLength > MAX_BYTES)) {
     throw new QuarryError("CONFIG", `${count} texts make more than 2 GiB.`, { hint: "Make units or batches smaller." });
   }

@@ -3,7 +3,7 @@
  * training batch does. The bytes are those that apache-arrow writes; a test compares them.
  */
 
-/** Schema messages as apache-arrow writes them: row, idRank, title, text; and the same with prompt. */
+/** Schema messages as apache-arrow writes them: row, idRank, title, text; the same with prompt; with prompt and extras. */
 const SCHEMA =
   "/////xABAAAQAAAAAAAKABAADgAHAAgACgAAAAAAAAEQAAAAAAAEAAgACAAAAAQACAAAAAQAAAAEAAAApAAAAGAAAAAwAAAABAAAAHz///8QAAAAGAAA" +
   "AAAAAAUUAAAABAAAAHRleHQAAAAAAAAAANj///+k////EAAAABgAAAAAAAAFGAAAAAUAAAB0aXRsZQAAAAAAAAAEAAQABAAAAND///8QAAAAGAAAAAAA" +
@@ -14,6 +14,12 @@ const PROMPT_SCHEMA =
   "ABMAFAAAAAwAEAAAABQAAAAAAAABGAAAAAAAAAUUAAAABgAAAHByb21wdAAAAAAAALD///98////EAAAABgAAAAAAAAFFAAAAAQAAAB0ZXh0AAAAAAAA" +
   "AADY////pP///xAAAAAYAAAAAAAABRgAAAAFAAAAdGl0bGUAAAAAAAAABAAEAAQAAADQ////EAAAABgAAAAAAAACFAAAAAYAAABpZFJhbmsAAAAAAADE" +
   "////AAAAASAAAAAQABQABAAAAA8AEAAAAAgAEAAAABAAAAAUAAAAAAAAAhgAAAADAAAAcm93AAAAAAAIAAwACAAHAAgAAAAAAAABIAAAAAAAAAA=";
+const EXTRAS_SCHEMA =
+  "/////4ABAAAQAAAAAAAKABAADgAHAAgACgAAAAAAAAEQAAAAAAAEAAgACAAAAAQACAAAAAQAAAAGAAAAFAEAANAAAACgAAAAdAAAAEQAAAAEAAAA1P///x" +
+  "QAAAAAAAABGAAAAAAAAAUUAAAABgAAAGV4dHJhcwAAAAAAAHT///8QABgABAALABMAFAAAAAwAEAAAABQAAAAAAAABGAAAAAAAAAUUAAAABgAAAHByb21w" +
+  "dAAAAAAAALD///98////EAAAABgAAAAAAAAFFAAAAAQAAAB0ZXh0AAAAAAAAAADY////pP///xAAAAAYAAAAAAAABRgAAAAFAAAAdGl0bGUAAAAAAAAABA" +
+  "AEAAQAAADQ////EAAAABgAAAAAAAACFAAAAAYAAABpZFJhbmsAAAAAAADE////AAAAASAAAAAQABQABAAAAA8AEAAAAAgAEAAAABAAAAAUAAAAAAAAAhgA" +
+  "AAADAAAAcm93AAAAAAAIAAwACAAHAAgAAAAAAAABIAAAAAAAAAA=";
 
 /** A RecordBatch message up to its buffers: a flatbuffer whose numbers are zero (Message.fbs, MetadataVersion V5). */
 const BATCH_HEAD =
@@ -21,6 +27,7 @@ const BATCH_HEAD =
 
 const schemaBytes = Buffer.from(SCHEMA, "base64");
 const promptSchemaBytes = Buffer.from(PROMPT_SCHEMA, "base64");
+const extrasSchemaBytes = Buffer.from(EXTRAS_SCHEMA, "base64");
 const headBytes = Buffer.from(BATCH_HEAD, "base64");
 
 /** Places in the head, and the sizes of Message.fbs' structs Buffer and FieldNode. */
@@ -44,9 +51,9 @@ export interface Frame {
   readonly starts: readonly number[];
 }
 
-/** @param columns row, idRank, title, text, and prompt where there is a fifth. */
+/** @param columns row, idRank, title, text, and prompt where there is a fifth, extras where there is a sixth. */
 export function frameBatch(rowCount: number, columns: readonly ColumnShape[]): Frame {
-  const schema = columns.length === 4 ? schemaBytes : promptSchemaBytes;
+  const schema = columns.length === 4 ? schemaBytes : columns.length === 5 ? promptSchemaBytes : extrasSchemaBytes;
   const lengths = columns.flatMap(({ byteLengths }) => byteLengths);
   const metaLength = headBytes.length + lengths.length * STRUCT_BYTES + 8 + columns.length * STRUCT_BYTES;
   const metaStart = schema.length + 8;

@@ -35,6 +35,7 @@ interface Batch {
   readonly title: Strings;
   readonly text: Strings;
   readonly prompt: Strings | null;
+  readonly extras: Strings | null;
   readonly lines: Int32Array;
   readonly idChecks: Int32Array;
   readonly textChecks: Int32Array;
@@ -162,7 +163,7 @@ export class StoredTexts implements TextTable {
     const at = row - batch.firstRow;
     const bytes = this.#string(batch.id, at, row);
     if (this.#isIdUnchecked(row)) {
-      this.#checkId(row, bytes, batch.prompt === null ? null : this.#string(batch.prompt, at, row));
+      this.#checkId(row, bytes);
     }
     return bytes;
   }
@@ -186,7 +187,17 @@ export class StoredTexts implements TextTable {
     if (batch.prompt === null) return null;
     const at = row - batch.firstRow;
     const bytes = this.#string(batch.prompt, at, row);
-    if (this.#isIdUnchecked(row)) this.#checkId(row, this.#string(batch.id, at, row), bytes);
+    if (this.#isIdUnchecked(row)) this.#checkId(row, this.#string(batch.id, at, row));
+    return bytes.byteLength === 0 ? null : bytes;
+  }
+
+  /** The record's further fields as a JSON object, or null; not to be written to. */
+  extrasBytes(row: number): Uint8Array | null {
+    const batch = this.#batchOf(row);
+    if (batch.extras === null) return null;
+    const at = row - batch.firstRow;
+    const bytes = this.#string(batch.extras, at, row);
+    if (this.#isIdUnchecked(row)) this.#checkId(row, this.#string(batch.id, at, row));
     return bytes.byteLength === 0 ? null : bytes;
   }
 
@@ -230,6 +241,11 @@ export class StoredTexts implements TextTable {
     for (const each of values) each.flush();
   }
 
+  /** Whether records may have further fields for plugins. */
+  get hasExtras(): boolean {
+    return this.content.hasExtras;
+  }
+
   /** Whether records may have prompts of their own. */
   get hasPrompts(): boolean {
     return this.content.hasPrompts;
@@ -250,13 +266,17 @@ export class StoredTexts implements TextTable {
     return ((this.#checked[row] as number) & 1) === 0 || !this.#file.isMapped;
   }
 
-  /** Id, line and prompt share a checksum. */
-  #checkId(row: number, id: Uint8Array, prompt: Uint8Array | null): void {
+  /** Id, line, prompt and extras share a checksum. */
+  #checkId(row: number, id: Uint8Array): void {
     const batch = this.#batchOf(row);
     const at = row - batch.firstRow;
-    const check = idChecksum(id, batch.lines[at] as number);
-    const whole = prompt === null ? check : promptChecksumOf(check, prompt, 0, prompt.byteLength);
-    if (whole !== batch.idChecks[at]) throw this.#damage(row);
+    let check = idChecksum(id, batch.lines[at] as number);
+    for (const column of [batch.prompt, batch.extras]) {
+      if (column === null) continue;
+      const bytes = this.#string(column, at, row);
+      check = promptChecksumOf(check, bytes, 0, bytes.byteLength);
+    }
+    if (check !== batch.idChecks[at]) throw this.#damage(row);
     this.#checked[row] = (this.#checked[row] as number) | 1;
   }
 
@@ -292,9 +312,10 @@ export class StoredTexts implements TextTable {
 
   #openBatch(number: number): Batch {
     const place = this.content.batches[number] as TextsContent["batches"][number];
-    const starts = bufferStarts(place, this.content.hasPrompts);
+    const starts = bufferStarts(place, this.content);
     const [ids = 0, idBytes = 0, titles = 0, titleBytes = 0, texts = 0, textBytes = 0, ...others] = starts;
     const [prompts = 0, promptBytes = 0] = this.content.hasPrompts ? others.splice(0, 2) : [];
+    const [extras = 0, extrasBytes = 0] = this.content.hasExtras ? others.splice(0, 2) : [];
     const numbers = others;
     const { rowCount } = place;
     const offsets = (start: number): Int32Array => this.#file.int32(start, rowCount + 1);
@@ -306,6 +327,9 @@ export class StoredTexts implements TextTable {
       text: { offsets: offsets(texts), offsetsStart: texts, start: textBytes, byteLength: place.textBytes },
       prompt: this.content.hasPrompts
         ? { offsets: offsets(prompts), offsetsStart: prompts, start: promptBytes, byteLength: place.promptBytes }
+        : null,
+      extras: this.content.hasExtras
+        ? { offsets: offsets(extras), offsetsStart: extras, start: extrasBytes, byteLength: place.extrasBytes }
         : null,
       lines: this.#file.int32(lines, rowCount),
       idChecks: this.#file.int32(idChecks, rowCount),

@@ -6,7 +6,7 @@ import { CheckedWriter } from "../storage/checked-writer.js";
 import { FileSink, type WrittenFile } from "../storage/file-sink.js";
 import { growingInt32 } from "../storage/growing.js";
 import { ArrowFile, type BatchColumns, type BatchPlace, bufferStarts, type StringColumn } from "./arrow-file.js";
-import { BATCH_ROWS, type RowBatch, type RowStrings } from "./batch-builder.js";
+import { BATCH_ROWS, type OptionalColumns, type RowBatch, type RowStrings } from "./batch-builder.js";
 import { idChecksumOf, promptChecksumOf, textChecksumOf, titleChecksumOf } from "./checksums.js";
 import { ContentHash } from "./content-hash.js";
 import { IndexBuilder } from "./id-index.js";
@@ -23,9 +23,8 @@ export const TEXTS_VERSION = "texts/4";
 const PIECE = 1 << 18;
 
 /** What a table is to be made of; plain data, so that it can travel to another thread. */
-export interface TablePlan {
+export interface TablePlan extends OptionalColumns {
   readonly folder: string;
-  readonly hasPrompts: boolean;
   /** For each file whether equal records may come again. */
   readonly mayRepeat: readonly boolean[];
 }
@@ -78,7 +77,7 @@ export class TableWriter {
 
   constructor(plan: TablePlan) {
     this.#plan = plan;
-    this.#table = new ArrowFile(join(plan.folder, TABLE_FILE), plan.hasPrompts);
+    this.#table = new ArrowFile(join(plan.folder, TABLE_FILE), plan);
     this.#hash = new ContentHash(TEXTS_VERSION);
   }
 
@@ -140,14 +139,14 @@ export class TableWriter {
   }
 
   #checksums({ rowCount, strings, lines }: RowBatch): void {
-    const [ids, titles, texts, prompts] = strings as [RowStrings, RowStrings, RowStrings, RowStrings | undefined];
+    const [ids, titles, texts, ...optional] = strings as [RowStrings, RowStrings, RowStrings, ...RowStrings[]];
     for (let row = 0; row < rowCount; row += 1) {
       const line = lines[row] as number;
-      const check = idChecksumOf(ids.bytes, ids.offsets[row] as number, ids.offsets[row + 1] as number, line);
-      this.#idChecks[row] =
-        prompts === undefined
-          ? check
-          : promptChecksumOf(check, prompts.bytes, prompts.offsets[row] as number, prompts.offsets[row + 1] as number);
+      let check = idChecksumOf(ids.bytes, ids.offsets[row] as number, ids.offsets[row + 1] as number, line);
+      for (const { bytes, offsets } of optional) {
+        check = promptChecksumOf(check, bytes, offsets[row] as number, offsets[row + 1] as number);
+      }
+      this.#idChecks[row] = check;
       const title = titleChecksumOf(titles.bytes, titles.offsets[row] as number, titles.offsets[row + 1] as number);
       const from = texts.offsets[row] as number;
       this.#textChecks[row] = textChecksumOf(title, texts.bytes, from, texts.offsets[row + 1] as number);
@@ -194,16 +193,18 @@ export class TableWriter {
   }
 
   #columns({ rowCount, strings, lines }: RowBatch): BatchColumns {
-    const [id, title, text, prompt] = strings.map(({ offsets, bytes }) => ({
+    const [id, title, text, ...optional] = strings.map(({ offsets, bytes }) => ({
       offsets: offsets.subarray(0, rowCount + 1),
       bytes: bytes.subarray(0, offsets[rowCount]),
-    })) as [StringColumn, StringColumn, StringColumn, StringColumn?];
+    })) as [StringColumn, StringColumn, StringColumn, ...StringColumn[]];
+    const { hasPrompts, hasExtras } = this.#plan;
     return {
       rowCount,
       id,
       title,
       text,
-      prompt: prompt ?? null,
+      prompt: hasPrompts ? (optional[0] ?? null) : null,
+      extras: hasExtras ? (optional.at(-1) ?? null) : null,
       line: lines.subarray(0, rowCount),
       idCheck: this.#idChecks.subarray(0, rowCount),
       textCheck: this.#textChecks.subarray(0, rowCount),
@@ -215,7 +216,7 @@ export class TableWriter {
     let first = 0;
     for (const batch of this.#table.places) {
       if (row < first + batch.rowCount) {
-        const [lines = 0] = bufferStarts(batch, this.#plan.hasPrompts).slice(-3);
+        const [lines = 0] = bufferStarts(batch, this.#plan).slice(-3);
         return readInt32(join(this.#plan.folder, TABLE_FILE), lines + (row - first) * 4);
       }
       first += batch.rowCount;

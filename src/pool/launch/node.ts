@@ -28,6 +28,8 @@ export interface LaunchSettings {
   readonly name: string;
   readonly python: PythonEnvironment;
   readonly logDir: string;
+  /** Arguments of the interpreter in place of `quarry_runtime join`. */
+  readonly arguments?: readonly string[];
 }
 
 /** The part of a node's options that says how `quarry_runtime join` is called there. */

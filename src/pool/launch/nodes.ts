@@ -20,6 +20,18 @@ export interface NodesOptions {
   /** Where join.ticket lies, for the hint to whoever starts workers by hand. */
   readonly runDir: string;
   readonly events: EventStream;
+  /** For something else than workers. */
+  readonly task?: NodeTask;
+}
+
+/** What nodes do in place of working for a pool. */
+export interface NodeTask {
+  /** Log files are called `<name>-<n>.log`. */
+  readonly name: string;
+  /** Arguments of the interpreter for a node, which gets its ticket on stdin. */
+  readonly arguments: (node: NodeConfig, index: number) => readonly string[];
+  /** Tells somebody how to start a node by hand. */
+  readonly tellManual: (index: number, ticket: string) => void;
 }
 
 /** After the workers have left: for launchers to end by themselves, then after a request. */
@@ -52,10 +64,11 @@ class Nodes {
   }
 
   start(ticket: () => string): void {
-    const { nodes, python, logDir, runDir, events } = this.#options;
+    const { nodes, python, logDir, runDir, events, task } = this.#options;
     const endings: Promise<void>[] = [];
     nodes.forEach((node, index) => {
       if (node.kind === "manual") {
+        if (task !== undefined) return task.tellManual(index, ticket());
         const message = "Workers on other machines are started by hand.";
         events.emit({
           type: "notice",
@@ -64,8 +77,9 @@ class Nodes {
         });
         return;
       }
-      const name = `node-${index}`;
-      const launcher = launcherOf(node, { name, python, logDir });
+      const name = `${task?.name ?? "node"}-${index}`;
+      const own = task === undefined ? {} : { arguments: task.arguments(node, index) };
+      const launcher = launcherOf(node, { name, python, logDir, ...own });
       // A key of its own for each: a node that is not trusted any more can be told from the others.
       const process = launcher.start(ticket());
       this.#processes.push(process);
@@ -75,10 +89,10 @@ class Nodes {
   }
 
   /** Call it when the workers were told to leave; nothing of this machine is left running afterwards. */
-  async close(): Promise<void> {
+  async close(leaveMs = LEAVE_MS): Promise<void> {
     this.#isClosing = true;
     const ended = Promise.all(this.#processes.map((process) => process.ended));
-    for (const patienceMs of [LEAVE_MS, STOP_MS]) {
+    for (const patienceMs of [leaveMs, STOP_MS]) {
       const limit = new AbortController();
       const late = delay(patienceMs, false, { signal: limit.signal }).catch(() => false);
       const isOver = await Promise.race([ended.then(() => true), late]);

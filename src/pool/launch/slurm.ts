@@ -45,5 +45,5 @@ function size({ nodes, workersPerNode }: SlurmNode): string[] {
 function task(node: SlurmNode, settings: LaunchSettings): string[] {
   const { python, path } = placeOf(node, settings);
   // The environment travels with srun; the module path is said again, because it may be another one there.
-  return ["env", `PYTHONPATH=${path}`, "PYTHONUNBUFFERED=1", python, ...joinArguments(node)];
+  return ["env", `PYTHONPATH=${path}`, "PYTHONUNBUFFERED=1", python, ...(settings.arguments ?? joinArguments(node))];
 }

@@ -20,5 +20,5 @@ export function sshLauncher(node: SshNode, settings: LaunchSettings): NodeLaunch
 function remoteCommand(node: SshNode, settings: LaunchSettings): string {
   const { python, path } = placeOf(node, settings);
   const words = ["exec", "env", `PYTHONPATH=${path}`, "PYTHONUNBUFFERED=1", python];
-  return [...words, ...joinArguments(node, "-", node.workers)].map(quoted).join(" ");
+  return [...words, ...(settings.arguments ?? joinArguments(node, "-", node.workers))].map(quoted).join(" ");
 }

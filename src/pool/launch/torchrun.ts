@@ -18,6 +18,8 @@ export interface TorchrunOptions {
   /** rank-0.log …, torchrun.log, and torchrun's own files in torchrun/. */
   readonly logDir: string;
   readonly threads: number;
+  /** Further arguments of `quarry_runtime launch`: where it meets the agents of other machines. */
+  readonly meeting?: readonly string[];
   /** Told when torchrun sees a rank end badly, before it starts the ranks again. */
   readonly onRankDeath?: (death: RankDeath) => void;
 }
@@ -60,7 +62,7 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
     [
       ...["-m", "quarry_runtime", "launch", "--ticket", options.ticketPath],
       ...["--ranks", String(options.ranks), "--max-restarts", String(options.maxRestarts)],
-      ...["--log-dir", ownLogs, "--threads", String(options.threads)],
+      ...["--log-dir", ownLogs, "--threads", String(options.threads), ...(options.meeting ?? [])],
     ],
     {
       env: options.python.env,

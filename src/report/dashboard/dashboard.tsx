@@ -6,7 +6,7 @@ import type { Notice, ViewState } from "../state.js";
 import { activePhases, layOut, visibleWorkers } from "./layout.js";
 import { Line, Span, ThemeContext } from "./line.js";
 import { ActivePhase, FinishedPhase } from "./phases.js";
-import { Measures, TrainingLine } from "./results.js";
+import { CurveLine, Measures, TrainingLine } from "./results.js";
 import type { Theme } from "./theme.js";
 import { Workers } from "./workers.js";
 
@@ -98,7 +98,10 @@ export function Dashboard({ view, columns, rows, now, theme, isStopping }: Dashb
     [
       "training",
       layout.training > 0 && view.training !== null,
-      view.training && <TrainingLine key="training" step={view.training} losses={view.losses} columns={columns} />,
+      [
+        view.training && <TrainingLine key="loss" step={view.training} losses={view.losses} columns={columns} />,
+        layout.training > 1 && <CurveLine key="curve" evaluations={view.evaluations} columns={columns} />,
+      ],
     ],
     [
       "measures",

@@ -7,6 +7,7 @@ export interface Layout {
   readonly active: number;
   /** Finished phases, the last ones. */
   readonly finished: number;
+  /** The loss, and below it the measures of its checkpoints. */
   readonly training: number;
   /** Lines for workers, heading and "… and N more" included. */
   readonly workers: number;
@@ -33,7 +34,7 @@ export function layOut(view: ViewState, rows: number): Layout {
   const want = {
     active: Math.min(2, activePhases(view).length),
     finished: Math.min(3, view.phases.filter((phase) => phase.seconds !== null).length),
-    training: view.training === null ? 0 : 1,
+    training: view.training === null ? 0 : view.evaluations.length === 0 ? 1 : 2,
     workers: visibleWorkers(view).length === 0 ? 0 : visibleWorkers(view).length + 1,
     measures: view.metrics.length === 0 ? 0 : Math.min(4, view.metrics.length + 1),
     notices: Math.min(3, view.notices.length),
@@ -59,6 +60,7 @@ export function layOut(view: ViewState, rows: number): Layout {
   give("finished", 2);
   give("notices", 1);
   // A heading alone says nothing: these two come with at least one line below it or not at all.
+  if (got.training > 0) give("training", 1);
   if (got.measures > 0) give("measures", 1);
   if (got.workers > 0) give("workers", want.workers);
   give("notices", 1);

@@ -37,6 +37,34 @@ export function TrainingLine({ step, losses, columns }: TrainingLineProps) {
   );
 }
 
+/** nDCG@10 0.4312  at step 60  best 0.4410 at step 40  ▁▃▅▇▆ */
+export function CurveLine({ evaluations, columns }: Pick<ViewState, "evaluations"> & { readonly columns: number }) {
+  const last = evaluations.at(-1);
+  if (last === undefined) return null;
+  const { measure, step, values, best } = last;
+  const value = values[measure] ?? Number.NaN;
+  const lead = best.step === step ? "the best so far" : `best ${formatMeasure(best.value)} at step ${best.step}`;
+  const text = `at step ${step}  ${lead}`;
+  const width = Math.min(60, columns - 13 - measure.length - text.length);
+  const points = evaluations.map((each) => each.values[measure] ?? Number.NaN);
+  return (
+    <Line>
+      <Cell width={measure.length} tone="quiet">
+        {measure}
+      </Cell>
+      <Cell width={6} align="right" tone="strong">
+        {formatMeasure(value)}
+      </Cell>
+      <Box marginLeft={1} marginRight={2}>
+        <Span tone="quiet">{text}</Span>
+      </Box>
+      <Box flexShrink={0}>
+        <Span tone="active">{width < 4 ? "" : sparkline(points, width)}</Span>
+      </Box>
+    </Line>
+  );
+}
+
 /** The last sets of measures under a common heading; a measure that a set lacks stays blank. */
 export function Measures(props: {
   readonly metrics: ViewState["metrics"];

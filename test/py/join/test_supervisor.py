@@ -128,3 +128,9 @@ def test_the_ticket_shows_in_no_argument_and_no_variable() -> None:
             assert b"the-ticket" not in Path(f"/proc/{pid}/{entry}").read_bytes()
         process.terminate()
         process.communicate(timeout=60)
+
+
+def test_workers_keep_large_blocks_of_memory():
+    process = start('import os; print(os.environ["GLIBC_TUNABLES"])')
+    out, _ = process.communicate(timeout=30)
+    assert "glibc.malloc.mmap_threshold=" in out

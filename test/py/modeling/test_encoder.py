@@ -57,7 +57,7 @@ def test_prompts_lengths_pooling_and_projections_survive_saving(
     }
     encoder = load(tiny_bert, **wishes, normalize=False, query_max_length=8, passage_max_length=16)
     torch.manual_seed(0)
-    encoder.head.append(Dense(32, 12, True, "Tanh"))
+    encoder.after_pooling.append(Dense(32, 12, True, "Tanh"))
     encoder.save(tmp_path / "saved")
     again = load(tmp_path / "saved")
     for field in ("query_prompt", "passage_prompt", "pooling", "similarity", "normalize"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -83,3 +84,40 @@ def test_a_table_with_prompts_is_read_and_tokenised_with_them(
     assert tokenize(encoder, texts, "query") == wanted
     with pytest.raises(ValueError, match=r"\S"):
         read_arrow(memoryview(sink.getvalue())[:-40])
+
+
+def test_extras_of_a_table_reach_an_encoder_that_takes_them(
+    tiny_bert: Path, load: Callable
+) -> None:
+    table = pa.table(
+        {
+            "row": pa.array([4, 7], pa.int32()),
+            "idRank": pa.array([0, 1], pa.int32()),
+            "title": ["", ""],
+            "text": ["cat", "dog"],
+            "prompt": pa.array([None, None], pa.string()),
+            "extras": pa.array(['{"task": "find", "year": 1999}', None], pa.string()),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    texts = read_arrow(memoryview(sink.getvalue()))
+    assert texts.extras == [{"task": "find", "year": 1999}, {}]
+    encoder = load(tiny_bert)
+
+    class Tasked(type(encoder)):
+        def format_query(self, text: str, extras: Mapping[str, Any]) -> str:
+            return f"{extras.get('task', 'ask')}: {text}"
+
+    class Deaf:
+        def tokenize(self, texts: list[str], side: str, prompts: Any = None) -> Any:
+            return encoder.tokenize(texts, side, prompts)
+
+    plain = encoder.tokenize(["cat", "dog"], "query")
+    assert tokenize(encoder, texts, "query") == plain
+    # The extras may be the loss's alone.
+    assert tokenize(Deaf(), texts, "query") == plain  # type: ignore[arg-type]
+    encoder.__class__ = Tasked
+    wanted = encoder.tokenize(["cat", "dog"], "query", extras=[{"task": "find"}, {}])
+    assert tokenize(encoder, texts, "query") == wanted != plain

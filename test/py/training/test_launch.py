@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainingArguments
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.launch import environment, torchrun_command
+from quarry_runtime.launch import torchrun_command
 from quarry_runtime.protocol.messages import LossSpec, TrainTask
+from quarry_runtime.rendezvous import Meeting, environment, interface_to, torchrun_options
+from quarry_runtime.ticket import Keys, Ticket
 from quarry_runtime.training.arguments import training_arguments
+from quarry_runtime.training.refused_arguments import REFUSED
 
 
 @pytest.fixture
@@ -20,6 +29,7 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
         fields: dict[str, Any] = {
             "model": model_spec("model"),
             "loss": LossSpec(name="infonce", options={}),
+            "retriever": None,
             "output_dir": str(tmp_path),
             "max_steps": 4,
             "queries_per_rank": 2,
@@ -28,6 +38,8 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
             "seed": 7,
             "resume_from": None,
             "is_dropout_on": True,
+            "eval_steps": None,
+            "is_evaluating": False,
         }
         return TrainTask(**(fields | changes))
 
@@ -71,6 +83,65 @@ def test_what_a_user_set_in_the_environment_stays_but_for_the_thread_counts(
     assert environment(1)["OMP_NUM_THREADS"] == "1"
 
 
+def test_machines_meet_at_a_named_address_and_only_the_first_one_holds_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, there = (Meeting("127.0.0.1:29500", "ab12", "2:3", node, 60) for node in (0, 2))
+    assert torchrun_options(here) == [
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=127.0.0.1:29500",
+        "--rdzv-id=ab12",
+        "--rdzv-conf=is_host=True,join_timeout=60",
+        "--local-addr=127.0.0.1",
+        "--nnodes=2:3",
+    ]
+    assert "--rdzv-conf=is_host=False,join_timeout=60" in torchrun_options(there)
+    # torchrun numbers agents in the order of these names.
+    names = sorted(
+        [*torchrun_options(there)[4:5], "--local-addr=node7.example", "--local-addr=[::1]"]
+    )
+    assert names[-1] == "--local-addr=~00002"
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        monkeypatch.delenv(name, raising=False)
+    wanted = environment(1, here)
+    assert (wanted["GLOO_SOCKET_IFNAME"], wanted["NCCL_SOCKET_IFNAME"]) == ("lo", "lo")
+    assert interface_to("no-such-host.invalid") is None
+
+
+def test_a_launch_with_its_ticket_on_stdin_leaves_no_ticket_behind(tmp_path: Path) -> None:
+    # torchrun is stood in for by a module that tells what it finds.
+    (tmp_path / "torch" / "distributed").mkdir(parents=True)
+    for package in ("torch", "torch/distributed"):
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "torch" / "distributed" / "run.py").write_text(
+        "import json, os, sys, time\n"
+        "path = sys.argv[sys.argv.index('--ticket') + 1]\n"
+        "print(json.dumps([path, oct(os.stat(path).st_mode), open(path).read(), sys.argv]), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    line = Ticket("tcp://127.0.0.1:4555", "secret", Keys(*(letter * 40 for letter in "abc"))).line()
+    runtime = str(Path(__file__).parents[3] / "py_runtime")
+    command = [sys.executable, "-m", "quarry_runtime", "launch", "--ticket", "-", "--ranks", "2"]
+    child = subprocess.Popen(
+        [*command, "--max-restarts", "1", "--threads", "1", "--with-parent"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{runtime}"},
+        text=True,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(line + "\n")
+    child.stdin.flush()
+    path, mode, content, argv = json.loads(child.stdout.readline())
+    assert (mode, content) == ("0o100600", line)
+    assert line not in argv
+    assert "--nproc-per-node=2" in argv
+    child.stdin.close()
+    assert child.wait(timeout=20) == 128 + 9
+    assert not Path(path).parent.exists()
+
+
 def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
     make_task: Callable[..., TrainTask],
 ) -> None:
@@ -107,9 +178,11 @@ def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
         ({"lerning_rate": 1}, "Did you mean learningRate?"),
         ({"per_device_train_batch_size": 8}, "globalBatchSize"),
         ({"lr_scheduler_type": "linaer"}, ""),
-        ({"fsdp": "full_shard"}, "Leave it out"),
-        ({"deepspeed": "ds.json"}, "Leave it out"),
-        ({"parallelism_config": {"tp_size": 2}}, "Leave it out"),
+        ({"max_steps": 8}, "maxSteps"),
+        ({"deepspeed": "ds.json"}, "train.args.fsdp"),
+        ({"fsdp": True, "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT"}}, "FULL_STATE"),
+        ({"fsdp_config": {"reshard_after_forward": False}}, "fsdp: true"),
+        ({"parallelism_config": {"tp_size": 2}}, "not supported"),
     ],
 )
 def test_an_argument_that_cannot_be_followed_is_a_config_error(
@@ -118,3 +191,14 @@ def test_an_argument_that_cannot_be_followed_is_a_config_error(
     with pytest.raises(ConfigError) as caught:
         training_arguments(make_task(args=args), is_on_cpu=True)
     assert words in (caught.value.hint or "")
+
+
+def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> None:
+    script = Path(__file__).parents[3] / "scripts" / "options" / "training_arguments.py"
+    read = json.loads(subprocess.check_output([sys.executable, str(script)]))
+    fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
+    assert [field["name"] for field in read["fields"]] == list(fields)
+    for field in read["fields"]:
+        default = fields[field["name"]].default
+        assert field["default"] in (None, default), field["name"]
+    assert set(REFUSED) < set(fields)

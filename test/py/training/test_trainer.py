@@ -16,7 +16,6 @@ from quarry_runtime.errors import ConfigError, ProtocolError, UnusableBatch
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.losses.infonce import InfoNCE, InfoNCEOptions
 from quarry_runtime.protocol.messages import (
-    AdapterSpec,
     Checkpoint,
     LossSpec,
     MicroBatch,
@@ -42,6 +41,8 @@ class Orchestrator:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
         self.told: list[Any] = []
+        #: Whether each record has its own row as a further field.
+        self.has_extras = False
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def send(self, message: Any, frames: Sequence[Any] = ()) -> None:
@@ -77,10 +78,11 @@ class Orchestrator:
             labels=specs[2],
             counts=specs[3],
         )
-        return message, [table(queries), table(passages), *data]
+        tables = [table(rows, self.has_extras) for rows in (queries, passages)]
+        return message, [*tables, *data]
 
 
-def table(rows: list[int]) -> memoryview:
+def table(rows: list[int], has_extras: bool = False) -> memoryview:
     texts = [" ".join(WORDS[(row * k) % len(WORDS)] for k in range(1, 4 + row % 3)) for row in rows]
     columns = {
         "row": pa.array(rows, pa.int32()),
@@ -88,6 +90,9 @@ def table(rows: list[int]) -> memoryview:
         "title": pa.array([""] * len(rows), pa.utf8()),
         "text": pa.array(texts, pa.utf8()),
     }
+    if has_extras:
+        columns["prompt"] = pa.nulls(len(rows), pa.utf8())
+        columns["extras"] = pa.array([f'{{"row": {row}}}' for row in rows], pa.utf8())
     batch = pa.record_batch(columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
@@ -107,6 +112,7 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
         fields: dict[str, Any] = {
             "model": model_spec(resume or tiny_bert),
             "loss": LossSpec(name="infonce", options={}),
+            "retriever": None,
             "args": {"save_steps": 2, "learning_rate": 1e-2},
             "output_dir": str(output),
             "max_steps": 4,
@@ -116,6 +122,8 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
             "seed": 5,
             "resume_from": str(resume) if resume else None,
             "is_dropout_on": is_dropout_on,
+            "eval_steps": None,
+            "is_evaluating": False,
         }
         task = TrainTask(**(fields | changes))
         encoder = load_encoder(task.model, "cpu", for_training=True)
@@ -220,6 +228,35 @@ def test_a_stop_ends_after_the_step_in_hand_with_a_checkpoint_if_asked(
     ).exists() == save
 
 
+def test_a_pause_comes_after_the_checkpoints_that_are_due_and_leaves_no_trace_in_the_losses(
+    build: Callable[..., Any],
+) -> None:
+    undisturbed, paused = Orchestrator(), Orchestrator()
+    build(undisturbed).train()
+    trainer = build(paused, args={"save_steps": 100, "learning_rate": 1e-2}, eval_steps=3)
+    steps: list[int] = []
+
+    def pause(step: int) -> bool:
+        folder = Path(trainer.args.output_dir) / f"checkpoint-{step}"
+        assert (folder / "quarry-checkpoint.json").exists()
+        torch.manual_seed(0)
+        steps.append(step)
+        return False
+
+    trainer.pause = pause
+    trainer.train()
+    assert steps == [3, 4]
+    losses = [[step.loss for step in steps_of(each)] for each in (undisturbed, paused)]
+    assert losses[0] == losses[1]
+
+
+def test_a_pause_may_end_the_training_with_its_step(build: Callable[..., Any]) -> None:
+    trainer = build(Orchestrator(), eval_steps=2)
+    trainer.pause = lambda step: step == 2
+    trainer.train()
+    assert trainer.state.global_step == 2
+
+
 def test_a_vector_that_is_not_a_number_stops_before_the_weights_change_and_names_its_row(
     build: Callable[..., Any],
 ) -> None:
@@ -293,84 +330,19 @@ def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
         build(orchestrator).train()
 
 
-def test_an_adapter_is_all_that_is_trained_and_saved_and_a_resume_goes_on_with_it(
-    build: Callable[..., Any], tiny_bert: Path, model_spec: Callable[..., Any]
-) -> None:
-    adapter = AdapterSpec(
-        r=4,
-        alpha=8,
-        dropout=0.1,
-        target_modules=None,
-        rslora=False,
-        dora=False,
-        base_dtype="float32",
-    )
-    checkpointing = {"save_steps": 2, "learning_rate": 1e-2, "gradient_checkpointing": True}
-    whole, resumed = Orchestrator(), Orchestrator()
-    trainer = build(whole, model=model_spec(tiny_bert, adapter=adapter), args=checkpointing)
+def test_further_fields_of_records_reach_the_loss(build: Callable[..., Any]) -> None:
+    orchestrator = Orchestrator()
+    orchestrator.has_extras = True
+    trainer = build(orchestrator, max_steps=1, accumulation_steps=1)
+    seen: list[Any] = []
+    own = trainer.model.loss.forward
+
+    def forward(batch: Any) -> Any:
+        seen.append(
+            ([e["row"] for e in batch.extras.queries], [e["row"] for e in batch.extras.passages])
+        )
+        return own(batch)
+
+    trainer.model.loss.forward = forward
     trainer.train()
-    folder = Path(trainer.args.output_dir) / "checkpoint-2"
-    names = {path.name for path in folder.iterdir()}
-    assert {"adapter_config.json", "adapter_model.safetensors", "modules.json"} <= names
-    assert "model.safetensors" not in names
-    spec = model_spec(folder, adapter=adapter)
-    again = build(resumed, resume=folder, model=spec, args=checkpointing)
-    again.train(resume_from_checkpoint=str(folder))
-    wanted = {step.step: step.loss for step in steps_of(whole)}
-    found = {step.step: step.loss for step in steps_of(resumed)}
-    assert found == {step: pytest.approx(wanted[step], abs=1e-6) for step in (3, 4)}
-    learned = [p for p in again.model.parameters() if p.requires_grad]
-    for left, right in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
-        assert torch.allclose(left, right, atol=1e-6)
-    assert sum(p.numel() for p in learned) * 5 < sum(p.numel() for p in again.model.parameters())
-
-
-def test_separate_towers_are_trained_apart_and_a_resume_finds_both(
-    build: Callable[..., Any], tiny_bert: Path, model_spec: Callable[..., Any]
-) -> None:
-    whole, resumed = Orchestrator(), Orchestrator()
-    trainer = build(whole, model=model_spec(tiny_bert, towers="separate"))
-    trainer.train()
-    folder = Path(trainer.args.output_dir) / "checkpoint-2"
-    again = build(resumed, resume=folder, model=model_spec(folder, towers="separate"))
-    again.train(resume_from_checkpoint=str(folder))
-    wanted = {step.step: step.loss for step in steps_of(whole)}
-    found = {step.step: step.loss for step in steps_of(resumed)}
-    assert found == {step: pytest.approx(wanted[step], abs=1e-6) for step in (3, 4)}
-    query, passage = (trainer.model.encoder.tower(side) for side in ("query", "passage"))
-    pairs = zip(query.parameters(), passage.parameters(), strict=True)
-    assert any(not torch.equal(left, right) for left, right in pairs)
-
-
-def test_prompts_of_the_data_and_of_the_model_stand_before_the_texts_that_are_trained_on(
-    build: Callable[..., Any], tiny_bert: Path, model_spec: Callable[..., Any]
-) -> None:
-    class Prompting(Orchestrator):
-        def _micro_batch(self, ask: Next) -> Any:
-            message, frames = super()._micro_batch(ask)
-            with pa.ipc.open_stream(frames[1]) as reader:
-                passages = reader.read_all()
-            prompts = pa.array(["look: ", None] * (len(passages) // 2), pa.utf8())
-            passages = passages.append_column("prompt", prompts)
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, passages.schema) as writer:
-                writer.write_table(passages)
-            return message, [frames[0], memoryview(sink.getvalue()), *frames[2:]]
-
-    prompts = {"query_prompt": "ask: ", "passage_prompt": "read: "}
-    trainer = build(Prompting(), model=model_spec(tiny_bert, **prompts))
-    plain = build(Orchestrator(), model=model_spec(tiny_bert, query_prompt="", passage_prompt=""))
-    batch, without = next(iter(trainer.feed)), next(iter(plain.feed))
-    tokenizer = trainer.model.encoder.tokenizer
-
-    def texts(batch: dict[str, Any], side: str) -> list[str]:
-        return tokenizer.batch_decode(batch[side]["input_ids"], skip_special_tokens=True)
-
-    def begun(before: list[str], rows: list[str]) -> list[str]:
-        ids = [tokenizer(prompt)["input_ids"] for prompt in before]
-        starts = tokenizer.batch_decode(ids, skip_special_tokens=True)
-        return [f"{start} {row}" for start, row in zip(starts, rows, strict=True)]
-
-    assert texts(batch, "queries") == begun(["ask:"] * Q, texts(without, "queries"))
-    expected = ["look:", "read:"] * (Q * P // 2)
-    assert texts(batch, "passages") == begun(expected, texts(without, "passages"))
+    assert seen == [([0, 1], [1000, 1001, 1002, 1003])]

@@ -29,6 +29,7 @@ describe("help", () => {
     ["encode", "-h"],
     ["search", "--help"],
     ["inspect", "--help"],
+    ["types", "--help"],
     ["data", "--help"],
     ["setup", "--help"],
     ["measure", "--help"],

@@ -24,10 +24,11 @@ interface Row {
   readonly title: string;
   readonly text: string;
   readonly prompt?: string | null;
+  readonly extras?: string | null;
 }
 
 /** The same batch, made by apache-arrow from strings. */
-function byArrow(rows: readonly Row[], hasPrompts: boolean): Uint8Array {
+function byArrow(rows: readonly Row[], hasPrompts: boolean, hasExtras = false): Uint8Array {
   const strings = (values: readonly (string | null)[]) => {
     const data = vectorFromArray(values, new Utf8()).data[0]!;
     if (data.nullCount === 0) return data;
@@ -45,6 +46,7 @@ function byArrow(rows: readonly Row[], hasPrompts: boolean): Uint8Array {
     new Field("title", new Utf8(), false),
     new Field("text", new Utf8(), false),
     ...(hasPrompts ? [new Field("prompt", new Utf8(), true)] : []),
+    ...(hasExtras ? [new Field("extras", new Utf8(), true)] : []),
   ];
   const children = [
     ints(rows.map(({ row }) => row)),
@@ -52,6 +54,7 @@ function byArrow(rows: readonly Row[], hasPrompts: boolean): Uint8Array {
     strings(rows.map(({ title }) => title)),
     strings(rows.map(({ text }) => text)),
     ...(hasPrompts ? [strings(rows.map(({ prompt }) => prompt ?? null))] : []),
+    ...(hasExtras ? [strings(rows.map(({ extras }) => extras ?? null))] : []),
   ];
   const data = makeData({ type: new Struct(fields), length: rows.length, nullCount: 0, children });
   const writer = new RecordBatchStreamWriter();
@@ -59,6 +62,19 @@ function byArrow(rows: readonly Row[], hasPrompts: boolean): Uint8Array {
   writer.finish();
   return writer.toUint8Array(true);
 }
+
+test("a batch with extras has the bytes of apache-arrow's writer, too", async () => {
+  const lines = ["law", null, "art"].map((domain, row) => ({ _id: `q${row}`, text: `text ${row}`, domain }));
+  const { context } = newCollection({ "corpus.jsonl": jsonLines(lines) });
+  const { passages, close } = await openSources(sourceOf({ extras: { passage: ["domain"] } }), context);
+  const expected = lines.map(({ text, domain }, row) => {
+    const extras = domain === null ? null : JSON.stringify({ domain });
+    return { row, idRank: row, title: "", text, prompt: null, extras };
+  });
+  const frame = passages.gather(Int32Array.of(0, 1, 2));
+  expect(Buffer.from(frame).equals(Buffer.from(byArrow(expected, true, true)))).toBe(true);
+  close();
+});
 
 const word = fc.string({ unit: "grapheme", maxLength: 12 });
 const record = fc.record({

@@ -30,7 +30,7 @@ export function recordsFormat(
       let line = 0;
       for (const [id, text, prompt = ""] of records) {
         line += 1;
-        onRecord({ line, id: span(id), title: span(""), text: span(text), prompt: span(prompt) });
+        onRecord({ line, id: span(id), title: span(""), text: span(text), prompt: span(prompt), extras: span("") });
       }
     },
   };

@@ -61,6 +61,24 @@ test("prompts and templates of the data are part of the key", async () => {
   expect(new Set([plain, prompted, empty, filled]).size).toBe(4);
 });
 
+test("extras are part of the key, and without any it is the key of the bare text", async () => {
+  const record = { _id: "a", title: "T", text: "some text" };
+  const [plain] = await keysOfCorpus([record]);
+  const extras = { passage: ["domain"] };
+  const [law, art, none] = await keysOfCorpus(
+    [
+      { ...record, domain: "law" },
+      { ...record, _id: "b", domain: "art" },
+      { ...record, _id: "c" },
+    ],
+    { extras },
+  );
+  expect(none).toBe(plain);
+  expect(new Set([plain, law, art]).size).toBe(3);
+  const [named] = await keysOfCorpus([record], { name: "set", extras: { sourceName: true } });
+  expect(named).not.toBe(plain);
+});
+
 test("a plan names each missing text once, similar lengths together, and is read back by its own job only", async () => {
   const texts = [4, 9, 4, 7, 2, 9, 30];
   const keys = keysOf(texts);

@@ -392,8 +392,9 @@ describe("names from other tools", () => {
       { name: "InfoNCE", temperature: 0.1 },
       { name: "infonce", temperature: 0.1 },
     ],
-  ])("of losses mean the same here: %j", (loss, expected) => {
-    const { config } = defineExperiment({ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss } });
+  ])("of losses mean the same here: %j", (named, expected) => {
+    const data = multiLevel({ sources: [judged] });
+    const { config } = defineExperiment({ name: "x", model, train: { data, loss: named as never } });
     expect(config.train?.loss).toEqual(expected);
   });
 });

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { z } from "zod";
 import type * as data from "../../../src/experiment/data-schema.js";
+import type * as evaluation from "../../../src/experiment/evaluate-schema.js";
 import type * as generated from "../../../src/experiment/options.generated.js";
 import type * as schema from "../../../src/experiment/schema.js";
 
@@ -19,10 +20,10 @@ type Proof = [
   Same<generated.MixInput, z.input<typeof data.mixSchema>>,
   Same<generated.FileInput, z.input<typeof data.fileSchema>>,
   Same<generated.ValidationInput, z.input<typeof data.validationSchema>>,
-  Same<generated.LossInput, z.input<typeof schema.lossSchema>>,
   Same<generated.TrainingArgsInput, z.input<typeof schema.trainingArgsSchema>>,
   Same<generated.SourceInput, z.input<typeof data.sourceSchema>>,
-  Same<generated.EvaluateInput, z.input<typeof schema.evaluateSchema>>,
+  Same<generated.EvaluateInput, z.input<typeof evaluation.evaluateSchema>>,
+  Same<generated.TrainEvaluateInput, z.input<typeof evaluation.trainEvaluateSchema>>,
   Same<generated.MineInput, z.input<typeof schema.mineSchema>>,
   Same<generated.EmbeddingsInput, z.input<typeof schema.embeddingsSchema>>,
   Same<generated.SearchInput, z.input<typeof schema.searchSchema>>,

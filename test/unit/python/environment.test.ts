@@ -76,8 +76,11 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
     PYTHONPATH: `${runtime}:/of/the/user`,
     PYTHONUNBUFFERED: "1",
     TOKENIZERS_PARALLELISM: "false",
+    GLIBC_TUNABLES: expect.stringContaining("mmap_threshold"),
     PATH: process.env.PATH,
   });
+  vi.stubEnv("GLIBC_TUNABLES", "glibc.malloc.check=1");
+  expect((await findPython({ extras: ["test"] })).env.GLIBC_TUNABLES).toBe("glibc.malloc.check=1");
   // The same stamp says nothing about the demo, and nothing about another interpreter.
   expect((await failure(findPython({ extras: ["demo"] }))).code).toBe("ENVIRONMENT");
   await writeFile(join(venv, "quarry-environment.json"), JSON.stringify({ ...stamp, python: "/usr/bin/python3.9" }));

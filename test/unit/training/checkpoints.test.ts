@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { checkResumable, removeHalfWritten } from "../../../src/training/checkpoints.js";
+import { checkResumable, layoutFrom, removeHalfWritten } from "../../../src/training/checkpoints.js";
 import { findLatestCheckpoint } from "../../../src/training/index.js";
 
 let folder: string;
@@ -80,4 +80,22 @@ test("a resume that would silently change the pool of negatives is refused with 
   expect(check(1, 16, 1)).toThrow(
     expect.objectContaining({ message: expect.stringContaining("globalBatchSize 8, not 16") }),
   );
+});
+
+test("more or fewer ranks go on with the same pool of negatives, where queriesPerRank is left open", async () => {
+  // 8 queries a step, 4 of them at a time.
+  await write(2, { negativesScope: 8 });
+  const from = await findLatestCheckpoint(folder);
+  const layout = (ranks: number, queriesPerRank?: number) =>
+    layoutFrom(from, { globalBatchSize: 8, queriesPerRank, passagesPerQuery: 2, seed: 7 }, ranks);
+  expect(layout(1)).toEqual({ worldSize: 1, queriesPerRank: 4, accumulationSteps: 2 });
+  expect(layout(2)).toEqual({ worldSize: 2, queriesPerRank: 2, accumulationSteps: 2 });
+  expect(layout(4)).toEqual({ worldSize: 4, queriesPerRank: 1, accumulationSteps: 2 });
+  // What the user says holds, or is refused; eight ranks have one query each, at once.
+  expect(() => layout(1, 8)).toThrow("would compare it with 16");
+  expect(() => layout(8)).toThrow(expect.objectContaining({ code: "CONFIG" }));
+  await write(4, { negativesScope: 0 });
+  const free = await findLatestCheckpoint(folder);
+  const job = { globalBatchSize: 8, queriesPerRank: 1, passagesPerQuery: 2, seed: 7 };
+  expect(layoutFrom(free, job, 1)).toEqual({ worldSize: 1, queriesPerRank: 1, accumulationSteps: 8 });
 });

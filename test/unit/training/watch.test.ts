@@ -55,7 +55,7 @@ describe("a launch of two ranks is given up", () => {
       watch.heard(1, 7);
     };
     expect(pass(60, slow)).toBeNull();
-    watch.begin();
+    watch.begin(2);
     expect(pass(60, beat(0))).toBeNull();
   });
 });

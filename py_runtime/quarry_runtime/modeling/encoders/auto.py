@@ -15,25 +15,36 @@ if TYPE_CHECKING:
 
 
 @register_encoder("auto")
-def auto(resolved: Resolved, spec: ModelSpec, dtype: str, _options: Any) -> Encoder | Towers:
+def auto(
+    resolved: Resolved,
+    spec: ModelSpec,
+    dtype: str,
+    options: Any,
+    kind: type[Encoder] | None = None,
+) -> Encoder | Towers:
     """Any transformers encoder or decoder, followed as its checkpoint says."""
     # torch comes with it: seconds that listing the encoders need not pay.
     from quarry_runtime.modeling.towers import Towers
 
     if resolved.query is None:
-        return _one(resolved, spec, dtype)
-    passage = _one(dataclasses.replace(resolved, query=None), spec, dtype)
-    return Towers(_one(resolved.query, spec, dtype), passage, resolved.contract(dtype, spec))
+        return _one(resolved, spec, dtype, options, kind)
+    passage = _one(dataclasses.replace(resolved, query=None), spec, dtype, options, kind)
+    query = _one(resolved.query, spec, dtype, options, kind)
+    return Towers(query, passage, resolved.contract(dtype, spec))
 
 
-def _one(resolved: Resolved, spec: ModelSpec, dtype: str) -> Encoder:
+def _one(
+    resolved: Resolved, spec: ModelSpec, dtype: str, options: Any, kind: type[Encoder] | None
+) -> Encoder:
     from torch import nn
 
     from quarry_runtime.guard.adapters import attach
     from quarry_runtime.guard.load import load_transformer, load_weights
+    from quarry_runtime.guard.own_state import load_own_state
     from quarry_runtime.modeling.encoder import Encoder
     from quarry_runtime.modeling.head import build
-    from quarry_runtime.modeling.layout import NormalizeSpec
+    from quarry_runtime.modeling.layout import OWN_STATE, NormalizeSpec
+    from quarry_runtime.modeling.options import create
 
     transformer, tokenizer = load_transformer(
         resolved.transformer,
@@ -52,4 +63,9 @@ def _one(resolved: Resolved, spec: ModelSpec, dtype: str) -> Encoder:
         head.append(build(module))
         if not isinstance(module, NormalizeSpec):
             load_weights(head[-1], module.folder / "model.safetensors")
-    return Encoder(transformer, tokenizer, resolved, resolved.contract(dtype, spec), head)
+    contract = resolved.contract(dtype, spec)
+    if kind is None:
+        return Encoder(transformer, tokenizer, resolved, contract, head)
+    encoder = create(kind, options, transformer, tokenizer, resolved, contract, head)
+    load_own_state(encoder, resolved.own / OWN_STATE, encoder.held)
+    return encoder

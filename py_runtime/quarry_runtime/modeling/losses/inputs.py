@@ -7,6 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quarry_runtime.modeling.formatting import Extras
+
+
+class BatchExtras:
+    """Further fields of this rank's records, as the `extras` of their sources ask for them.
+
+    No dataclass: those are taken apart on the way through DDP and FSDP.
+    """
+
+    def __init__(self, queries: list[Extras], passages: list[Extras]) -> None:
+        #: Q of them.
+        self.queries = queries
+        #: Q × P, query by query.
+        self.passages = passages
+
 
 @dataclass(frozen=True)
 class LossInputs:
@@ -30,6 +45,8 @@ class LossInputs:
     #: paddings that repeat the first one: masked for every query, and to be left out of a loss over
     #: the query's own passages too (`is_real`).
     counts: Tensor
+    #: Further fields of this rank's own records; None where no source asks for any.
+    extras: BatchExtras | None = None
 
     def is_real(self) -> Tensor:
         """bool [Q, P]: True where an own passage is no padding."""

@@ -1,0 +1,84 @@
+"""The state of optimiser and schedule, by the names of parameters: any number of ranks goes on with it.
+
+One file, whole, written by rank 0 however many ranks share or shard the work. Ranks that do not see
+it (on another machine, without a shared disk) get it from rank 0 over the process group.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+
+from quarry_runtime.training.gather import gather_numbers
+
+OPTIMIZER, SCHEDULE = "optimizer.pt", "scheduler.pt"
+
+
+def save_state(
+    folder: Path, model: nn.Module, optimizer: Any, schedule: Any, is_writer: bool
+) -> None:
+    """Writes both files on the rank that writes; all ranks have to call it, since shards are gathered."""
+    state = get_optimizer_state_dict(
+        model,
+        _plain(optimizer),
+        options=StateDictOptions(full_state_dict=True, cpu_offload=True),
+    )
+    if is_writer:
+        torch.save(state, folder / OPTIMIZER)
+        torch.save(schedule.state_dict(), folder / SCHEDULE)
+
+
+def load_state(
+    folder: Path, model: nn.Module, optimizer: Any, schedule: Any, rank: int, device: torch.device
+) -> None:
+    """Puts the state back, sharded as the model is now; all ranks have to call it.
+
+    Raises:
+        RuntimeError: the state is not of this model's parameters.
+    """
+    is_here = (folder / OPTIMIZER).is_file()
+    # Whether to hand it on is a decision that all must make alike.
+    is_sent = bool(gather_numbers([float(is_here)], device).min() < 1)
+    state: dict[str, Any] = {}
+    steps = 0.0
+    if not is_sent or rank == 0:
+        state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
+        known: dict[str, Any] = torch.load(folder / SCHEDULE, map_location="cpu", weights_only=True)
+        schedule.load_state_dict(known)
+        steps = float(known["last_epoch"])
+    set_optimizer_state_dict(
+        model,
+        _plain(optimizer),
+        state,
+        options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=is_sent),
+    )
+    if is_sent:
+        # A schedule is a function of its step: the others need no more than the number.
+        steps = float(gather_numbers([steps], device)[0, 0])
+        if rank != 0:
+            _forward(schedule, int(steps))
+
+
+def _forward(schedule: Any, steps: int) -> None:
+    inner = getattr(schedule, "scheduler", schedule)
+    inner.last_epoch = steps
+    inner._step_count = steps + 1
+    rates = [
+        base * factor(steps) for base, factor in zip(inner.base_lrs, inner.lr_lambdas, strict=True)
+    ]
+    inner._last_lr = rates
+    for group, rate in zip(inner.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
+def _plain(optimizer: Any) -> torch.optim.Optimizer:
+    """Without accelerate's wrapper."""
+    return getattr(optimizer, "optimizer", optimizer)

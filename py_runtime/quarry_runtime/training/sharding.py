@@ -1,0 +1,37 @@
+"""FSDP2 through accelerate, also where accelerate does not think of it: ranks on CPUs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+
+def shard_on_cpu(accelerator: Accelerator, plugin_args: dict[str, Any]) -> None:
+    """Turns sharding on where accelerate has passed it over without a word.
+
+    It takes the plugin on accelerators only, though torch shards over gloo as well: what is tried
+    on two CPU ranks is then the path that GPUs take.
+    """
+    state: Any = accelerator.state
+    if state.distributed_type != DistributedType.MULTI_CPU:
+        return
+    plugin = FullyShardedDataParallelPlugin(**plugin_args)
+    if state.mixed_precision != "no":
+        plugin.set_mixed_precision(state.mixed_precision)
+    state.distributed_type = DistributedType.FSDP
+    state.fsdp_plugin = plugin
+
+
+def whole_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """All weights on the CPU of rank 0, put together from the shards; empty on other ranks.
+
+    All ranks have to call it.
+    """
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state: dict[str, Any] = get_model_state_dict(model, options=options)
+    return state

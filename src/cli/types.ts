@@ -1,0 +1,51 @@
+/** `quarry types`: the options of a user's own losses and encoders as TypeScript types. */
+import { writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { Command } from "commander";
+import { QuarryError } from "../errors.js";
+
+interface Flags {
+  readonly plugin?: readonly string[];
+  readonly out: string;
+}
+
+/** Makes the command. */
+export function typesCommand(): Command {
+  return new Command("types")
+    .description("Write the options of plugins as TypeScript types, so that a wrong one does not compile.")
+    .argument("[experiment]", "script whose plugins are meant")
+    .option("--plugin <file...>", "Python files that register losses, encoders and the like")
+    .option("--out <file>", "file to write", "quarry-plugins.d.ts")
+    .option("--debug", "show the trace of an error")
+    .helpOption("-h, --help", "show this help")
+    .action(writeTypes);
+}
+
+async function writeTypes(script: string | undefined, flags: Flags): Promise<void> {
+  const plugins = [...(await pluginsOf(script)), ...(flags.plugin ?? []).map((file) => resolve(file))];
+  if (plugins.length === 0) {
+    throw new QuarryError("CONFIG", `${script ?? "quarry types"}: no plugin is named`, {
+      hint: "Name Python files with --plugin my.py, or a script whose model.plugins does.",
+    });
+  }
+  const [{ listRegistered }, { pluginDeclarations }] = await Promise.all([
+    import("../python/introspect.js"),
+    import("../python/declarations.js"),
+  ]);
+  const out = resolve(flags.out);
+  const registered = await listRegistered({ plugins: [...new Set(plugins)] });
+  await writeFile(out, pluginDeclarations(registered, dirname(out)));
+  const own = Object.values(registered)
+    .flat()
+    .filter(({ origin }) => origin !== "built-in");
+  process.stdout.write(`${flags.out}: ${own.map(({ name }) => name).join(", ")}\n`);
+}
+
+/** The plugins of a script's models, as absolute paths. */
+async function pluginsOf(script: string | undefined): Promise<string[]> {
+  if (script === undefined) return [];
+  const { loadExperiment } = await import("../experiment/load.js");
+  const { config, baseDir } = await loadExperiment(script);
+  const mined = config.mine?.retrievers.flatMap(({ model }) => model?.plugins ?? []) ?? [];
+  return [...config.model.plugins, ...mined].map((file) => resolve(baseDir, file));
+}

@@ -1,0 +1,121 @@
+/** What the evaluations of a training found: the journal holds it, so that a resume neither repeats nor loses any. */
+import { QuarryError } from "../../errors.js";
+import type { TrainEvaluateConfig } from "../../experiment/schema.js";
+import { metricsOf } from "../../experiment/sources.js";
+import { writeFileDurably } from "../../rundir/durable.js";
+import { judge, type Verdict } from "../../training/index.js";
+import type { RunContext } from "../context.js";
+import type { Measures } from "./held-out.js";
+
+/** A checkpoint that is dealt with for good. */
+interface Entry {
+  readonly step: number;
+  readonly data: string;
+  /** Null where there are none: it was skipped, or its evaluation failed. */
+  readonly found: (Measures & { readonly seconds: number }) | null;
+  /** Why there are none. */
+  readonly reason: string | null;
+}
+
+const TYPE = "checkpointEvaluated";
+
+/** The evaluations so far, and what follows from them. */
+export class Evaluations {
+  /** The measure that makes a checkpoint the best. */
+  readonly metric: string;
+  readonly #context: RunContext;
+  readonly #options: TrainEvaluateConfig;
+  readonly #data: string;
+  readonly #entries = new Map<number, Entry>();
+
+  /** @throws QuarryError CONFIG when earlier checkpoints were measured on other data. */
+  constructor(context: RunContext, options: TrainEvaluateConfig, data: string) {
+    this.#context = context;
+    this.#options = options;
+    this.#data = data;
+    this.metric = options.metricForBestModel ?? (metricsOf(options)[0] as string);
+    for (const entry of context.runDir.journal.entries) {
+      if (entry.type !== TYPE) continue;
+      const known = entry as unknown as Entry;
+      if (known.data !== data) throw otherData(known.step);
+      this.#entries.set(known.step, known);
+    }
+    // Where nothing could be evaluated the same command tries again; a single failure is final, or resumes would differ.
+    if ([...this.#entries.values()].every(({ found }) => found === null)) this.#entries.clear();
+  }
+
+  has(step: number): boolean {
+    return this.#entries.has(step);
+  }
+
+  get verdict(): Verdict {
+    const { greaterIsBetter, earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = this.#options;
+    const values = [...this.#entries.values()].map(({ step, found }) => ({
+      step,
+      value: found?.values[this.metric] ?? null,
+    }));
+    return judge(values, { greaterIsBetter, patience, threshold });
+  }
+
+  /** Takes what was measured; it is durable when the promise resolves. */
+  async add(step: number, found: Measures & { readonly seconds: number }): Promise<void> {
+    await this.#append({ step, data: this.#data, found, reason: null });
+    const { best } = this.verdict;
+    if (best === null) return;
+    const { values, queryCount } = found;
+    this.#context.events.emit({ type: "evaluation", step, measure: this.metric, values, queryCount, best });
+  }
+
+  /** Takes that a checkpoint was not measured, and says so; training goes on without its values. */
+  async miss(step: number, reason: string, hint: string | null): Promise<void> {
+    await this.#append({ step, data: this.#data, found: null, reason });
+    this.#context.events.emit({
+      type: "warning",
+      message: `The checkpoint of step ${step} has no measures: ${reason}`,
+      hint,
+    });
+  }
+
+  /** Why there is no best checkpoint. */
+  failure(): QuarryError {
+    const last = [...this.#entries.values()].findLast(({ reason }) => reason !== null);
+    const reason = last === undefined ? "there was none" : `step ${last.step}: ${last.reason}`;
+    return new QuarryError("WORKER", `No checkpoint could be evaluated; ${reason}`, {
+      hint: "The checkpoints are there; the same command evaluates them again.",
+    });
+  }
+
+  /** Writes what follows for people: the curve, and which checkpoint is the best. */
+  async write(): Promise<void> {
+    const entries = [...this.#entries.values()].sort((a, b) => a.step - b.step);
+    const lines = entries.map(({ step, found, reason }) => {
+      const { values = null, queryCount = null, seconds = null } = found ?? {};
+      return `${JSON.stringify({ step, values, queryCount, seconds, ...(reason === null ? {} : { reason }) })}\n`;
+    });
+    await writeFileDurably(this.#context.runDir.file("train", "evaluations.jsonl"), lines.join(""));
+    const { best, stoppedAt } = this.verdict;
+    if (best === null) return;
+    const { greaterIsBetter } = this.#options;
+    await this.#context.runDir.writeJson("train/best.json", {
+      ...best,
+      checkpoint: `train/checkpoint-${best.step}`,
+      measure: this.metric,
+      greaterIsBetter,
+      stoppedAt,
+    });
+  }
+
+  async #append(entry: Entry): Promise<void> {
+    await this.#context.runDir.journal.append({ type: TYPE, ...entry });
+    this.#entries.set(entry.step, entry);
+    await this.write();
+  }
+}
+
+function otherData(step: number): QuarryError {
+  return new QuarryError(
+    "CONFIG",
+    `train.evaluate.data is not what the checkpoint of step ${step} was measured on: their values cannot be compared.`,
+    { hint: "Put the files back as they were to go on, or choose another folder with --runDir." },
+  );
+}

@@ -1,0 +1,118 @@
+/** Training on two machines, the second a network namespace that sees no file of the run: the curve of one machine, whatever dies. */
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { workersSchema } from "../../src/experiment/schema.js";
+import { runTraining, type TrainNodes } from "../../src/training/index.js";
+import { makeNetNodes, type NetNodes, whyNoNamespaces } from "../fixtures/net-nodes.js";
+import {
+  agents,
+  descendants,
+  losses,
+  onStep,
+  type RecordedJob,
+  ranks,
+  TrainingBench,
+} from "../integration/training-harness.js";
+
+const reason = whyNoNamespaces();
+if (reason !== null) process.stderr.write(`Skipped, training on a network namespace: ${reason}.\n`);
+
+const options = {
+  isDropoutOn: false,
+  maxSteps: 8,
+  args: { learning_rate: 5e-3, save_steps: 2 },
+  device: "cpu",
+} as const;
+let bench: TrainingBench;
+let folder: string;
+let nodes: NetNodes;
+let alone: RecordedJob;
+
+function machines(least: number): TrainNodes {
+  const { nodes: others } = workersSchema.parse({ nodes: nodes.names.map((host) => ({ kind: "ssh", host })) });
+  return { others, count: 2, least, listen: `tcp://${nodes.address}:0`, runDir: bench.folder };
+}
+
+function jobOnBoth(name: string, least: number): RecordedJob {
+  const python = { ...bench.python, env: { ...bench.python.env, PATH: `${nodes.bin}:${bench.python.env["PATH"]}` } };
+  return bench.job(name, { ...options, python, ranks: 2, nodes: machines(least) });
+}
+
+/** Whether a process is on the other machine. */
+const isAway = (pid: number): boolean => readlinkSync(`/proc/${pid}/ns/net`) !== readlinkSync("/proc/self/ns/net");
+
+function isClean(): void {
+  expect([...agents(), ...ranks(), ...descendants("quarry_runtime launch")], "processes left").toEqual([]);
+}
+
+function isSameCurve(job: RecordedJob): void {
+  const found = losses(job);
+  expect([...found.keys()].sort()).toEqual([...losses(alone).keys()].sort());
+  for (const [step, loss] of losses(alone)) {
+    expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-5);
+  }
+}
+
+describe.skipIf(reason !== null)("training on two machines without a shared disk", () => {
+  beforeAll(async () => {
+    bench = await TrainingBench.open();
+    folder = mkdtempSync(join(tmpdir(), "quarry-test-train-nodes-"));
+    // Neither the model nor the checkpoints of the run are there on the other machine.
+    nodes = makeNetNodes(1, folder, bench.folder);
+    alone = bench.job("alone", options);
+    await runTraining(alone.job);
+  });
+  afterAll(async () => {
+    nodes.remove();
+    rmSync(folder, { recursive: true, force: true });
+    await bench.close();
+  });
+
+  it("has the losses of one machine, also when the other one's rank is killed; no secret is in sight", async () => {
+    const both = jobOnBoth("both", 2);
+    let victim: number | undefined;
+    let seen = "";
+    onStep(both, (step) => {
+      if (step !== 3 || victim !== undefined) return;
+      const all = [...agents(), ...ranks(), ...descendants("quarry_runtime launch")];
+      seen = all
+        .flatMap((pid) => ["cmdline", "environ"].map((f) => readFileSync(`/proc/${pid}/${f}`, "latin1")))
+        .join();
+      victim = ranks().find(isAway);
+      process.kill(victim as number, "SIGKILL");
+    });
+    expect(await runTraining(both.job)).toMatchObject({ step: 8, isStopped: false });
+    isClean();
+    isSameCurve(both);
+    expect(victim).toBeGreaterThan(0);
+    // Step 3 again, from checkpoint-2, whose optimiser the other machine got from rank 0.
+    expect(both.events.filter((event) => event.type === "trainStep" && event.step === 3)).toHaveLength(2);
+    expect(seen).not.toContain("quarry1.");
+    const [name = ""] = nodes.names;
+    const models = join(nodes.cacheOf(name), "models");
+    expect(readdirSync(models).flatMap((model) => readdirSync(join(models, model)))).toContain("model.safetensors");
+    // Each rank asked for its own micro-batches only.
+    for (const rank of [0, 1]) {
+      const steps = both.served.filter((each) => each.rank === rank).map(({ step }) => step);
+      expect([...new Set(steps)]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+  });
+
+  it("goes on with one machine when the other is lost for good, where that is allowed", async () => {
+    const both = jobOnBoth("shrinking", 1);
+    let isCut = false;
+    onStep(both, (step) => {
+      if (step !== 3 || isCut) return;
+      isCut = true;
+      for (const pid of descendants("quarry_runtime launch").filter(isAway)) process.kill(pid, "SIGKILL");
+    });
+    expect(await runTraining(both.job)).toMatchObject({ step: 8, isStopped: false });
+    isClean();
+    isSameCurve(both);
+    const last = both.served.filter((each) => each.step === 7 && each.rank === 0);
+    expect(last.at(-1)?.rows).toHaveLength(8);
+    // torchrun takes 15 s to give a machine up, and waits half a minute more for others to come.
+  }, 300_000);
+});

@@ -1,0 +1,69 @@
+/** FSDP2 on two gloo ranks: the curve of one rank, checkpoints that know nothing of shards, and a resume on one rank. */
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runTraining } from "../../src/training/index.js";
+import { losses, onStep, type RecordedJob, TrainingBench } from "./training-harness.js";
+
+let bench: TrainingBench;
+let alone: RecordedJob;
+const options = { isDropoutOn: false, maxSteps: 4, queriesPerRank: 4, device: "cpu" } as const;
+const args = { learning_rate: 5e-3, save_steps: 2 };
+
+beforeAll(async () => {
+  bench = await TrainingBench.open();
+  alone = bench.job("alone", { ...options, args });
+  await runTraining(alone.job);
+});
+afterAll(() => bench.close());
+
+/** The largest difference between the weights of two checkpoints, and between the moments of their optimisers. */
+async function distance(one: RecordedJob, other: RecordedJob): Promise<{ weights: number; moments: number }> {
+  const { executable, env } = bench.python;
+  const script = `
+import json, sys, torch
+from safetensors.torch import load_file
+one, other = ((load_file(f"{folder}/model.safetensors"), torch.load(f"{folder}/optimizer.pt", weights_only=True)["state"]) for folder in sys.argv[1:])
+assert one[0].keys() == other[0].keys() and one[1].keys() == other[1].keys() and len(one[1]) > 10
+# Adam makes a step of full length of a gradient that is nothing but rounding, so such weights say nothing.
+certain = {name.removeprefix("encoder.transformer."): state["exp_avg_sq"] > 1e-9 for name, state in one[1].items()}
+assert sum(int(mask.sum()) for mask in certain.values()) > 1000
+weights = max(float((one[0][name] - other[0][name])[mask].abs().max()) for name, mask in certain.items() if mask.any())
+moments = max(float((one[1][name][key] - other[1][name][key]).abs().max()) for name in one[1] for key in ("exp_avg", "exp_avg_sq"))
+print(json.dumps({"weights": weights, "moments": moments}))`;
+  const folders = [one, other].map(({ job }) => join(job.outputDir, "checkpoint-4"));
+  const { stdout } = await execa(executable, ["-c", script, ...folders], { env });
+  return JSON.parse(stdout) as { weights: number; moments: number };
+}
+
+function isSameCurve(job: RecordedJob): void {
+  const found = losses(job);
+  for (const [step, loss] of losses(alone)) {
+    expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-5);
+  }
+}
+
+test("sharded over two ranks, with accumulation: the losses, weights and moments of one rank", async () => {
+  const sharded = bench.job("sharded", { ...options, ranks: 2, queriesPerRank: 2, args: { ...args, fsdp: true } });
+  await runTraining(sharded.job);
+  isSameCurve(sharded);
+  const { weights, moments } = await distance(alone, sharded);
+  // The moments are sums of gradients.
+  expect(moments).toBeLessThan(1e-5);
+  expect(weights).toBeLessThan(1e-5);
+});
+
+test("a training that begins sharded goes on with one rank and without shards", async () => {
+  const stop = new AbortController();
+  const begun = bench.job("mixed", {
+    ...{ ...options, ranks: 2, queriesPerRank: 2, args: { ...args, fsdp: true }, signal: stop.signal },
+  });
+  onStep(begun, (step) => {
+    if (step === 2) stop.abort();
+  });
+  const { step } = await runTraining(begun.job);
+  expect(step).toBeLessThan(4);
+  const resumed = bench.job("mixed", { ...options, args: { ...args, fsdp: true } });
+  await runTraining(resumed.job);
+  isSameCurve({ ...resumed, events: [...begun.events, ...resumed.events] });
+});

@@ -1,0 +1,60 @@
+/** train.args: every option of TrainingArguments is either taken, with its type, or answered with what to do instead. */
+import { expect, test } from "vitest";
+import { biEncoder, binary, defineExperiment, source } from "../../../src/experiment/define.js";
+import type { TrainingArgsInput } from "../../../src/experiment/options.generated.js";
+import { applyOverrides } from "../../../src/experiment/overrides.js";
+import { trainingArgsSchema } from "../../../src/experiment/schema.js";
+
+const define = (args: TrainingArgsInput) =>
+  defineExperiment({
+    name: "x",
+    model: biEncoder("m"),
+    train: { data: binary({ positives: source({ corpus: "c.jsonl", qrels: "q.tsv" }) }), args },
+  });
+
+test("options of the optimiser, the schedule, DDP and torch.compile are taken as they are", () => {
+  const args: TrainingArgsInput = {
+    lrSchedulerType: "cosine_with_restarts",
+    lrSchedulerKwargs: { num_cycles: 2 },
+    optim: "adafactor",
+    optimArgs: "relative_step=False",
+    ddpBucketCapMb: 50,
+    torchCompileMode: "max-autotune",
+    gradientCheckpointingKwargs: { use_reentrant: true },
+  };
+  expect(define(args).config.train?.args).toMatchObject(args);
+  // What is left out stays out: transformers' own default holds.
+  expect(define({}).config.train?.args).not.toHaveProperty("ddpTimeout");
+});
+
+test("a wrong value is a compile error, and at run time an error that names the right one", () => {
+  // @ts-expect-error: consine
+  expect(() => define({ lrSchedulerType: "consine" })).toThrow("did you mean cosine?");
+  // @ts-expect-error: a number, not text
+  expect(() => define({ ddpTimeout: "60" })).toThrow("train.args.ddpTimeout: expected a whole number");
+});
+
+test("what Quarry decides is answered with where to set it, in any spelling and on the command line", () => {
+  // @ts-expect-error: not an option
+  expect(() => define({ dataloaderNumWorkers: 4 })).toThrow(
+    "train.args.dataloaderNumWorkers: is not taken. The orchestrator feeds the ranks",
+  );
+  // @ts-expect-error: not an option
+  expect(() => define({ per_device_train_batch_size: 8 })).toThrow("did you mean train.globalBatchSize?");
+  const path = "train.args.save_strategy";
+  expect(() => applyOverrides({ name: "x", model: biEncoder("m") }, [{ path, value: "epoch" }])).toThrow(
+    "use train.args.saveSteps",
+  );
+});
+
+test("names of transformers 5 and 4 are understood", () => {
+  // @ts-expect-error: types know Quarry's names only
+  const { config } = define({ warmup_ratio: 0.1, activation_checkpointing: true });
+  expect(config.train?.args).toMatchObject({ warmupSteps: 0.1, gradientCheckpointing: true });
+});
+
+test("no schedule is offered that waits for an evaluation inside of Trainer", () => {
+  const schedules = trainingArgsSchema.shape.lrSchedulerType.unwrap().options;
+  expect(schedules).toContain("warmup_stable_decay");
+  expect(schedules).not.toContain("reduce_lr_on_plateau");
+});
