@@ -85,10 +85,25 @@ export {
   openTrainingData,
   showStep,
 } from "./pipeline/data.js";
+export type { CheckStatus, DoctorCheck, DoctorOptions, DoctorReport } from "./pipeline/doctor/types.js";
 export type { ExportedModel, ExportOptions } from "./pipeline/export-model.js";
-export { compareRuns, encode, evaluate, exportModel, measureRun, mine, run, search, train } from "./pipeline/index.js";
+export {
+  compareRuns,
+  doctor,
+  encode,
+  evaluate,
+  exportModel,
+  measureRun,
+  mine,
+  replayStep,
+  run,
+  search,
+  train,
+} from "./pipeline/index.js";
 export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
 export type { Measured } from "./pipeline/measure.js";
+export type { RecordedStep, ReplayedMicroStep, ReplayedStep, ReplayOptions } from "./pipeline/replay.js";
+export type { ReplayedLoss } from "./pipeline/replay-loss.js";
 export type {
   ComparedMeasure,
   CompareOptions,

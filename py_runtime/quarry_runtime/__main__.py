@@ -22,6 +22,7 @@ VERBS = {
     "index": "quarry_runtime.index",
     "export": "quarry_runtime.export",
     "publish": "quarry_runtime.publish",
+    "doctor": "quarry_runtime.doctor.command",
 }
 
 

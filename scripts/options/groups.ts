@@ -98,6 +98,18 @@ export const groups: readonly Group[] = [
     "A plugin's whole retriever by name, with its own options beside it.",
   ),
   group(
+    "Refresh",
+    schemas.refreshSchema,
+    "train.refresh",
+    "Negatives mined anew while the model trains: docs/mining.md.",
+  ),
+  group(
+    "RefreshMine",
+    schemas.refreshMineSchema,
+    "train.refresh.mine",
+    "How refreshed negatives are mined: as in `mine`, but for its output.",
+  ),
+  group(
     "TrainingArgs",
     schemas.trainingArgsSchema,
     "train.args",
@@ -132,7 +144,12 @@ export const groups: readonly Group[] = [
     "train.evaluate",
     "Evaluation of checkpoints while the model trains.",
   ),
-  group("SideWorkers", sides.sideWorkersSchema, "train.evaluate.workers", "Workers beside the ranks of a training."),
+  group(
+    "SideWorkers",
+    sides.sideWorkersSchema,
+    "train.evaluate.workers, train.refresh.workers",
+    "Workers beside the ranks of a training.",
+  ),
   group("Evaluate", evaluation.evaluateSchema, "evaluate", "What to evaluate on."),
   group(
     "CrossEncoder",

@@ -6,6 +6,7 @@ import type { Override } from "../experiment/overrides.js";
 import { cacheCommand } from "./cache.js";
 import { compareCommand } from "./compare.js";
 import { dataCommand } from "./data.js";
+import { doctorCommand } from "./doctor.js";
 import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
 import { exportCommand } from "./export.js";
@@ -14,6 +15,7 @@ import { inspectCommand } from "./inspect.js";
 import { joinCommand } from "./join.js";
 import { measureCommand } from "./measure.js";
 import { mineCommand } from "./mine.js";
+import { replayCommand } from "./replay.js";
 import { runCommand } from "./run.js";
 import { searchCommand } from "./search.js";
 import { setupCommand } from "./setup.js";
@@ -34,9 +36,16 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const setStatus = (found: number): void => {
     status = found;
   };
-  const verbs = [runCommand, trainCommand, evaluateCommand, mineCommand, encodeCommand, searchCommand, dataCommand].map(
-    (make) => make(setStatus),
-  );
+  const verbs = [
+    runCommand,
+    trainCommand,
+    evaluateCommand,
+    mineCommand,
+    encodeCommand,
+    searchCommand,
+    dataCommand,
+    doctorCommand,
+  ].map((make) => make(setStatus));
   const program = new Command("quarry")
     .description("Dense retrieval experiments: train, evaluate, mine hard negatives and encode.")
     .version(readVersion(), "-V, --version", "show the version")
@@ -47,6 +56,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   program.addCommand(inspectCommand()).addCommand(typesCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
   program.addCommand(exportCommand());
+  program.addCommand(replayCommand(setStatus));
   program.addCommand(cacheCommand(setStatus));
   program.addCommand(joinCommand(setStatus));
   program.addCommand(workersCommand()).addCommand(drainCommand());

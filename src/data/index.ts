@@ -19,7 +19,7 @@ export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { callFilter } from "./qrels/function-calls.js";
 export { refuseRealGrades } from "./qrels/grades.js";
 export { plainJudgements } from "./qrels/judgement-file.js";
-export { countUp, Draws, PURPOSE, shuffleFirst } from "./random.js";
+export { countUp, Draws, PURPOSE, partSeed, shuffleFirst } from "./random.js";
 export {
   type ReaderFile,
   type ReaderId,

@@ -91,6 +91,11 @@ export interface DataContext {
   readonly onFinding?: (finding: Finding, policy: "error" | "warn" | "drop") => void;
   /** True where faults are only to be told: nothing stops at them. */
   readonly isCheck?: boolean;
+  /**
+   * Parts of the training data (0 where it is no mix) whose negatives change while a model trains: every query with a
+   * positive has its place, whatever the negatives at hand, so that a place means the same with any.
+   */
+  readonly refreshed?: readonly number[];
   readonly signal?: AbortSignal;
 }
 

@@ -6,6 +6,7 @@ import { checkMine, modelsOf } from "./mine-checks.js";
 import { checkModel } from "./model-checks.js";
 import { nearest } from "./nearest.js";
 import { checkPluginNames } from "./plugin-checks.js";
+import { checkRefresh, refreshTargets } from "./refresh.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -81,7 +82,9 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (train !== undefined) {
     checkTraining(train, say);
     checkMachines(train, workers.listen, say);
-    problems.push(...checkLoss(train.loss, model.plugins.length > 0));
+    problems.push(...checkLoss(train.loss, model.plugins.length > 0), ...checkRefresh(train));
+    for (const [path, other] of train.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine"))
+      checkCrossEncoder(other, path, say);
   }
   return problems;
 }
@@ -155,6 +158,10 @@ function checkMachines(train: TrainConfig, listen: string | undefined, say: Say)
       "have to reach this machine; set workers.listen to an address that they see, e.g. tcp://10.0.0.5:0 (0.0.0.0 is none)";
     say("train.nodes", message);
   }
+  if (nodes.length > 0 && train.evaluate?.mode === "ranks") {
+    const message = "is for ranks of this machine; evaluate by workers, or leave train.nodes out";
+    say("train.evaluate.mode", message);
+  }
   if (minNodes !== undefined && minNodes > count) {
     say("train.minNodes", `is ${minNodes}, but there ${count === 1 ? "is one machine" : `are ${count} machines`}`);
   }
@@ -170,9 +177,13 @@ function checkTraining(train: TrainConfig, say: Say): void {
   if (evaluate !== undefined) {
     checkEvaluation(evaluate, "train.evaluate", say);
     checkMetric(evaluate, say);
+    if (evaluate.mode === "ranks" && train.nodes.length > 0) {
+      say("train.evaluate.mode", "ranks is not for ranks on other machines (train.nodes); set it to workers");
+    }
   }
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
-  checkView(data, "train.data", say);
+  const refreshed = refreshTargets(train).map(({ path }) => path);
+  checkView(data, "train.data", refreshed, say);
   const rankCount = (ranks === "auto" ? 1 : ranks) * machineCount(train);
   const share = rankCount * (queriesPerRank ?? 1);
   if (globalBatchSize % share !== 0) {
@@ -202,10 +213,10 @@ function checkMetric(options: TrainEvaluateConfig, say: Say): void {
   say("train.evaluate.metricForBestModel", `${metric} is not measured by train.evaluate.measures; ${hint}`);
 }
 
-function checkView(data: TrainingDataConfig, path: string, say: Say): void {
+function checkView(data: TrainingDataConfig, path: string, refreshed: readonly string[], say: Say): void {
   if (data.kind === "mix") {
     data.parts.forEach((part, index) => {
-      checkView(part.data, `${path}.parts.${index}.data`, say);
+      checkView(part.data, `${path}.parts.${index}.data`, refreshed, say);
     });
     return;
   }
@@ -220,7 +231,7 @@ function checkView(data: TrainingDataConfig, path: string, say: Say): void {
   if (negativesPerQuery === 0 && negatives !== undefined) {
     say(`${path}.negativesPerQuery`, `is 0, so ${path}.negatives would never be used; set it to 1 or more`);
   }
-  if (negativesPerQuery > 0 && negatives === undefined) {
+  if (negativesPerQuery > 0 && negatives === undefined && !refreshed.includes(path)) {
     say(`${path}.negativesPerQuery`, `asks for ${negativesPerQuery} negatives, but ${path}.negatives is missing`);
   }
 }

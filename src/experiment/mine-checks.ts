@@ -2,11 +2,11 @@
 import type { Problem } from "./explain.js";
 import type { CrossEncoderConfig, MineConfig, ModelConfig } from "./schema.js";
 
-/** Everything of a mine section that does not fit together. */
-export function checkMine(mine: MineConfig): Problem[] {
+/** Everything of a mine section that does not fit together; `base` is the path of its options. */
+export function checkMine(mine: MineConfig, base = "mine"): Problem[] {
   const problems: Problem[] = [];
   const say = (option: string, message: string): void => {
-    problems.push({ path: ["mine", ...option.split(".")], message });
+    problems.push({ path: [...base.split("."), ...option.split(".")], message });
   };
   checkRange(mine, say);
   checkScores(mine, say);
@@ -25,14 +25,14 @@ function checkOutput({ output, parquet }: MineConfig, say: Say): void {
 }
 
 /** The models of a mine section with the paths of their options: other retrievers and the cross-encoder. */
-export function modelsOf({
-  retrievers,
-  rescore,
-}: MineConfig): [path: string, model: ModelConfig | CrossEncoderConfig][] {
+export function modelsOf(
+  { retrievers, rescore }: Pick<MineConfig, "retrievers" | "rescore">,
+  base = "mine",
+): [path: string, model: ModelConfig | CrossEncoderConfig][] {
   const found = retrievers.flatMap(({ model }, index): [string, ModelConfig][] =>
-    model === undefined ? [] : [[`mine.retrievers.${index}.model`, model]],
+    model === undefined ? [] : [[`${base}.retrievers.${index}.model`, model]],
   );
-  return rescore === undefined ? found : [...found, ["mine.rescore.model", rescore.model]];
+  return rescore === undefined ? found : [...found, [`${base}.rescore.model`, rescore.model]];
 }
 
 type Say = (option: string, message: string) => void;

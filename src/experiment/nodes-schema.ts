@@ -93,7 +93,6 @@ export const trainNodeSchema = z.discriminatedUnion("kind", [
   trainManualNodeSchema,
 ]);
 
-export type TrainNodeConfig = z.output<typeof trainNodeSchema>;
 export type NodeConfig = z.output<typeof nodeSchema>;
 export type SshNode = z.output<typeof sshNodeSchema>;
 export type SlurmNode = z.output<typeof slurmNodeSchema>;

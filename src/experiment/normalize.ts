@@ -39,6 +39,8 @@ function placeOf(group: string, schemas: readonly z.ZodType[]): string {
   if (has("activation")) return "crossEncoder";
   if (has("rslora")) return "lora";
   if (has("pooling")) return "model";
+  // Also where refreshed negatives are mined.
+  if (has("rangeMin")) return "mine";
   return group.endsWith(".model.prompts") ? "model.prompts" : group;
 }
 

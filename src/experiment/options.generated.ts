@@ -224,6 +224,8 @@ export interface TrainInput {
   evaluate?: TrainEvaluateInput | undefined;
   /** Options of transformers' TrainingArguments, in camelCase. */
   args?: TrainingArgsInput | undefined;
+  /** Mines the negatives anew with the model in training, every so many steps, while it goes on. */
+  refresh?: RefreshInput | undefined;
 }
 
 /** Relevant passages and mined negatives. */
@@ -362,6 +364,150 @@ export interface MixPartInput {
   data: BinaryInput | ScoredInput | MultiLevelInput;
   /** Share of the batches' queries; default: the number of its queries. */
   weight?: number | undefined;
+}
+
+/** Negatives mined anew while the model trains: docs/mining.md. */
+export interface RefreshInput {
+  /** Mines with the model as it is after so many steps, again and again; a checkpoint is written there. */
+  everySteps: number;
+  /** Steps from there to the first one with the new negatives, where training waits if they are not mined: equal seeds give equal runs. 0 waits at once; "ready" takes them as soon as they are there, so the step depends on timing. Default: everySteps. */
+  switchAfterSteps?: number | "ready" | undefined;
+  /** With switchAfterSteps "ready": training waits rather than learn from negatives that a model mined more steps ago. */
+  maxStaleness?: number | undefined;
+  /** Names of the parts of a mix (of their positives' source) that get new negatives; default: all with negatives. */
+  parts?: string[] | undefined;
+  /** How to mine: the options of mine, but for its output. */
+  mine?: RefreshMineInput | undefined;
+  /** Worker processes that mine while the ranks go on. */
+  workers?: SideWorkersInput | undefined;
+}
+
+/** How refreshed negatives are mined: as in `mine`, but for its output. */
+export interface RefreshMineInput {
+  /** Passages to mine from, and queries with their judgements; default: the positives that are trained on. */
+  data?: SourceInput | CombinedInput | undefined;
+  /**
+   * Passages retrieved for each query.
+   *
+   * @defaultValue `100`
+   */
+  topK?: number | undefined;
+  /**
+   * Which queries get negatives: those with judgements, or all of the queries file.
+   *
+   * @defaultValue `"judged"`
+   */
+  queries?: "judged" | "all" | undefined;
+  /**
+   * Whether the experiment's model is the first of the retrievers; without it retrievers alone are asked.
+   *
+   * @defaultValue `true`
+   */
+  includeModel?: boolean | undefined;
+  /**
+   * How the lists of several retrievers become one: they take turns, or the best rank in any list counts, or the sum of 1 / (rrfK + rank).
+   *
+   * @defaultValue `"roundRobin"`
+   */
+  fusion?: "roundRobin" | "union" | "reciprocalRank" | undefined;
+  /**
+   * The constant of reciprocal rank fusion.
+   *
+   * @defaultValue `60`
+   */
+  rrfK?: number | undefined;
+  /**
+   * First rank that counts, from 0: what is ranked higher is skipped as a likely positive without a label.
+   *
+   * @defaultValue `0`
+   */
+  rangeMin?: number | undefined;
+  /** The rank at which the range ends, itself not in it; default: mine.topK. */
+  rangeMax?: number | undefined;
+  /**
+   * What ranks count: all retrieved passages, those that are not excluded as judged or as copies, or those that every other rule has left.
+   *
+   * @defaultValue `"retrieved"`
+   */
+  ranksOver?: "retrieved" | "unjudged" | "kept" | undefined;
+  /** Passages with a higher score are no negatives. */
+  maxScore?: number | undefined;
+  /** Passages with a lower score are no negatives. */
+  minScore?: number | undefined;
+  /** How far below the positive's score a negative's has to be at least. */
+  absoluteMargin?: number | undefined;
+  /** Margin as a share of the positive's score: of its magnitude; 0.05 is the 95 % of NV-Retriever. */
+  relativeMargin?: number | undefined;
+  /**
+   * Which of several positives margins are measured from; a number k is the k-th best.
+   *
+   * @defaultValue `"worst"`
+   */
+  marginTo?: "worst" | "best" | "mean" | number | undefined;
+  /**
+   * Which of the passages that are left: the first, random ones, or random ones by softmax of their scores.
+   *
+   * @defaultValue `"top"`
+   */
+  sampling?: "top" | "random" | "weighted" | undefined;
+  /**
+   * Temperature of the softmax of weighted sampling.
+   *
+   * @defaultValue `0.05`
+   */
+  temperature?: number | undefined;
+  /**
+   * Negatives written for each query, best rank first.
+   *
+   * @defaultValue `10`
+   */
+  negativesPerQuery?: number | undefined;
+  /**
+   * Whether all judged passages are excluded, the relevant ones alone, or none at all.
+   *
+   * @defaultValue `"annotated"`
+   */
+  exclude?: "annotated" | "positives" | "none" | undefined;
+  /**
+   * Excludes passages with the very text of the query, of a positive or of a negative before them.
+   *
+   * @defaultValue `true`
+   */
+  excludeIdenticalTexts?: boolean | undefined;
+  /**
+   * Excludes the passage with the query's own id, for collections whose queries are passages.
+   *
+   * @defaultValue `false`
+   */
+  excludeSameId?: boolean | undefined;
+  /**
+   * What stands in for the positive of a query without any: nothing, then margins do not apply to it; or the passage ranked first, which is then no negative.
+   *
+   * @defaultValue `"none"`
+   */
+  standIn?: "none" | "top" | undefined;
+  /** A cross-encoder scores what the other rules left: false negatives go, its scores are the labels. */
+  rescore?: RescoreInput | undefined;
+  /** Keeps the candidates for which this gives true; it sees both texts, and the retriever's score. */
+  filter?: FunctionStep<Triplet, boolean> | undefined;
+  /**
+   * Fills queries with too few negatives up with passages drawn at random from the whole pool.
+   *
+   * @defaultValue `false`
+   */
+  fillRandom?: boolean | undefined;
+  /**
+   * Queries with fewer negatives are left out of what is written.
+   *
+   * @defaultValue `0`
+   */
+  minNegatives?: number | undefined;
+  /**
+   * Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.
+   *
+   * @defaultValue `[]`
+   */
+  retrievers?: RetrieverInput[] | undefined;
 }
 
 /** Options of transformers' TrainingArguments, in camelCase. */

@@ -5,7 +5,8 @@ import { EMBEDDED } from "./cross-checks.js";
 import type { Experiment } from "./define.js";
 import { configError, type Problem } from "./explain.js";
 import { modelsOf } from "./mine-checks.js";
-import { type MineConfig, type SourceConfig, stepNames } from "./schema.js";
+import { refreshTargets } from "./refresh.js";
+import { type MineConfig, type SourceConfig, stepNames, type TrainConfig } from "./schema.js";
 import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
 
 /** Prefix of files in a data set on the hub. */
@@ -39,7 +40,12 @@ export function checkPaths(experiment: Experiment, sections: readonly Section[] 
     }
   };
   checkPlugins(["model"], config.model.plugins);
-  const others = config.mine !== undefined && sections.includes("mine") ? modelsOf(config.mine) : [];
+  const others = [
+    ...(config.mine !== undefined && sections.includes("mine") ? modelsOf(config.mine) : []),
+    ...(config.train?.refresh !== undefined && sections.includes("train")
+      ? modelsOf(config.train.refresh.mine, "train.refresh.mine")
+      : []),
+  ];
   for (const [path, model] of others) {
     checkCheckpoint([path], model.checkpoint);
     if (model.kind === "biEncoder") checkPlugins([path], model.plugins);
@@ -67,21 +73,26 @@ function isFolderName(checkpoint: string): boolean {
 
 /** The sources of a section, each with the path of its option. */
 export function sourcesOf({ config }: Experiment, section: Section): PlacedSource[] {
-  if (section === "train") {
-    if (config.train === undefined) return [];
-    const held = config.train.evaluate;
-    const heldOut = held === undefined ? [] : searchSources(held.data, "train.evaluate.data");
-    return [...trainingSources(config.train.data, "train.data"), ...heldOut];
-  }
+  if (section === "train") return config.train === undefined ? [] : trainSources(config.train);
   const data = config[section]?.data;
   const sources = data === undefined ? [] : searchSources(data, `${section}.data`);
   return section === "mine" && config.mine !== undefined ? [...sources, ...runsOf(config.mine)] : sources;
 }
 
+/** What is trained on, what it is measured on, and what refreshed negatives are mined from. */
+function trainSources(train: TrainConfig): PlacedSource[] {
+  const { data } = train.refresh?.mine ?? {};
+  const held = train.evaluate;
+  const heldOut = held === undefined ? [] : searchSources(held.data, "train.evaluate.data");
+  const own = data === undefined ? [] : searchSources(data, "train.refresh.mine.data");
+  const runs = refreshTargets(train).flatMap(({ mine }) => runsOf(mine, "train.refresh.mine"));
+  return [...trainingSources(train.data, "train.data"), ...heldOut, ...own, ...runs];
+}
+
 /** Run files of retrievers, each as the judgements of the passages that it ranks. */
-function runsOf({ data, retrievers }: MineConfig): PlacedSource[] {
+function runsOf({ data, retrievers }: MineConfig, base = "mine"): PlacedSource[] {
   return retrievers.flatMap(({ run }, index): PlacedSource[] =>
-    run === undefined || data.kind !== "source" ? [] : [[`mine.retrievers.${index}`, { ...data, qrels: run }]],
+    run === undefined || data.kind !== "source" ? [] : [[`${base}.retrievers.${index}`, { ...data, qrels: run }]],
   );
 }
 

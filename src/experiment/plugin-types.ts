@@ -27,23 +27,23 @@ export interface LossOptions {
 /** Encoders by name, each with its options; a plugin's types add theirs. */
 export interface EncoderOptions {
   /** Any transformers encoder or decoder, followed as its checkpoint says. */
-  auto: Record<never, never>;
+  auto: Record<string, never>;
 }
 
 /** Poolings by name; a plugin's types add theirs. */
 export interface PoolingOptions {
   /** The mean of the tokens' vectors. */
-  mean: Record<never, never>;
+  mean: Record<string, never>;
   /** The first token's vector. */
-  cls: Record<never, never>;
+  cls: Record<string, never>;
   /** The last token's vector. */
-  last: Record<never, never>;
+  last: Record<string, never>;
   /** The mean of the tokens' vectors, of which token t of a text weighs t (SGPT). */
-  weightedmean: Record<never, never>;
+  weightedmean: Record<string, never>;
   /** The largest of each dimension. */
-  max: Record<never, never>;
+  max: Record<string, never>;
   /** The sum of the tokens' vectors through the square root of their number. */
-  mean_sqrt_len: Record<never, never>;
+  mean_sqrt_len: Record<string, never>;
 }
 
 /** Whole retrievers by name, each with its options: all of them come from plugins. */

@@ -11,6 +11,8 @@ import { indexSchema, savedIndexSchema } from "./index-schema.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 import { nodeSchema, trainNodeSchema } from "./nodes-schema.js";
 import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";
+import { refreshFields, refreshMineFields } from "./refresh-schema.js";
+import { sideWorkersSchema } from "./side-schema.js";
 import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
 
 const positive = z.int().min(1);
@@ -138,6 +140,25 @@ const typedRetriever = trainRetrieverSchema as z.ZodType<unknown> as z.ZodType<
   TrainRetrieverInput
 >;
 
+export const retrieverSchema = z.strictObject({
+  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
+  ...retrieverFields,
+});
+
+const retrievers = z
+  .array(retrieverSchema)
+  .max(16)
+  .default([])
+  .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.');
+
+export const refreshMineSchema = z.strictObject({ ...refreshMineFields, retrievers });
+
+export const refreshSchema = z.strictObject({
+  ...refreshFields,
+  mine: refreshMineSchema.prefault({}).describe("How to mine: the options of mine, but for its output."),
+  workers: sideWorkersSchema.prefault({}).describe("Worker processes that mine while the ranks go on."),
+});
+
 export const trainSchema = z.strictObject({
   data: trainingDataSchema.describe("What the model learns from."),
   loss: typedLoss.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
@@ -172,20 +193,14 @@ export const trainSchema = z.strictObject({
     .optional()
     .describe("Measures checkpoints on held-out data while training goes on: curves, the best one, early stopping."),
   args: trainingArgsSchema.prefault({}).describe("Options of transformers' TrainingArguments, in camelCase."),
-});
-
-export const retrieverSchema = z.strictObject({
-  model: modelSchema.optional().describe("A bi-encoder, as biEncoder(…) gives it."),
-  ...retrieverFields,
+  refresh: refreshSchema
+    .optional()
+    .describe("Mines the negatives anew with the model in training, every so many steps, while it goes on."),
 });
 
 export const mineSchema = z.strictObject({
   ...mineFields,
-  retrievers: z
-    .array(retrieverSchema)
-    .max(16)
-    .default([])
-    .describe('Further retrievers, each { model: biEncoder(…) } or { run: "bm25.run.gz" }.'),
+  retrievers,
 });
 
 export const encodeSchema = z.strictObject({
@@ -280,6 +295,7 @@ export type ExperimentConfig = z.output<typeof experimentSchema>;
 export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;
+export type RefreshConfig = z.output<typeof refreshSchema>;
 export type RetrieverConfig = z.output<typeof retrieverSchema>;
 export type MineConfig = z.output<typeof mineSchema>;
 export type EncodeConfig = z.output<typeof encodeSchema>;

@@ -5,6 +5,7 @@ import type { DataContext } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 
+import { refreshedParts } from "../experiment/refresh.js";
 import type { ExperimentConfig, ModelConfig } from "../experiment/schema.js";
 import { launchNodes } from "../pool/launch/nodes.js";
 
@@ -87,6 +88,7 @@ export class RunContext {
       cacheDir: dataFolder(this.cacheDir),
       seed: this.config.seed,
       validation: this.config.validation,
+      refreshed: refreshedParts(this.config),
       signal: this.signal,
       onWarning: (message, hint) => {
         // Data is looked through before the first step and opened again by each: what was told once is known.

@@ -16,6 +16,7 @@ import { sourceFiles } from "../data/source-files.js";
 import type { DataContext, PreparedSource, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
+import { refreshedParts } from "../experiment/refresh.js";
 import { searchSources, setsOf, trainingSources } from "../experiment/sources.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { ResolveContext } from "./embedded.js";
@@ -121,7 +122,7 @@ export async function showStep(experiment: Experiment, step: number, options: Da
 }
 
 /** What resolving and opening need, without a run folder. */
-class Look implements ResolveContext {
+export class Look implements ResolveContext {
   readonly cacheDir: string;
   readonly context: DataContext;
   readonly signal: AbortSignal;
@@ -140,6 +141,7 @@ class Look implements ResolveContext {
       cacheDir: dataFolder(this.cacheDir),
       seed: config.seed,
       validation: config.validation,
+      refreshed: refreshedParts(config),
       signal: this.signal,
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
       ...(options.onWarning === undefined ? {} : { onWarning: options.onWarning }),

@@ -1,7 +1,9 @@
 /** The verbs, each loaded when it is called: a script that only looks at its data does not wait for sockets and processes. */
 import type { Experiment } from "../experiment/define.js";
+import type { DoctorOptions, DoctorReport } from "./doctor/types.js";
 import type { ExportedModel, ExportOptions } from "./export-model.js";
 import type { Measured } from "./measure.js";
+import type { ReplayedStep, ReplayOptions } from "./replay.js";
 import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbOptions } from "./types.js";
 
 type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
@@ -64,4 +66,31 @@ export async function compareRuns(runs: readonly string[], options?: CompareOpti
 export async function exportModel(target: string, options: ExportOptions): Promise<ExportedModel> {
   const { exportTrained } = await import("./export-model.js");
   return exportTrained(target, options);
+}
+
+/**
+ * Rebuilds the batch of a training step from what a run folder recorded, and on request its loss; reads the folder only.
+ *
+ * @throws QuarryError CONFIG for a folder without training or no such step; INTEGRITY when the data is not what the run
+ *   was trained on; DATA or ENVIRONMENT.
+ * @example
+ * const { microSteps, rows } = await replayStep("runs/scifact", { step: 120 });
+ */
+export async function replayStep(runDir: string, options: ReplayOptions): Promise<ReplayedStep> {
+  const replay = await import("./replay.js");
+  return replay.replayStep(runDir, options);
+}
+
+/**
+ * Looks at an experiment before any GPU is spent on it: data, machine, tokens and vectors, the loss of the first step,
+ * and what training and encoding will cost in memory, hours and disk. Makes no run folder.
+ *
+ * @throws QuarryError CONFIG, DATA or ENVIRONMENT where nothing can be looked at; what is wrong with the experiment
+ *   itself is told in the report.
+ * @example
+ * const { isFit, checks } = await doctor(await loadExperiment("experiment.ts"), { probeSeconds: 0 });
+ */
+export async function doctor(experiment: Experiment, options?: DoctorOptions): Promise<DoctorReport> {
+  const examination = await import("./doctor/doctor.js");
+  return examination.doctor(experiment, options);
 }

@@ -15,7 +15,7 @@ import { minePass } from "./mining/pass.js";
 import { type MiningReport, ReportBuilder } from "./mining/report.js";
 import type { MiningRules, QueryCase } from "./mining/types.js";
 import { reportRows, warningsOf } from "./mining/words.js";
-import { onceOnSource } from "./prepare.js";
+import { onceOnSource, prepare } from "./prepare.js";
 import { type ModelChoice, requireQrels } from "./step.js";
 import type { Throughput } from "./summary.js";
 
@@ -49,10 +49,38 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
   }
 }
 
+/**
+ * Mines with these options whatever the journal says, into a folder of the run.
+ *
+ * @param step path of the folder, and what its phases are called
+ * @param draw different numbers draw differently where mining draws at random
+ */
+export async function mineInto(
+  context: RunContext,
+  step: string,
+  choice: ModelChoice,
+  options: MineConfig,
+  draw = 0,
+): Promise<MineResult> {
+  const retrievers = retrieversOf(options, choice.label);
+  const runs = await openRuns(context, step, options.data, retrievers);
+  try {
+    const source = await prepare(context, step, options.data);
+    try {
+      return await mineSource(context, { step, choice, source, retrievers, runs }, options, draw);
+    } finally {
+      source.close();
+    }
+  } finally {
+    for (const run of runs) run?.close();
+  }
+}
+
 async function mineSource(
   context: RunContext,
   work: Omit<Parameters<typeof askAll>[1], "queryRows">,
   options: MineConfig,
+  draw = 0,
 ): Promise<MineResult> {
   const { step, source, retrievers } = work;
   const queryRows = queryRowsOf(source, options);
@@ -63,7 +91,7 @@ async function mineSource(
   const { queries, passages } = source;
   const rules: MiningRules = {
     ...options,
-    seed: context.config.seed,
+    seed: (context.config.seed + draw) >>> 0,
     limits,
     ...(filter === undefined
       ? {}
@@ -73,7 +101,7 @@ async function mineSource(
         }),
   };
   const cases = casesOf(source, queryRows, retrieved);
-  const { found, files } = await writeNegatives(context, {
+  const { found, files } = await writeNegatives(context, options, {
     step,
     source,
     cases,
@@ -94,6 +122,7 @@ async function mineSource(
 /** Applies the rules to every query and writes what comes of it. */
 async function writeNegatives(
   context: RunContext,
+  options: MineConfig,
   work: {
     readonly step: string;
     readonly source: PreparedSource;
@@ -105,7 +134,6 @@ async function writeNegatives(
   },
 ): Promise<{ readonly found: MiningReport; readonly files: readonly WrittenFile[] }> {
   const { step, source, cases, rules, names, queryCount } = work;
-  const options = context.config.mine as MineConfig;
   const phase = `${step}/choose`;
   return context.phase({ phase, label: "choose negatives", unit: "queries", total: queryCount }, async () => {
     const report = new ReportBuilder(rules.negativesPerQuery, names);

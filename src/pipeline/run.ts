@@ -1,5 +1,5 @@
 /** The verbs as users call them: open the run folder, do the steps in order, close everything whatever happens. */
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
@@ -16,6 +16,7 @@ import { lookThrough } from "./prepare.js";
 import { RERANKED, rerankStep } from "./rerank.js";
 import { fetchHubFiles } from "./resolve.js";
 import { searchStep } from "./search.js";
+import { seedsOf } from "./seeds.js";
 import { BASE_MODEL, currentModel } from "./step.js";
 import { summarise, type Throughput } from "./summary.js";
 import { checkLayout, type TrainResult, trainStep } from "./train.js";
@@ -79,7 +80,8 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
     );
     await lookThrough(context, steps);
     await runDir.writeJson("experiment.json", config);
-    await runDir.recordEnvironment({ seed: config.seed });
+    const baseDir = relative(path, experiment.baseDir);
+    await runDir.recordEnvironment({ seed: config.seed, seeds: seedsOf(config), baseDir });
     const result = await doSteps(context, steps);
     status = "done";
     return result;
@@ -179,14 +181,28 @@ function determinants(config: ExperimentConfig): unknown {
   // Whether vectors are kept changes no more than the last bits of a score; what they are rounded to does.
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };
-  // A resume may use another number of ranks: the batch of a step does not depend on it.
-  const { ranks: _ranks, threads: _threads, maxRestarts: _maxRestarts, args, evaluate, ...learning } = training;
-  const { saveSteps: _saveSteps, saveTotalLimit: _saveTotalLimit, ...schedule } = args;
-  return {
-    ...rest,
-    workers: { batchSize, unitSize },
-    train: { ...learning, args: schedule, ...evaluating(training, evaluate) },
+  const { args, evaluate, refresh, ...learning } = training;
+  const train = {
+    ...without(learning, FREE_IN_TRAINING),
+    args: without(args, FREE_IN_ARGS),
+    ...evaluating(training, evaluate),
+    ...refreshing(refresh),
   };
+  return { ...rest, workers: { batchSize, unitSize }, train };
+}
+
+/**
+ * A resume may use other machines and ranks, and cut a batch in another way: the queries of a step do not depend on it,
+ * and what each is compared with is guarded by the checkpoint.
+ */
+const FREE_IN_TRAINING = ["ranks", "nodes", "minNodes", "threads", "queriesPerRank", "maxRestarts", "startTimeoutMs"];
+const FREE_IN_ARGS = [
+  ...["saveSteps", "saveTotalLimit", "fsdp", "fsdpConfig", "gradientCheckpointing", "gradientCheckpointingKwargs"],
+  ...["ddpBackend", "ddpBucketCapMb", "ddpTimeout", "torchEmptyCacheSteps", "logLevel", "logLevelReplica"],
+];
+
+function without(options: object, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name)));
 }
 
 /** What evaluation in training comes to does not depend on who evaluates. */
@@ -194,6 +210,13 @@ function evaluating(training: TrainConfig, evaluate: TrainConfig["evaluate"]): R
   if (evaluate === undefined) return {};
   const { mode: _mode, workers: _workers, maxWaiting: _maxWaiting, ...rest } = evaluate;
   return { evaluate: { ...rest, evalSteps: evalStepsOf(training) } };
+}
+
+/** Nor does what is mined depend on who mines. */
+function refreshing(refresh: TrainConfig["refresh"]): Record<string, unknown> {
+  if (refresh === undefined) return {};
+  const { workers: _workers, ...rest } = refresh;
+  return { refresh: rest };
 }
 
 /** The sections of the experiment that something in the run folder depends on; the others may still change. */

@@ -1,24 +1,21 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
 import { appendFile, mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { buildMicroBatch, stepsOf } from "../data/index.js";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
-import { coreCount, countGpus } from "../pool/resources.js";
-import { findPython, type PythonEnvironment } from "../python/environment.js";
+import { findPython } from "../python/environment.js";
 import { diskError } from "../rundir/durable.js";
 import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
 import { TrainingEvaluation } from "./evaluating/index.js";
-import { toModelSpec } from "./model-spec.js";
 import { prepareTraining } from "./prepare.js";
+import { openRefreshed } from "./refresh/batches.js";
 import { once } from "./step.js";
-import { StepPlans } from "./step-plans.js";
-
-const MOST_NAMED = 10;
+import { type Batches, StepBatches } from "./step-batches.js";
+import { maxStepsOf, rankCount, trainJob } from "./train-job.js";
 
 /** What training ended with; the checkpoint's folder is relative to the run folder. */
 export interface TrainResult {
@@ -54,11 +51,6 @@ function refuseOtherData(context: RunContext, set: TrainingSet): void {
   });
 }
 
-/** Training processes of this machine, and so of each: as many as the user says, else one per GPU, else one. */
-async function rankCount(options: TrainConfig, python: PythonEnvironment): Promise<number> {
-  return options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
-}
-
 /** The other machines; none of them is told apart by device, as all are to have what this one has. */
 function otherMachines({ config, runDir }: RunContext, options: TrainConfig): { readonly nodes?: TrainNodes } {
   const count = machineCount(options);
@@ -80,56 +72,31 @@ export async function checkLayout(options: TrainConfig): Promise<void> {
 }
 
 async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
-  const { args } = options;
-  const maxSteps = args.maxSteps > 0 ? args.maxSteps : stepsOf(set, args.numTrainEpochs, options.globalBatchSize);
   const python = await context.python();
   const ranks = await rankCount(options, python);
-  const threads = options.threads ?? Math.max(1, Math.floor(coreCount() / ranks));
-  const { name, ...lossOptions } = options.loss;
   await context.runDir.recordEnvironment({ data: { "train.set": set.fingerprint } });
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
-  const masked = new MaskCounts();
-  const stopRecording = recordTraining(context, set, masked);
-  const plans = new StepPlans(set, options.globalBatchSize);
+  const maxSteps = maxStepsOf(options, set);
   const { evaluate } = options;
   const evaluation =
     evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
+  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
+  const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
+  const { events, signal, runDir } = context;
+  const job: TrainJob = {
+    ...trainJob(context.experiment, options, set, batches, {
+      ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
+      ranks: ranks * machineCount(options),
+      ...otherMachines(context, options),
+    }),
+    ...refreshed?.jobParts(),
+  };
+  const stopRecording = recordTraining(context, set, batches);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       await evaluation?.begin();
-      const job: TrainJob = {
-        phase: "train",
-        model: { ...toModelSpec(context.experiment), dtype: "float32" },
-        loss: { name, options: lossOptions },
-        retriever: retrieverOf(options),
-        args: toTrainingArguments(args),
-        outputDir: context.runDir.file("train"),
-        maxSteps,
-        globalBatchSize: options.globalBatchSize,
-        queriesPerRank: options.queriesPerRank,
-        passagesPerQuery: set.passagesPerQuery,
-        ranks: ranks * machineCount(options),
-        ...otherMachines(context, options),
-        startTimeoutMs: options.startTimeoutMs,
-        threads,
-        maxRestarts: options.maxRestarts,
-        seed: context.config.seed,
-        isDropoutOn: options.dropout,
-        device: context.config.workers.device === "cpu" ? "cpu" : "auto",
-        stepTimeoutMs: context.config.workers.unitTimeoutMs,
-        nameRows: (queries, passages) => nameRows(set, queries, passages),
-        python,
-        logDir: context.runDir.file("logs"),
-        events: context.events,
-        signal: context.signal,
-        microBatch: (step, microStep, rank, layout) => {
-          const batch = buildMicroBatch(set, plans.of(step), { ...layout, rank, microStep });
-          masked.note(step, `${microStep}/${rank}`, batch.maskedPositives);
-          return batch;
-        },
-      };
       const stoppedAt = evaluation?.stoppedAt ?? null;
       const outcome =
         stoppedAt === null
@@ -142,6 +109,7 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
           hint: "The same command goes on with the very next batch after that step.",
         });
       }
+      await refreshed?.over();
       const chosen = await evaluation?.finish(outcome);
       const checkpoint = chosen === undefined ? outcome.checkpoint : join(job.outputDir, `checkpoint-${chosen.step}`);
       const value = {
@@ -155,52 +123,16 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
     });
   } finally {
     await evaluation?.close();
-    plans.close();
     await stopRecording();
+    await batches.close();
   }
-}
-
-/** A plugin's retriever as it travels; null for Quarry's own. */
-function retrieverOf({ retriever }: TrainConfig): { name: string; options: Record<string, unknown> } | null {
-  if (retriever === undefined) return null;
-  const { name, ...options } = retriever;
-  return { name, options };
-}
-
-/** How many columns of a step's batch were masked because they hold known positives of another query, or copies. */
-class MaskCounts {
-  readonly #steps = new Map<number, Map<string, number>>();
-
-  /** A share asked for twice, after a restart, counts once. */
-  note(step: number, share: string, count: number): void {
-    const shares = this.#steps.get(step) ?? new Map<string, number>();
-    this.#steps.set(step, shares.set(share, count));
-  }
-
-  /** The count of a step that is done; it and those before it are forgotten. */
-  take(step: number): number {
-    let sum = 0;
-    for (const count of this.#steps.get(step)?.values() ?? []) sum += count;
-    for (const known of this.#steps.keys()) if (known <= step) this.#steps.delete(known);
-    return sum;
-  }
-}
-
-/** Ids and places of the texts of a broken batch, the first few. */
-function nameRows(set: TrainingSet, queries: readonly number[], passages: readonly number[]): string {
-  const named = [
-    ...queries.map((row) => ({ id: set.queryId(row), origin: set.queryOrigin(row) })),
-    ...passages.map((row) => ({ id: set.passageId(row), origin: set.passageOrigin(row) })),
-  ].map(({ id, origin }) => `${id} (${origin.file}:${origin.line})`);
-  const more = named.length > MOST_NAMED ? ` and ${named.length - MOST_NAMED} more` : "";
-  return `${named.slice(0, MOST_NAMED).join(", ")}${more}`;
 }
 
 /**
- * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts), and
- * notes in the journal, with the first checkpoint, which data the weights have seen.
+ * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
+ * names its batch), and notes in the journal, with the first checkpoint, which data the weights have seen.
  */
-function recordTraining(context: RunContext, set: TrainingSet, masked: MaskCounts): () => Promise<void> {
+function recordTraining(context: RunContext, set: TrainingSet, batches: Batches): () => Promise<void> {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
@@ -215,10 +147,9 @@ function recordTraining(context: RunContext, set: TrainingSet, masked: MaskCount
       then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
     }
     if (event.type !== "trainStep") return;
-    const { step, loss, learningRate, gradNorm, waitShare } = event;
+    const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.
-    const maskedPositives = masked.take(step - 1);
-    const line = { step, loss, learningRate, gradNorm, maskedPositives, waitShare };
+    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), waitShare, negatives };
     then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
   return async () => {
@@ -226,12 +157,4 @@ function recordTraining(context: RunContext, set: TrainingSet, masked: MaskCount
     await written;
     if (failure !== undefined) throw diskError(failure, path);
   };
-}
-
-/** camelCase to the snake_case of transformers.TrainingArguments, mechanically. */
-function toTrainingArguments(args: TrainConfig["args"]): Record<string, unknown> {
-  const { maxSteps: _maxSteps, numTrainEpochs: _numTrainEpochs, ...rest } = args;
-  return Object.fromEntries(
-    Object.entries(rest).map(([key, value]) => [key.replace(/[A-Z]/g, (found) => `_${found.toLowerCase()}`), value]),
-  );
 }

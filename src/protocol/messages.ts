@@ -196,6 +196,8 @@ const trainTask = z.strictObject({
   resumeFrom: path.nullable(),
   /** False turns every dropout off, for equal curves on any world size. */
   isDropoutOn: z.boolean(),
+  /** A checkpoint is written every so many steps besides those of save_steps; null for no others. */
+  checkpointEvery: z.int().min(1).nullable(),
   /** A checkpoint is due every so many steps as well, to be evaluated; null without evaluation. */
   evalSteps: z.int().min(1).nullable(),
   /** Whether the ranks evaluate it themselves, and pause for that. */

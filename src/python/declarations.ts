@@ -19,7 +19,9 @@ export function pluginDeclarations(registered: Registered, folder: string): stri
   const tables = Object.entries(TABLES).flatMap(([kind, table]) => {
     const own = registered[kind as keyof typeof TABLES].filter(({ origin }) => origin !== "built-in");
     if (own.length === 0) return [];
-    return [`  interface ${table} {`, ...own.flatMap((each) => member(each, folder)), "  }"];
+    // Options stand beside the name of a loss or retriever, and apart from an encoder's: there none is allowed.
+    const none = kind === "losses" || kind === "retrievers" ? "Record<never, never>" : "Record<string, never>";
+    return [`  interface ${table} {`, ...own.flatMap((each) => member(each, folder, none)), "  }"];
   });
   return [
     "/** What plugins register, for the compiler and the editor. Written by `quarry types`; do not edit. */",
@@ -32,9 +34,9 @@ export function pluginDeclarations(registered: Registered, folder: string): stri
   ].join("\n");
 }
 
-function member({ name, sentence, origin, options }: RegisteredComponent, folder: string): string[] {
+function member({ name, sentence, origin, options }: RegisteredComponent, folder: string, none: string): string[] {
   const head = `    ${comment(`${sentence} (${relative(folder, origin)})`)}`;
-  if (options.length === 0) return [head, `    ${key(name)}: Record<never, never>;`];
+  if (options.length === 0) return [head, `    ${key(name)}: ${none};`];
   const fields = options.flatMap((option) => {
     const fallback = option.isRequired ? "" : ` @defaultValue ${JSON.stringify(option.default)}`;
     const text = `${option.sentence}${fallback}`.trim();

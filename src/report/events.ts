@@ -56,6 +56,20 @@ export type EventBody =
       readonly stepsPerSecond: number | null;
       /** Share of the step in which the device waited for data, 0 to 1. */
       readonly waitShare: number;
+      /** Where negatives are refreshed: their version, and the steps since the checkpoint that mined them (null: given). */
+      readonly negatives?: { readonly version: number; readonly staleness: number | null };
+    }
+  /** Training goes on with other negatives, once the model has seen `atStep` steps; steps are counted as checkpoints are. */
+  | {
+      readonly type: "negativesSwitched";
+      readonly version: number;
+      readonly fromStep: number;
+      readonly atStep: number;
+      /** Steps between the checkpoint that mined and the first one that learns from it. */
+      readonly staleness: number;
+      readonly negatives: number;
+      /** Spent on mining; 0 where an earlier process did it. */
+      readonly seconds: number;
     }
   | { readonly type: "checkpoint"; readonly step: number; readonly path: string }
   | {

@@ -95,3 +95,30 @@ export function tableLines(columns: readonly string[], rows: readonly (readonly 
       .trimEnd();
   return [line(columns), widths.map((width) => "─".repeat(width)).join("  "), ...rows.map(line)];
 }
+
+/** "negatives 2, 120 steps old"; of those that the experiment names "given negatives". */
+export function ageWords({
+  version,
+  staleness,
+}: {
+  readonly version: number;
+  readonly staleness: number | null;
+}): string {
+  if (staleness === null) return "given negatives";
+  return `negatives ${version}, ${formatCount(staleness)} ${staleness === 1 ? "step" : "steps"} old`;
+}
+
+/** What a user hears of new negatives. */
+export function negativesWords(event: {
+  readonly version: number;
+  readonly fromStep: number;
+  readonly atStep: number;
+  readonly staleness: number;
+  readonly negatives: number;
+  readonly seconds: number;
+}): string {
+  const { version, fromStep, atStep, staleness, negatives, seconds } = event;
+  const took = seconds === 0 ? "" : ` in ${formatDuration(seconds)}`;
+  const old = `${formatCount(staleness)} ${staleness === 1 ? "step" : "steps"} old then`;
+  return `negatives ${version}: ${formatCount(negatives)} mined${took} with the model of step ${fromStep}, used after step ${atStep}, ${old}`;
+}

@@ -44,6 +44,7 @@ function finishLine(phase: PhaseView): string {
 function stepLine(step: NonNullable<ViewState["training"]>): string {
   const parts = [`step ${step.step}/${step.maxSteps}: loss ${format.formatLoss(step.loss)}`];
   parts.push(`learning rate ${format.formatLearningRate(step.learningRate)}`);
+  if (step.negatives !== undefined) parts.push(format.ageWords(step.negatives));
   if (step.stepsPerSecond !== null) {
     parts.push(`${format.formatRate(step.stepsPerSecond).replace("/s", "")} steps/s`);
     if (step.stepsPerSecond > 0 && step.step < step.maxSteps) {
@@ -131,6 +132,8 @@ export function plainReporter(stdout: Sink, stderr: Sink, view: ViewState = empt
         marks.set("trainStep", { time: event.time, share });
         return [stepLine(event)];
       }
+      case "negativesSwitched":
+        return [format.negativesWords(event)];
       case "checkpoint":
         return [`checkpoint of step ${event.step}: ${oneLine(event.path)}`];
       case "evaluation":

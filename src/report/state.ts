@@ -1,5 +1,6 @@
 /** What a watcher of a run knows: a pure reducer from events to the view that the dashboard and the plain lines share. */
 import type { EventBody, QuarryEvent, WorkerState } from "./events.js";
+import * as format from "./format.js";
 import { addLoss, emptyLossHistory, type LossHistory } from "./loss-history.js";
 import { oneLine } from "./text-width.js";
 
@@ -134,6 +135,8 @@ export function reduce(state: ViewState, event: QuarryEvent): ViewState {
       return withWorker(state, event);
     case "trainStep":
       return { ...state, training: event, losses: addLoss(state.losses, event.loss) };
+    case "negativesSwitched":
+      return withNotice(state, "note", format.negativesWords(event), null);
     case "checkpoint":
       return { ...state, checkpoint: event };
     case "evaluation": {

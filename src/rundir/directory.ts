@@ -5,7 +5,7 @@ import { QuarryError } from "../errors.js";
 import type { EventStream } from "../report/events.js";
 import { differences } from "./difference.js";
 import { diskError, temporarySuffix, writeFileDurably } from "./durable.js";
-import { type Journal, openJournal } from "./journal.js";
+import { type Journal, openJournal, readJournal } from "./journal.js";
 import { acquireLock, type Lock } from "./lock.js";
 import { addFacts, type Facts } from "./provenance.js";
 import { EventRecord } from "./recorder.js";
@@ -184,4 +184,31 @@ export async function openRunDir(options: RunDirOptions): Promise<RunDir> {
     await lock?.release().catch(() => {});
     throw diskError(thrown, path);
   }
+}
+
+/** What a run folder has recorded. */
+export interface RecordedRun {
+  /** Absolute. */
+  readonly path: string;
+  /** The experiment as it was run last, every default filled in. */
+  readonly experiment: unknown;
+  readonly environment: Facts;
+  readonly journal: Journal["entries"];
+}
+
+/**
+ * Reads a run folder without opening it: a run may be going on in it, and nothing is changed.
+ *
+ * @throws QuarryError CONFIG for a folder that holds no run; INTEGRITY when its files are damaged.
+ */
+export async function readRunDir(folder: string): Promise<RecordedRun> {
+  const path = resolve(folder);
+  const experiment = await readJsonFile(join(path, "experiment.json"));
+  if (experiment === null) {
+    throw new QuarryError("CONFIG", `${path} is not the folder of a run: it has no experiment.json.`, {
+      hint: "Name the folder that a run wrote, e.g. runs/<name>.",
+    });
+  }
+  const environment = ((await readJsonFile(join(path, "environment.json"))) ?? {}) as Facts;
+  return { path, experiment, environment, journal: await readJournal(join(path, files.journal)) };
 }

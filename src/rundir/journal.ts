@@ -1,5 +1,5 @@
 /** What a run has already achieved, one durable line each: the memory that a resume works from. */
-import type { FileHandle } from "node:fs/promises";
+import { type FileHandle, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { QuarryError } from "../errors.js";
 import { diskError } from "./durable.js";
@@ -108,4 +108,17 @@ export async function openJournal(path: string): Promise<Journal> {
     await file.close();
     throw thrown;
   }
+}
+
+/**
+ * The entries of a journal that somebody else may be writing; nothing is changed. None where there is no journal.
+ *
+ * @throws QuarryError INTEGRITY with file:line when a line other than the last is broken.
+ */
+export async function readJournal(path: string): Promise<Journal["entries"]> {
+  const text = await readFile(path, "utf8").catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === "ENOENT") return "";
+    throw diskError(thrown, dirname(path));
+  });
+  return parseEntries(text, path).entries;
 }

@@ -36,9 +36,17 @@ export interface CheckpointFolder {
   readonly seed: number;
 }
 
-/** The complete checkpoint with the most steps, or null; half-written ones are passed over. */
-export async function findLatestCheckpoint(outputDir: string): Promise<CheckpointFolder | null> {
+/**
+ * The complete checkpoint with the most steps, or null; half-written ones are passed over.
+ *
+ * @param before only checkpoints of fewer steps than this
+ */
+export async function findLatestCheckpoint(
+  outputDir: string,
+  before = Number.POSITIVE_INFINITY,
+): Promise<CheckpointFolder | null> {
   for (const { path, step } of await listFolders(outputDir)) {
+    if (step >= before) continue;
     const found = await readCheckpoint(path, step);
     if (found !== null) return found;
   }

@@ -1,6 +1,7 @@
 /** Training with torchrun: what the pipeline needs of it. */
-export { type BestRule, judge, removable, type Verdict } from "./best.js";
+export { judge, removable, type Verdict } from "./best.js";
 export { findLatestCheckpoint, listCheckpoints, removeCheckpoints, removeHalfWritten } from "./checkpoints.js";
-export type { EvaluationOrder, JobEvaluation, Layout, TrainJob, TrainNodes, TrainOutcome } from "./job.js";
+export type { EvaluationOrder, Layout, TrainJob, TrainNodes, TrainOutcome } from "./job.js";
 export { deriveLayout, negativesScope } from "./layout.js";
 export { runTraining } from "./run.js";
+export { packMicroBatch, trainTask } from "./task.js";

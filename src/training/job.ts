@@ -1,6 +1,6 @@
 /** What training is asked for and what it ends with. */
 import type { MicroBatch } from "../data/types.js";
-import type { NodeConfig } from "../experiment/schema.js";
+import type { NodesOptions } from "../pool/launch/nodes.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
@@ -51,15 +51,27 @@ export interface TrainJob {
   readonly halt?: AbortSignal;
   /** Checkpoints that are evaluated while training goes on; without it none are. */
   readonly evaluation?: JobEvaluation;
-  /** A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. */
-  readonly microBatch: (step: number, microStep: number, rank: number, layout: Layout) => MicroBatch;
+  /** A checkpoint is written every so many steps besides those of args.save_steps; default: no others. */
+  readonly checkpointEvery?: number;
+  /**
+   * A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. A rank whose promise is
+   * not settled waits, whatever the limit on standing still.
+   */
+  readonly microBatch: (
+    step: number,
+    microStep: number,
+    rank: number,
+    layout: Layout,
+  ) => MicroBatch | Promise<MicroBatch>;
+  /** The negatives that a step learned from, where they change in training. */
+  readonly negativesOf?: (step: number) => StepNegatives;
   /** Ids and places of the texts behind rows of micro-batches, for an error that names them. */
   readonly nameRows?: (queries: readonly number[], passages: readonly number[]) => string;
 }
 
 /** The other machines of a training. */
 export interface TrainNodes {
-  readonly others: readonly NodeConfig[];
+  readonly others: NodesOptions["nodes"];
   /** All machines, this one included. */
   readonly count: number;
   /** Training goes on with so many where others are lost for good. */
@@ -67,6 +79,14 @@ export interface TrainNodes {
   /** Address of this machine that the others reach, tcp://host:port. */
   readonly listen: string;
   readonly runDir: string;
+}
+
+/** Which negatives a step learned from. */
+export interface StepNegatives {
+  /** 0 are those that the experiment names. */
+  readonly version: number;
+  /** Steps since the checkpoint that mined them; null for version 0. */
+  readonly staleness: number | null;
 }
 
 /** How checkpoints are evaluated, as far as the ranks are concerned. */

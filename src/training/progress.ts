@@ -62,6 +62,8 @@ export class TrainProgress {
     this.#job.events.emit({
       type: "trainStep",
       ...{ step, maxSteps, loss, learningRate, gradNorm, stepsPerSecond: this.#rate(), waitShare },
+      // Reports count finished steps from 1, the plan counts from 0.
+      ...(this.#job.negativesOf === undefined ? {} : { negatives: this.#job.negativesOf(step - 1) }),
     });
     const now = performance.now();
     if (step < maxSteps && now - this.#lastRows < ROWS_EVERY_MS) return;

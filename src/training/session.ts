@@ -1,5 +1,4 @@
 /** One launch of torchrun from start to end: greets the ranks, serves their micro-batches, hears what became of them. */
-import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
@@ -7,15 +6,17 @@ import type { Launched } from "../pool/reception.js";
 import { Supply } from "../pool/supply.js";
 import { openTransport, type Transport } from "../pool/transport.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { bytesOf, tensor } from "../protocol/tensor.js";
 import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
 import { pythonOf } from "./devices.js";
+import { gone } from "./gone.js";
+import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import { arrangeMeeting, worldSizes } from "./meeting.js";
 import type { TrainProgress } from "./progress.js";
 import { type Generation, greet, noGeneration, type RankPeer, rankOf } from "./ranks.js";
+import { microBatchMessage, trainTask } from "./task.js";
 import { Watch } from "./watch.js";
 
 type Fatal = Extract<UpMessage, { type: "fatal" }>;
@@ -38,6 +39,8 @@ const LIMITS = { startMs: 300_000, silenceMs: 60_000, stepMs: 600_000, stopMs: 1
 const NAMED_ROWS = 10;
 /** Everything is saved by then; a rank that takes longer to say goodbye is ended. */
 const LEAVE_MS = 2_000;
+/** Between the end of the last other machine and what follows from it. */
+const MISS_MS = 1_000;
 /** A rank on another machine hears of this process at least so often; it leaves after a longer silence. */
 const SIGN_OF_LIFE_MS = 2_000;
 
@@ -61,6 +64,7 @@ class Session {
   readonly #fatals: { readonly rank: number; readonly fatal: Fatal }[] = [];
   readonly #watch: Watch;
   readonly #supply: Supply;
+  readonly #answers = new InOrder<string>((thrown) => this.#fail(thrown));
   /** Ranks that wait for an evaluation to begin. */
   readonly #standing = new Set<number>();
   #settle: (end: SessionEnd) => void = () => undefined;
@@ -110,6 +114,7 @@ class Session {
       const options = { python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath, ...joining };
       const child = await startTorchrun(options);
       others = (await meeting?.start(() => transport.admit())) ?? null;
+      if (nodes !== undefined && nodes.least > 1) void others?.ended.then(() => this.#miss());
       for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
@@ -130,6 +135,14 @@ class Session {
       await others?.close(isTrained ? LEAVE_MS : 0);
       await transport.close();
     }
+  }
+
+  /** torchrun would wait for machines that nobody starts any more; a new launch starts them. */
+  async #miss(): Promise<void> {
+    // At the end of a training they may be gone before its last word is read.
+    await sleep(MISS_MS, undefined, { ref: false });
+    const reason = `All other machines of the training have ended (see train-node-*.log in ${this.#job.logDir}).`;
+    this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
   }
 
   #ping(): void {
@@ -216,45 +229,20 @@ class Session {
     this.#layout = layoutFrom(latest, job, generation.worldSize);
     if (latest !== null && latest.step >= job.maxSteps) return this.#settle({ kind: "trained", ...latest });
     this.#progress.restartAt(latest?.step ?? 0);
-    const { worldSize: _worldSize, ...cut } = this.#layout;
-    const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
-    const resumeFrom = latest?.path ?? null;
-    const task = {
-      kind: "train" as const,
-      model,
-      loss,
-      retriever: job.retriever ?? null,
-      args,
-      outputDir,
-      maxSteps,
-      passagesPerQuery,
-      seed,
-      isDropoutOn,
-      evalSteps: evaluation?.everySteps ?? null,
-      isEvaluating: evaluation?.inRanks !== undefined,
-    };
+    const task = trainTask(job, this.#layout, latest?.path ?? null);
     for (const { peer } of generation.ranks.values()) {
-      this.#supply.configure(peer, { ...task, ...cut, resumeFrom }, () => generation === this.#generation);
+      this.#supply.configure(peer, task, () => generation === this.#generation);
     }
   }
 
-  #serve(rank: RankPeer, step: number, microStep: number): void {
-    const batch = this.#job.microBatch(step, microStep, rank.rank, this.#layout);
-    const { queryCount, passagesPerQuery, columnCount } = batch;
-    this.#send(
-      rank.peer,
-      {
-        ...{ v, type: "microBatch", step, microStep },
-        positiveColumns: tensor("int32", [queryCount], 3),
-        mask: tensor("uint8", [queryCount, columnCount], 4),
-        labels: tensor("float32", [queryCount, passagesPerQuery], 5),
-        counts: tensor("int32", [queryCount], 6),
-      },
-      [
-        ...[batch.queries, batch.passages, bytesOf(batch.positiveColumns), batch.mask, bytesOf(batch.labels)],
-        bytesOf(batch.counts),
-      ],
-    );
+  #serve({ peer, rank }: RankPeer, step: number, microStep: number): void {
+    const batch = this.#job.microBatch(step, microStep, rank, this.#layout);
+    this.#answers.then(peer, batch, (found) => {
+      // It may have died while it waited.
+      if (rankOf(this.#generation, peer) === null) return;
+      const { message, frames } = microBatchMessage(found, step, microStep);
+      this.#send(peer, message, frames);
+    });
   }
 
   #send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
@@ -335,6 +323,8 @@ class Session {
   }
 
   #tick(): void {
+    // A rank that has to wait for its batch does not stand still by itself.
+    if (this.#answers.isWaiting) this.#watch.moved();
     const alarm = this.#watch.tick(TICK_MS);
     if (alarm === null) return;
     if (alarm.kind === "stopped" || this.#isStopping) return this.#settle({ kind: "stopped" });
@@ -351,28 +341,5 @@ class Session {
 
   #fail(thrown: unknown): void {
     this.#settle({ kind: "failed", error: toQuarryError(thrown) });
-  }
-}
-
-/** Waits until the processes are gone: PR_SET_PDEATHSIG takes a few milliseconds. */
-async function gone(pids: Iterable<number>): Promise<void> {
-  for (const pid of pids) {
-    for (let tries = 0; tries < 200 && isAlive(pid); tries += 1) await sleep(10);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  try {
-    // Orphans are init's to collect; some containers' init is slow at it, and a zombie does no harm.
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat[stat.lastIndexOf(")") + 2] !== "Z";
-  } catch {
-    // No /proc on this system: what kill says counts. With /proc it ended in between.
-    return !existsSync("/proc/self/stat");
   }
 }

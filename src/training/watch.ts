@@ -55,6 +55,11 @@ export class Watch {
     this.#stillMs = 0;
   }
 
+  /** What training waits for is not up to its ranks. */
+  moved(): void {
+    this.#stillMs = 0;
+  }
+
   /** A step is done, and a rank that was asked to stop begins to save. */
   stepped(step: number, seconds: number): void {
     this.#step = step;

@@ -20,6 +20,7 @@ test("no example is left out of these tests", async () => {
     "judgements.ts",
     "mine-negatives.ts",
     "quickstart.ts",
+    "refresh-negatives.ts",
     "rerank.ts",
     "scifact.ts",
   ]);
@@ -40,6 +41,21 @@ test("scifact.ts trains with the negatives that mine-negatives.ts mined", async 
   } finally {
     delete process.env.SCIFACT;
     delete process.env.MINED;
+  }
+}, 180_000);
+
+test("refresh-negatives.ts learns from negatives that the model itself mined", async () => {
+  process.env.SCIFACT = place.collection;
+  try {
+    const few = ["--train.args.maxSteps", "5", "--train.globalBatchSize", "4", "--train.refresh.everySteps", "2"];
+    const tiny = ["--model.checkpoint", place.model, "--train.refresh.mine.relativeMargin", "0", ...few];
+    const result = await place.quarry("train", example("refresh-negatives.ts"), ...tiny);
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(
+      /negatives 1: \d+ mined in .* with the model of step 2, used after step 4, 2 steps old then/,
+    );
+  } finally {
+    delete process.env.SCIFACT;
   }
 }, 180_000);
 

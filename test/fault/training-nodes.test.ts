@@ -1,5 +1,5 @@
 /** Training on two machines, the second a network namespace that sees no file of the run: the curve of one machine, whatever dies. */
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -54,6 +54,26 @@ function isSameCurve(job: RecordedJob): void {
     expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-5);
   }
 }
+
+it("ends with a look into its log when a machine cannot be reached", async () => {
+  const bench = await TrainingBench.open();
+  const bin = join(bench.folder, "bin");
+  mkdirSync(bin);
+  writeFileSync(join(bin, "ssh"), "#!/bin/sh\necho no route to host >&2\nexit 255\n", { mode: 0o755 });
+  const python = { ...bench.python, env: { ...bench.python.env, PATH: `${bin}:${bench.python.env["PATH"]}` } };
+  const { nodes: others } = workersSchema.parse({ nodes: [{ kind: "ssh", host: "nowhere" }] });
+  const nodes = { others, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir: bench.folder };
+  const job = bench.job("unreachable", { ...options, python, ranks: 2, nodes, maxRestarts: 0 });
+  const error = await runTraining(job.job).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({
+    code: "WORKER",
+    message: expect.stringContaining("machines of the training have ended"),
+  });
+  const warnings = job.events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+  expect(warnings.join()).toContain("no route to host");
+  isClean();
+  await bench.close();
+});
 
 describe.skipIf(reason !== null)("training on two machines without a shared disk", () => {
   beforeAll(async () => {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -59,3 +61,31 @@ class DyingInCheckpoint(InfoNCE):
             return seal(folder, **record)
 
         checkpoints.seal = dying_seal
+
+
+class DyingAtFileOptions(msgspec.Struct, frozen=True):
+    """Options of dying_at_file."""
+
+    #: Exists once the death happened.
+    marker: str
+    #: The checkpoint's folder, and how many files of it must be there.
+    folder: str
+    files: int
+
+
+@register_loss("dying_at_file", DyingAtFileOptions)
+class DyingAtFile(InfoNCE):
+    """infonce; the process is killed, once, when the n-th file of a checkpoint appears."""
+
+    def __init__(self, options: DyingAtFileOptions) -> None:
+        super().__init__(InfoNCEOptions(temperature=0.1))
+        if os.environ.get("RANK") == "0" and not Path(options.marker).exists():
+            threading.Thread(target=_die_at_file, args=[options], daemon=True).start()
+
+
+def _die_at_file(options: DyingAtFileOptions) -> None:
+    folder, marker = Path(options.folder), Path(options.marker)
+    while sum(path.is_file() for path in folder.rglob("*")) < options.files:
+        time.sleep(0.0005)
+    marker.touch()
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -29,6 +29,8 @@ describe("a training run", () => {
     expect(outcome).toMatchObject({ step: 6, stepsDone: 6, isStopped: false });
     expect(outcome.checkpoint).toBe(join(alone.job.outputDir, "checkpoint-6"));
     expect(outcome.seconds).toBeGreaterThan(0);
+    expect(outcome.waitShare).toBeGreaterThanOrEqual(0);
+    expect(outcome.waitShare).toBeLessThan(1);
     const files = await readdir(outcome.checkpoint);
     expect(files).toEqual(
       expect.arrayContaining([

@@ -99,7 +99,7 @@ test("what a plugin registers is written down with types, defaults, sentences an
       }
       interface PoolingOptions {
         /** largest (my.py) */
-        largest: Record<never, never>;
+        largest: Record<string, never>;
       }
       interface RetrieverOptions {
         /** whole (my.py) */

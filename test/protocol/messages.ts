@@ -114,6 +114,7 @@ const train = {
   seed: 4_294_967_295,
   resumeFrom: null,
   isDropoutOn: true,
+  checkpointEvery: 250,
   evalSteps: 50,
   isEvaluating: true,
 } as const;

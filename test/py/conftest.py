@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,18 @@ def search_task() -> Callable[..., Any]:
         return SearchTask(**{**rest, "model": model, "scoring": scoring, **given})
 
     return make
+
+
+@pytest.fixture
+def leave_no_names() -> Iterator[None]:
+    """Takes what a test registers out of the registry again."""
+    from quarry_runtime.modeling import registry
+
+    # All of Quarry's own first: their modules register them once in a process.
+    before = [(kind, registry.registered(kind)) for kind in registry.KINDS]
+    yield
+    for kind, entries in before:
+        registry._REGISTRY[kind] = entries
 
 
 @pytest.fixture(scope="session")

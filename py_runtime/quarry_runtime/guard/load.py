@@ -114,6 +114,14 @@ def _load(
     return model, tokenizer
 
 
+def load_tokenizer(folder: Path, checkpoint: str) -> Any:
+    """The tokenizer of a checkpoint whose model a plugin makes by itself."""
+    import transformers
+
+    with _explained(checkpoint):
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
 def load_weights(module: nn.Module, file: Path) -> None:
     """Fills a module from a safetensors file; every name and shape must fit."""
     try:

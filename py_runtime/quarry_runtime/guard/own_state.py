@@ -61,13 +61,6 @@ def load_own_state(module: nn.Module, file: Path, held: tuple[str, ...]) -> None
         ) from error
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a checkpoint whose model a plugin makes itself."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-
-
 def save_backbone(
     module: nn.Module, tokenizer: Any, source: Path, folder: Path, state: dict[str, torch.Tensor]
 ) -> tuple[str, ...]:

@@ -110,6 +110,11 @@ def read_modules(folder: Path) -> Modules:
     )
 
 
+def read_prompts(folder: Path) -> Mapping[str, str | None]:
+    """The prompts that a checkpoint declares, by name; of one encoder as of two."""
+    return _optional(folder / "config_sentence_transformers.json").get("prompts") or {}
+
+
 def read_pipeline(
     folder: Path,
     listed: list[tuple[str, str]],

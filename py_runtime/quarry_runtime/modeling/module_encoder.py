@@ -113,7 +113,8 @@ def wrap_module(
     entry: Registered, resolved: Resolved, spec: ModelSpec, dtype: str, options: Any
 ) -> ModuleEncoder:
     """Makes a user's module from a checkpoint's folder and what training saved beside it."""
-    from quarry_runtime.guard.own_state import backbone_of, load_own_state, load_tokenizer
+    from quarry_runtime.guard.load import load_tokenizer
+    from quarry_runtime.guard.own_state import backbone_of, load_own_state
 
     if resolved.query is not None or resolved.adapter is not None:
         what = "two encoders" if resolved.query is not None else "an adapter"
@@ -128,7 +129,7 @@ def wrap_module(
         held = () if found is None else (f"{found[0]}." if found[0] else "",)
         load_own_state(module, resolved.path / OWN_STATE, held)
     module.to(getattr(torch, dtype))
-    tokenizer = load_tokenizer(resolved.transformer)
+    tokenizer = load_tokenizer(resolved.transformer, resolved.checkpoint)
     contract = resolved.contract(dtype, spec)
     count = sum(parameter.numel() for parameter in module.parameters())
     contract = msgspec.structs.replace(

@@ -270,6 +270,7 @@ class TrainTask(
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     resume_from: Path | None
     is_dropout_on: bool
+    checkpoint_every: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
     eval_steps: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
     is_evaluating: bool
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -12,9 +13,11 @@ from typing import Any
 import msgspec
 import xxhash
 
-from quarry_runtime.errors import IntegrityError
+from quarry_runtime.errors import EnvironmentFault, IntegrityError
 
 MANIFEST = "quarry-checkpoint.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LEAST_FREE_BYTES = 65_536
 
 
 class FileEntry(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -116,6 +119,27 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _way_out(folder: Path) -> str:
     return f"Delete {folder}; the run then goes on from the checkpoint before it."
+
+
+def explained(error: Exception, folder: Path) -> Exception:
+    """Why a checkpoint could not be written; the error itself unless the disk is full.
+
+    What was written of it is removed, which leaves room for whoever looks at what happened.
+    """
+    # Each library words it in its own way, torch without saying why.
+    is_told = "No space left" in str(error) or getattr(error, "errno", None) in _FULL
+    try:
+        is_full = is_told or shutil.disk_usage(folder.parent).free < _LEAST_FREE_BYTES
+    except OSError:
+        is_full = is_told
+    if not is_full:
+        return error
+    shutil.rmtree(folder, ignore_errors=True)
+    return EnvironmentFault(
+        f"The disk of {folder.parent} is full: {folder.name} could not be written.",
+        hint="Free some space, or lower train.args.saveTotalLimit; the same command goes on from the"
+        " checkpoint before.",
+    )
 
 
 def rotate(output_dir: Path, keep: int | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.connection import Connection
-from quarry_runtime.errors import ConfigError, to_info
+from quarry_runtime.errors import ConfigError, QuarryError, to_info
 from quarry_runtime.protocol.messages import Bye, Evaluate, Fatal, TrainTask
 
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ class Pause:
             traceback.print_exception(error)
             if connection is not None:
                 connection.send(Fatal(error=to_info(error), query_rows=[], passage_rows=[]))
+            if isinstance(error, QuarryError) and error.is_retryable:
+                # A GPU that failed: as for any worker, another process may go on; the ranks start
+                # again, with the evaluation first.
+                raise
         finally:
             if connection is not None:
                 connection.close()

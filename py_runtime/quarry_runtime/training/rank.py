@@ -119,6 +119,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     # training.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     first_step = _verified_step(task)
+    # Layers that no checkpoint has (adapters, a plugin's own) start equal on all ranks, run for run.
+    torch.manual_seed(task.seed)
     load_plugins(task.model.plugins)
     loss = build_loss(task.loss.name, task.loss.options)
     is_on_cpu = not torch.cuda.is_available()

@@ -162,11 +162,23 @@ class QuarryTrainer(Trainer):
             and not (folder / checkpoints.MANIFEST).exists()
         ):
             shutil.rmtree(folder)
-        super()._save_checkpoint(model, trial)
+        try:
+            super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                self._seal(folder)
+        except Exception as error:
+            told = checkpoints.explained(error, folder) if self.args.should_save else error
+            if told is error:
+                raise
+            raise told from error
         self.on_move()
         self.last_checkpoint = folder
         if not self.args.should_save:
             return
+        self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
+        checkpoints.rotate(Path(self.task.output_dir), self.keep)
+
+    def _seal(self, folder: Path) -> None:
         task = self.task
         checkpoints.seal(
             folder,
@@ -176,8 +188,6 @@ class QuarryTrainer(Trainer):
             seed=task.seed,
             world_size=world_size(),
         )
-        self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
-        checkpoints.rotate(Path(self.task.output_dir), self.keep)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         if self.is_fsdp_enabled:
@@ -248,8 +258,11 @@ class _StepEnd(TrainerCallback):
     def __init__(self, trainer: QuarryTrainer) -> None:
         self._trainer = trainer
 
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> Any:
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         wish = self._trainer.finish_step()
+        every = self._trainer.task.checkpoint_every
+        if every is not None and state.global_step % every == 0:
+            control.should_save = True
         if wish:
             control.should_training_stop = True
             control.should_save = control.should_save or wish == 2

@@ -27,6 +27,15 @@ const PINS = [
   "rich",
 ];
 const TROVE = "ir-trove==0.0.2";
+/** What sentence-transformers' trainer needs beyond Quarry's own environment, which has no use for it. */
+const DATASETS = [
+  "datasets==5.2.0",
+  "dill==0.4.0",
+  "multiprocess==0.70.18",
+  "pandas==3.1.1",
+  "python-dateutil==2.9.0.post0",
+  "six==1.17.0",
+];
 
 /**
  * The Python of the peers' environment, made if it is not there.
@@ -35,20 +44,37 @@ const TROVE = "ir-trove==0.0.2";
  */
 export function peersPython() {
   const own = process.env.QUARRY_PEERS;
-  if (own) return makeEnvironment(own);
-  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  return makeEnvironment(join(caches, "quarry", `bench-peers-${pinHash()}`));
+  return makeEnvironment(own || cacheFolder("bench-peers", [...PINS, TROVE]));
 }
 
-function pinHash() {
-  return createHash("sha256")
-    .update([...PINS, TROVE].join("\n"))
-    .digest("hex")
-    .slice(0, 12);
+/**
+ * A folder for the PYTHONPATH with the packages of sentence-transformers' trainer, made if it is not there; nothing that
+ * Quarry's own environment has is in it.
+ *
+ * @param {string} python of Quarry's environment
+ * @returns {string} the folder
+ */
+export function trainerPackages(python) {
+  const folder = cacheFolder("bench-datasets", [...DATASETS, python]);
+  const stamp = join(folder, "ready");
+  if (existsSync(stamp)) return folder;
+  rmSync(folder, { recursive: true, force: true });
+  run(python, ["-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, ...DATASETS]);
+  writeFileSync(stamp, "");
+  return folder;
+}
+
+function cacheFolder(name, pins) {
+  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  return join(caches, "quarry", `${name}-${hashOf(pins)}`);
+}
+
+function hashOf(pins) {
+  return createHash("sha256").update(pins.join("\n")).digest("hex").slice(0, 12);
 }
 
 function makeEnvironment(folder) {
-  const hash = pinHash();
+  const hash = hashOf([...PINS, TROVE]);
   const stamp = join(folder, "ready");
   const python = join(folder, "bin", "python");
   if (existsSync(stamp) && existsSync(python) && readFileSync(stamp, "utf8") === hash) return python;

@@ -1,7 +1,7 @@
 /** What the data benchmark measures of the peers: each peer in a Python process of its own, twice. */
 import { mkdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { start } from "./children.js";
+import { start } from "../shared/children.js";
 import { folderBytes } from "./folders.js";
 
 const PROCESS = fileURLToPath(new URL("peer_data.py", import.meta.url));

@@ -3,7 +3,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PythonEnvironment } from "../../../src/python/environment.js";
-import { anonymousBytes, type Measured, start } from "./children.js";
+import { anonymousBytes, type Measured, start } from "../shared/children.js";
 import { folderBytes } from "./folders.js";
 
 const PROCESS = fileURLToPath(new URL("quarry-process.mjs", import.meta.url));

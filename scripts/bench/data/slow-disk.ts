@@ -5,14 +5,14 @@
  * was taken out of the page cache first, the files of the benchmark only.
  * Usage: jiti scripts/bench/data/slow-disk.ts --folder F [--size 8841823] [--limit 50] [--seconds 20] [--tevatron] [--out F.json]
  */
-import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
-import { mkdir, open, readdir, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
 import { loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import koffi from "koffi";
-import { start } from "./children.js";
+import { start } from "../shared/children.js";
+import { diskOf, eachFile, openThrottle, type Throttle } from "../shared/disk.js";
 import { collectionOf } from "./folders.js";
 import { FULL_SIZE } from "./make-collection.js";
 import { peersPython } from "./peers-setup.mjs";
@@ -21,8 +21,6 @@ import { cacheFolder } from "./quarry.js";
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const PROCESS = fileURLToPath(new URL("quarry-process.mjs", import.meta.url));
 const PEER = fileURLToPath(new URL("peer_data.py", import.meta.url));
-const CGROUP = "/sys/fs/cgroup/blkio/quarry-bench-data";
-const POSIX_FADV_DONTNEED = 4;
 
 const { values } = parseArgs({
   options: {
@@ -56,40 +54,6 @@ interface Figures {
 
 type State = "limited" | "unlimited" | "warm";
 
-/** "major:minor" of the whole disk that a folder lies on: limits count for disks, not for their partitions. */
-function diskOf(folder: string): string {
-  const { dev } = statSync(folder);
-  const own = `${(dev >> 8) & 0xfff}:${(dev & 0xff) | ((dev >> 12) & 0xfff00)}`;
-  const path = `/sys/dev/block/${own}`;
-  try {
-    statSync(`${path}/partition`);
-  } catch {
-    return own;
-  }
-  return readFileSync(`${path}/../dev`, "latin1").trim();
-}
-
-const posixFadvise = koffi.load(null).func("int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)");
-
-/** Takes the files of a folder out of the page cache, or reads them into it. */
-async function eachFile(folder: string, state: "cold" | "warm"): Promise<void> {
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const file = await open(join(entry.parentPath, entry.name));
-    try {
-      if (state === "warm") {
-        const buffer = Buffer.allocUnsafe(8 << 20);
-        while ((await file.read(buffer)).bytesRead > 0);
-      } else {
-        await file.sync();
-        posixFadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
-      }
-    } finally {
-      await file.close();
-    }
-  }
-}
-
 interface Rival {
   readonly name: string;
   readonly command: string;
@@ -99,13 +63,11 @@ interface Rival {
   readonly ready: string;
 }
 
-async function measure({ command, args, cache, ready }: Rival, state: State): Promise<Figures> {
+async function measure({ command, args, cache, ready }: Rival, state: State, throttle: Throttle): Promise<Figures> {
   await eachFile(cache, state === "warm" ? "warm" : "cold");
   const load = loadavg()[0] as number;
-  const child =
-    state === "limited"
-      ? start("sh", ["-c", `echo $$ > ${CGROUP}/cgroup.procs && exec "$@"`, "sh", command, ...args])
-      : start(command, args);
+  const wrapped = state === "limited" ? throttle.wrap(command, args) : { command, args };
+  const child = start(wrapped.command, wrapped.args);
   const openSeconds = (await child.event(ready)).afterMs / 1_000;
   const done = await child.event("done");
   await child.finish();
@@ -139,22 +101,20 @@ if (values.tevatron) {
   rivals.push({ name, command: peersPython(), args, cache: tevatronCache, ready: "first" });
 }
 
-mkdirSync(CGROUP, { recursive: true });
+const throttle = openThrottle(folder, Number(values.limit));
 const results: Record<string, Record<State, Figures>> = {};
 try {
-  const bytes = Number(values.limit) * 1e6;
-  writeFileSync(join(CGROUP, "blkio.throttle.read_bps_device"), `${diskOf(folder)} ${bytes}`);
   for (const rival of rivals) {
     const { name } = rival;
     const figures = {} as Record<State, Figures>;
     for (const state of ["limited", "unlimited", "warm"] as const) {
-      figures[state] = await measure(rival, state);
+      figures[state] = await measure(rival, state, throttle);
       console.error(`${name}, ${state}: ${JSON.stringify(figures[state])}`);
     }
     results[name] = figures;
   }
 } finally {
-  rmdirSync(CGROUP);
+  throttle.close();
 }
 if (values.out !== undefined) await writeFile(values.out, JSON.stringify({ ...values, results }, null, 2));
 

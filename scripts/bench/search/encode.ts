@@ -17,8 +17,8 @@ import { toModelSpec } from "../../../src/pipeline/model-spec.js";
 import { openPool } from "../../../src/pool/pool.js";
 import type { WorkerPool } from "../../../src/pool/types.js";
 import { EventStream } from "../../../src/report/events.js";
+import { type Context, median } from "../shared/context.js";
 import { cutIntoPassages, drawPart, type Part, type Text } from "./collection.js";
-import { type Context, median } from "./context.js";
 import { type PeerProcess, startPeer } from "./peer-process.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));

@@ -12,7 +12,7 @@ import { toModelSpec } from "../../../src/pipeline/model-spec.js";
 import { openPool } from "../../../src/pool/pool.js";
 import type { WorkerPool } from "../../../src/pool/types.js";
 import { EventStream } from "../../../src/report/events.js";
-import { type Context, median } from "./context.js";
+import { type Context, median } from "../shared/context.js";
 import { counted, delayedModel, makeCorpus, searchJob, unitsOf } from "./simulated.js";
 
 /** Passages of 55 words a second on one GPU: a base model in bf16, and MiniLM. */

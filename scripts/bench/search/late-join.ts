@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { prepareSource, textUnits } from "../../../src/data/index.js";
 import { biEncoder, defineExperiment, demoModel, source } from "../../../src/index.js";
 import { toModelSpec } from "../../../src/pipeline/model-spec.js";
+import type { Context } from "../shared/context.js";
 import { drawPart } from "./collection.js";
-import type { Context } from "./context.js";
 import type { Network } from "./network.js";
 import { Cluster } from "./nodes.js";
 

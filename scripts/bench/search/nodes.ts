@@ -7,7 +7,7 @@ import type { Experiment } from "../../../src/index.js";
 import { openPool } from "../../../src/pool/pool.js";
 import type { WorkerPool } from "../../../src/pool/types.js";
 import { EventStream } from "../../../src/report/events.js";
-import type { Context } from "./context.js";
+import type { Context } from "../shared/context.js";
 import type { Network } from "./network.js";
 
 const JOIN_PATIENCE_MS = 60_000;

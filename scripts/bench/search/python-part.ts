@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { findPython } from "../../../src/python/environment.js";
-import type { Context, Figure } from "./context.js";
+import type { Context, Figure } from "../shared/context.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { PreparedSource } from "../../../src/data/types.js";
 import type { Experiment } from "../../../src/index.js";
 import { toModelSpec } from "../../../src/pipeline/model-spec.js";
-import type { Context } from "./context.js";
+import type { Context } from "../shared/context.js";
 import { measureLateJoin } from "./late-join.js";
 import { type Network, openNetwork } from "./network.js";
 import { Cluster } from "./nodes.js";

@@ -31,7 +31,7 @@ export async function makeCorpus(folder: string, count: number): Promise<Prepare
   );
 }
 
-declare module "../../../src/experiment/plugin-types.js" {
+declare module "../../../src/index.js" {
   interface EncoderOptions {
     /** fixed_delay.py */
     fixed_delay: { seconds: number };

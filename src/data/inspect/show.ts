@@ -65,30 +65,48 @@ export async function showStepOf(
 ): Promise<ShownStep> {
   if (!(Number.isSafeInteger(step) && step >= 0)) throw new RangeError(`step ${step} is not a whole number from 0 on`);
   const { data, globalBatchSize } = train;
-  const opened: OpenedSource[] = [];
   const set = await openTrainingSet(data, context);
   try {
-    for (const [option, source] of sources)
-      if (option.startsWith("train.")) opened.push(await openSource(source, context));
+    return await showGroups(set, planStep(set, step, globalBatchSize), { sources, train }, context, { step, first: 0 });
+  } finally {
+    set.close();
+  }
+}
+
+/**
+ * Shows groups that were planned already, as one micro-step.
+ *
+ * @param of the step, and the place of the first group in it
+ */
+export async function showGroups(
+  set: TrainingSet,
+  groups: readonly Group[],
+  { sources, train }: Pick<InspectedData, "sources"> & { readonly train: InspectedTraining },
+  context: DataContext,
+  of: { readonly step: number; readonly first: number },
+): Promise<ShownStep> {
+  const { globalBatchSize } = train;
+  const placed = sources.filter(([option]) => option.startsWith("train."));
+  const opened: OpenedSource[] = [];
+  try {
+    for (const [, source] of placed) opened.push(await openSource(source, context));
     const tracer = new Tracer(
-      sources.filter(([option]) => option.startsWith("train.")).map(([option]) => option),
+      placed.map(([option]) => option),
       opened,
     );
-    const groups = planStep(set, step, globalBatchSize);
-    const share = { rank: 0, worldSize: 1, microStep: 0, accumulationSteps: 1, queriesPerRank: globalBatchSize };
+    const share = { rank: 0, worldSize: 1, microStep: 0, accumulationSteps: 1, queriesPerRank: groups.length };
     const batch = buildMicroBatch(set, groups, share);
     return {
-      step,
+      step: of.step,
       seed: context.seed,
       stepsPerEpoch: Math.ceil(set.queryCount / globalBatchSize),
       globalBatchSize,
       passagesPerQuery: set.passagesPerQuery,
       fingerprint: set.fingerprint,
       maskedPositives: batch.maskedPositives,
-      groups: shownGroups(set, groups, batch, step, tracer),
+      groups: shownGroups(set, groups, batch, of.step * globalBatchSize + of.first, globalBatchSize, tracer),
     };
   } finally {
-    set.close();
     for (const source of opened) source.close();
   }
 }
@@ -97,18 +115,19 @@ function shownGroups(
   set: TrainingSet,
   groups: readonly Group[],
   batch: MicroBatch,
-  step: number,
+  firstPlace: number,
+  globalBatchSize: number,
   tracer: Tracer,
 ): ShownGroup[] {
   const queries = textsOf(batch.queries);
   const passages = textsOf(batch.passages);
   const perQuery = set.passagesPerQuery;
   return groups.map((group, at) => {
-    const place = step * groups.length + at;
+    const place = firstPlace + at;
     const query = { id: set.queryId(group.query), ...queries(at), origin: set.queryOrigin(group.query) };
     return {
       place,
-      epoch: set.at(place, groups.length).epoch,
+      epoch: set.at(place, globalBatchSize).epoch,
       part: set.partName(group.part),
       query,
       passages: [...group.passages].map((row, index) => {

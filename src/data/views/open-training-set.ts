@@ -32,13 +32,14 @@ type ViewConfig = Exclude<TrainingDataConfig, MixConfig>;
  */
 export async function openTrainingSet(data: TrainingDataConfig, context: DataContext): Promise<TrainingSet> {
   const passages = new TextPool();
-  if (data.kind !== "mix") return openView(data, context, { queries: new TextPool(), passages });
+  const refreshed = context.refreshed ?? [];
+  if (data.kind !== "mix") return openView(data, context, { queries: new TextPool(), passages }, refreshed.includes(0));
   const parts: MixPart[] = [];
   try {
     for (const [index, part] of data.parts.entries()) {
       const queries = new TextPool();
       const own = { ...context, seed: partSeed(context.seed, index) };
-      const set = await openView(part.data, own, { queries, passages });
+      const set = await openView(part.data, own, { queries, passages }, refreshed.includes(index));
       parts.push({ set, queries, weight: part.weight ?? set.queryCount });
     }
     checkSizes(parts);
@@ -92,19 +93,23 @@ class Opening {
   }
 }
 
-async function openView(data: ViewConfig, context: DataContext, pools: Pools): Promise<View> {
+async function openView(data: ViewConfig, context: DataContext, pools: Pools, isRefreshed: boolean): Promise<View> {
   const opening = new Opening(context, pools);
   try {
-    return data.kind === "multiLevel" ? await openGraded(data, opening) : await openPaired(data, opening);
+    return data.kind === "multiLevel" ? await openGraded(data, opening) : await openPaired(data, opening, isRefreshed);
   } catch (thrown) {
     opening.close();
     throw thrown;
   }
 }
 
-async function openPaired(data: Exclude<ViewConfig, { kind: "multiLevel" }>, opening: Opening): Promise<View> {
+async function openPaired(
+  data: Exclude<ViewConfig, { kind: "multiLevel" }>,
+  opening: Opening,
+  isRefreshed: boolean,
+): Promise<View> {
   const { context, pools } = opening;
-  if (data.negativesPerQuery > 0 && data.negatives === undefined) {
+  if (data.negativesPerQuery > 0 && data.negatives === undefined && !isRefreshed) {
     throw new QuarryError("CONFIG", `negativesPerQuery is ${data.negativesPerQuery}, but there are no negatives.`, {
       hint: "Name their source with the option negatives, or set negativesPerQuery to 0 for in-batch negatives only.",
     });
@@ -115,7 +120,7 @@ async function openPaired(data: Exclude<ViewConfig, { kind: "multiLevel" }>, ope
   const relations =
     negatives === null ? NO_RELATIONS : await openRelations(positives.sources, negatives.sources, context);
   const qrels = { positives: positives.qrels, negatives: negatives?.qrels ?? null, relations };
-  const eligible = eligiblePairs(qrels);
+  const eligible = eligiblePairs(isRefreshed ? { ...qrels, negatives: null } : qrels);
   const passagesPerQuery = 1 + data.negativesPerQuery;
   const judged = judgedQueries(positives.qrels);
   const out = {
@@ -129,7 +134,7 @@ async function openPaired(data: Exclude<ViewConfig, { kind: "multiLevel" }>, ope
   const { positiveChoice, negativeChoice } = data;
   const isDropped = relations.queries.length > 0 && policyOf(context, "duplicateTexts") === "drop";
   return new BinaryView(
-    opening.parts(data, passagesPerQuery, [positiveChoice, negativeChoice, isDropped]),
+    opening.parts(data, passagesPerQuery, [positiveChoice, negativeChoice, isDropped, ...(isRefreshed ? [true] : [])]),
     data,
     qrels,
     eligible,

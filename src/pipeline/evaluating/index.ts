@@ -149,6 +149,11 @@ export class TrainingEvaluation {
     await this.#inRanks.close();
     // What the ranks left undone when they died after the last step.
     for (const { step } of await this.#unevaluated()) this.#offer(step);
+    const waiting = this.#queue.steps.length;
+    if (waiting > 0 && this.stoppedAt === null) {
+      const message = `The ranks are done; ${waiting} checkpoint${waiting === 1 ? " is" : "s are"} still to be evaluated.`;
+      this.#context.events.emit({ type: "notice", message, hint: null });
+    }
     await this.#queue.drained();
     this.#context.checkStop();
     const { best, stoppedAt } = this.#evaluations.verdict;

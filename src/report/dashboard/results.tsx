@@ -1,6 +1,6 @@
 /** What the run has found so far: the loss with its course, and the latest measures as a small table. */
 import { Box } from "ink";
-import { formatLearningRate, formatLoss, formatMeasure, sparkline } from "../format.js";
+import { ageWords, formatLearningRate, formatLoss, formatMeasure, sparkline } from "../format.js";
 import { type LossHistory, lossPoints } from "../loss-history.js";
 import type { ViewState } from "../state.js";
 import { Cell, Line, Span } from "./line.js";
@@ -17,6 +17,7 @@ export function TrainingLine({ step, losses, columns }: TrainingLineProps) {
   if (step.gradNorm !== null) facts.push(`grad ${step.gradNorm.toPrecision(2)}`);
   if (step.stepsPerSecond !== null) facts.push(`${step.stepsPerSecond.toPrecision(2)} steps/s`);
   facts.push(`waits ${Math.round(step.waitShare * 100)} %`);
+  if (step.negatives !== undefined) facts.push(ageWords(step.negatives));
   const text = facts.join("  ");
   const width = Math.min(60, columns - 17 - text.length);
   return (

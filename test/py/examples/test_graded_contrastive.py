@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,9 @@ import torch
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.losses.inputs import LossInputs
 
+pytestmark = pytest.mark.usefixtures("leave_no_names")
+
 PLUGIN = Path(__file__).parents[3] / "examples" / "plugins" / "graded_contrastive.py"
-
-
-@pytest.fixture(autouse=True)
-def leave_no_names() -> Iterator[None]:
-    before = {kind: registry.registered(kind) for kind in registry.KINDS}
-    yield
-    for kind, entries in before.items():
-        registry._REGISTRY[kind] = entries
 
 
 def test_it_is_the_cross_entropy_of_soft_targets_over_every_column_that_counts() -> None:
@@ -47,4 +40,5 @@ def test_it_is_the_cross_entropy_of_soft_targets_over_every_column_that_counts()
         total -= sum(label / sum_of_labels * (scores[c] - whole) for c, label in own.items())
     assert float(got.detach()) == pytest.approx(total / 2, abs=1e-6)
     got.backward()
+    assert queries.grad is not None
     assert torch.isfinite(queries.grad).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,9 @@ from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.loss_check import checked_loss
 
+pytestmark = pytest.mark.usefixtures("leave_no_names")
+
 TEXTS = ["amber river", "a stone under the bridge", "violet"]
-
-
-@pytest.fixture(autouse=True)
-def leave_no_names() -> Iterator[None]:
-    # All of Quarry's own first: their modules register them once in a process.
-    before = {kind: registry.registered(kind) for kind in registry.KINDS}
-    yield
-    for kind, entries in before.items():
-        registry._REGISTRY[kind] = entries
 
 
 @pytest.fixture

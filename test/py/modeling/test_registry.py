@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,14 +14,7 @@ from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.inspect import registered
 from quarry_runtime.modeling import registry
 
-
-@pytest.fixture(autouse=True)
-def leave_no_names() -> Iterator[None]:
-    # All of Quarry's own first: their modules register them once in a process.
-    before = {kind: registry.registered(kind) for kind in registry.KINDS}
-    yield
-    for kind, entries in before.items():
-        registry._REGISTRY[kind] = entries
+pytestmark = pytest.mark.usefixtures("leave_no_names")
 
 
 class Structured(msgspec.Struct):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,8 @@ from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.protocol.messages import RetrieverSpec
 from quarry_runtime.training.build import build_loss, build_retriever
 
+pytestmark = pytest.mark.usefixtures("leave_no_names")
+
 HEAD = (
     "import msgspec\n"
     "import torch\n"
@@ -24,14 +26,6 @@ HEAD = (
     "from quarry_runtime.modeling.registry import register_loss, register_retriever\n"
     "from quarry_runtime.training.retriever import Retriever\n"
 )
-
-
-@pytest.fixture(autouse=True)
-def leave_no_names() -> Iterator[None]:
-    before = {kind: registry.registered(kind) for kind in registry.KINDS}
-    yield
-    for kind, entries in before.items():
-        registry._REGISTRY[kind] = entries
 
 
 @pytest.fixture
@@ -102,11 +96,13 @@ def test_any_module_is_a_whole_retriever(encoder: Any, load: Callable) -> None:
     loss.backward()
     assert encoder.transformer.get_input_embeddings().weight.grad is not None
     assert retriever.encoder is encoder
-    assert retriever.module.domains == ["law", "art"]
+    module: Any = retriever.module
+    assert module.domains == ["law", "art"]
     # A parameter has one name: two would be two of the optimiser's.
     names = [name for name, _ in retriever.named_parameters(remove_duplicate=False)]
     assert len(names) == len(set(names)) == len(list(encoder.parameters()))
     assert all(name.startswith(retriever.encoder_prefix) for name in names)
+    assert retriever.broken is not None
     assert [each.tolist() for each in retriever.broken] == [[False] * 2, [False] * 4]
 
 

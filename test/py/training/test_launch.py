@@ -40,6 +40,7 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
             "is_dropout_on": True,
             "eval_steps": None,
             "is_evaluating": False,
+            "checkpoint_every": None,
         }
         return TrainTask(**(fields | changes))
 

@@ -124,6 +124,7 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
             "is_dropout_on": is_dropout_on,
             "eval_steps": None,
             "is_evaluating": False,
+            "checkpoint_every": None,
         }
         task = TrainTask(**(fields | changes))
         encoder = load_encoder(task.model, "cpu", for_training=True)
@@ -165,6 +166,15 @@ def test_a_checkpoint_gives_the_same_vectors_in_transformers_sentence_transforme
         mask = encoder.collate(ids)["attention_mask"].unsqueeze(-1)
         pooled = torch.nn.functional.normalize((plain * mask).sum(1) / mask.sum(1), dim=-1)
         assert torch.allclose(pooled, expected, atol=1e-5)
+
+
+def test_checkpoints_are_written_where_negatives_are_mined_besides_those_that_are_asked_for(
+    build: Callable[..., Any],
+) -> None:
+    orchestrator = Orchestrator()
+    build(orchestrator, checkpoint_every=3).train()
+    steps = [message.step for message in orchestrator.told if isinstance(message, Checkpoint)]
+    assert steps == [2, 3, 4]
 
 
 def test_every_micro_step_is_asked_for_once_in_order_and_every_step_reported(
@@ -328,6 +338,29 @@ def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
     orchestrator.send = shifted
     with pytest.raises(ProtocolError, match="instead of"):
         build(orchestrator).train()
+
+
+def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
+    build: Callable[..., Any], model_spec: Callable[..., Any]
+) -> None:
+    plain, compiled = Orchestrator(), Orchestrator()
+    shared = {"max_steps": 2, "is_dropout_on": False}
+    # All of torch.compile but the last step, which takes a C++ compiler minutes on a slow machine.
+    compiling = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
+    build(plain, args={"learning_rate": 1e-2}, **shared).train()
+    trainer = build(compiled, args={"learning_rate": 1e-2, **compiling}, **shared)
+    trainer.train()
+    assert [s.loss for s in steps_of(compiled)] == pytest.approx(
+        [s.loss for s in steps_of(plain)], abs=1e-5
+    )
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    encoder = load_encoder(model_spec(folder), "cpu")
+    trained = dict(trainer.model.encoder.named_parameters())
+    assert all(torch.equal(trained[name], value) for name, value in encoder.named_parameters())
+    resumed = Orchestrator()
+    again = build(resumed, resume=folder, args=compiling, is_dropout_on=False, max_steps=3)
+    again.train(resume_from_checkpoint=str(folder))
+    assert [step.step for step in steps_of(resumed)] == [3]
 
 
 def test_further_fields_of_records_reach_the_loss(build: Callable[..., Any]) -> None:

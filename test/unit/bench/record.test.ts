@@ -1,4 +1,4 @@
-/** The section of the documentation that the search benchmark writes. */
+/** The section of the documentation that a benchmark writes. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,11 +7,17 @@ import {
   type Measured,
   type PartRecord,
   readRecord,
+  type Section,
   toMarkdown,
   writeRecord,
   writeSection,
-} from "../../../scripts/bench/search/record.js";
+} from "../../../scripts/bench/shared/record.js";
 
+const section: Section = {
+  command: "bench:search",
+  heading: "Encoding and search",
+  titles: { topk: "Top-k alone, given scores", score: "Scoring" },
+};
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "quarry-record-"));
@@ -31,7 +37,7 @@ const part = (overrides: Partial<PartRecord> = {}): PartRecord => ({
 });
 
 test("a part becomes a heading, what it was measured on, and a table", () => {
-  expect(toMarkdown({ topk: part() })).toMatchInlineSnapshot(`
+  expect(toMarkdown(section, { topk: part() })).toMatchInlineSnapshot(`
     "### Top-k alone, given scores (\`npm run bench:search -- --only topk\`)
 
     2 cores of a processor, 25 GB, cpu, 2 threads; 61 s.
@@ -45,7 +51,7 @@ test("a part becomes a heading, what it was measured on, and a table", () => {
 
 test("a loaded machine, small sizes and what was not reached are told", () => {
   const missed = { part: "topk", what: "update", measured: "1.3", reach: "≤ 1.1", isOk: false };
-  const text = toMarkdown({ topk: part({ load: 3.2, quick: true, figures: [missed] }) });
+  const text = toMarkdown(section, { topk: part({ load: 3.2, quick: true, figures: [missed] }) });
   expect(text).toContain("small sizes (`--quick`)");
   expect(text).toContain("loaded machine (load 3.2 at the start): an order only");
   expect(text).toContain("| update | 1.3 | ≤ 1.1 | **not** |");
@@ -54,9 +60,9 @@ test("a loaded machine, small sizes and what was not reached are told", () => {
 test("the section is added to a page once, and replaced from then on", async () => {
   const page = join(folder, "page.md");
   await writeFile(page, "# Page\n\nBefore.\n");
-  await writeSection(page, { topk: part() });
+  await writeSection(page, section, { topk: part() });
   await writeFile(page, `${await readFile(page, "utf8")}\nAfter.\n`);
-  await writeSection(page, { topk: part({ seconds: 99 }), score: part() });
+  await writeSection(page, section, { topk: part({ seconds: 99 }), score: part() });
   const text = await readFile(page, "utf8");
   expect(text.match(/## Encoding and search/g)).toHaveLength(1);
   expect(text).toContain("99 s.");
@@ -64,6 +70,20 @@ test("the section is added to a page once, and replaced from then on", async () 
   expect(text.match(/; 61 s\./g)).toHaveLength(1);
   expect(text).toMatch(/^# Page\n\nBefore\.\n/);
   expect(text).toMatch(/\nAfter\.\n$/);
+});
+
+test("sections of several benchmarks stand on one page", async () => {
+  const page = join(folder, "both.md");
+  await writeFile(page, "# Page\n");
+  const other: Section = { command: "bench:train", heading: "Training", titles: { topk: "Steps" } };
+  for (const each of [section, other, section]) await writeSection(page, each, { topk: part() });
+  const text = await readFile(page, "utf8");
+  expect(text.match(/^##+ .*/gm)).toEqual([
+    "## Encoding and search (`npm run bench:search`)",
+    "### Top-k alone, given scores (`npm run bench:search -- --only topk`)",
+    "## Training (`npm run bench:train`)",
+    "### Steps (`npm run bench:train -- --only topk`)",
+  ]);
 });
 
 test("no file is an empty record; what was written is read again", async () => {

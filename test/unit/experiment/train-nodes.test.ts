@@ -39,6 +39,11 @@ test("fewer machines are allowed where the pool of negatives stays", () => {
   expect(worldSizes({ ranks: 2 })).toEqual([2]);
 });
 
+test("ranks of other machines do not evaluate", () => {
+  const evaluate = { data: source({ corpus: "c.jsonl", qrels: "dev.tsv" }), mode: "ranks" as const };
+  expect(() => define({ nodes, evaluate })).toThrow("train.evaluate.mode: is for ranks of this machine");
+});
+
 test("a torchrun of workers is no machine that trains", () => {
   // @ts-expect-error: kind torchrun is for workers
   expect(() => define({ nodes: [{ kind: "torchrun" }] })).toThrow("train.nodes");

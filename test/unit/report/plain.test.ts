@@ -160,3 +160,28 @@ test("every table of a run is shown, in the order in which they came", async () 
     "answer to value",
   ]);
 });
+
+test("refreshed negatives say when they were mined, from when on they count, and how old each step has them", async () => {
+  const step = {
+    type: "trainStep",
+    maxSteps: 20,
+    loss: 1.5,
+    learningRate: 5e-5,
+    gradNorm: 1,
+    stepsPerSecond: null,
+  } as const;
+  const events: EventBody[] = [
+    { ...step, step: 8, waitShare: 0, negatives: { version: 0, staleness: null } },
+    { type: "negativesSwitched", version: 1, fromStep: 6, atStep: 9, staleness: 3, negatives: 4_800, seconds: 75 },
+    { ...step, step: 20, waitShare: 0, negatives: { version: 1, staleness: 13 } },
+  ];
+  const { stdout } = await linesOf(
+    "plain",
+    events.map((event, at) => ({ ...event, time: at * 1_000 })),
+  );
+  expect(stdout.trimEnd().split("\n")).toEqual([
+    "[0:00] step 8/20: loss 1.5000, learning rate 5.0e-5, given negatives",
+    "[0:01] negatives 1: 4,800 mined in 1 min 15 s with the model of step 6, used after step 9, 3 steps old then",
+    "[0:02] step 20/20: loss 1.5000, learning rate 5.0e-5, negatives 1, 13 steps old",
+  ]);
+});

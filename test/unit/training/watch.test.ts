@@ -35,6 +35,17 @@ describe("a launch of two ranks is given up", () => {
     expect(pass(1, () => watch.heard(0))).toEqual(died("did not start within 3 s"));
   });
 
+  it("not for waiting for something that is not up to its ranks", () => {
+    beat(1)();
+    watch.stepped(1, 1);
+    const waits = (): void => {
+      beat(1)();
+      watch.moved();
+    };
+    expect(pass(20, waits)).toBeNull();
+    expect(pass(20, beat(1))).toEqual(died("stood still for 6 s"));
+  });
+
   it("when one of them says nothing any more", () => {
     beat(0)();
     expect(pass(5, () => watch.heard(0))).toEqual(died("Rank 1 was silent for 4 s"));

@@ -1,4 +1,4 @@
-/** What every part of the search benchmark gets, and what it tells. */
+/** What every part of a benchmark gets, and what it tells. */
 import type { PythonEnvironment } from "../../../src/python/environment.js";
 
 /** One measured thing; `reach` says what it must be, null where nothing was promised. */

@@ -19,19 +19,17 @@ export interface PartRecord {
 
 export type Measured = Readonly<Record<string, PartRecord>>;
 
-const BEGIN = "<!-- bench:search, written by its --write -->";
-const END = "<!-- end of bench:search -->";
+/** One benchmark's section of the documentation. */
+export interface Section {
+  /** Its npm script, which also marks where its tables stand. */
+  readonly command: string;
+  readonly heading: string;
+  /** Titles of its parts, in order. */
+  readonly titles: Readonly<Record<string, string>>;
+}
+
 /** Above this load something else is at work, and figures are no more than an order. */
 const QUIET_LOAD = 0.7;
-
-const TITLES: Readonly<Record<string, string>> = {
-  encode: "Encoding",
-  topk: "Top-k alone, given scores",
-  score: "Scoring and top-k together",
-  scaling: "Scaling over nodes",
-  cpu: "What one orchestrator can feed",
-  crossover: "When an index pays",
-};
 
 /** The machine in words. */
 export function machineWords(): string {
@@ -55,9 +53,9 @@ export async function writeRecord(path: string, record: Measured): Promise<void>
 }
 
 /** The figures as Markdown, a table for each part. */
-export function toMarkdown(record: Measured): string {
+export function toMarkdown({ command, titles }: Section, record: Measured): string {
   const out: string[] = [];
-  for (const [part, title] of Object.entries(TITLES)) {
+  for (const [part, title] of Object.entries(titles)) {
     const found = record[part];
     if (found === undefined) continue;
     const { quick, threads, device, machine, load, seconds, figures } = found;
@@ -66,7 +64,7 @@ export function toMarkdown(record: Measured): string {
       load > QUIET_LOAD
         ? ` **Measured on a loaded machine (load ${load.toFixed(1)} at the start): an order only.**`
         : "";
-    out.push(`### ${title} (\`npm run bench:search -- --only ${part}\`)`, "");
+    out.push(`### ${title} (\`npm run ${command} -- --only ${part}\`)`, "");
     out.push(`${machine}, ${device}, ${threads} threads${sizes}; ${Math.round(seconds)} s.${noise}`, "");
     out.push("| what | measured | to reach | |", "| --- | --- | --- | --- |");
     for (const { what, measured, reach, isOk } of figures) {
@@ -81,13 +79,14 @@ export function toMarkdown(record: Measured): string {
 const escape = (text: string): string => text.replaceAll("|", "\\|");
 
 /** Puts the tables between the two marks of a page; at its end when it has none yet. */
-export async function writeSection(page: string, record: Measured): Promise<void> {
+export async function writeSection(page: string, section: Section, record: Measured): Promise<void> {
+  const [begin, end] = [`<!-- ${section.command}, written by its --write -->`, `<!-- end of ${section.command} -->`];
   const text = await readFile(page, "utf8");
-  const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
-  const section = `${BEGIN}\n\n${toMarkdown(record)}\n${END}`;
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  const tables = `${begin}\n\n${toMarkdown(section, record)}\n${end}`;
   const whole =
     from === -1 || to < from
-      ? `${text.trimEnd()}\n\n## Encoding and search (\`npm run bench:search\`)\n\n${section}\n`
-      : text.slice(0, from) + section + text.slice(to + END.length);
+      ? `${text.trimEnd()}\n\n## ${section.heading} (\`npm run ${section.command}\`)\n\n${tables}\n`
+      : text.slice(0, from) + tables + text.slice(to + end.length);
   await writeFile(page, whole);
 }

@@ -45,7 +45,8 @@ export function anonymousBytes(pid: number): number {
   }
 }
 
-function withDescendants(pid: number): number[] {
+/** A process and all that it started, as far as they still live. */
+export function withDescendants(pid: number): number[] {
   const all = [pid];
   try {
     for (const task of readdirSync(`/proc/${pid}/task`)) {

@@ -1,0 +1,34 @@
+/**
+ * Training against its peers: steps a second, start, memory of several ranks, a slow disk, a GPU.
+ *
+ * Usage: npm run bench:train [-- --only compute,feed,start,memory,disk,gpu] and what shared/command.ts takes.
+ */
+import { runBench } from "../shared/command.js";
+import { measureDisk } from "./disk.js";
+import { measureMemory } from "./memory.js";
+import { measureStart } from "./start.js";
+import { measureComputing, measureFeeding, measureGpu } from "./steps.js";
+
+await runBench({
+  section: {
+    command: "bench:train",
+    heading: "Training",
+    titles: {
+      compute: "Steps a second where computing decides",
+      feed: "Steps a second where the way of the data decides",
+      start: "From the start of the process to the first step",
+      memory: "Memory of several ranks",
+      disk: "Texts from a slow disk",
+      gpu: "On a GPU",
+    },
+  },
+  parts: {
+    compute: measureComputing,
+    feed: measureFeeding,
+    start: measureStart,
+    memory: measureMemory,
+    disk: measureDisk,
+    gpu: measureGpu,
+  },
+  extras: ["demo", "test"],
+});

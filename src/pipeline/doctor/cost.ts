@@ -1,0 +1,147 @@
+/** What a probe of seconds says of the whole: memory of all ranks, hours of training, time of encoding. */
+import { bytes, count, duration, rate } from "./amounts.js";
+import { check, type DoctorCheck } from "./types.js";
+
+/** Above this part of the memory a longer text than the probe saw may be too much. */
+const TIGHT = 0.9;
+/** The feed hides behind computing; where it does not, the ranks wait. */
+const WAITING = 0.1;
+
+/** Figures of a probe; mirrors the facts of `run_probe` in py_runtime/quarry_runtime/doctor/probe.py. */
+export interface Probe {
+  readonly steps: number;
+  readonly stepSeconds: number;
+  readonly firstStepSeconds: number;
+  readonly waitShare: number;
+  readonly tokensPerSecond: number;
+  readonly paddingShare: number;
+  readonly peakBytes: number;
+  readonly device: string;
+  readonly trained: number;
+  readonly queriesPerRank: number;
+  /** Of a probed step; a real one may have more. */
+  readonly microSteps: number;
+  readonly passagesPerQuery: number;
+}
+
+/** The training that was probed. */
+export interface Training {
+  /** Over all machines. */
+  readonly ranks: number;
+  readonly machines: number;
+  readonly accumulationSteps: number;
+  readonly maxSteps: number;
+  readonly isCheckpointing: boolean;
+  readonly isBf16: boolean;
+}
+
+/** Memory that the ranks together may take: of the machine on a CPU, of one device each on GPUs. */
+export interface MemoryRoom {
+  readonly isGpu: boolean;
+  readonly availableBytes: number;
+}
+
+/** Bytes that must fit into the room: of all ranks where they share it. */
+export function neededBytes(
+  { peakBytes }: Pick<Probe, "peakBytes">,
+  { ranks, machines }: Training,
+  { isGpu }: MemoryRoom,
+): number {
+  return isGpu ? peakBytes : (peakBytes * ranks) / machines;
+}
+
+/**
+ * Judges the memory of the training as it is configured.
+ *
+ * @param probe null when memory ended in the probe itself
+ * @param smaller a probe with fewer queries that fits; null where none was found or looked for
+ */
+export function checkMemory(
+  probe: Probe | null,
+  smaller: Probe | null,
+  queriesPerRank: number,
+  training: Training,
+  room: MemoryRoom,
+): DoctorCheck {
+  const where = room.isGpu ? "of a GPU" : "of this machine";
+  if (probe !== null) {
+    const needed = neededBytes(probe, training, room);
+    const each = `${bytes(probe.peakBytes)} a rank with ${queriesPerRank} queries in a forward pass`;
+    const here = training.ranks / training.machines;
+    const all = room.isGpu || here === 1 ? each : `${each}, ${bytes(needed)} for ${here} ranks`;
+    const seen = `${all}; ${bytes(room.availableBytes)} ${where}`;
+    const facts = { neededBytes: needed, availableBytes: room.availableBytes, peakBytes: probe.peakBytes };
+    if (needed <= room.availableBytes * TIGHT) return check("cost", "memory", "ok", seen, null, facts);
+    if (needed <= room.availableBytes)
+      return check(
+        "cost",
+        "memory",
+        "note",
+        `${seen}: longer texts than the probe's may not fit`,
+        remedy(smaller, training),
+        facts,
+      );
+    return check("cost", "memory", "refuse", `${seen}: it does not fit`, remedy(smaller, training), facts);
+  }
+  const seen = `memory ended with ${queriesPerRank} queries in a forward pass; ${bytes(room.availableBytes)} ${where}`;
+  return check("cost", "memory", "refuse", seen, remedy(smaller, training));
+}
+
+/** What would fit. */
+function remedy(smaller: Probe | null, training: Training): string {
+  const fits =
+    smaller === null
+      ? "Not even one query fits: use a smaller model or more memory"
+      : `train.queriesPerRank ${smaller.queriesPerRank} fits (${bytes(smaller.peakBytes)} a rank), each query then with fewer in-batch negatives`;
+  const others = [
+    ...(training.isCheckpointing ? [] : ["train.args.gradientCheckpointing true"]),
+    ...(training.isBf16 ? [] : ["train.args.bf16 true on a GPU"]),
+    "a lower model.passageMaxLength",
+    "a cached loss (GradCache), which keeps all negatives at any size",
+  ];
+  return `${fits}. Also: ${others.join(", ")}.`;
+}
+
+/** Hours of the whole training. */
+export function checkTime(probe: Probe, training: Training): DoctorCheck {
+  const stepSeconds = (probe.stepSeconds / probe.microSteps) * training.accumulationSteps;
+  const total = stepSeconds * training.maxSteps;
+  const tokens = probe.tokensPerSecond * training.ranks;
+  const seen =
+    `${count(training.maxSteps)} steps of ${duration(stepSeconds)} are ${duration(total)}` +
+    ` (${rate(1 / stepSeconds)} steps/s, ${count(tokens)} tokens/s, ${probe.steps} steps tried on ${probe.device})` +
+    `${training.ranks > 1 ? "; what ranks tell each other is not in it" : ""}`;
+  const facts = { stepSeconds, totalSeconds: total, tokensPerSecond: tokens, waitShare: probe.waitShare };
+  if (probe.waitShare > WAITING)
+    return check(
+      ...([
+        "cost",
+        "time of training",
+        "note",
+        `${seen}; ${(100 * probe.waitShare).toFixed(0)} % of it waiting`,
+      ] as const),
+      "Give each rank more CPU threads (train.threads): tokenising does not keep up.",
+      facts,
+    );
+  return check("cost", "time of training", "ok", seen, null, facts);
+}
+
+/** Time of encoding passages, from a sample of them. */
+export function checkEncoding(
+  path: string,
+  passages: number,
+  textsPerSecond: number,
+  workers: number,
+  times: number,
+): DoctorCheck {
+  const seconds = (passages * times) / (textsPerSecond * Math.max(1, workers));
+  const often = times > 1 ? ` × ${times} models` : "";
+  return check(
+    "cost",
+    `time of ${path}`,
+    "ok",
+    `${count(passages)} passages${often} at ${rate(textsPerSecond)} texts/s on each of ${workers} worker(s): ${duration(seconds)}`,
+    null,
+    { seconds, textsPerSecond },
+  );
+}

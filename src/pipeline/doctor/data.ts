@@ -1,0 +1,99 @@
+/** What is known of the data before any model loads: faults, answers that leak, negatives that are none. */
+
+import { prepareSource } from "../../data/index.js";
+import type { CheckReport } from "../../data/inspect/check.js";
+import type { InspectedData } from "../../data/inspect/inspected.js";
+import { openSource } from "../../data/source.js";
+import type { DataContext, TextTable, TrainingSet } from "../../data/types.js";
+import { count } from "./amounts.js";
+import { type CheckStatus, check, type DoctorCheck } from "./types.js";
+
+/** Groups whose negatives are looked at. */
+const MOST_GROUPS = 2_000;
+
+/** The faults that `quarry data check` lists, one line each. */
+export function checkFaults({ faults, problems, sources }: CheckReport): DoctorCheck[] {
+  const opened = problems.map(({ option, message, hint }) =>
+    check("data", option, "refuse", message.split("\n")[0] ?? message, hint),
+  );
+  const found = faults.map(({ kind, subject, words, count: number, policy, hint }) => {
+    const status: CheckStatus = policy === "error" ? "refuse" : policy === "warn" ? "note" : "ok";
+    const seen = `${subject}: ${count(number)} ${words[number === 1 ? 0 : 1]}`;
+    return check("data", kind, status, seen, status === "ok" ? null : hint, { count: number, policy });
+  });
+  if (opened.length + found.length > 0) return [...opened, ...found];
+  const all = sources.map(({ passages, queries }) => `${count(passages)} passages, ${count(queries)} queries`);
+  return [check("data", "faults", "ok", `none in ${sources.length} source(s): ${[...new Set(all)].join("; ")}`)];
+}
+
+/** Judged queries of evaluations whose very text is trained on. */
+export async function checkLeakage(data: InspectedData, context: DataContext): Promise<DoctorCheck[]> {
+  const evaluated = data.searched.filter(({ path }) => path.startsWith("evaluate."));
+  const trained = data.sources.filter(([option]) => option.startsWith("train.data") && !option.includes(".negatives"));
+  if (evaluated.length === 0 || trained.length === 0) return [];
+  const known = new Map<number, string[]>();
+  for (const [, source] of trained) {
+    const { queries, qrels, close } = await openSource(source, context);
+    for (const row of queries === null ? [] : (qrels?.queryRows ?? [])) {
+      const table = queries as TextTable;
+      const hash = table.textHash(row);
+      known.set(hash, [...(known.get(hash) ?? []), table.text(row)]);
+    }
+    close();
+  }
+  const checks: DoctorCheck[] = [];
+  for (const { path, data: searched } of evaluated) {
+    const { queries, qrels, close } = await prepareSource(searched, context);
+    const rows = qrels?.queryRows ?? new Int32Array(0);
+    const leaked = [...rows].filter((row) => known.get(queries.textHash(row))?.includes(queries.text(row)) === true);
+    const named = leaked.slice(0, 3).map((row) => queries.id(row));
+    close();
+    checks.push(leakage(path, leaked.length, rows.length, named));
+  }
+  return checks;
+}
+
+function leakage(path: string, leaked: number, all: number, named: readonly string[]): DoctorCheck {
+  const facts = { leaked, queries: all };
+  if (leaked === 0) {
+    const seen = `none of ${count(all)} judged queries of ${path} is trained on`;
+    return check("data", "leakage", "ok", seen, null, facts);
+  }
+  const seen = `${count(leaked)} of ${count(all)} judged queries of ${path} are trained on, e.g. ${named.join(", ")}`;
+  return check("data", "leakage", "note", seen, "Leave them out of the training, or report them apart.", facts);
+}
+
+/** Negatives that are no negatives: a text that is a known positive of the query, under another id or the same. */
+export function checkNegatives(set: TrainingSet): DoctorCheck | null {
+  if (set.passagesPerQuery === 1) return null;
+  const groups = Math.min(MOST_GROUPS, set.queryCount);
+  const seen = { negatives: 0, false: 0, short: 0, example: "" };
+  for (let index = 0; index < groups; index += 1) {
+    const group = set.group(index, 0);
+    if (group.count < set.passagesPerQuery) seen.short += 1;
+    const positives = set.knownPositives(group.query);
+    for (const row of group.passages.subarray(1, group.count)) {
+      if (set.isKnownPositive(group.query, row)) continue;
+      seen.negatives += 1;
+      const hash = set.textHash(row);
+      const isFalse = [...positives].some((other) => set.textHash(other) === hash && set.isSameText(row, other));
+      if (!isFalse) continue;
+      seen.false += 1;
+      seen.example ||= `${set.passageId(row)} of query ${set.queryId(group.query)}`;
+    }
+  }
+  const facts = { ...seen, groups };
+  const among = `${count(seen.negatives)} negatives of ${count(groups)} groups`;
+  if (seen.false > 0) {
+    const words = `${count(seen.false)} of ${among} have the text of a positive, e.g. ${seen.example}`;
+    const todo =
+      "Mine again with mine.dropDuplicates, or take such copies out of the negatives; only losses with a mask leave them out.";
+    return check("data", "false negatives", "note", words, todo, facts);
+  }
+  if (seen.short > 0) {
+    const words = `${count(seen.short)} of ${count(groups)} groups have fewer than ${set.passagesPerQuery} passages`;
+    const todo = "Mine more negatives, lower negativesPerQuery, or let tooFew say what is done.";
+    return check("data", "negatives", "note", words, todo, facts);
+  }
+  return check("data", "false negatives", "ok", `none of ${among} has the text of a positive`, null, facts);
+}

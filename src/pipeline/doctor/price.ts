@@ -1,0 +1,191 @@
+/** Asks the probe what the experiment will cost, and where it does not fit, what would. */
+import { resolve } from "node:path";
+import { machineCount } from "../../experiment/cross-checks.js";
+import { type CallPlace, callDoctor, type Finding, toChecks } from "./call.js";
+import {
+  checkEncoding,
+  checkMemory,
+  checkTime,
+  type MemoryRoom,
+  neededBytes,
+  type Probe,
+  type Training,
+} from "./cost.js";
+import { checkDisks, checkpointsNeed, type DiskNeed } from "./disk.js";
+import type { Patient, PatientTraining } from "./doctor.js";
+import { diskOf, listGpus, memoryOf } from "./machine.js";
+import type { DoctorCheck } from "./types.js";
+import { probeTask, type Work, writeProbeBatches } from "./work.js";
+
+/** Looking for what fits takes no longer than it must. */
+const SEARCH_SECONDS = 2;
+const VECTOR_BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1 } as const;
+
+/** Memory, hours and disk of the experiment. */
+export async function priceOf(
+  patient: Patient,
+  findings: readonly Finding[],
+  place: CallPlace,
+): Promise<DoctorCheck[]> {
+  const { training, probeSeconds } = patient;
+  const checks: DoctorCheck[] = [];
+  let trained: number | null = null;
+  if (training !== null && probeSeconds > 0) {
+    patient.options.onSection?.("probe");
+    const probed = await probeTraining(patient, training, place);
+    checks.push(...probed.checks);
+    trained = probed.trained;
+  }
+  checks.push(...encodingTimes(patient, findings), ...(await disks(patient, findings, trained)));
+  return checks;
+}
+
+async function probeTraining(patient: Patient, training: PatientTraining, place: CallPlace) {
+  const { experiment, options, probeSeconds, device } = patient;
+  const { layout, job } = training;
+  const room = await roomOf(device, options.memoryBytes);
+  const { args } = experiment.config.train ?? { args: { gradientCheckpointing: false, bf16: false } };
+  const whole: Training = {
+    ...{
+      ranks: layout.worldSize,
+      machines: experiment.config.train === undefined ? 1 : machineCount(experiment.config.train),
+    },
+    ...{ accumulationSteps: layout.accumulationSteps, maxSteps: job.maxSteps },
+    ...{ isCheckpointing: args.gradientCheckpointing, isBf16: args.bf16 },
+  };
+  const { queriesPerRank } = layout;
+  const { probe, checks } = await probeOnce(patient, training, place, queriesPerRank, probeSeconds);
+  // Something else than memory is wrong, and was told.
+  if (probe === null && checks.length > 0) return { checks, trained: null };
+  const fits = (found: Probe): boolean => neededBytes(found, whole, room) <= room.availableBytes;
+  let smaller: Probe | null = null;
+  const share = layout.queriesPerRank * layout.accumulationSteps;
+  for (const size of probe !== null && fits(probe) ? [] : smallerSizes(share, queriesPerRank)) {
+    options.onSection?.(`what would fit: ${size} queries`);
+    const tried = await probeOnce(patient, training, place, size, SEARCH_SECONDS);
+    if (tried.probe === null || !fits(tried.probe)) continue;
+    smaller = tried.probe;
+    break;
+  }
+  return {
+    checks: [
+      ...checks,
+      checkMemory(probe, smaller, queriesPerRank, whole, room),
+      ...(probe === null ? [] : [checkTime(probe, whole)]),
+    ],
+    trained: (probe ?? smaller)?.trained ?? null,
+  };
+}
+
+/** Sizes of a forward pass that cut the share of a rank evenly, about half of the one before. */
+export function smallerSizes(share: number, queriesPerRank: number): number[] {
+  const sizes: number[] = [];
+  for (let size = queriesPerRank; size > 1; ) {
+    const half = Math.floor(size / 2);
+    size = Array.from({ length: half }, (_, at) => half - at).find((found) => share % found === 0) ?? 1;
+    sizes.push(size);
+  }
+  return sizes;
+}
+
+/** One probe; null where memory ended. */
+async function probeOnce(
+  patient: Patient,
+  { batches, layout, job }: PatientTraining,
+  place: CallPlace,
+  queriesPerRank: number,
+  probeSeconds: number,
+): Promise<{ readonly probe: Probe | null; readonly checks: readonly DoctorCheck[] }> {
+  const { device, experiment, folder } = patient;
+  const accumulationSteps = (layout.queriesPerRank * layout.accumulationSteps) / queriesPerRank;
+  const work: Work = {
+    ...{ sections: ["probe"], device, model: job.model, samples: [], lossBatches: [], batchSize: 1, encodeSeconds: 0 },
+    train: probeTask(job, queriesPerRank, accumulationSteps),
+    probeBatches: await writeProbeBatches(
+      folder,
+      batches,
+      experiment.config.train?.globalBatchSize ?? 1,
+      queriesPerRank,
+    ),
+    probeSeconds,
+  };
+  const { findings, killedAt } = await callDoctor(work, place);
+  const found = findings.find(({ check }) => check === "probe");
+  const others = toChecks(
+    findings.filter(
+      ({ check, status }) => check !== "probe" || (status === "refuse" && found?.facts.isOutOfMemory !== true),
+    ),
+    "training",
+  );
+  if (killedAt !== null || found === undefined || found.status === "refuse") return { probe: null, checks: others };
+  return { probe: found.facts as unknown as Probe, checks: others };
+}
+
+async function roomOf(device: string, memoryBytes: number | undefined): Promise<MemoryRoom> {
+  const isGpu = device !== "cpu";
+  if (memoryBytes !== undefined) return { isGpu, availableBytes: memoryBytes };
+  if (!isGpu) return { isGpu, availableBytes: memoryOf().availableBytes };
+  return { isGpu, availableBytes: (await listGpus())[0]?.freeBytes ?? 0 };
+}
+
+function encodingTimes({ experiment, searched }: Patient, findings: readonly Finding[]): DoctorCheck[] {
+  const { workers } = experiment.config;
+  const count = workers.count === "auto" ? 1 : Math.max(1, workers.count);
+  const done = new Set<string>();
+  return searched.flatMap(({ path, passageCount, fingerprint, samples }) => {
+    const passages = samples.find(({ side }) => side === "passage");
+    const speed = findings.find(({ facts }) => passages !== undefined && facts.sample === passages.name);
+    if (speed === undefined || done.has(fingerprint)) return [];
+    done.add(fingerprint);
+    const rate = speed.facts.textsPerSecond as number;
+    return [checkEncoding(path, passageCount, rate, count, modelsOf(experiment.config.steps, path))];
+  });
+}
+
+/** Models that a section's passages are encoded with: before and after the training where the steps say so. */
+function modelsOf(steps: readonly string[] | undefined, path: string): number {
+  const section = path.split(".")[0];
+  return Math.max(1, steps?.filter((step) => step === section).length ?? 1);
+}
+
+async function disks(patient: Patient, findings: readonly Finding[], trained: number | null): Promise<DoctorCheck[]> {
+  const { experiment, look, searched, training, options } = patient;
+  const { config } = experiment;
+  const model = findings.find(({ check }) => check === "model");
+  if (model === undefined) return [];
+  const { parameters, dimension } = model.facts as { readonly parameters: number; readonly dimension: number };
+  const needs: DiskNeed[] = [];
+  if (training !== null && config.train !== undefined) {
+    const { saveSteps, saveTotalLimit } = config.train.args;
+    // The best one of an evaluation while training stays beside the last ones.
+    const kept = saveTotalLimit + (config.train.evaluate === undefined ? 0 : 1);
+    const saves = Math.ceil(training.job.maxSteps / saveSteps);
+    const runDir = resolve(config.runDir ?? `runs/${config.name}`);
+    needs.push(checkpointsNeed({ parameters, trained: trained ?? parameters, kept, saves }, runDir));
+  }
+  if (config.embeddings.store && searched.length > 0) {
+    const sizes = new Map(
+      searched.map((set) => [set.fingerprint, set.passageCount * modelsOf(config.steps, set.path)]),
+    );
+    const vectors = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+    const what = `${vectors.toLocaleString("en-US")} vectors of ${dimension}`;
+    const less =
+      config.embeddings.dtype === "float32"
+        ? "set embeddings.dtype to float16 or int8"
+        : "set embeddings.store to false";
+    needs.push({
+      what,
+      bytes: vectors * dimension * VECTOR_BYTES[config.embeddings.dtype],
+      folder: look.cacheDir,
+      less,
+    });
+  }
+  const byDisk = new Map<number, { freeBytes: number; needs: DiskNeed[] }>();
+  for (const need of needs) {
+    const { device, freeBytes } = await diskOf(need.folder);
+    const disk = byDisk.get(device) ?? { freeBytes: options.diskBytes ?? freeBytes, needs: [] };
+    disk.needs.push(need);
+    byDisk.set(device, disk);
+  }
+  return checkDisks([...byDisk.values()]);
+}

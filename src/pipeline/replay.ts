@@ -1,0 +1,196 @@
+/** Replays a training step of a run folder: the batch as it was, and the loss by training up to it once more, elsewhere. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { openTrainingSet } from "../data/index.js";
+import { type ShownGroup, showGroups } from "../data/inspect/show.js";
+import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
+import { QuarryError } from "../errors.js";
+import { machineCount } from "../experiment/cross-checks.js";
+import { defineExperiment, type Experiment } from "../experiment/define.js";
+import { loadExperiment } from "../experiment/load.js";
+import type { ExperimentInput } from "../experiment/options.generated.js";
+import type { ExperimentConfig, TrainConfig } from "../experiment/schema.js";
+import { type RecordedRun, readRunDir } from "../rundir/directory.js";
+import { deriveLayout, type Layout } from "../training/index.js";
+import { type DataOptions, Look } from "./data.js";
+import { switchesOf } from "./refresh/switches.js";
+import { Versions } from "./refresh/versions.js";
+import { type ReplayedLoss, replayLoss } from "./replay-loss.js";
+import { rowsDigest, type StepBatches } from "./step-batches.js";
+
+/** How a step is replayed. */
+export interface ReplayOptions extends DataOptions {
+  /** Counted as train/steps.jsonl counts: the first step is 1. */
+  readonly step: number;
+  /** The script, where the folder alone is not enough: functions in the data, or files that were moved. */
+  readonly experiment?: string;
+  /** Trains up to the step once more and compares the loss. */
+  readonly loss?: boolean;
+}
+
+/** What train/steps.jsonl says of a step. */
+export interface RecordedStep {
+  readonly step: number;
+  readonly loss: number;
+  /** Names the batch; missing in folders of older versions. */
+  readonly rows?: string;
+  readonly ranks?: number;
+  readonly queriesPerRank?: number;
+}
+
+/** A micro-step: what all ranks do at once, rank by rank. */
+export interface ReplayedMicroStep {
+  readonly microStep: number;
+  readonly groups: readonly ShownGroup[];
+  /** Of each query, the columns that do not count as its negatives. */
+  readonly maskedColumns: readonly (readonly number[])[];
+}
+
+/** A step as it was. */
+export interface ReplayedStep {
+  readonly runDir: string;
+  readonly step: number;
+  readonly seed: number;
+  readonly fingerprint: string;
+  readonly layout: Layout;
+  readonly passagesPerQuery: number;
+  /** Names the batch: digest of query rows, passage rows, labels and counts. */
+  readonly rows: string;
+  readonly recorded: RecordedStep | null;
+  /** Null where nothing was recorded to compare with. */
+  readonly isSameBatch: boolean | null;
+  readonly microSteps: readonly ReplayedMicroStep[];
+  readonly loss: ReplayedLoss | null;
+}
+
+/** See replayStep in index.ts. */
+export async function replayStep(runDir: string, options: ReplayOptions): Promise<ReplayedStep> {
+  const run = await readRunDir(runDir);
+  const experiment = await recordedExperiment(run, options.experiment);
+  const { train } = experiment.config;
+  if (train === undefined) {
+    throw new QuarryError("CONFIG", `${run.path} has no training to replay.`, {
+      hint: "Name the folder of a run with a train section.",
+    });
+  }
+  const { step } = options;
+  if (!(Number.isSafeInteger(step) && step >= 1)) {
+    throw new QuarryError("CONFIG", `step: expected a whole number from 1 on, saw ${step}`, {
+      hint: "Steps are counted as in train/steps.jsonl; quarry data show counts the same steps from 0.",
+    });
+  }
+  const recorded = await recordedStep(run, step);
+  const look = new Look(experiment, options, "train");
+  const data = await look.data();
+  if (data.train === null) throw new TypeError("an experiment that trains has training data");
+  const given = await openTrainingSet(data.train.data, look.context);
+  try {
+    refuseOtherData(run, given);
+    const layout = layoutOf(train, recorded);
+    const place = { resolve: look, context: look.context, folder: join(run.path, "train", "negatives") };
+    const switches = switchesOf(run.journal);
+    const versions = new Versions(place, train, given, () => switches);
+    try {
+      const { set, batches } = await versions.ofStep(step - 1);
+      const groups = batches.groups(step - 1);
+      const rows = rowsDigest(groups);
+      const shown = { sources: data.sources, train: data.train };
+      const microSteps: ReplayedMicroStep[] = [];
+      for (let microStep = 0; microStep < layout.accumulationSteps; microStep += 1) {
+        const [first, own] = groupsOf(groups, microStep, layout);
+        const { groups: found } = await showGroups(set, own, shown, look.context, { step: step - 1, first });
+        microSteps.push({
+          microStep,
+          groups: found,
+          maskedColumns: maskedColumns(batches, step - 1, microStep, layout),
+        });
+      }
+      const isSameBatch = recorded?.rows === undefined ? null : recorded.rows === rows;
+      const loss =
+        options.loss === true
+          ? await replayLoss({ run, experiment, train, set, batches: versions, layout, look }, step)
+          : null;
+      return {
+        ...{ runDir: run.path, step, seed: experiment.config.seed, fingerprint: set.fingerprint, layout },
+        ...{ passagesPerQuery: set.passagesPerQuery, rows, recorded, isSameBatch, microSteps, loss },
+      };
+    } finally {
+      await versions.close();
+    }
+  } finally {
+    given.close();
+  }
+}
+
+/** The experiment that the folder recorded; its data from the script where one is given. */
+async function recordedExperiment(run: RecordedRun, script: string | undefined): Promise<Experiment> {
+  const config = run.experiment as ExperimentConfig;
+  if (script !== undefined) {
+    const { baseDir, config: current } = await loadExperiment(script);
+    if (current.train === undefined || config.train === undefined)
+      return defineExperiment(asInput(config), { baseDir });
+    const { train, ...rest } = config;
+    const { data } = current.train;
+    return defineExperiment(asInput({ ...rest, train: { ...train, data } }), { baseDir });
+  }
+  if (JSON.stringify([config.train?.data, config.train?.refresh?.mine]).includes('"kind":"step"')) {
+    throw new QuarryError("CONFIG", `${run.path}: the training data has functions, which only the script has.`, {
+      hint: "Name it: quarry replay <runDir> --experiment experiment.ts",
+    });
+  }
+  const { baseDir } = run.environment as { readonly baseDir?: string };
+  return defineExperiment(asInput(config), { baseDir: resolve(run.path, baseDir ?? ".") });
+}
+
+/** What was written with every default filled in is valid input again. */
+function asInput(config: ExperimentConfig): ExperimentInput {
+  return config as unknown as ExperimentInput;
+}
+
+/** The last line of a step counts: after a death a step may have been done again. */
+async function recordedStep({ path }: RecordedRun, step: number): Promise<RecordedStep | null> {
+  const text = await readFile(join(path, "train", "steps.jsonl"), "utf8").catch(() => "");
+  for (const line of text.split("\n").reverse()) {
+    try {
+      const found = JSON.parse(line) as RecordedStep;
+      if (found.step === step) return found;
+    } catch {
+      // Empty, or torn by a death.
+    }
+  }
+  return null;
+}
+
+function refuseOtherData({ path, environment }: RecordedRun, set: TrainingSet): void {
+  const trainedOn = environment.data?.["train.set"];
+  if (trainedOn === undefined || trainedOn === set.fingerprint) return;
+  throw new QuarryError("INTEGRITY", `the data is not what ${path} was trained on: its files or options changed.`, {
+    hint: "Put the files back as they were, or name the script beside them with --experiment.",
+  });
+}
+
+/** How the step was cut, as its line says; of a step that was not done, as the options say. */
+function layoutOf(train: TrainConfig, step: RecordedStep | null): Layout {
+  const { globalBatchSize, ranks } = train;
+  const count = step?.ranks ?? (ranks === "auto" ? 1 : ranks) * machineCount(train);
+  const queriesPerRank = step?.queriesPerRank ?? train.queriesPerRank;
+  return deriveLayout({ globalBatchSize, queriesPerRank, ranks: count });
+}
+
+function groupsOf(groups: readonly Group[], microStep: number, layout: Layout): readonly [number, readonly Group[]] {
+  const size = layout.worldSize * layout.queriesPerRank;
+  return [microStep * size, groups.slice(microStep * size, (microStep + 1) * size)];
+}
+
+function maskedColumns(batches: StepBatches, step: number, microStep: number, layout: Layout): number[][] {
+  return Array.from({ length: layout.worldSize }, (_, rank) =>
+    columnsOf(batches.microBatch(step, microStep, rank, layout)),
+  ).flat();
+}
+
+function columnsOf({ mask, queryCount, columnCount }: MicroBatch): number[][] {
+  return Array.from({ length: queryCount }, (_, query) => {
+    const own = mask.subarray(query * columnCount, (query + 1) * columnCount);
+    return Array.from(own.keys()).filter((column) => own[column] === 1);
+  });
+}

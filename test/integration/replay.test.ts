@@ -1,0 +1,155 @@
+/** A run folder remembers its training: any step's batch and loss come back from it, and what was changed is noticed. */
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { runCommandLine } from "../../src/cli/program.js";
+import { biEncoder, binary, defineExperiment, replayStep, showStep, source, train } from "../../src/index.js";
+import { findPython } from "../../src/python/environment.js";
+import { writeCollection } from "../fixtures/collection.js";
+
+const STEPS = 6;
+let folder = "";
+let runDir = "";
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-replay-"));
+  runDir = join(folder, "run");
+  const python = await findPython();
+  await execa(python.executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env: python.env });
+  await writeCollection(join(folder, "collection"), { passages: 96, queries: 24 });
+  await train(experiment());
+}, 240_000);
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function experiment() {
+  const judged = source({ corpus: "collection", qrels: "collection/qrels/train.tsv" });
+  return defineExperiment(
+    {
+      ...{ name: "replayed", runDir, cacheDir: join(folder, "cache"), seed: 3 },
+      model: biEncoder("./model"),
+      train: {
+        data: binary({ positives: judged }),
+        ...{ globalBatchSize: 4, queriesPerRank: 2, ranks: 1, threads: 1 },
+        args: { maxSteps: STEPS, learningRate: 5e-3, saveSteps: 3, saveTotalLimit: 5 },
+      },
+      workers: { device: "cpu" },
+    },
+    { baseDir: folder },
+  );
+}
+
+async function lines(): Promise<{ step: number; loss: number; rows: string; ranks: number }[]> {
+  const text = await readFile(join(runDir, "train", "steps.jsonl"), "utf8");
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { step: number; loss: number; rows: string; ranks: number });
+}
+
+/** Every file of the run folder with its size and time. */
+async function snapshot(): Promise<string[]> {
+  const names = (await readdir(runDir, { recursive: true })).sort();
+  return Promise.all(
+    names.map(async (name) => {
+      const { size, mtimeMs, isDirectory } = await stat(join(runDir, name)).then((found) => ({
+        ...{ size: found.size, mtimeMs: found.mtimeMs },
+        isDirectory: found.isDirectory(),
+      }));
+      return isDirectory ? name : `${name} ${size} ${mtimeMs}`;
+    }),
+  );
+}
+
+async function cli(...argv: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+  const out = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+  const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  try {
+    const status = await runCommandLine(argv);
+    const all = (spy: typeof out): string => spy.mock.calls.map(([text]) => String(text)).join("");
+    return { status, stdout: all(out), stderr: all(err) };
+  } finally {
+    out.mockRestore();
+    err.mockRestore();
+  }
+}
+
+test("each step's line names its batch, and the folder alone gives the batch back, micro-step by micro-step", async () => {
+  const recorded = await lines();
+  expect(recorded.map(({ step, ranks }) => [step, ranks])).toEqual(
+    Array.from({ length: STEPS }, (_, at) => [at + 1, 1]),
+  );
+  expect(new Set(recorded.map(({ rows }) => rows)).size).toBe(STEPS);
+  for (const step of [1, 4]) {
+    const replayed = await replayStep(runDir, { step });
+    expect(replayed).toMatchObject({ rows: recorded[step - 1]?.rows, isSameBatch: true, loss: null });
+    expect(replayed.microSteps.map(({ groups }) => groups.length)).toEqual([2, 2]);
+    const shown = await showStep(experiment(), step - 1);
+    const ids = (groups: typeof shown.groups) => groups.map(({ query, passages }) => [query.id, passages[0]?.id]);
+    expect(ids(replayed.microSteps.flatMap(({ groups }) => groups))).toEqual(ids(shown.groups));
+    expect(replayed.microSteps[1]?.groups.map(({ place }) => place)).toEqual(
+      shown.groups.slice(2).map(({ place }) => place),
+    );
+  }
+});
+
+test("the seeds of every part and the folder that paths start in are recorded", async () => {
+  const environment = JSON.parse(await readFile(join(runDir, "environment.json"), "utf8")) as Record<string, unknown>;
+  expect(environment).toMatchObject({ baseDir: "..", seed: 3 });
+  expect(environment["seeds"]).toMatchObject({
+    "data.order": { generator: "threefry2x32-20", key: [3, "<epoch>", 0] },
+    "training.dropout": { key: [3, "<step>", "<micro-step>", "<rank>"] },
+    "training.modelInit": { key: [3] },
+  });
+});
+
+test("the loss comes back from the checkpoint before the step, and the run folder is not touched", async () => {
+  const before = await snapshot();
+  const { status, stdout } = await cli("replay", runDir, "--step", "5", "--loss", "--json");
+  const found = JSON.parse(stdout) as Awaited<ReturnType<typeof replayStep>> & { isSameLoss: boolean };
+  const recorded = (await lines())[4];
+  expect(found.loss?.from).toBe(join(runDir, "train", "checkpoint-3"));
+  expect(found.loss?.steps.map(({ step }) => step)).toEqual([4, 5]);
+  expect(Math.abs((found.loss?.loss ?? Number.NaN) - (recorded?.loss ?? 0))).toBeLessThan(1e-6);
+  expect({ status, isSameLoss: found.isSameLoss }).toEqual({ status: 0, isSameLoss: true });
+  expect(await snapshot()).toEqual(before);
+});
+
+test("the first step's loss comes back from the model as it was; another one than recorded ends with 6", async () => {
+  const path = join(runDir, "train", "steps.jsonl");
+  const text = await readFile(path, "utf8");
+  const [first] = await lines();
+  await appendFile(path, `${JSON.stringify({ ...first, loss: (first?.loss ?? 0) + 1e-4 })}\n`);
+  try {
+    const { status, stdout } = await cli("replay", runDir, "--step", "1", "--loss");
+    expect(stdout).toContain("from the model as it was");
+    expect(stdout).toContain("|Δ| 1.00e-4: NOT the same within 0.000001");
+    expect(status).toBe(6);
+  } finally {
+    await writeFile(path, text);
+  }
+});
+
+test("other rows than recorded end with 6, other data is refused, and so is a step that cannot be", async () => {
+  const path = join(runDir, "train", "steps.jsonl");
+  const text = await readFile(path, "utf8");
+  const [first] = await lines();
+  await appendFile(path, `${JSON.stringify({ ...first, rows: "0000000000000000" })}\n`);
+  expect(await cli("replay", runDir, "--step", "1")).toMatchObject({
+    status: 6,
+    stdout: expect.stringContaining("NOT as recorded") as string,
+  });
+  await writeFile(path, text);
+  await expect(replayStep(runDir, { step: 0 })).rejects.toMatchObject({ code: "CONFIG" });
+  await expect(replayStep(folder, { step: 1 })).rejects.toMatchObject({ code: "CONFIG" });
+  const queries = join(folder, "collection", "queries.jsonl");
+  const kept = await readFile(queries, "utf8");
+  await writeFile(queries, kept.replace('"_id":"q0","text":"', '"_id":"q0","text":"now '));
+  await expect(replayStep(runDir, { step: 1 })).rejects.toMatchObject({
+    code: "INTEGRITY",
+    message: expect.stringContaining("not what") as string,
+  });
+  await writeFile(queries, kept);
+  expect(await replayStep(runDir, { step: 1 })).toMatchObject({ isSameBatch: true });
+});

@@ -1,0 +1,123 @@
+/** What the doctor reckons from a probe: memory, hours and disk, and what would fit where something does not. */
+import { describe, expect, test } from "vitest";
+import {
+  checkMemory,
+  checkTime,
+  type MemoryRoom,
+  type Probe,
+  type Training,
+} from "../../../src/pipeline/doctor/cost.js";
+import { checkDisks, checkpointBytes, checkpointsNeed } from "../../../src/pipeline/doctor/disk.js";
+import { checkDevices, checkNetwork, checkPackages } from "../../../src/pipeline/doctor/machine.js";
+import { smallerSizes } from "../../../src/pipeline/doctor/price.js";
+
+const GB = 1e9;
+const probe: Probe = {
+  ...{ steps: 10, stepSeconds: 2, firstStepSeconds: 3, waitShare: 0, tokensPerSecond: 1_000, paddingShare: 0.1 },
+  ...{ peakBytes: 6 * GB, device: "cpu", trained: 1_000, queriesPerRank: 16, microSteps: 2, passagesPerQuery: 2 },
+};
+const training: Training = {
+  ...{ ranks: 1, machines: 1, accumulationSteps: 4, maxSteps: 900, isCheckpointing: false, isBf16: false },
+};
+const cpu = (availableBytes: number): MemoryRoom => ({ isGpu: false, availableBytes });
+
+describe("memory", () => {
+  test.each([
+    [10 * GB, "ok"],
+    [6.2 * GB, "note"],
+    [5 * GB, "refuse"],
+  ])("of %d bytes is judged %s for a rank of 6 GB", (available, status) => {
+    expect(checkMemory(probe, null, 16, training, cpu(available))).toMatchObject({ check: "memory", status });
+  });
+
+  test("ranks on a CPU share it; ranks on GPUs have one each", () => {
+    const four = { ...training, ranks: 4 };
+    expect(checkMemory(probe, null, 16, four, cpu(20 * GB))).toMatchObject({
+      status: "refuse",
+      seen: expect.stringContaining("24 GB for 4 ranks") as string,
+    });
+    expect(checkMemory(probe, null, 16, { ...four, machines: 2 }, cpu(20 * GB)).status).toBe("ok");
+    expect(checkMemory(probe, null, 16, four, { isGpu: true, availableBytes: 20 * GB }).status).toBe("ok");
+  });
+
+  test("what does not fit is answered with the size that was tried and fits, and with what else helps", () => {
+    const smaller = { ...probe, queriesPerRank: 4, peakBytes: 2 * GB };
+    const { status, todo } = checkMemory(null, smaller, 16, training, cpu(5 * GB));
+    expect(status).toBe("refuse");
+    expect(todo).toContain("train.queriesPerRank 4 fits (2 GB a rank)");
+    expect(todo).toContain("gradientCheckpointing");
+    expect(checkMemory(null, smaller, 16, { ...training, isCheckpointing: true }, cpu(5 * GB)).todo).not.toContain(
+      "gradientCheckpointing",
+    );
+    expect(checkMemory(null, null, 1, training, cpu(GB)).todo).toContain("Not even one query fits");
+  });
+
+  test("sizes that are tried halve, and always cut a rank's share evenly", () => {
+    expect(smallerSizes(32, 32)).toEqual([16, 8, 4, 2, 1]);
+    expect(smallerSizes(24, 12)).toEqual([6, 3, 1]);
+    expect(smallerSizes(7, 7)).toEqual([1]);
+    expect(smallerSizes(8, 1)).toEqual([]);
+  });
+});
+
+test("hours come from the micro-steps of a whole step; waiting for the feed is told", () => {
+  // Two of four micro-steps took 2 s: 900 steps of 4 s.
+  expect(checkTime(probe, training)).toMatchObject({
+    status: "ok",
+    seen: expect.stringMatching(/^900 steps of 4 s are 1 h/) as string,
+    facts: { totalSeconds: 3_600 },
+  });
+  expect(checkTime({ ...probe, waitShare: 0.4 }, training)).toMatchObject({ status: "note" });
+});
+
+describe("disk", () => {
+  test("takes the checkpoints that are kept, one more while it is written, and no more than are ever saved", () => {
+    const of = { parameters: 100 * 1e6, trained: 100 * 1e6, kept: 2, saves: 10 };
+    expect(checkpointBytes(of.parameters, of.trained)).toBe(100 * 1e6 * 12 + 5e6);
+    expect(checkpointsNeed(of, "runs/x").bytes).toBe(3 * checkpointBytes(of.parameters, of.trained));
+    expect(checkpointsNeed({ ...of, saves: 1 }, "runs/x").bytes).toBe(checkpointBytes(of.parameters, of.trained));
+    // An adapter's optimiser is small.
+    expect(checkpointBytes(100 * 1e6, 1e6)).toBeLessThan(450 * 1e6);
+  });
+
+  test.each([
+    [100 * GB, "ok"],
+    [11 * GB, "note"],
+    [9 * GB, "refuse"],
+  ])("with %d bytes free for 10 GB is judged %s", (freeBytes, status) => {
+    const needs = [
+      { what: "2 checkpoint(s)", bytes: 10 * GB, folder: "runs/x", less: "lower train.args.saveTotalLimit" },
+    ];
+    const [found] = checkDisks([{ freeBytes, needs }]);
+    expect(found).toMatchObject({ check: "disk", status });
+    if (status !== "ok") expect(found?.todo).toContain("saveTotalLimit");
+  });
+});
+
+describe("the machine", () => {
+  const memory = { totalBytes: 64 * GB, availableBytes: 60 * GB };
+  const gpu = { name: "GPU X", totalBytes: 24 * GB, freeBytes: 23 * GB };
+
+  test("GPUs that are left out or lacking are told", () => {
+    expect(checkDevices([], "auto", 1, memory).status).toBe("ok");
+    expect(checkDevices([gpu, gpu], "auto", 2, memory).status).toBe("ok");
+    expect(checkDevices([gpu, gpu], "auto", 1, memory).status).toBe("note");
+    expect(checkDevices([gpu], "auto", 2, memory).status).toBe("refuse");
+    expect(checkDevices([gpu], "cpu", 1, memory).status).toBe("note");
+  });
+
+  test("an environment without torch is refused; ports that anybody can reach are told from two ranks on", () => {
+    const python = { executable: "/env/bin/python", env: {} };
+    expect(checkPackages({ python: "3.11", torch: "2", transformers: "5" }, python).status).toBe("ok");
+    expect(checkPackages({ python: "3.11", transformers: "5" }, python)).toMatchObject({
+      status: "refuse",
+      todo: "quarry setup",
+    });
+    expect(checkNetwork(1, 0)).toBeNull();
+    expect(checkNetwork(2, 0)).toMatchObject({
+      status: "note",
+      seen: expect.stringContaining("all addresses") as string,
+    });
+    expect(checkNetwork(1, 1)).not.toBeNull();
+  });
+});

@@ -1,0 +1,30 @@
+/** Answers come in the order of the questions, whatever has to be waited for. */
+import { expect, test } from "vitest";
+import { InOrder } from "../../../src/training/in-order.js";
+
+test("a value that is there at once waits for those before it, and for nobody else's", async () => {
+  const used: string[] = [];
+  const answers = new InOrder<number>(() => used.push("failed"));
+  const use = (text: string): void => void used.push(text);
+  let open: (text: string) => void = () => undefined;
+  answers.then(0, "a", use);
+  answers.then(0, new Promise<string>((resolve) => void (open = resolve)), use);
+  answers.then(0, "c", use);
+  answers.then(1, "other", use);
+  expect(used).toEqual(["a", "other"]);
+  expect(answers.isWaiting).toBe(true);
+  open("b");
+  await expect.poll(() => answers.isWaiting).toBe(false);
+  expect(used).toEqual(["a", "other", "b", "c"]);
+});
+
+test("a failure is told, and so is one of whoever uses the value", async () => {
+  const failures: string[] = [];
+  const answers = new InOrder<number>((thrown) => failures.push((thrown as Error).message));
+  answers.then(0, Promise.reject(new Error("no data")), () => undefined);
+  answers.then(1, Promise.resolve(1), () => {
+    throw new Error("cannot send");
+  });
+  await expect.poll(() => answers.isWaiting).toBe(false);
+  expect(failures.toSorted()).toEqual(["cannot send", "no data"]);
+});
