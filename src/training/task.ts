@@ -22,8 +22,8 @@ export function trainTask(
     resumeFrom,
     retriever: job.retriever ?? null,
     checkpointEvery: job.checkpointEvery ?? null,
-    evalSteps: job.evaluation?.everySteps ?? null,
-    isEvaluating: job.evaluation?.inRanks !== undefined,
+    evalSteps: evaluation?.everySteps ?? null,
+    isEvaluating: evaluation?.inRanks !== undefined,
   };
 }
 
