@@ -39,6 +39,7 @@ export {
   demoModel,
   demoSource,
   type Experiment,
+  loss,
   mix,
   multiLevel,
   type SuiteSetOptions,
@@ -54,6 +55,7 @@ export {
   type TripletGroup,
 } from "./experiment/function-step.js";
 export { loadExperiment } from "./experiment/load.js";
+export type { LossInput, PluginLoss, SharedLossOptions } from "./experiment/loss-types.js";
 export type * from "./experiment/options.generated.js";
 export type { Override } from "./experiment/overrides.js";
 export type * from "./experiment/plugin-types.js";

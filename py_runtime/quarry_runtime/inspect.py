@@ -72,7 +72,7 @@ def registered(plugins: list[str] | None = None) -> dict[str, list[dict[str, Any
     """Encoders, poolings, losses, retrievers and similarities by their plurals.
 
     Each has its name, sentence, origin ("built-in" or the plugin's file) and options (name, type,
-    TypeScript's type, default, sentence).
+    TypeScript's type, JSON Schema, default, sentence).
 
     Args:
         plugins: Files that are run first.
@@ -99,6 +99,7 @@ def _described(entry: registry.Registered) -> dict[str, Any]:
         {
             "name": option.name,
             "type": option.type,
+            "schema": option.schema,
             "typescript": option.typescript,
             "default": option.default,
             "isRequired": option.is_required,

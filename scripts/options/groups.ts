@@ -83,6 +83,7 @@ export const groups: readonly Group[] = [
   ),
   group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
   group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
+  group("Matryoshka", schemas.matryoshkaSchema, "train.loss.matryoshka", "Dimensions that a loss is computed on."),
   group(
     "TrainRetriever",
     schemas.trainRetrieverSchema,

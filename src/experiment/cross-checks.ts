@@ -1,7 +1,7 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
-import { checkLoss } from "./losses.js";
+import { checkLosses } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
 import { nearest } from "./nearest.js";
 import { checkPluginNames } from "./plugin-checks.js";
@@ -81,7 +81,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (train !== undefined) {
     checkTraining(train, say);
     checkMachines(train, workers.listen, say);
-    problems.push(...checkLoss(train.loss, model.plugins.length > 0), ...checkRefresh(train));
+    problems.push(...checkLosses(train, model.plugins.length > 0), ...checkRefresh(train));
     for (const [path, other] of train.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine"))
       checkCrossEncoder(other, path, say);
   }

@@ -1,6 +1,7 @@
 /** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */
 import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";
-import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";
+import type { LossInput } from "./loss-types.js";
+import type { PoolingName, TrainRetrieverInput } from "./plugin-types.js";
 
 /** What a user writes: everything with a default may be left out. */
 export interface ExperimentInput {
@@ -108,8 +109,8 @@ export interface PromptsInput {
 export interface TrainInput {
   /** What the model learns from. */
   data: BinaryInput | ScoredInput | MultiLevelInput | MixInput;
-  /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }. */
-  loss?: LossInput | undefined;
+  /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }; several are summed by weight. */
+  loss?: LossInput | LossInput[] | undefined;
   /** A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own. */
   retriever?: TrainRetrieverInput | undefined;
   /**
@@ -120,6 +121,8 @@ export interface TrainInput {
   globalBatchSize?: number | undefined;
   /** Queries in one forward pass of a rank; default: the batch shared equally, no accumulation. */
   queriesPerRank?: number | undefined;
+  /** Queries, and passages, that a rank encodes at a time (GradCache): memory of so few texts, negatives of the whole batch; default: all at once. */
+  miniBatchSize?: number | undefined;
   /**
    * Training processes on each machine; auto is one per GPU, else one.
    *
@@ -294,10 +297,20 @@ export interface MixInput extends MixOptions {
 
 /** One part of a mix. */
 export interface MixPartInput {
+  /** What losses with sources and messages call this part; default: the names of its sources, else their files. */
+  name?: string | undefined;
   /** Training data of one kind; all parts have groups of the same size. */
   data: BinaryInput | ScoredInput | MultiLevelInput;
   /** Share of the batches' queries; default: the number of its queries. */
   weight?: number | undefined;
+}
+
+/** Dimensions that a loss is computed on. */
+export interface MatryoshkaInput {
+  /** Numbers of leading dimensions that are to work on their own, e.g. [384, 128, 64]. */
+  dimensions: number[];
+  /** Weight of the loss on each of the dimensions; default: 1 for each. */
+  weights?: number[] | undefined;
 }
 
 /** Negatives mined anew while the model trains: docs/mining.md. */

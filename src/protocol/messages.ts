@@ -153,6 +153,18 @@ const searchTask = z.strictObject({
   snapshotEveryUnits: z.int().min(1).max(1_000),
 });
 
+/** One loss of several: what it weighs, and which parts of the data it is for; an empty list stands for all. */
+export const lossSpec = z.strictObject({
+  name,
+  weight: z.number(),
+  sources: z.array(name).max(1_000),
+  /** Leading dimensions that it is computed on, each with its weight; no weights are all 1. */
+  matryoshka: z
+    .strictObject({ dimensions: z.array(count).min(1).max(64), weights: z.array(z.number()).max(64) })
+    .nullable(),
+  options: z.record(z.string(), z.unknown()),
+});
+
 /** A retriever that a plugin registers, and its options. */
 export const retrieverSpec = z.strictObject({ name, options: z.record(z.string(), z.unknown()) });
 
@@ -160,7 +172,9 @@ export const retrieverSpec = z.strictObject({ name, options: z.record(z.string()
 const trainTask = z.strictObject({
   kind: z.literal("train"),
   model: modelSpec,
-  loss: z.strictObject({ name, options: z.record(z.string(), z.unknown()) }),
+  losses: z.array(lossSpec).min(1).max(64),
+  /** What the parts of the training data are called, in the order of the numbers that micro-batches give. */
+  sources: z.array(name).min(1).max(1_000),
   /** A plugin's whole retriever; null is Quarry's own. */
   retriever: retrieverSpec.nullable(),
   args: z.record(z.string(), z.unknown()),
@@ -169,6 +183,8 @@ const trainTask = z.strictObject({
   queriesPerRank: z.int().min(1),
   passagesPerQuery: z.int().min(1),
   accumulationSteps: z.int().min(1),
+  /** Texts of one side that are encoded with gradient at a time (GradCache); null takes all at once. */
+  miniBatchSize: z.int().min(1).nullable(),
   seed: z.int().min(0).max(0xffffffff),
   /** A complete checkpoint's folder; null starts from the model. */
   resumeFrom: path.nullable(),
@@ -344,6 +360,8 @@ export const downMessage = z.discriminatedUnion("type", [
     labels: tensorSpec,
     /** int32 [Q]: how many of the query's own passages are real; those behind them are paddings. */
     counts: tensorSpec,
+    /** int32 [Q]: which of the task's sources each query comes from. */
+    sources: tensorSpec,
   }),
   /**
    * The answer to `evaluate`: work for the pool of this ticket until it lets you go, then wait again. Without a ticket the
@@ -360,6 +378,7 @@ export type ModelContract = z.infer<typeof modelContract>;
 export type CrossEncoderSpec = z.infer<typeof crossEncoderSpec>;
 export type CrossEncoderContract = z.infer<typeof crossEncoderContract>;
 export type VectorDtype = z.infer<typeof vectorDtype>;
+export type LossSpec = z.infer<typeof lossSpec>;
 export type ErrorInfo = z.infer<typeof errorInfo>;
 export type Task = z.infer<typeof task>;
 export type UpMessage = z.infer<typeof upMessage>;

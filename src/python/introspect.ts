@@ -8,6 +8,8 @@ const option = z.object({
   type: z.string(),
   /** The type as TypeScript writes it. */
   typescript: z.string(),
+  /** JSON Schema of its values. */
+  schema: z.record(z.string(), z.unknown()),
   default: z.unknown(),
   isRequired: z.boolean(),
   sentence: z.string(),

@@ -118,6 +118,12 @@ def load_weights(module: nn.Module, file: Path) -> None:
         ) from error
 
 
+def load_training_state(file: Path) -> dict[str, Any]:
+    """State of an optimiser or a schedule, from a checkpoint of our own run: tensors and numbers only."""
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
 @contextlib.contextmanager
 def _explained(checkpoint: str) -> Iterator[None]:
     """Turns what transformers raises into the error family, and keeps its prints out of the log."""

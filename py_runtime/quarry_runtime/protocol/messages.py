@@ -143,10 +143,20 @@ class Scoring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ren
     plugins: Annotated[list[Path], Meta(max_length=64)]
 
 
+class MatryoshkaSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`MatryoshkaSpec` of messages.ts."""
+
+    dimensions: Annotated[list[Count], Meta(min_length=1, max_length=64)]
+    weights: Annotated[list[float], Meta(max_length=64)]
+
+
 class LossSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """`LossSpec` of messages.ts."""
 
     name: Name
+    weight: float
+    sources: Annotated[list[Name], Meta(max_length=1000)]
+    matryoshka: MatryoshkaSpec | None
     options: dict[str, Any]
 
 
@@ -240,7 +250,8 @@ class TrainTask(
     """`TrainTask` of messages.ts."""
 
     model: ModelSpec
-    loss: LossSpec
+    losses: Annotated[list[LossSpec], Meta(min_length=1, max_length=64)]
+    sources: Annotated[list[Name], Meta(min_length=1, max_length=1000)]
     retriever: RetrieverSpec | None
     args: dict[str, Any]
     output_dir: Path
@@ -248,6 +259,7 @@ class TrainTask(
     queries_per_rank: Annotated[int, Meta(ge=1, le=9007199254740991)]
     passages_per_query: Annotated[int, Meta(ge=1, le=9007199254740991)]
     accumulation_steps: Annotated[int, Meta(ge=1, le=9007199254740991)]
+    mini_batch_size: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     resume_from: Path | None
     is_dropout_on: bool
@@ -826,6 +838,7 @@ class MicroBatch(
     mask: TensorSpec
     labels: TensorSpec
     counts: TensorSpec
+    sources: TensorSpec
 
 
 class Evaluation(

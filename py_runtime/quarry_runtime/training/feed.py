@@ -154,15 +154,18 @@ class Feed:
         labels = to_numpy(message.labels, frames)
         mask = to_numpy(message.mask, frames)
         counts = to_numpy(message.counts, frames)
+        sources = to_numpy(message.sources, frames)
         if (
             labels.shape[0] != len(queries.rows)
             or labels.size != len(passages.rows)
             or len(mask) != len(queries.rows)
             or len(counts) != len(queries.rows)
+            or len(sources) != len(queries.rows)
         ):
             raise ProtocolError(
                 f"A micro-batch of {len(queries.rows)} queries and {len(passages.rows)} passages"
-                f" has labels {labels.shape}, mask {mask.shape} and counts {counts.shape}."
+                f" has labels {labels.shape}, mask {mask.shape}, counts {counts.shape} and sources"
+                f" {sources.shape}."
             )
         batch = {
             "queries": self._tokens(queries, "query"),
@@ -171,6 +174,7 @@ class Feed:
             "mask": self._tensor(mask),
             "labels": self._tensor(labels),
             "counts": self._tensor(counts),
+            "sources": self._tensor(sources),
             "rows": Rows(queries.rows, passages.rows),
         }
         if queries.extras is not None or passages.extras is not None:

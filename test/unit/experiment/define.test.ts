@@ -290,10 +290,31 @@ describe("a loss", () => {
     [{ name: "infnce" }, 'train.loss.name: no loss is called "infnce"; did you mean infonce?'],
     [
       { name: "xyzzy" },
-      'train.loss.name: no loss is called "xyzzy"; there are infonce, MultipleNegativesRankingLoss, kl, and others once a Python file of model.plugins registers them',
+      'train.loss.name: no loss is called "xyzzy"; there are cosent, infonce, kl, lambdarank, listwise, margin_mse, triplet, ws_contrastive, and others once a Python file of model.plugins registers them',
     ],
     [{ temprature: 0.1 }, "train.loss.temprature: infonce has no such option; did you mean temperature?"],
-    [{ margin: 1 }, "train.loss.margin: infonce has no such option; there is temperature"],
+    [
+      { name: "margin_mse", xyzzy: 1 },
+      "train.loss.xyzzy: margin_mse has no such option; there are scale, weight, sources, matryoshka",
+    ],
+    [{ symmetric: 1 }, "train.loss.symmetric: expected true or false, saw the number 1"],
+    [
+      { name: "triplet", distance: "hamming" },
+      'train.loss.distance: expected one of cosine, euclidean, manhattan, saw the text "hamming"',
+    ],
+    [
+      [{ name: "infonce" }, { name: "kl", temperature: 0, weight: 0.5 }],
+      "train.loss.1.temperature: expected a number above 0, saw the number 0",
+    ],
+    [{ weight: 0 }, "train.loss.weight: expected a number above 0, saw the number 0"],
+    [
+      [],
+      "train.loss: expected a group of options { … } or a list with at least one entry of at most 64 entries of a group of options { … }, saw an empty list",
+    ],
+    [
+      { matryoshka: { dimensions: [64, 32], weights: [1] } },
+      "train.loss.matryoshka.weights: has 1 weights for 2 dimensions; give one for each",
+    ],
     [
       { name: "kl", label_temprature: 1 },
       "train.loss.label_temprature: kl has no such option; did you mean labelTemperature?",
@@ -392,9 +413,48 @@ describe("names from other tools", () => {
       { name: "InfoNCE", temperature: 0.1 },
       { name: "infonce", temperature: 0.1 },
     ],
-  ])("of losses mean the same here: %j", (named, expected) => {
-    const data = multiLevel({ sources: [judged] });
-    const { config } = defineExperiment({ name: "x", model, train: { data, loss: named as never } });
+    [
+      { name: "MultipleNegativesSymmetricRankingLoss", scale: 10 },
+      { name: "infonce", temperature: 0.1, symmetric: true },
+    ],
+    [{ name: "MarginMSELoss" }, { name: "margin_mse" }],
+    [{ name: "TripletLoss" }, { name: "triplet", distance: "euclidean", margin: 5 }],
+    [
+      { name: "TripletLoss", triplet_margin: 1, distance_metric: "TripletDistanceMetric.COSINE" },
+      { name: "triplet", distance: "cosine", margin: 1 },
+    ],
+    [{ name: "CoSENTLoss" }, { name: "cosent", temperature: 0.05 }],
+    [
+      { name: "DistillKLDivLoss", temperature: 3, teacher_temperature: 2 },
+      { name: "kl", temperature: 3, labelTemperature: 2, weight: 9 },
+    ],
+    [
+      { name: "MatryoshkaLoss", loss: { name: "CoSENTLoss", scale: 10 }, matryoshka_dims: [64, 32], weight: 2 },
+      { name: "cosent", temperature: 0.1, weight: 2, matryoshka: { dimensions: [64, 32] } },
+    ],
+    [
+      [{ name: "MarginMSELoss", weight: 0.2 }, { name: "InfoNCE" }],
+      [{ name: "margin_mse", weight: 0.2 }, { name: "infonce" }],
+    ],
+  ])("of losses mean the same here: %j", (loss, expected) => {
+    const config = parseExperiment({ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss } });
     expect(config.train?.loss).toEqual(expected);
+  });
+
+  test("of cached losses become train.miniBatchSize, whatever the loss", () => {
+    const learn = (loss: object, others: object = {}): object => ({
+      ...{ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss, ...others } },
+    });
+    const train = (input: object) => parseExperiment(input).train;
+    const cached = { name: "CachedMultipleNegativesRankingLoss", mini_batch_size: 8 };
+    expect(train(learn(cached))).toMatchObject({ loss: { name: "infonce", temperature: 0.05 }, miniBatchSize: 8 });
+    expect(train(learn({ name: "CachedMultipleNegativesRankingLoss" }))?.miniBatchSize).toBe(32);
+    expect(train(learn([{ name: "kl", miniBatchSize: 4 }, {}]))).toMatchObject({
+      loss: [{ name: "kl" }, { name: "infonce" }],
+      miniBatchSize: 4,
+    });
+    expect(() => train(learn(cached, { miniBatchSize: 16 }))).toThrow(
+      "train.loss.miniBatchSize: says something else than train.miniBatchSize",
+    );
   });
 });
