@@ -1,6 +1,5 @@
 /** The experiments of one collection: each is a Quarry run in a folder of its own, so each resumes by itself. */
 import { join } from "node:path";
-import type { LossInput } from "../../src/experiment/plugin-types.js";
 import {
   biEncoder,
   binary,

@@ -4,7 +4,6 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import type { LossInput } from "../../../src/experiment/plugin-types.js";
 import type { QuarryEvent } from "../../../src/report/events.js";
 import { ROOT } from "../shared/command.js";
 import type { Context } from "../shared/context.js";
