@@ -21,13 +21,15 @@ const option = (union, tag, value) => union.options.find((each) => each.shape[ta
 /** Every object of the wire by its Python class name; nested ones before those that contain them. */
 const classes = new Map([
   ["TensorSpec", messages.tensorSpec],
+  ["AdapterSpec", messages.adapterSpec],
   ["ModelSpec", messages.modelSpec],
   ["ModelContract", messages.modelContract],
   ["CrossEncoderSpec", messages.crossEncoderSpec],
   ["CrossEncoderContract", messages.crossEncoderContract],
   ["ErrorInfo", messages.errorInfo],
   ["Scoring", option(messages.task, "kind", "search").shape.scoring],
-  ["LossSpec", option(messages.task, "kind", "train").shape.loss],
+  ["MatryoshkaSpec", messages.lossSpec.shape.matryoshka.unwrap()],
+  ["LossSpec", messages.lossSpec],
   ["RetrieverSpec", messages.retrieverSpec],
   ...messages.task.options.map((each) => [`${capitalised(each.shape.kind.value)}Task`, each]),
   ["SnapshotUnit", option(messages.upMessage, "type", "snapshot").shape.units.def.element],

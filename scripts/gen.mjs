@@ -3,7 +3,8 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const args = process.argv.slice(2);
-const statuses = ["gen-protocol.mjs", "gen-training-args.mjs", "gen-options.mjs"].map((name) => {
+const names = ["gen-protocol.mjs", "gen-training-args.mjs", "gen-losses.mjs", "gen-options.mjs"];
+const statuses = names.map((name) => {
   const script = fileURLToPath(new URL(name, import.meta.url));
   return spawnSync(process.execPath, [script, ...args], { stdio: "inherit" }).status;
 });

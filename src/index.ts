@@ -39,6 +39,8 @@ export {
   demoModel,
   demoSource,
   type Experiment,
+  loss,
+  lora,
   mix,
   multiLevel,
   type SuiteSetOptions,
@@ -54,6 +56,7 @@ export {
   type TripletGroup,
 } from "./experiment/function-step.js";
 export { loadExperiment } from "./experiment/load.js";
+export type { LossInput, PluginLoss, SharedLossOptions } from "./experiment/loss-types.js";
 export type * from "./experiment/options.generated.js";
 export type { Override } from "./experiment/overrides.js";
 export type * from "./experiment/plugin-types.js";
@@ -85,11 +88,13 @@ export {
   showStep,
 } from "./pipeline/data.js";
 export type { CheckStatus, DoctorCheck, DoctorOptions, DoctorReport } from "./pipeline/doctor/types.js";
+export type { ExportedModel, ExportOptions } from "./pipeline/export-model.js";
 export {
   compareRuns,
   doctor,
   encode,
   evaluate,
+  exportModel,
   measureRun,
   mine,
   replayStep,

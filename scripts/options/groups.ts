@@ -1,5 +1,6 @@
 /** The groups of options in the order of the documentation, each with its name as an interface. */
 import type { z } from "zod";
+import * as adapters from "../../src/experiment/adapter-schema.js";
 import * as crossEncoders from "../../src/experiment/cross-encoder-schema.js";
 import * as data from "../../src/experiment/data-schema.js";
 import * as evaluation from "../../src/experiment/evaluate-schema.js";
@@ -47,6 +48,13 @@ export const groups: readonly Group[] = [
     made("BiEncoderOptions", "checkpoint"),
   ),
   group(
+    "Lora",
+    adapters.adapterSchema,
+    "model.adapter",
+    "LoRA, rsLoRA or DoRA, as `lora({ … })` gives it.",
+    made("LoraOptions"),
+  ),
+  group(
     "Prompts",
     data.promptsSchema,
     "model.prompts and prompts of a source",
@@ -83,6 +91,7 @@ export const groups: readonly Group[] = [
   ),
   group("MixPart", data.mixPartSchema, "train.data.parts: a part of a mix", "One part of a mix."),
   group("Loss", schemas.lossSchema, "train.loss", "A loss by name, with its own options beside it."),
+  group("Matryoshka", schemas.matryoshkaSchema, "train.loss.matryoshka", "Dimensions that a loss is computed on."),
   group(
     "TrainRetriever",
     schemas.trainRetrieverSchema,

@@ -30,9 +30,7 @@ const plan = "The plan decides it: use train.globalBatchSize, train.queriesPerRa
 const feed = "The orchestrator feeds the ranks; there is no data loader to set up.";
 const folder = "Quarry writes its own checkpoints: use train.args.saveSteps and saveTotalLimit.";
 const report = "Every step is in the run's events and in train/steps.jsonl; there is nothing to set.";
-const evaluation = "Evaluation has measures and workers of its own: use train.evaluate.";
-const best = "Use train.evaluate, where it has the same name.";
-const when = "Use train.evaluate.evalSteps.";
+const evaluation = "Set train.evaluate: it has the measures of evaluate.";
 const hub = "Push a finished checkpoint instead; training itself talks to no hub.";
 const liger = "Liger's kernels are for language models with a head, which encoders lack.";
 const batch = "The loss takes texts and Quarry's own labels, not those of a classifier.";
@@ -74,8 +72,8 @@ export const REFUSED: Readonly<Record<string, string>> = {
   trackio_bucket_id: report,
   trackio_static_space_id: report,
   skip_memory_metrics: report,
-  eval_strategy: when,
-  eval_steps: when,
+  eval_strategy: evaluation,
+  eval_steps: evaluation,
   eval_delay: evaluation,
   eval_on_start: evaluation,
   eval_do_concat_batches: evaluation,
@@ -90,9 +88,9 @@ export const REFUSED: Readonly<Record<string, string>> = {
   do_train: evaluation,
   do_eval: evaluation,
   do_predict: evaluation,
-  load_best_model_at_end: best,
-  metric_for_best_model: best,
-  greater_is_better: best,
+  load_best_model_at_end: evaluation,
+  metric_for_best_model: evaluation,
+  greater_is_better: evaluation,
   save_only_model: folder,
   save_strategy: folder,
   save_on_each_node: folder,

@@ -43,14 +43,15 @@ function interfaces(): string {
     "/** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */";
   const imports = [
     'import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";',
-    'import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";',
+    'import type { LossInput } from "./loss-types.js";',
+    'import type { PoolingName, TrainRetrieverInput } from "./plugin-types.js";',
   ];
   return [head, ...imports, "", ...groups.flatMap(interfaceOf)].join("\n");
 }
 
 function interfaceOf(group: Group): string[] {
   const { name, schema, sentence, builder } = group;
-  // Written by hand in plugin-types.ts.
+  // Written by hand in loss-types.ts and plugin-types.ts.
   if (isLoose(schema)) return [];
   const fields = fieldsOf(schema);
   const isFixed = (field: string): boolean => builder?.fixed.includes(field) ?? false;

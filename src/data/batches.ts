@@ -43,6 +43,7 @@ export function buildMicroBatch(set: TrainingSet, groups: readonly Group[], shar
     ...buildMask(set, queryRows, positiveColumns, columns),
     labels,
     counts: Int32Array.from(own, ({ count }) => count),
+    sources: Int32Array.from(own, ({ part }) => part),
     queryCount: queriesPerRank,
     passagesPerQuery: perQuery,
     columnCount: columns.passages.length,

@@ -133,6 +133,8 @@ export interface TrainingSet {
   knownPositives(query: number): Int32Array;
   /** What messages call a part of a mix; without a mix the whole is part 0. */
   partName(part: number): string;
+  /** Parts of a mix; 1 without one. */
+  readonly partCount: number;
   /** Which group stands at a place of the whole training's sequence; parts of a mix have sequences of their own. */
   at(place: number, globalBatchSize: number): { readonly index: number; readonly epoch: number };
   /** 32 bits over a passage's title and text: copies have equal hashes. The text itself is not read. */
@@ -172,6 +174,8 @@ export interface MicroBatch {
   readonly labels: Float32Array;
   /** Passages of each group; the places behind them are paddings and count for nothing, [Q]. */
   readonly counts: Int32Array;
+  /** Which part of a mix each query comes from, [Q]. */
+  readonly sources: Int32Array;
   readonly queryCount: number;
   readonly passagesPerQuery: number;
   /** How many of the mask's ones stand for known positives of a query or copies of them; no repeats, no paddings. */

@@ -9,6 +9,19 @@ export const OPTION_ALIASES = {
     normalizeEmbeddings: "normalize",
     similarityFnName: "similarity",
     torchDtype: "dtype",
+    appendEosToken: "appendEos",
+    peft: "adapter",
+    lora: "adapter",
+  },
+  // Any adapter, wherever its model stands.
+  lora: {
+    loraR: "r",
+    rank: "r",
+    loraAlpha: "alpha",
+    loraDropout: "dropout",
+    loraTargetModules: "targetModules",
+    useRslora: "rslora",
+    useDora: "dora",
   },
   "model.prompts": { document: "passage", doc: "passage", corpus: "passage", queries: "query", passages: "passage" },
   // Any source, wherever it stands.
@@ -78,6 +91,10 @@ export const VALUE_ALIASES = {
     eos: "last",
     cls_token: "cls",
     first: "cls",
+    weighted_mean: "weightedmean",
+    weightedMean: "weightedmean",
+    max_tokens: "max",
+    mean_sqrt_len_tokens: "mean_sqrt_len",
     mean_tokens: "mean",
     avg: "mean",
     average: "mean",
@@ -97,12 +114,36 @@ export const VALUE_ALIASES = {
   "model.dtype": { fp32: "float32", bf16: "bfloat16", fp16: "float16", half: "float16" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 
-/** Losses under their names elsewhere; `scale` (a factor on the similarity) is 1 / temperature. */
-export const LOSS_ALIASES: Readonly<Record<string, { readonly name: string; readonly defaultScale: number | null }>> = {
-  // sentence-transformers multiplies by 20 unless told otherwise.
+/** What a loss's name elsewhere means here. */
+interface LossAlias {
+  readonly name: string;
+  /** Its default of `scale`, a factor on the similarities and 1 / temperature; null: only if it is given. */
+  readonly defaultScale?: number | null;
+  /** Options that it has by default, or always. */
+  readonly defaults?: Readonly<Record<string, unknown>>;
+  readonly rename?: Readonly<Record<string, string>>;
+}
+
+/** Losses under their names elsewhere; those of sentence-transformers have its defaults. */
+export const LOSS_ALIASES: Readonly<Record<string, LossAlias>> = {
   MultipleNegativesRankingLoss: { name: "infonce", defaultScale: 20 },
+  CachedMultipleNegativesRankingLoss: { name: "infonce", defaultScale: 20, defaults: { miniBatchSize: 32 } },
+  MultipleNegativesSymmetricRankingLoss: { name: "infonce", defaultScale: 20, defaults: { symmetric: true } },
+  CachedMultipleNegativesSymmetricRankingLoss: {
+    name: "infonce",
+    defaultScale: 20,
+    defaults: { symmetric: true, miniBatchSize: 32 },
+  },
   InfoNCE: { name: "infonce", defaultScale: null },
   InfoNCELoss: { name: "infonce", defaultScale: null },
+  MarginMSELoss: { name: "margin_mse" },
+  TripletLoss: {
+    name: "triplet",
+    defaults: { distance: "euclidean", margin: 5 },
+    rename: { distanceMetric: "distance", tripletMargin: "margin" },
+  },
+  CoSENTLoss: { name: "cosent", defaultScale: 20 },
+  DistillKLDivLoss: { name: "kl" },
 };
 
 /** Options that other trainers have and Quarry expresses in another place, in camelCase. */

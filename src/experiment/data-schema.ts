@@ -176,6 +176,14 @@ export const multiLevelSchema = z.strictObject({
 const viewSchema = z.discriminatedUnion("kind", [binarySchema, scoredSchema, multiLevelSchema]);
 
 export const mixPartSchema = z.strictObject({
+  name: z
+    .string()
+    .min(1)
+    .max(256)
+    .optional()
+    .describe(
+      "What losses with sources and messages call this part; default: the names of its sources, else their files.",
+    ),
   data: viewSchema.describe("Training data of one kind; all parts have groups of the same size."),
   weight: z
     .number()

@@ -2,6 +2,7 @@
 import type { VALUE_ALIASES } from "./aliases.js";
 import { crossCheck, EMBEDDED } from "./cross-checks.js";
 import { configError, explain, isPlainObject, shown } from "./explain.js";
+import type { LossInput, SharedLossOptions } from "./loss-types.js";
 import { normalize } from "./normalize.js";
 import type {
   BiEncoderOptions,
@@ -10,6 +11,8 @@ import type {
   CombinedInput,
   CombinedOptions,
   ExperimentInput,
+  LoraInput,
+  LoraOptions,
   MixInput,
   MixOptions,
   ModelInput,
@@ -24,7 +27,7 @@ import type {
   SuiteInput,
   SuiteSetInput,
 } from "./options.generated.js";
-import type { EncoderName, EncoderOptions } from "./plugin-types.js";
+import type { EncoderName, EncoderOptions, LossOptions } from "./plugin-types.js";
 import { type ExperimentConfig, experimentSchema } from "./schema.js";
 
 /** An experiment that was checked: what the verbs work with. */
@@ -158,6 +161,21 @@ export function mix(options: MixOptions): MixInput {
   return { kind: "mix", ...options };
 }
 
+/**
+ * A loss by name, with its options: the way to name a loss of a plugin whose options no types are known of. Options of
+ * known losses are checked by the compiler.
+ *
+ * @example
+ * loss("my_loss", { margin: 0.3, weight: 0.5 });
+ */
+export function loss<Name extends string>(
+  name: Name,
+  options?: SharedLossOptions & (Name extends keyof LossOptions ? LossOptions[Name] : Record<string, unknown>),
+): LossInput {
+  // The branch of the union that the name stands for; without types of its own, a plugin's.
+  return { ...options, name } as unknown as LossInput;
+}
+
 /** Options of a bi-encoder, under Quarry's names or those people bring along; `Encoder` is the name of its encoder. */
 export interface BiEncoderNames<Encoder extends EncoderName = EncoderName>
   extends Omit<BiEncoderOptions, "encoder" | "encoderOptions" | "pooling" | "prompts"> {
@@ -182,6 +200,16 @@ export function biEncoder<Encoder extends EncoderName = "auto">(
 ): ModelInput {
   // Aliases are told apart by the types above and replaced when the experiment is checked.
   return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions) };
+}
+
+/**
+ * A low-rank adapter: training changes a small fraction of the numbers, and a checkpoint holds only those.
+ *
+ * @example
+ * biEncoder("Qwen/Qwen3-Embedding-0.6B", { adapter: lora({ r: 32, alpha: 64, rslora: true }) });
+ */
+export function lora(options: LoraOptions = {}): LoraInput {
+  return { kind: "lora", ...options };
 }
 
 /** Options of a cross-encoder, under Quarry's names or those people bring along. */

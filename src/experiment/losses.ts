@@ -1,49 +1,103 @@
-/** The losses that come with Quarry and the options of each, so that a wrong one is answered before Python starts. */
-import { camelCase } from "./aliases.js";
-import { type Problem, shown } from "./explain.js";
+/** Checks losses and their options against what the Python runtime registers, so that a wrong one is answered before Python starts. */
+import { z } from "zod";
+import { camelCase, LOSS_ALIASES } from "./aliases.js";
+import { expected, type Problem, shown } from "./explain.js";
+import { LOSSES } from "./losses.generated.js";
 import { nearest } from "./nearest.js";
-import type { TrainConfig } from "./schema.js";
+import { type LossConfig, lossSchema, type TrainConfig } from "./schema.js";
+import { alternatives } from "./shape.js";
 
-/** Options by loss, named as in Python; each takes a number above 0. A test compares them with the runtime's registry. */
-export const LOSSES: Readonly<Record<string, readonly string[]>> = {
-  infonce: ["temperature"],
-  MultipleNegativesRankingLoss: ["scale"],
-  kl: ["temperature", "label_temperature"],
-};
+/** What an option takes, as JSON Schema has it. */
+export interface OptionSchema {
+  readonly type?: string;
+  readonly enum?: readonly (string | number)[];
+  readonly anyOf?: readonly OptionSchema[];
+  readonly items?: OptionSchema;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+}
+
+/** By the loss's name, then by the option's. */
+export type LossTable = Readonly<Record<string, Readonly<Record<string, OptionSchema>>>>;
+
+/** The losses of an experiment, whether one was written or a list. */
+export function lossesOf(train: Pick<TrainConfig, "loss">): readonly LossConfig[] {
+  return Array.isArray(train.loss) ? train.loss : [train.loss];
+}
 
 /**
- * What is wrong with a loss's name and options. A name that is not in the table is a plugin's business, when there are
- * plugins; a plugin cannot take a name of the table.
+ * What is wrong with the names and options of losses. A name that is not in the table is a plugin's business, when there
+ * are plugins; a plugin cannot take a name of the table.
  */
-export function checkLoss(loss: TrainConfig["loss"], hasPlugins: boolean): Problem[] {
-  const { name, ...options } = loss;
-  const known = Object.hasOwn(LOSSES, name) ? LOSSES[name] : undefined;
-  if (known === undefined) return hasPlugins ? [] : [{ path: ["train", "loss", "name"], message: unknownLoss(name) }];
-  return Object.entries(options).flatMap(([option, value]): Problem[] => {
-    const path = ["train", "loss", option];
-    if (!known.includes(snakeCase(option))) return [{ path, message: unknownOption(name, option, known) }];
-    if (typeof value === "number" && Number.isFinite(value) && value > 0) return [];
-    return [{ path, message: `expected a number above 0, saw ${shown(value)}` }];
+export function checkLosses(train: Pick<TrainConfig, "loss">, hasPlugins: boolean): Problem[] {
+  const isList = Array.isArray(train.loss);
+  return lossesOf(train).flatMap((loss, index) => {
+    const place = isList ? ["train", "loss", String(index)] : ["train", "loss"];
+    return checkLoss(loss, hasPlugins).map(({ path, message }) => ({ path: [...place, ...path], message }));
   });
 }
 
+function checkLoss(loss: LossConfig, hasPlugins: boolean): Problem[] {
+  const { name, weight: _weight, sources: _sources, matryoshka, ...options } = loss;
+  const known = Object.hasOwn(LOSSES, name) ? LOSSES[name] : undefined;
+  const problems: Problem[] = [];
+  if (matryoshka?.weights !== undefined && matryoshka.weights.length !== matryoshka.dimensions.length) {
+    const { dimensions, weights } = matryoshka;
+    const message = `has ${weights.length} weights for ${dimensions.length} dimensions; give one for each`;
+    problems.push({ path: ["matryoshka", "weights"], message });
+  }
+  if (known === undefined) return hasPlugins ? problems : [{ path: ["name"], message: unknownLoss(name) }, ...problems];
+  for (const [written, value] of Object.entries(options)) {
+    const option = camelCase(written);
+    const schema = Object.hasOwn(known, option) ? known[option] : undefined;
+    if (schema === undefined) problems.push({ path: [written], message: unknownOption(name, written, known) });
+    else if (!toZod(schema).safeParse(value).success)
+      problems.push({
+        path: [written],
+        message: `expected ${expected(alternatives(toZod(schema)))}, saw ${shown(value)}`,
+      });
+  }
+  return problems;
+}
+
+/** @throws RangeError for a construct that no loss of the table has. */
+function toZod(schema: OptionSchema): z.ZodType {
+  if (schema.enum !== undefined) return z.literal([...schema.enum]);
+  if (schema.anyOf !== undefined) return z.union(schema.anyOf.map(toZod));
+  switch (schema.type) {
+    case "number":
+    case "integer": {
+      let number = schema.type === "integer" ? z.int() : z.number();
+      if (schema.minimum !== undefined) number = number.gte(schema.minimum);
+      if (schema.exclusiveMinimum !== undefined) number = number.gt(schema.exclusiveMinimum);
+      if (schema.maximum !== undefined) number = number.lte(schema.maximum);
+      if (schema.exclusiveMaximum !== undefined) number = number.lt(schema.exclusiveMaximum);
+      return number;
+    }
+    case "boolean":
+      return z.boolean();
+    case "string":
+      return z.string();
+    case "array":
+      return z.array(toZod(schema.items ?? {}));
+    default:
+      throw new RangeError(`no check for ${JSON.stringify(schema)}`);
+  }
+}
+
 function unknownLoss(name: string): string {
-  const names = Object.keys(LOSSES);
-  const near = nearest(name, names);
+  const near = nearest(name, [...Object.keys(LOSSES), ...Object.keys(LOSS_ALIASES)]);
   const wayOut =
     near === null
-      ? `there are ${names.join(", ")}, and others once a Python file of model.plugins registers them`
+      ? `there are ${Object.keys(LOSSES).join(", ")}, and others once a Python file of model.plugins registers them`
       : `did you mean ${near}?`;
   return `no loss is called ${JSON.stringify(name)}; ${wayOut}`;
 }
 
-function unknownOption(loss: string, option: string, known: readonly string[]): string {
-  const names = known.map(camelCase);
+function unknownOption(loss: string, option: string, known: LossTable[string]): string {
+  const names = [...Object.keys(known), ...Object.keys(lossSchema.shape).filter((name) => name !== "name")];
   const near = nearest(option, names);
-  return `${loss} has no such option; ${near === null ? `there is ${names.join(" and ")}` : `did you mean ${near}?`}`;
-}
-
-/** As the Python registry reads names: `labelTemperature` is `label_temperature`. */
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return `${loss} has no such option; ${near === null ? `there are ${names.join(", ")}` : `did you mean ${near}?`}`;
 }

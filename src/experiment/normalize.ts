@@ -1,9 +1,9 @@
 /** Rewrites what a user wrote into Quarry's own names, so that validation and everything behind it knows one spelling. */
 import { z } from "zod";
-import { camelCase, LOSS_ALIASES, OPTION_ALIASES, VALUE_ALIASES } from "./aliases.js";
+import { camelCase, OPTION_ALIASES, VALUE_ALIASES } from "./aliases.js";
 import { isPlainObject, type Problem } from "./explain.js";
 import { isStep } from "./function-step.js";
-import { LOSSES } from "./losses.js";
+import { hoistMiniBatch, ownLoss } from "./loss-aliases.js";
 import { canonicalMeasure, unknownMeasure } from "./measures.js";
 import { experimentSchema } from "./schema.js";
 import { alternatives, child } from "./shape.js";
@@ -37,6 +37,7 @@ function placeOf(group: string, schemas: readonly z.ZodType[]): string {
     schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, option));
   if (has("corpus")) return "source";
   if (has("activation")) return "crossEncoder";
+  if (has("rslora")) return "lora";
   if (has("pooling")) return "model";
   // Also where refreshed negatives are mined.
   if (has("rangeMin")) return "mine";
@@ -72,7 +73,8 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
     const other = typeof item === "string" && place !== group ? lookUp(VALUE_ALIASES, `${place}.${name}`, item) : null;
     result[name] = other ?? visit(item, child(schemas, name), [...path, name], problems);
   }
-  if (group === "train.loss") return loss(result);
+  if (/^train\.loss(\.\d+)?$/.test(group)) return ownLoss(result, path, problems);
+  if (group === "train") return hoistMiniBatch(result, problems);
   return withKind(result, schemas);
 }
 
@@ -101,18 +103,6 @@ function metric(value: unknown): unknown {
   if (typeof value !== "string") return value;
   const [, set = "", name = ""] = /^(?:eval_)?(?:(.*)\/)?(.*)$/s.exec(value) ?? [];
   return `${set === "" ? "" : `${set}/`}${canonicalMeasure(name) ?? name}`;
-}
-
-function loss(value: Record<string, unknown>): Record<string, unknown> {
-  const alias = typeof value.name === "string" ? LOSS_ALIASES[value.name] : undefined;
-  if (alias === undefined) return value;
-  const { scale, ...others } = value;
-  const factor = scale ?? (others.temperature === undefined ? alias.defaultScale : null);
-  if (factor === null) return { ...value, name: alias.name };
-  // What is no factor stays as it was written where the loss takes one, so that the message names the user's option.
-  if (typeof factor !== "number" || !(factor > 0))
-    return LOSSES[value.name as string]?.includes("scale") ? value : { ...value, name: alias.name };
-  return { temperature: 1 / factor, ...others, name: alias.name };
 }
 
 function lookUp(table: Table, group: string, name: string): string | undefined {

@@ -1,6 +1,7 @@
 /** Options as the editor shows them. Written by scripts/gen-options.mjs from schema.ts; do not edit. */
 import type { FunctionStep, Triplet, TripletGroup } from "./function-step.js";
-import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";
+import type { LossInput } from "./loss-types.js";
+import type { PoolingName, TrainRetrieverInput } from "./plugin-types.js";
 
 /** What a user writes: everything with a default may be left out. */
 export interface ExperimentInput {
@@ -68,7 +69,7 @@ export interface BiEncoderOptions {
    * @defaultValue `{}`
    */
   encoderOptions?: Record<string, unknown> | undefined;
-  /** How token vectors become one: mean, cls, last, or what a plugin registers; default: the checkpoint's own. */
+  /** How token vectors become one: mean, cls, last, weightedmean, max, mean_sqrt_len, or what a plugin registers; default: the checkpoint's own. */
   pooling?: PoolingName | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
@@ -80,6 +81,20 @@ export interface BiEncoderOptions {
   queryMaxLength?: number | undefined;
   /** Longest passage in tokens; default: the checkpoint's own. */
   passageMaxLength?: number | undefined;
+  /** Ends every text with exactly one end token, whatever the tokenizer does; default: as the checkpoint has it. */
+  appendEos?: boolean | undefined;
+  /** Pads each batch to a multiple of so many tokens, in training and inference; 8 suits most GPUs. */
+  padToMultipleOf?: number | undefined;
+  /** Whether queries and passages share one encoder; default: as the checkpoint has it, tied for most. */
+  towers?: "tied" | "separate" | undefined;
+  /** Where the queries' own encoder starts; default with separate towers: as a copy of the passages'. */
+  queryCheckpoint?: string | undefined;
+  /** Commit, tag or branch of queryCheckpoint on the hub. */
+  queryRevision?: string | undefined;
+  /** Trains an adapter and leaves the model's own weights alone, as lora({ … }) gives it. */
+  adapter?: LoraInput | undefined;
+  /** Holds the weights in 8 or 4 bits through bitsandbytes; to train such a model, give it an adapter (QLoRA). */
+  quantization?: "8bit" | "4bit" | undefined;
   /**
    * Number format of inference; auto is bfloat16 on a GPU that has it, else float32.
    *
@@ -96,6 +111,58 @@ export interface ModelInput extends BiEncoderOptions {
   checkpoint: string;
 }
 
+/** LoRA, rsLoRA or DoRA. */
+export interface LoraOptions {
+  /**
+   * Rank of the two matrices that are trained for each module.
+   *
+   * @defaultValue `16`
+   */
+  r?: number | undefined;
+  /**
+   * What they add is scaled by alpha / r, with rslora alpha / √r.
+   *
+   * @defaultValue `32`
+   */
+  alpha?: number | undefined;
+  /**
+   * Dropout before the adapter.
+   *
+   * @defaultValue `0`
+   */
+  dropout?: number | undefined;
+  /**
+   * Names of the modules that get one, e.g. query, value; default: every linear one but a pooler.
+   *
+   * @defaultValue `"all-linear"`
+   */
+  targetModules?: "all-linear" | string[] | undefined;
+  /**
+   * Scales by alpha / √r, which higher ranks need (rsLoRA).
+   *
+   * @defaultValue `false`
+   */
+  rslora?: boolean | undefined;
+  /**
+   * Trains the length of each weight's column apart (DoRA).
+   *
+   * @defaultValue `false`
+   */
+  dora?: boolean | undefined;
+  /**
+   * What the frozen weights are held in while training; bfloat16 halves their memory.
+   *
+   * @defaultValue `"float32"`
+   */
+  baseDtype?: "float32" | "bfloat16" | undefined;
+}
+
+/** LoRA, rsLoRA or DoRA, as `lora({ … })` gives it. */
+export interface LoraInput extends LoraOptions {
+  /** Which builder made this. */
+  kind: "lora";
+}
+
 /** Texts put in front of queries and passages. */
 export interface PromptsInput {
   /** Text put before each query. */
@@ -108,8 +175,8 @@ export interface PromptsInput {
 export interface TrainInput {
   /** What the model learns from. */
   data: BinaryInput | ScoredInput | MultiLevelInput | MixInput;
-  /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }. */
-  loss?: LossInput | undefined;
+  /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }; several are summed by weight. */
+  loss?: LossInput | LossInput[] | undefined;
   /** A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own. */
   retriever?: TrainRetrieverInput | undefined;
   /**
@@ -120,6 +187,8 @@ export interface TrainInput {
   globalBatchSize?: number | undefined;
   /** Queries in one forward pass of a rank; default: the batch shared equally, no accumulation. */
   queriesPerRank?: number | undefined;
+  /** Queries, and passages, that a rank encodes at a time (GradCache): memory of so few texts, negatives of the whole batch; default: all at once. */
+  miniBatchSize?: number | undefined;
   /**
    * Training processes on each machine; auto is one per GPU, else one.
    *
@@ -294,10 +363,20 @@ export interface MixInput extends MixOptions {
 
 /** One part of a mix. */
 export interface MixPartInput {
+  /** What losses with sources and messages call this part; default: the names of its sources, else their files. */
+  name?: string | undefined;
   /** Training data of one kind; all parts have groups of the same size. */
   data: BinaryInput | ScoredInput | MultiLevelInput;
   /** Share of the batches' queries; default: the number of its queries. */
   weight?: number | undefined;
+}
+
+/** Dimensions that a loss is computed on. */
+export interface MatryoshkaInput {
+  /** Numbers of leading dimensions that are to work on their own, e.g. [384, 128, 64]. */
+  dimensions: number[];
+  /** Weight of the loss on each of the dimensions; default: 1 for each. */
+  weights?: number[] | undefined;
 }
 
 /** Negatives mined anew while the model trains: docs/mining.md. */

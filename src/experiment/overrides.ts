@@ -174,6 +174,7 @@ function readValue(value: unknown, schemas: readonly z.ZodType[]): { value: unkn
   const is = <T extends z.ZodType>(type: abstract new (...parts: never[]) => T): boolean =>
     schemas.some((schema) => schema instanceof type);
   const json = parseJson(value);
+  if (is(z.ZodObject) && isPlainObject(json)) return { value: json, problem: null };
   if (is(z.ZodArray) && (Array.isArray(json) || !is(z.ZodString) || value.includes(","))) {
     return {
       value: Array.isArray(json) ? json : value.split(/,(?![^()]*\))/).map((item) => readItem(item.trim(), schemas)),

@@ -3,13 +3,15 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
+import { towerFields } from "./adapter-schema.js";
 import { rerankSchema } from "./cross-encoder-schema.js";
 import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
 import { evaluateSchema, trainEvaluateSchema } from "./evaluate-schema.js";
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
+import type { LossInput } from "./loss-types.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 import { nodeSchema, trainNodeSchema } from "./nodes-schema.js";
-import type { LossInput, PoolingName, TrainRetrieverInput } from "./plugin-types.js";
+import type { PoolingName, TrainRetrieverInput } from "./plugin-types.js";
 import { refreshFields, refreshMineFields } from "./refresh-schema.js";
 import { sideWorkersSchema } from "./side-schema.js";
 import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
@@ -39,7 +41,7 @@ export const modelSchema = z.strictObject({
   pooling: (name.meta({ type: "PoolingName" }) as z.ZodType<unknown> as z.ZodType<PoolingName, PoolingName>)
     .optional()
     .describe(
-      "How token vectors become one: mean, cls, last, or what a plugin registers; default: the checkpoint's own.",
+      "How token vectors become one: mean, cls, last, weightedmean, max, mean_sqrt_len, or what a plugin registers; default: the checkpoint's own.",
     ),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
   similarity: name
@@ -50,6 +52,7 @@ export const modelSchema = z.strictObject({
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
   passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
+  ...towerFields,
   dtype: z
     .enum(["auto", "float32", "bfloat16", "float16"])
     .default("auto")
@@ -124,18 +127,45 @@ export const trainingArgsSchema = z.strictObject({
   ...furtherArgs,
 });
 
+export const matryoshkaSchema = z.strictObject({
+  dimensions: z
+    .array(positive)
+    .min(1)
+    .max(64)
+    .describe("Numbers of leading dimensions that are to work on their own, e.g. [384, 128, 64]."),
+  weights: z
+    .array(z.number().positive())
+    .min(1)
+    .max(64)
+    .optional()
+    .describe("Weight of the loss on each of the dimensions; default: 1 for each."),
+});
+
 export const lossSchema = z.looseObject({
   name: name.default("infonce").describe("Name of a registered loss; further fields are its options."),
+  weight: z.number().positive().optional().describe("Factor of this loss where there are several; default: 1."),
+  sources: z
+    .array(name)
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe("Names of parts of a mix whose queries have this loss; default: all of them."),
+  matryoshka: matryoshkaSchema
+    .optional()
+    .describe("Computes the loss on leading dimensions too, so that vectors can be cut short."),
 });
-/** The same, as strict as the tables of registered losses in plugin-types.ts. */
-const typedLoss = lossSchema as z.ZodType<unknown> as z.ZodType<z.output<typeof lossSchema>, LossInput>;
-
 export const trainRetrieverSchema = z.looseObject({
   name: name.describe("Name of a retriever that a plugin registers; further fields are its options."),
 });
 const typedRetriever = trainRetrieverSchema as z.ZodType<unknown> as z.ZodType<
   z.output<typeof trainRetrieverSchema>,
   TrainRetrieverInput
+>;
+
+/** The editor sees the options of each loss by its name: loss-types.ts. */
+const lossOption = z.union([lossSchema, z.array(lossSchema).min(1).max(64)]) as unknown as z.ZodType<
+  LossConfig | LossConfig[],
+  LossInput | LossInput[]
 >;
 
 export const retrieverSchema = z.strictObject({
@@ -159,7 +189,9 @@ export const refreshSchema = z.strictObject({
 
 export const trainSchema = z.strictObject({
   data: trainingDataSchema.describe("What the model learns from."),
-  loss: typedLoss.prefault({}).describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }.'),
+  loss: lossOption
+    .prefault({})
+    .describe('The loss and its options, e.g. { name: "infonce", temperature: 0.05 }; several are summed by weight.'),
   retriever: typedRetriever
     .optional()
     .describe("A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own."),
@@ -167,6 +199,11 @@ export const trainSchema = z.strictObject({
   queriesPerRank: positive
     .optional()
     .describe("Queries in one forward pass of a rank; default: the batch shared equally, no accumulation."),
+  miniBatchSize: positive
+    .optional()
+    .describe(
+      "Queries, and passages, that a rank encodes at a time (GradCache): memory of so few texts, negatives of the whole batch; default: all at once.",
+    ),
   ranks: z
     .union([positive, z.literal("auto")])
     .default("auto")
@@ -280,6 +317,7 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
+export type * from "./adapter-schema.js";
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
 export type * from "./evaluate-schema.js";
@@ -291,6 +329,7 @@ export type * from "./side-schema.js";
 export type ExperimentConfig = z.output<typeof experimentSchema>;
 export type ModelConfig = z.output<typeof modelSchema>;
 export type WorkersConfig = z.output<typeof workersSchema>;
+export type LossConfig = z.output<typeof lossSchema>;
 export type TrainConfig = z.output<typeof trainSchema>;
 export type RefreshConfig = z.output<typeof refreshSchema>;
 export type RetrieverConfig = z.output<typeof retrieverSchema>;

@@ -7,6 +7,7 @@ import type { TrainConfig } from "../experiment/schema.js";
 import { coreCount, countGpus } from "../pool/resources.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { TrainJob } from "../training/index.js";
+import { lossSpecs } from "./losses.js";
 import { toModelSpec } from "./model-spec.js";
 import type { Batches } from "./step-batches.js";
 
@@ -23,18 +24,18 @@ export function trainJob(
   batches: Pick<Batches, "microBatch">,
   place: JobPlace,
 ): TrainJob {
-  const { name, ...lossOptions } = options.loss;
   const { seed, workers } = experiment.config;
   return {
     ...place,
     phase: "train",
     model: { ...toModelSpec(experiment), dtype: "float32" },
-    loss: { name, options: lossOptions },
+    ...lossSpecs(options, set),
     retriever: retrieverOf(options),
     args: toTrainingArguments(options.args),
     maxSteps: maxStepsOf(options, set),
     globalBatchSize: options.globalBatchSize,
     queriesPerRank: options.queriesPerRank,
+    miniBatchSize: options.miniBatchSize ?? null,
     passagesPerQuery: set.passagesPerQuery,
     threads: options.threads ?? Math.max(1, Math.floor((coreCount() * machineCount(options)) / place.ranks)),
     startTimeoutMs: options.startTimeoutMs,

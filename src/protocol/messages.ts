@@ -22,6 +22,18 @@ export const tensorSpec = z.strictObject({
   frame: z.int().min(1).max(16),
 });
 
+/** A new LoRA, rsLoRA or DoRA on a model that is about to be trained; null targets are all linear modules. */
+export const adapterSpec = z.strictObject({
+  r: z.int().min(1).max(65_536),
+  alpha: z.number().positive(),
+  dropout: z.number().min(0).lt(1),
+  targetModules: z.array(name).min(1).max(64).nullable(),
+  rslora: z.boolean(),
+  dora: z.boolean(),
+  /** What the frozen weights are held in; the adapter's own are float32. */
+  baseDtype: z.enum(["float32", "bfloat16"]),
+});
+
 /** What a worker must know to build a model; null means "as the checkpoint says". */
 export const modelSpec = z.strictObject({
   checkpoint: path,
@@ -30,7 +42,7 @@ export const modelSpec = z.strictObject({
   encoder: name,
   encoderOptions: z.record(z.string(), z.unknown()),
   plugins: z.array(path).max(64),
-  /** mean, cls, last, or a pooling that a plugin registers. */
+  /** A pooling's name, one that a plugin registers, or several joined by "+". */
   pooling: name.nullable(),
   normalize: z.boolean().nullable(),
   /** dot, cosine, or a similarity that a plugin registers. */
@@ -39,6 +51,16 @@ export const modelSpec = z.strictObject({
   passagePrompt: text.nullable(),
   queryMaxLength: z.int().min(1).max(1_000_000).nullable(),
   passageMaxLength: z.int().min(1).max(1_000_000).nullable(),
+  appendEos: z.boolean().nullable(),
+  padToMultipleOf: z.int().min(1).max(1_024).nullable(),
+  /** "separate" gives queries an encoder of their own. */
+  towers: z.enum(["tied", "separate"]).nullable(),
+  /** Where the queries' own encoder starts, if not as a copy of the passages'. */
+  queryCheckpoint: path.nullable(),
+  queryRevision: name.nullable(),
+  /** Taken note of in training only; afterwards it lies in the checkpoint. */
+  adapter: adapterSpec.nullable(),
+  quantization: z.enum(["8bit", "4bit"]).nullable(),
   dtype: z.enum(["auto", "float32", "bfloat16", "float16"]),
 });
 
@@ -153,6 +175,18 @@ const searchTask = z.strictObject({
   snapshotEveryUnits: z.int().min(1).max(1_000),
 });
 
+/** One loss of several: what it weighs, and which parts of the data it is for; an empty list stands for all. */
+export const lossSpec = z.strictObject({
+  name,
+  weight: z.number(),
+  sources: z.array(name).max(1_000),
+  /** Leading dimensions that it is computed on, each with its weight; no weights are all 1. */
+  matryoshka: z
+    .strictObject({ dimensions: z.array(count).min(1).max(64), weights: z.array(z.number()).max(64) })
+    .nullable(),
+  options: z.record(z.string(), z.unknown()),
+});
+
 /** A retriever that a plugin registers, and its options. */
 export const retrieverSpec = z.strictObject({ name, options: z.record(z.string(), z.unknown()) });
 
@@ -160,7 +194,9 @@ export const retrieverSpec = z.strictObject({ name, options: z.record(z.string()
 const trainTask = z.strictObject({
   kind: z.literal("train"),
   model: modelSpec,
-  loss: z.strictObject({ name, options: z.record(z.string(), z.unknown()) }),
+  losses: z.array(lossSpec).min(1).max(64),
+  /** What the parts of the training data are called, in the order of the numbers that micro-batches give. */
+  sources: z.array(name).min(1).max(1_000),
   /** A plugin's whole retriever; null is Quarry's own. */
   retriever: retrieverSpec.nullable(),
   args: z.record(z.string(), z.unknown()),
@@ -169,6 +205,8 @@ const trainTask = z.strictObject({
   queriesPerRank: z.int().min(1),
   passagesPerQuery: z.int().min(1),
   accumulationSteps: z.int().min(1),
+  /** Texts of one side that are encoded with gradient at a time (GradCache); null takes all at once. */
+  miniBatchSize: z.int().min(1).nullable(),
   seed: z.int().min(0).max(0xffffffff),
   /** A complete checkpoint's folder; null starts from the model. */
   resumeFrom: path.nullable(),
@@ -344,6 +382,8 @@ export const downMessage = z.discriminatedUnion("type", [
     labels: tensorSpec,
     /** int32 [Q]: how many of the query's own passages are real; those behind them are paddings. */
     counts: tensorSpec,
+    /** int32 [Q]: which of the task's sources each query comes from. */
+    sources: tensorSpec,
   }),
   /**
    * The answer to `evaluate`: work for the pool of this ticket until it lets you go, then wait again. Without a ticket the
@@ -355,11 +395,13 @@ export const downMessage = z.discriminatedUnion("type", [
 ]);
 
 export type TensorSpec = z.infer<typeof tensorSpec>;
+export type AdapterSpec = z.infer<typeof adapterSpec>;
 export type ModelSpec = z.infer<typeof modelSpec>;
 export type ModelContract = z.infer<typeof modelContract>;
 export type CrossEncoderSpec = z.infer<typeof crossEncoderSpec>;
 export type CrossEncoderContract = z.infer<typeof crossEncoderContract>;
 export type VectorDtype = z.infer<typeof vectorDtype>;
+export type LossSpec = z.infer<typeof lossSpec>;
 export type ErrorInfo = z.infer<typeof errorInfo>;
 export type Task = z.infer<typeof task>;
 export type UpMessage = z.infer<typeof upMessage>;

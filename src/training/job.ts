@@ -1,7 +1,7 @@
 /** What training is asked for and what it ends with. */
 import type { MicroBatch } from "../data/types.js";
 import type { NodesOptions } from "../pool/launch/nodes.js";
-import type { ModelSpec } from "../protocol/messages.js";
+import type { LossSpec, ModelSpec } from "../protocol/messages.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
 
@@ -16,7 +16,9 @@ export interface TrainJob {
   /** Phase id under which progress is reported. */
   readonly phase: string;
   readonly model: ModelSpec;
-  readonly loss: { readonly name: string; readonly options: Record<string, unknown> };
+  readonly losses: LossSpec[];
+  /** What the parts of the training data are called; micro-batches give their numbers. */
+  readonly sources: string[];
   /** A plugin's whole retriever; without one it is Quarry's own. */
   readonly retriever?: { readonly name: string; readonly options: Record<string, unknown> } | null;
   /** transformers.TrainingArguments in snake_case. */
@@ -26,6 +28,8 @@ export interface TrainJob {
   readonly maxSteps: number;
   readonly globalBatchSize: number;
   readonly queriesPerRank: number | undefined;
+  /** Texts of one side that a rank encodes with gradient at a time; null takes a whole micro-batch. */
+  readonly miniBatchSize: number | null;
   readonly passagesPerQuery: number;
   /** Over all machines. */
   readonly ranks: number;

@@ -15,9 +15,10 @@ export function trainTask(
   resumeFrom: string | null,
 ): Extract<Configure["task"], { kind: "train" }> {
   const { worldSize: _worldSize, ...cut } = layout;
-  const { model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn, evaluation } = job;
+  const { model, losses, sources, args, outputDir, maxSteps, passagesPerQuery, miniBatchSize, seed, isDropoutOn } = job;
   return {
-    ...{ kind: "train", model, loss, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
+    ...{ kind: "train", model, losses, sources, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
+    miniBatchSize,
     ...cut,
     resumeFrom,
     retriever: job.retriever ?? null,
@@ -41,10 +42,11 @@ export function microBatchMessage(
       mask: tensor("uint8", [queryCount, columnCount], 4),
       labels: tensor("float32", [queryCount, passagesPerQuery], 5),
       counts: tensor("int32", [queryCount], 6),
+      sources: tensor("int32", [queryCount], 7),
     },
     frames: [
       ...[batch.queries, batch.passages, bytesOf(batch.positiveColumns), batch.mask, bytesOf(batch.labels)],
-      bytesOf(batch.counts),
+      ...[bytesOf(batch.counts), bytesOf(batch.sources)],
     ],
   };
 }

@@ -91,7 +91,7 @@ test("a kill at each file of a checkpoint leaves nothing that is taken for one",
     const folder = join(bench.folder, name, "checkpoint-4");
     const job = bench.job(name, {
       ...options,
-      loss: { name: "dying_at_file", options: { marker, folder, files } },
+      losses: [{ name: "dying_at_file", weight: 1, sources: [], matryoshka: null, options: { marker, folder, files } }],
       plugins: [SABOTAGE],
     });
     expect(await runTraining(job.job), name).toMatchObject({ step: STEPS });

@@ -99,7 +99,7 @@ describe("a training run of two ranks with dropout on", () => {
     const marker = join(bench.folder, "died");
     const resumed = bench.job("disturbed", {
       ...options,
-      loss: { name: "dying_in_checkpoint", options: { marker, step: 8 } },
+      losses: [{ name: "dying_in_checkpoint", weight: 1, sources: [], matryoshka: null, options: { marker, step: 8 } }],
       plugins: [here("training_sabotage.py")],
     });
     let orphans: number[] = [];

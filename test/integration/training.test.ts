@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { QuarryError } from "../../src/errors.js";
-import { findLatestCheckpoint, runTraining } from "../../src/training/index.js";
-import { agents, losses, type RecordedJob, ranks, TrainingBench } from "./training-harness.js";
+import { findLatestCheckpoint, type Layout, runTraining } from "../../src/training/index.js";
+import { agents, losses, microBatch, type RecordedJob, ranks, TrainingBench } from "./training-harness.js";
 
 const SABOTAGE = fileURLToPath(new URL("../fault/training_sabotage.py", import.meta.url));
 
@@ -68,6 +68,29 @@ describe("a training run", () => {
     for (const [step, loss] of one) expect(Math.abs((two.get(step) ?? Number.NaN) - loss)).toBeLessThan(1e-4);
   });
 
+  test("by source, with a learned temperature, has the same curve on one rank and on two that work in pieces", async () => {
+    const spec = { weight: 1, matryoshka: null };
+    const options = {
+      losses: [
+        { ...spec, name: "infonce", sources: ["even"], options: { learnableTemperature: true, symmetric: true } },
+        { ...spec, name: "triplet", sources: ["odd"], weight: 0.5, options: { margin: 1 } },
+      ],
+      ...{ sources: ["even", "odd"], isDropoutOn: false, maxSteps: 4, device: "cpu" as const },
+      microBatch: (step: number, microStep: number, rank: number, layout: Layout) => {
+        const batch = microBatch(step, microStep, rank, layout);
+        return { ...batch, sources: batch.queryRows.map((row) => row % 2) };
+      },
+    };
+    const whole = bench.job("by-source", options);
+    const pieces = bench.job("by-source-in-pieces", { ...options, ranks: 2, miniBatchSize: 3 });
+    await runTraining(whole.job);
+    const { checkpoint } = await runTraining(pieces.job);
+    for (const [step, loss] of losses(whole))
+      expect(Math.abs((losses(pieces).get(step) ?? Number.NaN) - loss)).toBeLessThan(1e-4);
+    expect(await readdir(checkpoint)).toContain("quarry_loss.safetensors");
+    expect(await findLatestCheckpoint(pieces.job.outputDir)).toMatchObject({ step: 4, negativesScope: 16 });
+  });
+
   test("lets each rank read its own micro-batches, once, and nothing else", () => {
     for (const rank of [0, 1]) {
       const steps = together.served.filter((each) => each.rank === rank).map(({ step }) => step);
@@ -97,7 +120,7 @@ describe("a training run that cannot work", () => {
   test("stops at a loss that is not finite, names the rows, and keeps the last good checkpoint", async () => {
     const broken = bench.job("broken", {
       args: { save_steps: 1, save_total_limit: 1 },
-      loss: { name: "nan_at", options: { call: 3 } },
+      losses: [{ name: "nan_at", weight: 1, sources: [], matryoshka: null, options: { call: 3 } }],
       plugins: [SABOTAGE],
       nameRows: (queries, passages) =>
         `${queries.map((row) => `q${row} (queries.jsonl:${row + 1})`).join(", ")}${passages.join(", ")}`,

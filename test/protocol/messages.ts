@@ -31,6 +31,16 @@ const model: ModelSpec = {
   passagePrompt: null,
   queryMaxLength: 64,
   passageMaxLength: null,
+  appendEos: true,
+  padToMultipleOf: 8,
+  towers: "separate",
+  queryCheckpoint: "models/queries",
+  queryRevision: null,
+  adapter: {
+    ...{ r: 16, alpha: 32.5, dropout: 0.1, targetModules: ["query", "value"], rslora: true, dora: false },
+    baseDtype: "bfloat16",
+  },
+  quantization: "4bit",
   dtype: "auto",
 };
 
@@ -91,16 +101,13 @@ const down = (name: string, message: DownMessage, frames: readonly Uint8Array[] 
 });
 
 const train = {
-  kind: "train",
-  model,
-  loss: { name: "infonce", options: { temperature: 0.05 } },
-  retriever: null,
   args: { learning_rate: 2e-5, bf16: false, optim: "adamw_torch", save_steps: 500, warmup_steps: -1 },
   outputDir: "runs/scifact/train",
   maxSteps: 500,
   queriesPerRank: 16,
   passagesPerQuery: 3,
   accumulationSteps: 2,
+  miniBatchSize: 8,
   seed: 4_294_967_295,
   resumeFrom: null,
   isDropoutOn: true,
@@ -326,7 +333,24 @@ export const examples: readonly Example[] = [
   down("configure-train", {
     v: 2,
     type: "configure",
-    task: { ...train, args: { ...train.args }, loss: { name: "infonce", options: { temperature: 0.05 } } },
+    task: {
+      kind: "train",
+      model,
+      losses: [
+        { name: "infonce", weight: 1.5, sources: [], matryoshka: null, options: { temperature: 0.05 } },
+        {
+          name: "kl",
+          weight: 0.5,
+          sources: ["nq"],
+          matryoshka: { dimensions: [384, 64], weights: [0.75, 0.25] },
+          options: { isLearned: true },
+        },
+      ],
+      sources: ["msmarco", "nq"],
+      retriever: null,
+      ...train,
+      args: { ...train.args },
+    },
   }),
   down("tracked", { v: 2, type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [
     ints,
@@ -363,6 +387,7 @@ export const examples: readonly Example[] = [
       mask: tensor("uint8", [2, 4], 4),
       labels: tensor("float32", [2, 2], 5),
       counts: tensor("int32", [2], 6),
+      sources: tensor("int32", [2], 7),
     },
     [
       arrow,
@@ -371,6 +396,7 @@ export const examples: readonly Example[] = [
       new Uint8Array([0, 1, 0, 0, 1, 0, 0, 0]),
       bytesOf(new Float32Array([1, 0, 1, 0.5])),
       bytesOf(new Int32Array([2, 1])),
+      bytesOf(new Int32Array([1, 0])),
     ],
   ),
   down("evaluation", { v: 2, type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),

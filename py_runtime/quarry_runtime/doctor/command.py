@@ -183,11 +183,11 @@ def _built(work: Work) -> tuple[Any, Any]:
 
     from quarry_runtime.modeling.load import load_encoder
     from quarry_runtime.modeling.registry import load_plugins
-    from quarry_runtime.training.build import build_loss, build_retriever
+    from quarry_runtime.training.build import build_objective, build_retriever
 
     assert work.train is not None
     torch.manual_seed(work.train.seed)
     load_plugins(work.train.model.plugins)
-    loss = build_loss(work.train.loss.name, work.train.loss.options)
     encoder = load_encoder(work.train.model, "cpu", for_training=True)
-    return build_retriever(work.train, encoder, loss), encoder
+    objective = build_objective(work.train, encoder.contract)
+    return build_retriever(work.train, encoder, objective), encoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -170,8 +170,10 @@ def _plain(text: str) -> str:
 
 def _mixed_up(given: LossInputs) -> LossInputs:
     """Each query's vector in the place of the next one: the same vectors, and no pair right."""
-    fields = {name: getattr(given, name) for name in given.__dataclass_fields__}
-    return LossInputs(**{**fields, "queries": given.queries.roll(1, dims=0)})
+    everyone = given.everyone
+    if everyone is not None:
+        everyone = replace(everyone, queries=everyone.queries.roll(1, dims=0))
+    return replace(given, queries=given.queries.roll(1, dims=0), everyone=everyone)
 
 
 def _excluded(given: LossInputs) -> torch.Tensor:

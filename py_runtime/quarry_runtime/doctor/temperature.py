@@ -10,6 +10,7 @@ import torch
 from quarry_runtime.doctor.findings import Finding
 from quarry_runtime.modeling.losses.infonce import InfoNCE
 from quarry_runtime.modeling.losses.inputs import LossInputs
+from quarry_runtime.modeling.losses.temperature import Temperature
 
 #: A perfect model must at least halve the loss of a random one.
 _HALF = 0.5
@@ -20,6 +21,8 @@ _SATURATED = 30.0
 def temperature_of(loss: Any) -> float | None:
     """A loss's temperature, learnable or not; None for a loss that has none."""
     value = getattr(loss, "temperature", None)
+    if isinstance(value, Temperature):
+        value = value()
     if isinstance(value, torch.Tensor):
         return float(value.detach()) if value.numel() == 1 else None
     return float(value) if isinstance(value, int | float) else None

@@ -23,11 +23,14 @@ class Option:
     default: Any
     is_required: bool
     sentence: str
+    #: JSON Schema of its values: ranges and choices; empty where there is none for its type.
+    schema: dict[str, Any]
 
 
 def options_of(options_type: type) -> list[Option]:
     """The options in the order they were written."""
     hints = typing.get_type_hints(options_type, include_extras=True)
+    schemas = _schemas_of(options_type)
     found: list[Option] = []
     if dataclasses.is_dataclass(options_type):
         for field in dataclasses.fields(options_type):
@@ -36,14 +39,17 @@ def options_of(options_type: type) -> list[Option]:
             default = factory() if factory is not dataclasses.MISSING else field.default
             is_required = missing and factory is dataclasses.MISSING
             sentence = field.metadata.get("sentence") or _sentence(hints[field.name])
-            found.append(_option(field.name, hints[field.name], default, is_required, sentence))
+            schema = schemas.get(field.name, {})
+            hint = hints[field.name]
+            found.append(_option(field.name, hint, default, is_required, sentence, schema))
         return found
     for field in msgspec.structs.fields(typing.cast(Any, options_type)):
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
         hint = hints[field.name]
-        found.append(_option(field.name, hint, default, field.required, _sentence(hint)))
+        schema = schemas.get(field.name, {})
+        found.append(_option(field.name, hint, default, field.required, _sentence(hint), schema))
     return found
 
 
@@ -59,9 +65,20 @@ def create(kind: type[T], options: Any, *args: Any, **named: Any) -> T:
     return made
 
 
-def _option(name: str, hint: Any, default: Any, is_required: bool, sentence: str) -> Option:
+def _option(
+    name: str, hint: Any, default: Any, is_required: bool, sentence: str, schema: dict[str, Any]
+) -> Option:
     value = None if is_required else default
-    return Option(name, _type_text(hint), _typescript(hint), value, is_required, sentence)
+    return Option(name, _type_text(hint), _typescript(hint), value, is_required, sentence, schema)
+
+
+def _schemas_of(options_type: type) -> dict[str, dict[str, Any]]:
+    """The JSON Schema of each field; none where a field has a type that JSON does not know."""
+    try:
+        _, components = msgspec.json.schema_components([options_type])
+    except TypeError:
+        return {}
+    return components.get(options_type.__name__, {}).get("properties", {})
 
 
 def _sentence(hint: Any) -> str:

@@ -38,6 +38,18 @@ class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     frame: Annotated[int, Meta(ge=1, le=16)]
 
 
+class AdapterSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`AdapterSpec` of messages.ts."""
+
+    r: Annotated[int, Meta(ge=1, le=65536)]
+    alpha: float
+    dropout: float
+    target_modules: Annotated[list[Name], Meta(min_length=1, max_length=64)] | None
+    rslora: bool
+    dora: bool
+    base_dtype: Literal["float32", "bfloat16"]
+
+
 class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """`ModelSpec` of messages.ts."""
 
@@ -54,6 +66,13 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     passage_prompt: Text | None
     query_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
     passage_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
+    append_eos: bool | None
+    pad_to_multiple_of: Annotated[int, Meta(ge=1, le=1024)] | None
+    towers: Literal["tied", "separate"] | None
+    query_checkpoint: Path | None
+    query_revision: Name | None
+    adapter: AdapterSpec | None
+    quantization: Literal["8bit", "4bit"] | None
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -143,10 +162,20 @@ class Scoring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ren
     plugins: Annotated[list[Path], Meta(max_length=64)]
 
 
+class MatryoshkaSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`MatryoshkaSpec` of messages.ts."""
+
+    dimensions: Annotated[list[Count], Meta(min_length=1, max_length=64)]
+    weights: Annotated[list[float], Meta(max_length=64)]
+
+
 class LossSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """`LossSpec` of messages.ts."""
 
     name: Name
+    weight: float
+    sources: Annotated[list[Name], Meta(max_length=1000)]
+    matryoshka: MatryoshkaSpec | None
     options: dict[str, Any]
 
 
@@ -240,7 +269,8 @@ class TrainTask(
     """`TrainTask` of messages.ts."""
 
     model: ModelSpec
-    loss: LossSpec
+    losses: Annotated[list[LossSpec], Meta(min_length=1, max_length=64)]
+    sources: Annotated[list[Name], Meta(min_length=1, max_length=1000)]
     retriever: RetrieverSpec | None
     args: dict[str, Any]
     output_dir: Path
@@ -248,6 +278,7 @@ class TrainTask(
     queries_per_rank: Annotated[int, Meta(ge=1, le=9007199254740991)]
     passages_per_query: Annotated[int, Meta(ge=1, le=9007199254740991)]
     accumulation_steps: Annotated[int, Meta(ge=1, le=9007199254740991)]
+    mini_batch_size: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     resume_from: Path | None
     is_dropout_on: bool
@@ -826,6 +857,7 @@ class MicroBatch(
     mask: TensorSpec
     labels: TensorSpec
     counts: TensorSpec
+    sources: TensorSpec
 
 
 class Evaluation(

@@ -1,7 +1,8 @@
-"""From a task's names to what is trained: its loss, and the retriever around encoder and loss."""
+"""From a task's names to what is trained: its losses, and the retriever around encoder and losses."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -11,11 +12,12 @@ from quarry_runtime.modeling.options import create
 from quarry_runtime.modeling.plugins import explained
 from quarry_runtime.modeling.registry import Registered, find_loss, find_retriever
 from quarry_runtime.training.module_retriever import ModuleRetriever
+from quarry_runtime.training.objective import Objective, Term
 from quarry_runtime.training.retriever import Retriever
 
 if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
-    from quarry_runtime.protocol.messages import TrainTask
+    from quarry_runtime.protocol.messages import LossSpec, ModelContract, TrainTask
 
 
 def build_loss(name: str, options: dict[str, Any]) -> Any:
@@ -35,8 +37,22 @@ def build_loss(name: str, options: dict[str, Any]) -> Any:
     return loss
 
 
+def build_objective(task: TrainTask, contract: ModelContract) -> Objective:
+    """What a train task minimises.
+
+    Raises:
+        ConfigError: an unknown loss, option or source, a loss of a plugin that cannot be made, or a
+            Matryoshka dimension beyond the model's.
+    """
+    terms = [_term(spec, task.sources, contract.dimension) for spec in task.losses]
+    return Objective(terms, contract.normalize or contract.similarity == "cosine")
+
+
 def build_retriever(task: TrainTask, encoder: Encoder, loss: Any) -> Retriever:
-    """Encoder and loss under one forward: Quarry's own retriever or a plugin's.
+    """Encoder and losses under one forward: Quarry's own retriever or a plugin's.
+
+    Args:
+        loss: As Retriever takes it.
 
     Raises:
         ConfigError: no such retriever or option, or a plugin's that cannot be made, has no forward
@@ -49,8 +65,10 @@ def build_retriever(task: TrainTask, encoder: Encoder, loss: Any) -> Retriever:
     options = entry.parse(task.retriever.options)
     factory: Any = entry.factory
     if isinstance(factory, type) and issubclass(factory, Retriever):
+        if factory.forward is not Retriever.forward:
+            _whole(task, None)
         return _guarded(entry, lambda: create(factory, options, encoder, loss, *common))
-    module = _made(entry, encoder, loss, options)
+    module = _made(entry, encoder, _whole(task, loss), options)
     who = f"Plugin {entry.origin}: the retriever {entry.name}"
     if not isinstance(module, nn.Module) or _lacks_forward(module):
         raise ConfigError(
@@ -63,6 +81,52 @@ def build_retriever(task: TrainTask, encoder: Encoder, loss: Any) -> Retriever:
             hint="Keep the encoder that __init__ gets: self.encoder = encoder.",
         )
     return ModuleRetriever(module, *common)
+
+
+def _term(spec: LossSpec, sources: Sequence[str], dimension: int) -> Term:
+    loss = build_loss(spec.name, spec.options)
+    for name in spec.sources:
+        if name not in sources:
+            raise ConfigError(
+                f"train.loss: {spec.name} is for the source {name!r}, which the data does not have.",
+                hint=f"There are {', '.join(sources)}.",
+            )
+    # Several parts may share a name.
+    wanted = tuple(number for number, name in enumerate(sources) if name in spec.sources)
+    dimensions = None
+    if spec.matryoshka is not None:
+        sizes = spec.matryoshka.dimensions
+        if not all(1 <= size <= dimension for size in sizes):
+            raise ConfigError(
+                f"train.loss: matryoshka has the dimensions {sizes}, the model has {dimension}.",
+                hint=f"Take dimensions from 1 to {dimension}.",
+            )
+        dimensions = list(zip(sizes, spec.matryoshka.weights or [1.0] * len(sizes), strict=True))
+    return Term(loss, spec.weight, wanted if spec.sources else None, dimensions)
+
+
+def _whole(task: TrainTask, loss: Any) -> Any:
+    """What a whole retriever of a plugin gets as its loss.
+
+    Raises:
+        ConfigError: what only Quarry's own forward can do was asked for.
+    """
+    assert task.retriever is not None
+    if getattr(task, "mini_batch_size", None) is not None:
+        raise ConfigError(
+            f"train.miniBatchSize cuts Quarry's own forward in pieces; the retriever {task.retriever.name} has its"
+            " own.",
+            hint="Leave train.miniBatchSize or train.retriever out.",
+        )
+    if not isinstance(loss, Objective):
+        return loss
+    term = loss.terms[0]
+    if len(loss.terms) > 1 or term != Term(term.loss):
+        raise ConfigError(
+            f"The retriever {task.retriever.name} takes one loss, without weight, sources or matryoshka.",
+            hint="Give train.loss one loss by name and options.",
+        )
+    return term.loss
 
 
 def _made(entry: Registered, *args: Any) -> Any:

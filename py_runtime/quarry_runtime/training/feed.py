@@ -16,7 +16,7 @@ from quarry_runtime.errors import ProtocolError
 from quarry_runtime.modeling.formatting import NO_EXTRAS
 from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.modeling.text import Texts, read_arrow
-from quarry_runtime.modeling.tokens import Side, tokenize
+from quarry_runtime.modeling.tokens import Side, collate, tokenize
 from quarry_runtime.protocol.messages import (
     Evaluation,
     MicroBatch,
@@ -154,15 +154,18 @@ class Feed:
         labels = to_numpy(message.labels, frames)
         mask = to_numpy(message.mask, frames)
         counts = to_numpy(message.counts, frames)
+        sources = to_numpy(message.sources, frames)
         if (
             labels.shape[0] != len(queries.rows)
             or labels.size != len(passages.rows)
             or len(mask) != len(queries.rows)
             or len(counts) != len(queries.rows)
+            or len(sources) != len(queries.rows)
         ):
             raise ProtocolError(
                 f"A micro-batch of {len(queries.rows)} queries and {len(passages.rows)} passages"
-                f" has labels {labels.shape}, mask {mask.shape} and counts {counts.shape}."
+                f" has labels {labels.shape}, mask {mask.shape}, counts {counts.shape} and sources"
+                f" {sources.shape}."
             )
         batch = {
             "queries": self._tokens(queries, "query"),
@@ -171,6 +174,7 @@ class Feed:
             "mask": self._tensor(mask),
             "labels": self._tensor(labels),
             "counts": self._tensor(counts),
+            "sources": self._tensor(sources),
             "rows": Rows(queries.rows, passages.rows),
         }
         if queries.extras is not None or passages.extras is not None:
@@ -181,7 +185,8 @@ class Feed:
         return batch
 
     def _tokens(self, texts: Texts, side: Side) -> dict[str, torch.Tensor]:
-        batch = self._encoder.collate(tokenize(self._encoder, texts, side)["input_ids"])
+        ids = tokenize(self._encoder, texts, side)["input_ids"]
+        batch = collate(self._encoder, ids, side)
         return (
             {name: tensor.pin_memory() for name, tensor in batch.items()}
             if self._is_pinned

@@ -1,4 +1,4 @@
-"""Quarry's only collectives: passages for in-batch negatives, and a few numbers a step."""
+"""Quarry's only collectives: vectors and labels for the losses, and a few numbers a step."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ class _Gather(torch.autograd.Function):
 def gather_rows(rows: Tensor) -> Tensor:
     """All ranks' rows, [world × n, D], rank by rank, with gradient to all; n is equal on all."""
     return rows if world_size() == 1 else _Gather.apply(rows)
+
+
+def gather_constant(rows: Tensor) -> Tensor:
+    """All ranks' rows, [world × n, …], rank by rank, without gradient: labels, counts, masks."""
+    if world_size() == 1:
+        return rows
+    # NCCL has no booleans.
+    own = rows.byte() if rows.dtype == torch.bool else rows.contiguous()
+    gathered = own.new_empty((world_size() * own.shape[0], *own.shape[1:]))
+    dist.all_gather_into_tensor(gathered, own)
+    return gathered.to(rows.dtype)
 
 
 def gather_numbers(numbers: list[float], device: torch.device) -> Tensor:

@@ -21,6 +21,7 @@ class TrainingBatch:
         mask: Tensor,
         labels: Tensor,
         counts: Tensor,
+        sources: Tensor,
         extras: BatchExtras | None,
     ) -> None:
         #: int64 [Q]: the column of each query's own first passage among those of all ranks.
@@ -31,6 +32,8 @@ class TrainingBatch:
         self.labels = labels
         #: integer [Q]: how many of the query's own passages are real, 1 to P.
         self.counts = counts
+        #: integer [Q]: the part of the training data that each query comes from, 0 without a mix.
+        self.sources = sources
         #: Further fields of this rank's records; None where no source asks for any.
         self.extras = extras
 
@@ -51,7 +54,6 @@ class ModuleRetriever(Retriever):
         self.module = module
         self.similarity = similarity
         self.is_dropout_on = is_dropout_on
-        self.loss = None
         self.broken: tuple[Tensor, Tensor] | None = None
         self._seen: dict[str, Tensor] = {}
         self.encoder.register_forward_hook(self._note, with_kwargs=True)
@@ -61,6 +63,11 @@ class ModuleRetriever(Retriever):
         """The module's; not a child of its own, so that every parameter has one name."""
         return self.module.encoder  # type: ignore[return-value]
 
+    @property
+    def loss(self) -> None:
+        """The module's own business."""
+        return
+
     def forward(  # type: ignore[override]
         self,
         queries: dict[str, Tensor],
@@ -69,10 +76,12 @@ class ModuleRetriever(Retriever):
         mask: Tensor,
         labels: Tensor,
         counts: Tensor,
+        sources: Tensor | None = None,
         extras: BatchExtras | None = None,
     ) -> dict[str, Tensor]:
         """Q queries and their Q × P passages of this rank; {"loss": what the module gives}."""
-        batch = TrainingBatch(positive_columns.long(), mask.bool(), labels, counts, extras)
+        parts = torch.zeros_like(counts) if sources is None else sources
+        batch = TrainingBatch(positive_columns.long(), mask.bool(), labels, counts, parts, extras)
         loss = checked_loss(self.module(queries, passages, batch), self.module)
         self.broken = (self._broken("query", len(labels)), self._broken("passage", labels.numel()))
         return {"loss": loss}

@@ -111,8 +111,9 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     from quarry_runtime.modeling.load import load_encoder
     from quarry_runtime.modeling.registry import load_plugins
     from quarry_runtime.training.arguments import training_arguments
-    from quarry_runtime.training.build import build_loss, build_retriever
+    from quarry_runtime.training.build import build_objective, build_retriever
     from quarry_runtime.training.feed import Feed
+    from quarry_runtime.training.loss_state import load_loss
     from quarry_runtime.training.trainer import QuarryTrainer
 
     # accelerate's own words to the authors of TrainingArguments; no buffer of an encoder changes in
@@ -122,12 +123,15 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     # Layers that no checkpoint has (adapters, a plugin's own) start equal on all ranks, run for run.
     torch.manual_seed(task.seed)
     load_plugins(task.model.plugins)
-    loss = build_loss(task.loss.name, task.loss.options)
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
     # Loaded on the CPU: TrainingArguments names the device, and Trainer moves the model there.
+    # What a new adapter begins with is random: the same on every rank and in every run of a seed.
+    torch.manual_seed(task.seed)
     encoder = load_encoder(_source(task), "cpu", for_training=True)
-    retriever = build_retriever(task, encoder, loss)
+    retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
+    if task.resume_from is not None:
+        load_loss(Path(task.resume_from), retriever)
     feed = Feed(connection, encoder, task, rank, first_step, is_pinned=not is_on_cpu)
     feed.start()
 
@@ -157,7 +161,10 @@ def _source(task: TrainTask) -> ModelSpec:
     """The model to start from: the checkpoint's own folder on a resume."""
     if task.resume_from is None:
         return task.model
-    return msgspec.structs.replace(task.model, checkpoint=task.resume_from)
+    # It holds the encoders of both sides, where they are apart.
+    return msgspec.structs.replace(
+        task.model, checkpoint=task.resume_from, query_checkpoint=None, query_revision=None
+    )
 
 
 def _leave_group() -> None:
@@ -196,8 +203,8 @@ def _explained(error: Exception) -> QuarryError:
     if is_out_of_memory(error):
         return WorkerFault(
             f"The device ran out of memory in training ({text}).",
-            hint="Lower train.queriesPerRank (accumulation makes up for it), or set"
-            " train.args.gradientCheckpointing.",
+            hint="Set train.miniBatchSize, which keeps every negative, or train.args.gradientCheckpointing,"
+            " or lower train.queriesPerRank (accumulation makes up for it).",
         )
     if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
         return WorkerFault(f"The connection to another rank was lost ({text}).", is_retryable=True)

@@ -50,8 +50,9 @@ _BY_REASON: Final[dict[str, list[str]]] = {
     "A loss that is not finite stops the training; it is never replaced by a mean.": [
         "logging_nan_inf_filter"
     ],
-    "Use train.evaluate.evalSteps.": ["eval_strategy", "eval_steps"],
-    "Evaluation has measures and workers of its own: use train.evaluate.": [
+    "Set train.evaluate: it has the measures of evaluate.": [
+        "eval_strategy",
+        "eval_steps",
         "eval_delay",
         "eval_on_start",
         "eval_do_concat_batches",
@@ -66,8 +67,6 @@ _BY_REASON: Final[dict[str, list[str]]] = {
         "do_train",
         "do_eval",
         "do_predict",
-    ],
-    "Use train.evaluate, where it has the same name.": [
         "load_best_model_at_end",
         "metric_for_best_model",
         "greater_is_better",

@@ -8,19 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.modeling.loss_check import checked_loss
-from quarry_runtime.modeling.losses.inputs import BatchExtras, LossInputs
 from quarry_runtime.modeling.similarity import PRODUCTS
-from quarry_runtime.training.gather import gather_rows
+from quarry_runtime.training.objective import Objective, Term
+
+#: Vectors of queries and of passages; None for a side that is not there.
+Sides = tuple[Tensor | None, Tensor | None]
 
 
 class Retriever(nn.Module):
-    """An encoder and a loss under one forward.
+    """An encoder and what is minimised under one forward.
 
     Args:
         encoder: modeling.encoder.Encoder, or anything with forward(batch, side) -> [B, D].
-        loss: Takes LossInputs, returns the mean over this rank's queries.
-        similarity: "cosine" scales every vector to length 1 before the loss sees it.
+        loss: An Objective, or one loss: takes LossInputs, returns the mean over this rank's queries.
+        similarity: "cosine" scales every vector to length 1 before the losses see it.
         is_dropout_on: False keeps the encoder in eval mode, which turns off every kind of dropout.
     """
 
@@ -39,11 +40,17 @@ class Retriever(nn.Module):
                 hint="Set model.similarity to dot or cosine.",
             )
         self.encoder = encoder
-        self.loss = loss
+        self.objective = loss if isinstance(loss, Objective) else Objective([Term(loss)])
         self.similarity = similarity
         self.is_dropout_on = is_dropout_on
         #: bool [Q] and [Q × P] of the last forward: which vectors hold NaN or infinity.
         self.broken: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def loss(self) -> Any:
+        """The loss where there is one alone, as it is; None for several, or one that is weighted."""
+        terms = self.objective.terms
+        return terms[0].loss if terms == [Term(terms[0].loss)] else None
 
     def train(self, mode: bool = True) -> Retriever:
         return super().train(mode and self.is_dropout_on)
@@ -51,12 +58,12 @@ class Retriever(nn.Module):
     @property
     def _no_split_modules(self) -> list[str]:
         """Names of the layers that are sharded one by one, as transformers calls this attribute."""
-        present = {type(module).__name__ for module in self.encoder.modules()}
-        for module in self.encoder.modules():
-            names = getattr(module, "_no_split_modules", None)
-            if names:
-                return sorted(present & set(names))
-        return []
+        modules = list(self.encoder.modules())
+        # Queries and passages may have transformers of different kinds.
+        named = {
+            name for each in modules for name in getattr(each, "_no_split_modules", None) or ()
+        }
+        return sorted({type(each).__name__ for each in modules} & named)
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """Called by Trainer; handed on to the transformers model inside the encoder."""
@@ -67,59 +74,73 @@ class Retriever(nn.Module):
                 "gradientCheckpointing does not work together with dropout: false.",
                 hint="Leave one of them out; a model without dropout needs no switch.",
             )
-        for module in self.encoder.modules():
+        done: list[str] = []
+        for name, module in self.encoder.named_modules():
             enable: Any = getattr(module, "activation_checkpointing_enable", None)
-            if enable is not None:
+            # Models inside of one that is told already are told by it.
+            if enable is not None and not f"{name}.".startswith(tuple(done)):
                 enable(**options)
-                return
-        raise ConfigError(
-            f"{type(self.encoder).__name__} cannot checkpoint activations.",
-            hint="Leave gradientCheckpointing out.",
-        )
+                done.append(f"{name}.")
+        if not done:
+            raise ConfigError(
+                f"{type(self.encoder).__name__} cannot checkpoint activations.",
+                hint="Leave gradientCheckpointing out.",
+            )
 
     def forward(
         self,
-        queries: dict[str, Tensor],
-        passages: dict[str, Tensor],
-        positive_columns: Tensor,
-        mask: Tensor,
-        labels: Tensor,
-        counts: Tensor,
-        extras: BatchExtras | None = None,
+        queries: dict[str, Tensor] | None = None,
+        passages: dict[str, Tensor] | None = None,
+        *,
+        vectors: Sides | None = None,
+        gradients: Sides | None = None,
+        vectors_only: bool = False,
+        **batch: Any,
     ) -> dict[str, Tensor]:
-        """Q queries and their Q × P passages of this rank; {"loss": mean over the queries}."""
-        queries_QD = self.encoder(queries, "query")
-        passages_BD = self.encoder(passages, "passage")
+        """Q queries and their Q × P passages of this rank; {"loss": mean over the queries}.
+
+        Training in pieces (gradcache) needs each half alone, through this very forward, for the
+        wrappers around it look at nothing else: `vectors_only` gives {"queries", "passages"} as far
+        as there are texts; `vectors` stand in for texts; `gradients` ask for a number whose gradient
+        with respect to each vector is the one given.
+
+        Args:
+            batch: What Objective.forward takes beside vectors.
+        """
+        sides = vectors if vectors is not None else self._encode(queries, passages)
+        if vectors_only:
+            named = zip(("queries", "passages"), sides, strict=True)
+            return {name: side for name, side in named if side is not None}
+        if gradients is not None:
+            return {"loss": self._pulled(sides, gradients)}
+        queries_QD, passages_BD = sides
+        assert queries_QD is not None
+        assert passages_BD is not None
         self.broken = (broken_rows(queries_QD), broken_rows(passages_BD))
-        if self.similarity == "cosine":
-            queries_QD = nn.functional.normalize(queries_QD, dim=-1)
-            passages_BD = nn.functional.normalize(passages_BD, dim=-1)
-        if getattr(self.loss, "needs_all_passages", True):
-            inputs = LossInputs(
-                queries_QD,
-                gather_rows(passages_BD),
-                positive_columns.long(),
-                mask.bool(),
-                labels,
-                counts,
-                extras,
-            )
-        else:
-            inputs = _own_only(queries_QD, passages_BD, labels, counts, extras)
-        return {"loss": checked_loss(self.loss(inputs), self.loss)}
+        return {"loss": self.objective(queries_QD, passages_BD, **batch)}
+
+    def _encode(
+        self, queries: dict[str, Tensor] | None, passages: dict[str, Tensor] | None
+    ) -> Sides:
+        queries_QD = None if queries is None else self.encoder(queries, "query")
+        passages_BD = None if passages is None else self.encoder(passages, "passage")
+        if self.similarity != "cosine":
+            return queries_QD, passages_BD
+        return _unit(queries_QD), _unit(passages_BD)
+
+    def _pulled(self, sides: Sides, gradients: Sides) -> Tensor:
+        # The objective's own parameters have their gradient already; DDP waits for them all the same.
+        idle = [0.0 * parameter.sum() for parameter in self.objective.parameters()]
+        pulls = [
+            (vectors_BD.float() * gradient_BD).sum()
+            for vectors_BD, gradient_BD in zip(sides, gradients, strict=True)
+            if vectors_BD is not None and gradient_BD is not None
+        ]
+        return torch.stack([*pulls, *idle]).sum()
 
 
-def _own_only(
-    queries_QD: Tensor,
-    passages_BD: Tensor,
-    labels: Tensor,
-    counts: Tensor,
-    extras: BatchExtras | None,
-) -> LossInputs:
-    group_count, group_size = labels.shape
-    columns = torch.arange(group_count, device=labels.device) * group_size
-    mask = torch.zeros((group_count, len(passages_BD)), dtype=torch.bool, device=labels.device)
-    return LossInputs(queries_QD, passages_BD, columns, mask, labels, counts, extras)
+def _unit(vectors_BD: Tensor | None) -> Tensor | None:
+    return None if vectors_BD is None else nn.functional.normalize(vectors_BD, dim=-1)
 
 
 def broken_rows(vectors_BD: Tensor) -> Tensor:

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from quarry_runtime.errors import UnusableBatch
+from quarry_runtime.errors import ConfigError, UnusableBatch
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
 from quarry_runtime.training.evaluation import is_due
 from quarry_runtime.training.feed import Feed, Rows
 from quarry_runtime.training.gather import gather_numbers, world_size
+from quarry_runtime.training.gradcache import cached_step
+from quarry_runtime.training.loss_state import save_loss
 from quarry_runtime.training.optimizer_state import load_state, save_state
 from quarry_runtime.training.retriever import Retriever
 from quarry_runtime.training.sharding import shard_on_cpu, whole_weights
@@ -96,15 +98,46 @@ class QuarryTrainer(Trainer):
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
         rows: Rows = inputs.pop("rows")
-        _seed(
-            self.task.seed, self.state.global_step, len(self._micro_steps), self.args.process_index
-        )
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._seed_piece(0)
+        if self.task.mini_batch_size is None:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        else:
+            loss = self._cached_step(model, inputs, self.task.mini_batch_size)
         broken = self._retriever().broken
         assert broken is not None
         self._micro_steps.append(_MicroStep(rows, loss, broken))
         self.on_move()
         return loss
+
+    def _cached_step(
+        self, model: nn.Module, inputs: dict[str, Any], mini_batch_size: int
+    ) -> Tensor:
+        if self.is_deepspeed_enabled:
+            raise ConfigError(
+                "train.miniBatchSize does not work with DeepSpeed: its engine takes one backward for each"
+                " micro-step, and with ZeRO-3 no rank holds the weights in between.",
+                hint="Leave train.miniBatchSize out and lower train.queriesPerRank, or train without DeepSpeed.",
+            )
+        model.train()
+        steps = self.current_gradient_accumulation_steps
+        loss = cached_step(
+            model,
+            self._prepare_inputs(inputs),
+            mini_batch_size,
+            seed=self._seed_piece,
+            backward=lambda total: self.accelerator.backward(total / steps),
+            no_sync=lambda: self.accelerator.no_sync(model),
+        )
+        return loss / steps
+
+    def _seed_piece(self, piece: int) -> None:
+        micro_step = len(self._micro_steps)
+        _seed(self.task.seed, self.state.global_step, micro_step, self.args.process_index, piece)
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """All that transformers would decay, but nothing of the losses: a temperature is no weight."""
+        names = super().get_decay_parameter_names(model)
+        return [name for name in names if not name.startswith("objective.")]
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         # The last hook before the optimiser changes the weights, and before the schedule moves on.
@@ -197,7 +230,8 @@ class QuarryTrainer(Trainer):
 
     def _negatives_scope(self) -> int:
         # A loss that looks at a query's own passages only is the same however a batch is cut.
-        if not getattr(self._retriever().loss, "needs_all_passages", True):
+        objective: Any = getattr(self._retriever(), "objective", None)
+        if objective is not None and not objective.compares_queries:
             return 0
         task = self.task
         return world_size() * task.queries_per_rank * task.passages_per_query
@@ -220,11 +254,12 @@ class QuarryTrainer(Trainer):
                     if name.startswith(prefix)
                 }
             encoder.save(folder, own)
+            save_loss(folder, self._retriever(), state_dict)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:
-        """Nothing: the encoder was built from the checkpoint's folder."""
+        """Nothing: encoder and losses were built from the checkpoint's folder."""
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         save_state(
@@ -305,10 +340,11 @@ def _few(rows: list[int]) -> str:
     return f"[{shown}{', …' if len(rows) > 8 else ''}]"
 
 
-def _seed(seed: int, step: int, micro_step: int, rank: int) -> None:
+def _seed(seed: int, step: int, micro_step: int, rank: int, piece: int) -> None:
     # Each rank and micro-step its own stream: dropout must differ between ranks, and a resume must
-    # repeat it.
-    state = np.random.SeedSequence([seed, step, micro_step, rank]).generate_state(2, np.uint32)
+    # repeat it. Pieces of a cached micro-step count on from 0.
+    entropy = [seed, step, micro_step, rank, piece] if piece else [seed, step, micro_step, rank]
+    state = np.random.SeedSequence(entropy).generate_state(2, np.uint32)
     value = int(state[0])
     random.seed(value)
     np.random.seed(value)

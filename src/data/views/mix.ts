@@ -14,6 +14,8 @@ export interface MixPart {
   /** The queries that `set` numbers. Parts know queries by their ids each for itself: "q1" here may be another there. */
   readonly queries: TextPool;
   readonly weight: number;
+  /** What the user calls it; undefined: what its sources are called. */
+  readonly name: string | undefined;
 }
 
 export interface MixShape {
@@ -144,7 +146,11 @@ export class MixedSet implements TrainingSet {
   partName(part: number): string {
     const found = this.parts[part];
     if (found === undefined) throw new RangeError(`part ${part} is not in [0, ${this.parts.length})`);
-    return found.set.partName(0);
+    return found.name ?? found.set.partName(0);
+  }
+
+  get partCount(): number {
+    return this.parts.length;
   }
 
   close(): void {
@@ -183,7 +189,9 @@ export class MixedSet implements TrainingSet {
 export function checkSizes(parts: readonly MixPart[]): void {
   const sizes = parts.map(({ set }) => set.passagesPerQuery);
   if (new Set(sizes).size === 1) return;
-  const listed = parts.map(({ set }, index) => `part ${index + 1} (${set.partName(0)}) has ${set.passagesPerQuery}`);
+  const listed = parts.map(
+    ({ set, name }, index) => `part ${index + 1} (${name ?? set.partName(0)}) has ${set.passagesPerQuery}`,
+  );
   throw new QuarryError(
     "CONFIG",
     `The parts of a mix must have groups of one size, but ${listed.join(", ")} passages.`,

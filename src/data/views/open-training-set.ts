@@ -40,7 +40,7 @@ export async function openTrainingSet(data: TrainingDataConfig, context: DataCon
       const queries = new TextPool();
       const own = { ...context, seed: partSeed(context.seed, index) };
       const set = await openView(part.data, own, { queries, passages }, refreshed.includes(index));
-      parts.push({ set, queries, weight: part.weight ?? set.queryCount });
+      parts.push({ set, queries, weight: part.weight ?? set.queryCount, name: part.name });
     }
     checkSizes(parts);
     const { batches } = data;

@@ -138,6 +138,8 @@ export abstract class View implements TrainingSet {
     return this.parts.passages.isSameText(passage, other);
   }
 
+  readonly partCount = 1;
+
   partName(_part: number): string {
     return this.parts.name;
   }

@@ -47,9 +47,10 @@ def packed(queries: Sequence[str], passages: Sequence[str]) -> bytes:
         np.zeros((count, len(passages)), np.uint8),
         labels,
         np.full(count, per_query, np.int32),
+        np.zeros(count, np.int32),
     ]
     specs, data = zip(*(pack(tensor, 3 + n) for n, tensor in enumerate(tensors)), strict=True)
-    names = ("positive_columns", "mask", "labels", "counts")
+    names = ("positive_columns", "mask", "labels", "counts", "sources")
     message = MicroBatch(step=0, micro_step=0, **dict(zip(names, specs, strict=True)))
     frames = encode(message, [table(queries), table(passages), *data])
     parts = [bytes(memoryview(frame).cast("B")) for frame in frames]
@@ -84,7 +85,11 @@ def examine(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> 
         (tmp_path / "batch.bin").write_bytes(packed(queries, passages))
         task = TrainTask(
             model=model,
-            loss=LossSpec(name=loss, options=options or {}),
+            losses=[
+                LossSpec(name=loss, weight=1, sources=[], matryoshka=None, options=options or {})
+            ],
+            sources=["all"],
+            mini_batch_size=None,
             args={"save_steps": 10_000, "learning_rate": 1e-3},
             output_dir=str(tmp_path / "train"),
             max_steps=1_000,
@@ -94,6 +99,7 @@ def examine(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> 
             seed=1,
             retriever=None,
             eval_steps=None,
+            checkpoint_every=None,
             is_evaluating=False,
             resume_from=None,
             is_dropout_on=True,

@@ -1,4 +1,4 @@
-"""The gather of negatives: several ranks have the gradient of one with the whole batch."""
+"""Several ranks have the gradient of one with the whole batch: for each loss, whole and in pieces."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 
-from quarry_runtime.training.gather import gather_numbers, gather_rows
+from quarry_runtime.modeling.registry import losses
+from quarry_runtime.training.gather import gather_constant, gather_numbers, gather_rows
 
 ROOT = Path(__file__).parents[3]
 RANK = ROOT / "test" / "fixtures" / "gathering_rank.py"
@@ -27,32 +29,81 @@ def load_rank() -> ModuleType:
     return module
 
 
-def test_two_gloo_ranks_have_the_gradient_of_one_rank_with_the_whole_batch(tmp_path: Path) -> None:
+RANKS = load_rank()
+CASES = list(RANKS.CASES)
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What each of several gloo ranks found, all cases in one start."""
+    folder = tmp_path_factory.mktemp("ranks")
+    world = request.param
     # Programs of their own: a spawned child would have to import this module by its name.
     env = {**os.environ, "PYTHONPATH": str(ROOT / "py_runtime"), "GLOO_SOCKET_IFNAME": "lo"}
     ranks = [
-        subprocess.Popen([sys.executable, str(RANK), str(rank), str(tmp_path)], env=env)
-        for rank in range(2)
+        subprocess.Popen([sys.executable, str(RANK), str(rank), str(world), str(folder)], env=env)
+        for rank in range(world)
     ]
     try:
-        assert [rank.wait(timeout=60) for rank in ranks] == [0, 0]
+        assert [rank.wait(timeout=100) for rank in ranks] == [0] * world
     finally:
         for rank in ranks:
             rank.kill()
             rank.wait()
-    seen = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    loss, expected = load_rank().gradients(0, 1)
-    assert (seen[0]["loss"] + seen[1]["loss"]) / 2 == pytest.approx(loss, abs=1e-5)
-    for rank in range(2):
-        assert len(seen[rank]["grads"]) == len(expected) == 4
-        for got, wanted in zip(seen[rank]["grads"], expected, strict=True):
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
+
+
+def test_every_registered_loss_is_among_the_cases() -> None:
+    assert {name for name in losses() if not any(case.startswith(name) for case in CASES)} == set()
+
+
+@pytest.mark.parametrize("way", ["cases", "pieces"])
+@pytest.mark.parametrize("case", CASES)
+def test_several_ranks_have_the_gradient_of_one_rank_with_the_whole_batch(
+    seen: list[Any], case: str, way: str
+) -> None:
+    loss, expected = RANKS.gradients(case, 0, 1)
+    assert sum(float(gradient.abs().sum()) for gradient in expected) > 1e-3
+    found = [rank[way][case] for rank in seen]
+    assert sum(each[0] for each in found) / len(found) == pytest.approx(loss, abs=1e-5)
+    for _, gradients in found:
+        for got, wanted in zip(gradients, expected, strict=True):
             assert torch.allclose(got, wanted, atol=1e-5)
-        # Rank by rank, on every rank.
-        assert seen[rank]["rows"].tolist() == [[0, 0], [1, 1]]
-        assert seen[rank]["numbers"].tolist() == [[0, 0], [1, 10]]
+
+
+def test_pieces_have_the_same_dropout_in_both_passes_on_every_rank(seen: list[Any]) -> None:
+    for rank in seen:
+        for got, wanted in zip(rank["dropout"], rank["replayed"], strict=True):
+            assert torch.allclose(got, wanted, atol=1e-5)
+    first, second = RANKS.share(0, 1), RANKS.gradients("by source", 0, 1)[1]
+    assert first["sources"].unique().tolist() == [0, 1, 2]
+    assert not torch.allclose(seen[0]["dropout"][0], second[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("piece", [1, 4, 100])
+@pytest.mark.parametrize("case", CASES)
+def test_pieces_of_any_size_have_the_gradient_of_the_whole_batch(case: str, piece: int) -> None:
+    loss, expected = RANKS.gradients(case, 0, 1)
+    found, gradients = RANKS.gradients(case, 0, 1, piece=piece)
+    assert found == pytest.approx(loss, abs=1e-5)
+    for got, wanted in zip(gradients, expected, strict=True):
+        assert torch.allclose(got, wanted, atol=1e-5)
+
+
+def test_pieces_replay_their_dropout_in_one_process() -> None:
+    found = RANKS.gradients("infonce", 0, 1, piece=5, dropout=0.5)[1]
+    wanted = RANKS.replayed("infonce", 0, 1, 5, 0.5)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, wanted, strict=True))
+
+
+def test_gathered_rows_and_numbers_stand_rank_by_rank_on_every_rank(seen: list[Any]) -> None:
+    for rank in seen:
+        assert rank["rows"].tolist() == [[n, n] for n in range(len(seen))]
+        assert rank["numbers"].tolist() == [[n, 10 * n] for n in range(len(seen))]
 
 
 def test_one_process_gathers_nothing() -> None:
     rows = torch.ones(2, 2)
     assert gather_rows(rows) is rows
+    assert gather_constant(rows) is rows
     assert gather_numbers([1.5, 2], torch.device("cpu")).tolist() == [[1.5, 2.0]]

@@ -28,7 +28,9 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
     def make(**changes: Any) -> TrainTask:
         fields: dict[str, Any] = {
             "model": model_spec("model"),
-            "loss": LossSpec(name="infonce", options={}),
+            "losses": [LossSpec(name="infonce", weight=1, sources=[], matryoshka=None, options={})],
+            "sources": ["all"],
+            "mini_batch_size": None,
             "retriever": None,
             "output_dir": str(tmp_path),
             "max_steps": 4,

@@ -14,7 +14,6 @@ import torch
 
 from quarry_runtime.errors import ConfigError, ProtocolError, UnusableBatch
 from quarry_runtime.modeling.load import load_encoder
-from quarry_runtime.modeling.losses.infonce import InfoNCE, InfoNCEOptions
 from quarry_runtime.protocol.messages import (
     Checkpoint,
     LossSpec,
@@ -26,9 +25,10 @@ from quarry_runtime.protocol.messages import (
 )
 from quarry_runtime.protocol.tensor import pack
 from quarry_runtime.training.arguments import training_arguments
+from quarry_runtime.training.build import build_objective, build_retriever
 from quarry_runtime.training.checkpoints import verify
 from quarry_runtime.training.feed import Feed
-from quarry_runtime.training.retriever import Retriever
+from quarry_runtime.training.loss_state import NAME, load_loss
 from quarry_runtime.training.trainer import QuarryTrainer
 
 Q, P = 2, 2
@@ -68,6 +68,7 @@ class Orchestrator:
             np.zeros((Q, Q * P), np.uint8),
             np.zeros((Q, P), np.float32),
             np.full(Q, P, np.int32),
+            np.zeros(Q, np.int32),
         ]
         specs, data = zip(*(pack(tensor, 3 + n) for n, tensor in enumerate(tensors)), strict=True)
         message = MicroBatch(
@@ -77,9 +78,14 @@ class Orchestrator:
             mask=specs[1],
             labels=specs[2],
             counts=specs[3],
+            sources=specs[4],
         )
         tables = [table(rows, self.has_extras) for rows in (queries, passages)]
         return message, [*tables, *data]
+
+
+def loss_spec(name: str, **options: Any) -> LossSpec:
+    return LossSpec(name=name, weight=1, sources=[], matryoshka=None, options=options)
 
 
 def table(rows: list[int], has_extras: bool = False) -> memoryview:
@@ -111,7 +117,9 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
         output = tmp_path / "out"
         fields: dict[str, Any] = {
             "model": model_spec(resume or tiny_bert),
-            "loss": LossSpec(name="infonce", options={}),
+            "losses": [loss_spec("infonce")],
+            "sources": ["all"],
+            "mini_batch_size": None,
             "retriever": None,
             "args": {"save_steps": 2, "learning_rate": 1e-2},
             "output_dir": str(output),
@@ -132,7 +140,9 @@ def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Ca
         feed = Feed(orchestrator, encoder, task, 0, first, is_pinned=False)
         feed.start()
         args, keep = training_arguments(task, is_on_cpu=True)
-        retriever = Retriever(encoder, InfoNCE(InfoNCEOptions()), "cosine", is_dropout_on)
+        retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
+        if resume:
+            load_loss(resume, retriever)
         return QuarryTrainer(retriever, args, task, feed, orchestrator.send, keep)
 
     return make
@@ -297,6 +307,74 @@ def test_a_vector_that_is_not_a_number_stops_before_the_weights_change_and_names
     output = Path(trainer.args.output_dir)
     assert verify(output / "checkpoint-1", output).step == 1
     assert not (output / "checkpoint-2").exists()
+
+
+def test_a_learned_temperature_is_trained_and_survives_a_resume_to_the_bit(
+    build: Callable[..., Any],
+) -> None:
+    options: dict[str, Any] = {
+        "losses": [loss_spec("infonce", learnableTemperature=True)],
+        "args": {"save_steps": 2, "learning_rate": 1e-2, "weight_decay": 0.5},
+    }
+    whole, resumed = Orchestrator(), Orchestrator()
+    trainer = build(whole, **options)
+    start = trainer.model.state_dict()["objective.0.temperature.log_scale"].clone()
+    trainer.train()
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    assert NAME in {entry.path for entry in verify(folder, folder.parent).files}
+    again = build(resumed, resume=folder, **options)
+    loaded = again.model.state_dict()["objective.0.temperature.log_scale"].clone()
+    assert not torch.equal(loaded, start)
+    again.train(resume_from_checkpoint=str(folder))
+    for left, right in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(left, right)
+    assert [s.loss for s in steps_of(resumed)] == [s.loss for s in steps_of(whole)][2:]
+    decayed = trainer.get_decay_parameter_names(trainer.model)
+    assert decayed
+    assert not [name for name in decayed if "log_scale" in name]
+
+
+def test_a_checkpoint_of_losses_that_learned_something_else_is_not_gone_on_with(
+    build: Callable[..., Any],
+) -> None:
+    trainer = build(Orchestrator())
+    trainer.train()
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    assert not (folder / NAME).exists()
+    with pytest.raises(
+        ConfigError, match=r"losses that learn nothing, not objective\.0\.temperature"
+    ):
+        build(Orchestrator(), resume=folder, losses=[loss_spec("kl", learnableTemperature=True)])
+
+
+def test_training_in_pieces_gives_the_curve_of_the_whole_batch(build: Callable[..., Any]) -> None:
+    whole, pieces = Orchestrator(), Orchestrator()
+    options: dict[str, Any] = {
+        "losses": [loss_spec("infonce", learnableTemperature=True)],
+        "is_dropout_on": False,
+    }
+    expected = build(whole, **options)
+    expected.train()
+    found = build(pieces, mini_batch_size=1, **options)
+    found.train()
+    assert [s.loss for s in steps_of(pieces)] == pytest.approx(
+        [s.loss for s in steps_of(whole)], abs=1e-5
+    )
+    assert [s.grad_norm for s in steps_of(pieces)] == pytest.approx(
+        [s.grad_norm for s in steps_of(whole)], abs=1e-5
+    )
+
+
+def test_training_in_pieces_repeats_its_curve_after_a_resume_with_dropout_on(
+    build: Callable[..., Any],
+) -> None:
+    whole, resumed = Orchestrator(), Orchestrator()
+    trainer = build(whole, mini_batch_size=1)
+    trainer.train()
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    again = build(resumed, resume=folder, mini_batch_size=1)
+    again.train(resume_from_checkpoint=str(folder))
+    assert [s.loss for s in steps_of(resumed)] == [s.loss for s in steps_of(whole)][2:]
 
 
 def test_bfloat16_trains_with_float32_weights(build: Callable[..., Any]) -> None:

@@ -79,6 +79,24 @@ const second = binary({
   negativesPerQuery: 2,
 });
 
+test("a part goes by the name that the mix gives it, and each query of a batch by the number of its part", async () => {
+  const { context } = newCollection(files);
+  const set = await open(
+    mix([
+      { name: "clicks", data: first, weight: 1 },
+      { data: second, weight: 1 },
+    ]),
+    context,
+  );
+  expect([set.partCount, set.partName(0), set.partName(1)]).toEqual([2, "clicks", "b.tsv"]);
+  const groups = planStep(set, 0, 8);
+  const share = { worldSize: 2, microStep: 0, accumulationSteps: 1, queriesPerRank: 4 };
+  const parts = [0, 1].flatMap((rank) => [...buildMicroBatch(set, groups, { ...share, rank }).sources]);
+  expect(parts).toEqual(groups.map(({ part }) => part));
+  expect(new Set(parts)).toEqual(new Set([0, 1]));
+  expect((await open(first, context)).partCount).toBe(1);
+});
+
 test("each part runs through its own epochs as it would alone, whatever the others do", async () => {
   const { context } = newCollection(files);
   const set = await open(

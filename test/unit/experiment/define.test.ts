@@ -280,49 +280,6 @@ describe("what is wrong", () => {
   });
 });
 
-describe("a loss", () => {
-  const learn = (loss: object, options: object = model): object => ({
-    model: options,
-    train: { data: multiLevel({ sources: [judged] }), loss },
-  });
-
-  test.each([
-    [{ name: "infnce" }, 'train.loss.name: no loss is called "infnce"; did you mean infonce?'],
-    [
-      { name: "xyzzy" },
-      'train.loss.name: no loss is called "xyzzy"; there are infonce, MultipleNegativesRankingLoss, kl, and others once a Python file of model.plugins registers them',
-    ],
-    [{ temprature: 0.1 }, "train.loss.temprature: infonce has no such option; did you mean temperature?"],
-    [{ margin: 1 }, "train.loss.margin: infonce has no such option; there is temperature"],
-    [
-      { name: "kl", label_temprature: 1 },
-      "train.loss.label_temprature: kl has no such option; did you mean labelTemperature?",
-    ],
-    [{ temperature: "warm" }, 'train.loss.temperature: expected a number above 0, saw the text "warm"'],
-    [
-      { name: "MultipleNegativesRankingLoss", scale: 0 },
-      "train.loss.scale: expected a number above 0, saw the number 0",
-    ],
-  ])("%j is answered before Python starts", (loss, message) => {
-    expect(problems(learn(loss))).toEqual([message]);
-  });
-
-  test.each([[{ name: "kl", labelTemperature: 2 }], [{ name: "kl", label_temperature: 2, temperature: 1 }], [{}]])(
-    "%j is accepted",
-    (loss) => {
-      expect(() => parseExperiment({ name: "x", ...learn(loss) })).not.toThrow();
-    },
-  );
-
-  test("of a plugin has a name and options of its own; those of Quarry's losses are still checked", () => {
-    const plugged = biEncoder("some/model", { plugins: ["losses.py"] });
-    const config = parseExperiment({ name: "x", ...learn({ name: "my_loss", margin: 1 }, plugged) });
-    expect(config.train?.loss).toEqual({ name: "my_loss", margin: 1 });
-    expect(config.model.plugins).toEqual(["losses.py"]);
-    expect(problems(learn({ margin: 1 }, plugged))).toHaveLength(1);
-  });
-});
-
 describe("names from other tools", () => {
   test("of measures become those of ir_measures", () => {
     const measures = [
@@ -392,9 +349,48 @@ describe("names from other tools", () => {
       { name: "InfoNCE", temperature: 0.1 },
       { name: "infonce", temperature: 0.1 },
     ],
-  ])("of losses mean the same here: %j", (named, expected) => {
-    const data = multiLevel({ sources: [judged] });
-    const { config } = defineExperiment({ name: "x", model, train: { data, loss: named as never } });
+    [
+      { name: "MultipleNegativesSymmetricRankingLoss", scale: 10 },
+      { name: "infonce", temperature: 0.1, symmetric: true },
+    ],
+    [{ name: "MarginMSELoss" }, { name: "margin_mse" }],
+    [{ name: "TripletLoss" }, { name: "triplet", distance: "euclidean", margin: 5 }],
+    [
+      { name: "TripletLoss", triplet_margin: 1, distance_metric: "TripletDistanceMetric.COSINE" },
+      { name: "triplet", distance: "cosine", margin: 1 },
+    ],
+    [{ name: "CoSENTLoss" }, { name: "cosent", temperature: 0.05 }],
+    [
+      { name: "DistillKLDivLoss", temperature: 3, teacher_temperature: 2 },
+      { name: "kl", temperature: 3, labelTemperature: 2, weight: 9 },
+    ],
+    [
+      { name: "MatryoshkaLoss", loss: { name: "CoSENTLoss", scale: 10 }, matryoshka_dims: [64, 32], weight: 2 },
+      { name: "cosent", temperature: 0.1, weight: 2, matryoshka: { dimensions: [64, 32] } },
+    ],
+    [
+      [{ name: "MarginMSELoss", weight: 0.2 }, { name: "InfoNCE" }],
+      [{ name: "margin_mse", weight: 0.2 }, { name: "infonce" }],
+    ],
+  ])("of losses mean the same here: %j", (loss, expected) => {
+    const config = parseExperiment({ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss } });
     expect(config.train?.loss).toEqual(expected);
+  });
+
+  test("of cached losses become train.miniBatchSize, whatever the loss", () => {
+    const learn = (loss: object, others: object = {}): object => ({
+      ...{ name: "x", model, train: { data: multiLevel({ sources: [judged] }), loss, ...others } },
+    });
+    const train = (input: object) => parseExperiment(input).train;
+    const cached = { name: "CachedMultipleNegativesRankingLoss", mini_batch_size: 8 };
+    expect(train(learn(cached))).toMatchObject({ loss: { name: "infonce", temperature: 0.05 }, miniBatchSize: 8 });
+    expect(train(learn({ name: "CachedMultipleNegativesRankingLoss" }))?.miniBatchSize).toBe(32);
+    expect(train(learn([{ name: "kl", miniBatchSize: 4 }, {}]))).toMatchObject({
+      loss: [{ name: "kl" }, { name: "infonce" }],
+      miniBatchSize: 4,
+    });
+    expect(() => train(learn(cached, { miniBatchSize: 16 }))).toThrow(
+      "train.loss.miniBatchSize: says something else than train.miniBatchSize",
+    );
   });
 });

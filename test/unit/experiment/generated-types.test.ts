@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { z } from "zod";
 import type * as data from "../../../src/experiment/data-schema.js";
+import { loss } from "../../../src/experiment/define.js";
 import type * as evaluation from "../../../src/experiment/evaluate-schema.js";
 import type * as generated from "../../../src/experiment/options.generated.js";
 import type * as schema from "../../../src/experiment/schema.js";
@@ -20,6 +21,7 @@ type Proof = [
   Same<generated.MixInput, z.input<typeof data.mixSchema>>,
   Same<generated.FileInput, z.input<typeof data.fileSchema>>,
   Same<generated.ValidationInput, z.input<typeof data.validationSchema>>,
+  Same<generated.MatryoshkaInput, z.input<typeof schema.matryoshkaSchema>>,
   Same<generated.TrainingArgsInput, z.input<typeof schema.trainingArgsSchema>>,
   Same<generated.SourceInput, z.input<typeof data.sourceSchema>>,
   Same<generated.EvaluateInput, z.input<typeof evaluation.evaluateSchema>>,
@@ -46,4 +48,35 @@ test("the editor shows the very options that validation knows", () => {
   const proof: Proof | null = null;
   expect(names).not.toContain(false);
   expect(proof).toBeNull();
+});
+
+test("options of a loss are known to the editor by its name", () => {
+  const data = null as unknown as generated.BinaryInput;
+  const good: generated.TrainInput[] = [
+    { data, loss: { name: "infonce", temperature: 0.05, symmetric: true } },
+    { data, loss: { temperature: 0.1 } },
+    {
+      data,
+      loss: [
+        { name: "kl", weight: 0.5, sources: ["nq"] },
+        { name: "TripletLoss", tripletMargin: 1 },
+      ],
+    },
+    { data, loss: loss("my_loss", { margin: 1, weight: 2 }) },
+    { data, loss: loss("kl", { labelTemperature: 2 }) },
+  ];
+  const bad: generated.TrainInput[] = [
+    // @ts-expect-error an option that infonce does not have
+    { data, loss: { name: "infonce", margin: 1 } },
+    // @ts-expect-error an option of another kind
+    { data, loss: { name: "triplet", distance: "hamming" } },
+    // @ts-expect-error an option that infonce, the default, does not have
+    { data, loss: { margin: 1 } },
+    // @ts-expect-error a name that nobody knows is for loss(name, options)
+    { data, loss: { name: "my_loss", margin: 1 } },
+    // @ts-expect-error known losses are checked there as well
+    { data, loss: loss("kl", { margin: 1 }) },
+  ];
+  expect([good.length, bad.length]).toEqual([5, 5]);
+  expect(loss("my_loss", { margin: 1 })).toEqual({ name: "my_loss", margin: 1 });
 });

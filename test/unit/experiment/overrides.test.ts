@@ -79,6 +79,15 @@ describe("an override", () => {
     expect(configOf("--model.checkpoint", "other/model").model.checkpoint).toBe("other/model");
   });
 
+  test("takes a loss, or a list of them, as JSON", () => {
+    const one = configOf("--train.loss", '{"name": "kl", "temperature": 1}');
+    expect(one.train?.loss).toEqual({ name: "kl", temperature: 1 });
+    expect(configOf("--train.loss", '[{"name": "kl"}, {"weight": 2}]').train?.loss).toEqual([
+      { name: "kl" },
+      { name: "infonce", weight: 2 },
+    ]);
+  });
+
   test("reaches a loss's own options, which are read as numbers where they are numbers", () => {
     const { train } = configOf(
       "--model.plugins",

@@ -46,9 +46,8 @@ test("ranks on other machines do not evaluate", () => {
 });
 
 test("options of transformers that stand here are shown the way", () => {
-  expect(() => define({ data }, { evalSteps: 50 })).toThrow("Use train.evaluate.evalSteps.");
-  expect(() => define({ data }, { loadBestModelAtEnd: true })).toThrow(
-    "Use train.evaluate, where it has the same name.",
+  expect(() => define({ data }, { evalSteps: 50 })).toThrow(
+    "train.args.evalSteps: is not taken. Set train.evaluate: it has the measures of evaluate.",
   );
   expect(() => define({ data, topK: 10 })).toThrow(
     "train.evaluate.topK: keeps 10 passages, but R@100 looks at 100; set train.evaluate.topK to 100",

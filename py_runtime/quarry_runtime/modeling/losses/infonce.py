@@ -1,4 +1,4 @@
-"""InfoNCE: each query has to pick its own positive among the passages of the whole micro-step."""
+"""InfoNCE: each query has to pick its own positive among its own passages and those of others."""
 
 from __future__ import annotations
 
@@ -8,56 +8,159 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.losses.inputs import LossInputs
+from quarry_runtime.modeling.losses.temperature import Temperature, TemperatureOptions
 from quarry_runtime.modeling.registry import register_loss
+
+#: Stands for minus infinity: a row without any negative then has a gradient of 0 instead of NaN.
+_LOWEST = -1e30
 
 
 def infonce(batch: LossInputs, temperature: float) -> Tensor:
-    """Mean over the queries of -log softmax(scores)[positive] (arXiv 1807.03748).
-
-    Every column is a negative but those of `batch.mask`. The mask may cover the positive itself, as
-    it covers copies of it elsewhere in the batch; the positive's own column always takes part.
-    """
-    scores_QC = batch.scores(temperature)
-    positives_Q1 = batch.positive_columns.unsqueeze(1)
-    excluded_QC = batch.mask.scatter(
-        1, positives_Q1, torch.zeros_like(positives_Q1, dtype=torch.bool)
-    )
-    scores_QC = scores_QC.masked_fill(excluded_QC, float("-inf"))
-    return nn.functional.cross_entropy(scores_QC, batch.positive_columns)
+    """The loss of that name with no option but its temperature, for losses that build on it."""
+    return InfoNCE(InfoNCEOptions(temperature=temperature))(batch)
 
 
-class InfoNCEOptions(msgspec.Struct, frozen=True, kw_only=True):
+class InfoNCEOptions(TemperatureOptions, frozen=True, kw_only=True):
     """Options of infonce."""
 
-    temperature: Annotated[
-        float, msgspec.Meta(gt=0, description="Divides the similarities; lower is sharper.")
-    ] = 0.05
+    in_batch_negatives: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Whether passages of other queries are negatives; false leaves a query's own."
+        ),
+    ] = True
+    gather_across_devices: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Whether passages of other ranks are negatives; false leaves the rank's own."
+        ),
+    ] = True
+    symmetric: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Each positive has to pick its query as well; the mean of both directions."
+        ),
+    ] = False
+    min_positive_label: Annotated[
+        float | None,
+        msgspec.Meta(
+            description="Own passages with this label or a higher one are positives too; default: the first one only."
+        ),
+    ] = None
+    false_negative_score: Annotated[
+        float | None,
+        msgspec.Meta(description="Negatives whose similarity is above this are left out."),
+    ] = None
+    false_negative_margin: Annotated[
+        float | None,
+        msgspec.Meta(
+            description="Negatives more similar than the positive plus this are left out; below 0 also those near it."
+        ),
+    ] = None
+    false_negative_ratio: Annotated[
+        Annotated[float, msgspec.Meta(gt=0)] | None,
+        msgspec.Meta(
+            description="Negatives more similar than this share of the positive's similarity are left out, e.g. 0.95.",
+        ),
+    ] = None
 
 
 @register_loss("infonce", InfoNCEOptions)
 class InfoNCE(nn.Module):
-    """Contrastive loss with in-batch and explicit negatives, gathered across ranks."""
+    """Contrastive loss with in-batch and explicit negatives, gathered across ranks.
+
+    Mean over the queries of -log(exp(s+) / (exp(s+) + Σ exp(s-))), s = similarity / temperature
+    (arXiv 1807.03748). Every column is a negative but the query's own positives, those of
+    `batch.mask`, and those that the options take for false negatives. A query with several
+    positives has the mean over them, each against the negatives alone.
+
+    False negatives are told by the model's own similarities, before the temperature and without
+    gradient: falseNegativeMargin 0.1 is the rule of Qwen3-Embedding (arXiv 2506.05176), and with the
+    guide's similarities in their place, margin -m and ratio 1 - m are the absolute and the relative
+    margin m of GISTEmbed (arXiv 2402.16829).
+
+    Raises:
+        ConfigError: `symmetric` without in-batch negatives.
+    """
 
     def __init__(self, options: InfoNCEOptions) -> None:
         super().__init__()
-        self.temperature = options.temperature
+        if options.symmetric and not options.in_batch_negatives:
+            raise ConfigError(
+                "infonce: symmetric compares a positive with the batch's queries, which inBatchNegatives: false"
+                " takes away.",
+                hint="Leave one of them out.",
+            )
+        self.options = options
+        self.temperature = Temperature(options)
+        self.compares_queries = options.in_batch_negatives
+        self.needs_all_passages = options.in_batch_negatives and options.gather_across_devices
+        self.needs_all_queries = options.symmetric
 
     def forward(self, batch: LossInputs) -> Tensor:
-        return infonce(batch, self.temperature)
+        options = self.options
+        temperature = self.temperature()
+        own_QP = batch.own_scores()
+        is_positive_QP = self._positives(batch)
+        limits_Q1 = self._limits(own_QP[:, :1].detach())
+        if options.in_batch_negatives:
+            scores_QC = batch.scores()
+            # The mask may cover the positives themselves, as it covers copies of them.
+            excluded_QC = batch.mask.scatter(
+                1,
+                batch.own_columns(),
+                batch.mask.gather(1, batch.own_columns()) | is_positive_QP,
+            )
+        else:
+            scores_QC, excluded_QC = own_QP, is_positive_QP | ~batch.is_real()
+        losses_QP = _against(own_QP, scores_QC, excluded_QC, limits_Q1, temperature)
+        shares_QP = is_positive_QP / is_positive_QP.sum(1, keepdim=True)
+        loss = (losses_QP * shares_QP).sum(1).mean()
+        if not options.symmetric:
+            return loss
+        everyone = batch.everyone
+        assert everyone is not None
+        firsts_QD = batch.own_passages()[:, 0]
+        with torch.autocast(firsts_QD.device.type, enabled=False):
+            backward_QG = firsts_QD.float() @ everyone.queries.float().T
+        own_queries_Q1 = (batch.positive_columns // batch.labels.shape[1]).unsqueeze(1)
+        excluded_QG = everyone.mask.scatter(1, own_queries_Q1, True)
+        losses_Q1 = _against(own_QP[:, :1], backward_QG, excluded_QG, limits_Q1, temperature)
+        return (loss + losses_Q1.mean()) / 2
+
+    def _positives(self, batch: LossInputs) -> Tensor:
+        """bool [Q, P]: the first passage, and those that the labels call positive."""
+        is_positive_QP = torch.zeros_like(batch.labels, dtype=torch.bool)
+        if self.options.min_positive_label is not None:
+            is_positive_QP = (batch.labels >= self.options.min_positive_label) & batch.is_real()
+        is_positive_QP[:, 0] = True
+        return is_positive_QP
+
+    def _limits(self, positives_Q1: Tensor) -> Tensor | None:
+        """The similarity above which a negative is taken for a false one, or None."""
+        options, limits = self.options, []
+        if options.false_negative_score is not None:
+            limits.append(torch.full_like(positives_Q1, options.false_negative_score))
+        if options.false_negative_margin is not None:
+            limits.append(positives_Q1 + options.false_negative_margin)
+        if options.false_negative_ratio is not None:
+            limits.append(positives_Q1 - positives_Q1.abs() * (1 - options.false_negative_ratio))
+        return torch.stack(limits).amin(0) if limits else None
 
 
-class ScaledOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of MultipleNegativesRankingLoss."""
-
-    scale: Annotated[
-        float, msgspec.Meta(gt=0, description="Multiplies the similarities: 1 / temperature.")
-    ] = 20.0
-
-
-@register_loss("MultipleNegativesRankingLoss", ScaledOptions)
-class MultipleNegativesRankingLoss(InfoNCE):
-    """infonce under its name in sentence-transformers, with scale = 1 / temperature."""
-
-    def __init__(self, options: ScaledOptions) -> None:
-        super().__init__(InfoNCEOptions(temperature=1 / options.scale))
+def _against(
+    positives_QP: Tensor,
+    others_QC: Tensor,
+    excluded_QC: Tensor,
+    limits_Q1: Tensor | None,
+    temperature: float | Tensor,
+) -> Tensor:
+    """[Q, P]: -log of each positive's share among itself and the others that are not excluded."""
+    if limits_Q1 is not None:
+        excluded_QC = excluded_QC | (others_QC.detach() > limits_Q1)
+    negatives_QC = (others_QC / temperature).masked_fill(excluded_QC, _LOWEST)
+    return nn.functional.softplus(
+        negatives_QC.logsumexp(1, keepdim=True) - positives_QP / temperature
+    )

@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from quarry_runtime.modeling.losses.inputs import LossInputs
+from quarry_runtime.modeling.losses.temperature import Temperature, TemperatureOptions
 from quarry_runtime.modeling.registry import register_loss
 
 
-class KLOptions(msgspec.Struct, frozen=True, kw_only=True):
+class KLOptions(TemperatureOptions, frozen=True, kw_only=True):
     """Options of kl."""
 
-    temperature: Annotated[
-        float, msgspec.Meta(gt=0, description="Divides the similarities; lower is sharper.")
-    ] = 0.05
     label_temperature: Annotated[
         float,
         msgspec.Meta(gt=0, description="Divides the labels before they become shares by softmax."),
@@ -33,7 +31,7 @@ class KL(nn.Module):
 
     def __init__(self, options: KLOptions) -> None:
         super().__init__()
-        self.temperature = options.temperature
+        self.temperature = Temperature(options)
         self.label_temperature = options.label_temperature
 
     def forward(self, batch: LossInputs) -> Tensor:
@@ -42,18 +40,15 @@ class KL(nn.Module):
         Paddings have share 0 in both. Passages that are masked as in-batch negatives take part: of
         an own passage this loss asks for its label, whatever it is to other queries.
         """
-        offsets_P = torch.arange(batch.labels.shape[1], device=batch.labels.device)
-        columns_QP = batch.positive_columns.unsqueeze(1) + offsets_P
-        scores_QP = batch.scores(self.temperature).gather(1, columns_QP)
         is_padding_QP = ~batch.is_real()
         lowest = float("-inf")
+        scores_QP = batch.own_scores(self.temperature()).masked_fill(is_padding_QP, lowest)
         labels_QP = (batch.labels.float() / self.label_temperature).masked_fill(
             is_padding_QP, lowest
         )
-        log_shares_QP = torch.log_softmax(scores_QP.masked_fill(is_padding_QP, lowest), dim=1)
         # 0 instead of -inf, for a share of 0 times -inf is NaN.
         return nn.functional.kl_div(
-            log_shares_QP.masked_fill(is_padding_QP, 0.0),
+            torch.log_softmax(scores_QP, dim=1).masked_fill(is_padding_QP, 0.0),
             torch.softmax(labels_QP, dim=1),
             reduction="batchmean",
         )

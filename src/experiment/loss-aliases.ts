@@ -1,0 +1,77 @@
+/** Losses under the names that sentence-transformers has for them become Quarry's own, with their options. */
+import { camelCase, LOSS_ALIASES } from "./aliases.js";
+import { isPlainObject, type Problem, shown } from "./explain.js";
+import { LOSSES } from "./losses.generated.js";
+
+type Options = Record<string, unknown>;
+
+/**
+ * A loss in Quarry's own names. What stands for a factor on the similarities (`scale`) becomes 1 / temperature.
+ *
+ * @param path of the loss, for problems
+ */
+export function ownLoss(value: Options, path: readonly string[], problems: Problem[]): Options {
+  if (value["name"] === "MatryoshkaLoss") return matryoshka(value, path, problems);
+  const alias = typeof value["name"] === "string" ? LOSS_ALIASES[value["name"]] : undefined;
+  if (alias === undefined) return value;
+  const own: Options = { ...alias.defaults };
+  for (const [written, option] of Object.entries(value)) {
+    const name = camelCase(written);
+    own[alias.rename?.[name] ?? name] = option;
+  }
+  own["name"] = alias.name;
+  if (typeof own["distance"] === "string") own["distance"] = own["distance"].split(".").at(-1)?.toLowerCase();
+  if (alias.defaultScale !== undefined) unscale(own, alias.defaultScale, path, problems);
+  if (value["name"] === "DistillKLDivLoss") distill(own);
+  return own;
+}
+
+/** miniBatchSize beside a loss, as sentence-transformers has it, is an option of the training here: any loss may have it. */
+export function hoistMiniBatch(train: Options, problems: Problem[]): Options {
+  const losses = Array.isArray(train["loss"]) ? train["loss"] : [train["loss"]];
+  let miniBatchSize = train["miniBatchSize"];
+  const kept = losses.map((loss: unknown, index) => {
+    if (!isPlainObject(loss)) return loss;
+    const { miniBatchSize: own, mini_batch_size: snake, ...others } = loss;
+    const name = typeof loss["name"] === "string" ? loss["name"] : "infonce";
+    const found = own ?? snake;
+    // A plugin's loss may have an option of this name.
+    if (found === undefined || !Object.hasOwn(LOSSES, name)) return loss;
+    if (miniBatchSize !== undefined && miniBatchSize !== found) {
+      const path = ["train", "loss", ...(Array.isArray(train["loss"]) ? [String(index)] : []), "miniBatchSize"];
+      problems.push({ path, message: "says something else than train.miniBatchSize; keep one of them" });
+    }
+    miniBatchSize ??= found;
+    return others;
+  });
+  if (miniBatchSize === undefined) return train;
+  return { ...train, loss: Array.isArray(train["loss"]) ? kept : kept[0], miniBatchSize };
+}
+
+/** `scale` multiplies the similarities. */
+function unscale(own: Options, defaultScale: number | null, path: readonly string[], problems: Problem[]): void {
+  const { scale } = own;
+  delete own["scale"];
+  const factor = scale ?? (own["temperature"] === undefined ? defaultScale : null);
+  if (factor === null) return;
+  if (typeof factor === "number" && factor > 0) own["temperature"] ??= 1 / factor;
+  else problems.push({ path: [...path, "scale"], message: `expected a number above 0, saw ${shown(factor)}` });
+}
+
+/** Both temperatures default to one, and the loss is multiplied by the square of the student's. */
+function distill(own: Options): void {
+  const { studentTemperature, teacherTemperature, temperature = 1, ...others } = own;
+  const student = studentTemperature ?? temperature;
+  for (const name of Object.keys(own)) delete own[name];
+  const weight = typeof student === "number" ? { weight: Number(others["weight"] ?? 1) * student ** 2 } : {};
+  Object.assign(own, others, { temperature: student, labelTemperature: teacherTemperature ?? temperature }, weight);
+}
+
+/** MatryoshkaLoss stands around another loss. */
+function matryoshka(value: Options, path: readonly string[], problems: Problem[]): Options {
+  const options = Object.fromEntries(Object.entries(value).map(([name, option]) => [camelCase(name), option]));
+  const { name: _name, loss, matryoshkaDims, matryoshkaWeights, ...others } = options;
+  const inner = isPlainObject(loss) ? ownLoss(loss, [...path, "loss"], problems) : {};
+  const weights = matryoshkaWeights === undefined ? {} : { weights: matryoshkaWeights };
+  return { ...inner, ...others, matryoshka: { dimensions: matryoshkaDims, ...weights } };
+}
