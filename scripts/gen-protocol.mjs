@@ -21,6 +21,7 @@ const option = (union, tag, value) => union.options.find((each) => each.shape[ta
 /** Every object of the wire by its Python class name; nested ones before those that contain them. */
 const classes = new Map([
   ["TensorSpec", messages.tensorSpec],
+  ["AdapterSpec", messages.adapterSpec],
   ["ModelSpec", messages.modelSpec],
   ["ModelContract", messages.modelContract],
   ["CrossEncoderSpec", messages.crossEncoderSpec],

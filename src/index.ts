@@ -40,6 +40,7 @@ export {
   demoSource,
   type Experiment,
   loss,
+  lora,
   mix,
   multiLevel,
   type SuiteSetOptions,
@@ -87,11 +88,13 @@ export {
   showStep,
 } from "./pipeline/data.js";
 export type { CheckStatus, DoctorCheck, DoctorOptions, DoctorReport } from "./pipeline/doctor/types.js";
+export type { ExportedModel, ExportOptions } from "./pipeline/export-model.js";
 export {
   compareRuns,
   doctor,
   encode,
   evaluate,
+  exportModel,
   measureRun,
   mine,
   replayStep,

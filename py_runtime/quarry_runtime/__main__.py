@@ -21,6 +21,7 @@ VERBS = {
     "fetch": "quarry_runtime.fetch",
     "index": "quarry_runtime.index",
     "export": "quarry_runtime.export",
+    "publish": "quarry_runtime.publish",
     "doctor": "quarry_runtime.doctor.command",
 }
 

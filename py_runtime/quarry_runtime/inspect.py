@@ -6,8 +6,10 @@ from typing import Any
 
 from quarry_runtime.guard.locate import read_json
 from quarry_runtime.modeling import registry
-from quarry_runtime.modeling.contract import Resolved, resolve
+from quarry_runtime.modeling.contract import resolve
+from quarry_runtime.modeling.layout import DenseSpec, HeadSpec, LayerNormSpec
 from quarry_runtime.modeling.plugins import load_plugins
+from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.protocol.messages import ModelSpec
 
 
@@ -34,6 +36,13 @@ def model_contract(
         passage_prompt=None,
         query_max_length=None,
         passage_max_length=None,
+        append_eos=None,
+        pad_to_multiple_of=None,
+        towers=None,
+        query_checkpoint=None,
+        query_revision=None,
+        adapter=None,
+        quantization=None,
         dtype="auto",
     )
     resolved = resolve(spec)
@@ -47,10 +56,10 @@ def model_contract(
         "pooling": resolved.pooling,
         "normalize": resolved.normalize,
         "similarity": resolved.similarity,
-        "dense": [
-            f"{layer.in_features} → {layer.out_features}, {layer.activation}"
-            for layer in resolved.dense
-        ],
+        "head": [_module(module) for module in resolved.head],
+        "towers": "tied" if resolved.query is None else "separate",
+        "adapter": None if resolved.adapter is None else resolved.adapter.base,
+        "appendEos": resolved.append_eos,
         "queryPrompt": resolved.query_prompt,
         "passagePrompt": resolved.passage_prompt,
         "queryMaxLength": resolved.query_max_length,
@@ -94,6 +103,13 @@ def registered(plugins: list[str] | None = None) -> dict[str, list[dict[str, Any
     }
 
 
+def _module(module: HeadSpec) -> str:
+    if isinstance(module, DenseSpec):
+        text = f"{module.in_features} → {module.out_features}, {module.activation}"
+        return f"{text}, residual" if module.is_residual else text
+    return "layer norm" if isinstance(module, LayerNormSpec) else "length 1"
+
+
 def _described(entry: registry.Registered) -> dict[str, Any]:
     options = [
         {
@@ -117,7 +133,7 @@ def _described(entry: registry.Registered) -> dict[str, Any]:
 
 def _tokenizer(resolved: Resolved) -> dict[str, Any]:
     """Tokens at the ends of a text; BERT's family calls them cls and sep."""
-    file = resolved.transformer / "tokenizer_config.json"
+    file = resolved.tokenizer / "tokenizer_config.json"
     config = read_json(file) if file.is_file() else {}
     bos = _token(config.get("bos_token") or config.get("cls_token"))
     eos = _token(config.get("eos_token") or config.get("sep_token"))
@@ -143,7 +159,7 @@ def _described_token(text: str | None, fast: Any, at_end: list[int]) -> dict[str
 
 def _fast(resolved: Resolved) -> Any:
     """The tokenizer itself, from its file; None where only transformers could build it."""
-    file = resolved.transformer / "tokenizer.json"
+    file = resolved.tokenizer / "tokenizer.json"
     if not file.is_file():
         return None
     from tokenizers import Tokenizer

@@ -26,7 +26,7 @@ const { values } = parseArgs({
     data: { type: "string", default: process.env.QUARRY_TEST_DATA ?? join(ROOT, "../shared/data") },
     only: { type: "string", default: COLLECTIONS.join(",") },
     seeds: { type: "string", default: "3" },
-    loss: { type: "string", default: "kl" },
+    loss: { type: "string", default: "ws_contrastive" },
     folder: { type: "string", default: join(ROOT, "runs/experiments") },
     steps: { type: "string", default: "40" },
     quick: { type: "boolean", default: false },

@@ -1,5 +1,6 @@
 /** The groups of options in the order of the documentation, each with its name as an interface. */
 import type { z } from "zod";
+import * as adapters from "../../src/experiment/adapter-schema.js";
 import * as crossEncoders from "../../src/experiment/cross-encoder-schema.js";
 import * as data from "../../src/experiment/data-schema.js";
 import * as evaluation from "../../src/experiment/evaluate-schema.js";
@@ -45,6 +46,13 @@ export const groups: readonly Group[] = [
     "model",
     "A bi-encoder, as `biEncoder(checkpoint, options)` gives it.",
     made("BiEncoderOptions", "checkpoint"),
+  ),
+  group(
+    "Lora",
+    adapters.adapterSchema,
+    "model.adapter",
+    "LoRA, rsLoRA or DoRA, as `lora({ … })` gives it.",
+    made("LoraOptions"),
   ),
   group(
     "Prompts",

@@ -9,6 +9,7 @@ import { dataCommand } from "./data.js";
 import { doctorCommand } from "./doctor.js";
 import { encodeCommand } from "./encode.js";
 import { evaluateCommand } from "./evaluate.js";
+import { exportCommand } from "./export.js";
 import { reportFailure } from "./failure.js";
 import { inspectCommand } from "./inspect.js";
 import { joinCommand } from "./join.js";
@@ -54,6 +55,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(typesCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
+  program.addCommand(exportCommand());
   program.addCommand(replayCommand(setStatus));
   program.addCommand(cacheCommand(setStatus));
   program.addCommand(joinCommand(setStatus));

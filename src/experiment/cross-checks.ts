@@ -3,6 +3,7 @@ import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
 import { checkLosses } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
+import { checkModel } from "./model-checks.js";
 import { nearest } from "./nearest.js";
 import { checkPluginNames } from "./plugin-checks.js";
 import { checkRefresh, refreshTargets } from "./refresh.js";
@@ -37,7 +38,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
       "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
     );
   }
-  problems.push(...checkSimilarity(config), ...checkPluginNames(config));
+  problems.push(...checkSimilarity(config), ...checkPluginNames(config), ...checkModel(config));
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);

@@ -11,6 +11,8 @@ import type {
   CombinedInput,
   CombinedOptions,
   ExperimentInput,
+  LoraInput,
+  LoraOptions,
   MixInput,
   MixOptions,
   ModelInput,
@@ -198,6 +200,16 @@ export function biEncoder<Encoder extends EncoderName = "auto">(
 ): ModelInput {
   // Aliases are told apart by the types above and replaced when the experiment is checked.
   return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions) };
+}
+
+/**
+ * A low-rank adapter: training changes a small fraction of the numbers, and a checkpoint holds only those.
+ *
+ * @example
+ * biEncoder("Qwen/Qwen3-Embedding-0.6B", { adapter: lora({ r: 32, alpha: 64, rslora: true }) });
+ */
+export function lora(options: LoraOptions = {}): LoraInput {
+  return { kind: "lora", ...options };
 }
 
 /** Options of a cross-encoder, under Quarry's names or those people bring along. */

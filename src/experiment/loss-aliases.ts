@@ -33,9 +33,10 @@ export function hoistMiniBatch(train: Options, problems: Problem[]): Options {
   const kept = losses.map((loss: unknown, index) => {
     if (!isPlainObject(loss)) return loss;
     const { miniBatchSize: own, mini_batch_size: snake, ...others } = loss;
+    const name = typeof loss["name"] === "string" ? loss["name"] : "infonce";
     const found = own ?? snake;
     // A plugin's loss may have an option of this name.
-    if (found === undefined || !Object.hasOwn(LOSSES, String(loss["name"] ?? "infonce"))) return loss;
+    if (found === undefined || !Object.hasOwn(LOSSES, name)) return loss;
     if (miniBatchSize !== undefined && miniBatchSize !== found) {
       const path = ["train", "loss", ...(Array.isArray(train["loss"]) ? [String(index)] : []), "miniBatchSize"];
       problems.push({ path, message: "says something else than train.miniBatchSize; keep one of them" });

@@ -37,6 +37,7 @@ function placeOf(group: string, schemas: readonly z.ZodType[]): string {
     schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, option));
   if (has("corpus")) return "source";
   if (has("activation")) return "crossEncoder";
+  if (has("rslora")) return "lora";
   if (has("pooling")) return "model";
   // Also where refreshed negatives are mined.
   if (has("rangeMin")) return "mine";

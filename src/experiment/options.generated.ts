@@ -69,7 +69,7 @@ export interface BiEncoderOptions {
    * @defaultValue `{}`
    */
   encoderOptions?: Record<string, unknown> | undefined;
-  /** How token vectors become one: mean, cls, last, or what a plugin registers; default: the checkpoint's own. */
+  /** How token vectors become one: mean, cls, last, weightedmean, max, mean_sqrt_len, or what a plugin registers; default: the checkpoint's own. */
   pooling?: PoolingName | undefined;
   /** Whether vectors get length 1; default: the checkpoint's own. */
   normalize?: boolean | undefined;
@@ -81,6 +81,20 @@ export interface BiEncoderOptions {
   queryMaxLength?: number | undefined;
   /** Longest passage in tokens; default: the checkpoint's own. */
   passageMaxLength?: number | undefined;
+  /** Ends every text with exactly one end token, whatever the tokenizer does; default: as the checkpoint has it. */
+  appendEos?: boolean | undefined;
+  /** Pads each batch to a multiple of so many tokens, in training and inference; 8 suits most GPUs. */
+  padToMultipleOf?: number | undefined;
+  /** Whether queries and passages share one encoder; default: as the checkpoint has it, tied for most. */
+  towers?: "tied" | "separate" | undefined;
+  /** Where the queries' own encoder starts; default with separate towers: as a copy of the passages'. */
+  queryCheckpoint?: string | undefined;
+  /** Commit, tag or branch of queryCheckpoint on the hub. */
+  queryRevision?: string | undefined;
+  /** Trains an adapter and leaves the model's own weights alone, as lora({ … }) gives it. */
+  adapter?: LoraInput | undefined;
+  /** Holds the weights in 8 or 4 bits through bitsandbytes; to train such a model, give it an adapter (QLoRA). */
+  quantization?: "8bit" | "4bit" | undefined;
   /**
    * Number format of inference; auto is bfloat16 on a GPU that has it, else float32.
    *
@@ -95,6 +109,58 @@ export interface ModelInput extends BiEncoderOptions {
   kind: "biEncoder";
   /** A Hugging Face model id, a folder, or demoModel. */
   checkpoint: string;
+}
+
+/** LoRA, rsLoRA or DoRA. */
+export interface LoraOptions {
+  /**
+   * Rank of the two matrices that are trained for each module.
+   *
+   * @defaultValue `16`
+   */
+  r?: number | undefined;
+  /**
+   * What they add is scaled by alpha / r, with rslora alpha / √r.
+   *
+   * @defaultValue `32`
+   */
+  alpha?: number | undefined;
+  /**
+   * Dropout before the adapter.
+   *
+   * @defaultValue `0`
+   */
+  dropout?: number | undefined;
+  /**
+   * Names of the modules that get one, e.g. query, value; default: every linear one but a pooler.
+   *
+   * @defaultValue `"all-linear"`
+   */
+  targetModules?: "all-linear" | string[] | undefined;
+  /**
+   * Scales by alpha / √r, which higher ranks need (rsLoRA).
+   *
+   * @defaultValue `false`
+   */
+  rslora?: boolean | undefined;
+  /**
+   * Trains the length of each weight's column apart (DoRA).
+   *
+   * @defaultValue `false`
+   */
+  dora?: boolean | undefined;
+  /**
+   * What the frozen weights are held in while training; bfloat16 halves their memory.
+   *
+   * @defaultValue `"float32"`
+   */
+  baseDtype?: "float32" | "bfloat16" | undefined;
+}
+
+/** LoRA, rsLoRA or DoRA, as `lora({ … })` gives it. */
+export interface LoraInput extends LoraOptions {
+  /** Which builder made this. */
+  kind: "lora";
 }
 
 /** Texts put in front of queries and passages. */

@@ -24,11 +24,13 @@ export type Section = (typeof stepNames)[number];
 export function checkPaths(experiment: Experiment, sections: readonly Section[] = stepNames): void {
   const { config, baseDir } = experiment;
   const problems: Problem[] = [];
-  const checkCheckpoint = (path: string[], checkpoint: string): void => {
+  const checkCheckpoint = (path: string[], checkpoint: string, option = "checkpoint"): void => {
     if (isFolderName(checkpoint) && !existsSync(resolve(baseDir, checkpoint)))
-      problems.push({ path: [...path, "checkpoint"], message: missing(checkpoint, resolve(baseDir, checkpoint)) });
+      problems.push({ path: [...path, option], message: missing(checkpoint, resolve(baseDir, checkpoint)) });
   };
   checkCheckpoint(["model"], config.model.checkpoint);
+  if (config.model.queryCheckpoint !== undefined)
+    checkCheckpoint(["model"], config.model.queryCheckpoint, "queryCheckpoint");
   if (config.rerank !== undefined && sections.includes("evaluate"))
     checkCheckpoint(["rerank"], config.rerank.checkpoint);
   const checkPlugins = (path: string[], plugins: readonly string[]): void => {

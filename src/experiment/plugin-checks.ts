@@ -5,7 +5,7 @@ import type { ExperimentConfig, ModelConfig } from "./schema.js";
 
 /** Encoders and poolings that come with Quarry, named as in Python. A test compares them with the runtime's registry. */
 export const ENCODERS: readonly string[] = ["auto"];
-export const POOLINGS: readonly string[] = ["mean", "cls", "last"];
+export const POOLINGS: readonly string[] = ["mean", "cls", "last", "weightedmean", "max", "mean_sqrt_len"];
 
 /** What is wrong with the names of encoder, pooling and retriever; with plugins unknown ones are Python's business. */
 export function checkPluginNames({ model, train, mine }: ExperimentConfig): Problem[] {

@@ -22,6 +22,12 @@ export interface PoolingOptions {
   cls: Record<string, never>;
   /** The last token's vector. */
   last: Record<string, never>;
+  /** The mean of the tokens' vectors, of which token t of a text weighs t (SGPT). */
+  weightedmean: Record<string, never>;
+  /** The largest of each dimension. */
+  max: Record<string, never>;
+  /** The sum of the tokens' vectors through the square root of their number. */
+  mean_sqrt_len: Record<string, never>;
 }
 
 /** Whole retrievers by name, each with its options: all of them come from plugins. */

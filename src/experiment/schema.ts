@@ -3,6 +3,7 @@
  * of `--help`, of validation and of the documentation.
  */
 import { z } from "zod";
+import { towerFields } from "./adapter-schema.js";
 import { rerankSchema } from "./cross-encoder-schema.js";
 import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
 import { evaluateSchema, trainEvaluateSchema } from "./evaluate-schema.js";
@@ -40,7 +41,7 @@ export const modelSchema = z.strictObject({
   pooling: (name.meta({ type: "PoolingName" }) as z.ZodType<unknown> as z.ZodType<PoolingName, PoolingName>)
     .optional()
     .describe(
-      "How token vectors become one: mean, cls, last, or what a plugin registers; default: the checkpoint's own.",
+      "How token vectors become one: mean, cls, last, weightedmean, max, mean_sqrt_len, or what a plugin registers; default: the checkpoint's own.",
     ),
   normalize: z.boolean().optional().describe("Whether vectors get length 1; default: the checkpoint's own."),
   similarity: name
@@ -51,6 +52,7 @@ export const modelSchema = z.strictObject({
   prompts: promptsSchema.prefault({}).describe("Texts put in front; default: the checkpoint's own."),
   queryMaxLength: maxLength.optional().describe("Longest query in tokens; default: the checkpoint's own."),
   passageMaxLength: maxLength.optional().describe("Longest passage in tokens; default: the checkpoint's own."),
+  ...towerFields,
   dtype: z
     .enum(["auto", "float32", "bfloat16", "float16"])
     .default("auto")
@@ -315,6 +317,7 @@ export const experimentSchema = z.strictObject({
     .describe("Where prepared data goes; default: $QUARRY_CACHE, else the user's cache folder."),
 });
 
+export type * from "./adapter-schema.js";
 export type * from "./cross-encoder-schema.js";
 export type * from "./data-schema.js";
 export type * from "./evaluate-schema.js";

@@ -53,7 +53,8 @@ function distinct(names: readonly string[]): string[] {
   return names.map((name, at) => (names.indexOf(name) === at ? name : `${name} (${at + 1})`));
 }
 
-function commandContext(signal: AbortSignal = new AbortController().signal): CommandContext {
+/** Surroundings of a command without an experiment: Python is looked for when it is needed. */
+export function commandContext(signal: AbortSignal = new AbortController().signal): CommandContext {
   let python: Promise<PythonEnvironment> | null = null;
   return {
     signal,

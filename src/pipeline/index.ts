@@ -1,6 +1,7 @@
 /** The verbs, each loaded when it is called: a script that only looks at its data does not wait for sockets and processes. */
 import type { Experiment } from "../experiment/define.js";
 import type { DoctorOptions, DoctorReport } from "./doctor/types.js";
+import type { ExportedModel, ExportOptions } from "./export-model.js";
 import type { Measured } from "./measure.js";
 import type { ReplayedStep, ReplayOptions } from "./replay.js";
 import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbOptions } from "./types.js";
@@ -51,6 +52,20 @@ export async function measureRun(run: string, options?: MeasureOptions): Promise
 export async function compareRuns(runs: readonly string[], options?: CompareOptions): Promise<Comparison> {
   const comparing = await import("./compare.js");
   return comparing.compareRuns(runs, options);
+}
+
+/**
+ * Writes a model for others: safetensors in the layouts of transformers (or peft) and sentence-transformers, with a card
+ * that tells measures, data and the experiment.
+ *
+ * @param target a run folder (its trained checkpoint), a checkpoint's folder, or a model id on the hub
+ * @throws QuarryError CONFIG when the folder holds something already; ENVIRONMENT when the hub cannot be reached.
+ * @example
+ * await exportModel("runs/scifact", { out: "scifact-minilm", merge: true, dtype: "bfloat16", push: "me/scifact-minilm" });
+ */
+export async function exportModel(target: string, options: ExportOptions): Promise<ExportedModel> {
+  const { exportTrained } = await import("./export-model.js");
+  return exportTrained(target, options);
 }
 
 /**

@@ -2,8 +2,11 @@
 import { resolve } from "node:path";
 import type { Experiment } from "../experiment/define.js";
 import { resolveCheckpoint } from "../experiment/paths.js";
-import type { CrossEncoderConfig } from "../experiment/schema.js";
-import type { CrossEncoderSpec, ModelSpec } from "../protocol/messages.js";
+import type { AdapterConfig, CrossEncoderConfig, ExperimentConfig } from "../experiment/schema.js";
+import type { AdapterSpec, CrossEncoderSpec, ModelSpec } from "../protocol/messages.js";
+
+/** What is needed of an experiment. */
+type Modelled = Pick<Experiment, "baseDir"> & { readonly config: Pick<ExperimentConfig, "model"> };
 
 /**
  * The model spec of an experiment, or of a checkpoint that was trained from it.
@@ -11,7 +14,7 @@ import type { CrossEncoderSpec, ModelSpec } from "../protocol/messages.js";
  * @param checkpoint a folder that takes the place of the configured checkpoint; a revision names a commit on the hub, so
  *   it does not apply to such a folder, but running the checkpoint's own code needs one wherever the weights lie
  */
-export function toModelSpec({ config: { model }, baseDir }: Experiment, checkpoint?: string): ModelSpec {
+export function toModelSpec({ config: { model }, baseDir }: Modelled, checkpoint?: string): ModelSpec {
   return {
     checkpoint: checkpoint ?? resolveCheckpoint(model.checkpoint, baseDir),
     revision: checkpoint === undefined || model.trustRemoteCode ? (model.revision ?? null) : null,
@@ -26,8 +29,23 @@ export function toModelSpec({ config: { model }, baseDir }: Experiment, checkpoi
     passagePrompt: model.prompts.passage ?? null,
     queryMaxLength: model.queryMaxLength ?? null,
     passageMaxLength: model.passageMaxLength ?? null,
+    appendEos: model.appendEos ?? null,
+    padToMultipleOf: model.padToMultipleOf ?? null,
+    towers: model.towers ?? null,
+    // What was trained holds both encoders.
+    queryCheckpoint:
+      checkpoint === undefined && model.queryCheckpoint !== undefined
+        ? resolveCheckpoint(model.queryCheckpoint, baseDir)
+        : null,
+    queryRevision: checkpoint === undefined ? (model.queryRevision ?? null) : null,
+    adapter: model.adapter === undefined ? null : toAdapterSpec(model.adapter),
+    quantization: model.quantization ?? null,
     dtype: model.dtype,
   };
+}
+
+function toAdapterSpec({ kind: _kind, targetModules, ...rest }: AdapterConfig): AdapterSpec {
+  return { ...rest, targetModules: targetModules === "all-linear" ? null : targetModules };
 }
 
 /** The spec of a cross-encoder, wherever it stands in an experiment. */

@@ -27,6 +27,7 @@ export interface StepFacts {
   readonly maskedPositives: number;
   /** Names the batch; see rowsDigest. */
   readonly rows: string;
+  /** How it was cut; left out where nobody was served it. */
   readonly ranks?: number;
   readonly queriesPerRank?: number;
 }

@@ -19,8 +19,8 @@ const MAX_FILES = 1_000;
  * other names (py_runtime/quarry_runtime/guard/model_cache.py), so they are not offered.
  */
 const WANTED = /^(\w+\/)?\w[\w.+-]*\.(safetensors|json|jsonl|txt|model|spm|tiktoken|vocab|jinja)$/;
-/** Modules of sentence-transformers; other folders hold other checkpoints. */
-const MODULE = /^\d+_\w+$/;
+/** Modules of sentence-transformers, also those of one side; other folders hold other checkpoints. */
+const MODULE = /^((query|document)_)?\d+_\w+$/;
 
 /** Lists and reads the files of checkpoints in folders; hashes are kept while size and time of change stay the same. */
 export class ModelFiles {

@@ -22,6 +22,18 @@ export const tensorSpec = z.strictObject({
   frame: z.int().min(1).max(16),
 });
 
+/** A new LoRA, rsLoRA or DoRA on a model that is about to be trained; null targets are all linear modules. */
+export const adapterSpec = z.strictObject({
+  r: z.int().min(1).max(65_536),
+  alpha: z.number().positive(),
+  dropout: z.number().min(0).lt(1),
+  targetModules: z.array(name).min(1).max(64).nullable(),
+  rslora: z.boolean(),
+  dora: z.boolean(),
+  /** What the frozen weights are held in; the adapter's own are float32. */
+  baseDtype: z.enum(["float32", "bfloat16"]),
+});
+
 /** What a worker must know to build a model; null means "as the checkpoint says". */
 export const modelSpec = z.strictObject({
   checkpoint: path,
@@ -30,7 +42,7 @@ export const modelSpec = z.strictObject({
   encoder: name,
   encoderOptions: z.record(z.string(), z.unknown()),
   plugins: z.array(path).max(64),
-  /** mean, cls, last, or a pooling that a plugin registers. */
+  /** A pooling's name, one that a plugin registers, or several joined by "+". */
   pooling: name.nullable(),
   normalize: z.boolean().nullable(),
   /** dot, cosine, or a similarity that a plugin registers. */
@@ -39,6 +51,16 @@ export const modelSpec = z.strictObject({
   passagePrompt: text.nullable(),
   queryMaxLength: z.int().min(1).max(1_000_000).nullable(),
   passageMaxLength: z.int().min(1).max(1_000_000).nullable(),
+  appendEos: z.boolean().nullable(),
+  padToMultipleOf: z.int().min(1).max(1_024).nullable(),
+  /** "separate" gives queries an encoder of their own. */
+  towers: z.enum(["tied", "separate"]).nullable(),
+  /** Where the queries' own encoder starts, if not as a copy of the passages'. */
+  queryCheckpoint: path.nullable(),
+  queryRevision: name.nullable(),
+  /** Taken note of in training only; afterwards it lies in the checkpoint. */
+  adapter: adapterSpec.nullable(),
+  quantization: z.enum(["8bit", "4bit"]).nullable(),
   dtype: z.enum(["auto", "float32", "bfloat16", "float16"]),
 });
 
@@ -373,6 +395,7 @@ export const downMessage = z.discriminatedUnion("type", [
 ]);
 
 export type TensorSpec = z.infer<typeof tensorSpec>;
+export type AdapterSpec = z.infer<typeof adapterSpec>;
 export type ModelSpec = z.infer<typeof modelSpec>;
 export type ModelContract = z.infer<typeof modelContract>;
 export type CrossEncoderSpec = z.infer<typeof crossEncoderSpec>;

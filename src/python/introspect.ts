@@ -40,7 +40,12 @@ const modelReport = z.object({
   pooling: z.string(),
   normalize: z.boolean(),
   similarity: z.string(),
-  dense: z.array(z.string()),
+  /** What comes after the pooling, in order. */
+  head: z.array(z.string()),
+  towers: z.enum(["tied", "separate"]),
+  /** The base model of an adapter; null for a whole model. */
+  adapter: z.string().nullable(),
+  appendEos: z.boolean(),
   queryPrompt: z.string(),
   passagePrompt: z.string(),
   queryMaxLength: z.int(),

@@ -12,7 +12,7 @@ export class InOrder<Asker> {
   }
 
   /** Uses a value once it and all values before it for the same asker are there. */
-  then<T>(asker: Asker, value: T | Promise<T>, use: (value: T) => void): void {
+  answer<T>(asker: Asker, value: T | Promise<T>, use: (value: T) => void): void {
     const before = this.#lines.get(asker);
     if (before === undefined && !(value instanceof Promise)) return use(value);
     const both = Promise.all([value, before]).then(([found]) => use(found));

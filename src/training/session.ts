@@ -237,7 +237,7 @@ class Session {
 
   #serve({ peer, rank }: RankPeer, step: number, microStep: number): void {
     const batch = this.#job.microBatch(step, microStep, rank, this.#layout);
-    this.#answers.then(peer, batch, (found) => {
+    this.#answers.answer(peer, batch, (found) => {
       // It may have died while it waited.
       if (rankOf(this.#generation, peer) === null) return;
       const { message, frames } = microBatchMessage(found, step, microStep);

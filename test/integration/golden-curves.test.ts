@@ -81,7 +81,12 @@ function experiment(name: string, runDir: string) {
 async function recorded(runDir: string): Promise<Line[]> {
   const text = await readFile(join(folder, runDir, "train", "steps.jsonl"), "utf8");
   const lines = text.trim().split("\n");
-  return [...new Map(lines.map((line) => JSON.parse(line) as Line).map((line) => [line.step, line])).values()];
+  const byStep = new Map<number, Line>();
+  for (const line of lines) {
+    const { step, loss, rows } = JSON.parse(line) as Line;
+    byStep.set(step, { step, loss, rows });
+  }
+  return [...byStep.values()];
 }
 
 function curveOf(name: string, runDir = name): Promise<readonly Line[]> {

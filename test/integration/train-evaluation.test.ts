@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { source, suite } from "../../src/experiment/define.js";
 import { evaluate, train } from "../../src/pipeline/run.js";
 import { EventStream, type QuarryEvent } from "../../src/report/events.js";
 import { openWorkplace, type Workplace } from "../e2e/harness.js";
@@ -134,7 +135,12 @@ describe("two ranks with dropout on, evaluated every second step", () => {
 test("a training whose checkpoints cannot be evaluated ends with the reason, keeps them, and tries again", async () => {
   const plugin = join(place.folder, "broken_in_workers.py");
   await writeFile(plugin, 'import sys\n\nif "worker" in sys.argv:\n    raise RuntimeError("no such luck")\n');
-  const trial = { name: "broken", maxSteps: 4, ranks: 1, plugins: [plugin], evaluate: {} };
+  const [one, two] = ["test", "train"].map((split) =>
+    source({ corpus: "collection", qrels: `collection/qrels/${split}.tsv` }),
+  );
+  const quick = { subCorpus: { passages: 300 }, sampleQueries: 10 };
+  const quickly = { data: suite({ one, two } as never), metricForBestModel: "two/R@100", ...quick };
+  const trial = { name: "broken", maxSteps: 4, ranks: 1, plugins: [plugin], evaluate: quickly };
   const seen: QuarryEvent[] = [];
   const error = await trained(trial, (event) => seen.push(event)).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ message: expect.stringMatching(/^No checkpoint could be evaluated; step 4: /) });
@@ -145,5 +151,16 @@ test("a training whose checkpoints cannot be evaluated ends with the reason, kee
   const { result, seen: later } = await trained(trial);
   expect(later.some(({ type }) => type === "trainStep")).toBe(false);
   expect(result.checkpoint).toBe(runDir("broken", "train/checkpoint-4"));
+  // Only the last checkpoint was kept; of a suite there are averages and each set's own values.
+  const [line] = await curveOf("broken");
+  const measures = ["nDCG@10", "R@100"];
+  expect(Object.keys(line?.values ?? {})).toEqual([
+    ...measures,
+    ...measures.map((measure) => `one/${measure}`),
+    ...measures.map((measure) => `two/${measure}`),
+  ]);
+  expect(line).toMatchObject({ step: 4, queryCount: 20 });
+  const notes = later.flatMap((event) => (event.type === "notice" ? [event.message] : []));
+  expect(notes).toContain("train.evaluate, one searches 300 of 480 passages, which raises its measures");
   await rm(plugin);
 });

@@ -63,6 +63,8 @@ export class TrainingBench {
         ...{ checkpoint: join(this.folder, "model"), revision: null, trustRemoteCode: false },
         ...{ encoder: "auto", encoderOptions: {}, plugins, pooling: null, normalize: null, similarity: null },
         ...{ queryPrompt: null, passagePrompt: null, queryMaxLength: null, passageMaxLength: null, dtype: "float32" },
+        ...{ appendEos: null, padToMultipleOf: null, towers: null, queryCheckpoint: null, queryRevision: null },
+        ...{ adapter: null, quantization: null },
       },
       losses: [{ name: "infonce", weight: 1, sources: [], matryoshka: null, options: { temperature: 0.1 } }],
       sources: ["all"],

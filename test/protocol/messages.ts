@@ -31,6 +31,16 @@ const model: ModelSpec = {
   passagePrompt: null,
   queryMaxLength: 64,
   passageMaxLength: null,
+  appendEos: true,
+  padToMultipleOf: 8,
+  towers: "separate",
+  queryCheckpoint: "models/queries",
+  queryRevision: null,
+  adapter: {
+    ...{ r: 16, alpha: 32.5, dropout: 0.1, targetModules: ["query", "value"], rslora: true, dora: false },
+    baseDtype: "bfloat16",
+  },
+  quantization: "4bit",
   dtype: "auto",
 };
 

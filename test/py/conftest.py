@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,57 @@ def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_of(
+    tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, tiny_gpt2: Path
+) -> Callable[..., Path]:
+    """Makes a plain transformers folder with a random model of a type: a tokenizer of bytes without
+    any special token for decoders, of letters for encoders, padding as asked."""
+
+    def make(model_type: str, padding_side: str = "right", **options: Any) -> Path:
+        import torch
+        import transformers
+
+        is_encoder = model_type in ("bert", "roberta")
+        size = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
+        size |= {"num_hidden_layers": 2, "max_position_embeddings": 128}
+        if model_type == "gpt2":
+            size = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
+        elif not is_encoder:
+            size |= {"num_key_value_heads": 2}
+        pads = {"roberta": 1, "bert": 0}.get(model_type, 256)
+        config = transformers.AutoConfig.for_model(
+            model_type, vocab_size=2000, pad_token_id=pads, **{**size, **options}
+        )
+        torch.manual_seed(0)
+        folder = tmp_path_factory.mktemp(f"tiny-{model_type}")
+        transformers.AutoModel.from_config(config).save_pretrained(folder)
+        if is_encoder:
+            source, tokens = tiny_bert, {"pad_token": "[PAD]", "sep_token": "[SEP]"}
+            tokens |= {"cls_token": "[CLS]", "unk_token": "[UNK]"}
+        else:
+            source, tokens = tiny_gpt2, {"eos_token": "<|endoftext|>", "pad_token": "<|pad|>"}
+        content = json.loads((source / "tokenizer.json").read_text())
+        if model_type == "roberta":
+            vocabulary = content["model"]["vocab"]
+            other = next(piece for piece, number in vocabulary.items() if number == 1)
+            vocabulary["[PAD]"], vocabulary[other] = 1, 0
+            for token in content["added_tokens"]:
+                token["id"] = vocabulary[token["content"]]
+        elif not is_encoder:
+            content["post_processor"] = None
+            content["model"]["vocab"]["<|pad|>"] = 256 + 1
+            added = {**content["added_tokens"][0], "content": "<|pad|>", "id": 256 + 1}
+            content["added_tokens"].append(added)
+        (folder / "tokenizer.json").write_text(json.dumps(content))
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 120}
+        settings |= {**tokens, "padding_side": padding_side}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Makes a folder with a tiny cross-encoder of some labels."""
 
@@ -69,7 +121,9 @@ def model_spec() -> Callable[..., Any]:
         nothing: dict[str, Any] = dict.fromkeys(
             ("revision", "pooling", "normalize", "similarity", "query_prompt", "passage_prompt")
         )
-        nothing |= {"query_max_length": None, "passage_max_length": None}
+        nothing |= dict.fromkeys(("query_max_length", "passage_max_length", "append_eos"))
+        nothing |= dict.fromkeys(("pad_to_multiple_of", "towers", "query_checkpoint"))
+        nothing |= dict.fromkeys(("query_revision", "adapter", "quantization"))
         rest = {"trust_remote_code": False, "encoder": "auto", "encoder_options": {}, "plugins": []}
         return ModelSpec(
             **{**nothing, **rest, "checkpoint": str(checkpoint), "dtype": "auto", **given}

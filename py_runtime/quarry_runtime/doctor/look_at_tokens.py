@@ -16,10 +16,10 @@ from quarry_runtime.doctor.prompts import check_prompt, read_card
 from quarry_runtime.doctor.special_tokens import check_cut_end, check_special_tokens, ends_of
 from quarry_runtime.doctor.texts import check_empty
 from quarry_runtime.doctor.truncation import check_truncation
-from quarry_runtime.modeling.contract import Resolved
 from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.modeling.formatting import format_texts
-from quarry_runtime.modeling.layout import read_modules
+from quarry_runtime.modeling.layout import read_prompts
+from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.modeling.text import Texts
 from quarry_runtime.modeling.tokens import Side, Tokens, tokenize
 
@@ -60,7 +60,7 @@ def look_at_tokens(
         samples: Texts of both sides.
         device: Where the encoder is.
     """
-    declared = read_modules(resolved.path).prompts
+    declared = read_prompts(resolved.path)
     card = read_card(resolved.path)
     for side in ("query", "passage"):
         used = resolved.query_prompt if side == "query" else resolved.passage_prompt
@@ -148,7 +148,9 @@ def _other_side(encoder: Encoder, resolved: Resolved) -> Encoder:
     """The same weights, padded on the other side."""
     side = "left" if encoder.contract.padding_side == "right" else "right"
     contract = msgspec.structs.replace(encoder.contract, padding_side=side)
-    twin = Encoder(encoder.transformer, encoder.tokenizer, resolved, contract, encoder.dense)
+    twin = Encoder(
+        encoder.transformer, encoder.tokenizer, resolved, contract, encoder.after_pooling
+    )
     return twin.eval()
 
 
@@ -156,7 +158,8 @@ def _handful(encoder: Encoder, samples: Sequence[Sampled]) -> list[list[int]]:
     """Token ids of a few texts of lengths as different as there are, the longest kept short enough for a CPU."""
     passages = next((sample for sample in samples if sample.side == "passage"), None)
     chosen = passages or next(iter(samples), None)
-    if chosen is None:
+    # An encoder of the queries' own has other token ids than the one that is looked at.
+    if chosen is None or (passages is None and hasattr(encoder, "tower")):
         return []
     ids = [row for row in tokenize(encoder, chosen.texts, chosen.side)["input_ids"] if row]
     ids.sort(key=len)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from quarry_runtime.doctor.findings import Finding
-from quarry_runtime.modeling.pooling import BUILT_IN_POOLINGS, pool
+from quarry_runtime.modeling.pooling import is_built_in, pool
 
 Collate = Callable[[list[list[int]]], dict[str, torch.Tensor]]
 
@@ -49,10 +49,10 @@ def check_pooled(
         end: What stands behind each text; None where nothing does.
         names: Gives the text of an id.
     """
-    if mode == "mean":
-        return Finding(check="pooled token", status="ok", seen="mean over the tokens of a text")
-    if mode not in BUILT_IN_POOLINGS:
+    if not is_built_in(mode):
         return Finding(check="pooled token", status="ok", seen=f"{mode} is a plugin's own pooling")
+    if mode not in ("cls", "last"):
+        return Finding(check="pooled token", status="ok", seen=f"{mode} over the tokens of a text")
     batch = collate(ids)
     taken = pool(batch["input_ids"].unsqueeze(-1).float(), batch["attention_mask"], mode)
     found = [int(token) for token in taken.squeeze(-1).tolist()]

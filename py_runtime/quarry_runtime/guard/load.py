@@ -14,13 +14,20 @@ from torch import nn
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError
 from quarry_runtime.guard.memory import is_out_of_memory
+from quarry_runtime.guard.quantize import quantized
 
 # Encoder-decoders whose first half is a text encoder of its own.
 _TEXT_ENCODERS = {"t5", "mt5", "umt5"}
 
 
 def load_transformer(
-    folder: Path, checkpoint: str, model_type: str, dtype: str, code_revision: str | None
+    folder: Path,
+    checkpoint: str,
+    model_type: str,
+    dtype: str,
+    code_revision: str | None,
+    tokenizer_folder: Path | None = None,
+    quantization: str | None = None,
 ) -> tuple[nn.Module, Any]:
     """The transformer (on the CPU, in `dtype`) and its tokenizer.
 
@@ -30,6 +37,8 @@ def load_transformer(
         model_type: As config.json has it.
         dtype: As torch names it.
         code_revision: The commit whose Python code may run; None runs none.
+        tokenizer_folder: Holds the tokenizer, where that is not `folder`.
+        quantization: "8bit", "4bit", or None for weights in `dtype`.
 
     Raises:
         ConfigError: an architecture that transformers does not know, or a checkpoint without some
@@ -45,7 +54,9 @@ def load_transformer(
         else transformers.AutoModel
     )
     # A missing pooler is never used; anything else missing would be random numbers.
-    return _load(kind, folder, checkpoint, dtype, code_revision, may_lack=("pooler.",))
+    more = {} if quantization is None else quantized(checkpoint, quantization, dtype)
+    tokenizer = tokenizer_folder or folder
+    return _load(kind, folder, checkpoint, dtype, code_revision, ("pooler.",), tokenizer, more)
 
 
 def load_classifier(
@@ -59,7 +70,7 @@ def load_classifier(
     import transformers
 
     kind = transformers.AutoModelForSequenceClassification
-    return _load(kind, folder, checkpoint, dtype, code_revision, may_lack=())
+    return _load(kind, folder, checkpoint, dtype, code_revision, (), folder, {})
 
 
 def _load(
@@ -69,6 +80,8 @@ def _load(
     dtype: str,
     code_revision: str | None,
     may_lack: tuple[str, ...],
+    tokenizer_folder: Path,
+    more: dict[str, Any],
 ) -> tuple[nn.Module, Any]:
     import transformers
 
@@ -81,13 +94,14 @@ def _load(
     if code_revision is not None:
         remote["code_revision"] = code_revision
     with _explained(checkpoint):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **remote)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder, **remote)
         model, report = kind.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             weights_only=True,
             output_loading_info=True,
+            **more,
             **remote,
         )
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(may_lack))
@@ -116,6 +130,12 @@ def load_weights(module: nn.Module, file: Path) -> None:
         raise IntegrityError(
             f"{file}: {_first_line(error)}", hint="Fetch the checkpoint again."
         ) from error
+
+
+def load_training_state(file: Path) -> dict[str, Any]:
+    """State of an optimiser or a schedule, from a checkpoint of our own run: tensors and numbers only."""
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
 
 
 @contextlib.contextmanager

@@ -18,6 +18,16 @@ _EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128
 _SAME_AS_EMBEDDED = {"sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2"}
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
+#: sentence-transformers' file about encoders of their own for queries and passages.
+ROUTER_FILE = "router_config.json"
+_TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
 # Never pickles; other runtimes' copies of the weights lie in sub-folders of their own.
 _DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 _IGNORED = ["onnx/*", "openvino/*", "*/model.safetensors.index.json.bak"]
@@ -72,8 +82,29 @@ def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool
 
 def missing_parts(folder: Path) -> list[str]:
     """What a model folder lacks before it can be loaded; empty when it is whole."""
+    missing: list[str] = []
+    for transformer in transformer_folders(folder):
+        missing += (
+            _missing_adapter(transformer) if is_adapter(transformer) else _missing(transformer)
+        )
+    return missing
+
+
+def is_adapter(transformer: Path) -> bool:
+    """Whether the folder holds an adapter of a model that lies somewhere else."""
+    if not (transformer / "adapter_config.json").is_file():
+        return False
+    weights = ("model.safetensors", "model.safetensors.index.json")
+    return not any((transformer / name).is_file() for name in weights)
+
+
+def has_tokenizer(transformer: Path) -> bool:
+    """Whether the folder holds a tokenizer of its own."""
+    return any((transformer / name).is_file() for name in _TOKENIZERS)
+
+
+def _missing(transformer: Path) -> list[str]:
     missing = []
-    transformer = transformer_folder(folder)
     if not (transformer / "config.json").is_file():
         missing.append("config.json")
     index = transformer / "model.safetensors.index.json"
@@ -82,26 +113,29 @@ def missing_parts(folder: Path) -> list[str]:
         missing += sorted(shard for shard in shards if not (transformer / shard).is_file())
     elif not (transformer / "model.safetensors").is_file():
         missing.append("model.safetensors")
-    tokenizers = (
-        "tokenizer.json",
-        "vocab.txt",
-        "vocab.json",
-        "tokenizer.model",
-        "spiece.model",
-        "sentencepiece.bpe.model",
-    )
-    if not any((transformer / name).is_file() for name in tokenizers):
+    if not has_tokenizer(transformer):
         missing.append("tokenizer.json")
     return missing
 
 
-def transformer_folder(folder: Path) -> Path:
-    """Where the transformer itself lies: at the top, or in 0_Transformer of old checkpoints."""
+def _missing_adapter(transformer: Path) -> list[str]:
+    """The base model is looked for when it is needed: it may lie anywhere."""
+    name = "adapter_model.safetensors"
+    return [] if (transformer / name).is_file() else [name]
+
+
+def transformer_folders(folder: Path) -> list[Path]:
+    """Where the transformers lie: one, or the queries' and the passages' own."""
+    if (folder / ROUTER_FILE).is_file():
+        structure = read_json(folder / ROUTER_FILE).get("structure", {})
+        firsts = [str(ids[0]) for ids in structure.values() if ids]
+        return [inside(folder, first) for first in dict.fromkeys(firsts)]
     modules = folder / "modules.json"
     if modules.is_file():
+        # At the top, or in 0_Transformer of old checkpoints.
         first = next(iter(read_json(modules)), {})
-        return inside(folder, str(first.get("path", "")))
-    return folder
+        return [inside(folder, str(first.get("path", "")))]
+    return [folder]
 
 
 def inside(folder: Path, relative: str) -> Path:
@@ -136,12 +170,7 @@ def _checked(folder: Path, checkpoint: str) -> Path:
     missing = missing_parts(folder)
     if not missing:
         return folder
-    transformer = transformer_folder(folder)
-    if (transformer / "adapter_config.json").is_file() and "config.json" in missing:
-        raise ConfigError(
-            f"{checkpoint} is an adapter without its base model.",
-            hint="Merge it into the base model first.",
-        )
+    transformer = transformer_folders(folder)[0]
     if any(transformer.glob("*.bin")) or any(transformer.glob("*.pt")):
         raise ConfigError(
             f"{checkpoint} has pickled weights only; Quarry never unpickles.",

@@ -9,26 +9,20 @@ from safetensors.torch import save_file
 from torch import nn
 
 
-def save_dense(
-    folder: Path, layer: nn.Module, whole_state: dict[str, torch.Tensor] | None, prefix: str
+def save_weights(
+    folder: Path, module: nn.Module, state: dict[str, torch.Tensor] | None = None
 ) -> None:
-    """Writes a dense layer's weights under the names that sentence-transformers reads.
+    """Writes a module's weights under the names that sentence-transformers reads; none, no file.
 
     Args:
         folder: Made if it is missing.
-        layer: Taken as it is, unless `whole_state` is given.
-        whole_state: The encoder's whole state; the layer's part begins with `prefix`.
-        prefix: e.g. "dense.0.".
+        module: Taken as it is, unless `state` is given.
+        state: The module's whole state, where its own parameters are sharded.
     """
-    state = layer.state_dict()
-    if whole_state is not None:
-        state = {
-            name.removeprefix(prefix): value
-            for name, value in whole_state.items()
-            if name.startswith(prefix)
-        }
+    state = module.state_dict() if state is None else state
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in state.items()},
-        folder / "model.safetensors",
-    )
+    if state:
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in state.items()},
+            folder / "model.safetensors",
+        )

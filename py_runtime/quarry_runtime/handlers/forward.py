@@ -12,7 +12,7 @@ from quarry_runtime.errors import WorkerFault
 from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.handlers.units import Prepared
 from quarry_runtime.modeling.encoder import Encoder
-from quarry_runtime.modeling.tokens import Side
+from quarry_runtime.modeling.tokens import Side, collate
 
 _MOST_HALVINGS = 3
 
@@ -94,7 +94,12 @@ class Forward(Halving):
     """One side of an encoder on one device, for units of any number."""
 
     def __init__(self, encoder: Encoder, side: Side, device: torch.device) -> None:
-        super().__init__(encoder.collate, lambda moved: encoder(moved, side), device, "text")
+        super().__init__(
+            lambda ids: collate(encoder, ids, side),
+            lambda moved: encoder(moved, side),
+            device,
+            "text",
+        )
         self.encoder = encoder
         self.side: Side = side
 

@@ -13,7 +13,7 @@ from quarry_runtime.errors import WorkerFault
 from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import read_texts
-from quarry_runtime.modeling.tokens import plan_batches, tokenize
+from quarry_runtime.modeling.tokens import collate, plan_batches, tokenize
 from quarry_runtime.protocol.messages import (
     DownMessage,
     Probed,
@@ -126,7 +126,8 @@ class ProbeHandler:
         try:
             with torch.inference_mode():
                 for positions in plan_batches(lengths, size):
-                    batch = self._encoder.collate([ids[position] for position in positions])
+                    chosen = [ids[position] for position in positions]
+                    batch = collate(self._encoder, chosen, self._task.side)
                     moved = {name: tensor.to(self._device) for name, tensor in batch.items()}
                     self._encoder(moved, self._task.side)
                     on_batch()

@@ -61,7 +61,7 @@ def prepare(
     is_pinned: bool,
 ) -> Prepared:
     """Reads, tokenises, sorts and pads a unit; for the thread that works ahead of the device."""
-    from quarry_runtime.modeling.tokens import plan_batches, tokenize
+    from quarry_runtime.modeling.tokens import collate, plan_batches, tokenize
 
     unit = read_texts(frame, row_count)
     ids = tokenize(encoder, unit, side)["input_ids"]
@@ -69,7 +69,7 @@ def prepare(
     batches = []
     for positions in plan_batches(lengths, batch_size):
         chosen = [ids[position] for position in positions]
-        tensors = encoder.collate(chosen)
+        tensors = collate(encoder, chosen, side)
         if is_pinned:
             tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
         batches.append(Batch(positions, chosen, tensors))

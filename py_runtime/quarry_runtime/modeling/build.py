@@ -9,12 +9,13 @@ import torch
 
 from quarry_runtime.errors import ConfigError, QuarryError
 from quarry_runtime.modeling.plugins import explained
-from quarry_runtime.modeling.pooling import BUILT_IN_POOLINGS
+from quarry_runtime.modeling.pooling import is_built_in
 from quarry_runtime.modeling.registry import Registered
+from quarry_runtime.modeling.tokens import collate
 
 if TYPE_CHECKING:
-    from quarry_runtime.modeling.contract import Resolved
     from quarry_runtime.modeling.encoder import Encoder
+    from quarry_runtime.modeling.resolved import Resolved
     from quarry_runtime.protocol.messages import ModelSpec
 
 _TRIED = ["a text", "another text, which is longer"]
@@ -64,7 +65,7 @@ def build_encoder(
 
 def needs_trial(entry: Registered, encoder: Encoder) -> bool:
     """Whether a plugin has a say in what this encoder's vectors are."""
-    return entry.is_plugin or encoder.contract.pooling not in BUILT_IN_POOLINGS
+    return entry.is_plugin or not is_built_in(encoder.contract.pooling)
 
 
 def try_encoder(encoder: Encoder, entry: Registered, device: str, for_training: bool) -> None:
@@ -80,7 +81,8 @@ def try_encoder(encoder: Encoder, entry: Registered, device: str, for_training: 
     for side in ("query", "passage"):
         try:
             ids = encoder.tokenize(list(_TRIED), side)["input_ids"]
-            batch = {name: each.to(device) for name, each in encoder.collate(ids).items()}
+            padded = collate(encoder, ids, side)
+            batch = {name: each.to(device) for name, each in padded.items()}
             with torch.set_grad_enabled(for_training):
                 vectors: Any = encoder(batch, side)
         except QuarryError:

@@ -3,132 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 import msgspec
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import locate, read_json, transformer_folder
+from quarry_runtime.guard.locate import has_tokenizer, locate, read_json, transformer_folders
+from quarry_runtime.modeling.adapter_files import read_adapter
 from quarry_runtime.modeling.layout import (
-    OWN_STATE,
+    POOLING_NAMES,
     DenseSpec,
+    HeadSpec,
+    LayerNormSpec,
     Modules,
-    Pooling,
+    NormalizeSpec,
     read_modules,
 )
 from quarry_runtime.modeling.registry import find_pooling, load_plugins
+from quarry_runtime.modeling.resolved import OFFSET_POSITIONS, Resolved
 from quarry_runtime.modeling.similarity import PRODUCTS, scorer
-from quarry_runtime.modeling.weights import WeightFacts, weight_facts
-from quarry_runtime.protocol.messages import ModelContract, ModelSpec
+from quarry_runtime.modeling.tower_layout import read_towers
+from quarry_runtime.modeling.weights import weight_facts
+from quarry_runtime.protocol.messages import ModelSpec
 
-DType = Literal["float32", "bfloat16", "float16"]
-# RoBERTa's family counts positions from the padding id + 1, so that many are never used.
-_OFFSET_POSITIONS = {
-    "roberta",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "camembert",
-    "mpnet",
-    "longformer",
-    "roberta-prelayernorm",
-}
 # Without any limit in the checkpoint (T5, some decoders); a user may set another one.
 _DEFAULT_MAX_LENGTH = 512
-#: Part of every fingerprint: raise it when a change to the code of the built-in encoders, pooling or
-#: tokenising changes vectors, so that none that are stored pass for those of the new code.
-ENCODER_VERSION = 1
-TOKENIZER_FILES = (
-    "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
-    "sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json",
-)  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Resolved:
-    """A checkpoint together with a user's wishes: everything about a model but its weights."""
-
-    checkpoint: str
-    """As the user named it."""
-    path: Path
-    """The checkpoint's folder."""
-    transformer: Path
-    """Where config.json, weights and tokenizer lie."""
-    config: Mapping[str, Any]
-    architecture: str
-    hidden_size: int
-    dimension: int
-    pooling: str
-    """mean, cls, last, or a registered name."""
-    normalize: bool
-    similarity: str
-    """dot, cosine, or a registered name."""
-    query_prompt: str
-    passage_prompt: str
-    query_max_length: int
-    passage_max_length: int
-    padding_side: Literal["left", "right"]
-    is_lower_case: bool
-    dense: tuple[DenseSpec, ...]
-    weights: WeightFacts
-    position_limit: int
-    layout: Literal["sentence-transformers", "transformers"]
-
-    def contract(self, dtype: str, spec: ModelSpec | None = None) -> ModelContract:
-        """The contract as it travels, in a resolved dtype; hashes the weights."""
-        return ModelContract(
-            checkpoint=self.checkpoint,
-            architecture=self.architecture,
-            dimension=self.dimension,
-            pooling=self.pooling,
-            normalize=self.normalize,
-            similarity=self.similarity,
-            query_prompt=self.query_prompt,
-            passage_prompt=self.passage_prompt,
-            query_max_length=self.query_max_length,
-            passage_max_length=self.passage_max_length,
-            padding_side=self.padding_side,
-            dtype=cast(DType, dtype),
-            parameter_count=self.weights.parameter_count,
-            # The hub's cache keeps each commit in a folder of its name.
-            revision=self.path.name if self.path.parent.name == "snapshots" else None,
-            fingerprint=self._fingerprint(dtype, spec),
-        )
-
-    def _fingerprint(self, dtype: str, spec: ModelSpec | None) -> str:
-        files = [*self.weights.files]
-        files += [self.transformer / name for name in ("config.json", *TOKENIZER_FILES)]
-        files.append(self.path / OWN_STATE)
-        for dense in self.dense:
-            files += [dense.folder / "config.json", dense.folder / "model.safetensors"]
-        plugins = [Path(plugin) for plugin in (spec.plugins if spec else [])]
-        parts = {
-            # Names without folders: the same model in another place is the same model.
-            "files": [(file.name, sha256_of(file)) for file in files if file.is_file()],
-            "code": [(file.name, sha256_of(file)) for file in self._code(spec)],
-            "plugins": [sha256_of(plugin) for plugin in plugins if plugin.is_file()],
-            "encoderVersion": ENCODER_VERSION,
-            "encoder": [spec.encoder, spec.encoder_options] if spec else ["auto", {}],
-            "pooling": self.pooling,
-            "normalize": self.normalize,
-            "similarity": self.similarity,
-            "prompts": [self.query_prompt, self.passage_prompt],
-            "lengths": [self.query_max_length, self.passage_max_length],
-            "padding": self.padding_side,
-            "lowerCase": self.is_lower_case,
-            "dtype": dtype,
-        }
-        return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
-
-    def _code(self, spec: ModelSpec | None) -> list[Path]:
-        """The Python files of a checkpoint whose own code may run."""
-        if spec is None or not spec.trust_remote_code:
-            return []
-        return sorted(self.path.rglob("*.py"))
 
 
 def resolve(spec: ModelSpec) -> Resolved:
@@ -144,10 +45,53 @@ def resolve(spec: ModelSpec) -> Resolved:
         cannot follow.
     """
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
-    transformer = transformer_folder(path)
+    towers = read_towers(path)
+    if towers is not None:
+        query = _resolve(spec, path, towers.query, path / towers.query_transformer)
+        passage = _resolve(spec, path, towers.passage, path / towers.passage_transformer)
+        return passage if towers.is_shared else _together(query, passage)
+    passage = _resolve(spec, path, read_modules(path), transformer_folders(path)[0])
+    if spec.query_checkpoint is not None:
+        own = msgspec.structs.replace(
+            spec, checkpoint=spec.query_checkpoint, revision=spec.query_revision
+        )
+        where = locate(own.checkpoint, own.revision, own.trust_remote_code)
+        if read_towers(where) is not None:
+            raise ConfigError(
+                f"{own.checkpoint} holds encoders of both sides.",
+                hint="Name it as the model itself, without model.queryCheckpoint.",
+            )
+        query = _resolve(own, where, read_modules(where), transformer_folders(where)[0])
+        return _together(query, passage)
+    return _together(passage, passage) if spec.towers == "separate" else passage
+
+
+def _together(query: Resolved, passage: Resolved) -> Resolved:
+    if query.dimension != passage.dimension:
+        raise ConfigError(
+            f"Queries of {query.checkpoint} have {query.dimension} dimensions, passages of"
+            f" {passage.checkpoint} have {passage.dimension}.",
+            hint="Take encoders whose vectors can be compared.",
+        )
+    if query.normalize != passage.normalize:
+        raise ConfigError(
+            "One encoder gives vectors of length 1, the other does not.",
+            hint="Set model.normalize, for both.",
+        )
+    return dataclasses.replace(passage, query=query)
+
+
+def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolved:
+    """One encoder; `own` is the folder of its transformer, or of the adapter of one."""
+    adapter = read_adapter(own, spec.checkpoint)
+    transformer = own
+    if adapter is not None:
+        transformer = transformer_folders(adapter.base_path)[0]
+        if modules.layout == "transformers":
+            modules = read_modules(adapter.base_path)
+    tokenizer = own if adapter is None or has_tokenizer(own) else transformer
     config = read_json(transformer / "config.json")
-    tokenizer_config = optional_json(transformer / "tokenizer_config.json")
-    modules = read_modules(path)
+    tokenizer_config = optional_json(tokenizer / "tokenizer_config.json")
     hidden = hidden_size(config)
     limit = position_limit(config)
     longest = longest_text(modules, tokenizer_config, limit)
@@ -156,45 +100,78 @@ def resolve(spec: ModelSpec) -> Resolved:
     passage_prompt = _first(
         spec.passage_prompt, *(prompts.get(name) for name in ("document", "passage", "corpus"))
     )
-    if not modules.is_prompt_pooled and (query_prompt or passage_prompt):
-        raise ConfigError(
-            f"{spec.checkpoint} leaves its prompt out of the pooling, which Quarry does not do.",
-            hint="Set prompts.query and prompts.passage to empty texts.",
-        )
     similarity = spec.similarity or modules.similarity
     if similarity not in PRODUCTS:
         # Only a name of another kind is worth the seconds that plugins and torch take.
         load_plugins(spec.plugins)
         scorer(similarity)
-    pooling = spec.pooling or modules.pooling
-    if pooling not in get_args(Pooling):
-        load_plugins(spec.plugins)
-        find_pooling(pooling)
+    pooling = _known(spec.pooling or modules.pooling, spec.plugins)
+    head = _with_normalize(modules.head, spec.normalize)
     side = tokenizer_config.get("padding_side", "right")
     return Resolved(
         checkpoint=spec.checkpoint,
         path=path,
+        own=own,
         transformer=transformer,
+        tokenizer=tokenizer,
+        adapter=adapter,
         config=config,
         architecture=str((config.get("architectures") or [config.get("model_type", "unknown")])[0]),
         hidden_size=hidden,
-        dimension=modules.dense[-1].out_features if modules.dense else hidden,
+        dimension=_dimension(head, hidden, pooling),
         pooling=pooling,
-        normalize=modules.is_normalized if spec.normalize is None else spec.normalize,
+        head=head,
         similarity=similarity,
         query_prompt=query_prompt,
         passage_prompt=passage_prompt,
+        is_prompt_pooled=modules.is_prompt_pooled,
         query_max_length=min(spec.query_max_length or modules.query_max_length or longest, limit),
         passage_max_length=min(
             spec.passage_max_length or modules.passage_max_length or longest, limit
         ),
         padding_side="left" if side == "left" else "right",
         is_lower_case=modules.is_lower_case,
-        dense=modules.dense,
-        weights=weight_facts(transformer),
+        append_eos=modules.append_eos if spec.append_eos is None else spec.append_eos,
+        pad_to_multiple_of=spec.pad_to_multiple_of or 1,
+        weights=weight_facts(transformer, *([adapter.weights] if adapter else [])),
         position_limit=limit,
         layout=modules.layout,
     )
+
+
+def _known(pooling: str, plugins: list[str]) -> str:
+    for name in pooling.split("+"):
+        if name not in POOLING_NAMES.values():
+            load_plugins(plugins)
+            find_pooling(name)
+    return pooling
+
+
+def _with_normalize(head: tuple[HeadSpec, ...], wish: bool | None) -> tuple[HeadSpec, ...]:
+    is_last = bool(head) and isinstance(head[-1], NormalizeSpec)
+    if wish is None or wish == is_last:
+        return head
+    return (*head, NormalizeSpec()) if wish else head[:-1]
+
+
+def _dimension(head: tuple[HeadSpec, ...], hidden: int, pooling: str) -> int:
+    """Size of a text's vector after all modules, each of which must fit the one before."""
+    modes = pooling.split("+")
+    size = hidden * len(modes)
+    # A plugin's pooling may give another size; that is found out when it is loaded.
+    is_sure = set(modes) <= set(POOLING_NAMES.values())
+    for module in head:
+        if isinstance(module, NormalizeSpec):
+            continue
+        taken = module.in_features if isinstance(module, DenseSpec) else module.dimension
+        if taken != size and is_sure:
+            raise ConfigError(
+                f"{module.folder} takes {taken} dimensions and gets {size} (pooling {pooling}).",
+                hint="Leave model.pooling as the checkpoint has it.",
+            )
+        is_sure = True
+        size = taken if isinstance(module, LayerNormSpec) else module.out_features
+    return size
 
 
 def hidden_size(config: Mapping[str, Any]) -> int:
@@ -216,7 +193,7 @@ def position_limit(config: Mapping[str, Any]) -> int:
         limit = config.get(name)
         if isinstance(limit, int) and limit > 0:
             offset = config.get("pad_token_id") or 0
-            return limit - offset - 1 if config.get("model_type") in _OFFSET_POSITIONS else limit
+            return limit - offset - 1 if config.get("model_type") in OFFSET_POSITIONS else limit
     return 1_000_000
 
 

@@ -12,15 +12,10 @@ import msgspec
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import locate, read_json, transformer_folder
-from quarry_runtime.modeling.contract import (
-    TOKENIZER_FILES,
-    DType,
-    longest_text,
-    optional_json,
-    position_limit,
-)
+from quarry_runtime.guard.locate import locate, read_json, transformer_folders
+from quarry_runtime.modeling.contract import longest_text, optional_json, position_limit
 from quarry_runtime.modeling.layout import read_modules
+from quarry_runtime.modeling.resolved import TOKENIZER_FILES, DType
 from quarry_runtime.modeling.weights import WeightFacts, weight_facts
 from quarry_runtime.protocol.messages import CrossEncoderContract, CrossEncoderSpec
 
@@ -105,7 +100,7 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
             no classifier, a label that it does not have, an activation that Quarry does not know.
     """
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
-    transformer = transformer_folder(path)
+    transformer = transformer_folders(path)[0]
     config = read_json(transformer / "config.json")
     architecture = str((config.get("architectures") or [config.get("model_type", "unknown")])[0])
     _check_kind(spec.checkpoint, config, architecture)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from quarry_runtime.modeling.contract import Resolved
+from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
-from quarry_runtime.modeling.layout import OWN_STATE, layout_files
+from quarry_runtime.modeling.head import described
+from quarry_runtime.modeling.layout import OWN_STATE
+from quarry_runtime.modeling.layout_write import Pipeline, pipeline, root_files, write_files
 from quarry_runtime.modeling.pooling import pool
+from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.modeling.tokens import Side, Tokens, pad
 from quarry_runtime.protocol.messages import ModelContract
 
@@ -26,12 +29,12 @@ class Encoder(nn.Module):
         tokenizer: The checkpoint's transformers tokenizer.
         resolved: What the checkpoint and the user's wishes come to.
         contract: The same as it travels.
-        dense: Linear layers and activations after the pooling.
+        after_pooling: What comes after the pooling, in order: see modeling/head.py.
 
     A plugin's subclass may define `format_query(text, extras)` and `format_passage(text, extras)`,
     which make the text that is tokenised (a prompt goes before it), and may override any method;
     `options` holds its parsed options from its `__init__` on. What it learns beside the transformer
-    and the dense layers is saved and loaded with them.
+    and the modules after the pooling is saved and loaded with them.
 
     Example:
         batch = encoder.collate(encoder.tokenize(["a text"], "query")["input_ids"])
@@ -46,27 +49,35 @@ class Encoder(nn.Module):
         tokenizer: Any,
         resolved: Resolved,
         contract: ModelContract,
-        dense: nn.ModuleList | None = None,
+        after_pooling: nn.ModuleList | None = None,
     ) -> None:
         super().__init__()
         self.transformer = transformer
-        self.dense = dense if dense is not None else nn.ModuleList()
+        # A name that a plugin's subclass will hardly take for layers of its own.
+        self.after_pooling = after_pooling if after_pooling is not None else nn.ModuleList()
         self.tokenizer = tokenizer
         self.contract = contract
         self._resolved = resolved
+        eos = append_eos(tokenizer, resolved.checkpoint) if resolved.append_eos else None
         self._tokens = Tokens(
             tokenizer,
             {"query": contract.query_prompt, "passage": contract.passage_prompt},
             {"query": contract.query_max_length, "passage": contract.passage_max_length},
             resolved.is_lower_case,
+            eos,
+            resolved.is_prompt_pooled,
         )
         padding, end = tokenizer.pad_token_id, tokenizer.eos_token_id
         self._pad_id: int = padding if padding is not None else end if end is not None else 0
         parameters = inspect.signature(transformer.forward).parameters
         self._extra: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
         # With absolute positions a left-padded text would start at a position that depends on its
-        # neighbours.
-        self._needs_positions = contract.padding_side == "left" and "position_ids" in parameters
+        # neighbours. RoBERTa's family counts its own, from another number on.
+        self._needs_positions = (
+            contract.padding_side == "left"
+            and "position_ids" in parameters
+            and not resolved.has_own_positions
+        )
         #: Beginnings of the names of the parameters that the layouts hold: not those of a subclass.
         self.held = tuple(f"{name}." for name, _ in self.named_children())
 
@@ -87,9 +98,10 @@ class Encoder(nn.Module):
         """
         return {"input_ids": self._tokens(format_texts(self, texts, side, extras), side, prompts)}
 
-    def collate(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
+    def collate(self, ids: Sequence[list[int]]) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, int64 [B, T] on the CPU, padded to the longest."""
-        return pad(ids, self._pad_id, self.contract.padding_side)
+        resolved, side = self._resolved, self.contract.padding_side
+        return pad(ids, self._pad_id, side, resolved.pad_to_multiple_of, resolved.position_limit)
 
     def forward(self, batch: dict[str, torch.Tensor], side: Side = "passage") -> torch.Tensor:  # noqa: ARG002 (other encoders tell the sides apart)
         """Vectors [B, D] in float32: pooled, projected, of length 1 if the contract says so.
@@ -100,19 +112,30 @@ class Encoder(nn.Module):
         """
         mask_BT = batch["attention_mask"]
         inputs = {**batch, **self._extra}
+        counted_BT = inputs.pop("counted_mask", None)
         if self._needs_positions:
             inputs["position_ids"] = (mask_BT.cumsum(1) - 1).clamp_min(0)
         hidden_BTH = self.transformer(**inputs).last_hidden_state
-        vectors_BD = pool(hidden_BTH, mask_BT, self.contract.pooling)
-        for layer in self.dense:
-            vectors_BD = layer(vectors_BD)
-        vectors_BD = vectors_BD.float()
-        if self.contract.normalize:
-            vectors_BD = nn.functional.normalize(vectors_BD, dim=-1)
-        return vectors_BD
+        vectors_BD = pool(hidden_BTH, mask_BT, self.contract.pooling, counted_BT)
+        for module in self.after_pooling:
+            vectors_BD = module(vectors_BD)
+        return vectors_BD.float()
+
+    def base_name(self) -> tuple[str, str | None]:
+        """What an adapter of this model calls it: id and commit on the hub, or its folder."""
+        resolved = self._resolved
+        folder = resolved.transformer
+        if resolved.checkpoint.startswith("embedded:"):
+            return f"sentence-transformers/{resolved.checkpoint.removeprefix('embedded:')}", None
+        is_local = Path(resolved.checkpoint).expanduser().is_dir()
+        return (
+            (str(folder.absolute()), None)
+            if is_local
+            else (resolved.checkpoint, self.contract.revision)
+        )
 
     def save(self, folder: str | Path, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        """Writes safetensors and both layouts: transformers, sentence-transformers, Quarry load it.
+        """Writes safetensors and every layout: transformers or peft, sentence-transformers, Quarry.
 
         Files are written in place: let a manifest that is written afterwards say that they are
         complete.
@@ -121,64 +144,66 @@ class Encoder(nn.Module):
             folder: Made if it is missing.
             state_dict: This module's whole state, where its own parameters are sharded (FSDP).
         """
-        from quarry_runtime.guard.own_state import save_own_state
-        from quarry_runtime.guard.save import save_dense
-
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        written = self.save_modules(folder, state_dict)
+        write_files(folder, {**written.files, **self.root_files(written.modules)})
+
+    def save_modules(
+        self,
+        folder: Path,
+        state_dict: dict[str, torch.Tensor] | None = None,
+        prefix: str = "",
+        max_length: int | None = None,
+    ) -> Pipeline:
+        """Writes weights and tokenizer; what it returns is yet to be written.
+
+        Args:
+            prefix: Put before the names of the modules' folders: see layout_write.pipeline.
+            max_length: Most tokens, for sentence-transformers; default: the longer of both sides'.
+        """
+        from quarry_runtime.guard.own_state import save_own_state
+        from quarry_runtime.guard.save import save_weights
+
+        resolved, contract = self._resolved, self.contract
+        written = pipeline(
+            dimension=resolved.hidden_size,
+            pooling=contract.pooling,
+            is_prompt_pooled=resolved.is_prompt_pooled,
+            max_length=max_length or max(contract.query_max_length, contract.passage_max_length),
+            is_lower_case=resolved.is_lower_case,
+            head=[described(module) for module in self.after_pooling],
+            prefix=prefix,
+        )
+        places = [folder / place for _, place in written.modules]
+        places[0].mkdir(parents=True, exist_ok=True)
+        self.transformer.save_pretrained(places[0], state_dict=_part(state_dict, "transformer."))  # type: ignore[operator]
+        self.tokenizer.save_pretrained(places[0])
         if type(self) is not Encoder:
             whole = self.state_dict() if state_dict is None else state_dict
-            save_own_state(folder / OWN_STATE, whole, self.held)
-        own = None
-        if state_dict is not None:
-            own = {
-                k.removeprefix("transformer."): v
-                for k, v in state_dict.items()
-                if k.startswith("transformer.")
-            }
-        self.transformer.save_pretrained(folder, state_dict=own)  # type: ignore[operator]
-        self.tokenizer.save_pretrained(folder)
+            save_own_state(places[0] / OWN_STATE, whole, self.held)
+        for number, module in enumerate(self.after_pooling):
+            save_weights(places[number + 2], module, _part(state_dict, f"after_pooling.{number}."))
+        return written
+
+    def root_files(self, modules: list[tuple[str, str]]) -> dict[str, Any]:
+        """The files at the top of a checkpoint with these modules."""
         contract = self.contract
-        files = layout_files(
-            dimension=self._resolved.hidden_size,
-            pooling=contract.pooling,
-            is_normalized=contract.normalize,
+        return root_files(
+            modules,
             similarity=contract.similarity,
             query_prompt=contract.query_prompt,
             passage_prompt=contract.passage_prompt,
             query_max_length=contract.query_max_length,
             passage_max_length=contract.passage_max_length,
-            is_lower_case=self._resolved.is_lower_case,
-            dense=[_dense_config(layer) for layer in self.dense],
+            append_eos=self._resolved.append_eos,
+            pooling=contract.pooling,
         )
-        for name, content in files.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(content, encoding="utf-8")
-        for number, layer in enumerate(self.dense):
-            save_dense(folder / f"{number + 2}_Dense", layer, state_dict, f"dense.{number}.")
 
 
-class Dense(nn.Module):
-    """A linear layer and its activation, named as sentence-transformers names their weights."""
-
-    def __init__(
-        self, in_features: int, out_features: int, has_bias: bool, activation: str
-    ) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_features, out_features, bias=has_bias)
-        self.activation: nn.Module = getattr(nn, activation)()
-
-    def forward(self, vectors_BD: torch.Tensor) -> torch.Tensor:
-        """[B, in] → [B, out]."""
-        return self.activation(self.linear(vectors_BD))
-
-
-def _dense_config(layer: nn.Module) -> dict[str, Any]:
-    assert isinstance(layer, Dense)
-    kind: Literal["module"] | type = type(layer.activation)
+def _part(state: dict[str, torch.Tensor] | None, prefix: str) -> dict[str, torch.Tensor] | None:
+    """What of a state lies under a prefix, without it."""
+    if state is None:
+        return None
     return {
-        "in_features": layer.linear.in_features,
-        "out_features": layer.linear.out_features,
-        "bias": layer.linear.bias is not None,
-        "activation_function": f"{kind.__module__}.{kind.__qualname__}",
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }

@@ -1,9 +1,8 @@
-"""The sentence-transformers layout, read and written: what follows the transformer, and how."""
+"""Reads the sentence-transformers layout: what follows the transformer, and in which order."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,15 @@ from typing import Any, Literal
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.locate import inside, read_json
 
-Pooling = Literal["mean", "cls", "last"]
+#: sentence-transformers' names of poolings, in the order in which several are concatenated.
+POOLING_NAMES: dict[str, str] = {
+    "cls": "cls",
+    "max": "max",
+    "mean": "mean",
+    "mean_sqrt_len_tokens": "mean_sqrt_len",
+    "weightedmean": "weightedmean",
+    "lasttoken": "last",
+}
 _POOLING_FLAGS: dict[str, str] = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -20,15 +27,17 @@ _POOLING_FLAGS: dict[str, str] = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_POOLING: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 # A checkpoint names an activation by its import path; only these are built, nothing is imported by
 # name.
-ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
+ACTIVATIONS = (
+    "Identity", "Tanh", "ReLU", "ReLU6", "GELU", "SiLU", "Mish", "ELU", "SELU", "LeakyReLU",
+    "Sigmoid", "LogSigmoid", "Hardswish", "Hardsigmoid", "Hardtanh", "Softplus", "Softsign",
+)  # fmt: skip
 _LENGTH_FILES = tuple(
     f"sentence_{name}_config.json"
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-# Quarry's own: query and passage lengths, which sentence-transformers keeps as one.
+#: Quarry's own: what sentence-transformers has no place for.
 QUARRY_FILE = "quarry_encoder.json"
 #: What a plugin's encoder learned that no other file holds.
 OWN_STATE = "plugin.safetensors"
@@ -36,13 +45,31 @@ OWN_STATE = "plugin.safetensors"
 
 @dataclasses.dataclass(frozen=True)
 class DenseSpec:
-    """A linear layer after the pooling; its weights lie in `folder`/model.safetensors."""
+    """A linear layer on the text's vector; its weights lie in `folder`/model.safetensors."""
 
     folder: Path
     in_features: int
     out_features: int
     has_bias: bool
     activation: str
+    #: Whether the layer's input is added to what comes out of it.
+    is_residual: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerNormSpec:
+    """A layer norm on the text's vector; its weights lie in `folder`/model.safetensors."""
+
+    folder: Path
+    dimension: int
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalizeSpec:
+    """Length 1."""
+
+
+HeadSpec = DenseSpec | LayerNormSpec | NormalizeSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +77,18 @@ class Modules:
     """What a checkpoint's layout says; null where it says nothing."""
 
     layout: Literal["sentence-transformers", "transformers"]
-    #: One of Pooling, or the name that a plugin registers.
+    #: One pooling, one that a plugin registers, or several joined by "+".
     pooling: str = "mean"
-    is_normalized: bool = True
     similarity: Any = "cosine"
     is_prompt_pooled: bool = True
     is_lower_case: bool = False
     max_length: int | None = None
     query_max_length: int | None = None
     passage_max_length: int | None = None
+    append_eos: bool = False
     prompts: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
-    dense: tuple[DenseSpec, ...] = ()
+    #: What comes after the pooling, in this order.
+    head: tuple[HeadSpec, ...] = (NormalizeSpec(),)
 
 
 def read_modules(folder: Path) -> Modules:
@@ -69,173 +97,142 @@ def read_modules(folder: Path) -> Modules:
     Raises:
         ConfigError: a module or a setting that Quarry cannot follow, named.
     """
-    if not (folder / "modules.json").is_file():
-        return Modules(layout="transformers")
-    pooling = "mean"
-    is_prompt_pooled = True
-    is_normalized = False
-    dense: list[DenseSpec] = []
-    transformer = folder
     own = _optional(folder / QUARRY_FILE)
-    for number, module in enumerate(read_json(folder / "modules.json")):
-        kind = str(module["type"]).rsplit(".", 1)[-1]
-        place = inside(folder, str(module.get("path", "")))
-        if kind == "Transformer" and number == 0:
+    append_eos = bool(own.get("appendEos", False))
+    if not (folder / "modules.json").is_file():
+        return Modules(layout="transformers", append_eos=append_eos)
+    listed = [
+        (str(module["type"]), str(module.get("path", "")))
+        for module in read_json(folder / "modules.json")
+    ]
+    return read_pipeline(
+        folder, listed, own, _optional(folder / "config_sentence_transformers.json")
+    )
+
+
+def read_prompts(folder: Path) -> Mapping[str, str | None]:
+    """The prompts that a checkpoint declares, by name; of one encoder as of two."""
+    return _optional(folder / "config_sentence_transformers.json").get("prompts") or {}
+
+
+def read_pipeline(
+    folder: Path,
+    listed: list[tuple[str, str]],
+    own: Mapping[str, Any],
+    general: Mapping[str, Any],
+) -> Modules:
+    """Reads one pipeline of modules.
+
+    Args:
+        folder: The checkpoint's.
+        listed: Type and path of each module, in order.
+        own: Content of quarry_encoder.json.
+        general: Content of config_sentence_transformers.json.
+    """
+    transformer = folder
+    pooling: tuple[str, bool] | None = None
+    head: list[HeadSpec] = []
+    for number, (kind, path) in enumerate(listed):
+        place = inside(folder, path)
+        name = kind.rsplit(".", 1)[-1]
+        if name == "Transformer" and number == 0:
             transformer = place
-        elif kind == "Pooling":
+        elif name == "Pooling" and number > 0 and pooling is None:
             config = read_json(place / "config.json")
-            pooling = own.get("pooling") or _pooling(config, folder)
-            is_prompt_pooled = bool(config.get("include_prompt", True))
-        elif kind == "Dense" and not is_normalized:
-            dense.append(_dense(place))
-        elif kind == "Normalize":
-            is_normalized = True
-        else:
+            mode = own.get("pooling") or _pooling(config, place)
+            pooling = mode, bool(config.get("include_prompt", True))
+        elif name in _HEAD and pooling is not None:
+            head.append(_HEAD[name](place))
+        elif name != "Dropout" or pooling is None:
             raise ConfigError(
-                f"{folder} has a module {module['type']} at place {number}:"
-                " Quarry cannot follow it.",
-                hint="Quarry follows Transformer, Pooling, Dense and Normalize, in this order.",
+                f"{folder} has a module {kind} at place {number}: Quarry cannot follow it.",
+                hint="Quarry follows Transformer, then Pooling, then Dense, LayerNorm and"
+                " Normalize in any order.",
             )
     lengths = next(
         (transformer / name for name in _LENGTH_FILES if (transformer / name).is_file()), None
     )
     settings = read_json(lengths) if lengths else {}
-    general = _optional(folder / "config_sentence_transformers.json")
     return Modules(
         layout="sentence-transformers",
-        pooling=pooling,
-        is_normalized=is_normalized,
+        pooling=pooling[0] if pooling else "mean",
         similarity=general.get("similarity_fn_name") or "cosine",
-        is_prompt_pooled=is_prompt_pooled,
+        is_prompt_pooled=pooling[1] if pooling else True,
         is_lower_case=bool(settings.get("do_lower_case", False)),
         max_length=settings.get("max_seq_length"),
-        query_max_length=own.get("queryMaxLength"),
-        passage_max_length=own.get("passageMaxLength"),
+        query_max_length=own.get("queryMaxLength") or settings.get("query_length"),
+        passage_max_length=own.get("passageMaxLength") or settings.get("document_length"),
+        append_eos=bool(own.get("appendEos", False)),
         prompts=general.get("prompts") or {},
-        dense=tuple(dense),
+        head=tuple(head),
     )
 
 
-def layout_files(
-    *,
-    dimension: int,
-    pooling: str,
-    is_normalized: bool,
-    similarity: str,
-    query_prompt: str,
-    passage_prompt: str,
-    query_max_length: int,
-    passage_max_length: int,
-    is_lower_case: bool,
-    dense: list[dict[str, Any]],
-) -> dict[str, str]:
-    """Path → content of the JSON files that make a transformers folder a sentence-transformers one.
-
-    Old module names are written, which every release of sentence-transformers reads. Where the two
-    lengths differ, sentence-transformers gets the longer one.
-
-    Args:
-        dimension: Size of the pooled vector, before any Dense.
-        dense: The config of each Dense module.
-    """
-    kinds = [
-        "Transformer",
-        "Pooling",
-        *("Dense" for _ in dense),
-        *(["Normalize"] if is_normalized else []),
-    ]
-    places = [("" if number == 0 else f"{number}_{kind}") for number, kind in enumerate(kinds)]
-    modules = [
-        {
-            "idx": number,
-            "name": str(number),
-            "path": place,
-            "type": f"sentence_transformers.models.{kind}",
-        }
-        for number, (kind, place) in enumerate(zip(kinds, places, strict=True))
-    ]
-    is_known = pooling in _POOLING.values()
-    flags = {flag: _POOLING.get(mode) == pooling for flag, mode in _POOLING_FLAGS.items()}
-    contents: dict[str, Any] = {
-        "modules.json": modules,
-        "1_Pooling/config.json": {
-            "word_embedding_dimension": dimension,
-            # A plugin's pooling is one that sentence-transformers refuses by name.
-            **(flags if is_known else {"pooling_mode": pooling}),
-            "include_prompt": True,
-        },
-        "sentence_bert_config.json": {
-            "max_seq_length": max(query_max_length, passage_max_length),
-            "do_lower_case": is_lower_case,
-        },
-        "config_sentence_transformers.json": {
-            "prompts": {"query": query_prompt, "document": passage_prompt},
-            "default_prompt_name": None,
-            "similarity_fn_name": similarity,
-        },
-        QUARRY_FILE: {
-            "queryMaxLength": query_max_length,
-            "passageMaxLength": passage_max_length,
-            **({} if is_known else {"pooling": pooling}),
-        },
-    }
-    for number, config in enumerate(dense, 2):
-        contents[f"{number}_Dense/config.json"] = config
-    if is_normalized:
-        # Read by no release; a folder without a file would be lost on the hub and in archives.
-        contents[f"{places[-1]}/config.json"] = {}
-    return {
-        name: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        for name, content in contents.items()
-    }
-
-
-def _pooling(config: Mapping[str, Any], folder: Path) -> Pooling:
+def _pooling(config: Mapping[str, Any], folder: Path) -> str:
     mode = config.get("pooling_mode")
     modes = [mode] if isinstance(mode, str) else list(mode or [])
     if not modes:
         modes = [name for flag, name in _POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
-    if len(modes) != 1 or modes[0] not in _POOLING:
+    unknown = [name for name in modes if name not in POOLING_NAMES]
+    if unknown:
         raise ConfigError(
             f"{folder} pools by {' + '.join(modes)}.",
-            hint="Quarry pools by mean, cls or lasttoken; use another model.",
+            hint=f"Quarry pools by {', '.join(POOLING_NAMES)}; use another model.",
         )
-    return _POOLING[modes[0]]
+    return "+".join(POOLING_NAMES[name] for name in modes)
 
 
 def _dense(folder: Path) -> DenseSpec:
-    config = read_json(folder / "config.json")
+    config = _plain(folder)
     activation = str(config.get("activation_function") or "Identity").rsplit(".", 1)[-1]
-    names = (
-        config.get("module_input_name", "sentence_embedding"),
-        config.get("module_output_name"),
+    if activation not in ACTIVATIONS:
+        raise ConfigError(
+            f"{folder / 'config.json'} has the activation {config['activation_function']}.",
+            hint=f"Quarry knows these of torch.nn: {', '.join(ACTIVATIONS)}.",
+        )
+    return DenseSpec(
+        _with_weights(folder),
+        int(config["in_features"]),
+        int(config["out_features"]),
+        bool(config.get("bias", True)),
+        activation,
+        bool(config.get("use_residual", False)),
     )
-    if (
-        activation not in ACTIVATIONS
-        or config.get("use_residual")
-        or names[0] != "sentence_embedding"
-    ):
-        raise ConfigError(
-            f"{folder / 'config.json'} describes a Dense layer that Quarry cannot follow.",
-            hint=f"Quarry follows plain Dense layers with one of: {', '.join(ACTIVATIONS)}.",
-        )
-    if names[1] not in (None, "sentence_embedding"):
-        raise ConfigError(
-            f"{folder} writes to {names[1]}.",
-            hint="Quarry follows Dense layers on the text's vector.",
-        )
+
+
+def _layer_norm(folder: Path) -> LayerNormSpec:
+    return LayerNormSpec(_with_weights(folder), int(_plain(folder)["dimension"]))
+
+
+def _normalize(folder: Path) -> NormalizeSpec:
+    if (folder / "config.json").is_file():
+        _plain(folder)
+    return NormalizeSpec()
+
+
+_HEAD = {"Dense": _dense, "LayerNorm": _layer_norm, "Normalize": _normalize}
+
+
+def _plain(folder: Path) -> dict[str, Any]:
+    """The config of a module that reads and writes the text's vector, not its tokens'."""
+    config = read_json(folder / "config.json")
+    names = (config.get("module_input_name"), config.get("module_output_name"))
+    for name in names:
+        if name not in (None, "sentence_embedding"):
+            raise ConfigError(
+                f"{folder / 'config.json'} works on {name}.",
+                hint="Quarry follows modules that work on sentence_embedding.",
+            )
+    return config
+
+
+def _with_weights(folder: Path) -> Path:
     if not (folder / "model.safetensors").is_file():
         raise ConfigError(
             f"{folder} has no model.safetensors.",
             hint="Quarry never unpickles; save the model again as safetensors.",
         )
-    return DenseSpec(
-        folder,
-        int(config["in_features"]),
-        int(config["out_features"]),
-        bool(config.get("bias", True)),
-        activation,
-    )
+    return folder
 
 
 def _optional(file: Path) -> dict[str, Any]:

@@ -10,20 +10,22 @@ from quarry_runtime.modeling.registry import find_encoder, load_plugins
 from quarry_runtime.protocol.messages import ModelSpec
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from quarry_runtime.modeling.encoder import Encoder
 
 
 def load_encoder(
     spec: ModelSpec, device: str, dtype: str | None = None, for_training: bool = False
 ) -> Encoder:
-    """Loads a model as its spec says.
+    """Loads a model as its spec says; Towers, where queries have an encoder of their own.
 
     Args:
         spec: Which checkpoint, and what to do differently from what it says.
         device: As torch names it, e.g. "cpu" or "cuda:0".
         dtype: Overrides the spec's; "auto" is bfloat16 on a GPU that has it, else float32.
         for_training: Keeps parameters in float32 (mixed precision is the trainer's) with gradients,
-            in training mode.
+            in training mode; with `spec.adapter` only an adapter's, and the others in its dtype.
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: a model that is not there or not whole.
@@ -35,21 +37,28 @@ def load_encoder(
     entry = find_encoder(spec.encoder)
     options = entry.parse(spec.encoder_options)
     resolved = resolve(spec)
-    chosen = "float32" if for_training else pick_dtype(dtype or spec.dtype, device)
+    base = spec.adapter.base_dtype if spec.adapter else "float32"
+    chosen = base if for_training else pick_dtype(dtype or spec.dtype, device)
     encoder = build_encoder(entry, resolved, spec, chosen, options)
-    encoder.to(device)
-    encoder.train(for_training)
-    if not for_training:
-        encoder.requires_grad_(False)
-    else:
+    if for_training:
+        from quarry_runtime.modeling.adapters import prepare_training
+
+        prepare_training(encoder, spec)
         freeze_unused(encoder)
+    else:
+        encoder.requires_grad_(False)
+    # What is quantised lies where it was loaded to.
+    if spec.quantization is None:
+        encoder.to(device)
+    encoder.train(for_training)
     if needs_trial(entry, encoder):
         try_encoder(encoder, entry, device, for_training)
     return encoder
 
 
-def freeze_unused(encoder: Encoder) -> None:
+def freeze_unused(encoder: nn.Module) -> None:
     """Freezes the pooler of BERT's family: it never gets a gradient, DDP would wait for one."""
     for name, parameter in encoder.named_parameters():
-        if ".pooler." in f".{name}" and name.startswith("transformer."):
+        parts = name.split(".")
+        if "pooler" in parts and "transformer" in parts[: parts.index("pooler")]:
             parameter.requires_grad_(False)

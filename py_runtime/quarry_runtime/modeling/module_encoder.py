@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.modeling.contract import Resolved
+from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.layout import OWN_STATE, QUARRY_FILE
 from quarry_runtime.modeling.registry import Registered
+from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.modeling.tokens import Side, Tokens, pad
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
 
@@ -55,6 +56,7 @@ class ModuleEncoder(nn.Module):
             {"query": contract.query_prompt, "passage": contract.passage_prompt},
             {"query": contract.query_max_length, "passage": contract.passage_max_length},
             resolved.is_lower_case,
+            append_eos(tokenizer, resolved.checkpoint) if resolved.append_eos else None,
         )
         padding, end = tokenizer.pad_token_id, tokenizer.eos_token_id
         self._pad_id: int = padding if padding is not None else end if end is not None else 0
@@ -76,7 +78,10 @@ class ModuleEncoder(nn.Module):
     def collate(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, int64 [B, T], or what the module's own makes."""
         own: Any = getattr(self.module, "collate", None)
-        return pad(ids, self._pad_id, self.contract.padding_side) if own is None else own(ids)
+        if own is not None:
+            return own(ids)
+        resolved, side = self._resolved, self.contract.padding_side
+        return pad(ids, self._pad_id, side, resolved.pad_to_multiple_of, resolved.position_limit)
 
     def forward(self, batch: dict[str, torch.Tensor], side: Side = "passage") -> torch.Tensor:
         """Vectors [B, D] in float32, of length 1 if the contract says so."""
@@ -111,6 +116,13 @@ def wrap_module(
     from quarry_runtime.guard.load import load_tokenizer
     from quarry_runtime.guard.own_state import backbone_of, load_own_state
 
+    if resolved.query is not None or resolved.adapter is not None:
+        what = "two encoders" if resolved.query is not None else "an adapter"
+        raise ConfigError(
+            f"{resolved.checkpoint} is {what}, and the module {entry.name} reads one whole model.",
+            hint="Let the plugin be a subclass of Encoder; or merge the adapter: quarry export"
+            " --merge.",
+        )
     module = entry.make(resolved.transformer, options)
     if not hasattr(module, "save"):
         found = backbone_of(module)

@@ -2,31 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import torch
 
 from quarry_runtime.modeling.registry import find_pooling
 
-#: What checkpoints name; other names are those of plugins.
-BUILT_IN_POOLINGS = ("mean", "cls", "last")
+#: What a pooling of several modes is joined by: their vectors stand one behind the other.
+JOINED_BY: Final = "+"
 
 
-def pool(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor, mode: str) -> torch.Tensor:
+def pool(
+    hidden_BTH: torch.Tensor,
+    mask_BT: torch.Tensor,
+    mode: str,
+    counted_BT: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Pools token vectors into [B, H], in float32 whatever comes in; padding may be on either side.
 
     Args:
         hidden_BTH: Token vectors.
         mask_BT: 1 for a token, 0 for padding.
-        mode: `mean` over tokens, `cls` the first token, `last` the last one, or a registered name.
+        mode: One of POOLINGS, what a plugin registers, or several joined by "+", which give [B, H × how many].
+        counted_BT: 1 for a token that counts, where the prompt's do not; default: `mask_BT`. A
+            token's position goes on counting from the first token of the text.
+
+    Example:
+        vectors_BH = pool(hidden_BTH, mask_BT, "weightedmean")
     """
-    if mode == "mean":
-        weight_BT1 = mask_BT.unsqueeze(-1).float()
-        total_BH = (hidden_BTH.float() * weight_BT1).sum(1)
-        return total_BH / weight_BT1.sum(1).clamp_min(1e-9)
-    if mode not in BUILT_IN_POOLINGS:
-        return find_pooling(mode).factory(hidden_BTH, mask_BT).float()
-    row_B = torch.arange(len(mask_BT), device=mask_BT.device)
-    if mode == "cls":
-        # argmax gives the first of equal values: the first token, behind any left padding.
-        return hidden_BTH[row_B, mask_BT.argmax(1)].float()
-    last_B = mask_BT.shape[1] - 1 - mask_BT.flip(1).argmax(1)
+    counted_BT = mask_BT if counted_BT is None else counted_BT
+    pooled = [_pool(each, hidden_BTH, counted_BT, mask_BT) for each in mode.split(JOINED_BY)]
+    return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=-1)
+
+
+def is_built_in(mode: str) -> bool:
+    """Whether no plugin has a say in a pooling."""
+    return all(each in POOLINGS for each in mode.split(JOINED_BY))
+
+
+def _pool(
+    mode: str, hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, mask_BT: torch.Tensor
+) -> torch.Tensor:
+    own = POOLINGS.get(mode)
+    if own is not None:
+        return own(hidden_BTH, counted_BT, mask_BT)
+    return find_pooling(mode).factory(hidden_BTH, counted_BT).float()
+
+
+def _mean(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    weight_BT1 = counted_BT.unsqueeze(-1).float()
+    total_BH = (hidden_BTH.float() * weight_BT1).sum(1)
+    return total_BH / weight_BT1.sum(1).clamp_min(1e-9)
+
+
+def _cls(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    row_B = torch.arange(len(counted_BT), device=counted_BT.device)
+    # argmax gives the first of equal values: the first token, behind any left padding.
+    return hidden_BTH[row_B, counted_BT.argmax(1)].float()
+
+
+def _last(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    row_B = torch.arange(len(counted_BT), device=counted_BT.device)
+    last_B = counted_BT.shape[1] - 1 - counted_BT.flip(1).argmax(1)
     return hidden_BTH[row_B, last_B].float()
+
+
+def _weighted_mean(
+    hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, mask_BT: torch.Tensor
+) -> torch.Tensor:
+    """Token t of a text weighs t (Muennighoff 2022, SGPT, https://arxiv.org/abs/2202.08904)."""
+    weight_BT1 = (mask_BT.cumsum(1) * counted_BT).unsqueeze(-1).float()
+    total_BH = (hidden_BTH.float() * weight_BT1).sum(1)
+    return total_BH / weight_BT1.sum(1).clamp_min(1e-9)
+
+
+def _max(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    out_BT1 = (counted_BT == 0).unsqueeze(-1)
+    return hidden_BTH.float().masked_fill(out_BT1, float("-inf")).amax(1)
+
+
+def _mean_sqrt_len(
+    hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor
+) -> torch.Tensor:
+    weight_BT1 = counted_BT.unsqueeze(-1).float()
+    total_BH = (hidden_BTH.float() * weight_BT1).sum(1)
+    return total_BH / weight_BT1.sum(1).clamp_min(1e-9).sqrt()
+
+
+#: Each takes token vectors [B, T, H], the tokens that count [B, T] and all tokens [B, T].
+POOLINGS: Final[dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]]] = {
+    "mean": _mean,
+    "cls": _cls,
+    "last": _last,
+    "weightedmean": _weighted_mean,
+    "max": _max,
+    "mean_sqrt_len": _mean_sqrt_len,
+}

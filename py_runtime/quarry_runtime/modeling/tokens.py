@@ -11,11 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from quarry_runtime.modeling.eos import end_once
+
 if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
     from quarry_runtime.modeling.text import Texts
 
 Side = Literal["query", "passage"]
+
+
+class TokenIds(list[int]):
+    """Token ids of a text, the first `prompt_length` of which the pooling leaves out."""
+
+    prompt_length = 0
 
 
 class Tokens:
@@ -26,6 +34,8 @@ class Tokens:
         prompts: Text put before each text of a side.
         lengths: Most tokens of a side, special tokens included; the right end is cut off.
         is_lower_case: Whether the checkpoint wants texts lower-cased first.
+        eos: The token that every text ends with, exactly once; None leaves it to the tokenizer.
+        is_prompt_pooled: False marks the prompt's tokens: ids are then TokenIds.
     """
 
     def __init__(
@@ -34,10 +44,15 @@ class Tokens:
         prompts: dict[Side, str],
         lengths: dict[Side, int],
         is_lower_case: bool = False,
+        eos: int | None = None,
+        is_prompt_pooled: bool = True,
     ) -> None:
         self._tokenizer = tokenizer
         self._prompts = prompts
         self._lengths = lengths
+        self._eos = eos
+        self._is_prompt_pooled = is_prompt_pooled
+        self._prompt_lengths: dict[tuple[Side, str], int] = {}
         self._fast: dict[Side, Any] = {}
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
@@ -68,15 +83,36 @@ class Tokens:
         if not texts:
             return []
         own = self._prompts[side]
-        if prompts is not None:
-            pairs = zip(prompts, texts, strict=True)
-            given = [(own if prompt is None else prompt) + text for prompt, text in pairs]
-        else:
-            given = [own + text for text in texts] if own else texts
+        before = [own if prompt is None else prompt for prompt in prompts or [own] * len(texts)]
+        given = [prompt + text for prompt, text in zip(before, texts, strict=True)]
+        ids = self._encode(given, side)
+        if self._is_prompt_pooled:
+            return ids
+        return [self._marked(row, side, prompt) for row, prompt in zip(ids, before, strict=True)]
+
+    def _encode(self, given: list[str], side: Side) -> list[list[int]]:
+        most = self._lengths[side]
         if self._fast:
             # The fast variant leaves out offsets, which nobody reads here.
-            return [encoding.ids for encoding in self._fast[side].encode_batch_fast(given)]
-        return self._tokenizer(given, truncation=True, max_length=self._lengths[side])["input_ids"]
+            ids = [encoding.ids for encoding in self._fast[side].encode_batch_fast(given)]
+        else:
+            ids = self._tokenizer(given, truncation=True, max_length=most)["input_ids"]
+        return ids if self._eos is None else [end_once(row, self._eos, most) for row in ids]
+
+    def _marked(self, ids: list[int], side: Side, prompt: str) -> TokenIds:
+        marked = TokenIds(ids)
+        length = self._prompt_length(side, prompt) if prompt else 0
+        # A prompt that leaves nothing of the text is pooled: there is nothing else.
+        marked.prompt_length = length if length < len(ids) else 0
+        return marked
+
+    def _prompt_length(self, side: Side, prompt: str) -> int:
+        """Tokens of the prompt alone, as sentence-transformers counts them."""
+        if (side, prompt) not in self._prompt_lengths:
+            alone = self._encode([prompt], side)[0]
+            is_ended = bool(alone) and alone[-1] in self._tokenizer.all_special_ids
+            self._prompt_lengths[side, prompt] = len(alone) - is_ended
+        return self._prompt_lengths[side, prompt]
 
 
 def tokenize(encoder: Encoder, unit: Texts, side: Side) -> dict[str, list[list[int]]]:
@@ -97,18 +133,46 @@ def _takes_extras(kind: type) -> bool:
     return any(each.name == "extras" or each.kind is each.VAR_KEYWORD for each in parameters)
 
 
+def collate(encoder: Encoder, ids: Sequence[list[int]], side: Side) -> dict[str, Any]:
+    """What `encoder.collate` gives: that of the side's own encoder where there are two."""
+    tower: Any = getattr(encoder, "tower", None)
+    own: Any = encoder if tower is None else tower(side)
+    return own.collate(ids)
+
+
 def pad(
-    ids: list[list[int]], pad_id: int, side: Literal["left", "right"]
+    ids: Sequence[list[int]],
+    pad_id: int,
+    side: Literal["left", "right"],
+    multiple: int = 1,
+    most: int | None = None,
 ) -> dict[str, torch.Tensor]:
-    """`input_ids` and `attention_mask`, int64 [B, T], padded to the longest list."""
+    """`input_ids` and `attention_mask`, int64 [B, T], padded to the longest list.
+
+    With TokenIds there is a `counted_mask` too: 1 for a token that the pooling takes.
+
+    Args:
+        multiple: T becomes a multiple of it, which some GPUs are faster with.
+        most: Positions that the model has; T grows no further, unless a text is longer.
+    """
     longest = max(map(len, ids), default=0)
-    tokens = np.full((len(ids), longest), pad_id, dtype=np.int64)
-    mask = np.zeros((len(ids), longest), dtype=np.int64)
+    width = -(-longest // multiple) * multiple
+    width = max(longest, width if most is None else min(width, most))
+    tokens = np.full((len(ids), width), pad_id, dtype=np.int64)
+    mask = np.zeros((len(ids), width), dtype=np.int64)
+    counted = np.zeros_like(mask) if any(isinstance(row, TokenIds) for row in ids) else None
     for number, row in enumerate(ids):
-        place = slice(longest - len(row), longest) if side == "left" else slice(0, len(row))
+        start = width - len(row) if side == "left" else 0
+        place = slice(start, start + len(row))
         tokens[number, place] = row
         mask[number, place] = 1
-    return {"input_ids": torch.from_numpy(tokens), "attention_mask": torch.from_numpy(mask)}
+        if counted is not None:
+            skipped = row.prompt_length if isinstance(row, TokenIds) else 0
+            counted[number, start + skipped : start + len(row)] = 1
+    arrays = {"input_ids": tokens, "attention_mask": mask}
+    if counted is not None:
+        arrays["counted_mask"] = counted
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def plan_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

@@ -25,8 +25,8 @@ class WeightFacts:
     dtype: str
 
 
-def weight_facts(folder: Path) -> WeightFacts:
-    """Facts about model.safetensors or the shards of its index.
+def weight_facts(folder: Path, *more: Path) -> WeightFacts:
+    """Facts about model.safetensors or the shards of its index, and about `more` files.
 
     Raises:
         IntegrityError: a file that is cut short or whose header is not one.
@@ -39,8 +39,8 @@ def weight_facts(folder: Path) -> WeightFacts:
     )
     counts: Counter[str] = Counter()
     total = 0
-    for name in names:
-        file = folder / name
+    files = (*(folder / name for name in names), *more)
+    for file in files:
         for tensor in _header(file).values():
             # Integers are buffers (old BERTs store their position ids), not parameters.
             if not tensor["dtype"].startswith(("F", "BF")):
@@ -49,7 +49,7 @@ def weight_facts(folder: Path) -> WeightFacts:
         total += file.stat().st_size
     stored = counts.most_common(1)[0][0] if counts else "F32"
     return WeightFacts(
-        tuple(folder / name for name in names),
+        files,
         total,
         sum(counts.values()),
         _DTYPES.get(stored, stored.lower()),

@@ -38,6 +38,18 @@ class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     frame: Annotated[int, Meta(ge=1, le=16)]
 
 
+class AdapterSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`AdapterSpec` of messages.ts."""
+
+    r: Annotated[int, Meta(ge=1, le=65536)]
+    alpha: float
+    dropout: float
+    target_modules: Annotated[list[Name], Meta(min_length=1, max_length=64)] | None
+    rslora: bool
+    dora: bool
+    base_dtype: Literal["float32", "bfloat16"]
+
+
 class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """`ModelSpec` of messages.ts."""
 
@@ -54,6 +66,13 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     passage_prompt: Text | None
     query_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
     passage_max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
+    append_eos: bool | None
+    pad_to_multiple_of: Annotated[int, Meta(ge=1, le=1024)] | None
+    towers: Literal["tied", "separate"] | None
+    query_checkpoint: Path | None
+    query_revision: Name | None
+    adapter: AdapterSpec | None
+    quantization: Literal["8bit", "4bit"] | None
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
 
 

@@ -16,7 +16,7 @@ from quarry_runtime.errors import ProtocolError
 from quarry_runtime.modeling.formatting import NO_EXTRAS
 from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.modeling.text import Texts, read_arrow
-from quarry_runtime.modeling.tokens import Side, tokenize
+from quarry_runtime.modeling.tokens import Side, collate, tokenize
 from quarry_runtime.protocol.messages import (
     Evaluation,
     MicroBatch,
@@ -185,7 +185,8 @@ class Feed:
         return batch
 
     def _tokens(self, texts: Texts, side: Side) -> dict[str, torch.Tensor]:
-        batch = self._encoder.collate(tokenize(self._encoder, texts, side)["input_ids"])
+        ids = tokenize(self._encoder, texts, side)["input_ids"]
+        batch = collate(self._encoder, ids, side)
         return (
             {name: tensor.pin_memory() for name, tensor in batch.items()}
             if self._is_pinned

@@ -17,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from quarry_runtime.guard.load import load_training_state
 from quarry_runtime.training.gather import gather_numbers
 
 OPTIMIZER, SCHEDULE = "optimizer.pt", "scheduler.pt"
@@ -50,8 +51,8 @@ def load_state(
     state: dict[str, Any] = {}
     steps = 0.0
     if not is_sent or rank == 0:
-        state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
-        known: dict[str, Any] = torch.load(folder / SCHEDULE, map_location="cpu", weights_only=True)
+        state = load_training_state(folder / OPTIMIZER)
+        known = load_training_state(folder / SCHEDULE)
         schedule.load_state_dict(known)
         steps = float(known["last_epoch"])
     set_optimizer_state_dict(

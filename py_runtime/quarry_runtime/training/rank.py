@@ -126,6 +126,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
     # Loaded on the CPU: TrainingArguments names the device, and Trainer moves the model there.
+    # What a new adapter begins with is random: the same on every rank and in every run of a seed.
+    torch.manual_seed(task.seed)
     encoder = load_encoder(_source(task), "cpu", for_training=True)
     retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
     if task.resume_from is not None:
@@ -159,7 +161,10 @@ def _source(task: TrainTask) -> ModelSpec:
     """The model to start from: the checkpoint's own folder on a resume."""
     if task.resume_from is None:
         return task.model
-    return msgspec.structs.replace(task.model, checkpoint=task.resume_from)
+    # It holds the encoders of both sides, where they are apart.
+    return msgspec.structs.replace(
+        task.model, checkpoint=task.resume_from, query_checkpoint=None, query_revision=None
+    )
 
 
 def _leave_group() -> None:

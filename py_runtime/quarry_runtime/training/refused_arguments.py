@@ -50,7 +50,7 @@ _BY_REASON: Final[dict[str, list[str]]] = {
     "A loss that is not finite stops the training; it is never replaced by a mean.": [
         "logging_nan_inf_filter"
     ],
-    "Quarry evaluates with its own measures; leave it out.": [
+    "Set train.evaluate: it has the measures of evaluate.": [
         "eval_strategy",
         "eval_steps",
         "eval_delay",

@@ -58,12 +58,12 @@ class Retriever(nn.Module):
     @property
     def _no_split_modules(self) -> list[str]:
         """Names of the layers that are sharded one by one, as transformers calls this attribute."""
-        present = {type(module).__name__ for module in self.encoder.modules()}
-        for module in self.encoder.modules():
-            names = getattr(module, "_no_split_modules", None)
-            if names:
-                return sorted(present & set(names))
-        return []
+        modules = list(self.encoder.modules())
+        # Queries and passages may have transformers of different kinds.
+        named = {
+            name for each in modules for name in getattr(each, "_no_split_modules", None) or ()
+        }
+        return sorted({type(each).__name__ for each in modules} & named)
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """Called by Trainer; handed on to the transformers model inside the encoder."""
@@ -74,15 +74,18 @@ class Retriever(nn.Module):
                 "gradientCheckpointing does not work together with dropout: false.",
                 hint="Leave one of them out; a model without dropout needs no switch.",
             )
-        for module in self.encoder.modules():
+        done: list[str] = []
+        for name, module in self.encoder.named_modules():
             enable: Any = getattr(module, "activation_checkpointing_enable", None)
-            if enable is not None:
+            # Models inside of one that is told already are told by it.
+            if enable is not None and not f"{name}.".startswith(tuple(done)):
                 enable(**options)
-                return
-        raise ConfigError(
-            f"{type(self.encoder).__name__} cannot checkpoint activations.",
-            hint="Leave gradientCheckpointing out.",
-        )
+                done.append(f"{name}.")
+        if not done:
+            raise ConfigError(
+                f"{type(self.encoder).__name__} cannot checkpoint activations.",
+                hint="Leave gradientCheckpointing out.",
+            )
 
     def forward(
         self,

@@ -107,10 +107,10 @@ export function checkTime(probe: Probe, training: Training): DoctorCheck {
   const stepSeconds = (probe.stepSeconds / probe.microSteps) * training.accumulationSteps;
   const total = stepSeconds * training.maxSteps;
   const tokens = probe.tokensPerSecond * training.ranks;
+  const apart = training.ranks > 1 ? "; what ranks tell each other is not in it" : "";
   const seen =
     `${count(training.maxSteps)} steps of ${duration(stepSeconds)} are ${duration(total)}` +
-    ` (${rate(1 / stepSeconds)} steps/s, ${count(tokens)} tokens/s, ${probe.steps} steps tried on ${probe.device})` +
-    `${training.ranks > 1 ? "; what ranks tell each other is not in it" : ""}`;
+    ` (${rate(1 / stepSeconds)} steps/s, ${count(tokens)} tokens/s, ${probe.steps} steps tried on ${probe.device})${apart}`;
   const facts = { stepSeconds, totalSeconds: total, tokensPerSecond: tokens, waitShare: probe.waitShare };
   if (probe.waitShare > WAITING)
     return check(

@@ -123,7 +123,12 @@ async function openTraining(
   }
   const set = await openTrainingSet(data.train.data, look.context);
   const batches = new StepBatches(set, train.globalBatchSize);
-  const place = { ranks, python: await look.python(), events: new EventStream(), outputDir: resolve(folder, "train") };
+  const place = {
+    ranks: ranks / machineCount(train),
+    python: await look.python(),
+    events: new EventStream(),
+    outputDir: resolve(folder, "train"),
+  };
   // No checkpoint is written, however long the probe.
   const args = { ...train.args, saveSteps: Number.MAX_SAFE_INTEGER };
   const job = trainJob(experiment, { ...train, args }, set, batches, { ...place, logDir: resolve(folder, "logs") });

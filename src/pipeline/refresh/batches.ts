@@ -37,7 +37,7 @@ export interface RefreshOptions {
 interface Waiting {
   readonly step: number;
   readonly go: (version: number) => void;
-  readonly fail: (thrown: unknown) => void;
+  readonly fail: (error: QuarryError) => void;
 }
 
 /**
@@ -76,7 +76,7 @@ export class RefreshedBatches implements Batches {
   #state: RefreshState;
   /** What the schedule asks for is done one after the other. */
   #work: Promise<void> = Promise.resolve();
-  #failure: unknown = null;
+  #failure: QuarryError | null = null;
   #mined: Mined | null = null;
   #servedSet: TrainingSet;
   #toldWaiting = 0;
@@ -254,11 +254,12 @@ export class RefreshedBatches implements Batches {
   #fail(thrown: unknown): void {
     // Stopped with the training: whoever waits is ended by it.
     if (this.#isClosed || this.context.signal.aborted) return;
-    this.#failure ??= thrown;
-    const { message, hint = null } = toQuarryError(thrown);
+    const error = toQuarryError(thrown);
+    this.#failure ??= error;
+    const { message, hint = null } = error;
     if (this.#waiting.length === 0)
       this.context.events.emit({ type: "warning", message: `Negatives could not be mined: ${message}`, hint });
-    for (const waiting of this.#waiting.splice(0)) waiting.fail(thrown);
+    for (const waiting of this.#waiting.splice(0)) waiting.fail(error);
   }
 }
 

@@ -99,6 +99,7 @@ def examine(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> 
             seed=1,
             retriever=None,
             eval_steps=None,
+            checkpoint_every=None,
             is_evaluating=False,
             resume_from=None,
             is_dropout_on=True,

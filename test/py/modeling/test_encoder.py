@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.modeling.encoder import Dense, Encoder
+from quarry_runtime.modeling.encoder import Encoder
+from quarry_runtime.modeling.head import Dense
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.pooling import pool
 
@@ -56,7 +57,7 @@ def test_prompts_lengths_pooling_and_projections_survive_saving(
     }
     encoder = load(tiny_bert, **wishes, normalize=False, query_max_length=8, passage_max_length=16)
     torch.manual_seed(0)
-    encoder.dense.append(Dense(32, 12, True, "Tanh"))
+    encoder.after_pooling.append(Dense(32, 12, True, "Tanh"))
     encoder.save(tmp_path / "saved")
     again = load(tmp_path / "saved")
     for field in ("query_prompt", "passage_prompt", "pooling", "similarity", "normalize"):

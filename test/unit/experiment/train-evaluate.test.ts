@@ -47,7 +47,7 @@ test("ranks on other machines do not evaluate", () => {
 
 test("options of transformers that stand here are shown the way", () => {
   expect(() => define({ data }, { evalSteps: 50 })).toThrow(
-    "train.args.evalSteps: unknown option; did you mean train.evaluate.evalSteps?",
+    "train.args.evalSteps: is not taken. Set train.evaluate: it has the measures of evaluate.",
   );
   expect(() => define({ data, topK: 10 })).toThrow(
     "train.evaluate.topK: keeps 10 passages, but R@100 looks at 100; set train.evaluate.topK to 100",

@@ -7,10 +7,10 @@ test("a value that is there at once waits for those before it, and for nobody el
   const answers = new InOrder<number>(() => used.push("failed"));
   const use = (text: string): void => void used.push(text);
   let open: (text: string) => void = () => undefined;
-  answers.then(0, "a", use);
-  answers.then(0, new Promise<string>((resolve) => void (open = resolve)), use);
-  answers.then(0, "c", use);
-  answers.then(1, "other", use);
+  answers.answer(0, "a", use);
+  answers.answer(0, new Promise<string>((resolve) => void (open = resolve)), use);
+  answers.answer(0, "c", use);
+  answers.answer(1, "other", use);
   expect(used).toEqual(["a", "other"]);
   expect(answers.isWaiting).toBe(true);
   open("b");
@@ -21,8 +21,8 @@ test("a value that is there at once waits for those before it, and for nobody el
 test("a failure is told, and so is one of whoever uses the value", async () => {
   const failures: string[] = [];
   const answers = new InOrder<number>((thrown) => failures.push((thrown as Error).message));
-  answers.then(0, Promise.reject(new Error("no data")), () => undefined);
-  answers.then(1, Promise.resolve(1), () => {
+  answers.answer(0, Promise.reject(new Error("no data")), () => undefined);
+  answers.answer(1, Promise.resolve(1), () => {
     throw new Error("cannot send");
   });
   await expect.poll(() => answers.isWaiting).toBe(false);

@@ -24,3 +24,21 @@ def cls(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
 def last(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
     """The last token's vector."""
     return pool(hidden_BTH, mask_BT, "last")
+
+
+@register_pooling("weightedmean")
+def weightedmean(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+    """The mean of the tokens' vectors, of which token t of a text weighs t (SGPT)."""
+    return pool(hidden_BTH, mask_BT, "weightedmean")
+
+
+@register_pooling("max")
+def largest(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+    """The largest of each dimension."""
+    return pool(hidden_BTH, mask_BT, "max")
+
+
+@register_pooling("mean_sqrt_len")
+def mean_sqrt_len(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+    """The sum of the tokens' vectors through the square root of their number."""
+    return pool(hidden_BTH, mask_BT, "mean_sqrt_len")

@@ -1,0 +1,69 @@
+"""What of an encoder learns: everything, or only an adapter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quarry_runtime.errors import ConfigError
+from quarry_runtime.guard.adapters import add
+from quarry_runtime.protocol.messages import ModelSpec
+
+if TYPE_CHECKING:
+    from quarry_runtime.modeling.encoder import Encoder
+
+
+def prepare_training(encoder: Encoder, spec: ModelSpec) -> None:
+    """Leaves only an adapter trainable in each transformer that has one or is to get one.
+
+    Raises:
+        ConfigError: another adapter than the checkpoint's own is asked for, or a quantised model
+            is to be trained without one.
+    """
+    for own in encoders_of(encoder):
+        transformer: Any = getattr(own, "transformer", None)
+        if transformer is None:
+            if spec.adapter is None:
+                continue
+            raise ConfigError(
+                f"The encoder {spec.encoder} has no transformer that an adapter could be put on.",
+                hint="Leave model.adapter out, or let the encoder have an attribute `transformer`.",
+            )
+        found = getattr(transformer, "peft_config", {}).get("default")
+        if found is not None:
+            _check_same(found, spec)
+        elif spec.adapter is not None:
+            add(transformer, spec.adapter, own.base_name(), spec.quantization)
+        elif spec.quantization is not None:
+            raise ConfigError(
+                f"{spec.checkpoint} cannot be trained in {spec.quantization}: such weights get no"
+                " gradients.",
+                hint="Train an adapter: model.adapter: lora().",
+            )
+        if found is not None or spec.adapter is not None:
+            for parameter in transformer.parameters():
+                if parameter.requires_grad:
+                    # In half precision small updates would be lost.
+                    parameter.data = parameter.data.float()
+
+
+def encoders_of(encoder: Any) -> list[Any]:
+    """The encoder itself, or those of both sides."""
+    tower = getattr(encoder, "tower", None)
+    return [encoder] if tower is None else [tower("query"), tower("passage")]
+
+
+def _check_same(found: Any, spec: ModelSpec) -> None:
+    wish = spec.adapter
+    if wish is None:
+        return
+    theirs = {"r": found.r, "alpha": float(found.lora_alpha), "rslora": found.use_rslora}
+    theirs["dora"] = found.use_dora
+    ours = {"r": wish.r, "alpha": float(wish.alpha), "rslora": wish.rslora, "dora": wish.dora}
+    differing = [name for name, value in ours.items() if theirs[name] != value]
+    if differing:
+        said = ", ".join(f"{name} {theirs[name]}" for name in differing)
+        raise ConfigError(
+            f"{spec.checkpoint} holds an adapter already, with {said}.",
+            hint="Leave model.adapter out to go on with it, or merge it first: quarry export"
+            " --merge.",
+        )

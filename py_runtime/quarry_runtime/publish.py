@@ -1,0 +1,133 @@
+"""`publish`: a model in a plain folder for others, with a card; merged, cast and pushed if asked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.protocol.messages import ModelSpec
+
+
+def main(argv: list[str]) -> int:
+    """Exports; the answer says what was written, and where it was pushed to."""
+    parser = argparse.ArgumentParser(prog="python -m quarry_runtime publish", description=__doc__)
+    parser.add_argument("--spec", type=Path, required=True, help="the model's spec, as JSON")
+    parser.add_argument("--facts", type=Path, required=True, help="what the card tells, as JSON")
+    parser.add_argument("--to", type=Path, required=True, help="the folder to write")
+    parser.add_argument("--merge", action="store_true", help="put an adapter into the weights")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--push", help="repository on the hub")
+    parser.add_argument("--private", action="store_true")
+    parser.add_argument("--out", type=Path, required=True, help="where the answer goes, as JSON")
+    options = parser.parse_args(argv)
+    spec = msgspec.json.decode(options.spec.read_bytes(), type=ModelSpec)
+    facts = json.loads(options.facts.read_text(encoding="utf-8"))
+    if options.push:
+        # Told before minutes are spent on weights.
+        check_online(options.push)
+    written = export_model(spec, options.to, facts, options.merge, options.dtype)
+    url = push(options.to, options.push, options.private) if options.push else None
+    options.out.write_text(json.dumps({**written, "url": url}), encoding="utf-8")
+    return 0
+
+
+def export_model(
+    spec: ModelSpec, to: Path, facts: dict[str, Any], is_merged: bool, dtype: str | None
+) -> dict[str, Any]:
+    """Writes the model and its card; the folder appears once it is whole.
+
+    Args:
+        spec: Which model; what it says differently from the checkpoint goes into the layout.
+        to: A folder that is not there yet, or is empty.
+        facts: See modeling/card.py.
+        is_merged: Puts an adapter into the weights; without one there is nothing to do.
+        dtype: What weights are written in; default: what they are stored in.
+
+    Raises:
+        ConfigError: a folder that holds something, or another dtype for an adapter alone.
+    """
+    import torch
+
+    from quarry_runtime.modeling.card import card
+    from quarry_runtime.modeling.contract import resolve
+    from quarry_runtime.modeling.exporting import merge, set_dtype
+    from quarry_runtime.modeling.load import load_encoder
+
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise ConfigError(f"{to} is there already.", hint="Choose another folder with --out.")
+    resolved = resolve(spec)
+    parts = [resolved] if resolved.query is None else [resolved.query, resolved]
+    is_adapter = any(part.adapter is not None for part in parts) and not is_merged
+    if is_adapter and dtype is not None:
+        raise ConfigError(
+            f"{spec.checkpoint} is an adapter, whose base model keeps its number format.",
+            hint="Add --merge, or leave --dtype out.",
+        )
+    # Merged in full precision, whatever it is written in.
+    encoder: Any = load_encoder(spec, "cpu", "float32")
+    if is_merged:
+        merge(encoder)
+    if not is_adapter:
+        set_dtype(encoder, getattr(torch, dtype or resolved.weights.dtype))
+    temporary = to.with_name(f".{to.name}.{os.getpid()}.quarry-tmp")
+    try:
+        encoder.save(temporary)
+        text = card(resolved, encoder.contract, {**facts, "isAdapter": is_adapter})
+        (temporary / "README.md").write_text(text, encoding="utf-8")
+        if to.exists():
+            to.rmdir()
+        temporary.rename(to)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{to} cannot be written: {error.strerror or error}.",
+            hint="Choose a folder on a disk with room.",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    files = [file for file in to.rglob("*") if file.is_file()]
+    return {"fileCount": len(files), "bytes": sum(file.stat().st_size for file in files)}
+
+
+def check_online(repository: str) -> None:
+    """Raises EnvironmentFault where the hub must not be asked."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
+            raise EnvironmentFault(
+                f"{repository} cannot be pushed to: {name} is set.",
+                hint=f"Unset {name}; or export without --push, and upload the folder later:"
+                f" hf upload {repository} <folder>.",
+            )
+
+
+def push(folder: Path, repository: str, is_private: bool) -> str:
+    """Uploads a folder as one commit; the repository is made if it is missing.
+
+    Returns:
+        The repository's address.
+
+    Raises:
+        EnvironmentFault: the hub cannot be reached or refuses it; the folder stays.
+    """
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi()
+    try:
+        made = api.create_repo(repository, private=is_private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository, folder_path=folder, commit_message="Upload a model with Quarry"
+        )
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise EnvironmentFault(
+            f"{repository} could not be pushed to: {type(error).__name__}: {line}",
+            hint=f"Look at the network and at `hf auth login`; the model lies in {folder}:"
+            f" hf upload {repository} {folder}.",
+        ) from error
+    return str(made)

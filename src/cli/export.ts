@@ -1,0 +1,55 @@
+/** `quarry export`: a trained model as a plain folder for others, or as a repository on the hub. */
+import { Command, Option } from "commander";
+import type { ExportOptions } from "../index.js";
+
+interface Flags {
+  readonly out: string;
+  readonly merge?: boolean;
+  readonly dtype?: string;
+  readonly push?: string;
+  readonly private?: boolean;
+  readonly license?: string;
+  readonly json?: boolean;
+}
+
+const DTYPES: Readonly<Record<string, NonNullable<ExportOptions["dtype"]>>> = {
+  fp32: "float32",
+  float32: "float32",
+  bf16: "bfloat16",
+  bfloat16: "bfloat16",
+  fp16: "float16",
+  float16: "float16",
+};
+
+/** Makes the command. */
+export function exportCommand(): Command {
+  return new Command("export")
+    .description("Write a model for others: a plain folder with a card, or a repository.")
+    .argument("<model>", "run folder, checkpoint folder, or Hugging Face model id")
+    .requiredOption("--out <folder>", "where to; not there yet, or empty")
+    .option("--merge", "put an adapter into the weights of its base model")
+    .addOption(new Option("--dtype <format>", "number format of the weights").choices(Object.keys(DTYPES)))
+    .option("--push <repository>", "upload it to the hub, e.g. org/name; needs `hf auth login`")
+    .option("--private", "make the repository private, if it is made")
+    .option("--license <name>", "licence for the card, e.g. apache-2.0; default: the base model's")
+    .option("--json", "write JSON")
+    .option("--debug", "show the trace of an error")
+    .helpOption("-h, --help", "show this help")
+    .action(exportTo);
+}
+
+async function exportTo(model: string, flags: Flags): Promise<void> {
+  const { exportModel } = await import("../index.js");
+  const dtype = flags.dtype === undefined ? undefined : DTYPES[flags.dtype];
+  const made = await exportModel(model, {
+    out: flags.out,
+    ...(flags.merge ? { merge: true } : {}),
+    ...(dtype === undefined ? {} : { dtype }),
+    ...(flags.push === undefined ? {} : { push: flags.push }),
+    ...(flags.private ? { isPrivate: true } : {}),
+    ...(flags.license === undefined ? {} : { license: flags.license }),
+  });
+  const size = (made.bytes / 1e6).toLocaleString("en-US", { maximumFractionDigits: 1 });
+  const text = `${made.folder}: ${made.fileCount} files, ${size} MB${made.url === null ? "" : `\npushed to ${made.url}`}`;
+  process.stdout.write(flags.json ? `${JSON.stringify(made, null, 2)}\n` : `${text}\n`);
+}

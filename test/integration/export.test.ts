@@ -1,0 +1,73 @@
+/** Export of what a run trained: found by its folder, written with a card of what the run recorded. */
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { exportModel } from "../../src/index.js";
+import { findPython } from "../../src/python/environment.js";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+let folder = "";
+let run = "";
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quarry-export-"));
+  const python = await findPython();
+  await execa(python.executable, [join(root, "test/fixtures/tiny_model.py"), join(folder, "model")], {
+    env: python.env,
+  });
+  // A run folder as `quarry run` leaves it; training itself is tested elsewhere.
+  run = join(folder, "runs", "tiny");
+  await mkdir(join(run, "train"), { recursive: true });
+  await cp(join(folder, "model"), join(run, "train", "checkpoint-30"), { recursive: true });
+  await writeFile(join(run, "train", "checkpoint-30", "optimizer.pt"), "");
+  const model = { kind: "biEncoder", checkpoint: "sentence-transformers/all-MiniLM-L6-v2" };
+  await writeFile(join(run, "experiment.json"), JSON.stringify({ name: "tiny", model }));
+  const metrics = { "evaluate-base": { "nDCG@10": 0.25 }, "evaluate-checkpoint-30": { "nDCG@10": 0.625 } };
+  await writeFile(join(run, "metrics.json"), JSON.stringify(metrics));
+  const environment = { quarry: "0.1.0", data: { "train.set": "3f9a" }, python: { torch: "2.13.0" } };
+  await writeFile(join(run, "environment.json"), JSON.stringify(environment));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test("a run folder without a finished training is told, with what could be named instead", async () => {
+  await writeFile(join(run, "journal.jsonl"), "");
+  await expect(exportModel(run, { out: join(folder, "none") })).rejects.toMatchObject({
+    code: "CONFIG",
+    hint: expect.stringContaining("checkpoint-<step>"),
+  });
+});
+
+test("a run folder gives the checkpoint that training ended with, and the card what the run recorded of it", async () => {
+  const done = { type: "stepDone", step: "train", data: "3f9a", result: { checkpoint: "train/checkpoint-30" } };
+  await writeFile(join(run, "journal.jsonl"), `${JSON.stringify(done)}\n{"type": "cut sho`);
+  const out = join(folder, "out");
+  const made = await exportModel(run, { out, dtype: "bfloat16", license: "apache-2.0" });
+  expect(made).toMatchObject({ folder: out, url: null });
+  const names = await readdir(out);
+  expect(names).toEqual(expect.arrayContaining(["README.md", "model.safetensors", "modules.json", "tokenizer.json"]));
+  expect(names).not.toContain("optimizer.pt");
+  const card = await readFile(join(out, "README.md"), "utf8");
+  for (const said of [
+    "license: apache-2.0",
+    "base_model: sentence-transformers/all-MiniLM-L6-v2",
+    "| evaluation | nDCG@10 | 0.6250 |",
+    "`3f9a`",
+    "30 optimiser steps",
+    "| torch | 2.13.0 |",
+  ])
+    expect(card).toContain(said);
+  expect(card).not.toContain("0.2500");
+  expect(card).not.toContain(folder);
+});
+
+test("a model that no run knows is exported as it is", async () => {
+  const made = await exportModel(join(folder, "model"), { out: join(folder, "plain") });
+  expect(made.fileCount).toBeGreaterThan(5);
+  await expect(exportModel(join(folder, "model"), { out: join(folder, "plain") })).rejects.toMatchObject({
+    code: "CONFIG",
+    message: expect.stringContaining("is there already"),
+  });
+});

@@ -1,0 +1,212 @@
+"""LoRA, rsLoRA and DoRA: trained, saved as peft has it, loaded again, gone on with and merged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.inspect import model_contract
+from quarry_runtime.modeling.contract import resolve
+from quarry_runtime.modeling.load import load_encoder
+from quarry_runtime.protocol.messages import AdapterSpec
+
+TEXTS = ["a cat sat on the mat", "dog", "amber river stone"]
+KINDS = [{}, {"rslora": True}, {"dora": True}]
+
+
+def wish(**changes: Any) -> AdapterSpec:
+    plain: dict[str, Any] = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": None}
+    plain |= {"rslora": False, "dora": False, "base_dtype": "float32"}
+    return AdapterSpec(**{**plain, **changes})
+
+
+def encode(encoder: Any, texts: list[str] = TEXTS) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return encoder(encoder.collate(encoder.tokenize(texts, "passage")["input_ids"])).numpy()
+
+
+def trained(spec: Any, out: Path) -> Any:
+    """A few steps of some loss, saved."""
+    encoder: Any = load_encoder(spec, "cpu", for_training=True)
+    encoder.train()
+    torch.manual_seed(0)
+    parameters = [each for each in encoder.parameters() if each.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=0.5)
+    batch = encoder.collate(encoder.tokenize(TEXTS, "passage")["input_ids"])
+    for _ in range(3):
+        optimizer.zero_grad()
+        encoder(batch)[:, :7].pow(2).sum().backward()
+        optimizer.step()
+    encoder.eval()
+    encoder.save(out)
+    return encoder
+
+
+@pytest.mark.parametrize("options", KINDS)
+@pytest.mark.parametrize("arch", ["tiny_bert", "tiny_gpt2"])
+def test_an_adapter_is_loaded_by_quarry_transformers_peft_and_sentence_transformers(
+    options: dict[str, Any],
+    arch: str,
+    request: pytest.FixtureRequest,
+    model_spec: Callable[..., Any],
+    load: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    import peft
+    import sentence_transformers
+    import transformers
+
+    base = request.getfixturevalue(arch)
+    folder = tmp_path / "adapter"
+    encoder = trained(model_spec(base, adapter=wish(**options)), folder)
+    expected = encode(encoder)
+    assert np.abs(expected - encode(load(base))).max() > 1e-3
+    assert not list(folder.rglob("*.bin"))
+    assert not (folder / "model.safetensors").exists()
+    assert np.array_equal(encode(load(folder)), expected)
+    batch = encoder.collate(encoder.tokenize(TEXTS, "passage")["input_ids"])
+    plain = transformers.AutoModel.from_pretrained(base)
+    peers: list[Any] = [peft.PeftModel.from_pretrained(plain, folder)]
+    if "dora" not in options:
+        # transformers 5.23, and sentence-transformers through it, leave out DoRA's magnitudes.
+        peers.append(transformers.AutoModel.from_pretrained(folder))
+        peer = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+        vectors = peer.encode(TEXTS, batch_size=1, show_progress_bar=False)
+        np.testing.assert_allclose(vectors, expected, atol=1e-6)
+    for theirs in peers:
+        with torch.inference_mode():
+            hidden = theirs.eval()(**batch).last_hidden_state
+            ours = encoder.transformer(**batch).last_hidden_state
+        torch.testing.assert_close(hidden, ours, atol=1e-6, rtol=0)
+
+
+def test_an_adapter_that_was_trained_below_a_head_is_put_on_the_model_alone(
+    tiny_bert: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    encoder = trained(model_spec(tiny_bert, adapter=wish()), tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    below = {
+        name.replace("base_model.model.", "base_model.model.bert."): weight
+        for name, weight in load_file(file).items()
+    }
+    save_file(below, file)
+    assert np.array_equal(encode(load(tmp_path / "adapter")), encode(encoder))
+    save_file({f"{name}.odd": weight for name, weight in below.items()}, file)
+    with pytest.raises(ConfigError, match="does not fit"):
+        load(tmp_path / "adapter")
+
+
+def test_only_the_adapter_learns_and_every_part_of_it_gets_a_gradient(
+    tiny_bert: Path, model_spec: Callable[..., Any]
+) -> None:
+    spec = model_spec(tiny_bert, adapter=wish(base_dtype="bfloat16"))
+    encoder: Any = load_encoder(spec, "cpu", for_training=True)
+    # As Trainer does it: without inputs that want gradients, a checkpointed block would get none.
+    options = {"activation_checkpointing_kwargs": {"use_reentrant": False}}
+    encoder.transformer.activation_checkpointing_enable(**options)
+    encoder(encoder.collate(encoder.tokenize(TEXTS, "passage")["input_ids"])).pow(
+        3
+    ).sum().backward()
+    learning = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
+    assert learning
+    assert all("lora_" in name and p.dtype == torch.float32 for name, p in learning.items())
+    assert all(p.grad is not None for p in learning.values())
+    assert not any("pooler" in name for name in learning)
+    assert encoder.transformer.embeddings.word_embeddings.weight.dtype == torch.bfloat16
+
+
+def test_training_goes_on_from_an_adapter_and_another_one_on_top_is_refused(
+    tiny_bert: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    trained(model_spec(tiny_bert, adapter=wish()), tmp_path / "first")
+    trained(model_spec(tmp_path / "first"), tmp_path / "second")
+    first, second = load(tmp_path / "first"), load(tmp_path / "second")
+    assert np.abs(encode(first) - encode(second)).max() > 1e-4
+    config = json.loads((tmp_path / "second" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(tiny_bert)
+    # The same wish again is what a resume says; another one would be forgotten.
+    trained(model_spec(tmp_path / "first", adapter=wish()), tmp_path / "third")
+    with pytest.raises(ConfigError, match="holds an adapter already, with r 4, alpha 8"):
+        trained(model_spec(tmp_path / "first", adapter=wish(r=8, alpha=32)), tmp_path / "fourth")
+
+
+def test_the_fingerprint_covers_the_adapter_and_its_base_but_not_where_that_lies(
+    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_bert, tmp_path / "base"))
+    trained(model_spec(base, adapter=wish()), tmp_path / "adapter")
+
+    def fingerprint() -> str:
+        spec = model_spec(tmp_path / "adapter")
+        return resolve(spec).contract("float32", spec).fingerprint
+
+    same = fingerprint()
+    file = tmp_path / "adapter" / "adapter_config.json"
+    config = json.loads(file.read_text())
+    moved = base.rename(tmp_path / "moved")
+    with pytest.raises(ConfigError, match=r"is an adapter of .*base, which cannot be found"):
+        fingerprint()
+    file.write_text(json.dumps({**config, "base_model_name_or_path": "../moved"}))
+    assert fingerprint() == same
+    file.write_text(json.dumps({**config, "base_model_name_or_path": str(moved), "lora_alpha": 9}))
+    assert fingerprint() != same
+    file.write_text(json.dumps({**config, "base_model_name_or_path": str(moved)}))
+    for weights in (
+        tmp_path / "adapter" / "adapter_model.safetensors",
+        moved / "model.safetensors",
+    ):
+        before, content = fingerprint(), bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(bytes(content))
+        assert fingerprint() != before
+    report = model_contract(str(tmp_path / "adapter"))
+    assert report["adapter"] == str(moved)
+
+
+def test_modules_that_the_model_does_not_have_are_answered_with_those_it_has(
+    tiny_bert: Path, model_spec: Callable[..., Any]
+) -> None:
+    spec = model_spec(tiny_bert, adapter=wish(target_modules=["q_proj"]))
+    with pytest.raises(ConfigError, match="cannot be put on q_proj") as caught:
+        load_encoder(spec, "cpu", for_training=True)
+    assert "dense, key, query, value" in (caught.value.hint or "")
+
+
+def test_quantisation_without_bitsandbytes_says_what_is_missing_and_how_to_get_it(
+    tiny_bert: Path, model_spec: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else real(name)
+    )
+    with pytest.raises(EnvironmentFault, match=r"in 4 bits, which needs .* bitsandbytes") as caught:
+        load_encoder(model_spec(tiny_bert, quantization="4bit", adapter=wish()), "cpu")
+    assert "pip install bitsandbytes" in (caught.value.hint or "")
+
+
+def test_adapters_of_other_kinds_and_pickled_ones_are_refused(
+    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "adapter"
+    trained(model_spec(tiny_bert, adapter=wish()), folder)
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "peft_type": "IA3"}))
+    with pytest.raises(ConfigError, match="adapter of kind IA3"):
+        resolve(model_spec(folder))
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(ConfigError, match="pickled weights only"):
+        resolve(model_spec(folder))

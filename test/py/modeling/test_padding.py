@@ -1,0 +1,74 @@
+"""The vector of a text does not change with its neighbours or with the side of the padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from quarry_runtime.modeling.layout import POOLING_NAMES
+from quarry_runtime.modeling.pooling import pool
+from quarry_runtime.modeling.tokens import TokenIds, pad
+
+TEXTS = ["the cat", "amber river stone and cloud", "one", "a long text " * 8]
+
+
+def encode(encoder: Any, texts: list[str], side: Any = "passage") -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return encoder(encoder.collate(encoder.tokenize(texts, side)["input_ids"]), side).numpy()
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "gpt2", "llama", "qwen2"])
+def test_vectors_are_the_same_alone_together_and_padded_on_either_side(
+    model_type: str, tiny_of: Callable[..., Path], load: Callable[..., Any]
+) -> None:
+    folders = [tiny_of(model_type, side) for side in ("right", "left")]
+    for pooling in POOLING_NAMES.values():
+        right, left = (load(folder, pooling=pooling) for folder in folders)
+        assert (right.contract.padding_side, left.contract.padding_side) == ("right", "left")
+        alone = np.concatenate([encode(right, [text]) for text in TEXTS])
+        # Texts with different vectors, or else equal ones would prove nothing.
+        assert np.abs(alone[0] - alone[1]).max() > 1e-3
+        for encoder in (right, left):
+            np.testing.assert_allclose(encode(encoder, TEXTS), alone, atol=1e-5, err_msg=pooling)
+            wide = load(folders[encoder is left], pooling=pooling, pad_to_multiple_of=16)
+            batch = wide.collate(wide.tokenize(TEXTS, "passage")["input_ids"])
+            assert batch["input_ids"].shape[1] % 16 == 0
+            np.testing.assert_allclose(encode(wide, TEXTS), alone, atol=1e-5, err_msg=pooling)
+
+
+def test_padding_to_a_multiple_stops_at_the_models_positions() -> None:
+    assert pad([[1] * 90], 0, "right", 64, 100)["input_ids"].shape == (1, 100)
+    assert pad([[1] * 90], 0, "right", 64, 1000)["input_ids"].shape == (1, 128)
+    assert pad([[1] * 64], 0, "left", 64, 1000)["input_ids"].shape == (1, 64)
+
+
+@pytest.mark.parametrize("mode", list(POOLING_NAMES.values()))
+def test_pooling_ignores_padding_and_the_prompt_on_either_side(mode: str) -> None:
+    tokens_TH = torch.arange(12.0).view(3, 4)
+    expected = {
+        "mean": tokens_TH.mean(0),
+        "cls": tokens_TH[0],
+        "last": tokens_TH[2],
+        "max": tokens_TH[2],
+        "mean_sqrt_len": tokens_TH.sum(0) / 3**0.5,
+        # The prompt's two tokens have the weights 1 and 2.
+        "weightedmean": (tokens_TH * torch.tensor([[3.0], [4.0], [5.0]])).sum(0) / 12,
+    }[mode]
+    prompt_TH, noise_TH = torch.full((2, 4), 55.0), torch.full((2, 4), 99.0)
+    text_TH = torch.cat([prompt_TH, tokens_TH])
+    hidden_BTH = torch.stack([torch.cat([text_TH, noise_TH]), torch.cat([noise_TH, text_TH])])
+    row = TokenIds([7] * 5)
+    row.prompt_length = 2
+    padded = [pad([row, [7] * 7], 0, side) for side in ("right", "left")]
+    masks = [torch.stack([batch[name][0] for batch in padded]) for name in padded[0]]
+    _, mask_BT, counted_BT = masks
+    pooled_BH = pool(hidden_BTH, mask_BT, mode, counted_BT)
+    torch.testing.assert_close(pooled_BH, torch.stack([expected, expected]))
+    both_BH = pool(hidden_BTH, mask_BT, f"{mode}+cls", counted_BT)
+    assert torch.equal(both_BH, torch.cat([pooled_BH, torch.stack([tokens_TH[0]] * 2)], dim=-1))
