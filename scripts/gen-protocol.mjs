@@ -12,7 +12,6 @@ import { z } from "zod";
 const root = new URL("../", import.meta.url);
 const jiti = createJiti(import.meta.url);
 const messages = await jiti.import("../src/protocol/messages.ts");
-const models = await jiti.import("../src/protocol/models.ts");
 const { PROTOCOL_VERSION } = await jiti.import("../src/protocol/version.ts");
 const { EXIT_STATUS } = await jiti.import("../src/errors.ts");
 
@@ -22,11 +21,11 @@ const option = (union, tag, value) => union.options.find((each) => each.shape[ta
 /** Every object of the wire by its Python class name; nested ones before those that contain them. */
 const classes = new Map([
   ["TensorSpec", messages.tensorSpec],
-  ["AdapterSpec", models.adapterSpec],
-  ["ModelSpec", models.modelSpec],
-  ["ModelContract", models.modelContract],
-  ["CrossEncoderSpec", models.crossEncoderSpec],
-  ["CrossEncoderContract", models.crossEncoderContract],
+  ["AdapterSpec", messages.adapterSpec],
+  ["ModelSpec", messages.modelSpec],
+  ["ModelContract", messages.modelContract],
+  ["CrossEncoderSpec", messages.crossEncoderSpec],
+  ["CrossEncoderContract", messages.crossEncoderContract],
   ["ErrorInfo", messages.errorInfo],
   ["Scoring", option(messages.task, "kind", "search").shape.scoring],
   ["MatryoshkaSpec", messages.lossSpec.shape.matryoshka.unwrap()],
