@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,9 +45,13 @@ def batch() -> dict[str, Tensor]:
 def alone(name: str, query: int, given: dict[str, Tensor], **options: Any) -> Tensor:
     """A loss of one query, by a LossInputs of its own."""
     one = slice(query, query + 1)
-    fields = ("positive_columns", "mask", "labels", "counts")
     inputs = LossInputs(
-        given["queries_QD"][one], given["passages_BD"], *(given[field][one] for field in fields)
+        queries=given["queries_QD"][one],
+        passages=given["passages_BD"],
+        positive_columns=given["positive_columns"][one],
+        mask=given["mask"][one],
+        labels=given["labels"][one],
+        counts=given["counts"][one],
     )
     return loss(name, **options)(inputs)
 
@@ -187,7 +191,7 @@ def test_what_the_task_cannot_mean_is_refused(given: LossSpec, words: str) -> No
 
 
 @pytest.fixture
-def whole() -> Callable[..., Any]:
+def whole() -> Iterator[Callable[..., Any]]:
     """A retriever of a plugin's that is a module of its own, with some losses."""
     from quarry_runtime.modeling import registry
 
