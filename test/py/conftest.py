@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,12 @@ def leave_no_names() -> Iterator[None]:
 
     # All of Quarry's own first: their modules register them once in a process.
     before = [(kind, registry.registered(kind)) for kind in registry.KINDS]
+    modules = set(sys.modules)
     yield
+    # A plugin runs once in a process: the next test that names it has to run it again.
+    for name in set(sys.modules) - modules:
+        if name.startswith("quarry_plugin_"):
+            del sys.modules[name]
     for kind, entries in before:
         registry._REGISTRY[kind] = entries  # type: ignore[index]
 

@@ -25,7 +25,9 @@ from quarry_runtime.protocol.messages import EncodeTask, ModelSpec
 folder, room, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
 nothing = dict.fromkeys(("revision", "pooling", "normalize", "similarity", "query_prompt",
-                         "passage_prompt", "query_max_length", "passage_max_length"))
+                         "passage_prompt", "query_max_length", "passage_max_length", "append_eos",
+                         "pad_to_multiple_of", "towers", "query_checkpoint", "query_revision",
+                         "adapter", "quantization"))
 spec = ModelSpec(checkpoint=folder, trust_remote_code=False, encoder="auto", encoder_options={},
                  plugins=[], dtype="float32", **nothing)
 encoder = load_encoder(spec, "cpu")
