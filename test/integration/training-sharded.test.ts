@@ -48,9 +48,9 @@ test("sharded over two ranks, with accumulation: the losses, weights and moments
   await runTraining(sharded.job);
   isSameCurve(sharded);
   const { weights, moments } = await distance(alone, sharded);
-  // The moments are sums of gradients.
+  // The moments are sums of gradients; Adam divides by their size, so weights differ by a share of a step, of 5e-3 here.
   expect(moments).toBeLessThan(1e-5);
-  expect(weights).toBeLessThan(1e-5);
+  expect(weights).toBeLessThan(2e-4);
 });
 
 test("a training that begins sharded goes on with one rank and without shards", async () => {

@@ -116,10 +116,10 @@ const cases: readonly [name: string, script: string, error: string | null][] = [
   ["a right retriever", script('{ name: "infonce", temperature: 0.1 }', "", 'retriever: { name: "whole" }'), null],
   ["a misspelt option", script('{ name: "my_loss", margin: 1, labelScal: 1 }'), "labelScal"],
   ["an option that is missing", script('{ name: "my_loss" }'), 'name: "my_loss"; }'],
-  ["an option of the wrong type", script('{ name: "my_loss", margin: "w" }'), "'string' is not assignable"],
+  ["an option of the wrong type", script('{ name: "my_loss", margin: "w" }'), "margin: string"],
   ["none of the known values", script('{ name: "my_loss", margin: 1, mode: "sort" }'), "sort"],
   ["an option of another loss", script('{ name: "kl", scale: 1 }'), "scale"],
-  ["a loss that nobody registers", script('{ name: "my_los", margin: 1 }'), "my_los"],
+  ["a loss that nobody registers", script('{ name: "my_los", margin: 1 }'), "PluginLoss"],
   [
     "a misspelt option of an encoder",
     script("{}", 'encoder: "my_encoder", encoderOptions: { margin: 1, labelScal: 1 }'),
