@@ -82,7 +82,12 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
   const { evaluate } = options;
   const evaluation =
     evaluate && (await TrainingEvaluation.open(context, { ...options, evaluate }, { ranks, maxSteps }));
-  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
+  const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks }).catch(
+    async (thrown: unknown) => {
+      await evaluation?.close();
+      throw thrown;
+    },
+  );
   const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
   const { events, signal, runDir } = context;
   const job: TrainJob = {

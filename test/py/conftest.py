@@ -154,7 +154,7 @@ def leave_no_names() -> Iterator[None]:
     before = [(kind, registry.registered(kind)) for kind in registry.KINDS]
     yield
     for kind, entries in before:
-        registry._REGISTRY[kind] = entries
+        registry._REGISTRY[kind] = entries  # type: ignore[index]
 
 
 @pytest.fixture(scope="session")

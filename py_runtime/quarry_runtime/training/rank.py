@@ -126,8 +126,6 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
     # Loaded on the CPU: TrainingArguments names the device, and Trainer moves the model there.
-    # What a new adapter begins with is random: the same on every rank and in every run of a seed.
-    torch.manual_seed(task.seed)
     encoder = load_encoder(_source(task), "cpu", for_training=True)
     retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
     if task.resume_from is not None:

@@ -37,7 +37,7 @@ class TwiceEnded(Encoder):
 
 def _as(kind: type[Encoder]) -> Any:
     def make(resolved: Any, spec: Any, dtype: str, options: Any) -> Encoder:
-        encoder = auto(resolved, spec, dtype, options)
+        encoder: Any = auto(resolved, spec, dtype, options)
         encoder.__class__ = kind
         return encoder
 

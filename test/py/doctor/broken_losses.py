@@ -64,8 +64,8 @@ class TurnedRound(nn.Module):
 @register_encoder("frozen")
 def frozen(resolved: Any, spec: Any, dtype: str, options: Any) -> Encoder:
     """An encoder whose weights cannot be trained."""
-    encoder = auto(resolved, spec, dtype, options)
-    encoder.named_parameters = lambda *_args, **_named: iter(())  # type: ignore[method-assign]
+    encoder: Any = auto(resolved, spec, dtype, options)
+    encoder.named_parameters = lambda *_args, **_named: iter(())
     for parameter in encoder.transformer.parameters():
         parameter.requires_grad_(False)
     return encoder

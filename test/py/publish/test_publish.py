@@ -102,7 +102,7 @@ def test_the_card_has_a_header_that_the_hubs_client_reads_and_tells_how_it_came_
     (base / "README.md").write_text("---\nlicense: mit\n---\n# Base\n")
     publish.export_model(model_spec(base), tmp_path / "out", FACTS, False, None)
     card = huggingface_hub.ModelCard.load(tmp_path / "out" / "README.md")
-    data = card.data
+    data: Any = card.data
     assert (data.license, data.base_model) == ("mit", FACTS["base"])
     assert (data.library_name, data.pipeline_tag) == (
         "sentence-transformers",

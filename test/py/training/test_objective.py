@@ -45,14 +45,9 @@ def batch() -> dict[str, Tensor]:
 def alone(name: str, query: int, given: dict[str, Tensor], **options: Any) -> Tensor:
     """A loss of one query, by a LossInputs of its own."""
     one = slice(query, query + 1)
-    inputs = LossInputs(
-        queries=given["queries_QD"][one],
-        passages=given["passages_BD"],
-        positive_columns=given["positive_columns"][one],
-        mask=given["mask"][one],
-        labels=given["labels"][one],
-        counts=given["counts"][one],
-    )
+    fields = ("positive_columns", "mask", "labels", "counts")
+    picked: Any = [given[field][one] for field in fields]
+    inputs = LossInputs(given["queries_QD"][one], given["passages_BD"], *picked)
     return loss(name, **options)(inputs)
 
 

@@ -10,7 +10,6 @@ from quarry_runtime.modeling.registry import register_encoder
 if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
     from quarry_runtime.modeling.resolved import Resolved
-    from quarry_runtime.modeling.towers import Towers
     from quarry_runtime.protocol.messages import ModelSpec
 
 
@@ -21,7 +20,7 @@ def auto(
     dtype: str,
     options: Any,
     kind: type[Encoder] | None = None,
-) -> Encoder | Towers:
+) -> Encoder:
     """Any transformers encoder or decoder, followed as its checkpoint says."""
     # torch comes with it: seconds that listing the encoders need not pay.
     from quarry_runtime.modeling.towers import Towers
@@ -30,7 +29,8 @@ def auto(
         return _one(resolved, spec, dtype, options, kind)
     passage = _one(dataclasses.replace(resolved, query=None), spec, dtype, options, kind)
     query = _one(resolved.query, spec, dtype, options, kind)
-    return Towers(query, passage, resolved.contract(dtype, spec))
+    # Behaves as one.
+    return Towers(query, passage, resolved.contract(dtype, spec))  # type: ignore[return-value]
 
 
 def _one(
