@@ -33,16 +33,15 @@ def ours(model: Any, term: Term) -> float:
         for texts in (QUERIES, POSITIVES, NEGATIVES)
     ]
     passages = torch.stack(vectors[1:], dim=1).flatten(0, 1).requires_grad_()
-    return float(
-        Objective([term], is_unit=True)(
-            vectors[0],
-            passages,
-            torch.arange(3) * 2,
-            torch.zeros(3, 6, dtype=torch.bool),
-            torch.zeros(3, 2),
-            torch.full((3,), 2),
-        )
+    loss = Objective([term], is_unit=True)(
+        vectors[0],
+        passages,
+        torch.arange(3) * 2,
+        torch.zeros(3, 6, dtype=torch.bool),
+        torch.zeros(3, 2),
+        torch.full((3,), 2),
     )
+    return loss.item()
 
 
 def infonce(**options: Any) -> Any:
