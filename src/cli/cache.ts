@@ -5,11 +5,12 @@ import { Command, Option } from "commander";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import type { CacheEntry, CacheReport, PruneReport } from "../index.js";
 import { describeDamage, describeEntries, describeSize } from "./cache-table.js";
-import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
+import { withStop } from "./stoppable.js";
 
 interface Flags {
   readonly cache?: string;
   readonly json?: boolean;
+  readonly debug?: boolean;
 }
 
 interface PruneFlags extends Flags {
@@ -42,10 +43,20 @@ export function cacheCommand(setStatus: (status: number) => void): Command {
       const hint = "Use quarry cache list, verify or prune.";
       throw new QuarryError("CONFIG", `quarry cache: there is no command ${JSON.stringify(name)}`, { hint });
     })
-    .addCommand(list.action(async (flags: Flags) => setStatus(await stoppable((signal) => listed(flags, signal)))))
-    .addCommand(verify.action(async (flags: Flags) => setStatus(await stoppable((signal) => verified(flags, signal)))))
     .addCommand(
-      prune.action(async (flags: PruneFlags) => setStatus(await stoppable((signal) => pruned(flags, signal)))),
+      list.action(async (flags: Flags) =>
+        setStatus(await withStop(flags.debug === true, (signal) => listed(flags, signal))),
+      ),
+    )
+    .addCommand(
+      verify.action(async (flags: Flags) =>
+        setStatus(await withStop(flags.debug === true, (signal) => verified(flags, signal))),
+      ),
+    )
+    .addCommand(
+      prune.action(async (flags: PruneFlags) =>
+        setStatus(await withStop(flags.debug === true, (signal) => pruned(flags, signal))),
+      ),
     )
     .addHelpText("after", "\nDamaged and missing entries are built again by the next run that needs them.");
 }
@@ -57,25 +68,6 @@ function subcommand(name: string, description: string): Command {
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
     .helpOption("-h, --help", "show this help");
-}
-
-/** Ends with the signal's status when stopped; what was removed by then is gone, the rest is as it was. */
-async function stoppable(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
-  const controller = new AbortController();
-  const stoppedBy: { signal: StopSignal | null } = { signal: null };
-  const signals = watchSignals((signal) => {
-    stoppedBy.signal = signal;
-    controller.abort();
-  });
-  try {
-    return await work(controller.signal);
-  } catch (thrown) {
-    if (stoppedBy.signal === null) throw thrown;
-    process.stderr.write(`stopped by ${stoppedBy.signal}\n`);
-    return EXIT_STATUS_OF[stoppedBy.signal];
-  } finally {
-    signals.close();
-  }
 }
 
 async function listed(flags: Flags, signal: AbortSignal): Promise<number> {

@@ -1,6 +1,5 @@
 /** What users write becomes a checked experiment, and what is wrong with it is said in one go. */
 import { describe, expect, test } from "vitest";
-import { QuarryError } from "../../../src/errors.js";
 import {
   biEncoder,
   binary,
@@ -13,30 +12,10 @@ import {
   parseExperiment,
   source,
 } from "../../../src/experiment/define.js";
+import { failure, problems } from "./refusals.js";
 
 const model = biEncoder("some/model");
 const judged = source({ corpus: "corpus.jsonl", qrels: "qrels/test.tsv" });
-
-function failure(input: unknown): QuarryError {
-  try {
-    parseExperiment(input);
-  } catch (thrown) {
-    if (thrown instanceof QuarryError) return thrown;
-    throw thrown;
-  }
-  throw new Error("was accepted");
-}
-
-/** Problems of an experiment whose only options beside name and model are these. */
-function problems(options: object): string[] {
-  const { message } = failure({ name: "x", model, ...options });
-  return message.includes("\n")
-    ? message
-        .split("\n")
-        .slice(1)
-        .map((line) => line.trim())
-    : [message];
-}
 
 describe("an experiment", () => {
   test("of the design's example is accepted and every default is filled in", () => {

@@ -1,31 +1,10 @@
 /** A wrong loss is answered before Python starts, by name, option and value. */
 import { describe, expect, test } from "vitest";
-import { QuarryError } from "../../../src/errors.js";
 import { biEncoder, multiLevel, parseExperiment, source } from "../../../src/experiment/define.js";
+import { problems } from "./refusals.js";
 
 const model = biEncoder("some/model");
 const judged = source({ corpus: "corpus.jsonl", qrels: "qrels/test.tsv" });
-
-function failure(input: unknown): QuarryError {
-  try {
-    parseExperiment(input);
-  } catch (thrown) {
-    if (thrown instanceof QuarryError) return thrown;
-    throw thrown;
-  }
-  throw new Error("was accepted");
-}
-
-/** Problems of an experiment whose only options beside name and model are these. */
-function problems(options: object): string[] {
-  const { message } = failure({ name: "x", model, ...options });
-  return message.includes("\n")
-    ? message
-        .split("\n")
-        .slice(1)
-        .map((line) => line.trim())
-    : [message];
-}
 
 describe("a loss", () => {
   const learn = (loss: object, options: object = model): object => ({
