@@ -3,7 +3,9 @@ data."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from quarry_runtime.search.keys import keys_of_tensors
 from quarry_runtime.search.lists import BestLists
@@ -37,6 +39,11 @@ class Dense:
         """Leaves the best k of each list in its first k slots."""
         self._lists.cut(self._used)
         self._used = min(self._used, self._lists.k)
+
+    def ordered(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Scores and rows, [Q, K] each, best first; a copy."""
+        self.cut()
+        return self._lists.ordered()
 
     def _best(self, scores_QN: torch.Tensor, ranks_N: torch.Tensor, count: int) -> torch.Tensor:
         if scores_QN.shape[1] == count:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.search.finite import are_finite, refuse
 from quarry_runtime.search.products import PANEL, dot_into
-from quarry_runtime.search.topk import RunningTopK
+from quarry_runtime.search.topk import Numbers, RunningTopK
 from quarry_runtime.search.tracked import Places, TrackedPairs
 
 #: Scores [Q, N] of queries [Q, D] and passages [N, D], all float32.
@@ -91,8 +91,9 @@ class ExactSearch:
         query_count, count = len(self._queries_QD), len(passages_ND)
         if query_count == 0 or count == 0:
             return
-        rows = torch.tensor(rows_N, device=passages_ND.device)
-        ranks = torch.tensor(ranks_N, device=passages_ND.device)
+        rows, ranks = rows_N, ranks_N
+        if passages_ND.device.type != "cpu":
+            rows, ranks = (torch.tensor(each, device=passages_ND.device) for each in (rows, ranks))
         places = None if self._tracked is None else self._tracked.find(rows_N)
         is_small = query_count * count <= self._score_count
         is_cheap = query_count <= _FEW_QUERIES or passages_ND.device.type != "cpu"
@@ -129,8 +130,8 @@ class ExactSearch:
         first: int,
         start: int,
         scores_QN: torch.Tensor,
-        rows_N: torch.Tensor,
-        ranks_N: torch.Tensor,
+        rows_N: Numbers,
+        ranks_N: Numbers,
         places: Places | None,
     ) -> None:
         best.add_finite(scores_QN, rows_N, ranks_N)
@@ -172,7 +173,7 @@ class ExactSearch:
         dot_into(scores_QN, queries_QD, passages_ND)
         return scores_QN
 
-    def _check(self, passages_ND: torch.Tensor, rows_N: torch.Tensor) -> None:
+    def _check(self, passages_ND: torch.Tensor, rows_N: Numbers) -> None:
         """Refuses a unit before any of it is taken in."""
         least, most = torch.aminmax(passages_ND)
         largest = max(abs(least.item()), abs(most.item()))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import NoReturn
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
 
@@ -16,9 +18,12 @@ def are_finite(scores: torch.Tensor) -> bool:
     return math.isfinite(scores.sum().item()) or bool(scores.isfinite().all())
 
 
-def refuse(numbers_XN: torch.Tensor, rows_N: torch.Tensor, what: str = "scores") -> NoReturn:
+def refuse(
+    numbers_XN: torch.Tensor, rows_N: torch.Tensor | NDArray[np.int32], what: str = "scores"
+) -> NoReturn:
     """Raises a DataError that names the rows of the columns with NaN or infinity."""
-    rows = rows_N[~torch.isfinite(numbers_XN).all(0)].tolist()
+    broken_N = ~torch.isfinite(numbers_XN).all(0)
+    rows = rows_N[broken_N if isinstance(rows_N, torch.Tensor) else broken_N.numpy()].tolist()
     some = ", ".join(str(row) for row in rows[:10]) + (", …" if len(rows) > 10 else "")
     raise DataError(
         f"The {what} of {len(rows)} passage(s) hold NaN or infinity: rows {some}.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from quarry_runtime.search.keys import LOWEST, scores_of
 
@@ -39,9 +41,10 @@ class BestLists:
             keys_QU[:, : self.k], rows_QU[:, : self.k] = best_QK, rows_QK
         return scores_of(self.keys_QW[:, : self.k].amin(1))
 
-    def ordered(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def ordered(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Copies of the scores and rows of the first k slots, [Q, K] each, best first."""
         keys_QK, order_QK = self.keys_QW[:, : self.k].sort(dim=1, descending=True)
         rows_QK = self.rows_QW[:, : self.k].gather(1, order_QK)
         # A list that is not full may hold rows of before a cut behind its end.
-        return scores_of(keys_QK), rows_QK.masked_fill(keys_QK == LOWEST, -1)
+        rows_QK = rows_QK.masked_fill(keys_QK == LOWEST, -1)
+        return scores_of(keys_QK).cpu().numpy(), rows_QK.cpu().numpy()

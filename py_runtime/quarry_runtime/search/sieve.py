@@ -69,6 +69,11 @@ class Sieve:
         if used > self._k:
             self._fill_Q[:] = self._k
 
+    def ordered(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Scores and rows, [Q, K] each, best first; a copy."""
+        self.cut()
+        return self._lists.ordered()
+
     def _put(
         self,
         scores_QN: NDArray[np.float32],

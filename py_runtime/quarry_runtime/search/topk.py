@@ -26,6 +26,8 @@ _DENSE_COLUMNS = 65_536
 # No more memory than this for what waits, however many queries there are.
 _WAITING_BYTES = 256 * 1024 * 1024
 
+#: Row numbers or id ranks [N]; numpy's on a CPU only, where slices of them cost a fifth of a tensor's.
+Numbers = torch.Tensor | NDArray[np.int32]
 #: Scores [Q, N], rows [N] and id ranks [N]: numpy arrays on a CPU, tensors elsewhere.
 _Block = tuple[Any, Any, Any]
 
@@ -49,7 +51,6 @@ class RunningTopK:
         self.query_count = query_count
         self.k = k
         self._device = torch.device(device)
-        self._lists = BestLists(query_count, k, self._device)
         self._is_on_cpu = self._device.type == "cpu"
         self._taker = self._choose_taker()
         if isinstance(self._taker, Single):
@@ -84,14 +85,11 @@ class RunningTopK:
             refuse(scores_QN, rows_N)
         self.add_finite(scores_QN, rows_N, ranks_N)
 
-    def add_finite(
-        self, scores_QN: torch.Tensor, rows_N: torch.Tensor, ranks_N: torch.Tensor
-    ) -> None:
+    def add_finite(self, scores_QN: torch.Tensor, rows_N: Numbers, ranks_N: Numbers) -> None:
         """As add, of scores that are known to be finite."""
-        # Slices of numpy arrays cost a fifth of those of tensors, which counts for small blocks.
         block: _Block = (scores_QN, rows_N, ranks_N)
         if self._is_on_cpu:
-            block = (scores_QN.numpy(), rows_N.numpy(), ranks_N.numpy())
+            block = scores_QN.numpy(), *map(np.asarray, (rows_N, ranks_N))
         columns, start = len(rows_N), 0
         if self._waiting_columns == 0 and columns >= self._enough_alone:
             self._take(block)
@@ -104,14 +102,13 @@ class RunningTopK:
     def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows, [Q, K] each, in final order; a copy that later units do not touch."""
         self._take_waiting()
-        self._taker.cut()
-        scores_QK, rows_QK = self._lists.ordered()
-        return scores_QK.cpu().numpy(), rows_QK.cpu().numpy()
+        return self._taker.ordered()
 
     def _choose_taker(self) -> Single | Sieve | Dense:
-        if not self._is_on_cpu:
-            return Dense(self._lists)
-        return Single(self._lists) if self.query_count == 1 else Sieve(self._lists)
+        if self._is_on_cpu and self.query_count == 1:
+            return Single(self.k)
+        lists = BestLists(self.query_count, self.k, self._device)
+        return Sieve(lists) if self._is_on_cpu else Dense(lists)
 
     def _columns(self, scores: int) -> int:
         return -(-scores // max(1, self.query_count))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
 from quarry_runtime.search.dense import Dense
+from quarry_runtime.search.lists import BestLists
 from quarry_runtime.search.sieve import Sieve
 from quarry_runtime.search.topk import RunningTopK
 
@@ -29,9 +30,15 @@ def brute_force(scores: NDArray, ranks: NDArray, k: int) -> list[list[int]]:
 @st.composite
 def searches(draw: st.DrawFn) -> tuple[NDArray, NDArray, int, list[list[list[int]]]]:
     """Scores [Q, N], id ranks, k, and each worker's units (lists of columns), in any order."""
-    queries, count, k = draw(st.integers(1, 4)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
+    queries, count, k = (
+        draw(st.integers(1, 4)),
+        draw(st.integers(1, 40)),
+        draw(st.integers(1, 12)),
+    )
     flat = draw(
-        st.lists(st.sampled_from(SCORES), min_size=queries * count, max_size=queries * count)
+        st.lists(
+            st.sampled_from(SCORES), min_size=queries * count, max_size=queries * count
+        )
     )
     ranks = np.array(draw(st.permutations(range(count))), np.int32)
     order = draw(st.permutations(range(count)))
@@ -45,7 +52,12 @@ def searches(draw: st.DrawFn) -> tuple[NDArray, NDArray, int, list[list[list[int
 
 
 def run(
-    scores: NDArray, ranks: NDArray, k: int, units: list[list[int]], block: int, is_dense: bool
+    scores: NDArray,
+    ranks: NDArray,
+    k: int,
+    units: list[list[int]],
+    block: int,
+    is_dense: bool,
 ) -> tuple[NDArray, NDArray]:
     best = RunningTopK(len(scores), k)
     if is_dense:
@@ -54,14 +66,17 @@ def run(
     for columns in units:
         rows = torch.tensor(columns, dtype=torch.int32)
         best.add(
-            torch.from_numpy(scores[:, columns].copy()), rows, torch.from_numpy(ranks[columns])
+            torch.from_numpy(scores[:, columns].copy()),
+            rows,
+            torch.from_numpy(ranks[columns]),
         )
     return best.snapshot()
 
 
 def as_on_a_gpu(best: RunningTopK) -> None:
     """Takes the way that blocks go on a GPU; torch.topk is the same on every device."""
-    best._taker, best._is_on_cpu = Dense(best._lists), False
+    lists = BestLists(best.query_count, best.k, best._device)
+    best._taker, best._is_on_cpu = Dense(lists), False
 
 
 @settings(max_examples=150, deadline=None)
@@ -79,7 +94,9 @@ def test_any_split_into_units_and_workers_merges_to_the_brute_force_order(
                 for s, r in zip(part_scores[query], part_rows[query], strict=True)
                 if r >= 0
             ]
-    merged_rows = [[row for *_, row in sorted(entries, reverse=True)[:k]] for entries in found]
+    merged_rows = [
+        [row for *_, row in sorted(entries, reverse=True)[:k]] for entries in found
+    ]
     assert merged_rows == brute_force(scores, ranks, k)
 
 
@@ -109,7 +126,9 @@ def test_long_streams_in_any_order_equal_one_torch_topk(
 ) -> None:
     """Long enough that lists are cut, bounds rise, and chunks without a hit are skipped."""
     count, k = 60_000, 20
-    scores = torch.randperm(queries * count, generator=torch.Generator().manual_seed(0)).float()
+    scores = torch.randperm(
+        queries * count, generator=torch.Generator().manual_seed(0)
+    ).float()
     scores = scores.view(queries, count)
     if order in ("ascending", "descending"):
         scores = scores.sort(dim=1, descending=order == "descending").values
@@ -130,21 +149,31 @@ def test_long_streams_in_any_order_equal_one_torch_topk(
 
 def test_scores_that_are_all_equal_are_decided_by_the_ids_alone() -> None:
     best = RunningTopK(3, 5)
-    ranks = torch.randperm(20_000, generator=torch.Generator().manual_seed(1)).to(torch.int32)
+    ranks = torch.randperm(20_000, generator=torch.Generator().manual_seed(1)).to(
+        torch.int32
+    )
     rows = torch.arange(20_000, dtype=torch.int32)
     for start in range(0, 20_000, 4_500):
         part = slice(start, start + 4_500)
         best.add(torch.zeros(3, len(rows[part])), rows[part], ranks[part])
-    assert best.snapshot()[1].tolist() == [ranks.argsort(descending=True)[:5].tolist()] * 3
+    assert (
+        best.snapshot()[1].tolist() == [ranks.argsort(descending=True)[:5].tolist()] * 3
+    )
 
 
 def test_memory_does_not_grow_with_the_number_of_passages() -> None:
     best = RunningTopK(4, 10)
 
     def held() -> int:
-        lists, sieve = best._lists, best._taker
+        sieve = best._taker
         assert isinstance(sieve, Sieve)
-        kept = [lists.keys_QW.numpy(), lists.rows_QW.numpy(), sieve._mask, *(best._waiting or ())]
+        lists = sieve._lists
+        kept = [
+            lists.keys_QW.numpy(),
+            lists.rows_QW.numpy(),
+            sieve._mask,
+            *(best._waiting or ()),
+        ]
         return sum(array.nbytes for array in kept)
 
     sizes = []
@@ -182,7 +211,9 @@ def test_a_score_that_is_no_number_is_refused_with_its_row_and_nothing_is_taken_
     scores = torch.tensor([[1.0, 2.0], [1.0, broken]])
     with pytest.raises(DataError) as caught:
         best.add(
-            scores, torch.tensor([7, 9], dtype=torch.int32), torch.tensor([0, 1], dtype=torch.int32)
+            scores,
+            torch.tensor([7, 9], dtype=torch.int32),
+            torch.tensor([0, 1], dtype=torch.int32),
         )
     assert caught.value.rows == [9]
     assert (best.snapshot()[1] == -1).all()
