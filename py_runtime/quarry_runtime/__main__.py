@@ -12,7 +12,6 @@ VERBS = {
     "worker": "quarry_runtime.worker",
     "join": "quarry_runtime.join",
     "launch": "quarry_runtime.launch",
-    "rank": "quarry_runtime.training.rank",
     "measure": "quarry_runtime.measure",
     "compare": "quarry_runtime.compare",
     "parquet": "quarry_runtime.parquet",

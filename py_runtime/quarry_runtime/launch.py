@@ -1,59 +1,67 @@
-"""Becomes torchrun: guards the process against outliving its parent, then hands over by exec."""
+"""Is torchrun's agent: guarded against outliving its parent, its ranks forked from one process.
+
+torchrun would start an interpreter for each rank once its own had imported torch. Here a fork server
+makes the imports of all ranks while the agent makes its own, and the ranks are its forks.
+"""
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
-import sys
+import tempfile
+from multiprocessing import forkserver
+from pathlib import Path
 
 from quarry_runtime.guard.parent import tie_to_parent
 from quarry_runtime.rendezvous import Meeting, environment, torchrun_options
 from quarry_runtime.ticket import STDIN
 
 
-def main(argv: list[str]) -> int:  # noqa: RET503 -- execv does not return
-    """`launch --ticket F|- --ranks N --max-restarts M --threads T …`.
+def main(argv: list[str]) -> int:
+    """`launch --ticket F|- --ranks N --max-restarts M --threads T …`; returns when training ended.
 
-    With a ticket in a file it does not return; with one on stdin it is the first process of another
-    machine, and keeps torchrun there (see node_launch).
+    With a ticket on stdin it is the first process of another machine, and keeps torchrun there in a
+    process of its own (see node_launch).
     """
     options = _parse(argv)
     if options.ticket == STDIN:
         from quarry_runtime.node_launch import keep
 
         return keep(argv, is_tied=options.with_parent)
-    # Survives exec; each rank sets its own, because torchrun puts ranks into sessions of their own.
     tie_to_parent()
     if options.device == "cpu":
         # Without a GPU in sight, torch and gloo stay on the CPU.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     meeting = _meeting(options)
     os.environ.update(environment(options.threads, meeting))
-    command = torchrun_command(
-        options.ticket, options.ranks, options.max_restarts, options.log_dir, meeting
-    )
-    os.execv(sys.executable, command)
+    # The fork server's socket, which nobody removes after a kill, goes with the ticket.
+    tempfile.tempdir = str(Path(options.ticket).parent)
+    multiprocessing.set_forkserver_preload(["quarry_runtime.training.preload"])
+    forkserver.ensure_running()
+    command = torchrun_arguments(options.ranks, options.max_restarts, options.log_dir, meeting)
+    # Only now, beside the imports of the fork server.
+    from torch.distributed import run
+
+    from quarry_runtime.training.rank import start
+
+    config, _, _ = run.config_from_args(run.parse_args([*command, "rank"]))
+    run.elastic_launch(config=config, entrypoint=start)(options.ticket)
+    return 0
 
 
-def torchrun_command(
-    ticket: str, ranks: int, max_restarts: int, log_dir: str, meeting: Meeting | None = None
+def torchrun_arguments(
+    ranks: int, max_restarts: int, log_dir: str, meeting: Meeting | None = None
 ) -> list[str]:
-    """The command line; each rank has its own files."""
+    """What torchrun is told; each rank has its own files."""
     return [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
         *torchrun_options(meeting),
         f"--nproc-per-node={ranks}",
         f"--max-restarts={max_restarts}",
         f"--log-dir={log_dir}",
         "--redirects=3",
         "--tee=3",
-        "-m",
-        "quarry_runtime",
-        "rank",
-        "--ticket",
-        ticket,
+        "--start-method=forkserver",
     ]
 
 

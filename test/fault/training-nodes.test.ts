@@ -7,6 +7,7 @@ import { workersSchema } from "../../src/experiment/schema.js";
 import { runTraining, type TrainNodes } from "../../src/training/index.js";
 import { makeNetNodes, type NetNodes, whyNoNamespaces } from "../fixtures/net-nodes.js";
 import {
+  AGENT,
   agents,
   descendants,
   losses,
@@ -44,7 +45,7 @@ function jobOnBoth(name: string, least: number): RecordedJob {
 const isAway = (pid: number): boolean => readlinkSync(`/proc/${pid}/ns/net`) !== readlinkSync("/proc/self/ns/net");
 
 function isClean(): void {
-  expect([...agents(), ...ranks(), ...descendants("quarry_runtime launch")], "processes left").toEqual([]);
+  expect([...agents(), ...ranks()], "processes left").toEqual([]);
 }
 
 function isSameCurve(job: RecordedJob): void {
@@ -96,7 +97,7 @@ describe.skipIf(reason !== null)("training on two machines without a shared disk
     let seen = "";
     onStep(both, (step) => {
       if (step !== 3 || victim !== undefined) return;
-      const all = [...agents(), ...ranks(), ...descendants("quarry_runtime launch")];
+      const all = [...agents(), ...ranks()];
       seen = all
         .flatMap((pid) => ["cmdline", "environ"].map((f) => readFileSync(`/proc/${pid}/${f}`, "latin1")))
         .join();
@@ -126,7 +127,7 @@ describe.skipIf(reason !== null)("training on two machines without a shared disk
     onStep(both, (step) => {
       if (step !== 3 || isCut) return;
       isCut = true;
-      for (const pid of descendants("quarry_runtime launch").filter(isAway)) process.kill(pid, "SIGKILL");
+      for (const pid of descendants(AGENT).filter(isAway)) process.kill(pid, "SIGKILL");
     });
     expect(await runTraining(both.job)).toMatchObject({ step: 8, isStopped: false });
     isClean();

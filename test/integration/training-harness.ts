@@ -106,7 +106,7 @@ export function onStep({ job }: RecordedJob, listener: (step: number) => void): 
   });
 }
 
-/** Processes below this one whose command line holds a text: torchrun's agent, ranks. */
+/** Processes below this one whose name begins with a text, or whose command line holds it: torchrun's agent, ranks. */
 export function descendants(text: string): number[] {
   const parents = new Map<number, number>();
   for (const entry of readdirSync("/proc")) {
@@ -122,22 +122,30 @@ export function descendants(text: string): number[] {
   return [...parents.keys()].filter((pid) => isBelow(pid) && isCommand(pid, text));
 }
 
-/** Whether a process is running with a text in its command line. */
+/** Whether a process is running whose name begins with a text, or whose command line holds it. */
 export function isCommand(pid: number, text: string): boolean {
-  return read(`/proc/${pid}/cmdline`).replaceAll("\0", " ").includes(text);
+  const command = read(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
+  return isAlive(pid) && (command.includes(text) || read(`/proc/${pid}/comm`).startsWith(text));
 }
 
-export const RANK = "quarry_runtime rank";
-export const AGENT = "torch.distributed.run";
+/** Whether a process is there; one that has ended and waits for its parent to look is not. */
+export function isAlive(pid: number): boolean {
+  return read(`/proc/${pid}/cmdline`) !== "";
+}
 
-/** torchrun's agent; its command line holds the ranks' as well. */
+export const RANK = "quarry-rank-";
+export const AGENT = "quarry_runtime launch";
+const SERVANTS = "multiprocessing";
+
+/** torchrun's agent first, then what it keeps: the process that ranks are forked from, and Python's own tracker. */
 export function agents(): number[] {
-  return descendants(AGENT);
+  const isRank = new Set(ranks());
+  return [AGENT, SERVANTS].flatMap(descendants).filter((pid) => !isRank.has(pid));
 }
 
 /** Rank processes, in the order of their ids. */
 export function ranks(): number[] {
-  return descendants(RANK).filter((pid) => !isCommand(pid, AGENT));
+  return descendants(RANK);
 }
 
 function read(path: string): string {

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import stat
 import sys
 import threading
+from multiprocessing.connection import wait
 from typing import NoReturn
 
 from quarry_runtime.errors import EXIT_STATUS
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _is_tied = False
 
 
@@ -22,20 +25,39 @@ def tie_to_parent() -> None:
 
     PDEATHSIG (17 ms, Linux only) fires when the parent dies; the check of the parent's id
     afterwards closes the gap before it was set; end of file on stdin (22 ms) tells of a parent on
-    any system, but a forked sibling can hold the pipe open.
+    any system, but a forked sibling can hold the pipe open. A process that came from a fork server
+    (see training.preload) is tied to whoever asked for it as well, by a pipe of their own.
     """
     global _is_tied
     if _is_tied:
         return
     _is_tied = True
     parent = os.getppid()
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     if os.getppid() != parent:
         leave("the parent process died while this one started")
     if _is_lifeline(0):
         threading.Thread(target=_watch_stdin, name="stdin-watch", daemon=True).start()
+    asker = multiprocessing.parent_process()
+    if asker is not None:
+        watch = threading.Thread(target=_watch, args=[asker.sentinel], name="parent-watch")
+        watch.daemon = True
+        watch.start()
+
+
+def die_with_parent() -> None:
+    """The first of the guards alone: SIGKILL at the parent's death, where the system has that."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def name_process(name: str) -> None:
+    """What `top` and `ps -o comm` call this process; 15 bytes at most, Linux only."""
+    _prctl(_PR_SET_NAME, name.encode()[:15])
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def leave(reason: str) -> NoReturn:
@@ -63,3 +85,8 @@ def _watch_stdin() -> None:
         except OSError:
             break
     leave("its stdin ended")
+
+
+def _watch(sentinel: int) -> None:
+    wait([sentinel])
+    leave("the process that asked for it is gone")

@@ -1,8 +1,7 @@
-"""One rank of a training run, started by torchrun: `python -m quarry_runtime rank --ticket F`."""
+"""One rank of a training run, started by torchrun (see quarry_runtime.launch)."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
@@ -10,7 +9,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -22,6 +21,7 @@ from quarry_runtime.errors import (
     to_info,
 )
 from quarry_runtime.guard.device import Device, describe_device
+from quarry_runtime.guard.parent import name_process
 from quarry_runtime.protocol.messages import (
     Bye,
     Fatal,
@@ -34,11 +34,15 @@ from quarry_runtime.training.briefing import await_task
 from quarry_runtime.training.evaluation import Pause, is_due, refuse_sharded
 
 if TYPE_CHECKING:
+    from io import TextIOWrapper
+
     from quarry_runtime.training.trainer import QuarryTrainer
 
 #: After its fatal message a rank waits to be ended, so that torchrun does not start the ranks again
 #: first.
 _LINGER_SECONDS = 10.0
+#: torchrun looks every 0.1 s which ranks ended, and names one: whoever only lost the other comes later.
+_WITNESS_SECONDS = 0.5
 #: Rows of each kind that a fatal message can carry.
 _NAMED_ROWS = 100
 #: What gloo, NCCL and c10d say when another rank is gone.
@@ -47,17 +51,29 @@ _LOST_PEER = re.compile(
 )
 
 
-def main(argv: list[str]) -> int:
-    """Trains until the last step, a stop or a failure; returns the process's exit status."""
-    parser = argparse.ArgumentParser(prog="quarry_runtime rank")
-    parser.add_argument("--ticket", required=True)
-    options = parser.parse_args(argv)
+def start(ticket: str) -> None:
+    """What torchrun's agent runs in the process of each rank.
+
+    Raises:
+        SystemExit: with the status 1, after a failure.
+    """
+    rank = int(os.environ["RANK"])
+    # Ctrl-C in a terminal is for the orchestrator, which asks the ranks to save first.
+    os.setsid()
+    name_process(f"quarry-rank-{rank}")
+    # Lines are told as they come; to a pipe Python would write them by the page.
+    cast("TextIOWrapper", sys.stdout).reconfigure(line_buffering=True)
+    if status := _run(ticket, rank):
+        sys.exit(status)
+
+
+def _run(ticket: str, rank: int) -> int:
     # The orchestrator tells the starts apart by the name: ranks of an earlier one may still be heard
     # of. Each start meets on a port of its own; agents' counts of restarts differ between machines.
-    rank, generation = int(os.environ.get("RANK", "0")), os.environ.get("MASTER_PORT", "0")
+    generation = os.environ.get("MASTER_PORT", "0")
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
     device, fault = _device()
-    connection = Connection(options.ticket, f"rank-{rank}.{generation}", "rank", device, threads)
+    connection = Connection(ticket, f"rank-{rank}.{generation}", "rank", device, threads)
     try:
         if fault is not None:
             raise fault
@@ -187,6 +203,7 @@ def _report(connection: Connection, error: Exception) -> int:
     connection.send(Fatal(error=info, query_rows=queries, passage_rows=passages))
     if told.is_retryable:
         connection.close()
+        time.sleep(_WITNESS_SECONDS)
     else:
         time.sleep(_LINGER_SECONDS)
     return 1

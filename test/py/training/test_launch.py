@@ -15,20 +15,31 @@ import pytest
 from transformers import TrainingArguments
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.launch import torchrun_command
+from quarry_runtime.launch import torchrun_arguments
 from quarry_runtime.protocol.messages import LossSpec, TrainTask
-from quarry_runtime.rendezvous import Meeting, environment, interface_to, torchrun_options
+from quarry_runtime.rendezvous import (
+    Meeting,
+    environment,
+    interface_to,
+    torchrun_options,
+)
 from quarry_runtime.ticket import Keys, Ticket
 from quarry_runtime.training.arguments import training_arguments
 from quarry_runtime.training.refused_arguments import REFUSED
 
 
 @pytest.fixture
-def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., TrainTask]:
+def make_task(
+    model_spec: Callable[..., Any], tmp_path: Path
+) -> Callable[..., TrainTask]:
     def make(**changes: Any) -> TrainTask:
         fields: dict[str, Any] = {
             "model": model_spec("model"),
-            "losses": [LossSpec(name="infonce", weight=1, sources=[], matryoshka=None, options={})],
+            "losses": [
+                LossSpec(
+                    name="infonce", weight=1, sources=[], matryoshka=None, options={}
+                )
+            ],
             "sources": ["all"],
             "mini_batch_size": None,
             "retriever": None,
@@ -49,24 +60,15 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
     return make
 
 
-def test_torchrun_keeps_to_this_node_and_its_ranks_find_the_ticket(
+def test_torchrun_keeps_to_this_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    command = torchrun_command("/t/ticket.json", 2, 3, "/logs")
-    assert command[1:3] == ["-m", "torch.distributed.run"]
     assert {
         "--rdzv-endpoint=127.0.0.1:0",
         "--nnodes=1",
         "--nproc-per-node=2",
         "--max-restarts=3",
-    } <= set(command)
-    assert command[-5:] == [
-        "-m",
-        "quarry_runtime",
-        "rank",
-        "--ticket",
-        "/t/ticket.json",
-    ]
+    } <= set(torchrun_arguments(2, 3, "/logs"))
     for name in ("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "GLOO_SOCKET_IFNAME"):
         monkeypatch.delenv(name, raising=False)
     assert environment(3) == {
@@ -89,7 +91,9 @@ def test_what_a_user_set_in_the_environment_stays_but_for_the_thread_counts(
 def test_machines_meet_at_a_named_address_and_only_the_first_one_holds_the_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    here, there = (Meeting("127.0.0.1:29500", "ab12", "2:3", node, 60) for node in (0, 2))
+    here, there = (
+        Meeting("127.0.0.1:29500", "ab12", "2:3", node, 60) for node in (0, 2)
+    )
     assert torchrun_options(here) == [
         "--rdzv-backend=c10d",
         "--rdzv-endpoint=127.0.0.1:29500",
@@ -101,7 +105,11 @@ def test_machines_meet_at_a_named_address_and_only_the_first_one_holds_the_store
     assert "--rdzv-conf=is_host=False,join_timeout=60" in torchrun_options(there)
     # torchrun numbers agents in the order of these names.
     names = sorted(
-        [*torchrun_options(there)[4:5], "--local-addr=node7.example", "--local-addr=[::1]"]
+        [
+            *torchrun_options(there)[4:5],
+            "--local-addr=node7.example",
+            "--local-addr=[::1]",
+        ]
     )
     assert names[-1] == "--local-addr=~00002"
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
@@ -111,20 +119,36 @@ def test_machines_meet_at_a_named_address_and_only_the_first_one_holds_the_store
     assert interface_to("no-such-host.invalid") is None
 
 
-def test_a_launch_with_its_ticket_on_stdin_leaves_no_ticket_behind(tmp_path: Path) -> None:
+def test_a_launch_with_its_ticket_on_stdin_leaves_no_ticket_behind(
+    tmp_path: Path,
+) -> None:
     # torchrun is stood in for by a module that tells what it finds.
     (tmp_path / "torch" / "distributed").mkdir(parents=True)
     for package in ("torch", "torch/distributed"):
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "torch" / "distributed" / "run.py").write_text(
         "import json, os, sys, time\n"
-        "path = sys.argv[sys.argv.index('--ticket') + 1]\n"
-        "print(json.dumps([path, oct(os.stat(path).st_mode), open(path).read(), sys.argv]), flush=True)\n"
-        "time.sleep(60)\n"
+        "config_from_args = None\n"
+        "def parse_args(given):\n"
+        "    path = sys.argv[len(sys.argv) - 1 - sys.argv[::-1].index('--ticket') + 1]\n"
+        "    told = [path, oct(os.stat(path).st_mode), open(path).read(), [*sys.argv, *given]]\n"
+        "    print(json.dumps(told), flush=True)\n"
+        "    time.sleep(60)\n"
     )
-    line = Ticket("tcp://127.0.0.1:4555", "secret", Keys(*(letter * 40 for letter in "abc"))).line()
+    line = Ticket(
+        "tcp://127.0.0.1:4555", "secret", Keys(*(letter * 40 for letter in "abc"))
+    ).line()
     runtime = str(Path(__file__).parents[3] / "py_runtime")
-    command = [sys.executable, "-m", "quarry_runtime", "launch", "--ticket", "-", "--ranks", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "quarry_runtime",
+        "launch",
+        "--ticket",
+        "-",
+        "--ranks",
+        "2",
+    ]
     child = subprocess.Popen(
         [*command, "--max-restarts", "1", "--threads", "1", "--with-parent"],
         stdin=subprocess.PIPE,
@@ -183,7 +207,10 @@ def test_a_users_arguments_reach_transformers_and_quarrys_own_decisions_hold(
         ({"lr_scheduler_type": "linaer"}, ""),
         ({"max_steps": 8}, "maxSteps"),
         ({"deepspeed": "ds.json"}, "train.args.fsdp"),
-        ({"fsdp": True, "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT"}}, "FULL_STATE"),
+        (
+            {"fsdp": True, "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT"}},
+            "FULL_STATE",
+        ),
         ({"fsdp_config": {"reshard_after_forward": False}}, "fsdp: true"),
         ({"parallelism_config": {"tp_size": 2}}, "not supported"),
     ],
@@ -196,7 +223,9 @@ def test_an_argument_that_cannot_be_followed_is_a_config_error(
     assert words in (caught.value.hint or "")
 
 
-def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> None:
+def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> (
+    None
+):
     script = Path(__file__).parents[3] / "scripts" / "options" / "training_arguments.py"
     read = json.loads(subprocess.check_output([sys.executable, str(script)]))
     fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
