@@ -63,6 +63,8 @@ def start(ticket: str) -> None:
     name_process(f"quarry-rank-{rank}")
     # Lines are told as they come; to a pipe Python would write them by the page.
     cast("TextIOWrapper", sys.stdout).reconfigure(line_buffering=True)
+    # Its log holds each start, also of a rank that has nothing else to say.
+    print(f"rank {rank} of {os.environ['WORLD_SIZE']} starts as process {os.getpid()}")
     if status := _run(ticket, rank):
         sys.exit(status)
 
@@ -74,6 +76,8 @@ def _run(ticket: str, rank: int) -> int:
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
     device, fault = _device()
     connection = Connection(ticket, f"rank-{rank}.{generation}", "rank", device, threads)
+    if device is None and os.environ.get("WORLD_SIZE") == "1":
+        _forget_the_group()
     try:
         if fault is not None:
             raise fault
@@ -101,6 +105,15 @@ def _train(connection: Connection, rank: int, device: Device | None, threads: in
         step = first_step if is_over else trainer.state.global_step
         connection.send(Trained(step=step, path=str(path)))
     _leave_group()
+
+
+def _forget_the_group() -> None:
+    """Alone, a rank needs no process group, and no DDP that copies each gradient for nobody.
+
+    On a CPU only: where there are several GPUs, Trainer would take all of them.
+    """
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK"):
+        os.environ.pop(name, None)
 
 
 def _device() -> tuple[Device | None, Exception | None]:

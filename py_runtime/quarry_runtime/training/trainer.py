@@ -68,6 +68,8 @@ class QuarryTrainer(Trainer):
         keep: int | None,
         on_move: Callable[[], None] = lambda: None,
     ) -> None:
+        #: Without what Trainer wraps around it.
+        self.retriever = retriever
         self.task = task
         self.feed = feed
         self.send = send
@@ -103,7 +105,7 @@ class QuarryTrainer(Trainer):
             loss = super().training_step(model, inputs, num_items_in_batch)
         else:
             loss = self._cached_step(model, inputs, self.task.mini_batch_size)
-        broken = self._retriever().broken
+        broken = self.retriever.broken
         assert broken is not None
         self._micro_steps.append(_MicroStep(rows, loss, broken))
         self.on_move()
@@ -131,8 +133,11 @@ class QuarryTrainer(Trainer):
         return loss / steps
 
     def _seed_piece(self, piece: int) -> None:
-        micro_step = len(self._micro_steps)
-        _seed(self.task.seed, self.state.global_step, micro_step, self.args.process_index, piece)
+        # Each rank and micro-step its own stream: dropout must differ between ranks, and a resume must
+        # repeat it. Pieces of a cached micro-step count on from 0.
+        place = [self.task.seed, self.state.global_step, len(self._micro_steps)]
+        entropy = [*place, self.args.process_index, *([piece] if piece else [])]
+        _seed(entropy, self.args.device)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """All that transformers would decay, but nothing of the losses: a temperature is no weight."""
@@ -224,13 +229,13 @@ class QuarryTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         if self.is_fsdp_enabled:
-            self._save(output_dir, whole_weights(self._retriever()))
+            self._save(output_dir, whole_weights(self.retriever))
         else:
             super().save_model(output_dir, _internal_call)
 
     def _negatives_scope(self) -> int:
         # A loss that looks at a query's own passages only is the same however a batch is cut.
-        objective: Any = getattr(self._retriever(), "objective", None)
+        objective: Any = getattr(self.retriever, "objective", None)
         if objective is not None and not objective.compares_queries:
             return 0
         task = self.task
@@ -243,18 +248,18 @@ class QuarryTrainer(Trainer):
         if self.args.should_save:
             folder = Path(output_dir or self.task.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            encoder: Any = self._retriever().encoder
+            encoder: Any = self.retriever.encoder
             # Given where parameters are sharded; it is then the Retriever's whole state.
             own = None
             if state_dict is not None:
-                prefix = self._retriever().encoder_prefix
+                prefix = self.retriever.encoder_prefix
                 own = {
                     name.removeprefix(prefix): value
                     for name, value in state_dict.items()
                     if name.startswith(prefix)
                 }
             encoder.save(folder, own)
-            save_loss(folder, self._retriever(), state_dict)
+            save_loss(folder, self.retriever, state_dict)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -263,7 +268,7 @@ class QuarryTrainer(Trainer):
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         save_state(
-            *(Path(output_dir), self._retriever(), self.optimizer, self.lr_scheduler),
+            *(Path(output_dir), self.retriever, self.optimizer, self.lr_scheduler),
             self.args.should_save,
         )
 
@@ -271,7 +276,7 @@ class QuarryTrainer(Trainer):
         if checkpoint is not None:
             args = self.args
             load_state(
-                *(Path(checkpoint), self._retriever(), self.optimizer, self.lr_scheduler),
+                *(Path(checkpoint), self.retriever, self.optimizer, self.lr_scheduler),
                 *(args.process_index, args.device),
             )
 
@@ -280,11 +285,6 @@ class QuarryTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Nothing; see _save_rng_state."""
-
-    def _retriever(self) -> Retriever:
-        retriever = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
-        assert isinstance(retriever, Retriever)
-        return retriever
 
 
 class _StepEnd(TrainerCallback):
@@ -340,12 +340,15 @@ def _few(rows: list[int]) -> str:
     return f"[{shown}{', …' if len(rows) > 8 else ''}]"
 
 
-def _seed(seed: int, step: int, micro_step: int, rank: int, piece: int) -> None:
-    # Each rank and micro-step its own stream: dropout must differ between ranks, and a resume must
-    # repeat it. Pieces of a cached micro-step count on from 0.
-    entropy = [seed, step, micro_step, rank, piece] if piece else [seed, step, micro_step, rank]
+def _seed(entropy: list[int], device: torch.device) -> None:
     state = np.random.SeedSequence(entropy).generate_state(2, np.uint32)
     value = int(state[0])
     random.seed(value)
     np.random.seed(value)
-    torch.manual_seed(value << 32 | int(state[1]))
+    wide = value << 32 | int(state[1])
+    if device.type == "cpu":
+        # manual_seed would note it for each kind of device that was never used, with a stack trace:
+        # 2 ms a step.
+        torch.default_generator.manual_seed(wide)
+    else:
+        torch.manual_seed(wide)
