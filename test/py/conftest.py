@@ -19,9 +19,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def _write_model(folder: Path, arch: str, **options: Any) -> Path:
-    spec = importlib.util.spec_from_file_location(
-        "tiny_model", FIXTURES / "tiny_model.py"
-    )
+    spec = importlib.util.spec_from_file_location("tiny_model", FIXTURES / "tiny_model.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -70,10 +68,7 @@ def tiny_of(
             source, tokens = tiny_bert, {"pad_token": "[PAD]", "sep_token": "[SEP]"}
             tokens |= {"cls_token": "[CLS]", "unk_token": "[UNK]"}
         else:
-            source, tokens = (
-                tiny_gpt2,
-                {"eos_token": "<|endoftext|>", "pad_token": "<|pad|>"},
-            )
+            source, tokens = tiny_gpt2, {"eos_token": "<|endoftext|>", "pad_token": "<|pad|>"}
         content = json.loads((source / "tokenizer.json").read_text())
         if model_type == "roberta":
             vocabulary = content["model"]["vocab"]
@@ -87,10 +82,7 @@ def tiny_of(
             added = {**content["added_tokens"][0], "content": "<|pad|>", "id": 256 + 1}
             content["added_tokens"].append(added)
         (folder / "tokenizer.json").write_text(json.dumps(content))
-        settings = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": 120,
-        }
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 120}
         settings |= {**tokens, "padding_side": padding_side}
         (folder / "tokenizer_config.json").write_text(json.dumps(settings))
         return folder
@@ -103,9 +95,7 @@ def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Makes a folder with a tiny cross-encoder of some labels."""
 
     def make(labels: int = 1, arch: str = "cross") -> Path:
-        return _write_model(
-            tmp_path_factory.mktemp(f"tiny-{arch}"), arch, labels=labels
-        )
+        return _write_model(tmp_path_factory.mktemp(f"tiny-{arch}"), arch, labels=labels)
 
     return make
 
@@ -116,14 +106,8 @@ def cross_spec() -> Callable[..., Any]:
     from quarry_runtime.protocol.messages import CrossEncoderSpec
 
     def make(checkpoint: str | Path, **given: Any) -> CrossEncoderSpec:
-        nothing: dict[str, Any] = dict.fromkeys(
-            ("revision", "max_length", "activation", "label")
-        )
-        rest = {
-            "trust_remote_code": False,
-            "dtype": "auto",
-            "checkpoint": str(checkpoint),
-        }
+        nothing: dict[str, Any] = dict.fromkeys(("revision", "max_length", "activation", "label"))
+        rest = {"trust_remote_code": False, "dtype": "auto", "checkpoint": str(checkpoint)}
         return CrossEncoderSpec(**{**nothing, **rest, **given})
 
     return make
@@ -136,34 +120,14 @@ def model_spec() -> Callable[..., Any]:
 
     def make(checkpoint: str | Path, **given: Any) -> ModelSpec:
         nothing: dict[str, Any] = dict.fromkeys(
-            (
-                "revision",
-                "pooling",
-                "normalize",
-                "similarity",
-                "query_prompt",
-                "passage_prompt",
-            )
+            ("revision", "pooling", "normalize", "similarity", "query_prompt", "passage_prompt")
         )
-        nothing |= dict.fromkeys(
-            ("query_max_length", "passage_max_length", "append_eos")
-        )
+        nothing |= dict.fromkeys(("query_max_length", "passage_max_length", "append_eos"))
         nothing |= dict.fromkeys(("pad_to_multiple_of", "towers", "query_checkpoint"))
         nothing |= dict.fromkeys(("query_revision", "adapter", "quantization"))
-        rest = {
-            "trust_remote_code": False,
-            "encoder": "auto",
-            "encoder_options": {},
-            "plugins": [],
-        }
+        rest = {"trust_remote_code": False, "encoder": "auto", "encoder_options": {}, "plugins": []}
         return ModelSpec(
-            **{
-                **nothing,
-                **rest,
-                "checkpoint": str(checkpoint),
-                "dtype": "auto",
-                **given,
-            }
+            **{**nothing, **rest, "checkpoint": str(checkpoint), "dtype": "auto", **given}
         )
 
     return make
@@ -176,11 +140,7 @@ def search_task() -> Callable[..., Any]:
 
     def make(model: ModelSpec | None, **given: Any) -> SearchTask:
         scoring = Scoring(similarity="cosine", is_normalizing=True, plugins=[])
-        rest: dict[str, Any] = {
-            "input": "texts",
-            "vector_dtype": "float32",
-            "tracked_count": 0,
-        }
+        rest: dict[str, Any] = {"input": "texts", "vector_dtype": "float32", "tracked_count": 0}
         return SearchTask(**{**rest, "model": model, "scoring": scoring, **given})
 
     return make
@@ -208,6 +168,4 @@ def load(model_spec: Callable[..., Any]) -> Callable[..., Any]:
     """Loads an encoder on the CPU."""
     from quarry_runtime.modeling.load import load_encoder
 
-    return lambda checkpoint, **given: load_encoder(
-        model_spec(checkpoint, **given), "cpu"
-    )
+    return lambda checkpoint, **given: load_encoder(model_spec(checkpoint, **given), "cpu")

@@ -87,8 +87,6 @@ def test_the_sizes_at_which_an_index_pays_are_those_below_its_line():
     assert high == pytest.approx(1e6, rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("passages", "lists"), [(1, 4), (10_000, 400), (1_000_000, 4_000)]
-)
+@pytest.mark.parametrize(("passages", "lists"), [(1, 4), (10_000, 400), (1_000_000, 4_000)])
 def test_lists_are_four_times_the_root(passages: int, lists: int):
     assert model.list_count(passages) == lists

@@ -40,9 +40,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_wins_losses_and_the_queries_that_moved(files: dict[str, Path]) -> None:
-    found = compare(
-        [("a", files["a"]), ("b", files["b"])], files["qrels"], Options(["RR"], top=2)
-    )
+    found = compare([("a", files["a"]), ("b", files["b"])], files["qrels"], Options(["RR"], top=2))
     assert found["queryCount"] == 6
     (only,) = found["comparisons"]
     assert (only["wins"], only["ties"], only["losses"]) == (3, 2, 1)
@@ -63,15 +61,13 @@ def test_wins_losses_and_the_queries_that_moved(files: dict[str, Path]) -> None:
         for c in (0.5, -0.5)
         for d in (0.05, -0.05)
     ]
-    assert only["randomisation"]["p"] == pytest.approx(
-        sum(abs(s) > 0.8 - 1e-9 for s in sums) / 16
-    )
+    assert only["randomisation"]["p"] == pytest.approx(sum(abs(s) > 0.8 - 1e-9 for s in sums) / 16)
 
 
 def test_a_run_compared_with_its_equal_has_only_ties(files: dict[str, Path]) -> None:
-    (only,) = compare(
-        [("a", files["a"]), ("c", files["c"])], files["qrels"], Options(["RR"])
-    )["comparisons"]
+    (only,) = compare([("a", files["a"]), ("c", files["c"])], files["qrels"], Options(["RR"]))[
+        "comparisons"
+    ]
     assert (only["wins"], only["ties"], only["losses"]) == (0, 6, 0)
     assert (only["tTest"]["p"], only["randomisation"]["p"], only["interval"]) == (
         1.0,
@@ -101,17 +97,11 @@ def test_p_values_are_corrected_over_measures_and_pairs(files: dict[str, Path]) 
     ]
 
 
-def test_values_of_each_query_stand_in_for_a_run(
-    files: dict[str, Path], tmp_path: Path
-) -> None:
+def test_values_of_each_query_stand_in_for_a_run(files: dict[str, Path], tmp_path: Path) -> None:
     values = tmp_path / "per-query.json"
     values.write_text(json.dumps(measure(files["b"], files["qrels"], ["RR"])))
-    by_run = compare(
-        [("a", files["a"]), ("b", files["b"])], files["qrels"], Options(["RR"])
-    )
-    by_values = compare(
-        [("a", files["a"]), ("b", values)], files["qrels"], Options(["RR"])
-    )
+    by_run = compare([("a", files["a"]), ("b", files["b"])], files["qrels"], Options(["RR"]))
+    by_values = compare([("a", files["a"]), ("b", values)], files["qrels"], Options(["RR"]))
     assert by_run == by_values
     with pytest.raises(DataError, match="holds no values of 'P@1'"):
         compare([("a", files["a"]), ("b", values)], files["qrels"], Options(["P@1"]))

@@ -40,9 +40,7 @@ def test_few_queries_have_the_exact_p_of_all_sign_patterns(values: list[float]) 
     found = randomisation_test(differences, generator(1))
     assert found.is_exact
     assert found.samples == 2 ** np.count_nonzero(differences)
-    assert found.p == pytest.approx(
-        scipys_randomisation(differences, np.inf), abs=1e-12
-    )
+    assert found.p == pytest.approx(scipys_randomisation(differences, np.inf), abs=1e-12)
 
 
 def test_many_queries_are_sampled_close_to_scipys_p() -> None:
@@ -87,8 +85,7 @@ def test_what_has_no_statistic_is_said_so() -> None:
 def test_equal_seeds_give_equal_answers_and_names_keep_tests_apart() -> None:
     differences = np.random.default_rng(9).normal(0.03, 0.3, 60)
     first, again, other = (
-        randomisation_test(differences, generator(42, name), 2_000)
-        for name in ("a", "a", "b")
+        randomisation_test(differences, generator(42, name), 2_000) for name in ("a", "a", "b")
     )
     assert first == again
     assert first.p != other.p
@@ -99,18 +96,12 @@ def test_the_interval_is_scipys_and_covers_the_truth_as_often_as_it_says() -> No
     values = draw.normal(0.3, 0.2, 80)
     low, high = bootstrap_interval(values, generator(1))
     wanted = stats.bootstrap(
-        (values,),
-        np.mean,
-        method="percentile",
-        n_resamples=10_000,
-        rng=np.random.default_rng(2),
+        (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(2)
     ).confidence_interval
     assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=0.003)
     covered = 0
     for trial in range(200):
-        low, high = bootstrap_interval(
-            draw.normal(0, 1, 60), generator(trial), samples=500
-        )
+        low, high = bootstrap_interval(draw.normal(0, 1, 60), generator(trial), samples=500)
         covered += low <= 0 <= high
     # 190 expected; a binomial with 200 draws leaves this range once in many thousands.
     assert 175 <= covered <= 199

@@ -40,9 +40,7 @@ def test_train_and_held_out_modules_are_disjoint(folder: Path) -> None:
     assert all(split_of(module) == "train" for module in train)
 
 
-def test_there_are_about_four_thousand_pairs_and_a_quarter_is_held_out(
-    folder: Path,
-) -> None:
+def test_there_are_about_four_thousand_pairs_and_a_quarter_is_held_out(folder: Path) -> None:
     counts = json.loads((folder / "manifest.json").read_text("utf-8"))["pairs"]
     total = counts["train"] + counts["heldout"]
     assert 3_000 < total < 6_000
@@ -51,9 +49,7 @@ def test_there_are_about_four_thousand_pairs_and_a_quarter_is_held_out(
         assert counts == {"train": 2867, "heldout": 1016}
 
 
-@pytest.mark.parametrize(
-    ("split", "qrels"), [("train", "train.tsv"), ("heldout", "test.tsv")]
-)
+@pytest.mark.parametrize(("split", "qrels"), [("train", "train.tsv"), ("heldout", "test.tsv")])
 def test_each_query_has_its_one_passage_and_no_docstring_text_is_left_in_it(
     folder: Path, split: str, qrels: str
 ) -> None:
@@ -73,16 +69,11 @@ def test_each_query_has_its_one_passage_and_no_docstring_text_is_left_in_it(
 
 def test_no_query_and_no_passage_stands_twice_in_either_split(folder: Path) -> None:
     for name in ("corpus.jsonl", "queries.jsonl"):
-        texts = [
-            *read(folder / "train" / name).values(),
-            *read(folder / "heldout" / name).values(),
-        ]
+        texts = [*read(folder / "train" / name).values(), *read(folder / "heldout" / name).values()]
         assert len(texts) == len(set(texts))
 
 
-def test_two_builds_are_equal_and_leave_nothing_else_behind(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_two_builds_are_equal_and_leave_nothing_else_behind(folder: Path, tmp_path: Path) -> None:
     assert main(["--out", str(tmp_path / "again")]) == 0
     assert files(tmp_path / "again") == files(folder)
     assert len(files(folder)) == 7

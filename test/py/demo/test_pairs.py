@@ -9,7 +9,9 @@ import pytest
 
 from quarry_runtime.demo.pairs import Pair, first_sentence, harvest, source_files
 
-BODY = "total = sum(values)\n    count = len(values)\n    return total / count if count else fallback"
+BODY = (
+    "total = sum(values)\n    count = len(values)\n    return total / count if count else fallback"
+)
 
 
 def tree(folder: Path, **files: str) -> Path:
@@ -91,23 +93,16 @@ def test_a_docstring_on_the_line_of_its_function_is_cut_out(tmp_path: Path) -> N
         function("message-id = local part and domain"),
         function(">>> average([1, 2, 3], 0) and so on"),
         function("Return the mean of all values.", body="pass"),
-        function(
-            "Return the mean of all values.", body="raise NotImplementedError('later')"
-        ),
+        function("Return the mean of all values.", body="raise NotImplementedError('later')"),
         function("Return the mean of all values.", body="..."),
+        function("Return the mean of all values.", body="return 1"),  # too short to mean much
         function(
-            "Return the mean of all values.", body="return 1"
-        ),  # too short to mean much
-        function(
-            "Return the mean of all values.",
-            body=f"# return the mean of all values.\n    {BODY}",
+            "Return the mean of all values.", body=f"# return the mean of all values.\n    {BODY}"
         ),
         "def average(:\n    'Not a program of this version of Python.'\n",
     ],
 )
-def test_what_is_no_sentence_or_no_code_is_left_out(
-    source: str, tmp_path: Path
-) -> None:
+def test_what_is_no_sentence_or_no_code_is_left_out(source: str, tmp_path: Path) -> None:
     assert pairs(tmp_path, source) == []
 
 
@@ -121,31 +116,14 @@ def test_of_equal_queries_and_of_equal_passages_the_first_stays(tmp_path: Path) 
 
 def test_functions_that_share_a_name_get_ids_of_their_own(tmp_path: Path) -> None:
     source = function("Return the mean of all values.")
-    source += function(
-        "Return the mean of some values.", body=BODY.replace("total", "whole")
-    )
-    assert [pair.id for pair in pairs(tmp_path, source)] == [
-        "module.average",
-        "module.average~2",
-    ]
+    source += function("Return the mean of some values.", body=BODY.replace("total", "whole"))
+    assert [pair.id for pair in pairs(tmp_path, source)] == ["module.average", "module.average~2"]
 
 
-def test_tests_and_other_packages_are_left_out_and_the_order_is_stable(
-    tmp_path: Path,
-) -> None:
-    names = [
-        "b__x",
-        "a",
-        "test__a",
-        "b__tests__x",
-        "idlelib__idle_test__y",
-        "site-packages__z",
-    ]
+def test_tests_and_other_packages_are_left_out_and_the_order_is_stable(tmp_path: Path) -> None:
+    names = ["b__x", "a", "test__a", "b__tests__x", "idlelib__idle_test__y", "site-packages__z"]
     found = source_files(tree(tmp_path, **dict.fromkeys(names, "")))
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
-        "a.py",
-        "b/x.py",
-    ]
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["a.py", "b/x.py"]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +137,5 @@ def test_tests_and_other_packages_are_left_out_and_the_order_is_stable(
         ("  ", ""),
     ],
 )
-def test_the_first_sentence_ends_where_a_reader_would_end_it(
-    docstring: str, sentence: str
-) -> None:
+def test_the_first_sentence_ends_where_a_reader_would_end_it(docstring: str, sentence: str) -> None:
     assert first_sentence(docstring) == sentence

@@ -14,9 +14,7 @@ from quarry_runtime.modeling.registry import register_encoder
 class LastColumn(Encoder):
     """Takes hidden[:, -1] whatever stands there: under right padding, the padding of shorter texts."""
 
-    def forward(
-        self, batch: dict[str, torch.Tensor], side: Any = "passage"
-    ) -> torch.Tensor:
+    def forward(self, batch: dict[str, torch.Tensor], side: Any = "passage") -> torch.Tensor:
         del side
         return self.transformer(**batch).last_hidden_state[:, -1].float()
 
@@ -32,9 +30,7 @@ class Unmasked(Encoder):
 class TwiceEnded(Encoder):
     """Appends [SEP] to what the tokenizer has ended already."""
 
-    def tokenize(
-        self, texts: list[str], side: Any, prompts: Any = None
-    ) -> dict[str, Any]:
+    def tokenize(self, texts: list[str], side: Any, prompts: Any = None) -> dict[str, Any]:
         ids = super().tokenize(texts, side, prompts)["input_ids"]
         return {"input_ids": [[*row, self.tokenizer.sep_token_id] for row in ids]}
 

@@ -19,19 +19,12 @@ from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.text import Texts
 
 BROKEN = str(Path(__file__).parent / "broken_encoders.py")
-SHORT = [
-    "amber river",
-    "a stone",
-    "cloud of violet copper",
-    "the forest and the market in winter",
-]
+SHORT = ["amber river", "a stone", "cloud of violet copper", "the forest and the market in winter"]
 QUERIES = ["where is amber", "what is a stone"]
 
 
 def sampled(
-    passages: Sequence[str] = SHORT,
-    queries: Sequence[str] = QUERIES,
-    prompts: Any = None,
+    passages: Sequence[str] = SHORT, queries: Sequence[str] = QUERIES, prompts: Any = None
 ) -> list[Sampled]:
     def texts(given: Sequence[str]) -> Texts:
         rows = np.arange(len(given), dtype=np.int32)
@@ -47,15 +40,11 @@ def sampled(
 def look(model_spec: Callable[..., Any]) -> Callable[..., dict[str, Finding]]:
     """The findings about a model and texts, by what was looked at; a worse one of the same name wins."""
 
-    def make(
-        model: Path, samples: list[Sampled] | None = None, **given: Any
-    ) -> dict[str, Finding]:
+    def make(model: Path, samples: list[Sampled] | None = None, **given: Any) -> dict[str, Finding]:
         spec = model_spec(model, **given)
         encoder = load_encoder(spec, "cpu", "float32")
         order = ["ok", "note", "refuse"]
-        found = list(
-            look_at_tokens(encoder, resolve(spec), samples or sampled(), "cpu")
-        )
+        found = list(look_at_tokens(encoder, resolve(spec), samples or sampled(), "cpu"))
         found.sort(key=lambda finding: order.index(finding.status))
         return {finding.check: finding for finding in found}
 
@@ -71,9 +60,7 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
         shutil.copytree(model, folder)
         for name, content in files.items():
             file = folder / name.replace("__", ".")
-            file.write_text(
-                content if isinstance(content, str) else json.dumps(content)
-            )
+            file.write_text(content if isinstance(content, str) else json.dumps(content))
         return folder
 
     return make
@@ -104,10 +91,7 @@ def test_a_doubled_end_is_refused(
     tokenizer["post_processor"]["single"].append(end)
     found = look(changed(tiny_gpt2, tokenizer__json=tokenizer))
     finding = found["passage special tokens"]
-    assert (
-        finding.status,
-        "stands twice in a row around every text" in finding.seen,
-    ) == (
+    assert (finding.status, "stands twice in a row around every text" in finding.seen) == (
         "refuse",
         True,
     )
@@ -155,9 +139,7 @@ def test_texts_that_are_cut_are_counted_and_a_length_is_named(
     look: Callable[..., Any], tiny_bert: Path
 ) -> None:
     long = [" ".join(["amber"] * count) for count in range(1, 21)]
-    found = look(tiny_bert, sampled(long), passage_max_length=16)[
-        "length of train passages"
-    ]
+    found = look(tiny_bert, sampled(long), passage_max_length=16)["length of train passages"]
     assert found.status == "note"
     # "amber" is three pieces: 4 words fit between [CLS] and [SEP].
     assert found.facts["cut"] == 16
@@ -201,20 +183,12 @@ def test_prompts_other_than_the_checkpoints_are_named(
 def test_prompts_that_only_the_model_card_shows_are_named(
     look: Callable[..., Any], changed: Callable[..., Path], tiny_bert: Path
 ) -> None:
-    card = (
-        'input_texts = ["query: how much protein", "passage: as a general guideline"]'
-    )
+    card = 'input_texts = ["query: how much protein", "passage: as a general guideline"]'
     model = changed(tiny_bert, README__md=card)
     found = look(model)
-    assert (found["query prompt"].status, found["passage prompt"].status) == (
-        "note",
-        "note",
-    )
+    assert (found["query prompt"].status, found["passage prompt"].status) == ("note", "note")
     right = look(model, query_prompt="query: ", passage_prompt="passage: ")
-    assert (right["query prompt"].status, right["passage prompt"].status) == (
-        "ok",
-        "ok",
-    )
+    assert (right["query prompt"].status, right["passage prompt"].status) == ("ok", "ok")
 
 
 def test_empty_texts_are_counted_and_refused_when_they_are_most(
@@ -222,10 +196,7 @@ def test_empty_texts_are_counted_and_refused_when_they_are_most(
 ) -> None:
     some = look(tiny_bert, sampled([*SHORT, " "]))["text of train passages"]
     assert (some.status, some.facts["empty"]) == ("note", 1)
-    assert (
-        look(tiny_bert, sampled(["", " ", "amber"]))["text of train passages"].status
-        == "refuse"
-    )
+    assert look(tiny_bert, sampled(["", " ", "amber"]))["text of train passages"].status == "refuse"
 
 
 def test_the_interval_of_a_share_is_wilsons() -> None:

@@ -49,9 +49,7 @@ def packed(queries: Sequence[str], passages: Sequence[str]) -> bytes:
         np.full(count, per_query, np.int32),
         np.zeros(count, np.int32),
     ]
-    specs, data = zip(
-        *(pack(tensor, 3 + n) for n, tensor in enumerate(tensors)), strict=True
-    )
+    specs, data = zip(*(pack(tensor, 3 + n) for n, tensor in enumerate(tensors)), strict=True)
     names = ("positive_columns", "mask", "labels", "counts", "sources")
     message = MicroBatch(step=0, micro_step=0, **dict(zip(names, specs, strict=True)))
     frames = encode(message, [table(queries), table(passages), *data])
@@ -62,9 +60,7 @@ def packed(queries: Sequence[str], passages: Sequence[str]) -> bytes:
 def table(texts: Sequence[str]) -> bytes:
     rows = pa.array(range(len(texts)), pa.int32())
     titles, given = pa.array([""] * len(texts)), pa.array(texts)
-    batch = pa.record_batch(
-        {"row": rows, "idRank": rows, "title": titles, "text": given}
-    )
+    batch = pa.record_batch({"row": rows, "idRank": rows, "title": titles, "text": given})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
@@ -72,9 +68,7 @@ def table(texts: Sequence[str]) -> bytes:
 
 
 @pytest.fixture
-def examine(
-    tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]
-) -> Callable[..., Any]:
+def examine(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Callable[..., Any]:
     """Runs sections of the doctor and gives its findings by what was looked at."""
 
     def make(
@@ -87,20 +81,12 @@ def examine(
         seconds: float = 0.01,
         **given: Any,
     ) -> dict[str, Any]:
-        model = model_spec(
-            tiny_bert, plugins=[BROKEN], encoder=encoder, dtype="float32", **given
-        )
+        model = model_spec(tiny_bert, plugins=[BROKEN], encoder=encoder, dtype="float32", **given)
         (tmp_path / "batch.bin").write_bytes(packed(queries, passages))
         task = TrainTask(
             model=model,
             losses=[
-                LossSpec(
-                    name=loss,
-                    weight=1,
-                    sources=[],
-                    matryoshka=None,
-                    options=options or {},
-                )
+                LossSpec(name=loss, weight=1, sources=[], matryoshka=None, options=options or {})
             ],
             sources=["all"],
             mini_batch_size=None,
@@ -126,13 +112,8 @@ def examine(
         (tmp_path / "task.json").write_bytes(msgspec.json.encode(work))
         (tmp_path / "answers.jsonl").unlink(missing_ok=True)
         assert main(["--folder", str(tmp_path)]) == 0
-        lines = [
-            json.loads(line)
-            for line in (tmp_path / "answers.jsonl").read_text().splitlines()
-        ]
-        assert [line["section"] for line in lines if "section" in line] == list(
-            sections
-        )
+        lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+        assert [line["section"] for line in lines if "section" in line] == list(sections)
         return {line["check"]: line for line in lines if "check" in line}
 
     return make
@@ -151,56 +132,33 @@ def test_a_sound_set_up_passes_and_its_loss_lies_between_0_and_equal_scores(
 
 
 def test_a_loss_that_is_no_number_is_refused(examine: Callable[..., Any]) -> None:
-    assert (
-        examine("loss", loss="not_a_number")["loss of the first step"]["status"]
-        == "refuse"
-    )
+    assert examine("loss", loss="not_a_number")["loss of the first step"]["status"] == "refuse"
 
 
 def test_a_query_that_is_its_own_answer_is_told(examine: Callable[..., Any]) -> None:
     leaking = [text for query in QUERIES for text in (f" {query.upper()}", "9 8 7")]
     found = examine("loss", passages=leaking)["loss of the first step"]
     assert (found["status"], "4 of 4 queries" in found["seen"]) == ("refuse", True)
-    once = examine("loss", passages=[QUERIES[0], *PASSAGES[1:]])[
-        "loss of the first step"
-    ]
+    once = examine("loss", passages=[QUERIES[0], *PASSAGES[1:]])["loss of the first step"]
     assert (once["status"], "1 of 4 queries" in once["seen"]) == ("note", True)
 
 
 def test_a_batch_without_negatives_is_refused(examine: Callable[..., Any]) -> None:
-    found = examine("loss", queries=QUERIES[:1], passages=PASSAGES[:1])[
-        "loss of the first step"
-    ]
-    assert (found["status"], "nothing to tell it from" in found["seen"]) == (
-        "refuse",
-        True,
-    )
+    found = examine("loss", queries=QUERIES[:1], passages=PASSAGES[:1])["loss of the first step"]
+    assert (found["status"], "nothing to tell it from" in found["seen"]) == ("refuse", True)
 
 
-def test_a_loss_that_is_0_whatever_the_pairs_are_is_refused(
-    examine: Callable[..., Any],
-) -> None:
+def test_a_loss_that_is_0_whatever_the_pairs_are_is_refused(examine: Callable[..., Any]) -> None:
     found = examine("loss", loss="kl", passages=PASSAGES[::2])["loss of the first step"]
-    assert (found["status"], "0 whatever the pairs are" in found["seen"]) == (
-        "refuse",
-        True,
-    )
+    assert (found["status"], "0 whatever the pairs are" in found["seen"]) == ("refuse", True)
 
 
-def test_labels_the_wrong_way_round_and_wrong_pairs_are_told(
-    examine: Callable[..., Any],
-) -> None:
+def test_labels_the_wrong_way_round_and_wrong_pairs_are_told(examine: Callable[..., Any]) -> None:
     turned = examine("loss", loss="turned_round")["loss of the first step"]
-    assert (turned["status"], "does not tell its positives" in turned["seen"]) == (
-        "note",
-        True,
-    )
+    assert (turned["status"], "does not tell its positives" in turned["seen"]) == ("note", True)
     shifted = [*PASSAGES[2:], *PASSAGES[:2]]
     wrong = examine("loss", passages=shifted)["loss of the first step"]
-    assert (wrong["status"], "worse than equal scores" in wrong["seen"]) == (
-        "note",
-        True,
-    )
+    assert (wrong["status"], "worse than equal scores" in wrong["seen"]) == ("note", True)
 
 
 @pytest.mark.parametrize(
@@ -209,18 +167,11 @@ def test_labels_the_wrong_way_round_and_wrong_pairs_are_told(
         ({"temperature": 5.0}, {}, "even perfect vectors"),
         ({"temperature": 1.0}, {}, "even perfect vectors"),
         ({"temperature": 0.001}, {}, "one passage takes all"),
-        (
-            {"temperature": 0.05},
-            {"similarity": "dot", "normalize": False},
-            "one passage takes all",
-        ),
+        ({"temperature": 0.05}, {"similarity": "dot", "normalize": False}, "one passage takes all"),
     ],
 )
 def test_a_temperature_that_does_not_fit_the_vectors_is_noted(
-    options: dict[str, Any],
-    given: dict[str, Any],
-    words: str,
-    examine: Callable[..., Any],
+    options: dict[str, Any], given: dict[str, Any], words: str, examine: Callable[..., Any]
 ) -> None:
     found = examine("loss", options=options, **given)["temperature"]
     assert (found["status"], words in found["seen"]) == ("note", True)
@@ -228,14 +179,10 @@ def test_a_temperature_that_does_not_fit_the_vectors_is_noted(
 
 def test_the_lowest_loss_is_that_of_positives_at_1_and_negatives_at_0() -> None:
     # -log(e^(1/t) / (e^(1/t) + 7)) for t = 0.5
-    assert lowest_loss(0.5, 8) == pytest.approx(
-        -math.log(math.exp(2) / (math.exp(2) + 7))
-    )
+    assert lowest_loss(0.5, 8) == pytest.approx(-math.log(math.exp(2) / (math.exp(2) + 7)))
 
 
-def test_the_probe_trains_really_and_says_what_it_cost(
-    examine: Callable[..., Any],
-) -> None:
+def test_the_probe_trains_really_and_says_what_it_cost(examine: Callable[..., Any]) -> None:
     facts = examine("probe", seconds=2.0)["probe"]["facts"]
     assert facts["steps"] >= 2
     assert 0 < facts["stepSeconds"] < 10
@@ -262,9 +209,7 @@ def test_an_encoder_that_is_frozen_is_refused(examine: Callable[..., Any]) -> No
 def test_memory_that_ends_is_told_as_such(examine: Callable[..., Any]) -> None:
     found = examine("probe", loss="hungry")["probe"]
     assert (found["status"], found["facts"]["isOutOfMemory"]) == ("refuse", True)
-    fits = examine("probe", loss="hungry", queries=QUERIES[:2], passages=PASSAGES[:4])[
-        "probe"
-    ]
+    fits = examine("probe", loss="hungry", queries=QUERIES[:2], passages=PASSAGES[:4])["probe"]
     assert (fits["status"], fits["facts"]["queriesPerRank"]) == ("ok", 2)
 
 

@@ -13,9 +13,7 @@ from quarry_runtime.errors import DataError
 from quarry_runtime.export import main
 
 
-def written(
-    folder: Path, dtype: str, count: int = 10_000
-) -> tuple[list[str], np.ndarray]:
+def written(folder: Path, dtype: str, count: int = 10_000) -> tuple[list[str], np.ndarray]:
     """Writes a matrix with ids; gives the arguments that name them and the vectors they stand for."""
     vectors = np.random.default_rng(0).standard_normal((count, 4)).astype(np.float32)
     args = ["--vectors", str(folder / "v.npy"), "--ids", str(folder / "ids.json")]

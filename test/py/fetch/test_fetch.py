@@ -38,11 +38,7 @@ def run(
     request: Any, cache: Path, **environment: str
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, list[dict[str, str]]]]:
     """Runs the verb as the orchestrator does; the answer is empty when it failed."""
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "py_runtime"),
-        "HF_HUB_CACHE": str(cache),
-    }
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "py_runtime"), "HF_HUB_CACHE": str(cache)}
     env |= {"HF_HOME": str(cache / "home"), **environment}
     done = subprocess.run(
         [sys.executable, "-m", "quarry_runtime", "fetch"],
@@ -68,14 +64,10 @@ def test_the_hubs_own_client_finds_what_locate_finds(case: dict, cache: Path) ->
     )
     expected = case["found"]
     # Anything but a path says that there is none.
-    assert (found if isinstance(found, str) else None) == (
-        expected and str(cache / expected)
-    )
+    assert (found if isinstance(found, str) else None) == (expected and str(cache / expected))
 
 
-def test_offline_all_missing_files_are_listed_and_cached_ones_found(
-    cache: Path,
-) -> None:
+def test_offline_all_missing_files_are_listed_and_cached_ones_found(cache: Path) -> None:
     request = [entry("corpus.jsonl"), entry("a.tsv"), entry("b.tsv", "org/none")]
     done, answer = run(request, cache, HF_HUB_OFFLINE="1")
     assert done.returncode == 0
@@ -88,17 +80,9 @@ def test_offline_all_missing_files_are_listed_and_cached_ones_found(
 
 @pytest.mark.parametrize(
     "request_text",
-    [
-        "",
-        "{}",
-        '["hf://x"]',
-        '[{"url": "u", "repo": "r", "revision": "m"}]',
-        '[{"url": 1}]',
-    ],
+    ["", "{}", '["hf://x"]', '[{"url": "u", "repo": "r", "revision": "m"}]', '[{"url": 1}]'],
 )
-def test_a_request_of_another_form_is_a_config_error(
-    request_text: str, tmp_path: Path
-) -> None:
+def test_a_request_of_another_form_is_a_config_error(request_text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         read_request(request_text)
     done, _ = run(request_text, tmp_path, HF_HUB_OFFLINE="1")
@@ -120,10 +104,7 @@ class _Hub(BaseHTTPRequestHandler):
         self.server.paths.append(self.path)  # pyright: ignore[reportAttributeAccessIssue]
         body = b"fetched\n"
         headers = {"X-Repo-Commit": COMMIT}
-        known = (
-            "/datasets/org/set/resolve/main/",
-            f"/datasets/org/set/resolve/{COMMIT}/",
-        )
+        known = ("/datasets/org/set/resolve/main/", f"/datasets/org/set/resolve/{COMMIT}/")
         if self.path.startswith("/datasets/org/gated/"):
             status, headers = 403, {"X-Error-Code": "GatedRepo"}
         elif not self.path.startswith("/datasets/org/set/"):
@@ -162,10 +143,7 @@ def hub() -> Iterator[ThreadingHTTPServer]:
 def test_missing_files_are_downloaded_once_and_failures_have_reasons(
     hub: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
-    online = {
-        "HF_HUB_OFFLINE": "0",
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
-    }
+    online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}"}
     request = [
         entry("qrels/train.tsv"),
         entry("none.tsv"),
@@ -176,9 +154,7 @@ def test_missing_files_are_downloaded_once_and_failures_have_reasons(
     done, answer = run(request, tmp_path, **online)
     assert done.returncode == 0, done.stderr
     path = Path(answer["fetched"][0]["path"])
-    assert (
-        path == tmp_path / "datasets--org--set/snapshots" / COMMIT / "qrels/train.tsv"
-    )
+    assert path == tmp_path / "datasets--org--set/snapshots" / COMMIT / "qrels/train.tsv"
     assert path.read_text() == "fetched\n"
     assert (tmp_path / "datasets--org--set/refs/main").read_text() == COMMIT
     reasons = [each["reason"] for each in answer["missing"]]
@@ -192,13 +168,9 @@ def test_missing_files_are_downloaded_once_and_failures_have_reasons(
     assert again == {"fetched": answer["fetched"], "missing": []}
 
 
-def test_a_hub_that_cannot_be_reached_is_told_at_once_for_all_files(
-    tmp_path: Path,
-) -> None:
+def test_a_hub_that_cannot_be_reached_is_told_at_once_for_all_files(tmp_path: Path) -> None:
     online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}
-    done, answer = run(
-        [entry("a.tsv"), entry("b.tsv"), entry("c.tsv")], tmp_path, **online
-    )
+    done, answer = run([entry("a.tsv"), entry("b.tsv"), entry("c.tsv")], tmp_path, **online)
     assert done.returncode == 0, done.stderr
     assert len(answer["missing"]) == 3
     assert all("cannot be reached" in each["reason"] for each in answer["missing"])

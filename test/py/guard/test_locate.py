@@ -43,9 +43,7 @@ def test_an_id_is_found_in_the_hubs_local_cache_by_branch_and_by_commit(
     assert locate("some-org/tiny", "a" * 40) == snapshot
 
 
-def test_an_id_that_is_not_cached_is_named_with_the_place_and_a_way_out(
-    tmp_path: Path,
-) -> None:
+def test_an_id_that_is_not_cached_is_named_with_the_place_and_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         locate("some-org/absent")
     assert "some-org/absent" in caught.value.message
@@ -53,9 +51,7 @@ def test_an_id_that_is_not_cached_is_named_with_the_place_and_a_way_out(
     assert "hf download some-org/absent" in str(caught.value.hint)
 
 
-def test_an_incomplete_snapshot_names_what_is_missing(
-    tiny_bert: Path, tmp_path: Path
-) -> None:
+def test_an_incomplete_snapshot_names_what_is_missing(tiny_bert: Path, tmp_path: Path) -> None:
     snapshot = put_into_cache(tiny_bert, tmp_path / "hub", "some-org/half")
     (snapshot / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"is incomplete: model\.safetensors"):
@@ -111,9 +107,7 @@ def test_the_hub_id_of_the_embedded_model_prefers_the_cache_and_falls_back(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_embedded_folder", lambda: tiny_bert)
-    monkeypatch.setattr(
-        module, "_EMBEDDED_SHA256", sha256_of(tiny_bert / "model.safetensors")
-    )
+    monkeypatch.setattr(module, "_EMBEDDED_SHA256", sha256_of(tiny_bert / "model.safetensors"))
     name = "sentence-transformers/all-MiniLM-L6-v2"
     assert locate(name) == tiny_bert
     snapshot = put_into_cache(tiny_bert, tmp_path / "hub", name)

@@ -32,10 +32,7 @@ time.sleep(60)
 def start(code: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
     return subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
 
 
@@ -43,10 +40,7 @@ def is_gone(pid: int) -> bool:
     for _ in range(200):
         try:
             os.kill(pid, 0)
-            if (
-                "Z"
-                in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            ):
+            if "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]:
                 return True
         except (ProcessLookupError, FileNotFoundError):
             return True
@@ -77,9 +71,6 @@ def test_dev_null_as_stdin_is_no_lifeline() -> None:
     code = CHILD.replace("time.sleep(60)", "time.sleep(0.3)")
     environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        stdin=subprocess.DEVNULL,
-        env=environment,
-        check=False,
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, env=environment, check=False
     )
     assert done.returncode == 0

@@ -36,40 +36,21 @@ def files(tmp_path: Path) -> Paths:
     """Vectors around 40 centres, queries near some of them, and ids out of order."""
     numbers = np.random.default_rng(0)
     centres = numbers.standard_normal((40, 16)).astype(np.float32)
-    vectors = centres.repeat(60, 0) + 0.3 * numbers.standard_normal((2_400, 16)).astype(
-        np.float32
-    )
+    vectors = centres.repeat(60, 0) + 0.3 * numbers.standard_normal((2_400, 16)).astype(np.float32)
     np.save(tmp_path / "v.npy", vectors)
     np.save(tmp_path / "q.npy", vectors[::100] + np.float32(0.01))
-    (tmp_path / "ids.json").write_text(
-        json.dumps([f"d{n * 7 % 2_400}" for n in range(2_400)])
-    )
-    names = {
-        "v": "v.npy",
-        "q": "q.npy",
-        "ids": "ids.json",
-        "index": "index",
-        "out": "found",
-    }
+    (tmp_path / "ids.json").write_text(json.dumps([f"d{n * 7 % 2_400}" for n in range(2_400)]))
+    names = {"v": "v.npy", "q": "q.npy", "ids": "ids.json", "index": "index", "out": "found"}
     return {name: tmp_path / file for name, file in names.items()}
 
 
 def build(files: Paths, *more: str) -> int:
     arguments = ["build", "--vectors", str(files["v"]), "--ids", str(files["ids"])]
-    arguments += [
-        "--fingerprint",
-        MODEL,
-        "--out",
-        str(files["index"]),
-        "--threads",
-        "1",
-    ]
+    arguments += ["--fingerprint", MODEL, "--out", str(files["index"]), "--threads", "1"]
     return main([*arguments, *more])
 
 
-def search(
-    files: Paths, *more: str, fingerprint: str = MODEL
-) -> tuple[np.ndarray, np.ndarray]:
+def search(files: Paths, *more: str, fingerprint: str = MODEL) -> tuple[np.ndarray, np.ndarray]:
     arguments = ["search", "--index", str(files["index"]), "--queries", str(files["q"])]
     arguments += ["--fingerprint", fingerprint, "--out", str(files["out"]), "--k", "10"]
     assert main([*arguments, *more]) == 0
@@ -77,9 +58,7 @@ def search(
 
 
 @pytest.mark.parametrize("metric", ["dot", "cosine"])
-@pytest.mark.parametrize(
-    ("kind", "recall"), [("flat", 1.0), ("ivf", 0.9), ("hnsw", 0.95)]
-)
+@pytest.mark.parametrize(("kind", "recall"), [("flat", 1.0), ("ivf", 0.9), ("hnsw", 0.95)])
 def test_each_kind_finds_what_exact_search_finds(
     files: Paths, kind: str, recall: float, metric: str
 ) -> None:
@@ -92,18 +71,14 @@ def test_each_kind_finds_what_exact_search_finds(
         )
     exact = queries @ vectors.T
     best = np.argsort(-exact, axis=1)[:, :10]
-    shared = [
-        len(set(found) & set(right)) for found, right in zip(rows, best, strict=True)
-    ]
+    shared = [len(set(found) & set(right)) for found, right in zip(rows, best, strict=True)]
     assert np.mean(shared) / 10 >= recall
     np.testing.assert_allclose(scores, np.take_along_axis(exact, rows, 1), rtol=1e-4)
     assert (np.diff(scores, axis=1) <= 0).all()
     assert (scores.dtype, rows.dtype) == (np.float32, np.int32)
 
 
-def test_equal_scores_come_by_id_descending_also_across_the_last_place(
-    files: Paths,
-) -> None:
+def test_equal_scores_come_by_id_descending_also_across_the_last_place(files: Paths) -> None:
     np.save(files["v"], np.ones((30, 4), np.float32))
     np.save(files["q"], np.ones((2, 4), np.float32))
     files["ids"].write_text(json.dumps([f"d{n * 7 % 30}" for n in range(30)]))
@@ -133,9 +108,7 @@ def test_fewer_passages_than_places_are_padded(files: Paths) -> None:
 @pytest.mark.parametrize(
     ("count", "nlist", "nprobe"), [(10, 1, 1), (2_400, 61, 8), (1_000_000, 4_000, 200)]
 )
-def test_lists_are_chosen_by_the_number_of_vectors(
-    count: int, nlist: int, nprobe: int
-) -> None:
+def test_lists_are_chosen_by_the_number_of_vectors(count: int, nlist: int, nprobe: int) -> None:
     settled = IndexOptions("ivf").settled(count)
     assert (settled.nlist, settled.nprobe) == (nlist, nprobe)
 
@@ -148,9 +121,7 @@ def test_int8_vectors_take_their_scales(files: Paths) -> None:
         build(files)
     np.save(files["out"].with_name("s.npy"), scales)
     build(files, "--scales", str(files["out"].with_name("s.npy")))
-    assert (
-        search(files)[1][:, 0] == np.argmax(np.load(files["q"]) @ vectors.T, axis=1)
-    ).all()
+    assert (search(files)[1][:, 0] == np.argmax(np.load(files["q"]) @ vectors.T, axis=1)).all()
 
 
 def test_another_models_queries_are_refused(files: Paths) -> None:
@@ -201,11 +172,7 @@ def test_broken_vectors_and_ids_that_do_not_fit_are_refused_and_leave_nothing(
     with pytest.raises(DataError) as caught:
         build(files)
     assert caught.value.rows == [1_234]
-    for ids, message in (
-        ('["a"]', "1 ids"),
-        ("{}", "no list of ids"),
-        ("[1]", "each a string"),
-    ):
+    for ids, message in (('["a"]', "1 ids"), ("{}", "no list of ids"), ("[1]", "each a string")):
         files["ids"].write_text(ids)
         with pytest.raises(DataError, match=message):
             build(files)
@@ -229,9 +196,7 @@ def test_an_index_is_replaced_whole_and_a_folder_of_something_else_is_left_alone
     assert (files["out"] / "mine.txt").read_text() == "dear"
 
 
-def test_without_faiss_the_way_to_it_is_said(
-    files: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_faiss_the_way_to_it_is_said(files: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(EnvironmentFault) as caught:
         build(files)
@@ -249,14 +214,7 @@ def test_the_check_says_whether_faiss_is_there(
 
 
 def test_the_command_starts_without_torch_and_says_what_it_made(files: Paths) -> None:
-    arguments = [
-        "--vectors",
-        str(files["v"]),
-        "--ids",
-        str(files["ids"]),
-        "--kind",
-        "ivf",
-    ]
+    arguments = ["--vectors", str(files["v"]), "--ids", str(files["ids"]), "--kind", "ivf"]
     arguments += ["--fingerprint", MODEL, "--out", str(files["index"])]
     code = (
         "import sys; from quarry_runtime.__main__ import main; status = main(sys.argv[1:]);"
@@ -271,13 +229,7 @@ def test_the_command_starts_without_torch_and_says_what_it_made(files: Paths) ->
     )
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
-    assert said == {
-        "rowCount": 2400,
-        "dimension": 16,
-        "kind": "ivf",
-        "nlist": 61,
-        "nprobe": 8,
-    }
+    assert said == {"rowCount": 2400, "dimension": 16, "kind": "ivf", "nlist": 61, "nprobe": 8}
 
 
 def test_building_twice_gives_the_same_answers(files: Paths) -> None:

@@ -108,9 +108,7 @@ def orchestrator() -> Iterator[Orchestrator]:
 
 
 @pytest.fixture
-def connect(
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Callable[[Ticket], Connection]]:
+def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Ticket], Connection]]:
     # This process is the test's own: its parent and its stdin are nobody's life line.
     monkeypatch.setattr("quarry_runtime.connection.tie_to_parent", lambda: None)
     made: list[Connection] = []
@@ -135,9 +133,7 @@ def test_a_known_key_gets_in(orchestrator: Orchestrator, connect: Connect) -> No
     assert connection.receive(20) == (Welcome(name="node.0"), [])
 
 
-def test_an_unknown_key_is_told_so(
-    orchestrator: Orchestrator, connect: Connect
-) -> None:
+def test_an_unknown_key_is_told_so(orchestrator: Orchestrator, connect: Connect) -> None:
     public, secret = zmq.curve_keypair()
     connection = connect(orchestrator.ticket(public=public, secret=secret))
     with pytest.raises(EnvironmentFault, match="does not know this ticket"):
@@ -237,9 +233,7 @@ def join(
     return process
 
 
-def test_join_brings_a_worker_that_leaves_when_it_is_asked_to(
-    orchestrator: Orchestrator,
-) -> None:
+def test_join_brings_a_worker_that_leaves_when_it_is_asked_to(orchestrator: Orchestrator) -> None:
     with join(orchestrator.ticket(), "--name", "far", "--threads", "1") as process:
         peer, hello = orchestrator.next()
         assert (hello.name, hello.role, hello.threads) == ("far.0", "worker", 1)
@@ -287,9 +281,7 @@ def test_join_explains_what_it_cannot_use(orchestrator: Orchestrator) -> None:
     assert b"Traceback" not in out
 
 
-def test_closing_while_nobody_is_there_takes_no_time(
-    orchestrator: Orchestrator,
-) -> None:
+def test_closing_while_nobody_is_there_takes_no_time(orchestrator: Orchestrator) -> None:
     ticket = orchestrator.ticket(server=zmq.curve_keypair()[0])
     with contextlib.ExitStack() as stack:
         monkeypatch = stack.enter_context(pytest.MonkeyPatch.context())

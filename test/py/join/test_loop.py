@@ -59,18 +59,10 @@ class Handler:
 
     def ready(self, credits: int) -> Ready:
         facts: dict[str, Any] = dict.fromkeys(
-            (
-                "query_prompt",
-                "passage_prompt",
-                "architecture",
-                "similarity",
-                "fingerprint",
-            ),
-            "x",
+            ("query_prompt", "passage_prompt", "architecture", "similarity", "fingerprint"), "x"
         )
         facts |= dict.fromkeys(
-            ("dimension", "query_max_length", "passage_max_length", "parameter_count"),
-            1,
+            ("dimension", "query_max_length", "passage_max_length", "parameter_count"), 1
         )
         model = ModelContract(
             checkpoint=self.checkpoint,
@@ -90,9 +82,7 @@ class Handler:
         return None
 
     def work(self, message: Unit, *_: Any) -> tuple[Any, list[Any]]:
-        return Done(
-            unit=message.unit, attempt=message.attempt, row_count=1, seconds=0.0
-        ), []
+        return Done(unit=message.unit, attempt=message.attempt, row_count=1, seconds=0.0), []
 
 
 @pytest.fixture(autouse=True)
@@ -102,15 +92,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch, model_spec: Callable[..., Any]) -> EncodeTask:
-    monkeypatch.setattr(
-        "quarry_runtime.loop.open_handler", lambda task, _: Handler(task)
-    )
+    monkeypatch.setattr("quarry_runtime.loop.open_handler", lambda task, _: Handler(task))
     monkeypatch.setattr("quarry_runtime.loop.look_ahead", lambda _: None)
     return EncodeTask(
-        model=model_spec("/there/model"),
-        side="passage",
-        batch_size=1,
-        vector_dtype="float32",
+        model=model_spec("/there/model"), side="passage", batch_size=1, vector_dtype="float32"
     )
 
 
@@ -119,21 +104,11 @@ def unit(name: str) -> Unit:
 
 
 def test_after_a_loss_only_what_comes_then_is_worked_on(task: EncodeTask) -> None:
-    before = [
-        Configure(task=task),
-        unit("a"),
-        unit("b"),
-        "nothing yet",
-        unit("c"),
-        Reconnected(),
-    ]
+    before = [Configure(task=task), unit("a"), unit("b"), "nothing yet", unit("c"), Reconnected()]
     after = [Welcome(name="far.0"), Configure(task=task), unit("d"), Drain()]
     peer = Peer(*before, *after)
     Loop(peer, "cpu", 1).run()
-    assert [message.unit for message in peer.sent if isinstance(message, Done)] == [
-        "a",
-        "d",
-    ]
+    assert [message.unit for message in peer.sent if isinstance(message, Done)] == ["a", "d"]
     assert sum(isinstance(message, Ready) for message in peer.sent) == 2
 
 
@@ -163,8 +138,6 @@ def test_the_model_is_read_here_and_named_as_there(
 
 def test_a_drain_while_files_come_ends_the_worker(task: EncodeTask) -> None:
     file = ModelFile(path="config.json", bytes=2, sha256="0" * 64)
-    peer = Peer(
-        Files(checkpoint="/there/model", files=[file]), Configure(task=task), Drain()
-    )
+    peer = Peer(Files(checkpoint="/there/model", files=[file]), Configure(task=task), Drain())
     Loop(peer, "cpu", 1).run()
     assert not any(isinstance(message, Ready) for message in peer.sent)

@@ -13,12 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_runtime.errors import (
-    EnvironmentFault,
-    IntegrityError,
-    ProtocolError,
-    Reconnected,
-)
+from quarry_runtime.errors import EnvironmentFault, IntegrityError, ProtocolError, Reconnected
 from quarry_runtime.guard.model_cache import SUFFIXES, CachedModel, Part, check_names
 from quarry_runtime.model_files import Drained, ModelFiles
 from quarry_runtime.protocol.messages import (
@@ -63,9 +58,7 @@ class Sender:
         assert isinstance(message, Fetch)
         self.fetched.append((message.file, message.offset))
         data = self.content[message.file][message.offset : message.offset + self.limit]
-        self.inbox.append(
-            (Piece(file=message.file, offset=message.offset), [memoryview(data)])
-        )
+        self.inbox.append((Piece(file=message.file, offset=message.offset), [memoryview(data)]))
 
     def receive(self, timeout: float | None = None) -> tuple[Any, list[memoryview]]:
         if not self.inbox:
@@ -83,20 +76,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def bring(
-    sender: Sender, files: list[ModelFile], checkpoint: str = "/not/here"
-) -> Path:
+def bring(sender: Sender, files: list[ModelFile], checkpoint: str = "/not/here") -> Path:
     aside: list[Any] = []
-    fetching = ModelFiles(
-        sender, lambda message, frames: aside.append((message, frames))
-    )
+    fetching = ModelFiles(sender, lambda message, frames: aside.append((message, frames)))
     return fetching.bring(Files(checkpoint=checkpoint, files=files))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = [
-        file for file in folder.rglob("*") if file.is_file() and file.name != ".lock"
-    ]
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name != ".lock"]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
@@ -112,9 +99,7 @@ def test_files_come_piece_by_piece_and_only_once(cache: Path) -> None:
     assert again.fetched == []
 
 
-def test_a_model_that_this_machine_has_is_used_where_it_lies(
-    cache: Path, tmp_path: Path
-) -> None:
+def test_a_model_that_this_machine_has_is_used_where_it_lies(cache: Path, tmp_path: Path) -> None:
     place = tmp_path / "model"
     for name, data in CONTENT.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -136,10 +121,7 @@ def test_a_model_that_this_machine_has_is_used_where_it_lies(
 def test_a_name_that_could_escape_or_run_is_refused(cache: Path, name: str) -> None:
     file = listed({"x.json": b"{}"})[0]
     with pytest.raises(IntegrityError, match="is refused"):
-        bring(
-            Sender(),
-            [ModelFile(path=name or "x", bytes=file.bytes, sha256=file.sha256)],
-        )
+        bring(Sender(), [ModelFile(path=name or "x", bytes=file.bytes, sha256=file.sha256)])
     assert not cache.exists()
 
 
@@ -161,10 +143,7 @@ def test_names_that_a_file_system_may_confuse_are_refused() -> None:
 
 
 def test_other_bytes_than_announced_never_get_a_name(cache: Path) -> None:
-    changed = {
-        **CONTENT,
-        "model.safetensors": b"\xff" + CONTENT["model.safetensors"][1:],
-    }
+    changed = {**CONTENT, "model.safetensors": b"\xff" + CONTENT["model.safetensors"][1:]}
     with pytest.raises(IntegrityError, match="other bytes"):
         bring(Sender(changed), listed())
     assert [file.name for file in cache.rglob("model.safetensors*")] == []
@@ -198,9 +177,7 @@ def test_a_lost_connection_leaves_what_came_for_the_next_try() -> None:
         bring(sender, listed())
     again = Sender(limit=4096)
     assert contents(bring(again, listed())) == CONTENT
-    assert [
-        offset for name, offset in again.fetched if name == "model.safetensors"
-    ] == [8192]
+    assert [offset for name, offset in again.fetched if name == "model.safetensors"] == [8192]
 
 
 def test_damage_in_what_was_left_is_found_and_fetched_again() -> None:
@@ -258,17 +235,13 @@ def test_other_messages_wait_and_a_drain_ends_the_fetching() -> None:
     sender.inbox.append((Drain(), []))
     other = listed({"config.json": b"other"})
     with pytest.raises(Drained):
-        ModelFiles(sender, lambda *_: None).bring(
-            Files(checkpoint="/not/here", files=other)
-        )
+        ModelFiles(sender, lambda *_: None).bring(Files(checkpoint="/not/here", files=other))
 
 
 def test_a_full_disk_is_told_before_the_first_byte(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})()
-    )
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
     sender = Sender()
     with pytest.raises(EnvironmentFault, match="10 free"):
         bring(sender, listed())

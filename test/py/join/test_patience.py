@@ -5,9 +5,7 @@ from __future__ import annotations
 from quarry_runtime.patience import Patience
 
 
-def pass_time(
-    patience: Patience, start: float, seconds: float
-) -> tuple[str | None, float]:
+def pass_time(patience: Patience, start: float, seconds: float) -> tuple[str | None, float]:
     """Ticks every second; the reason and the moment of giving up."""
     for second in range(1, int(seconds) + 1):
         reason = patience.tick(start + second)

@@ -21,11 +21,7 @@ def test_one_worker_a_gpu_else_one() -> None:
     assert plan() == [Place(0, "cpu", 8)]
     assert plan(gpus=2) == [Place(0, "cuda:0", 4), Place(1, "cuda:1", 4)]
     assert plan(gpus=2, device="cpu") == [Place(0, "cpu", 8)]
-    assert [place.device for place in plan(workers=3, gpus=2)] == [
-        "cuda:0",
-        "cuda:1",
-        "cuda:0",
-    ]
+    assert [place.device for place in plan(workers=3, gpus=2)] == ["cuda:0", "cuda:1", "cuda:0"]
 
 
 def test_cuda_without_a_gpu_is_refused() -> None:
@@ -38,14 +34,8 @@ def test_cuda_without_a_gpu_is_refused() -> None:
     [
         ({"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, Place(1, "cuda:1", 4)),
         ({"LOCAL_RANK": "3", "LOCAL_WORLD_SIZE": "4"}, Place(3, "cuda:1", 2)),
-        (
-            {"SLURM_LOCALID": "1", "SLURM_STEP_TASKS_PER_NODE": "2(x3)"},
-            Place(1, "cuda:1", 8),
-        ),
-        (
-            {"SLURM_LOCALID": "0", "SLURM_STEP_TASKS_PER_NODE": "1,4"},
-            Place(0, "cuda:0", 8),
-        ),
+        ({"SLURM_LOCALID": "1", "SLURM_STEP_TASKS_PER_NODE": "2(x3)"}, Place(1, "cuda:1", 8)),
+        ({"SLURM_LOCALID": "0", "SLURM_STEP_TASKS_PER_NODE": "1,4"}, Place(0, "cuda:0", 8)),
     ],
 )
 def test_a_rank_is_one_worker_on_its_own_device(
@@ -74,7 +64,5 @@ def test_a_task_that_sees_one_gpu_takes_that_one() -> None:
 @pytest.mark.parametrize(
     ("visible", "count"), [("0,1", 2), ("", 0), ("-1", 0), ("3", 1), ("0,-1,2", 1)]
 )
-def test_visible_devices_are_counted_as_cuda_reads_them(
-    visible: str, count: int
-) -> None:
+def test_visible_devices_are_counted_as_cuda_reads_them(visible: str, count: int) -> None:
     assert count_gpus({"CUDA_VISIBLE_DEVICES": visible}) == count

@@ -47,12 +47,7 @@ def pid_of(process: subprocess.Popen[str]) -> int:
 
 def is_alive(pid: int) -> bool:
     try:
-        state = (
-            Path(f"/proc/{pid}/stat")
-            .read_text(encoding="utf-8")
-            .rpartition(")")[2]
-            .split()[0]
-        )
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except OSError:
         return False
     return state != "Z"
@@ -88,11 +83,7 @@ def test_the_other_workers_go_on_when_one_is_given_up() -> None:
 
 
 def test_the_first_signal_asks_and_the_status_names_it() -> None:
-    for number, status in (
-        (signal.SIGTERM, 143),
-        (signal.SIGINT, 130),
-        (signal.SIGHUP, 129),
-    ):
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)):
         with start(LASTING, 2) as process:
             pids = [pid_of(process), pid_of(process)]
             process.send_signal(number)

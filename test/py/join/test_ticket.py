@@ -41,11 +41,7 @@ def test_both_forms_say_the_same(tmp_path: Path) -> None:
     assert "\n" not in TICKET.line()
 
 
-@given(
-    st.text(
-        st.characters(codec="ascii", exclude_categories=["C"]), min_size=1, max_size=256
-    )
-)
+@given(st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1, max_size=256))
 def test_any_token_survives_the_line(token: str) -> None:
     ticket = Ticket("tcp://h:1", token, TICKET.keys)
     assert parse_ticket(ticket.line().encode(), "a test") == ticket

@@ -39,16 +39,10 @@ def make_batch() -> MakeBatch:
             counts = torch.full((groups,), per_query)
         labels = torch.randint(0, 4, (groups, per_query), generator=draw).float()
         padding = torch.arange(per_query) >= counts.unsqueeze(1)
-        mask = torch.rand(groups, groups * per_query, generator=draw) < (
-            0.0 if is_full else 0.3
-        )
+        mask = torch.rand(groups, groups * per_query, generator=draw) < (0.0 if is_full else 0.3)
         mask |= padding.flatten()
-        everyone = unit(
-            torch.randn(groups, dimension, generator=draw), dim=-1
-        ).requires_grad_()
-        passages = unit(
-            torch.randn(groups * per_query, dimension, generator=draw), dim=-1
-        )
+        everyone = unit(torch.randn(groups, dimension, generator=draw), dim=-1).requires_grad_()
+        passages = unit(torch.randn(groups * per_query, dimension, generator=draw), dim=-1)
         return LossInputs(
             queries=everyone[own],
             passages=passages.requires_grad_(),

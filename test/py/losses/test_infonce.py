@@ -17,10 +17,7 @@ from quarry_runtime.modeling.registry import find_loss, losses
 
 def by_hand(batch: LossInputs, temperature: float, **options: Any) -> float:
     """The definition, passage by passage in float64, without a matrix or a softmax of a library."""
-    queries, passages = (
-        batch.queries.detach().double(),
-        batch.passages.detach().double(),
-    )
+    queries, passages = batch.queries.detach().double(), batch.passages.detach().double()
     everyone = batch.everyone
     assert everyone is not None
     size = batch.labels.shape[1]
@@ -44,22 +41,14 @@ def by_hand(batch: LossInputs, temperature: float, **options: Any) -> float:
         )
         found = {c: float(queries[query] @ passages[c]) for c in {*others, *positives}}
         negatives = [c for c in others if c not in positives and found[c] <= limit]
-        terms = [
-            share(found[p], [found[n] for n in negatives], temperature)
-            for p in positives
-        ]
+        terms = [share(found[p], [found[n] for n in negatives], temperature) for p in positives]
         loss = sum(terms) / len(terms)
         if options.get("symmetric"):
-            back = [
-                float(passages[first] @ each)
-                for each in everyone.queries.detach().double()
-            ]
+            back = [float(passages[first] @ each) for each in everyone.queries.detach().double()]
             rivals = [
                 back[g]
                 for g in range(len(back))
-                if g != first // size
-                and not everyone.mask[query, g]
-                and back[g] <= limit
+                if g != first // size and not everyone.mask[query, g] and back[g] <= limit
             ]
             loss = (loss + share(score, rivals, temperature)) / 2
         total += loss
@@ -67,9 +56,7 @@ def by_hand(batch: LossInputs, temperature: float, **options: Any) -> float:
 
 
 def share(positive: float, negatives: list[float], temperature: float) -> float:
-    return math.log(
-        sum(math.exp((n - positive) / temperature) for n in [positive, *negatives])
-    )
+    return math.log(sum(math.exp((n - positive) / temperature) for n in [positive, *negatives]))
 
 
 OPTIONS: list[dict[str, Any]] = [
@@ -170,9 +157,7 @@ def test_infonce_equals_sentence_transformers_multiple_negatives_ranking_loss(
         **(both if is_symmetric else {}),
     )
     columns = [batch.passages[offset::3] for offset in range(3)]
-    expected = theirs.compute_loss_from_embeddings(
-        [batch.queries, *columns], torch.empty(0)
-    )
+    expected = theirs.compute_loss_from_embeddings([batch.queries, *columns], torch.empty(0))
     expected_grads = torch.autograd.grad(
         expected, [batch.everyone.queries, batch.passages], retain_graph=True
     )
@@ -203,9 +188,7 @@ def test_scores_keep_full_precision_under_autocast(make_batch: Any) -> None:
     assert torch.allclose(plain[0].gather(1, batch.own_columns()), plain[1], atol=1e-5)
 
 
-def test_losses_are_listed_with_typed_options_and_a_wrong_option_names_the_nearest() -> (
-    None
-):
+def test_losses_are_listed_with_typed_options_and_a_wrong_option_names_the_nearest() -> None:
     listed = losses()
     assert {"infonce", "kl"} <= set(listed)
     option = listed["infonce"].options()[0]

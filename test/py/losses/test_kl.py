@@ -51,9 +51,7 @@ def test_kl_equals_its_definition_over_each_querys_own_passages(
 ) -> None:
     batch = make(seed, queries, per_query, others)
     entry = find_loss("kl")
-    options = entry.parse(
-        {"temperature": temperature, "labelTemperature": label_temperature}
-    )
+    options = entry.parse({"temperature": temperature, "labelTemperature": label_temperature})
     loss = entry.factory(options)(batch)
     expected = 0.0
     for query in range(queries):
@@ -61,9 +59,7 @@ def test_kl_equals_its_definition_over_each_querys_own_passages(
         count = int(batch.counts[query])
         own = batch.passages.detach()[first : first + count].double().numpy()
         scores = own @ batch.queries[query].double().numpy() / temperature
-        target = shares(
-            batch.labels[query, :count].double().numpy() / label_temperature
-        )
+        target = shares(batch.labels[query, :count].double().numpy() / label_temperature)
         log_found = scores - scores.max() - np.log(np.exp(scores - scores.max()).sum())
         expected += float((target * (np.log(target) - log_found)).sum())
     assert loss.item() == pytest.approx(expected / queries, abs=1e-4, rel=1e-4)
@@ -80,15 +76,13 @@ def test_kl_is_zero_when_the_scores_already_follow_the_labels() -> None:
         torch.tensor([3]),
     )
     entry = find_loss("kl")
-    assert float(
-        entry.factory(entry.parse({"temperature": 1.0}))(batch)
-    ) == pytest.approx(0, abs=1e-6)
+    assert float(entry.factory(entry.parse({"temperature": 1.0}))(batch)) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_kl_leaves_passages_of_other_queries_alone() -> None:
-    batch = replace(
-        make(2, queries=2, per_query=2, others=3), counts=torch.tensor([2, 2])
-    )
+    batch = replace(make(2, queries=2, per_query=2, others=3), counts=torch.tensor([2, 2]))
     entry = find_loss("kl")
     entry.factory(entry.parse({}))(batch).backward()
     assert batch.passages.grad is not None
@@ -96,12 +90,8 @@ def test_kl_leaves_passages_of_other_queries_alone() -> None:
     assert batch.passages.grad[3:].abs().sum() > 0
 
 
-def test_a_padding_changes_neither_the_kl_loss_nor_a_gradient_whatever_it_holds() -> (
-    None
-):
-    whole = replace(
-        make(5, queries=2, per_query=4, others=0), counts=torch.tensor([2, 4])
-    )
+def test_a_padding_changes_neither_the_kl_loss_nor_a_gradient_whatever_it_holds() -> None:
+    whole = replace(make(5, queries=2, per_query=4, others=0), counts=torch.tensor([2, 4]))
     short = replace(whole, labels=whole.labels.clone())
     short.labels[0, 2:] = torch.tensor([float("inf"), 1e30])
     entry = find_loss("kl")
@@ -116,12 +106,8 @@ def test_a_padding_changes_neither_the_kl_loss_nor_a_gradient_whatever_it_holds(
     assert short.passages.grad[:2].abs().sum() > 0
 
 
-def test_a_passage_masked_as_an_in_batch_negative_keeps_its_share_in_its_own_group() -> (
-    None
-):
-    batch = replace(
-        make(5, queries=2, per_query=3, others=0), counts=torch.tensor([3, 3])
-    )
+def test_a_passage_masked_as_an_in_batch_negative_keeps_its_share_in_its_own_group() -> None:
+    batch = replace(make(5, queries=2, per_query=3, others=0), counts=torch.tensor([3, 3]))
     entry = find_loss("kl")
     loss = entry.factory(entry.parse({}))
     masked = replace(batch, mask=torch.ones_like(batch.mask))
@@ -129,8 +115,6 @@ def test_a_passage_masked_as_an_in_batch_negative_keeps_its_share_in_its_own_gro
 
 
 def test_a_group_of_its_positive_alone_has_a_kl_of_zero() -> None:
-    batch = replace(
-        make(5, queries=2, per_query=3, others=0), counts=torch.tensor([1, 1])
-    )
+    batch = replace(make(5, queries=2, per_query=3, others=0), counts=torch.tensor([1, 1]))
     entry = find_loss("kl")
     assert entry.factory(entry.parse({}))(batch).item() == 0

@@ -53,9 +53,7 @@ def test_listwise_equals_its_definition(
         wanted = proportional(labels) if targets == "proportional" else softmax(labels)
         expected -= sum(t * math.log(s) for t, s in zip(wanted, shares, strict=True))
     loss = run("listwise", batch, temperature=temperature, targets=targets)
-    assert loss.item() == pytest.approx(
-        expected / len(batch.queries), abs=1e-4, rel=1e-4
-    )
+    assert loss.item() == pytest.approx(expected / len(batch.queries), abs=1e-4, rel=1e-4)
 
 
 @pytest.mark.parametrize("targets", ["proportional", "softmax"])
@@ -76,19 +74,13 @@ def test_ws_contrastive_equals_its_definition_over_all_columns(
             for c in range(len(passages))
             if c in graded or (not batch.mask[query, c] and c not in paddings)
         ]
-        scores = [
-            float(passages[c] @ batch.queries[query].detach().double()) for c in columns
-        ]
+        scores = [float(passages[c] @ batch.queries[query].detach().double()) for c in columns]
         shares = softmax([score / temperature for score in scores])
         all_labels = [graded.get(c, 0.0) for c in columns]
-        wanted = (
-            softmax(all_labels) if targets == "softmax" else proportional(all_labels)
-        )
+        wanted = softmax(all_labels) if targets == "softmax" else proportional(all_labels)
         expected -= sum(t * math.log(s) for t, s in zip(wanted, shares, strict=True))
     loss = run("ws_contrastive", batch, temperature=temperature, targets=targets)
-    assert loss.item() == pytest.approx(
-        expected / len(batch.queries), abs=1e-4, rel=1e-4
-    )
+    assert loss.item() == pytest.approx(expected / len(batch.queries), abs=1e-4, rel=1e-4)
 
 
 @settings(deadline=None, max_examples=25)
@@ -114,36 +106,25 @@ def test_lambdarank_equals_its_definition(
                     odds = math.exp(-(scores[a] - scores[b]) / temperature)
                     expected += gain * swap * math.log(1 + odds)
     loss = run("lambdarank", batch, temperature=temperature)
-    assert loss.item() == pytest.approx(
-        expected / len(batch.queries), abs=1e-4, rel=1e-4
-    )
+    assert loss.item() == pytest.approx(expected / len(batch.queries), abs=1e-4, rel=1e-4)
 
 
-def test_listwise_with_softmax_targets_has_the_gradient_of_kl(
-    make_batch: Any, run: Any
-) -> None:
+def test_listwise_with_softmax_targets_has_the_gradient_of_kl(make_batch: Any, run: Any) -> None:
     batch = make_batch(4)
     losses = [run("listwise", batch, targets="softmax"), run("kl", batch)]
-    kinds = [
-        torch.autograd.grad(loss, batch.passages, retain_graph=True)[0]
-        for loss in losses
-    ]
+    kinds = [torch.autograd.grad(loss, batch.passages, retain_graph=True)[0] for loss in losses]
     assert torch.allclose(kinds[0], kinds[1], atol=1e-6)
     assert not torch.allclose(losses[0], losses[1])
 
 
-def test_ws_contrastive_with_one_graded_passage_is_infonce(
-    make_batch: Any, run: Any
-) -> None:
+def test_ws_contrastive_with_one_graded_passage_is_infonce(make_batch: Any, run: Any) -> None:
     batch = make_batch(4, before=1, after=1)
     labels = torch.zeros_like(batch.labels)
     labels[:, 0] = 2.0
     # infonce keeps to the mask for explicit negatives, ws_contrastive never leaves a graded one out.
     mask = batch.mask.scatter(1, batch.own_columns(), ~batch.is_real())
     batch = replace(batch, labels=labels, mask=mask)
-    assert run("ws_contrastive", batch).item() == pytest.approx(
-        run("infonce", batch).item()
-    )
+    assert run("ws_contrastive", batch).item() == pytest.approx(run("infonce", batch).item())
 
 
 @pytest.mark.parametrize("name", ["listwise", "ws_contrastive", "lambdarank"])
@@ -159,8 +140,7 @@ def test_a_query_whose_labels_are_all_zero_teaches_nothing(
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["listwise", "ws_contrastive", "lambdarank", "margin_mse", "triplet", "cosent"],
+    "name", ["listwise", "ws_contrastive", "lambdarank", "margin_mse", "triplet", "cosent"]
 )
 def test_a_padding_changes_neither_a_loss_nor_a_gradient_whatever_it_holds(
     make_batch: Any, run: Any, name: str

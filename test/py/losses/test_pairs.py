@@ -40,18 +40,12 @@ def test_margin_mse_equals_its_definition(
         vector, passages = own(batch, query)
         labels = batch.labels[query].tolist()
         errors = [
-            (
-                float((passages[0] - passages[k]) @ vector) * scale
-                - (labels[0] - labels[k])
-            )
-            ** 2
+            (float((passages[0] - passages[k]) @ vector) * scale - (labels[0] - labels[k])) ** 2
             for k in range(1, len(passages))
         ]
         expected += sum(errors) / max(1, len(errors))
     loss = run("margin_mse", batch, scale=scale)
-    assert loss.item() == pytest.approx(
-        expected / len(batch.queries), abs=1e-4, rel=1e-4
-    )
+    assert loss.item() == pytest.approx(expected / len(batch.queries), abs=1e-4, rel=1e-4)
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "manhattan"])
@@ -63,9 +57,7 @@ def test_triplet_equals_its_definition(
     def between(a: list[float], b: list[float]) -> float:
         pairs = list(zip(a, b, strict=True))
         if distance == "cosine":
-            lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(
-                sum(y * y for y in b)
-            )
+            lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b))
             return 1 - sum(x * y for x, y in pairs) / lengths
         if distance == "euclidean":
             return math.sqrt(sum((x - y) ** 2 for x, y in pairs))
@@ -79,9 +71,7 @@ def test_triplet_equals_its_definition(
         hinges = [max(0.0, margin + found[0] - other) for other in found[1:]]
         expected += sum(hinges) / max(1, len(hinges))
     loss = run("triplet", batch, margin=margin, distance=distance)
-    assert loss.item() == pytest.approx(
-        expected / len(batch.queries), abs=1e-4, rel=1e-4
-    )
+    assert loss.item() == pytest.approx(expected / len(batch.queries), abs=1e-4, rel=1e-4)
 
 
 @settings(deadline=None, max_examples=50)
@@ -131,9 +121,7 @@ def test_vectors_that_are_equal_have_a_finite_gradient_of_their_distance(
     assert torch.isfinite(batch.passages.grad).all()
 
 
-def test_margin_mse_equals_sentence_transformers_margin_mse_loss(
-    make_batch: Any, run: Any
-) -> None:
+def test_margin_mse_equals_sentence_transformers_margin_mse_loss(make_batch: Any, run: Any) -> None:
     from sentence_transformers.sentence_transformer.losses import MarginMSELoss
 
     batch = make_batch(3, queries=5, per_query=3, is_full=True)
@@ -161,9 +149,7 @@ def test_triplet_equals_sentence_transformers_triplet_loss(
     agree(ours, theirs.compute_loss_from_embeddings(columns, torch.empty(0)), batch)
 
 
-def test_cosent_equals_sentence_transformers_cosent_loss(
-    make_batch: Any, run: Any
-) -> None:
+def test_cosent_equals_sentence_transformers_cosent_loss(make_batch: Any, run: Any) -> None:
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
     batch = make_batch(3, queries=8, per_query=1, is_full=True)
@@ -171,9 +157,7 @@ def test_cosent_equals_sentence_transformers_cosent_loss(
         [batch.queries, batch.passages], batch.labels[:, 0]
     )
     # Theirs takes the length out of the vectors once more, which leaves the value as it is.
-    assert run("cosent", batch, temperature=0.05).item() == pytest.approx(
-        theirs.item(), rel=1e-5
-    )
+    assert run("cosent", batch, temperature=0.05).item() == pytest.approx(theirs.item(), rel=1e-5)
 
 
 def test_kl_times_the_squared_temperature_is_sentence_transformers_distill_kl_div_loss(
@@ -184,16 +168,13 @@ def test_kl_times_the_squared_temperature_is_sentence_transformers_distill_kl_di
     batch = make_batch(3, queries=5, per_query=3, is_full=True)
     columns = [batch.passages[offset::3] for offset in range(3)]
     theirs = DistillKLDivLoss(NOBODY, student_temperature=2.0, teacher_temperature=3.0)
-    expected = theirs.compute_loss_from_embeddings(
-        [batch.queries, *columns], batch.labels
-    )
+    expected = theirs.compute_loss_from_embeddings([batch.queries, *columns], batch.labels)
     agree(4 * run("kl", batch, temperature=2.0, labelTemperature=3.0), expected, batch)
 
 
 def agree(ours: torch.Tensor, theirs: torch.Tensor, batch: LossInputs) -> None:
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     kinds = [
-        torch.autograd.grad(loss, batch.passages, retain_graph=True)[0]
-        for loss in (ours, theirs)
+        torch.autograd.grad(loss, batch.passages, retain_graph=True)[0] for loss in (ours, theirs)
     ]
     assert torch.allclose(kinds[0], kinds[1], atol=1e-5)

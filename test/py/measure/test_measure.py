@@ -25,9 +25,7 @@ def write(folder: Path, run: str, qrels: str) -> tuple[Path, Path]:
     return folder / "a.run", folder / "a.qrels"
 
 
-def test_ties_are_broken_by_passage_id_descending_and_ranks_are_ignored(
-    tmp_path: Path,
-) -> None:
+def test_ties_are_broken_by_passage_id_descending_and_ranks_are_ignored(tmp_path: Path) -> None:
     run = "q Q0 a 1 0.5 t\nq Q0 b 2 0.5 t\nq Q0 c 3 0.9 t\n"
     files = write(tmp_path, run, "q 0 b 1\n")
     assert measure(*files, ["RR", "RR@2", "RR@1", "P@2"])["queries"]["q"] == {
@@ -48,13 +46,7 @@ def test_scores_that_float32_cannot_tell_apart_are_ties(tmp_path: Path) -> None:
 def test_names_that_users_bring_along_are_understood(tmp_path: Path) -> None:
     files = write(tmp_path, "q Q0 a 1 1 t\n", "q 0 a 1\n")
     names = ["ndcg@10", "recall@100", "mrr@10", "map", "precision@5"]
-    assert list(measure(*files, names)["mean"]) == [
-        "nDCG@10",
-        "R@100",
-        "RR@10",
-        "AP",
-        "P@5",
-    ]
+    assert list(measure(*files, names)["mean"]) == ["nDCG@10", "R@100", "RR@10", "AP", "P@5"]
 
 
 def test_results_without_judgements_do_not_count(tmp_path: Path) -> None:
@@ -83,9 +75,7 @@ def test_a_score_that_is_not_a_number_is_refused_with_its_line(tmp_path: Path) -
         ("q Q0 a 1 one t\n", r"a\.run:1: not a line of a run"),
     ],
 )
-def test_a_broken_run_is_refused_with_its_line(
-    run: str, message: str, tmp_path: Path
-) -> None:
+def test_a_broken_run_is_refused_with_its_line(run: str, message: str, tmp_path: Path) -> None:
     files = write(tmp_path, run, "q 0 a 1\n")
     with pytest.raises(DataError, match=message):
         measure(*files, ["P@1"])
@@ -97,16 +87,11 @@ def test_a_broken_run_is_refused_with_its_line(
         ("", r"a\.qrels holds no judgements"),
         ("q 0 a\n", r"a\.qrels:1: not a judgement"),
         ("q 0 b 1\nq 0 a 0.5\n", r"a\.qrels:2: not a judgement"),
-        (
-            "q 0 a 1\nq 0 a 2\n",
-            r"a\.qrels:2: passage a has the grade 2 for query q, and 1 before",
-        ),
+        ("q 0 a 1\nq 0 a 2\n", r"a\.qrels:2: passage a has the grade 2 for query q, and 1 before"),
         ("q 0 a 1000000\n", r"a\.qrels:1: grades go up to 10000, saw 1000000"),
     ],
 )
-def test_broken_judgements_are_refused(
-    qrels: str, message: str, tmp_path: Path
-) -> None:
+def test_broken_judgements_are_refused(qrels: str, message: str, tmp_path: Path) -> None:
     files = write(tmp_path, "q Q0 a 1 1 t\n", qrels)
     with pytest.raises(DataError, match=message):
         measure(*files, ["P@1"])
@@ -137,10 +122,7 @@ def test_an_unknown_measure_is_a_config_error(name: str, tmp_path: Path) -> None
 
 @given(
     st.dictionaries(
-        st.text("abcé𝄞", min_size=1),
-        st.floats(-4, 4, width=32),
-        min_size=1,
-        max_size=30,
+        st.text("abcé𝄞", min_size=1), st.floats(-4, 4, width=32), min_size=1, max_size=30
     ),
     st.integers(1, 40),
 )
@@ -155,16 +137,7 @@ def test_a_cut_ranking_holds_the_best(ranking: dict[str, float], k: int) -> None
 def test_the_command_writes_its_answer_and_loads_no_torch(tmp_path: Path) -> None:
     run, qrels = write(tmp_path, "q Q0 a 1 1 t\n", "q 0 a 1\n")
     out = tmp_path / "out.json"
-    args = [
-        "--run",
-        str(run),
-        "--qrels",
-        str(qrels),
-        "--measures",
-        "nDCG@10",
-        "--out",
-        str(out),
-    ]
+    args = ["--run", str(run), "--qrels", str(qrels), "--measures", "nDCG@10", "--out", str(out)]
     code = "import sys; from quarry_runtime.measure import main; main(sys.argv[1:]); "
     code += "print('torch' in sys.modules)"
     done = subprocess.run(
@@ -172,11 +145,7 @@ def test_the_command_writes_its_answer_and_loads_no_torch(tmp_path: Path) -> Non
     )
     assert done.stdout.strip() == "False"
     assert json.loads(out.read_text())["mean"] == {"nDCG@10": 1.0}
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "a.qrels",
-        "a.run",
-        "out.json",
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.qrels", "a.run", "out.json"]
     assert main(args) == 0
 
 
@@ -189,9 +158,7 @@ def test_lines_of_a_run_may_stand_in_any_order(tmp_path: Path) -> None:
     assert measure(*files, ["RR"])["queries"] == {"q": {"RR": 0.5}, "p": {"RR": 1.0}}
 
 
-def test_a_run_that_shares_no_query_with_the_judgements_is_refused(
-    tmp_path: Path,
-) -> None:
+def test_a_run_that_shares_no_query_with_the_judgements_is_refused(tmp_path: Path) -> None:
     files = write(tmp_path, "1 Q0 a 1 1 t\n", "q1 0 a 1\n")
     with pytest.raises(DataError, match="none of its 1 queries is judged"):
         measure(*files, ["P@1"])
@@ -253,9 +220,7 @@ def test_counts_are_summed_and_geometric_means_take_a_missing_query_as_nearly_ze
     tmp_path: Path,
 ) -> None:
     files = write(
-        tmp_path,
-        "q Q0 a 1 1 t\np Q0 x 1 2 t\np Q0 a 2 1 t\n",
-        "q 0 a 1\np 0 a 1\nr 0 a 1\n",
+        tmp_path, "q Q0 a 1 1 t\np Q0 x 1 2 t\np Q0 a 2 1 t\n", "q 0 a 1\np 0 a 1\nr 0 a 1\n"
     )
     names = ["NumQ", "NumRet", "NumRel", "NumRelRet", "gm_map", "AP"]
     found = measure(*files, names)
@@ -280,9 +245,7 @@ def test_counts_are_summed_and_geometric_means_take_a_missing_query_as_nearly_ze
     assert measure(*files, names, missing="skip")["mean"]["AP"] == 0.75
 
 
-def test_a_query_whose_grades_are_all_negative_has_no_relevant_passage(
-    tmp_path: Path,
-) -> None:
+def test_a_query_whose_grades_are_all_negative_has_no_relevant_passage(tmp_path: Path) -> None:
     files = write(tmp_path, "q Q0 a 1 1 t\n", "q 0 a -1\nq 0 b -2\n")
     every = [name if kind.plain else f"{name}@{1}" for name, kind in MEASURES.items()]
     values = measure(*files, every)["mean"]
@@ -295,7 +258,4 @@ def test_a_query_whose_grades_are_all_negative_has_no_relevant_passage(
 
 def test_the_best_passages_alone_count_when_a_depth_is_given(tmp_path: Path) -> None:
     files = write(tmp_path, "q Q0 a 1 1 t\nq Q0 b 2 2 t\n", "q 0 a 1\n")
-    assert measure(*files, ["AP", "NumRet"], depth=1)["mean"] == {
-        "AP": 0.0,
-        "NumRet": 1.0,
-    }
+    assert measure(*files, ["AP", "NumRet"], depth=1)["mean"] == {"AP": 0.0, "NumRet": 1.0}

@@ -32,9 +32,7 @@ DEPTH = 100
 class Collection:
     """Queries with two relevant passages each, among many that nobody judged; scores are random, good ones higher."""
 
-    def __init__(
-        self, folder: Path, query_count: int = 120, unjudged: int = 3000
-    ) -> None:
+    def __init__(self, folder: Path, query_count: int = 120, unjudged: int = 3000) -> None:
         rng = np.random.default_rng(5)
         self.folder = folder
         self.unjudged = unjudged
@@ -47,26 +45,19 @@ class Collection:
             self.scores[query, 2 * query + 1] += 2.0
         self.qrels = folder / "qrels"
         self.qrels.write_text(
-            "".join(
-                f"q{n} 0 j{2 * n} 2\nq{n} 0 j{2 * n + 1} 1\n"
-                for n in range(query_count)
-            )
+            "".join(f"q{n} 0 j{2 * n} 2\nq{n} 0 j{2 * n + 1} 1\n" for n in range(query_count))
         )
 
     def search(self, sample: np.ndarray) -> Path:
         """The run over all judged passages and these others."""
-        columns = np.concatenate(
-            [np.arange(2 * self.query_count), 2 * self.query_count + sample]
-        )
+        columns = np.concatenate([np.arange(2 * self.query_count), 2 * self.query_count + sample])
         ids = [*self.judged, *self.others]
         path = self.folder / "a.run"
         with path.open("w") as file:
             for query in range(self.query_count):
                 scores = self.scores[query, columns]
                 for rank, at in enumerate(np.argsort(-scores)[:DEPTH]):
-                    file.write(
-                        f"q{query} Q0 {ids[columns[at]]} {rank + 1} {scores[at]:.9f} t\n"
-                    )
+                    file.write(f"q{query} Q0 {ids[columns[at]]} {rank + 1} {scores[at]:.9f} t\n")
         return path
 
 
@@ -85,32 +76,22 @@ def test_a_part_that_is_the_whole_gives_trec_evals_values_without_any_doubt(
     assert found["notEstimated"] == ["Bpref", "NumRel"]
     for name in NAMES:
         for figure in ("measured", "estimate", "low", "high"):
-            assert found["measures"][name][figure] == pytest.approx(
-                wanted[name], abs=1e-9
-            ), (
+            assert found["measures"][name][figure] == pytest.approx(wanted[name], abs=1e-9), (
                 name,
                 figure,
             )
 
 
-def test_estimates_lie_near_the_truth_and_their_intervals_hold_it(
-    collection: Collection,
-) -> None:
-    truth = measure(
-        collection.search(np.arange(collection.unjudged)), collection.qrels, NAMES
-    )["mean"]
+def test_estimates_lie_near_the_truth_and_their_intervals_hold_it(collection: Collection) -> None:
+    truth = measure(collection.search(np.arange(collection.unjudged)), collection.qrels, NAMES)[
+        "mean"
+    ]
     trials, covered, errors, inflated = 6, 0, [], []
     for seed in range(trials):
-        sample = np.random.default_rng(seed).choice(
-            collection.unjudged, 300, replace=False
-        )
+        sample = np.random.default_rng(seed).choice(collection.unjudged, 300, replace=False)
         run = collection.search(np.sort(sample))
         found = estimate(
-            run,
-            collection.qrels,
-            NAMES,
-            Part(collection.unjudged, 300, DEPTH),
-            seed=seed,
+            run, collection.qrels, NAMES, Part(collection.unjudged, 300, DEPTH), seed=seed
         )
         measured = measure(run, collection.qrels, NAMES)["mean"]
         for name in NAMES:
@@ -152,21 +133,10 @@ def test_the_command_writes_json_and_a_run_without_any_hit_is_refused(
         "--depth",
         "100",
     ]
-    assert (
-        main(["--run", str(run), *args, "--measures", "nDCG@10", "--out", str(out)])
-        == 0
-    )
+    assert main(["--run", str(run), *args, "--measures", "nDCG@10", "--out", str(out)]) == 0
     assert set(json.loads(out.read_text())["measures"]) == {"nDCG@10"}
     (tmp_path / "bad.run").write_text("q0 Q0 u1 1 1 t\n")
     with pytest.raises(DataError, match="no relevant passage was found"):
         main(
-            [
-                "--run",
-                str(tmp_path / "bad.run"),
-                *args,
-                "--measures",
-                "nDCG@10",
-                "--out",
-                str(out),
-            ]
+            ["--run", str(tmp_path / "bad.run"), *args, "--measures", "nDCG@10", "--out", str(out)]
         )

@@ -18,27 +18,11 @@ DATA = Path(os.environ.get("QUARRY_TEST_DATA", ROOT.parent / "shared" / "data"))
 OWN_TESTS = DATA / "trec_eval" / "v9.0.8" / "test"
 ORACLE = DATA / "trec_eval" / "oracle"
 
-_PLAIN = {
-    "map": "AP",
-    "recip_rank": "RR",
-    "ndcg": "nDCG",
-    "Rprec": "Rprec",
-    "bpref": "Bpref",
-}
+_PLAIN = {"map": "AP", "recip_rank": "RR", "ndcg": "nDCG", "Rprec": "Rprec", "bpref": "Bpref"}
 _PLAIN |= {"infAP": "infAP", "num_q": "NumQ", "num_ret": "NumRet", "num_rel": "NumRel"}
-_PLAIN |= {
-    "num_rel_ret": "NumRelRet",
-    "set_P": "SetP",
-    "set_relative_P": "SetP(relative=True)",
-}
+_PLAIN |= {"num_rel_ret": "NumRelRet", "set_P": "SetP", "set_relative_P": "SetP(relative=True)"}
 _PLAIN |= {"set_recall": "SetR", "set_map": "SetAP", "set_F": "SetF"}
-_CUT = {
-    "map_cut": "AP",
-    "ndcg_cut": "nDCG",
-    "P": "P",
-    "recall": "R",
-    "success": "Success",
-}
+_CUT = {"map_cut": "AP", "ndcg_cut": "nDCG", "P": "P", "recall": "R", "success": "Success"}
 _CUT |= {"relative_P": "relative_P"}
 _SHARE = {"iprec_at_recall": "IPrec", "Rprec_mult": "Rprec_mult"}
 
@@ -57,11 +41,7 @@ def ours(printed: str) -> str:
 
 def text_of(path: Path) -> str:
     """The content of a file, unpacked."""
-    return (
-        gzip.decompress(path.read_bytes()).decode()
-        if path.suffix == ".gz"
-        else path.read_text()
-    )
+    return gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
 
 
 def printed_by_trec_eval(path: Path) -> dict[tuple[str, str], float]:
@@ -86,10 +66,7 @@ def compare(expected: dict[tuple[str, str], float], found: dict) -> int:
         if query == "all":
             assert found["mean"][name] == pytest.approx(value, abs=PRINTED), name
         elif not name.startswith("gm_"):
-            assert found["queries"][query][name] == pytest.approx(value, abs=PRINTED), (
-                query,
-                name,
-            )
+            assert found["queries"][query][name] == pytest.approx(value, abs=PRINTED), (query, name)
     return len(expected)
 
 
@@ -135,10 +112,7 @@ def test_other_cutoffs_are_those_of_trec_eval() -> None:
 def test_real_runs(collection: str) -> None:
     expected = printed_by_trec_eval(ORACLE / f"{collection}.test.bm25.expected.txt.gz")
     names = sorted({name for _, name in expected})
-    run, qrels = (
-        ORACLE / f"{collection}.test.bm25.run.gz",
-        ORACLE / f"{collection}.test.qrels",
-    )
+    run, qrels = ORACLE / f"{collection}.test.bm25.run.gz", ORACLE / f"{collection}.test.qrels"
     assert compare(expected, measure(run, qrels, names)) > 5000
 
 
@@ -150,9 +124,7 @@ def test_a_real_run_at_level_2_by_the_option_and_by_each_measures_own() -> None:
     files = (ORACLE / "nfcorpus.test.bm25.run.gz", ORACLE / "nfcorpus.test.qrels")
     found = measure(*files, names, level=2)
     compare(expected, found)
-    graded = [
-        name for name in names if "rel" in MEASURES[name.partition("@")[0]].options
-    ]
+    graded = [name for name in names if "rel" in MEASURES[name.partition("@")[0]].options]
     own = {
         name: "(rel=2)@".join(name.split("@")) if "@" in name else f"{name}(rel=2)"
         for name in graded
@@ -165,9 +137,7 @@ def test_a_real_run_at_level_2_by_the_option_and_by_each_measures_own() -> None:
 
 
 def test_every_query_of_a_real_run_has_the_unrounded_value() -> None:
-    expected = json.loads(
-        text_of(ORACLE / "nfcorpus.test.bm25.expected.full-precision.json.gz")
-    )
+    expected = json.loads(text_of(ORACLE / "nfcorpus.test.bm25.expected.full-precision.json.gz"))
     printed = sorted({name for values in expected.values() for name in values})
     files = (ORACLE / "nfcorpus.test.bm25.run.gz", ORACLE / "nfcorpus.test.qrels")
     found = measure(*files, [ours(name) for name in printed])
@@ -175,22 +145,14 @@ def test_every_query_of_a_real_run_has_the_unrounded_value() -> None:
         wanted = {ours(name): value for name, value in values.items()}
         assert found["queries"][query] == pytest.approx(wanted, abs=1e-9), query
     # 15 judged queries have no result at all: they count as 0.
-    assert (len(expected), found["queryCount"], found["withoutResults"]) == (
-        323,
-        323,
-        15,
-    )
+    assert (len(expected), found["queryCount"], found["withoutResults"]) == (323, 323, 15)
 
 
 @pytest.mark.parametrize(
     ("missing", "suffix"), [("zero", "expected.c.txt"), ("skip", "expected.txt")]
 )
-def test_queries_missing_from_the_run(
-    missing: Missing, suffix: str, tmp_path: Path
-) -> None:
-    dropped = set(
-        (ORACLE / "nfcorpus.test.bm25.gaps.dropped-queries.txt").read_text().split()
-    )
+def test_queries_missing_from_the_run(missing: Missing, suffix: str, tmp_path: Path) -> None:
+    dropped = set((ORACLE / "nfcorpus.test.bm25.gaps.dropped-queries.txt").read_text().split())
     lines = text_of(ORACLE / "nfcorpus.test.bm25.run.gz").splitlines(keepends=True)
     gaps = tmp_path / "gaps.run"
     gaps.write_text("".join(line for line in lines if line.split()[0] not in dropped))

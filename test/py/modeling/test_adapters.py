@@ -31,9 +31,7 @@ def wish(**changes: Any) -> AdapterSpec:
 
 def encode(encoder: Any, texts: list[str] = TEXTS) -> NDArray[np.float32]:
     with torch.inference_mode():
-        return encoder(
-            encoder.collate(encoder.tokenize(texts, "passage")["input_ids"])
-        ).numpy()
+        return encoder(encoder.collate(encoder.tokenize(texts, "passage")["input_ids"])).numpy()
 
 
 def trained(spec: Any, out: Path) -> Any:
@@ -92,10 +90,7 @@ def test_an_adapter_is_loaded_by_quarry_transformers_peft_and_sentence_transform
 
 
 def test_an_adapter_that_was_trained_below_a_head_is_put_on_the_model_alone(
-    tiny_bert: Path,
-    model_spec: Callable[..., Any],
-    load: Callable[..., Any],
-    tmp_path: Path,
+    tiny_bert: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -125,19 +120,14 @@ def test_only_the_adapter_learns_and_every_part_of_it_gets_a_gradient(
     ).sum().backward()
     learning = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
     assert learning
-    assert all(
-        "lora_" in name and p.dtype == torch.float32 for name, p in learning.items()
-    )
+    assert all("lora_" in name and p.dtype == torch.float32 for name, p in learning.items())
     assert all(p.grad is not None for p in learning.values())
     assert not any("pooler" in name for name in learning)
     assert encoder.transformer.embeddings.word_embeddings.weight.dtype == torch.bfloat16
 
 
 def test_training_goes_on_from_an_adapter_and_another_one_on_top_is_refused(
-    tiny_bert: Path,
-    model_spec: Callable[..., Any],
-    load: Callable[..., Any],
-    tmp_path: Path,
+    tiny_bert: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
 ) -> None:
     trained(model_spec(tiny_bert, adapter=wish()), tmp_path / "first")
     trained(model_spec(tmp_path / "first"), tmp_path / "second")
@@ -147,13 +137,8 @@ def test_training_goes_on_from_an_adapter_and_another_one_on_top_is_refused(
     assert config["base_model_name_or_path"] == str(tiny_bert)
     # The same wish again is what a resume says; another one would be forgotten.
     trained(model_spec(tmp_path / "first", adapter=wish()), tmp_path / "third")
-    with pytest.raises(
-        ConfigError, match="holds an adapter already, with r 4, alpha 8"
-    ):
-        trained(
-            model_spec(tmp_path / "first", adapter=wish(r=8, alpha=32)),
-            tmp_path / "fourth",
-        )
+    with pytest.raises(ConfigError, match="holds an adapter already, with r 4, alpha 8"):
+        trained(model_spec(tmp_path / "first", adapter=wish(r=8, alpha=32)), tmp_path / "fourth")
 
 
 def test_the_fingerprint_covers_the_adapter_and_its_base_but_not_where_that_lies(
@@ -170,15 +155,11 @@ def test_the_fingerprint_covers_the_adapter_and_its_base_but_not_where_that_lies
     file = tmp_path / "adapter" / "adapter_config.json"
     config = json.loads(file.read_text())
     moved = base.rename(tmp_path / "moved")
-    with pytest.raises(
-        ConfigError, match=r"is an adapter of .*base, which cannot be found"
-    ):
+    with pytest.raises(ConfigError, match=r"is an adapter of .*base, which cannot be found"):
         fingerprint()
     file.write_text(json.dumps({**config, "base_model_name_or_path": "../moved"}))
     assert fingerprint() == same
-    file.write_text(
-        json.dumps({**config, "base_model_name_or_path": str(moved), "lora_alpha": 9})
-    )
+    file.write_text(json.dumps({**config, "base_model_name_or_path": str(moved), "lora_alpha": 9}))
     assert fingerprint() != same
     file.write_text(json.dumps({**config, "base_model_name_or_path": str(moved)}))
     for weights in (
@@ -209,13 +190,9 @@ def test_quantisation_without_bitsandbytes_says_what_is_missing_and_how_to_get_i
 
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name: None if name == "bitsandbytes" else real(name),
+        importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else real(name)
     )
-    with pytest.raises(
-        EnvironmentFault, match=r"in 4 bits, which needs .* bitsandbytes"
-    ) as caught:
+    with pytest.raises(EnvironmentFault, match=r"in 4 bits, which needs .* bitsandbytes") as caught:
         load_encoder(model_spec(tiny_bert, quantization="4bit", adapter=wish()), "cpu")
     assert "pip install bitsandbytes" in (caught.value.hint or "")
 

@@ -30,11 +30,7 @@ def test_a_sentence_transformers_checkpoint_is_followed(
     tiny_gpt2: Path, model_spec: Callable
 ) -> None:
     resolved = resolve(model_spec(tiny_gpt2))
-    assert (resolved.pooling, resolved.normalize, resolved.similarity) == (
-        "last",
-        True,
-        "cosine",
-    )
+    assert (resolved.pooling, resolved.normalize, resolved.similarity) == ("last", True, "cosine")
     assert (resolved.dimension, resolved.padding_side) == (32, "left")
     assert (resolved.query_max_length, resolved.passage_max_length) == (96, 96)
 
@@ -44,36 +40,17 @@ def test_a_plain_transformers_checkpoint_gets_mean_pooling_length_1_and_cosine(
 ) -> None:
     (copy / "modules.json").unlink()
     resolved = resolve(model_spec(copy))
-    assert (resolved.pooling, resolved.normalize, resolved.similarity) == (
-        "mean",
-        True,
-        "cosine",
-    )
+    assert (resolved.pooling, resolved.normalize, resolved.similarity) == ("mean", True, "cosine")
     assert resolved.query_max_length == 128
 
 
 def test_wishes_win_over_the_checkpoint_but_not_over_its_positions(
     copy: Path, model_spec: Callable
 ) -> None:
-    wishes = {
-        "pooling": "cls",
-        "normalize": False,
-        "similarity": "dot",
-        "query_prompt": "q: ",
-    }
-    resolved = resolve(
-        model_spec(copy, **wishes, query_max_length=10, passage_max_length=9999)
-    )
-    assert (resolved.pooling, resolved.normalize, resolved.similarity) == (
-        "cls",
-        False,
-        "dot",
-    )
-    assert (
-        resolved.query_prompt,
-        resolved.query_max_length,
-        resolved.passage_max_length,
-    ) == (
+    wishes = {"pooling": "cls", "normalize": False, "similarity": "dot", "query_prompt": "q: "}
+    resolved = resolve(model_spec(copy, **wishes, query_max_length=10, passage_max_length=9999))
+    assert (resolved.pooling, resolved.normalize, resolved.similarity) == ("cls", False, "dot")
+    assert (resolved.query_prompt, resolved.query_max_length, resolved.passage_max_length) == (
         "q: ",
         10,
         128,
@@ -84,18 +61,13 @@ def test_wishes_win_over_the_checkpoint_but_not_over_its_positions(
 def test_prompts_are_found_under_every_name_that_is_in_use(
     copy: Path, model_spec: Callable, name: str
 ) -> None:
-    edit(
-        copy / "config_sentence_transformers.json",
-        prompts={"query": "Q: ", name: "P: "},
-    )
+    edit(copy / "config_sentence_transformers.json", prompts={"query": "Q: ", name: "P: "})
     resolved = resolve(model_spec(copy))
     assert (resolved.query_prompt, resolved.passage_prompt) == ("Q: ", "P: ")
     assert resolve(model_spec(copy, passage_prompt="")).passage_prompt == ""
 
 
-def test_a_module_that_cannot_be_followed_is_named(
-    copy: Path, model_spec: Callable
-) -> None:
+def test_a_module_that_cannot_be_followed_is_named(copy: Path, model_spec: Callable) -> None:
     modules = json.loads((copy / "modules.json").read_text())
     modules[2]["type"] = "sentence_transformers.models.LSTM"
     (copy / "modules.json").write_text(json.dumps(modules))
@@ -119,16 +91,10 @@ def test_another_similarity_is_refused_unless_the_user_chooses(
 
 
 def test_the_position_limit_knows_robertas_offset() -> None:
-    roberta = {
-        "model_type": "xlm-roberta",
-        "max_position_embeddings": 514,
-        "pad_token_id": 1,
-    }
+    roberta = {"model_type": "xlm-roberta", "max_position_embeddings": 514, "pad_token_id": 1}
     assert position_limit(roberta) == 512
     assert (
-        position_limit(
-            {"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0}
-        )
+        position_limit({"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0})
         == 512
     )
     assert position_limit({"model_type": "t5"}) == 1_000_000
@@ -189,16 +155,10 @@ def test_the_fingerprint_follows_a_checkpoints_own_code_where_it_may_run_and_a_u
     (copy / "modeling_own.py").write_text("A = 1\n")
     plugin.write_text("A = 20\n")
     after = fingerprints()
-    assert [old == new for old, new in zip(before, after, strict=True)] == [
-        True,
-        False,
-        False,
-    ]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False]
 
 
-def test_inspecting_a_checkpoint_imports_neither_torch_nor_transformers(
-    tiny_gpt2: Path,
-) -> None:
+def test_inspecting_a_checkpoint_imports_neither_torch_nor_transformers(tiny_gpt2: Path) -> None:
     code = (
         "import json, sys; from quarry_runtime.inspect import model_contract\n"
         f"report = model_contract({str(tiny_gpt2)!r})\n"

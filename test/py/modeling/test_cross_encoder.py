@@ -16,13 +16,9 @@ from quarry_runtime.modeling.cross_contract import resolve_cross
 from quarry_runtime.modeling.cross_encoder import CrossEncoder, load_cross_encoder
 
 WORDS = ["cat", "dog", "sat", "mat", "on", "the", "blue", "sky", "over", "sea"]
-QUERIES = [
-    " ".join(WORDS[(n * k) % 10] for k in range(1, 2 + n % 4)) for n in range(24)
-]
+QUERIES = [" ".join(WORDS[(n * k) % 10] for k in range(1, 2 + n % 4)) for n in range(24)]
 # Some beyond the 128 positions, so that pairs are cut.
-PASSAGES = [
-    " ".join(WORDS[(n + k * k) % 10] for k in range(1 + n * 3)) for n in range(24)
-]
+PASSAGES = [" ".join(WORDS[(n + k * k) % 10] for k in range(1 + n * 3)) for n in range(24)]
 LONG_QUERIES = [" ".join(WORDS * (n % 9)) or "x" for n in range(24)]
 
 
@@ -47,9 +43,7 @@ def test_scores_of_one_label_are_those_of_sentence_transformers(
     tiny_cross: Callable, cross_spec: Callable, queries: list[str]
 ) -> None:
     folder = tiny_cross()
-    expected = reference(folder).predict(
-        list(zip(queries, PASSAGES, strict=True)), batch_size=5
-    )
+    expected = reference(folder).predict(list(zip(queries, PASSAGES, strict=True)), batch_size=5)
     found = scores(load_cross_encoder(cross_spec(folder), "cpu"), queries, PASSAGES)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.ptp(found) > 0.1
@@ -66,15 +60,9 @@ def test_scores_of_several_labels_are_the_chosen_column(
     for label in (0, 1, 2, None):
         column = 2 if label is None else label
         softmax = load_cross_encoder(cross_spec(folder, label=label), "cpu")
-        np.testing.assert_allclose(
-            scores(softmax, QUERIES, PASSAGES), shares[:, column], atol=1e-5
-        )
-        raw = load_cross_encoder(
-            cross_spec(folder, label=label, activation="identity"), "cpu"
-        )
-        np.testing.assert_allclose(
-            scores(raw, QUERIES, PASSAGES), logits[:, column], atol=1e-5
-        )
+        np.testing.assert_allclose(scores(softmax, QUERIES, PASSAGES), shares[:, column], atol=1e-5)
+        raw = load_cross_encoder(cross_spec(folder, label=label, activation="identity"), "cpu")
+        np.testing.assert_allclose(scores(raw, QUERIES, PASSAGES), logits[:, column], atol=1e-5)
 
 
 def test_a_decoder_scores_a_pair_alike_whatever_stands_beside_it(
@@ -91,25 +79,12 @@ def test_a_decoder_scores_a_pair_alike_whatever_stands_beside_it(
     ("stated", "activation"),
     [
         (
-            {
-                "sentence_transformers": {
-                    "activation_fn": "torch.nn.modules.linear.Identity"
-                }
-            },
+            {"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}},
             "identity",
         ),
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}, "identity"),
         (
-            {
-                "sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"
-            },
-            "identity",
-        ),
-        (
-            {
-                "sentence_transformers": {
-                    "activation_fn": "torch.nn.modules.activation.Sigmoid"
-                }
-            },
+            {"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"}},
             "sigmoid",
         ),
         ({}, "sigmoid"),
@@ -130,9 +105,7 @@ def test_the_newer_layout_states_the_activation_in_a_file_of_its_own(
     tiny_cross: Callable, cross_spec: Callable, tmp_path: Path
 ) -> None:
     saved = tmp_path / "saved"
-    reference(tiny_cross(), activation_fn=torch.nn.Identity()).save_pretrained(
-        str(saved)
-    )
+    reference(tiny_cross(), activation_fn=torch.nn.Identity()).save_pretrained(str(saved))
     assert resolve_cross(cross_spec(saved)).activation == "identity"
     model = load_cross_encoder(cross_spec(saved), "cpu")
     expected = reference(saved).predict(list(zip(QUERIES, PASSAGES, strict=True)))
@@ -142,14 +115,8 @@ def test_the_newer_layout_states_the_activation_in_a_file_of_its_own(
 def test_wishes_win_over_the_checkpoint_but_not_over_its_positions(
     tiny_cross: Callable, cross_spec: Callable
 ) -> None:
-    resolved = resolve_cross(
-        cross_spec(tiny_cross(), max_length=9999, activation="identity")
-    )
-    assert (resolved.max_length, resolved.activation, resolved.label_count) == (
-        128,
-        "identity",
-        1,
-    )
+    resolved = resolve_cross(cross_spec(tiny_cross(), max_length=9999, activation="identity"))
+    assert (resolved.max_length, resolved.activation, resolved.label_count) == (128, "identity", 1)
     model = load_cross_encoder(cross_spec(tiny_cross(), max_length=20), "cpu")
     assert max(map(len, model.tokenize(LONG_QUERIES, PASSAGES))) == 20
 
@@ -161,9 +128,7 @@ def test_everything_that_changes_a_score_changes_the_fingerprint(
     edit(other / "config.json", layer_norm_eps=1e-5)
 
     def fingerprint(checkpoint: Path, dtype: str = "float32", **wishes: Any) -> str:
-        return (
-            resolve_cross(cross_spec(checkpoint, **wishes)).contract(dtype).fingerprint
-        )
+        return resolve_cross(cross_spec(checkpoint, **wishes)).contract(dtype).fingerprint
 
     distinct = [
         fingerprint(folder),
@@ -188,12 +153,8 @@ def test_a_classifier_that_would_be_random_is_refused(
     tiny_bert: Path, tiny_cross: Callable, cross_spec: Callable
 ) -> None:
     folder = tiny_cross()
-    (folder / "model.safetensors").write_bytes(
-        (tiny_bert / "model.safetensors").read_bytes()
-    )
-    with pytest.raises(
-        ConfigError, match="lacks weights of BertForSequenceClassification"
-    ):
+    (folder / "model.safetensors").write_bytes((tiny_bert / "model.safetensors").read_bytes())
+    with pytest.raises(ConfigError, match="lacks weights of BertForSequenceClassification"):
         load_cross_encoder(cross_spec(folder), "cpu")
 
 
@@ -219,14 +180,10 @@ def test_an_activation_that_is_not_known_is_refused_unless_another_one_is_wished
     edit(folder / "config.json", sentence_transformers={"activation_fn": "their.Own"})
     with pytest.raises(ConfigError, match=r"their\.Own"):
         resolve_cross(cross_spec(folder))
-    assert (
-        resolve_cross(cross_spec(folder, activation="sigmoid")).activation == "sigmoid"
-    )
+    assert resolve_cross(cross_spec(folder, activation="sigmoid")).activation == "sigmoid"
 
 
-def test_pickled_weights_are_never_read(
-    tiny_cross: Callable, cross_spec: Callable
-) -> None:
+def test_pickled_weights_are_never_read(tiny_cross: Callable, cross_spec: Callable) -> None:
     folder = tiny_cross()
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ConfigError, match="pickled weights only"):

@@ -18,28 +18,15 @@ from quarry_runtime.modeling.head import Dense
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.pooling import pool
 
-TEXTS = [
-    "a cat sat on the mat",
-    "dog",
-    "",
-    "Über café 日本",
-    "long " * 200,
-    "one two three four",
-]
+TEXTS = ["a cat sat on the mat", "dog", "", "Über café 日本", "long " * 200, "one two three four"]
 
 
-def encode(
-    encoder: Encoder, texts: list[str], side: Any = "passage"
-) -> NDArray[np.float32]:
+def encode(encoder: Encoder, texts: list[str], side: Any = "passage") -> NDArray[np.float32]:
     with torch.inference_mode():
-        return encoder(
-            encoder.collate(encoder.tokenize(texts, side)["input_ids"]), side
-        ).numpy()
+        return encoder(encoder.collate(encoder.tokenize(texts, side)["input_ids"]), side).numpy()
 
 
-def peers_vectors(
-    folder: Path, texts: list[str], **options: Any
-) -> NDArray[np.float32]:
+def peers_vectors(folder: Path, texts: list[str], **options: Any) -> NDArray[np.float32]:
     sentence_transformers = pytest.importorskip("sentence_transformers")
     model = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
     # One at a time: it lets left padding shift absolute positions.
@@ -55,9 +42,7 @@ def test_vectors_and_saved_vectors_equal_sentence_transformers(
     vectors = encode(encoder, TEXTS)
     np.testing.assert_allclose(vectors, peers_vectors(folder, TEXTS), atol=1e-5)
     encoder.save(tmp_path / "saved")
-    np.testing.assert_allclose(
-        vectors, peers_vectors(tmp_path / "saved", TEXTS), atol=1e-5
-    )
+    np.testing.assert_allclose(vectors, peers_vectors(tmp_path / "saved", TEXTS), atol=1e-5)
     assert np.array_equal(vectors, encode(load(tmp_path / "saved"), TEXTS))
 
 
@@ -70,25 +55,14 @@ def test_prompts_lengths_pooling_and_projections_survive_saving(
         "pooling": "cls",
         "similarity": "dot",
     }
-    encoder = load(
-        tiny_bert, **wishes, normalize=False, query_max_length=8, passage_max_length=16
-    )
+    encoder = load(tiny_bert, **wishes, normalize=False, query_max_length=8, passage_max_length=16)
     torch.manual_seed(0)
     encoder.after_pooling.append(Dense(32, 12, True, "Tanh"))
     encoder.save(tmp_path / "saved")
     again = load(tmp_path / "saved")
-    for field in (
-        "query_prompt",
-        "passage_prompt",
-        "pooling",
-        "similarity",
-        "normalize",
-    ):
+    for field in ("query_prompt", "passage_prompt", "pooling", "similarity", "normalize"):
         assert getattr(again.contract, field) == getattr(encoder.contract, field)
-    assert (again.contract.query_max_length, again.contract.passage_max_length) == (
-        8,
-        16,
-    )
+    assert (again.contract.query_max_length, again.contract.passage_max_length) == (8, 16)
     assert again.contract.dimension == 12
     for side, name in (("query", "query"), ("passage", "document")):
         assert np.array_equal(encode(again, TEXTS, side), encode(encoder, TEXTS, side))
@@ -110,13 +84,9 @@ def test_a_text_has_the_same_vector_whatever_it_is_padded_with(
 @pytest.mark.parametrize("mode", ["mean", "cls", "last"])
 def test_pooling_ignores_padding_on_either_side(mode: Any) -> None:
     tokens_TH = torch.arange(12.0).view(3, 4)
-    expected = {"mean": tokens_TH.mean(0), "cls": tokens_TH[0], "last": tokens_TH[2]}[
-        mode
-    ]
+    expected = {"mean": tokens_TH.mean(0), "cls": tokens_TH[0], "last": tokens_TH[2]}[mode]
     noise_TH = torch.full((2, 4), 99.0)
-    hidden_BTH = torch.stack(
-        [torch.cat([tokens_TH, noise_TH]), torch.cat([noise_TH, tokens_TH])]
-    )
+    hidden_BTH = torch.stack([torch.cat([tokens_TH, noise_TH]), torch.cat([noise_TH, tokens_TH])])
     mask_BT = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 1, 1, 1]])
     pooled_BH = pool(hidden_BTH.bfloat16(), mask_BT, mode)
     assert pooled_BH.dtype == torch.float32
@@ -137,9 +107,7 @@ def test_half_precision_gives_float32_vectors_of_length_1(
 def test_for_training_every_used_parameter_is_float32_and_gets_a_gradient(
     tiny_bert: Path, model_spec: Callable
 ) -> None:
-    encoder = load_encoder(
-        model_spec(tiny_bert, dtype="bfloat16"), "cpu", for_training=True
-    )
+    encoder = load_encoder(model_spec(tiny_bert, dtype="bfloat16"), "cpu", for_training=True)
     batch = encoder.collate(encoder.tokenize(TEXTS, "query")["input_ids"])
     encoder(batch, "query").pow(3).sum().backward()
     assert encoder.training
@@ -159,9 +127,7 @@ def test_lacking_weights_are_an_error_and_never_random_numbers(
     weights = load_file(folder / "model.safetensors")
     del weights["encoder.layer.1.output.dense.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        ConfigError, match=r"lacks weights of BertModel: encoder\.layer\.1\.output"
-    ):
+    with pytest.raises(ConfigError, match=r"lacks weights of BertModel: encoder\.layer\.1\.output"):
         load(folder)
 
 

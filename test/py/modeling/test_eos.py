@@ -52,13 +52,8 @@ def test_a_begin_token_of_a_template_stays(
             {"SpecialToken": {"id": "<|pad|>", "type_id": 0}},
             {"Sequence": {"id": "A", "type_id": 0}},
         ],
-        "pair": [
-            {"Sequence": {"id": "A", "type_id": 0}},
-            {"Sequence": {"id": "B", "type_id": 1}},
-        ],
-        "special_tokens": {
-            "<|pad|>": {"id": "<|pad|>", "ids": [257], "tokens": ["<|pad|>"]}
-        },
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|pad|>": {"id": "<|pad|>", "ids": [257], "tokens": ["<|pad|>"]}},
     }
     file.write_text(json.dumps(content))
     rows = ids_of(load(folder, passage_max_length=20, append_eos=True), TEXTS[:3])
@@ -66,9 +61,7 @@ def test_a_begin_token_of_a_template_stays(
     assert len(rows[2]) == 20
 
 
-@pytest.mark.parametrize(
-    "explicit", [{}, {"add_eos_token": False, "add_bos_token": False}]
-)
+@pytest.mark.parametrize("explicit", [{}, {"add_eos_token": False, "add_bos_token": False}])
 def test_a_saved_model_ends_texts_in_sentence_transformers_too(
     explicit: dict[str, bool],
     tiny_of: Callable[..., Path],
@@ -85,12 +78,8 @@ def test_a_saved_model_ends_texts_in_sentence_transformers_too(
     again = load(tmp_path / "saved")
     assert ids_of(again, TEXTS) == ids_of(encoder, TEXTS)
     with torch.inference_mode():
-        ours = [
-            again(again.collate(ids_of(again, [text]))).numpy()[0] for text in TEXTS[:3]
-        ]
-    peer = sentence_transformers.SentenceTransformer(
-        str(tmp_path / "saved"), device="cpu"
-    )
+        ours = [again(again.collate(ids_of(again, [text]))).numpy()[0] for text in TEXTS[:3]]
+    peer = sentence_transformers.SentenceTransformer(str(tmp_path / "saved"), device="cpu")
     theirs = peer.encode(TEXTS[:3], batch_size=1, show_progress_bar=False)
     np.testing.assert_allclose(np.stack(ours), theirs, atol=1e-5)
 

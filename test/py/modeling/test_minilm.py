@@ -43,21 +43,14 @@ def real_texts(count: int) -> list[str]:
     ]
 
 
-def test_vectors_of_the_embedded_model_equal_sentence_transformers(
-    load: Callable,
-) -> None:
+def test_vectors_of_the_embedded_model_equal_sentence_transformers(load: Callable) -> None:
     texts = real_texts(50)
     assert len(texts) == 50
     encoder = load("embedded:all-MiniLM-L6-v2")
     batch = encoder.tokenize(texts, "passage")["input_ids"]
     with torch.inference_mode():
-        parts = [
-            encoder(encoder.collate(batch[start : start + 10]))
-            for start in range(0, 50, 10)
-        ]
-    peer = sentence_transformers.SentenceTransformer(
-        str(encoder._resolved.path), device="cpu"
-    )
+        parts = [encoder(encoder.collate(batch[start : start + 10])) for start in range(0, 50, 10)]
+    peer = sentence_transformers.SentenceTransformer(str(encoder._resolved.path), device="cpu")
     theirs = peer.encode(texts, batch_size=16, show_progress_bar=False)
     np.testing.assert_allclose(torch.cat(parts).numpy(), theirs, atol=1e-5)
     assert max(map(len, batch)) == encoder.contract.passage_max_length == 256

@@ -18,13 +18,9 @@ from quarry_runtime.modeling.tokens import TokenIds, pad
 TEXTS = ["the cat", "amber river stone and cloud", "one", "a long text " * 8]
 
 
-def encode(
-    encoder: Any, texts: list[str], side: Any = "passage"
-) -> NDArray[np.float32]:
+def encode(encoder: Any, texts: list[str], side: Any = "passage") -> NDArray[np.float32]:
     with torch.inference_mode():
-        return encoder(
-            encoder.collate(encoder.tokenize(texts, side)["input_ids"]), side
-        ).numpy()
+        return encoder(encoder.collate(encoder.tokenize(texts, side)["input_ids"]), side).numpy()
 
 
 @pytest.mark.parametrize("model_type", ["bert", "roberta", "gpt2", "llama", "qwen2"])
@@ -34,25 +30,16 @@ def test_vectors_are_the_same_alone_together_and_padded_on_either_side(
     folders = [tiny_of(model_type, side) for side in ("right", "left")]
     for pooling in POOLING_NAMES.values():
         right, left = (load(folder, pooling=pooling) for folder in folders)
-        assert (right.contract.padding_side, left.contract.padding_side) == (
-            "right",
-            "left",
-        )
+        assert (right.contract.padding_side, left.contract.padding_side) == ("right", "left")
         alone = np.concatenate([encode(right, [text]) for text in TEXTS])
         # Texts with different vectors, or else equal ones would prove nothing.
         assert np.abs(alone[0] - alone[1]).max() > 1e-3
         for encoder in (right, left):
-            np.testing.assert_allclose(
-                encode(encoder, TEXTS), alone, atol=1e-5, err_msg=pooling
-            )
-            wide = load(
-                folders[encoder is left], pooling=pooling, pad_to_multiple_of=16
-            )
+            np.testing.assert_allclose(encode(encoder, TEXTS), alone, atol=1e-5, err_msg=pooling)
+            wide = load(folders[encoder is left], pooling=pooling, pad_to_multiple_of=16)
             batch = wide.collate(wide.tokenize(TEXTS, "passage")["input_ids"])
             assert batch["input_ids"].shape[1] % 16 == 0
-            np.testing.assert_allclose(
-                encode(wide, TEXTS), alone, atol=1e-5, err_msg=pooling
-            )
+            np.testing.assert_allclose(encode(wide, TEXTS), alone, atol=1e-5, err_msg=pooling)
 
 
 def test_padding_to_a_multiple_stops_at_the_models_positions() -> None:
@@ -75,9 +62,7 @@ def test_pooling_ignores_padding_and_the_prompt_on_either_side(mode: str) -> Non
     }[mode]
     prompt_TH, noise_TH = torch.full((2, 4), 55.0), torch.full((2, 4), 99.0)
     text_TH = torch.cat([prompt_TH, tokens_TH])
-    hidden_BTH = torch.stack(
-        [torch.cat([text_TH, noise_TH]), torch.cat([noise_TH, text_TH])]
-    )
+    hidden_BTH = torch.stack([torch.cat([text_TH, noise_TH]), torch.cat([noise_TH, text_TH])])
     row = TokenIds([7] * 5)
     row.prompt_length = 2
     padded = [pad([row, [7] * 7], 0, side) for side in ("right", "left")]
@@ -86,6 +71,4 @@ def test_pooling_ignores_padding_and_the_prompt_on_either_side(mode: str) -> Non
     pooled_BH = pool(hidden_BTH, mask_BT, mode, counted_BT)
     torch.testing.assert_close(pooled_BH, torch.stack([expected, expected]))
     both_BH = pool(hidden_BTH, mask_BT, f"{mode}+cls", counted_BT)
-    assert torch.equal(
-        both_BH, torch.cat([pooled_BH, torch.stack([tokens_TH[0]] * 2)], dim=-1)
-    )
+    assert torch.equal(both_BH, torch.cat([pooled_BH, torch.stack([tokens_TH[0]] * 2)], dim=-1))

@@ -40,10 +40,7 @@ PIPELINES: dict[str, Callable[[], list[Any]]] = {
         Dense(16, 8, bias=False, activation_function=nn.Identity()),
     ],
     "all poolings in another order": lambda: [
-        Pooling(
-            32,
-            ("lasttoken", "weightedmean", "mean_sqrt_len_tokens", "mean", "max", "cls"),
-        ),
+        Pooling(32, ("lasttoken", "weightedmean", "mean_sqrt_len_tokens", "mean", "max", "cls")),
         Normalize(),
         LayerNorm(192),
         Dense(192, 24, activation_function=nn.SiLU()),
@@ -58,9 +55,7 @@ PIPELINES: dict[str, Callable[[], list[Any]]] = {
 }
 
 
-def build(
-    folder: Path, modules: list[Any], out: Path, **options: Any
-) -> SentenceTransformer:
+def build(folder: Path, modules: list[Any], out: Path, **options: Any) -> SentenceTransformer:
     torch.manual_seed(0)
     model = SentenceTransformer(
         modules=[Transformer(str(folder)), *modules], device="cpu", **options
@@ -74,9 +69,7 @@ def build(
 
 def ours(encoder: Any, texts: list[str], side: Any = "passage") -> NDArray[np.float32]:
     with torch.inference_mode():
-        return encoder(
-            encoder.collate(encoder.tokenize(texts, side)["input_ids"]), side
-        ).numpy()
+        return encoder(encoder.collate(encoder.tokenize(texts, side)["input_ids"]), side).numpy()
 
 
 def theirs(model: Any, texts: list[str], **options: Any) -> NDArray[np.float32]:
@@ -125,17 +118,13 @@ def test_a_prompt_is_left_out_of_the_pooling_where_the_checkpoint_says_so(
 ) -> None:
     pooling = Pooling(32, mode, include_prompt=False)
     prompts = {"query": "find: ", "document": ""}
-    peer = build(
-        request.getfixturevalue(arch), [pooling], tmp_path / "theirs", prompts=prompts
-    )
+    peer = build(request.getfixturevalue(arch), [pooling], tmp_path / "theirs", prompts=prompts)
     encoder = load(tmp_path / "theirs")
     for side, name in (("query", "query"), ("passage", "document")):
         expected = theirs(peer, TEXTS, prompt_name=name)
         np.testing.assert_allclose(ours(encoder, TEXTS, side), expected, atol=1e-5)
         # Together they are padded, and the prompts of the data may differ from row to row.
-    mixed = encoder.tokenize(
-        TEXTS, "passage", prompts=[None, "look up: ", None, "find: "]
-    )
+    mixed = encoder.tokenize(TEXTS, "passage", prompts=[None, "look up: ", None, "find: "])
     with torch.inference_mode():
         vectors = encoder(encoder.collate(mixed["input_ids"])).numpy()
     for number, prompt in ((1, "look up: "), (3, "find: ")):
@@ -157,9 +146,7 @@ def test_modules_that_do_not_fit_each_other_are_named(
         resolve(model_spec(tmp_path / "model", pooling="cls"))
     file = tmp_path / "model" / "2_Dense" / "config.json"
     file.write_text(
-        json.dumps(
-            {**json.loads(file.read_text()), "module_input_name": "token_embeddings"}
-        )
+        json.dumps({**json.loads(file.read_text()), "module_input_name": "token_embeddings"})
     )
     with pytest.raises(ConfigError, match="works on token_embeddings"):
         resolve(model_spec(tmp_path / "model"))

@@ -41,9 +41,7 @@ def plugin(tmp_path: Path) -> Callable[[str], str]:
 
 def vectors_of(encoder: Any, side: str = "query", **more: Any) -> torch.Tensor:
     with torch.no_grad():
-        return encoder(
-            encoder.collate(encoder.tokenize(TEXTS, side, **more)["input_ids"]), side
-        )
+        return encoder(encoder.collate(encoder.tokenize(TEXTS, side, **more)["input_ids"]), side)
 
 
 FORMATTING = """
@@ -63,13 +61,10 @@ def test_a_subclass_overrides_how_the_texts_of_one_side_are_formatted(
     )
     given = [{"instruction": "answer"}, {}, {"instruction": "name"}]
     wanted = [
-        f"{word}: {text}"
-        for word, text in zip(("answer", "find", "name"), TEXTS, strict=True)
+        f"{word}: {text}" for word, text in zip(("answer", "find", "name"), TEXTS, strict=True)
     ]
     assert own.tokenize(TEXTS, "query", extras=given) == plain.tokenize(wanted, "query")
-    assert own.tokenize(TEXTS, "passage", extras=given) == plain.tokenize(
-        TEXTS, "passage"
-    )
+    assert own.tokenize(TEXTS, "passage", extras=given) == plain.tokenize(TEXTS, "passage")
     # A prompt stands before what the plugin makes.
     prompted = own.tokenize(TEXTS[:1], "query", prompts=["p "])
     assert prompted == plain.tokenize([f"p find: {TEXTS[0]}"], "query")
@@ -93,11 +88,7 @@ class Headed(Encoder):
 def test_layers_of_a_subclass_take_its_options_and_survive_saving(
     tiny_bert: Path, load: Callable, plugin: Callable, tmp_path: Path
 ) -> None:
-    given = {
-        "encoder": "headed",
-        "encoder_options": {"size": 5},
-        "plugins": [plugin(HEAD)],
-    }
+    given = {"encoder": "headed", "encoder_options": {"size": 5}, "plugins": [plugin(HEAD)]}
     encoder = load(tiny_bert, **given)
     assert encoder.contract.dimension == 5
     # Every worker draws the same numbers for what no checkpoint holds.
@@ -138,9 +129,7 @@ def test_any_module_is_an_encoder_and_survives_saving(
     encoder.save(tmp_path / "saved")
     again = load(tmp_path / "saved", **given)
     assert torch.equal(vectors_of(again), vectors_of(encoder))
-    with pytest.raises(
-        ConfigError, match="was saved by the encoder first_token, not by auto"
-    ):
+    with pytest.raises(ConfigError, match="was saved by the encoder first_token, not by auto"):
         load(tmp_path / "saved")
 
 
@@ -167,10 +156,7 @@ def test_a_registered_pooling_is_used_saved_and_refused_by_others(
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (
-            "return self.model(**batch).last_hidden_state",
-            r"shape \[2, \d+, 32\], not \[2, D\]",
-        ),
+        ("return self.model(**batch).last_hidden_state", r"shape \[2, \d+, 32\], not \[2, D\]"),
         ("return [1.0]", "gives for two query texts list, not a tensor"),
         ("return batch['input_ids'][:, :2]", "vectors of torch.int64"),
         ("return self.model(**batch).pooler_output.detach()", "without gradient"),
@@ -194,11 +180,7 @@ def test_an_encoder_that_breaks_its_contract_is_refused_before_any_work(
     )
     file = plugin(code + f"        {body}\n")
     with pytest.raises(ConfigError, match=words):
-        load_encoder(
-            model_spec(tiny_bert, encoder="odd", plugins=[file]),
-            "cpu",
-            for_training=True,
-        )
+        load_encoder(model_spec(tiny_bert, encoder="odd", plugins=[file]), "cpu", for_training=True)
 
 
 def test_the_line_of_a_plugin_is_named_whatever_it_does_wrong(
@@ -206,18 +188,11 @@ def test_the_line_of_a_plugin_is_named_whatever_it_does_wrong(
 ) -> None:
     with pytest.raises(ConfigError, match=r"plugin_0\.py:6: ZeroDivisionError"):
         registry.load_plugins([plugin("1 / 0\n")])
-    with pytest.raises(
-        ConfigError, match=r"plugin_1\.py:7: SyntaxError: invalid syntax"
-    ):
+    with pytest.raises(ConfigError, match=r"plugin_1\.py:7: SyntaxError: invalid syntax"):
         registry.load_plugins([plugin("\ndef broken(:\n")])
-    with pytest.raises(
-        ConfigError, match=r"plugin_2\.py:6: ModuleNotFoundError"
-    ) as caught:
+    with pytest.raises(ConfigError, match=r"plugin_2\.py:6: ModuleNotFoundError") as caught:
         registry.load_plugins([plugin("import beside_me\n")])
-    assert (
-        caught.value.hint
-        == "A plugin is one file: put the code into it, or install beside_me."
-    )
+    assert caught.value.hint == "A plugin is one file: put the code into it, or install beside_me."
     code = "@register_encoder('e')\ndef make(resolved, spec, dtype, options):\n    return options.size\n"
     with pytest.raises(ConfigError, match=r"plugin_3\.py:8: AttributeError"):
         load(tiny_bert, encoder="e", plugins=[plugin(code)])
@@ -226,9 +201,7 @@ def test_the_line_of_a_plugin_is_named_whatever_it_does_wrong(
         ConfigError, match=r"plugin_4\.py: the encoder few cannot be made: .*takes 1"
     ):
         load(tiny_bert, encoder="few", plugins=[plugin(code)])
-    file = plugin(
-        "def fail():\n    raise ValueError('no')\nregister_loss('failing')(fail)\n"
-    )
+    file = plugin("def fail():\n    raise ValueError('no')\nregister_loss('failing')(fail)\n")
     registry.load_plugins([file])
     try:
         registry.find_loss("failing").factory()
@@ -269,8 +242,6 @@ def test_an_unknown_name_is_answered_with_what_is_registered_and_from_where(
         (torch.tensor(1.0), "without gradient"),
     ],
 )
-def test_a_loss_that_gives_no_differentiable_number_is_told_so(
-    value: Any, words: str
-) -> None:
+def test_a_loss_that_gives_no_differentiable_number_is_told_so(value: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         checked_loss(value, object())

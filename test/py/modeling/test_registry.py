@@ -24,9 +24,7 @@ class Structured(msgspec.Struct):
 
 @dataclasses.dataclass
 class Plain:
-    top_k: int | None = dataclasses.field(
-        default=None, metadata={"sentence": "How many."}
-    )
+    top_k: int | None = dataclasses.field(default=None, metadata={"sentence": "How many."})
 
 
 def test_options_are_listed_with_type_default_and_sentence() -> None:
@@ -62,10 +60,7 @@ def test_options_are_listed_with_type_default_and_sentence() -> None:
             "name": "top_k",
             "type": "int | None",
             "typescript": "number | null",
-            "schema": {
-                "anyOf": [{"type": "integer"}, {"type": "null"}],
-                "default": None,
-            },
+            "schema": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
             "default": None,
             "isRequired": False,
             "sentence": "How many.",

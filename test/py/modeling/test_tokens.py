@@ -19,9 +19,7 @@ from quarry_runtime.modeling.tokens import pad, plan_batches, tokenize
 def test_each_side_has_its_own_prompt_and_length_and_keeps_its_last_special_token(
     tiny_bert: Path, load: Callable
 ) -> None:
-    encoder = load(
-        tiny_bert, query_prompt="ask: ", query_max_length=6, passage_max_length=9
-    )
+    encoder = load(tiny_bert, query_prompt="ask: ", query_max_length=6, passage_max_length=9)
     query, passage = (
         encoder.tokenize(["some longer text here"], side)["input_ids"][0]
         for side in ("query", "passage")
@@ -47,9 +45,7 @@ def test_every_text_is_in_one_batch_longest_first_ties_by_position(
 ) -> None:
     batches = plan_batches(np.array(lengths, np.int64), size)
     order = [int(position) for batch in batches for position in batch]
-    assert order == sorted(
-        range(len(lengths)), key=lambda position: (-lengths[position], position)
-    )
+    assert order == sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
     assert all(len(batch) == size for batch in batches[:-1])
 
 
@@ -61,9 +57,7 @@ def test_prompts_of_the_data_take_the_place_of_the_sides_own_row_by_row(
     tiny_bert: Path, load: Callable
 ) -> None:
     encoder = load(tiny_bert, query_prompt="ask: ")
-    given = encoder.tokenize(
-        ["cat", "dog", "sea"], "query", prompts=["find: ", None, ""]
-    )
+    given = encoder.tokenize(["cat", "dog", "sea"], "query", prompts=["find: ", None, ""])
     wanted = encoder.tokenize(["find: cat", "ask: dog", "sea"], "passage")
     assert given == wanted
 

@@ -30,11 +30,7 @@ def encode(encoder: Any, side: Any) -> NDArray[np.float32]:
 @pytest.fixture
 def apart(tiny_bert: Path, tiny_gpt2: Path, load: Callable[..., Any]) -> Any:
     """A decoder for queries, an encoder for passages: other tokenizers, other padding."""
-    wishes = {
-        "query_prompt": "find: ",
-        "query_max_length": 20,
-        "passage_max_length": 40,
-    }
+    wishes = {"query_prompt": "find: ", "query_max_length": 20, "passage_max_length": 40}
     return load(tiny_bert, query_checkpoint=str(tiny_gpt2), **wishes)
 
 
@@ -45,10 +41,7 @@ def test_each_side_has_its_own_transformer_tokenizer_and_pooling(
     query = load(tiny_gpt2, query_prompt="find: ", query_max_length=20)
     assert np.array_equal(encode(apart, "query"), encode(query, "query"))
     assert apart.contract.architecture == "BertModel + GPT2Model"
-    assert (apart.contract.query_prompt, apart.contract.query_max_length) == (
-        "find: ",
-        20,
-    )
+    assert (apart.contract.query_prompt, apart.contract.query_max_length) == ("find: ", 20)
 
 
 def test_a_saved_pair_is_loaded_by_quarry_and_by_sentence_transformers(
@@ -57,9 +50,7 @@ def test_a_saved_pair_is_loaded_by_quarry_and_by_sentence_transformers(
     sentence_transformers = pytest.importorskip("sentence_transformers")
     apart.save(tmp_path / "pair")
     again = load(tmp_path / "pair")
-    peer = sentence_transformers.SentenceTransformer(
-        str(tmp_path / "pair"), device="cpu"
-    )
+    peer = sentence_transformers.SentenceTransformer(str(tmp_path / "pair"), device="cpu")
     theirs = {"query": peer.encode_query, "passage": peer.encode_document}
     for side, encode_peer in theirs.items():
         assert np.array_equal(encode(again, side), encode(apart, side))
@@ -91,10 +82,7 @@ def test_a_router_that_sentence_transformers_wrote_is_followed_with_what_comes_b
     peer.save(str(tmp_path / "theirs"), create_model_card=False)
     encoder = load(tmp_path / "theirs")
     assert encoder.contract.normalize
-    for side, encode_peer in (
-        ("query", peer.encode_query),
-        ("passage", peer.encode_document),
-    ):
+    for side, encode_peer in (("query", peer.encode_query), ("passage", peer.encode_document)):
         vectors = encode_peer(TEXTS, batch_size=1, show_progress_bar=False)
         np.testing.assert_allclose(encode(encoder, side), vectors, atol=1e-5)
 
@@ -106,18 +94,12 @@ def vars_of(contract: Any) -> dict[str, Any]:
 def test_separate_towers_of_one_checkpoint_start_equal_and_learn_apart(
     tiny_bert: Path, model_spec: Callable[..., Any]
 ) -> None:
-    towers: Any = load_encoder(
-        model_spec(tiny_bert, towers="separate"), "cpu", for_training=True
-    )
+    towers: Any = load_encoder(model_spec(tiny_bert, towers="separate"), "cpu", for_training=True)
     towers.eval()
     assert np.array_equal(encode(towers, "query"), encode(towers, "passage"))
     batch = collate(towers, towers.tokenize(TEXTS, "query")["input_ids"], "query")
     towers(batch, "query").pow(3).sum().backward()
-    grads = {
-        name: p.grad is not None
-        for name, p in towers.named_parameters()
-        if p.requires_grad
-    }
+    grads = {name: p.grad is not None for name, p in towers.named_parameters() if p.requires_grad}
     assert {name for name, has in grads.items() if has} == {
         name for name in grads if name.startswith("query.")
     }
@@ -133,10 +115,7 @@ def test_a_trained_pair_and_a_tied_model_have_other_fingerprints_and_both_towers
     def fingerprint(spec: Any) -> str:
         return resolve(spec).contract("float32", spec).fingerprint
 
-    prints = [
-        fingerprint(model_spec(tmp_path / "pair")),
-        fingerprint(model_spec(tiny_bert)),
-    ]
+    prints = [fingerprint(model_spec(tmp_path / "pair")), fingerprint(model_spec(tiny_bert))]
     for tower in ("query", "document"):
         file = tmp_path / "pair" / f"{tower}_0_Transformer" / "config.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "note": tower}))
@@ -148,9 +127,7 @@ def test_towers_whose_vectors_cannot_be_compared_are_refused(
     tiny_bert: Path, tiny_of: Callable[..., Path], model_spec: Callable[..., Any]
 ) -> None:
     other = tiny_of("llama", hidden_size=16)
-    with pytest.raises(
-        ConfigError, match=r"have 16 dimensions, passages of .* have 32"
-    ):
+    with pytest.raises(ConfigError, match=r"have 16 dimensions, passages of .* have 32"):
         resolve(model_spec(tiny_bert, query_checkpoint=str(other)))
 
 

@@ -34,9 +34,7 @@ from quarry_runtime.protocol.messages import Fatal
         (Interrupted, "INTERRUPTED"),
     ],
 )
-def test_each_kind_has_its_code_and_exit_status(
-    kind: type[QuarryError], code: str
-) -> None:
+def test_each_kind_has_its_code_and_exit_status(kind: type[QuarryError], code: str) -> None:
     error = kind("no such file", hint="look again", is_retryable=True, rows=[3, 1])
     assert error.exit_status == EXIT_STATUS[code]
     assert msgspec.to_builtins(to_info(error)) == {
@@ -58,8 +56,6 @@ def test_each_kind_has_its_code_and_exit_status(
     ],
 )
 def test_any_exception_fits_into_a_message(error: BaseException) -> None:
-    message, _ = decode_up(
-        encode(Fatal(error=to_info(error), query_rows=[], passage_rows=[]))
-    )
+    message, _ = decode_up(encode(Fatal(error=to_info(error), query_rows=[], passage_rows=[])))
     assert isinstance(message, Fatal)
     assert message.error.message

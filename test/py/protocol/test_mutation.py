@@ -14,12 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_runtime.errors import ProtocolError
-from quarry_runtime.protocol.codec import (
-    VersionMismatch,
-    decode_down,
-    decode_up,
-    encode,
-)
+from quarry_runtime.protocol.codec import VersionMismatch, decode_down, decode_up, encode
 from quarry_runtime.protocol.messages import Bye, Heartbeat, TrainStep
 from quarry_runtime.protocol.scan import MAX_HEADER_BYTES
 
@@ -33,9 +28,7 @@ def with_checksum(parts: Sequence[bytes]) -> list[bytes]:
     return [*parts, crc.to_bytes(4, "little")]
 
 
-def is_refused(
-    decode: Callable[[Sequence[bytes]], Any], parts: Sequence[bytes]
-) -> bool:
+def is_refused(decode: Callable[[Sequence[bytes]], Any], parts: Sequence[bytes]) -> bool:
     try:
         decode(parts)
     except ProtocolError:
@@ -58,9 +51,7 @@ def test_one_changed_byte_is_refused_wherever_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_a_changed_header_with_a_fitting_checksum_raises_nothing_else(
-    path: Path,
-) -> None:
+def test_a_changed_header_with_a_fitting_checksum_raises_nothing_else(path: Path) -> None:
     golden = json.loads(path.read_text(encoding="utf-8"))
     decode = decode_up if golden["direction"] == "up" else decode_down
     header, *frames = [bytes.fromhex(part) for part in golden["parts"][:-1]]
@@ -85,8 +76,7 @@ VALUES = st.recursive(
     | st.floats()
     | st.text(max_size=20),
     lambda inner: (
-        st.lists(inner, max_size=5)
-        | st.dictionaries(st.text(max_size=8), inner, max_size=5)
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5)
     ),
 )
 
@@ -126,9 +116,7 @@ def test_a_hostile_header_is_refused(name: str) -> None:
 def test_a_peer_of_another_version_is_told_apart_from_garbage() -> None:
     header = msgspec.msgpack.encode({"type": "refuse", "v": 3, "capabilities": ["new"]})
     for decode in (decode_up, decode_down):
-        with pytest.raises(
-            VersionMismatch, match="speaks protocol version 3, this is version 2"
-        ):
+        with pytest.raises(VersionMismatch, match="speaks protocol version 3, this is version 2"):
             decode(with_checksum([header]))
 
 
@@ -137,14 +125,7 @@ def test_what_is_sent_is_checked_by_the_same_rules() -> None:
     wrong: list[Any] = [
         Bye(reason="\ud800"),
         Heartbeat(unit=None, progress=-1, rss_bytes=0),
-        TrainStep(
-            step=1,
-            loss=nan,
-            learning_rate=0.1,
-            grad_norm=None,
-            seconds=1,
-            wait_seconds=0,
-        ),
+        TrainStep(step=1, loss=nan, learning_rate=0.1, grad_norm=None, seconds=1, wait_seconds=0),
     ]
     for message in wrong:
         with pytest.raises(ProtocolError):

@@ -30,11 +30,7 @@ def test_a_transposed_array_is_laid_out_in_c_order() -> None:
 def test_bfloat16_is_widened_exactly() -> None:
     halves = np.array([0x3F80, 0xC000, 0x3E20], dtype="<u2")
     spec = TensorSpec(dtype="bfloat16", shape=[3], frame=1)
-    assert to_numpy(spec, [memoryview(halves.tobytes())]).tolist() == [
-        1.0,
-        -2.0,
-        0.15625,
-    ]
+    assert to_numpy(spec, [memoryview(halves.tobytes())]).tolist() == [1.0, -2.0, 0.15625]
 
 
 @pytest.mark.parametrize(
@@ -47,9 +43,7 @@ def test_a_missing_or_wrong_frame_is_refused(shape: list[int], frame: int) -> No
 
 
 def test_an_empty_tensor_with_an_uncountable_side_is_refused_or_empty() -> None:
-    spec = TensorSpec(
-        dtype="float32", shape=[0, 2**53 - 1, 2**53 - 1, 2**53 - 1], frame=1
-    )
+    spec = TensorSpec(dtype="float32", shape=[0, 2**53 - 1, 2**53 - 1, 2**53 - 1], frame=1)
     with pytest.raises(ProtocolError):
         to_numpy(spec, [memoryview(b"")])
 

@@ -36,26 +36,16 @@ FACTS: dict[str, Any] = {
 
 def encode(encoder: Any) -> NDArray[np.float32]:
     with torch.inference_mode():
-        return encoder(
-            encoder.collate(encoder.tokenize(TEXTS, "passage")["input_ids"])
-        ).numpy()
+        return encoder(encoder.collate(encoder.tokenize(TEXTS, "passage")["input_ids"])).numpy()
 
 
 @pytest.fixture
 def adapted(tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path) -> Path:
     """A folder with an adapter that changes vectors."""
     wish = AdapterSpec(
-        r=4,
-        alpha=8,
-        dropout=0,
-        target_modules=None,
-        rslora=False,
-        dora=False,
-        base_dtype="float32",
+        r=4, alpha=8, dropout=0, target_modules=None, rslora=False, dora=False, base_dtype="float32"
     )
-    encoder: Any = load_encoder(
-        model_spec(tiny_bert, adapter=wish), "cpu", for_training=True
-    )
+    encoder: Any = load_encoder(model_spec(tiny_bert, adapter=wish), "cpu", for_training=True)
     torch.manual_seed(0)
     for parameter in encoder.parameters():
         if parameter.requires_grad:
@@ -65,10 +55,7 @@ def adapted(tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path) -> 
 
 
 def test_a_merged_adapter_is_a_plain_model_with_the_same_vectors_everywhere(
-    adapted: Path,
-    model_spec: Callable[..., Any],
-    load: Callable[..., Any],
-    tmp_path: Path,
+    adapted: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
 ) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -78,26 +65,17 @@ def test_a_merged_adapter_is_a_plain_model_with_the_same_vectors_everywhere(
     assert not list((tmp_path / "out").glob("adapter*"))
     np.testing.assert_allclose(encode(load(tmp_path / "out")), expected, atol=1e-5)
     peer = SentenceTransformer(str(tmp_path / "out"), device="cpu")
-    np.testing.assert_allclose(
-        peer.encode(TEXTS, show_progress_bar=False), expected, atol=1e-5
-    )
+    np.testing.assert_allclose(peer.encode(TEXTS, show_progress_bar=False), expected, atol=1e-5)
 
 
 def test_an_adapter_alone_stays_one_and_keeps_its_number_format(
-    adapted: Path,
-    model_spec: Callable[..., Any],
-    load: Callable[..., Any],
-    tmp_path: Path,
+    adapted: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
 ) -> None:
     publish.export_model(model_spec(adapted), tmp_path / "out", FACTS, False, None)
     assert np.array_equal(encode(load(tmp_path / "out")), encode(load(adapted)))
-    assert (
-        "base_model_relation: adapter" in (tmp_path / "out" / "README.md").read_text()
-    )
+    assert "base_model_relation: adapter" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(ConfigError, match="keeps its number format"):
-        publish.export_model(
-            model_spec(adapted), tmp_path / "other", FACTS, False, "bfloat16"
-        )
+        publish.export_model(model_spec(adapted), tmp_path / "other", FACTS, False, "bfloat16")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -145,26 +123,19 @@ def test_the_card_has_a_header_that_the_hubs_client_reads_and_tells_how_it_came_
 
 
 def test_a_folder_with_something_in_it_is_left_alone_and_a_failed_export_leaves_none(
-    tiny_bert: Path,
-    model_spec: Callable[..., Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is there already"):
-        publish.export_model(
-            model_spec(tiny_bert), tmp_path / "full", FACTS, False, None
-        )
+        publish.export_model(model_spec(tiny_bert), tmp_path / "full", FACTS, False, None)
 
     def no_room(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("quarry_runtime.modeling.encoder.write_files", no_room)
     with pytest.raises(EnvironmentFault, match="No space left"):
-        publish.export_model(
-            model_spec(tiny_bert), tmp_path / "out", FACTS, False, None
-        )
+        publish.export_model(model_spec(tiny_bert), tmp_path / "out", FACTS, False, None)
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
@@ -196,18 +167,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 def run(tmp_path: Path, spec: Any, *flags: str) -> dict[str, Any]:
     (tmp_path / "spec.json").write_bytes(msgspec.json.encode(spec))
-    (tmp_path / "facts.json").write_text(
-        json.dumps({**FACTS, "repository": "me/scifact"})
-    )
-    names = {
-        "--spec": "spec.json",
-        "--facts": "facts.json",
-        "--to": "out",
-        "--out": "answer.json",
-    }
-    files = [
-        part for flag, name in names.items() for part in (flag, str(tmp_path / name))
-    ]
+    (tmp_path / "facts.json").write_text(json.dumps({**FACTS, "repository": "me/scifact"}))
+    names = {"--spec": "spec.json", "--facts": "facts.json", "--to": "out", "--out": "answer.json"}
+    files = [part for flag, name in names.items() for part in (flag, str(tmp_path / name))]
     assert publish.main([*files, *flags]) == 0
     return json.loads((tmp_path / "answer.json").read_text())
 
@@ -218,27 +180,19 @@ def test_a_push_makes_the_repository_and_uploads_the_whole_folder(
     answer = run(tmp_path, model_spec(tiny_bert), "--push", "me/scifact", "--private")
     assert answer["url"] == "https://hub.example/me/scifact"
     create, upload = hub.calls
-    assert create == (
-        "create",
-        {"repo_id": "me/scifact", "private": True, "exist_ok": True},
-    )
+    assert create == ("create", {"repo_id": "me/scifact", "private": True, "exist_ok": True})
     assert {"README.md", "model.safetensors", "modules.json"} <= set(upload[1]["files"])
     assert answer["fileCount"] == len(
         [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     )
-    assert (
-        'SentenceTransformer("me/scifact")'
-        in (tmp_path / "out" / "README.md").read_text()
-    )
+    assert 'SentenceTransformer("me/scifact")' in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_hub_that_refuses_leaves_the_folder_and_says_what_to_do(
     tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path, hub: Hub
 ) -> None:
     hub.failure = ConnectionError("Name or service not known")
-    with pytest.raises(
-        EnvironmentFault, match="could not be pushed to: ConnectionError"
-    ) as caught:
+    with pytest.raises(EnvironmentFault, match="could not be pushed to: ConnectionError") as caught:
         run(tmp_path, model_spec(tiny_bert), "--push", "me/scifact")
     assert "hf upload me/scifact" in (caught.value.hint or "")
     assert (tmp_path / "out" / "model.safetensors").is_file()

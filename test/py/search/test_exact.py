@@ -30,9 +30,7 @@ def numbers(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("queries", [1, 2, 8, 9, 70])
 @pytest.mark.parametrize("passages", [1, 255, 700, 17_000])
-def test_every_kernel_gives_the_products_to_the_last_digits(
-    queries: int, passages: int
-) -> None:
+def test_every_kernel_gives_the_products_to_the_last_digits(queries: int, passages: int) -> None:
     queries_QD, passages_ND = vectors(queries, 48, 0), vectors(passages, 48, 1)
     wide = torch.zeros(queries, passages + 5)
     dot_into(wide[:, :passages], queries_QD, passages_ND)
@@ -42,9 +40,7 @@ def test_every_kernel_gives_the_products_to_the_last_digits(
 
 
 @pytest.mark.parametrize("queries", [1, 5, 40])
-def test_a_units_scores_are_the_same_bits_wherever_it_lies_in_memory(
-    queries: int,
-) -> None:
+def test_a_units_scores_are_the_same_bits_wherever_it_lies_in_memory(queries: int) -> None:
     queries_QD, passages_ND = vectors(queries, 33, 0), vectors(900, 33, 1)
     found = []
     for offset in (0, 1, 7):
@@ -59,9 +55,7 @@ def test_a_units_scores_are_the_same_bits_wherever_it_lies_in_memory(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("queries", [1, 3, 100, 1_500])
-def test_scores_of_narrow_vectors_are_summed_in_float32(
-    queries: int, dtype: torch.dtype
-) -> None:
+def test_scores_of_narrow_vectors_are_summed_in_float32(queries: int, dtype: torch.dtype) -> None:
     queries_QD, passages_ND = vectors(queries, 64, 0), vectors(1_300, 64, 1).to(dtype)
     search = ExactSearch(queries_QD, 7)
     for start in range(0, 1_300, 400):
@@ -83,9 +77,7 @@ def squared(queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> torch.Tensor
     st.integers(1, 6),
     st.integers(1, 60),
     st.integers(1, 9),
-    st.sampled_from(
-        [squared, *(similarities()[name].factory for name in ("manhattan",))]
-    ),
+    st.sampled_from([squared, *(similarities()[name].factory for name in ("manhattan",))]),
     st.randoms(use_true_random=False),
 )
 def test_any_similarity_and_split_equals_brute_force_with_tracked_pairs(
@@ -123,9 +115,7 @@ def test_any_similarity_and_split_equals_brute_force_with_tracked_pairs(
                 if row >= 0
             ]
     for query, entries in enumerate(merged):
-        expected = sorted(
-            range(passages), key=lambda n: (-brute[query, n], -ranks_N[n])
-        )[:k]
+        expected = sorted(range(passages), key=lambda n: (-brute[query, n], -ranks_N[n]))[:k]
         assert [row for *_, row in sorted(entries, reverse=True)[:k]] == expected
     assert np.array_equal(tracked_T, brute[queries_T, rows_T])
 
@@ -150,9 +140,7 @@ def test_tracked_pairs_are_found_in_every_block_of_queries_and_strip(
 
 @pytest.mark.parametrize("queries", [1, 2, 65, 1_100])
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), 3e38])
-def test_a_unit_with_a_broken_vector_or_score_is_refused_whole(
-    queries: int, broken: float
-) -> None:
+def test_a_unit_with_a_broken_vector_or_score_is_refused_whole(queries: int, broken: float) -> None:
     queries_QD, passages_ND = vectors(queries, 8, 0) + 10, vectors(1_200, 8, 1)
     tracked = TrackedPairs(numbers(1), numbers(1), torch.device("cpu"))
     search = ExactSearch(queries_QD, 3, tracked=tracked)
@@ -173,9 +161,7 @@ def test_a_similarity_of_the_wrong_shape_or_that_hides_nan_is_refused() -> None:
 
     passages_ND = vectors(4, 8, 1)
     with pytest.raises(ConfigError, match=r"\[4, 2\] for 2 queries and 4 passages"):
-        ExactSearch(vectors(2, 8, 0), 3, transposed).add(
-            passages_ND, numbers(4), numbers(4)
-        )
+        ExactSearch(vectors(2, 8, 0), 3, transposed).add(passages_ND, numbers(4), numbers(4))
     passages_ND[2, 0] = float("nan")
     with pytest.raises(DataError) as caught:
         ExactSearch(vectors(2, 8, 0), 3, blind).add(passages_ND, numbers(4), numbers(4))

@@ -36,9 +36,7 @@ def searches(draw: st.DrawFn) -> tuple[NDArray, NDArray, int, list[list[list[int
         draw(st.integers(1, 12)),
     )
     flat = draw(
-        st.lists(
-            st.sampled_from(SCORES), min_size=queries * count, max_size=queries * count
-        )
+        st.lists(st.sampled_from(SCORES), min_size=queries * count, max_size=queries * count)
     )
     ranks = np.array(draw(st.permutations(range(count))), np.int32)
     order = draw(st.permutations(range(count)))
@@ -94,9 +92,7 @@ def test_any_split_into_units_and_workers_merges_to_the_brute_force_order(
                 for s, r in zip(part_scores[query], part_rows[query], strict=True)
                 if r >= 0
             ]
-    merged_rows = [
-        [row for *_, row in sorted(entries, reverse=True)[:k]] for entries in found
-    ]
+    merged_rows = [[row for *_, row in sorted(entries, reverse=True)[:k]] for entries in found]
     assert merged_rows == brute_force(scores, ranks, k)
 
 
@@ -126,9 +122,7 @@ def test_long_streams_in_any_order_equal_one_torch_topk(
 ) -> None:
     """Long enough that lists are cut, bounds rise, and chunks without a hit are skipped."""
     count, k = 60_000, 20
-    scores = torch.randperm(
-        queries * count, generator=torch.Generator().manual_seed(0)
-    ).float()
+    scores = torch.randperm(queries * count, generator=torch.Generator().manual_seed(0)).float()
     scores = scores.view(queries, count)
     if order in ("ascending", "descending"):
         scores = scores.sort(dim=1, descending=order == "descending").values
@@ -149,16 +143,12 @@ def test_long_streams_in_any_order_equal_one_torch_topk(
 
 def test_scores_that_are_all_equal_are_decided_by_the_ids_alone() -> None:
     best = RunningTopK(3, 5)
-    ranks = torch.randperm(20_000, generator=torch.Generator().manual_seed(1)).to(
-        torch.int32
-    )
+    ranks = torch.randperm(20_000, generator=torch.Generator().manual_seed(1)).to(torch.int32)
     rows = torch.arange(20_000, dtype=torch.int32)
     for start in range(0, 20_000, 4_500):
         part = slice(start, start + 4_500)
         best.add(torch.zeros(3, len(rows[part])), rows[part], ranks[part])
-    assert (
-        best.snapshot()[1].tolist() == [ranks.argsort(descending=True)[:5].tolist()] * 3
-    )
+    assert best.snapshot()[1].tolist() == [ranks.argsort(descending=True)[:5].tolist()] * 3
 
 
 def test_memory_does_not_grow_with_the_number_of_passages() -> None:

@@ -19,9 +19,7 @@ class Setup:
 
     def __init__(self, folder: Path) -> None:
         self.venv = folder / "venv"
-        self.site = (
-            self.venv / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
-        )
+        self.site = self.venv / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
         self.requirements = folder / "runtime.txt"
         self.requirements.write_text("# nothing\n")
 
@@ -33,13 +31,9 @@ class Setup:
         # The base interpreter, as python3 on the PATH is: not the one of the tests' environment.
         return [os.path.realpath(sys.executable), str(INSTALLER), "install", *options]
 
-    def run(
-        self, name: str = "runtime", digest: str = "1"
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str = "runtime", digest: str = "1") -> subprocess.CompletedProcess[str]:
         command = self.command(name, digest)
-        return subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=100
-        )
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
 
     def stamp(self) -> dict:
         return json.loads((self.venv / STAMP).read_text())
@@ -55,11 +49,7 @@ def test_an_environment_is_made_once_and_then_only_extended(setup: Setup) -> Non
     assert first.returncode == 0, first.stderr
     assert "Making a virtual environment" in first.stdout
     python = setup.venv / "bin" / "python"
-    expected = {
-        "madeBy": "quarry",
-        "python": os.path.realpath(python),
-        "sets": {"runtime": "1"},
-    }
+    expected = {"madeBy": "quarry", "python": os.path.realpath(python), "sets": {"runtime": "1"}}
     assert setup.stamp() == expected
     again = setup.run()
     assert (again.returncode, again.stdout) == (0, "")
@@ -68,9 +58,7 @@ def test_an_environment_is_made_once_and_then_only_extended(setup: Setup) -> Non
     assert setup.stamp()["sets"] == {"runtime": "1", "demo": "2"}
 
 
-def test_whatever_an_interruption_leaves_is_finished_by_the_next_call(
-    setup: Setup,
-) -> None:
+def test_whatever_an_interruption_leaves_is_finished_by_the_next_call(setup: Setup) -> None:
     # Killed while the virtual environment was made: a marker, an interpreter, no pip.
     (setup.venv / "bin").mkdir(parents=True)
     (setup.venv / STAMP).write_text(json.dumps({"madeBy": "quarry", "sets": {}}))
@@ -106,9 +94,7 @@ def test_two_at_once_make_one_environment(setup: Setup) -> None:
 
 
 def test_somebody_elses_environment_keeps_its_packages(setup: Setup) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "venv", str(setup.venv)], check=True, timeout=100
-    )
+    subprocess.run([sys.executable, "-m", "venv", str(setup.venv)], check=True, timeout=100)
     theirs = setup.site / "theirs-1.0.dist-info"
     theirs.mkdir()
     assert setup.run().returncode == 0
@@ -131,23 +117,12 @@ def test_what_pip_cannot_find_fails_with_the_way_out_and_no_stamp(setup: Setup) 
     setup.requirements.write_text(f"thing @ file://{setup.venv}/nowhere.whl\n")
     failed = setup.run()
     assert failed.returncode == 4
-    assert (
-        "run the same command again"
-        in json.loads(failed.stderr.splitlines()[-1])["hint"]
-    )
+    assert "run the same command again" in json.loads(failed.stderr.splitlines()[-1])["hint"]
     assert setup.stamp()["sets"] == {}
 
 
 def test_an_interpreter_is_asked_what_it_lacks(setup: Setup) -> None:
-    setup.requirements.write_text(
-        "# a comment\npytest>=1\nnumpy>=999\nno-such-thing>=1,<2\n"
-    )
-    command = [
-        sys.executable,
-        str(INSTALLER),
-        "check",
-        "--requirements",
-        str(setup.requirements),
-    ]
+    setup.requirements.write_text("# a comment\npytest>=1\nnumpy>=999\nno-such-thing>=1,<2\n")
+    command = [sys.executable, str(INSTALLER), "check", "--requirements", str(setup.requirements)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     assert json.loads(answer.stdout) == ["numpy>=999", "no-such-thing>=1,<2"]

@@ -106,9 +106,7 @@ def test_any_module_is_a_whole_retriever(encoder: Any, load: Callable) -> None:
     assert [each.tolist() for each in retriever.broken] == [[False] * 2, [False] * 4]
 
 
-def test_a_subclass_of_the_retriever_overrides_a_method(
-    encoder: Any, load: Callable
-) -> None:
+def test_a_subclass_of_the_retriever_overrides_a_method(encoder: Any, load: Callable) -> None:
     code = (
         "class Options(msgspec.Struct):\n"
         "    factor: float = 2.0\n"
@@ -142,9 +140,7 @@ def test_a_loss_that_cannot_be_called_is_refused_before_the_first_step(
         build_loss("l", {})
 
 
-def test_a_retriever_needs_a_forward_and_the_encoder(
-    encoder: Any, load: Callable
-) -> None:
+def test_a_retriever_needs_a_forward_and_the_encoder(encoder: Any, load: Callable) -> None:
     code = (
         "@register_retriever('empty')\n"
         "class Empty(nn.Module):\n"
@@ -162,9 +158,7 @@ def test_a_retriever_needs_a_forward_and_the_encoder(
         build_retriever(task("lost"), encoder, None)
 
 
-def test_a_loss_gets_the_extras_of_its_own_records(
-    encoder: Any, load: Callable
-) -> None:
+def test_a_loss_gets_the_extras_of_its_own_records(encoder: Any, load: Callable) -> None:
     code = (
         "@register_loss('weighted')\n"
         "def weighted(options):\n"
@@ -177,9 +171,7 @@ def test_a_loss_gets_the_extras_of_its_own_records(
     retriever = build_retriever(task(None), encoder, build_loss("weighted", {}))
     batch = batch_of(encoder)
     both, none = (
-        retriever(
-            **batch, extras=BatchExtras([{"weight": 2.0}, {"weight": w}], [{}] * 4)
-        )["loss"]
+        retriever(**batch, extras=BatchExtras([{"weight": 2.0}, {"weight": w}], [{}] * 4))["loss"]
         for w in (2.0, 0.0)
     )
     assert both > none > 0

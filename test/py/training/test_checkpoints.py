@@ -42,9 +42,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -
 
 def complete(output: Path) -> list[str]:
     return sorted(
-        folder.name
-        for folder in output.iterdir()
-        if (folder / checkpoints.MANIFEST).exists()
+        folder.name for folder in output.iterdir() if (folder / checkpoints.MANIFEST).exists()
     )
 
 
@@ -78,9 +76,7 @@ def test_a_kill_at_any_sync_leaves_no_manifest_or_a_whole_checkpoint(
 
 
 @pytest.mark.parametrize("where", ["flip", "cut", "missing"])
-def test_a_damaged_file_is_named_before_anything_is_loaded(
-    tmp_path: Path, where: str
-) -> None:
+def test_a_damaged_file_is_named_before_anything_is_loaded(tmp_path: Path, where: str) -> None:
     folder = write(tmp_path, 3)
     checkpoints.seal(folder, step=3, **RECORD)
     weights = folder / "model.safetensors"

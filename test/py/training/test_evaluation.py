@@ -12,9 +12,7 @@ from quarry_runtime.protocol.messages import Evaluate, Evaluation
 from quarry_runtime.training.evaluation import Pause, is_due, refuse_sharded
 
 
-@pytest.mark.parametrize(
-    ("eval_steps", "due"), [(2, [2, 4, 5]), (5, [5]), (10, [5]), (None, [])]
-)
+@pytest.mark.parametrize(("eval_steps", "due"), [(2, [2, 4, 5]), (5, [5]), (10, [5]), (None, [])])
 def test_every_nth_checkpoint_and_the_last_one_are_evaluated(
     eval_steps: int | None, due: list[int]
 ) -> None:

@@ -34,22 +34,14 @@ CASES = list(RANKS.CASES)
 
 
 @pytest.fixture(scope="module", params=[2, 3])
-def seen(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> list[Any]:
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What each of several gloo ranks found, all cases in one start."""
     folder = tmp_path_factory.mktemp("ranks")
     world = request.param
     # Programs of their own: a spawned child would have to import this module by its name.
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "py_runtime"),
-        "GLOO_SOCKET_IFNAME": "lo",
-    }
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "py_runtime"), "GLOO_SOCKET_IFNAME": "lo"}
     ranks = [
-        subprocess.Popen(
-            [sys.executable, str(RANK), str(rank), str(world), str(folder)], env=env
-        )
+        subprocess.Popen([sys.executable, str(RANK), str(rank), str(world), str(folder)], env=env)
         for rank in range(world)
     ]
     try:
@@ -58,15 +50,11 @@ def seen(
         for rank in ranks:
             rank.kill()
             rank.wait()
-    return [
-        torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)
-    ]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
 
 
 def test_every_registered_loss_is_among_the_cases() -> None:
-    assert {
-        name for name in losses() if not any(case.startswith(name) for case in CASES)
-    } == set()
+    assert {name for name in losses() if not any(case.startswith(name) for case in CASES)} == set()
 
 
 @pytest.mark.parametrize("way", ["cases", "pieces"])
@@ -83,9 +71,7 @@ def test_several_ranks_have_the_gradient_of_one_rank_with_the_whole_batch(
             assert torch.allclose(got, wanted, atol=1e-5)
 
 
-def test_pieces_have_the_same_dropout_in_both_passes_on_every_rank(
-    seen: list[Any],
-) -> None:
+def test_pieces_have_the_same_dropout_in_both_passes_on_every_rank(seen: list[Any]) -> None:
     for rank in seen:
         for got, wanted in zip(rank["dropout"], rank["replayed"], strict=True):
             assert torch.allclose(got, wanted, atol=1e-5)
@@ -96,9 +82,7 @@ def test_pieces_have_the_same_dropout_in_both_passes_on_every_rank(
 
 @pytest.mark.parametrize("piece", [1, 4, 100])
 @pytest.mark.parametrize("case", CASES)
-def test_pieces_of_any_size_have_the_gradient_of_the_whole_batch(
-    case: str, piece: int
-) -> None:
+def test_pieces_of_any_size_have_the_gradient_of_the_whole_batch(case: str, piece: int) -> None:
     loss, expected = RANKS.gradients(case, 0, 1)
     found, gradients = RANKS.gradients(case, 0, 1, piece=piece)
     assert found == pytest.approx(loss, abs=1e-5)
@@ -109,14 +93,10 @@ def test_pieces_of_any_size_have_the_gradient_of_the_whole_batch(
 def test_pieces_replay_their_dropout_in_one_process() -> None:
     found = RANKS.gradients("infonce", 0, 1, piece=5, dropout=0.5)[1]
     wanted = RANKS.replayed("infonce", 0, 1, 5, 0.5)
-    assert all(
-        torch.allclose(a, b, atol=1e-5) for a, b in zip(found, wanted, strict=True)
-    )
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, wanted, strict=True))
 
 
-def test_gathered_rows_and_numbers_stand_rank_by_rank_on_every_rank(
-    seen: list[Any],
-) -> None:
+def test_gathered_rows_and_numbers_stand_rank_by_rank_on_every_rank(seen: list[Any]) -> None:
     for rank in seen:
         assert rank["rows"].tolist() == [[n, n] for n in range(len(seen))]
         assert rank["numbers"].tolist() == [[n, 10 * n] for n in range(len(seen))]

@@ -29,17 +29,11 @@ from quarry_runtime.training.refused_arguments import REFUSED
 
 
 @pytest.fixture
-def make_task(
-    model_spec: Callable[..., Any], tmp_path: Path
-) -> Callable[..., TrainTask]:
+def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., TrainTask]:
     def make(**changes: Any) -> TrainTask:
         fields: dict[str, Any] = {
             "model": model_spec("model"),
-            "losses": [
-                LossSpec(
-                    name="infonce", weight=1, sources=[], matryoshka=None, options={}
-                )
-            ],
+            "losses": [LossSpec(name="infonce", weight=1, sources=[], matryoshka=None, options={})],
             "sources": ["all"],
             "mini_batch_size": None,
             "retriever": None,
@@ -91,9 +85,7 @@ def test_what_a_user_set_in_the_environment_stays_but_for_the_thread_counts(
 def test_machines_meet_at_a_named_address_and_only_the_first_one_holds_the_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    here, there = (
-        Meeting("127.0.0.1:29500", "ab12", "2:3", node, 60) for node in (0, 2)
-    )
+    here, there = (Meeting("127.0.0.1:29500", "ab12", "2:3", node, 60) for node in (0, 2))
     assert torchrun_options(here) == [
         "--rdzv-backend=c10d",
         "--rdzv-endpoint=127.0.0.1:29500",
@@ -135,9 +127,7 @@ def test_a_launch_with_its_ticket_on_stdin_leaves_no_ticket_behind(
         "    print(json.dumps(told), flush=True)\n"
         "    time.sleep(60)\n"
     )
-    line = Ticket(
-        "tcp://127.0.0.1:4555", "secret", Keys(*(letter * 40 for letter in "abc"))
-    ).line()
+    line = Ticket("tcp://127.0.0.1:4555", "secret", Keys(*(letter * 40 for letter in "abc"))).line()
     runtime = str(Path(__file__).parents[3] / "py_runtime")
     command = [
         sys.executable,
@@ -223,9 +213,7 @@ def test_an_argument_that_cannot_be_followed_is_a_config_error(
     assert words in (caught.value.hint or "")
 
 
-def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> (
-    None
-):
+def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> None:
     script = Path(__file__).parents[3] / "scripts" / "options" / "training_arguments.py"
     read = json.loads(subprocess.check_output([sys.executable, str(script)]))
     fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}

@@ -30,9 +30,7 @@ def batch() -> dict[str, Tensor]:
     draw = torch.Generator().manual_seed(3)
     unit = nn.functional.normalize
     return {
-        "queries_QD": unit(
-            torch.randn(QUERIES, DIMENSION, generator=draw)
-        ).requires_grad_(),
+        "queries_QD": unit(torch.randn(QUERIES, DIMENSION, generator=draw)).requires_grad_(),
         "passages_BD": unit(
             torch.randn(QUERIES * PER_QUERY, DIMENSION, generator=draw)
         ).requires_grad_(),
@@ -104,9 +102,7 @@ def test_cosent_compares_the_pairs_of_its_own_sources_only() -> None:
 
 @pytest.mark.parametrize("is_unit", [True, False])
 @pytest.mark.parametrize("name", ["infonce", "kl", "cosent", "margin_mse"])
-def test_matryoshka_is_the_weighted_sum_over_vectors_cut_short(
-    name: str, is_unit: bool
-) -> None:
+def test_matryoshka_is_the_weighted_sum_over_vectors_cut_short(name: str, is_unit: bool) -> None:
     given = batch()
     term = Term(loss(name), weight=3.0, dimensions=[(6, 1.0), (2, 0.25)])
     found = Objective([term], is_unit)(**given)
@@ -125,14 +121,11 @@ def test_a_restricted_loss_gets_the_extras_of_its_own_queries() -> None:
     seen: list[Any] = []
 
     def listening(inputs: LossInputs) -> Tensor:
-        seen.append(
-            (inputs.extras.queries, inputs.extras.passages, inputs.sources.tolist())
-        )  # type: ignore[union-attr]
+        seen.append((inputs.extras.queries, inputs.extras.passages, inputs.sources.tolist()))  # type: ignore[union-attr]
         return inputs.own_scores().mean()
 
     extras = BatchExtras(
-        [{"q": str(n)} for n in range(QUERIES)],
-        [{"p": str(n)} for n in range(QUERIES * PER_QUERY)],
+        [{"q": str(n)} for n in range(QUERIES)], [{"p": str(n)} for n in range(QUERIES * PER_QUERY)]
     )
     Objective([Term(listening, sources=(1,))])(**batch(), extras=extras)
     queries, passages, sources = seen[0]
@@ -151,12 +144,7 @@ def test_a_loss_that_gathers_nothing_says_whether_other_queries_count() -> None:
 
 
 def spec(**changes: Any) -> LossSpec:
-    fields: dict[str, Any] = {
-        "name": "infonce",
-        "weight": 1,
-        "sources": [],
-        "matryoshka": None,
-    }
+    fields: dict[str, Any] = {"name": "infonce", "weight": 1, "sources": [], "matryoshka": None}
     return LossSpec(**{**fields, "options": {}, **changes})
 
 
@@ -177,10 +165,7 @@ def contract(normalize: bool = False, similarity: str = "dot") -> Any:
 
 def test_names_of_sources_become_the_numbers_of_all_parts_of_that_name() -> None:
     objective = build_objective(task(spec(sources=["a"]), spec(weight=0.5)), contract())
-    assert [(term.sources, term.weight) for term in objective.terms] == [
-        ((0, 2), 1),
-        (None, 0.5),
-    ]
+    assert [(term.sources, term.weight) for term in objective.terms] == [((0, 2), 1), (None, 0.5)]
     assert not objective.is_unit
     assert build_objective(task(spec()), contract(similarity="cosine")).is_unit
     assert build_objective(task(spec()), contract(normalize=True)).is_unit
@@ -190,14 +175,8 @@ def test_names_of_sources_become_the_numbers_of_all_parts_of_that_name() -> None
     ("given", "words"),
     [
         (spec(sources=["c"]), "infonce is for the source 'c'"),
-        (
-            spec(matryoshka=MatryoshkaSpec(dimensions=[8, 9], weights=[])),
-            "the model has 8",
-        ),
-        (
-            spec(matryoshka=MatryoshkaSpec(dimensions=[0], weights=[])),
-            "the model has 8",
-        ),
+        (spec(matryoshka=MatryoshkaSpec(dimensions=[8, 9], weights=[])), "the model has 8"),
+        (spec(matryoshka=MatryoshkaSpec(dimensions=[0], weights=[])), "the model has 8"),
         (spec(name="infnce"), "No loss is called 'infnce'"),
     ],
 )
@@ -233,9 +212,7 @@ def whole() -> Iterator[Callable[..., Any]]:
     registry._REGISTRY["retriever"] = before
 
 
-def test_a_whole_retriever_gets_the_one_loss_as_it_is(
-    whole: Callable[..., Any],
-) -> None:
+def test_a_whole_retriever_gets_the_one_loss_as_it_is(whole: Callable[..., Any]) -> None:
     assert whole(spec(name="kl")).module.inner.needs_all_passages is False
 
 
@@ -248,10 +225,7 @@ def test_a_whole_retriever_gets_the_one_loss_as_it_is(
     ],
 )
 def test_what_only_quarrys_own_forward_can_do_is_refused_for_a_whole_retriever(
-    whole: Callable[..., Any],
-    specs: list[LossSpec],
-    changes: dict[str, Any],
-    words: str,
+    whole: Callable[..., Any], specs: list[LossSpec], changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         whole(*specs, **changes)

@@ -76,9 +76,7 @@ def test_false_negatives_by_margin_are_those_of_gistembed_with_the_model_as_its_
     assert found != pytest.approx(ours(model, Term(infonce(temperature=0.1))), abs=1e-4)
 
 
-def test_matryoshka_around_infonce_is_sentence_transformers_matryoshka_loss(
-    model: Any,
-) -> None:
+def test_matryoshka_around_infonce_is_sentence_transformers_matryoshka_loss(model: Any) -> None:
     from sentence_transformers.sentence_transformer.losses import (
         MatryoshkaLoss,
         MultipleNegativesRankingLoss,

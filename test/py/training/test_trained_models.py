@@ -37,15 +37,9 @@ def test_an_adapter_is_all_that_is_trained_and_saved_and_a_resume_goes_on_with_i
         dora=False,
         base_dtype="float32",
     )
-    checkpointing = {
-        "save_steps": 2,
-        "learning_rate": 1e-2,
-        "gradient_checkpointing": True,
-    }
+    checkpointing = {"save_steps": 2, "learning_rate": 1e-2, "gradient_checkpointing": True}
     whole, resumed = Orchestrator(), Orchestrator()
-    trainer = build(
-        whole, model=model_spec(tiny_bert, adapter=adapter), args=checkpointing
-    )
+    trainer = build(whole, model=model_spec(tiny_bert, adapter=adapter), args=checkpointing)
     trainer.train()
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
     names = {path.name for path in folder.iterdir()}
@@ -58,13 +52,9 @@ def test_an_adapter_is_all_that_is_trained_and_saved_and_a_resume_goes_on_with_i
     found = {step.step: step.loss for step in steps_of(resumed)}
     assert found == {step: pytest.approx(wanted[step], abs=1e-6) for step in (3, 4)}
     learned = [p for p in again.model.parameters() if p.requires_grad]
-    for left, right in zip(
-        trainer.model.parameters(), again.model.parameters(), strict=True
-    ):
+    for left, right in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
         assert torch.allclose(left, right, atol=1e-6)
-    assert sum(p.numel() for p in learned) * 5 < sum(
-        p.numel() for p in again.model.parameters()
-    )
+    assert sum(p.numel() for p in learned) * 5 < sum(p.numel() for p in again.model.parameters())
 
 
 def test_separate_towers_are_trained_apart_and_a_resume_finds_both(
@@ -79,9 +69,7 @@ def test_separate_towers_are_trained_apart_and_a_resume_finds_both(
     wanted = {step.step: step.loss for step in steps_of(whole)}
     found = {step.step: step.loss for step in steps_of(resumed)}
     assert found == {step: pytest.approx(wanted[step], abs=1e-6) for step in (3, 4)}
-    query, passage = (
-        trainer.model.encoder.tower(side) for side in ("query", "passage")
-    )
+    query, passage = (trainer.model.encoder.tower(side) for side in ("query", "passage"))
     pairs = zip(query.parameters(), passage.parameters(), strict=True)
     assert any(not torch.equal(left, right) for left, right in pairs)
 
@@ -103,16 +91,12 @@ def test_prompts_of_the_data_and_of_the_model_stand_before_the_texts_that_are_tr
 
     prompts = {"query_prompt": "ask: ", "passage_prompt": "read: "}
     trainer = build(Prompting(), model=model_spec(tiny_bert, **prompts))
-    plain = build(
-        Orchestrator(), model=model_spec(tiny_bert, query_prompt="", passage_prompt="")
-    )
+    plain = build(Orchestrator(), model=model_spec(tiny_bert, query_prompt="", passage_prompt=""))
     batch, without = next(iter(trainer.feed)), next(iter(plain.feed))
     tokenizer = trainer.model.encoder.tokenizer
 
     def texts(batch: dict[str, Any], side: str) -> list[str]:
-        return tokenizer.batch_decode(
-            batch[side]["input_ids"], skip_special_tokens=True
-        )
+        return tokenizer.batch_decode(batch[side]["input_ids"], skip_special_tokens=True)
 
     def begun(before: list[str], rows: list[str]) -> list[str]:
         ids = [tokenizer(prompt)["input_ids"] for prompt in before]

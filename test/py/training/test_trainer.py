@@ -70,9 +70,7 @@ class Orchestrator:
             np.full(Q, P, np.int32),
             np.zeros(Q, np.int32),
         ]
-        specs, data = zip(
-            *(pack(tensor, 3 + n) for n, tensor in enumerate(tensors)), strict=True
-        )
+        specs, data = zip(*(pack(tensor, 3 + n) for n, tensor in enumerate(tensors)), strict=True)
         message = MicroBatch(
             step=ask.step,
             micro_step=ask.micro_step,
@@ -91,10 +89,7 @@ def loss_spec(name: str, **options: Any) -> LossSpec:
 
 
 def table(rows: list[int], has_extras: bool = False) -> memoryview:
-    texts = [
-        " ".join(WORDS[(row * k) % len(WORDS)] for k in range(1, 4 + row % 3))
-        for row in rows
-    ]
+    texts = [" ".join(WORDS[(row * k) % len(WORDS)] for k in range(1, 4 + row % 3)) for row in rows]
     columns = {
         "row": pa.array(rows, pa.int32()),
         "idRank": pa.array(rows, pa.int32()),
@@ -112,9 +107,7 @@ def table(rows: list[int], has_extras: bool = False) -> memoryview:
 
 
 @pytest.fixture
-def build(
-    tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]
-) -> Callable[..., Any]:
+def build(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> Callable[..., Any]:
     def make(
         orchestrator: Orchestrator,
         resume: Path | None = None,
@@ -147,9 +140,7 @@ def build(
         feed = Feed(orchestrator, encoder, task, 0, first, is_pinned=False)
         feed.start()
         args, keep = training_arguments(task, is_on_cpu=True)
-        retriever = build_retriever(
-            task, encoder, build_objective(task, encoder.contract)
-        )
+        retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
         if resume:
             load_loss(resume, retriever)
         return QuarryTrainer(retriever, args, task, feed, orchestrator.send, keep)
@@ -171,9 +162,7 @@ def test_a_checkpoint_gives_the_same_vectors_in_transformers_sentence_transforme
     trainer = build(orchestrator)
     trainer.train()
     folder = Path(trainer.args.output_dir) / "checkpoint-4"
-    assert [m for m in orchestrator.told if isinstance(m, Checkpoint)][-1].path == str(
-        folder
-    )
+    assert [m for m in orchestrator.told if isinstance(m, Checkpoint)][-1].path == str(folder)
     texts = ["amber river", "cloud of stone and copper"]
     encoder = trainer.model.encoder.eval()
     ids = encoder.tokenize(texts, "passage")["input_ids"]
@@ -181,19 +170,11 @@ def test_a_checkpoint_gives_the_same_vectors_in_transformers_sentence_transforme
         expected = encoder(encoder.collate(ids), "passage")
         again = load_encoder(model_spec(folder), "cpu")
         assert torch.equal(again(again.collate(ids), "passage"), expected)
-        theirs = torch.tensor(
-            SentenceTransformer(str(folder), device="cpu").encode(texts)
-        )
+        theirs = torch.tensor(SentenceTransformer(str(folder), device="cpu").encode(texts))
         assert torch.allclose(theirs, expected, atol=1e-5)
-        plain = (
-            AutoModel.from_pretrained(folder)
-            .eval()(**encoder.collate(ids))
-            .last_hidden_state
-        )
+        plain = AutoModel.from_pretrained(folder).eval()(**encoder.collate(ids)).last_hidden_state
         mask = encoder.collate(ids)["attention_mask"].unsqueeze(-1)
-        pooled = torch.nn.functional.normalize(
-            (plain * mask).sum(1) / mask.sum(1), dim=-1
-        )
+        pooled = torch.nn.functional.normalize((plain * mask).sum(1) / mask.sum(1), dim=-1)
         assert torch.allclose(pooled, expected, atol=1e-5)
 
 
@@ -202,9 +183,7 @@ def test_checkpoints_are_written_where_negatives_are_mined_besides_those_that_ar
 ) -> None:
     orchestrator = Orchestrator()
     build(orchestrator, checkpoint_every=3).train()
-    steps = [
-        message.step for message in orchestrator.told if isinstance(message, Checkpoint)
-    ]
+    steps = [message.step for message in orchestrator.told if isinstance(message, Checkpoint)]
     assert steps == [2, 3, 4]
 
 
@@ -213,14 +192,10 @@ def test_every_micro_step_is_asked_for_once_in_order_and_every_step_reported(
 ) -> None:
     orchestrator = Orchestrator()
     build(orchestrator).train()
-    assert orchestrator.asked == [
-        (step, micro) for step in range(4) for micro in range(2)
-    ]
+    assert orchestrator.asked == [(step, micro) for step in range(4) for micro in range(2)]
     steps = steps_of(orchestrator)
     assert [step.step for step in steps] == [1, 2, 3, 4]
-    assert [step.learning_rate for step in steps] == pytest.approx(
-        [1e-2, 7.5e-3, 5e-3, 2.5e-3]
-    )
+    assert [step.learning_rate for step in steps] == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3])
     assert all(
         step.grad_norm and step.seconds > 0 and 0 <= step.wait_seconds <= step.seconds
         for step in steps
@@ -242,9 +217,7 @@ def test_a_resume_begins_with_the_very_next_batch_and_repeats_the_curve_with_dro
     wanted = {step.step: step.loss for step in steps_of(whole)}
     found = {step.step: step.loss for step in steps_of(resumed)}
     assert found == {step: pytest.approx(wanted[step], abs=1e-6) for step in (3, 4)}
-    for left, right in zip(
-        trainer.model.parameters(), again.model.parameters(), strict=True
-    ):
+    for left, right in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
         assert torch.allclose(left, right, atol=1e-6)
 
 
@@ -280,9 +253,7 @@ def test_a_pause_comes_after_the_checkpoints_that_are_due_and_leaves_no_trace_in
 ) -> None:
     undisturbed, paused = Orchestrator(), Orchestrator()
     build(undisturbed).train()
-    trainer = build(
-        paused, args={"save_steps": 100, "learning_rate": 1e-2}, eval_steps=3
-    )
+    trainer = build(paused, args={"save_steps": 100, "learning_rate": 1e-2}, eval_steps=3)
     steps: list[int] = []
 
     def pause(step: int) -> bool:
@@ -355,9 +326,7 @@ def test_a_learned_temperature_is_trained_and_survives_a_resume_to_the_bit(
     loaded = again.model.state_dict()["objective.0.temperature.log_scale"].clone()
     assert not torch.equal(loaded, start)
     again.train(resume_from_checkpoint=str(folder))
-    for left, right in zip(
-        trainer.model.parameters(), again.model.parameters(), strict=True
-    ):
+    for left, right in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(left, right)
     assert [s.loss for s in steps_of(resumed)] == [s.loss for s in steps_of(whole)][2:]
     decayed = trainer.get_decay_parameter_names(trainer.model)
@@ -375,16 +344,10 @@ def test_a_checkpoint_of_losses_that_learned_something_else_is_not_gone_on_with(
     with pytest.raises(
         ConfigError, match=r"losses that learn nothing, not objective\.0\.temperature"
     ):
-        build(
-            Orchestrator(),
-            resume=folder,
-            losses=[loss_spec("kl", learnableTemperature=True)],
-        )
+        build(Orchestrator(), resume=folder, losses=[loss_spec("kl", learnableTemperature=True)])
 
 
-def test_training_in_pieces_gives_the_curve_of_the_whole_batch(
-    build: Callable[..., Any],
-) -> None:
+def test_training_in_pieces_gives_the_curve_of_the_whole_batch(build: Callable[..., Any]) -> None:
     whole, pieces = Orchestrator(), Orchestrator()
     options: dict[str, Any] = {
         "losses": [loss_spec("infonce", learnableTemperature=True)],
@@ -418,9 +381,7 @@ def test_bfloat16_trains_with_float32_weights(build: Callable[..., Any]) -> None
     orchestrator = Orchestrator()
     trainer = build(orchestrator, args={"bf16": True, "save_steps": 100}, max_steps=2)
     trainer.train()
-    assert all(
-        parameter.dtype == torch.float32 for parameter in trainer.model.parameters()
-    )
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.model.parameters())
     assert len(steps_of(orchestrator)) == 2
 
 
@@ -438,9 +399,7 @@ def test_gradient_checkpointing_gives_the_same_curve_and_is_refused_where_it_wou
         [s.loss for s in steps_of(plain)], abs=1e-5
     )
     with pytest.raises(ConfigError, match="dropout: false"):
-        build(
-            Orchestrator(), is_dropout_on=False, args={"gradient_checkpointing": True}
-        ).train()
+        build(Orchestrator(), is_dropout_on=False, args={"gradient_checkpointing": True}).train()
 
 
 def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
@@ -475,13 +434,9 @@ def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
     encoder = load_encoder(model_spec(folder), "cpu")
     trained = dict(trainer.model.encoder.named_parameters())
-    assert all(
-        torch.equal(trained[name], value) for name, value in encoder.named_parameters()
-    )
+    assert all(torch.equal(trained[name], value) for name, value in encoder.named_parameters())
     resumed = Orchestrator()
-    again = build(
-        resumed, resume=folder, args=compiling, is_dropout_on=False, max_steps=3
-    )
+    again = build(resumed, resume=folder, args=compiling, is_dropout_on=False, max_steps=3)
     again.train(resume_from_checkpoint=str(folder))
     assert [step.step for step in steps_of(resumed)] == [3]
 
@@ -495,10 +450,7 @@ def test_further_fields_of_records_reach_the_loss(build: Callable[..., Any]) -> 
 
     def forward(batch: Any) -> Any:
         seen.append(
-            (
-                [e["row"] for e in batch.extras.queries],
-                [e["row"] for e in batch.extras.passages],
-            )
+            ([e["row"] for e in batch.extras.queries], [e["row"] for e in batch.extras.passages])
         )
         return own(batch)
 

@@ -117,9 +117,7 @@ def unit_frame() -> Callable[..., bytes]:
     return _unit_frame
 
 
-def _unit_frame(
-    texts: list[str], first_row: int = 0, titles: list[str] | None = None
-) -> bytes:
+def _unit_frame(texts: list[str], first_row: int = 0, titles: list[str] | None = None) -> bytes:
     numbers = pa.array(range(first_row, first_row + len(texts)), pa.int32())
     batch = pa.record_batch(
         [numbers, numbers, pa.array(titles or [""] * len(texts)), pa.array(texts)],

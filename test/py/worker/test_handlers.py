@@ -34,10 +34,7 @@ def encoder(tiny_bert: Path, load: Callable[..., Encoder]) -> Encoder:
 def encoding(encoder: Encoder, tiny_bert: Path, model_spec: Callable) -> EncodeHandler:
     return EncodeHandler(
         EncodeTask(
-            model=model_spec(tiny_bert),
-            side="passage",
-            batch_size=4,
-            vector_dtype="float32",
+            model=model_spec(tiny_bert), side="passage", batch_size=4, vector_dtype="float32"
         ),
         encoder,
         CPU,
@@ -49,12 +46,7 @@ def searching(
     search_task: Callable, encoder: Encoder, tiny_bert: Path, model_spec: Callable
 ) -> Callable[[], SearchHandler]:
     queries = np.random.default_rng(0).standard_normal((6, 32)).astype(np.float32)
-    sizes: dict[str, Any] = {
-        "batch_size": 4,
-        "top_k": 5,
-        "query_count": 6,
-        "dimension": 32,
-    }
+    sizes: dict[str, Any] = {"batch_size": 4, "top_k": 5, "query_count": 6, "dimension": 32}
 
     def make() -> SearchHandler:
         task = search_task(model_spec(tiny_bert), snapshot_every_units=2, **sizes)
@@ -77,9 +69,7 @@ def test_vectors_come_in_the_order_of_the_rows_with_titles_joined(
     with torch.inference_mode():
         for vector, text in zip(vectors, TEXTS, strict=False):
             ids = encoder.tokenize([f"Title {text}"], "passage")["input_ids"]
-            np.testing.assert_allclose(
-                vector, encoder(encoder.collate(ids))[0].numpy(), atol=1e-5
-            )
+            np.testing.assert_allclose(vector, encoder(encoder.collate(ids))[0].numpy(), atol=1e-5)
 
 
 def test_a_units_vectors_are_the_same_bytes_whatever_was_done_before(
@@ -99,18 +89,14 @@ def test_search_results_do_not_depend_on_the_number_of_workers_or_the_order_of_u
     searching: Callable[[], SearchHandler], unit_frame: Callable
 ) -> None:
     # Every text occurs twice: ties throughout.
-    units = {
-        f"u{n}": unit_frame(TEXTS[n * 8 % 24 : n * 8 % 24 + 8], n * 8) for n in range(6)
-    }
+    units = {f"u{n}": unit_frame(TEXTS[n * 8 % 24 : n * 8 % 24 + 8], n * 8) for n in range(6)}
 
     def search(*shares: list[str]) -> list[list[tuple[float, int]]]:
         merged: list[list[tuple[float, int]]] = [[] for _ in range(6)]
         for share in shares:
             handler = searching()
             for name in share:
-                handler.compute(
-                    name, handler.prepare(memoryview(units[name]), 8), ignore
-                )
+                handler.compute(name, handler.prepare(memoryview(units[name]), 8), ignore)
             scores, rows = handler.best()
             for query in range(6):
                 pairs = zip(scores[query].tolist(), rows[query].tolist(), strict=True)
@@ -127,9 +113,7 @@ def test_a_unit_that_comes_twice_counts_once(
 ) -> None:
     handler = searching()
     for _ in range(2):
-        handler.compute(
-            "u0", handler.prepare(memoryview(unit_frame(TEXTS[:4])), 4), ignore
-        )
+        handler.compute("u0", handler.prepare(memoryview(unit_frame(TEXTS[:4])), 4), ignore)
     assert sorted(handler.best()[1][0].tolist()) == [-1, 0, 1, 2, 3]
 
 
@@ -141,30 +125,16 @@ def test_cosine_of_a_model_that_does_not_normalise_is_a_matter_of_scoring(
     unit_frame: Callable,
 ) -> None:
     encoder = load(tiny_bert, normalize=False)
-    sizes: dict[str, Any] = {
-        "batch_size": 4,
-        "top_k": 3,
-        "query_count": 1,
-        "dimension": 32,
-    }
+    sizes: dict[str, Any] = {"batch_size": 4, "top_k": 3, "query_count": 1, "dimension": 32}
     handler = SearchHandler(
-        search_task(model_spec(tiny_bert), snapshot_every_units=1, **sizes),
-        encoder,
-        CPU,
+        search_task(model_spec(tiny_bert), snapshot_every_units=1, **sizes), encoder, CPU
     )
     encode = EncodeHandler(
-        EncodeTask(
-            model=model_spec(tiny_bert),
-            side="query",
-            batch_size=4,
-            vector_dtype="float32",
-        ),
+        EncodeTask(model=model_spec(tiny_bert), side="query", batch_size=4, vector_dtype="float32"),
         encoder,
         CPU,
     )
-    vectors = encode.compute(
-        encode.prepare(memoryview(unit_frame(TEXTS[:3])), 3), ignore
-    )
+    vectors = encode.compute(encode.prepare(memoryview(unit_frame(TEXTS[:3])), 3), ignore)
     assert np.abs(np.linalg.norm(vectors, axis=1) - 1).min() > 0.1
     handler.take_queries(0, vectors[:1])
     handler.compute("u", handler.prepare(memoryview(unit_frame(TEXTS[:3])), 3), ignore)
@@ -186,9 +156,7 @@ def test_a_broken_vector_names_its_row_and_leaves_the_search_as_it_was(
 
     monkeypatch.setattr(encoder, "forward", poisoned)
     with pytest.raises(DataError) as caught:
-        handler.compute(
-            "u0", handler.prepare(memoryview(unit_frame(TEXTS[:3], 70)), 3), ignore
-        )
+        handler.compute("u0", handler.prepare(memoryview(unit_frame(TEXTS[:3], 70)), 3), ignore)
     # The longest text is the first of its batch.
     assert caught.value.rows == [72]
     assert (handler.best()[1] == -1).all()
@@ -206,9 +174,7 @@ def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
     model_spec: Callable,
     error: Exception,
 ) -> None:
-    whole = encoding.compute(
-        encoding.prepare(memoryview(unit_frame(TEXTS)), 48), ignore
-    )
+    whole = encoding.compute(encoding.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)
     forward, fits = encoder.forward, 4
 
     failures = 0
@@ -222,10 +188,7 @@ def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
 
     monkeypatch.setattr(encoder, "forward", small)
     task = EncodeTask(
-        model=model_spec(tiny_bert),
-        side="passage",
-        batch_size=32,
-        vector_dtype="float32",
+        model=model_spec(tiny_bert), side="passage", batch_size=32, vector_dtype="float32"
     )
     handler = EncodeHandler(task, encoder, CPU)
     halved = handler.compute(handler.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)
@@ -261,12 +224,8 @@ def test_queries_of_another_size_or_place_and_units_before_queries_are_refused(
         "snapshot_every_units": 1,
     }
     with pytest.raises(ConfigError, match="31 dimensions"):
-        SearchHandler(
-            search_task(model_spec(tiny_bert), dimension=31, **sizes), encoder, CPU
-        )
-    early = SearchHandler(
-        search_task(model_spec(tiny_bert), dimension=32, **sizes), encoder, CPU
-    )
+        SearchHandler(search_task(model_spec(tiny_bert), dimension=31, **sizes), encoder, CPU)
+    early = SearchHandler(search_task(model_spec(tiny_bert), dimension=32, **sizes), encoder, CPU)
     with pytest.raises(ProtocolError, match="before 6 of the queries"):
         early.compute("u", early.prepare(memoryview(unit_frame(["a"])), 1), ignore)
 

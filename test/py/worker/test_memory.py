@@ -56,9 +56,7 @@ def encoded(folder: Path, room: int, out: Path) -> tuple[np.ndarray, int, str]:
     """Vectors, the memory that they took beyond what the process had, the batch that was too big."""
     environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
     command = [sys.executable, "-c", SCRIPT, str(folder), str(room), str(out)]
-    answer = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False
-    )
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     taken, too_many = answer.stdout.split()
     return np.load(out), int(taken), too_many

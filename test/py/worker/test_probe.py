@@ -25,13 +25,9 @@ def encoder(tiny_bert: Path, load: Callable[..., Encoder]) -> Encoder:
 
 
 @pytest.fixture
-def probe(
-    encoder: Encoder, tiny_bert: Path, model_spec: Callable
-) -> Callable[..., ProbeHandler]:
+def probe(encoder: Encoder, tiny_bert: Path, model_spec: Callable) -> Callable[..., ProbeHandler]:
     def make(limit: int = 64) -> ProbeHandler:
-        task = ProbeTask(
-            model=model_spec(tiny_bert), side="passage", max_batch_size=limit
-        )
+        task = ProbeTask(model=model_spec(tiny_bert), side="passage", max_batch_size=limit)
         return ProbeHandler(task, encoder, CPU)
 
     return make
@@ -65,9 +61,7 @@ def test_the_fastest_size_comes_first_and_bigger_ones_are_left_out_once_they_fal
     unit_frame: Callable,
 ) -> None:
     # 16 texts a batch are best; beyond that a text costs ever more, as where caches end.
-    sizes = pretend(
-        encoder, monkeypatch, lambda size: 0.004 + 0.0005 * max(0, size - 16)
-    )
+    sizes = pretend(encoder, monkeypatch, lambda size: 0.004 + 0.0005 * max(0, size - 16))
     handler = probe()
     message = Unit(unit="sample", attempt=1, row_count=64)
     prepared = handler.prepare(memoryview(unit_frame(TEXTS)), 64)
@@ -81,9 +75,7 @@ def test_the_fastest_size_comes_first_and_bigger_ones_are_left_out_once_they_fal
 
 
 def test_of_equal_sizes_the_smallest_one_is_taken(
-    probe: Callable[..., ProbeHandler],
-    encoder: Encoder,
-    monkeypatch: pytest.MonkeyPatch,
+    probe: Callable[..., ProbeHandler], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(encoder, monkeypatch, lambda size: 0.0005 * size)
     chosen = probe().measure([[1, 2]] * 64, lambda: None)[0][0]
@@ -91,9 +83,7 @@ def test_of_equal_sizes_the_smallest_one_is_taken(
 
 
 def test_where_memory_ends_the_sizes_below_are_measured(
-    probe: Callable[..., ProbeHandler],
-    encoder: Encoder,
-    monkeypatch: pytest.MonkeyPatch,
+    probe: Callable[..., ProbeHandler], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(encoder, monkeypatch, lambda _: 0.002, fits=8)
     found = probe().measure([[1, 2]] * 64, lambda: None)
@@ -101,9 +91,7 @@ def test_where_memory_ends_the_sizes_below_are_measured(
 
 
 def test_no_room_for_the_smallest_batch_is_told_at_once(
-    probe: Callable[..., ProbeHandler],
-    encoder: Encoder,
-    monkeypatch: pytest.MonkeyPatch,
+    probe: Callable[..., ProbeHandler], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(encoder, monkeypatch, lambda _: 0, fits=0)
     with pytest.raises(WorkerFault, match="Out of memory on cpu with 4 text"):

@@ -19,9 +19,7 @@ from quarry_runtime.protocol.tensor import to_numpy
 
 CPU = torch.device("cpu")
 WORDS = ["cat", "dog", "sat", "mat", "on", "the", "blue", "sky", "over", "sea"]
-QUERIES = [
-    " ".join(WORDS[(n * k) % 10] for k in range(1, 2 + n % 4)) for n in range(20)
-]
+QUERIES = [" ".join(WORDS[(n * k) % 10] for k in range(1, 2 + n % 4)) for n in range(20)]
 TEXTS = [" ".join(WORDS[(n + k * k) % 10] for k in range(1 + n)) for n in range(20)]
 
 
@@ -30,10 +28,7 @@ def ignore() -> None:
 
 
 def frame(
-    queries: Sequence[str | None],
-    texts: list[str],
-    first: int = 0,
-    titles: list[str] | None = None,
+    queries: Sequence[str | None], texts: list[str], first: int = 0, titles: list[str] | None = None
 ) -> memoryview:
     columns = [
         pa.array(range(first, first + len(queries)), pa.int32()),
@@ -59,9 +54,7 @@ def model(folder: Path, cross_spec: Callable) -> CrossEncoder:
 
 
 @pytest.fixture
-def scoring(
-    model: CrossEncoder, folder: Path, cross_spec: Callable
-) -> Callable[..., ScoreHandler]:
+def scoring(model: CrossEncoder, folder: Path, cross_spec: Callable) -> Callable[..., ScoreHandler]:
     return lambda size=4: ScoreHandler(
         ScoreTask(model=cross_spec(folder), batch_size=size), model, CPU
     )
@@ -81,9 +74,7 @@ def test_scores_come_in_the_order_of_the_pairs_with_titles_joined(
         for number, score in enumerate(found):
             text = f"Title {TEXTS[number]}" if number % 2 else TEXTS[number]
             ids = model.tokenize([QUERIES[number]], [text])
-            assert float(model(model.collate(ids))[0]) == pytest.approx(
-                float(score), abs=1e-5
-            )
+            assert float(model(model.collate(ids))[0]) == pytest.approx(float(score), abs=1e-5)
 
 
 def test_batches_hold_pairs_of_about_equal_length(scoring: Callable) -> None:
@@ -94,15 +85,11 @@ def test_batches_hold_pairs_of_about_equal_length(scoring: Callable) -> None:
     assert flat == sorted(flat, reverse=True)
 
 
-def test_a_units_scores_are_the_same_bytes_whatever_was_done_before(
-    scoring: Callable,
-) -> None:
+def test_a_units_scores_are_the_same_bytes_whatever_was_done_before(scoring: Callable) -> None:
     handler = scoring()
 
     def scores() -> bytes:
-        return handler.compute(
-            handler.prepare(frame(QUERIES, TEXTS), 20), ignore
-        ).tobytes()
+        return handler.compute(handler.prepare(frame(QUERIES, TEXTS), 20), ignore).tobytes()
 
     first = scores()
     handler.compute(handler.prepare(frame(QUERIES[5:9], TEXTS[5:9]), 4), ignore)
@@ -188,11 +175,7 @@ def test_a_worker_says_what_the_cross_encoder_is_and_scores_over_the_wire(
     peer.receive()
     peer.send(Configure(task=ScoreTask(model=cross_spec(folder), batch_size=4)))
     ready, _ = peer.receive()
-    assert (ready.task, ready.model, ready.cross_encoder.label_count) == (
-        "score",
-        None,
-        1,
-    )
+    assert (ready.task, ready.model, ready.cross_encoder.label_count) == ("score", None, 1)
     peer.send(Unit(unit="pairs-0", attempt=1, row_count=20), [frame(QUERIES, TEXTS)])
     result, frames = peer.receive(Result)
     handler = scoring()

@@ -32,18 +32,10 @@ def ignore() -> None:
 def frame(vectors: np.ndarray, dtype: str, first_row: int = 0) -> memoryview:
     """A unit of vectors as a store gives them."""
     codes, scales = to_stored(torch.from_numpy(vectors), dtype)  # type: ignore[arg-type]
-    bits = (
-        codes.view(torch.int16).numpy().view(np.uint16)
-        if dtype == "bfloat16"
-        else codes.numpy()
-    )
+    bits = codes.view(torch.int16).numpy().view(np.uint16) if dtype == "bfloat16" else codes.numpy()
     numbers = pa.array(range(first_row, first_row + len(vectors)), pa.int32())
     flat = pa.array(bits.reshape(-1), _ARROW.get(dtype, pa.int8()))
-    columns = [
-        numbers,
-        numbers,
-        pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
-    ]
+    columns = [numbers, numbers, pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])]
     names = ["row", "idRank", "vector"]
     if scales is not None:
         columns.append(pa.array(scales.numpy()))
@@ -59,18 +51,9 @@ def frame(vectors: np.ndarray, dtype: str, first_row: int = 0) -> memoryview:
 def searching(search_task: Callable[..., Any]) -> Callable[..., SearchHandler]:
     """A handler without a model, with its queries and tracked pairs sent as messages."""
 
-    def make(
-        dtype: str = "float32",
-        tracked: list[tuple[int, int]] | None = None,
-        **given: Any,
-    ):
+    def make(dtype: str = "float32", tracked: list[tuple[int, int]] | None = None, **given: Any):
         pairs = tracked or []
-        sizes: dict[str, Any] = {
-            "batch_size": 4,
-            "top_k": 5,
-            "query_count": 6,
-            "dimension": 32,
-        }
+        sizes: dict[str, Any] = {"batch_size": 4, "top_k": 5, "query_count": 6, "dimension": 32}
         task = search_task(
             None,
             input="vectors",
@@ -85,19 +68,14 @@ def searching(search_task: Callable[..., Any]) -> Callable[..., SearchHandler]:
         assert handler.take(Queries(first_row=0, tensor=tensor), [data])
         if pairs:
             columns = np.array(pairs, np.int32).T
-            (queries, one), (rows, two) = (
-                pack(columns[0].copy(), 1),
-                pack(columns[1].copy(), 2),
-            )
+            (queries, one), (rows, two) = pack(columns[0].copy(), 1), pack(columns[1].copy(), 2)
             assert handler.take(Tracked(queries=queries, rows=rows), [one, two])
         return handler
 
     return make
 
 
-def feed(
-    handler: SearchHandler, vectors: np.ndarray, dtype: str, first_row: int = 0
-) -> None:
+def feed(handler: SearchHandler, vectors: np.ndarray, dtype: str, first_row: int = 0) -> None:
     unit = handler.prepare(frame(vectors, dtype, first_row), len(vectors))
     handler.compute(f"u{first_row}", unit, ignore)
 
@@ -114,15 +92,8 @@ def test_stored_vectors_score_as_texts_do_to_the_last_bit(
 ) -> None:
     encoder = load(tiny_bert)
     texts = [f"the cat sat on mat {n} times" for n in range(20)]
-    sizes: dict[str, Any] = {
-        "batch_size": 4,
-        "top_k": 5,
-        "query_count": 6,
-        "dimension": 32,
-    }
-    task = search_task(
-        model_spec(tiny_bert), vector_dtype=dtype, snapshot_every_units=1, **sizes
-    )
+    sizes: dict[str, Any] = {"batch_size": 4, "top_k": 5, "query_count": 6, "dimension": 32}
+    task = search_task(model_spec(tiny_bert), vector_dtype=dtype, snapshot_every_units=1, **sizes)
     by_texts = SearchHandler(task, encoder, torch.device("cpu"))
     by_texts.take_queries(0, QUERIES)
     unit = by_texts.prepare(memoryview(unit_frame(texts)), 20)
@@ -142,10 +113,7 @@ def test_every_dtype_ranks_close_to_float32(
     handler = searching(dtype)
     for start in (20, 0):
         feed(handler, PASSAGES[start : start + 20], dtype, start)
-    unit = [
-        part / np.linalg.norm(part, axis=1, keepdims=True)
-        for part in (QUERIES, PASSAGES)
-    ]
+    unit = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in (QUERIES, PASSAGES)]
     expected = np.sort(unit[0] @ unit[1].T, axis=1)[:, ::-1][:, :5]
     np.testing.assert_allclose(handler.best()[0], expected, atol=0.01)
 
@@ -155,8 +123,7 @@ def test_snapshots_carry_the_tracked_scores_of_what_has_come_by(
 ) -> None:
     pairs = [(2, 3), (0, 7), (5, 7), (1, 25)]
     handler = searching(
-        tracked=pairs,
-        scoring=Scoring(similarity="dot", is_normalizing=False, plugins=[]),
+        tracked=pairs, scoring=Scoring(similarity="dot", is_normalizing=False, plugins=[])
     )
 
     def tracked() -> list[float]:
@@ -190,17 +157,13 @@ def test_a_plugins_similarity_scores_and_a_misspelt_one_is_answered_with_the_nea
         "    return -(queries_QD[:, None] - passages_ND[None]).abs().amax(2)\n"
     )
     handler = searching(
-        scoring=Scoring(
-            similarity="nearness", is_normalizing=False, plugins=[str(plugin)]
-        )
+        scoring=Scoring(similarity="nearness", is_normalizing=False, plugins=[str(plugin)])
     )
     feed(handler, PASSAGES, "float32")
     brute = -np.abs(QUERIES[:, None] - PASSAGES[None]).max(2)
     assert np.array_equal(handler.best()[1], np.argsort(-brute, axis=1)[:, :5])
     with pytest.raises(ConfigError) as caught:
-        searching(
-            scoring=Scoring(similarity="nearnes", is_normalizing=False, plugins=[])
-        )
+        searching(scoring=Scoring(similarity="nearnes", is_normalizing=False, plugins=[]))
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("Did you mean nearness?")
 

@@ -65,9 +65,7 @@ def odd(resolved, spec, dtype, options):
 
 def encode_task(spec: Any) -> Configure:
     return Configure(
-        task=EncodeTask(
-            model=spec, side="passage", batch_size=4, vector_dtype="float32"
-        )
+        task=EncodeTask(model=spec, side="passage", batch_size=4, vector_dtype="float32")
     )
 
 
@@ -85,17 +83,12 @@ def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
     assert hello.versions.keys() >= {"quarry", "python", "torch", "transformers"}
     them.send(encode_task(model_spec(tiny_bert)))
     ready, _ = them.receive(Ready)
-    assert (ready.task, ready.model.dimension, ready.model.dtype) == (
-        "encode",
-        32,
-        "float32",
-    )
+    assert (ready.task, ready.model.dimension, ready.model.dtype) == ("encode", 32, "float32")
     # How many of them are used is the orchestrator's to say: the wire's maximum.
     assert ready.credits == 1024
     for number in range(10):
         them.send(
-            Unit(unit=f"q{number}", attempt=number, row_count=4),
-            [unit_frame(TEXTS, 4 * number)],
+            Unit(unit=f"q{number}", attempt=number, row_count=4), [unit_frame(TEXTS, 4 * number)]
         )
     answers = [them.receive(Result) for _ in range(10)]
     assert [(answer.unit, answer.attempt) for answer, _ in answers] == [
@@ -105,25 +98,13 @@ def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
     assert all(np.array_equal(vectors[0], other) for other in vectors)
     assert vectors[0].shape == (4, 32)
 
-    sizes: dict[str, Any] = {
-        "batch_size": 4,
-        "top_k": 3,
-        "query_count": 4,
-        "dimension": 32,
-    }
-    them.send(
-        Configure(
-            task=search_task(model_spec(tiny_bert), snapshot_every_units=2, **sizes)
-        )
-    )
+    sizes: dict[str, Any] = {"batch_size": 4, "top_k": 3, "query_count": 4, "dimension": 32}
+    them.send(Configure(task=search_task(model_spec(tiny_bert), snapshot_every_units=2, **sizes)))
     assert them.receive(Ready)[0].task == "search"
     spec, data = pack(vectors[0], 1)
     them.send(Queries(first_row=0, tensor=spec), [data])
     for number in range(3):
-        them.send(
-            Unit(unit=f"p{number}", attempt=0, row_count=4),
-            [unit_frame(TEXTS, 4 * number)],
-        )
+        them.send(Unit(unit=f"p{number}", attempt=0, row_count=4), [unit_frame(TEXTS, 4 * number)])
     assert [them.receive(Done)[0].unit for _ in range(2)] == ["p0", "p1"]
     first, _ = them.receive(Snapshot)
     assert [unit.unit for unit in first.units] == ["p0", "p1"]
@@ -132,9 +113,7 @@ def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
     second, frames = them.receive(Snapshot)
     assert (second.sequence, [unit.unit for unit in second.units]) == (1, ["p2"])
     # Each query finds its own text in all three units: equal scores, greater id rank first.
-    assert to_numpy(second.rows, frames).tolist() == [
-        [8 + n, 4 + n, n] for n in range(4)
-    ]
+    assert to_numpy(second.rows, frames).tolist() == [[8 + n, 4 + n, n] for n in range(4)]
     them.send(Drain())
     assert them.receive(Bye)[0].reason == "drained"
     assert them.wait() == 0
@@ -150,17 +129,11 @@ def test_a_slow_kernel_does_not_stop_the_heartbeat_and_a_broken_text_fails_its_u
     (tmp_path / "odd.py").write_text(PLUGIN)
     them = orchestrate()
     them.receive(Hello)
-    them.send(
-        encode_task(
-            model_spec(tiny_bert, encoder="odd", plugins=[str(tmp_path / "odd.py")])
-        )
-    )
+    them.send(encode_task(model_spec(tiny_bert, encoder="odd", plugins=[str(tmp_path / "odd.py")])))
     them.receive(Ready)
     them.beats.clear()
     them.send(Unit(unit="slow", attempt=0, row_count=1), [unit_frame(["one $"])])
-    them.send(
-        Unit(unit="broken", attempt=1, row_count=3), [unit_frame(["a", "b #", "c"], 50)]
-    )
+    them.send(Unit(unit="broken", attempt=1, row_count=3), [unit_frame(["a", "b #", "c"], 50)])
     them.send(Unit(unit="fine", attempt=0, row_count=1), [unit_frame(["a"])])
     assert them.receive(Result)[0].unit == "slow"
     assert sum(beat.unit == "slow" for beat in them.beats) >= 2
@@ -185,24 +158,18 @@ def test_a_missing_model_is_fatal_with_a_hint_and_the_status_of_its_kind(
     assert fatal.error.hint
 
 
-def test_a_device_that_is_not_there_ends_the_worker_before_hello(
-    orchestrate: Callable,
-) -> None:
+def test_a_device_that_is_not_there_ends_the_worker_before_hello(orchestrate: Callable) -> None:
     them = orchestrate("--device", "cuda:99")
     assert them.wait() == 4
     assert "cuda:99" in them.log.read_text()
 
 
 @pytest.mark.parametrize("ending", ["refused", "garbage", "stdin", "gone"])
-def test_a_worker_leaves_when_nobody_has_work_for_it(
-    orchestrate: Callable, ending: str
-) -> None:
+def test_a_worker_leaves_when_nobody_has_work_for_it(orchestrate: Callable, ending: str) -> None:
     them = orchestrate()
     them.receive(Hello)
     if ending == "refused":
-        them.send(
-            Refuse(error=to_info(ProtocolError("Another version.", hint="Update it.")))
-        )
+        them.send(Refuse(error=to_info(ProtocolError("Another version.", hint="Update it."))))
         assert them.wait() == 7
         assert "Refused: Another version.\n  Update it." in them.log.read_text()
     elif ending == "garbage":
@@ -221,12 +188,7 @@ def test_a_worker_leaves_when_nobody_has_work_for_it(
 
 def test_an_unknown_verb_is_answered_with_the_known_ones() -> None:
     command = [sys.executable, "-m", "quarry_runtime", "wroker"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[3] / "py_runtime"),
-    }
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "py_runtime")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "{worker,join,launch,rank," in done.stderr
