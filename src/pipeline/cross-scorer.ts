@@ -1,6 +1,5 @@
 /** Scores of pairs by a cross-encoder: what the cache knows is read, what is missing goes to the workers. */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { type PairRows, pairUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
@@ -58,7 +57,7 @@ export class CrossScorer implements PairScorer {
       models: { [options.folder]: contract.fingerprint },
       contracts: { [options.folder]: contract },
     });
-    const cache = await PairCache.open(join(context.cacheDir, "pair-scores", contract.fingerprint.slice(0, 32)));
+    const cache = await PairCache.open(context.cacheDir, contract);
     return new CrossScorer(context, options, spec, contract, cache);
   }
 
