@@ -1,23 +1,25 @@
-"""The probe task: which batch size encodes a sample of texts fastest on this device."""
+"""The probe tasks: which batch size works through a sample of texts, or of pairs, fastest."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence, Sized
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 from quarry_runtime.errors import WorkerFault
 from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.handlers.handler import Answer
-from quarry_runtime.handlers.units import read_texts
+from quarry_runtime.handlers.units import read_pair_texts, read_texts
 from quarry_runtime.modeling.tokens import collate, plan_batches, tokenize
 from quarry_runtime.protocol.messages import (
     DownMessage,
     Probed,
     ProbedSize,
+    ProbeScoreTask,
     ProbeTask,
     Ready,
     Unit,
@@ -26,7 +28,11 @@ from quarry_runtime.protocol.messages import (
 if TYPE_CHECKING:
     import torch
 
+    from quarry_runtime.modeling.cross_encoder import CrossEncoder, PairIds
     from quarry_runtime.modeling.encoder import Encoder
+    from quarry_runtime.modeling.tokens import Side
+
+Item = TypeVar("Item", bound=Sized)
 
 _ROUNDS = 3
 # A whole probe takes no longer than this many times what the first size took for one round.
@@ -37,36 +43,40 @@ _FALLING_OFF = 0.8
 _EQUAL = 0.97
 
 
-class ProbeHandler:
+class ProbeHandler(ABC, Generic[Item]):
     """Tries 4, 8, 16, … texts a batch, up to the task's limit or to the end of the memory.
 
     On a CPU small batches win, because they stay in its caches; on a GPU big ones, until memory
     ends. No rule of thumb holds for both, so it is measured, in interleaved rounds, on the very
-    texts.
+    texts. An item of the sample is as long as its tokens.
     """
 
-    def __init__(self, task: ProbeTask, encoder: Encoder, device: torch.device) -> None:
-        self._task = task
-        self._encoder = encoder
+    def __init__(self, max_batch_size: int, device: torch.device) -> None:
+        self._max_batch_size = max_batch_size
         self._device = device
 
+    @abstractmethod
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
-        return Ready(
-            task="probe", model=self._encoder.contract, cross_encoder=None, credits=credits
-        )
+
+    @abstractmethod
+    def prepare(self, frame: memoryview, row_count: int) -> list[Item]:
+        """The sample, tokenised."""
+
+    @abstractmethod
+    def collate(self, items: list[Item]) -> dict[str, torch.Tensor]:
+        """Pads a batch."""
+
+    @abstractmethod
+    def forward(self, batch: dict[str, torch.Tensor]) -> object:
+        """Computes a batch that is on the device."""
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
         """Nothing but the sample belongs to a probe."""
         return False
 
-    def prepare(self, frame: memoryview, row_count: int) -> list[list[int]]:
-        """Token ids of the sample."""
-        unit = read_texts(frame, row_count)
-        return tokenize(self._encoder, unit, self._task.side)["input_ids"]
-
     def work(
-        self, message: Unit, prepared: list[list[int]], started: float, on_batch: Callable[[], None]
+        self, message: Unit, prepared: list[Item], started: float, on_batch: Callable[[], None]
     ) -> Answer:
         """Measures.
 
@@ -82,11 +92,9 @@ class ProbeHandler:
         )
         return answer, []
 
-    def measure(
-        self, ids: list[list[int]], on_batch: Callable[[], None]
-    ) -> list[tuple[int, float]]:
+    def measure(self, ids: list[Item], on_batch: Callable[[], None]) -> list[tuple[int, float]]:
         """Batch sizes with texts per second, the one to take first."""
-        limit = min(self._task.max_batch_size, max(1, len(ids)))
+        limit = min(self._max_batch_size, max(1, len(ids)))
         sizes = [size for size in (1 << power for power in range(2, 17)) if size <= limit] or [1]
         seconds: dict[int, list[float]] = {}
         deadline = time.perf_counter() + _MOST_SECONDS
@@ -117,7 +125,7 @@ class ProbeHandler:
         others = sorted((size for size in rates if size != chosen), key=lambda size: -rates[size])
         return [(size, rates[size]) for size in (chosen, *others)]
 
-    def _round(self, ids: list[list[int]], size: int, on_batch: Callable[[], None]) -> float | None:
+    def _round(self, ids: list[Item], size: int, on_batch: Callable[[], None]) -> float | None:
         """Seconds for the whole sample in batches of a size; None when memory ends."""
         import torch
 
@@ -127,9 +135,9 @@ class ProbeHandler:
             with torch.inference_mode():
                 for positions in plan_batches(lengths, size):
                     chosen = [ids[position] for position in positions]
-                    batch = collate(self._encoder, chosen, self._task.side)
+                    batch = self.collate(chosen)
                     moved = {name: tensor.to(self._device) for name, tensor in batch.items()}
-                    self._encoder(moved, self._task.side)
+                    self.forward(moved)
                     on_batch()
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
@@ -142,3 +150,55 @@ class ProbeHandler:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         return None
+
+
+class EncoderProbe(ProbeHandler[list[int]]):
+    """One side of an encoder, by a sample of texts."""
+
+    def __init__(self, task: ProbeTask, encoder: Encoder, device: torch.device) -> None:
+        super().__init__(task.max_batch_size, device)
+        self._encoder = encoder
+        self._side: Side = task.side
+
+    def ready(self, credits: int) -> Ready:
+        """Says what the model is."""
+        contract = self._encoder.contract
+        return Ready(task="probe", model=contract, cross_encoder=None, credits=credits)
+
+    def prepare(self, frame: memoryview, row_count: int) -> list[list[int]]:
+        """Token ids of the texts."""
+        return tokenize(self._encoder, read_texts(frame, row_count), self._side)["input_ids"]
+
+    def collate(self, items: list[list[int]]) -> dict[str, torch.Tensor]:
+        """Pads a batch."""
+        return collate(self._encoder, items, self._side)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> object:
+        """Encodes a batch."""
+        return self._encoder(batch, self._side)
+
+
+class CrossEncoderProbe(ProbeHandler["PairIds"]):
+    """A cross-encoder, by a sample of pairs."""
+
+    def __init__(self, task: ProbeScoreTask, model: CrossEncoder, device: torch.device) -> None:
+        super().__init__(task.max_batch_size, device)
+        self._model = model
+
+    def ready(self, credits: int) -> Ready:
+        """Says what the model is."""
+        contract = self._model.contract
+        return Ready(task="probeScore", model=None, cross_encoder=contract, credits=credits)
+
+    def prepare(self, frame: memoryview, row_count: int) -> list[PairIds]:
+        """Token ids of the pairs."""
+        pairs = read_pair_texts(frame, row_count)
+        return self._model.tokenize(pairs.queries, pairs.passages)
+
+    def collate(self, items: list[PairIds]) -> dict[str, torch.Tensor]:
+        """Pads a batch."""
+        return self._model.collate(items)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> object:
+        """Scores a batch."""
+        return self._model(batch)
