@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Sized
@@ -12,6 +11,7 @@ import numpy as np
 
 from quarry_runtime.errors import WorkerFault
 from quarry_runtime.guard.memory import is_out_of_memory
+from quarry_runtime.handlers.batch_choice import choose, measure_sizes
 from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import read_pair_texts, read_texts
 from quarry_runtime.modeling.tokens import collate, plan_batches, tokenize
@@ -34,21 +34,20 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item", bound=Sized)
 
-_ROUNDS = 3
-# A whole probe takes no longer than this many times what the first size took for one round.
-_MOST_SECONDS = 30.0
-# A size this much slower than the best one so far: bigger ones are not tried.
-_FALLING_OFF = 0.8
-# Of sizes that are equal within the noise the smallest one is taken: it needs the least memory.
-_EQUAL = 0.97
+# Texts of one round are so many that it takes about this long, a power of two so that every size
+# divides them, and no fewer than the default batch. Better few texts often than many once: where
+# 64 long texts take three seconds, there was time for no second round.
+_ROUND_SECONDS = 2.0
+_LEAST_TEXTS = 16
+_SMALLEST = 4
 
 
 class ProbeHandler(ABC, Generic[Item]):
     """Tries 4, 8, 16, … texts a batch, up to the task's limit or to the end of the memory.
 
     On a CPU small batches win, because they stay in its caches; on a GPU big ones, until memory
-    ends. No rule of thumb holds for both, so it is measured, in interleaved rounds, on the very
-    texts. An item of the sample is as long as its tokens.
+    ends. No rule of thumb holds for both, so it is measured on the very texts; batch_choice.py
+    says how often, and decides. An item of the sample is as long as its tokens.
     """
 
     def __init__(self, max_batch_size: int, device: torch.device) -> None:
@@ -94,39 +93,41 @@ class ProbeHandler(ABC, Generic[Item]):
 
     def measure(self, ids: list[Item], on_batch: Callable[[], None]) -> list[tuple[int, float]]:
         """Batch sizes with texts per second, the one to take first."""
-        limit = min(self._max_batch_size, max(1, len(ids)))
+        sample = self._sample(sorted(ids, key=len), on_batch)
+        limit = min(self._max_batch_size, len(sample))
         sizes = [size for size in (1 << power for power in range(2, 17)) if size <= limit] or [1]
-        seconds: dict[int, list[float]] = {}
-        deadline = time.perf_counter() + _MOST_SECONDS
-        # What is loaded or compiled by the first call must not count against the first size.
-        if self._round(ids[: sizes[0]], sizes[0], on_batch) is None:
-            raise WorkerFault(
-                f"Out of memory on {self._device} with {sizes[0]} text(s) in a batch.",
-                hint="Lower the maximum length, or use a device with more memory.",
-                is_retryable=False,
-            )
-        for number in range(_ROUNDS):
-            for size in list(sizes):
-                if number > 0 and time.perf_counter() > deadline:
-                    break
-                took = self._round(ids, size, on_batch)
-                if took is None:
-                    sizes = [each for each in sizes if each < size]
-                    seconds.pop(size, None)
-                    break
-                seconds.setdefault(size, []).append(took)
-                fastest = min(min(each) for each in seconds.values())
-                if number == 0 and fastest < took * _FALLING_OFF:
-                    sizes = [each for each in sizes if each <= size]
-                    break
-        rates = {size: len(ids) / statistics.median(each) for size, each in seconds.items()}
-        best = max(rates.values())
-        chosen = min(size for size, rate in rates.items() if rate >= best * _EQUAL)
+        rounds = measure_sizes(sizes, lambda size: self._round(sample, size, on_batch))
+        if not rounds:
+            raise self._no_room(sizes[0])
+        rates = {size: len(sample) / min(seconds) for size, seconds in rounds.items()}
+        chosen = choose(rounds)
         others = sorted((size for size in rates if size != chosen), key=lambda size: -rates[size])
         return [(size, rates[size]) for size in (chosen, *others)]
 
+    def _sample(self, ordered: list[Item], on_batch: Callable[[], None]) -> list[Item]:
+        """Items of all lengths, as many as one round is made of."""
+        first = min(_SMALLEST, self._max_batch_size)
+        # What is loaded or compiled by the first call must not count; the longest show whether
+        # there is room.
+        if self._round(ordered[-first:], first, on_batch) is None:
+            raise self._no_room(first)
+        middle = ordered[max(0, len(ordered) - first) // 2 :][:first]
+        seconds = self._round(middle, first, on_batch)
+        if seconds is None:
+            raise self._no_room(first)
+        wanted = max(_LEAST_TEXTS, int(len(middle) * _ROUND_SECONDS / max(seconds, 1e-9)))
+        count = 1 << (min(wanted, len(ordered)).bit_length() - 1)
+        return [ordered[(2 * at + 1) * len(ordered) // (2 * count)] for at in range(count)]
+
+    def _no_room(self, size: int) -> WorkerFault:
+        return WorkerFault(
+            f"Out of memory on {self._device} with {size} text(s) in a batch.",
+            hint="Lower the maximum length, or use a device with more memory.",
+            is_retryable=False,
+        )
+
     def _round(self, ids: list[Item], size: int, on_batch: Callable[[], None]) -> float | None:
-        """Seconds for the whole sample in batches of a size; None when memory ends."""
+        """Seconds for items in batches of a size; None when memory ends."""
         import torch
 
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
