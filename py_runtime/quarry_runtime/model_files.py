@@ -19,6 +19,7 @@ from quarry_runtime.protocol.messages import (
     Log,
     ModelFile,
     Piece,
+    ProbeScoreTask,
     ProbeTask,
     Ready,
     ScoreTask,
@@ -26,7 +27,7 @@ from quarry_runtime.protocol.messages import (
     UpMessage,
 )
 
-WorkerTask = EncodeTask | SearchTask | ScoreTask | ProbeTask
+WorkerTask = EncodeTask | SearchTask | ScoreTask | ProbeTask | ProbeScoreTask
 # Between two looks at a lock that another worker of this machine holds.
 _LOOK_SECONDS = 0.5
 

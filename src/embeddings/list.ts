@@ -1,13 +1,10 @@
-/** What the store holds, model by model, and how it is made smaller. */
-import { lstatSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+/** What the store holds, model by model. */
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isAbandoned, isBuildingName } from "../data/cache/builders.js";
 import type { CacheEntry } from "../data/index.js";
 import { isShardName } from "./sealing.js";
 import { embeddingsFolder, MODEL_FILE } from "./store.js";
-
-/** Kind of the store's entries among those of the cache. */
-export const EMBEDDINGS_KIND = "embeddings";
 
 /**
  * The models whose vectors a cache holds; `sources` names the model, `format` the side and the number format.
@@ -21,13 +18,6 @@ export function listEmbeddings(cacheDir: string): CacheEntry[] {
     .flatMap((name) => describe(join(folder, name), name) ?? []);
 }
 
-/** Takes a model's vectors out: at once for whoever opens the store next. */
-export function removeEmbeddings(entry: CacheEntry): void {
-  const gone = `${entry.path}.removed-${process.pid}`;
-  renameSync(entry.path, gone);
-  rmSync(gone, { recursive: true, force: true });
-}
-
 function describe(path: string, name: string): CacheEntry | null {
   try {
     const inside = readdirSync(path);
@@ -39,7 +29,7 @@ function describe(path: string, name: string): CacheEntry | null {
     const model = readModel(join(path, MODEL_FILE));
     const isAtWork = inside.some((each) => isBuildingName(each) && !isAbandoned(join(path, each), each));
     return {
-      kind: EMBEDDINGS_KIND,
+      kind: "embeddings",
       name,
       path,
       bytes,

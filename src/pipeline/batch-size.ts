@@ -1,5 +1,8 @@
-/** The number of texts in a forward pass: what the user says, or what one measurement on the run's own texts finds. */
+/** The number of texts or pairs in a forward pass: what the user says, or what one measurement on the run's own finds. */
+import { type PairRows, pairUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
+import type { ProbeJob } from "../pool/types.js";
+import type { CrossEncoderContract, CrossEncoderSpec } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
 import { toModelSpec } from "./model-spec.js";
 import type { ModelChoice } from "./step.js";
@@ -16,33 +19,78 @@ type Recorded = Readonly<Record<string, { readonly batchSize: number; readonly t
  *
  * @param rows rows of the passages that are going to be encoded; the sample is spread over them
  */
-export async function batchSizeOf(
+export function batchSizeOf(
   context: RunContext,
   model: ModelChoice,
   table: TextTable,
   rows: Int32Array,
 ): Promise<number> {
   const { batchSize, unitSize } = context.config.workers;
-  if (batchSize !== "auto") return batchSize;
-  const recorded = ((await context.runDir.readJson(FILE)) ?? {}) as Recorded;
-  const known = recorded[model.label];
+  if (batchSize !== "auto") return Promise.resolve(batchSize);
+  return measuredOnce(context, model.label, { name: "batch size", unit: "texts" }, () => {
+    const sample = spread(rows, Math.min(SAMPLE_SIZE, unitSize));
+    return {
+      probed: { model: toModelSpec(context.experiment, model.checkpoint), side: "passage" },
+      frame: table.gather(sample),
+      rowCount: sample.length,
+    };
+  });
+}
+
+/** What a cross-encoder scores. */
+interface CrossWork {
+  readonly model: CrossEncoderSpec;
+  readonly contract: CrossEncoderContract;
+  readonly tables: { readonly queries: TextTable; readonly passages: TextTable };
+  readonly pairs: PairRows;
+}
+
+/**
+ * The same for a cross-encoder, by pairs that it is going to score.
+ *
+ * @param wanted what the user says
+ * @param missing numbers of the pairs without a score; the sample is spread over them
+ */
+export function pairBatchSizeOf(
+  context: RunContext,
+  wanted: number | "auto",
+  { model, contract, tables, pairs }: CrossWork,
+  missing: Int32Array,
+): Promise<number> {
+  if (wanted !== "auto") return Promise.resolve(wanted);
+  // Its fingerprint knows of maxLength, which decides most; steps that share the model share the measurement.
+  const key = `${contract.checkpoint} ${contract.fingerprint.slice(0, 16)}`;
+  return measuredOnce(context, key, { name: "batch size of the cross-encoder", unit: "pairs" }, () => {
+    const sample = spread(missing, Math.min(SAMPLE_SIZE, context.config.workers.unitSize));
+    const rowCount = sample.length;
+    return { probed: { crossEncoder: model }, frame: pairUnits(tables, pairs, sample, rowCount).frame(0), rowCount };
+  });
+}
+
+async function measuredOnce(
+  context: RunContext,
+  key: string,
+  { name, unit }: { readonly name: string; readonly unit: string },
+  sampled: () => Pick<ProbeJob, "probed" | "frame" | "rowCount">,
+): Promise<number> {
+  const known = (await recorded(context))[key];
   if (known !== undefined) return known.batchSize;
-  const sample = spread(rows, Math.min(SAMPLE_SIZE, unitSize));
   const pool = await context.pool();
   const [best] = await pool.probe({
-    model: toModelSpec(context.experiment, model.checkpoint),
-    side: "passage",
-    frame: table.gather(sample),
-    rowCount: sample.length,
-    maxBatchSize: unitSize,
+    ...sampled(),
+    maxBatchSize: context.config.workers.unitSize,
     signal: context.signal,
   });
   if (best === undefined) throw new TypeError("a probe names at least one batch size");
-  await context.runDir.writeJson(FILE, { ...recorded, [model.label]: best });
+  await context.runDir.writeJson(FILE, { ...(await recorded(context)), [key]: best });
   const rate = best.textsPerSecond.toFixed(1);
-  const text = `batch size ${best.batchSize} is the fastest one on this machine (${rate} texts/s on one worker)`;
+  const text = `${name} ${best.batchSize} is the fastest one on this machine (${rate} ${unit}/s on one worker)`;
   context.events.emit({ type: "log", source: "quarry", level: "info", text });
   return best.batchSize;
+}
+
+async function recorded({ runDir }: RunContext): Promise<Recorded> {
+  return ((await runDir.readJson(FILE)) ?? {}) as Recorded;
 }
 
 /** So many rows, evenly spread. */

@@ -1,12 +1,12 @@
 /** Scores of pairs by a cross-encoder: what the cache knows is read, what is missing goes to the workers. */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { type PairRows, pairUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { CrossEncoderConfig } from "../experiment/schema.js";
 import type { FailedUnit } from "../pool/types.js";
 import type { CrossEncoderContract, CrossEncoderSpec } from "../protocol/messages.js";
+import { pairBatchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { toCrossEncoderSpec } from "./model-spec.js";
 import { PairCache } from "./pair-cache.js";
@@ -58,7 +58,7 @@ export class CrossScorer implements PairScorer {
       models: { [options.folder]: contract.fingerprint },
       contracts: { [options.folder]: contract },
     });
-    const cache = await PairCache.open(join(context.cacheDir, "pair-scores", contract.fingerprint.slice(0, 32)));
+    const cache = await PairCache.open(context.cacheDir, contract);
     return new CrossScorer(context, options, spec, contract, cache);
   }
 
@@ -72,13 +72,8 @@ export class CrossScorer implements PairScorer {
     const scores = await this.cache.read(keys);
     const call = this.#calls;
     this.#calls += 1;
-    const planned = await plannedPairs(
-      this.context.runDir.file(this.options.folder, `pairs-${call}.plan`),
-      this.#planKey(keys),
-      keys.count,
-      (pair) => keys.first[pair] === pair && Number.isNaN(scores[pair]),
-    );
-    if (planned.length > 0) await this.#scoreMissing(call, rows, keys, planned, scores);
+    const missing = keys.first.filter((first, pair) => first === pair && Number.isNaN(scores[pair]));
+    if (missing.length > 0) await this.#scoreMissing(call, rows, keys, missing, scores);
     for (const [pair, first] of keys.first.entries()) scores[pair] = scores[first] as number;
     return scores;
   }
@@ -91,11 +86,20 @@ export class CrossScorer implements PairScorer {
     call: number,
     rows: PairRows,
     keys: PairKeys,
-    planned: Int32Array,
+    missing: Int32Array,
     scores: Float32Array,
   ): Promise<void> {
     const { context, options } = this;
     const { workers } = context.config;
+    const wanted = options.crossEncoder.batchSize ?? workers.batchSize;
+    const work = { model: this.spec, contract: this.contract, tables: options.tables, pairs: rows };
+    const batchSize = await pairBatchSizeOf(context, wanted, work, missing);
+    const planned = await plannedPairs(
+      context.runDir.file(options.folder, `pairs-${call}.plan`),
+      this.#planKey(keys, batchSize),
+      keys.count,
+      missing,
+    );
     const units = pairUnits(options.tables, rows, planned, workers.unitSize);
     const phase = call === 0 ? `${options.phase}/pairs` : `${options.phase}/pairs-${call}`;
     const pool = await context.pool();
@@ -104,7 +108,7 @@ export class CrossScorer implements PairScorer {
       const value = await pool.score({
         phase,
         model: this.spec,
-        ...this.#batch,
+        batchSize,
         units,
         isDone: (index) => units.rows(index).every((pair) => !Number.isNaN(scores[pair])),
         signal: context.signal,
@@ -121,16 +125,9 @@ export class CrossScorer implements PairScorer {
     this.#throwFailed(outcome.failed, rows);
   }
 
-  /** Pairs in a forward pass; empty where workers.batchSize is probed for the encoder: then the pool's own default. */
-  get #batch(): { readonly batchSize?: number } {
-    const wanted = this.options.crossEncoder.batchSize ?? this.context.config.workers.batchSize;
-    return wanted === "auto" ? {} : { batchSize: wanted };
-  }
-
   /** What decides how pairs are batched, and with which of them. */
-  #planKey(keys: PairKeys): string {
-    const sizes = [this.context.config.workers.unitSize, this.#batch.batchSize];
-    const facts = JSON.stringify([this.contract.fingerprint, ...sizes]);
+  #planKey(keys: PairKeys, batchSize: number): string {
+    const facts = JSON.stringify([this.contract.fingerprint, this.context.config.workers.unitSize, batchSize]);
     return createHash("sha256").update(facts).update(keys.bytes).digest("hex");
   }
 

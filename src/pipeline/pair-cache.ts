@@ -1,10 +1,14 @@
 /** Scores of pairs that outlive their run: shards of checked blocks, only ever appended to. */
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { diskError, syncFolder } from "../rundir/durable.js";
+import { buildingName, sweep } from "../data/cache/builders.js";
+import type { CrossEncoderContract } from "../protocol/messages.js";
+import { diskError, syncFolder, writeFileDurably } from "../rundir/durable.js";
 import { KEY_BYTES, type PairKeys } from "./pair-keys.js";
+import { MODEL_FILE, pairScoresFolder, SHARD_SUFFIX } from "./pair-list.js";
 
 /** A block: magic, crc32 over what follows it, number of pairs, their keys, their scores as float32. */
 const MAGIC = Buffer.from("QPAIRB01", "latin1");
@@ -13,14 +17,13 @@ const ENTRY_BYTES = KEY_BYTES + 4;
 const MAX_BLOCK_PAIRS = 1_000_000;
 /** Shards are read whole, so they stay small. */
 const MAX_SHARD_BYTES = 64 << 20;
-const SUFFIX = ".scores";
 
 /**
  * The known scores of one cross-encoder. Keys are made with its fingerprint, so a shard in the wrong folder answers
  * nothing; a damaged block is as if it had never been written. Several processes may write: each has shards of its own.
  *
  * @example
- * const cache = await PairCache.open(folder);
+ * const cache = await PairCache.open(cacheDir, contract);
  * const known = await cache.read(keys); // NaN where a pair has to be scored
  * await cache.append(newKeys, newScores);
  * await cache.close();
@@ -30,12 +33,25 @@ export class PairCache {
   /** Appends wait for each other. */
   #last: Promise<void> = Promise.resolve();
 
-  private constructor(private readonly folder: string) {}
+  private constructor(
+    private readonly folder: string,
+    /** An empty file that tells others that somebody is at work here. */
+    private readonly mark: string,
+  ) {}
 
-  static async open(folder: string): Promise<PairCache> {
+  /** @throws QuarryError ENVIRONMENT when the folder cannot be used. */
+  static async open(cacheDir: string, contract: CrossEncoderContract): Promise<PairCache> {
+    const folder = join(pairScoresFolder(cacheDir), contract.fingerprint.slice(0, 32));
     try {
       await mkdir(folder, { recursive: true });
-      return new PairCache(folder);
+      sweep(folder);
+      const mark = join(folder, buildingName());
+      await writeFile(mark, "");
+      const path = join(folder, MODEL_FILE);
+      if (!existsSync(path)) await writeFileDurably(path, JSON.stringify(contract, null, 2));
+      // Its time is when the scores were last used.
+      else await utimes(path, new Date(), new Date());
+      return new PairCache(folder, mark);
     } catch (thrown) {
       throw diskError(thrown, folder);
     }
@@ -44,7 +60,7 @@ export class PairCache {
   /** The score of each pair, NaN for those that nobody scored yet. Of two scores of one pair the older one counts. */
   async read(keys: PairKeys): Promise<Float32Array> {
     const scores = new Float32Array(keys.count).fill(Number.NaN);
-    const shards = (await readdir(this.folder)).filter((name) => name.endsWith(SUFFIX)).sort();
+    const shards = (await readdir(this.folder)).filter((name) => name.endsWith(SHARD_SUFFIX)).sort();
     for (const name of shards) takeShard(await readFile(join(this.folder, name)), keys, scores);
     // Pairs that say the same have the same key: their first one has its score.
     for (const [pair, first] of keys.first.entries()) scores[pair] = scores[first] as number;
@@ -67,6 +83,7 @@ export class PairCache {
     await this.#last;
     await this.#shard?.file.close();
     this.#shard = null;
+    await rm(this.mark, { force: true });
   }
 
   async #append(block: Buffer): Promise<void> {
@@ -94,7 +111,7 @@ export class PairCache {
     if (this.#shard !== null) return this.#shard;
     // Ordered by age, so that the oldest score of a pair is read first, today and next year.
     const time = Date.now().toString(36).padStart(9, "0");
-    const path = join(this.folder, `${time}-${randomBytes(4).toString("hex")}${SUFFIX}`);
+    const path = join(this.folder, `${time}-${randomBytes(4).toString("hex")}${SHARD_SUFFIX}`);
     const file = await open(path, "ax", 0o644);
     this.#shard = { file, path, bytes: 0 };
     await syncFolder(this.folder);

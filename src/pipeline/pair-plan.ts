@@ -18,25 +18,17 @@ interface PlanFile {
  * same bytes, its units must be cut over the same pairs as the first time, also when some are known by now.
  *
  * @param key everything that determines the units beside which pairs are missing
- * @param missing whether a pair has no score yet
+ * @param missing numbers of the pairs without a score, ascending; at least one
  */
-export async function plannedPairs(
-  path: string,
-  key: string,
-  count: number,
-  missing: (pair: number) => boolean,
-): Promise<Int32Array> {
-  const all = Int32Array.from({ length: count }, (_, pair) => pair);
-  const open = all.filter(missing);
-  if (open.length === 0) return open;
+export async function plannedPairs(path: string, key: string, count: number, missing: Int32Array): Promise<Int32Array> {
   const earlier = await readPlan(path, key, count);
   // Scores that were known when the plan was made may be lost or damaged by now; then there is no such plan any more.
-  if (earlier !== null && open.every((pair) => isIn(earlier, pair))) return all.filter((pair) => isIn(earlier, pair));
+  if (earlier !== null && missing.every((pair) => isIn(earlier, pair))) return pairsIn(earlier, count);
   const bits = new Uint8Array(Math.ceil(count / 8));
-  for (const pair of open) bits[pair >> 3] = (bits[pair >> 3] as number) | (1 << (pair & 7));
+  for (const pair of missing) bits[pair >> 3] = (bits[pair >> 3] as number) | (1 << (pair & 7));
   const plan: PlanFile = { key, pairs: Buffer.from(bits).toString("base64"), crc: crc32(bits) };
   await writeFileDurably(path, JSON.stringify(plan));
-  return open;
+  return missing;
 }
 
 async function readPlan(path: string, key: string, count: number): Promise<Uint8Array | null> {
@@ -49,6 +41,10 @@ async function readPlan(path: string, key: string, count: number): Promise<Uint8
   } catch {
     return null;
   }
+}
+
+function pairsIn(bits: Uint8Array, count: number): Int32Array {
+  return Int32Array.from({ length: count }, (_, pair) => pair).filter((pair) => isIn(bits, pair));
 }
 
 function isIn(bits: Uint8Array, pair: number): boolean {

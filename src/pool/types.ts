@@ -113,10 +113,11 @@ export interface SearchJob extends Job {
   readonly snapshotEveryUnits?: number;
 }
 
-/** A sample of texts by which the best batch size is found. */
+/** A sample of texts, or of pairs for a cross-encoder, by which the best batch size is found. */
 export interface ProbeJob {
-  readonly model: ModelSpec;
-  readonly side: "query" | "passage";
+  readonly probed:
+    | { readonly model: ModelSpec; readonly side: "query" | "passage" }
+    | { readonly crossEncoder: CrossEncoderSpec };
   /** Arrow IPC stream of the sample, as a unit's. */
   readonly frame: Uint8Array;
   readonly rowCount: number;

@@ -138,6 +138,13 @@ const probeTask = z.strictObject({
   maxBatchSize: z.int().min(1).max(65_536),
 });
 
+/** The same for a cross-encoder, by a sample of pairs. */
+const probeScoreTask = z.strictObject({
+  kind: z.literal("probeScore"),
+  model: crossEncoderSpec,
+  maxBatchSize: z.int().min(1).max(65_536),
+});
+
 /** Pairs of query and passage in, scores [N] out. Units have the columns row, query, title, text. */
 const scoreTask = z.strictObject({
   kind: z.literal("score"),
@@ -214,7 +221,14 @@ const trainTask = z.strictObject({
   isEvaluating: z.boolean(),
 });
 
-export const task = z.discriminatedUnion("kind", [encodeTask, searchTask, scoreTask, probeTask, trainTask]);
+export const task = z.discriminatedUnion("kind", [
+  encodeTask,
+  searchTask,
+  scoreTask,
+  probeTask,
+  probeScoreTask,
+  trainTask,
+]);
 
 export type TensorSpec = z.infer<typeof tensorSpec>;
 export type AdapterSpec = z.infer<typeof adapterSpec>;

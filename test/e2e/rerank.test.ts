@@ -158,7 +158,7 @@ test("damage in the cache costs what it hit and nothing else", async () => {
   const models = await readdir(cache);
   expect(models).toHaveLength(2);
   for (const model of models) {
-    for (const shard of await readdir(join(cache, model))) {
+    for (const shard of (await readdir(join(cache, model))).filter((name) => name.endsWith(".scores"))) {
       const bytes = await readFile(join(cache, model, shard));
       bytes[bytes.length - 2] = (bytes[bytes.length - 2] as number) ^ 0x10;
       await writeFile(join(cache, model, shard), bytes);

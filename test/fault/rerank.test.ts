@@ -36,8 +36,8 @@ const workers = () => findProcesses("quarry_runtime worker", place.folder);
 async function cachedBytes(): Promise<number> {
   let bytes = 0;
   for (const model of await readdir(cache()).catch(() => []))
-    for (const shard of await readdir(join(cache(), model)))
-      bytes += (await readFile(join(cache(), model, shard))).byteLength;
+    for (const name of await readdir(join(cache(), model)))
+      if (name.endsWith(".scores")) bytes += (await readFile(join(cache(), model, name))).byteLength;
   return bytes;
 }
 

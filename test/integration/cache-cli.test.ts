@@ -8,7 +8,11 @@ import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { prepareSource } from "../../src/data/index.js";
 import type { CacheEntry, CacheReport, PruneReport } from "../../src/index.js";
+import { PairCache } from "../../src/pipeline/pair-cache.js";
+import { KEY_BYTES } from "../../src/pipeline/pair-keys.js";
 import { writeCollection } from "../fixtures/collection.js";
+import { crossContract } from "../fixtures/cross-contract.js";
+import { abandonedName } from "../unit/embeddings/stores.js";
 
 const main = join(fileURLToPath(new URL("../..", import.meta.url)), "dist/cli/main.js");
 
@@ -141,6 +145,45 @@ describe("quarry cache prune", () => {
     await prepare();
     expect((await quarry("prune", "--all", "--kind", "qrels", "subset")).stdout).toMatch(/^1 removed, .*2 kept/m);
     expect((await quarry("prune", "--all")).stdout).toMatch(/^2 removed, .*0 kept/m);
+  });
+});
+
+describe("scores of pairs", () => {
+  const isScores = ({ kind }: CacheEntry): boolean => kind === "pair-scores";
+
+  async function scored(fingerprint: string): Promise<PairCache> {
+    const scores = await PairCache.open(cache, { ...crossContract, checkpoint: "/models/judge", fingerprint });
+    await scores.append(Buffer.alloc(3 * KEY_BYTES, fingerprint), Float32Array.of(0.5, 1, 2));
+    return scores;
+  }
+
+  test("are listed model by model and pruned by kind and age", async () => {
+    for (const fingerprint of ["a".repeat(64), "b".repeat(64)]) await (await scored(fingerprint)).close();
+    const { stdout } = await quarry("list");
+    expect(stdout).toMatch(/^pair-scores +76 B {2}now +complete {2}a{32} +\/models\/judge$/m);
+    const listed = (await entries()).filter(isScores);
+    expect(listed.map(({ name, format }) => `${name[0]} ${format}`)).toEqual(["a float32", "b float32"]);
+    const old = Date.now() / 1000 - 40 * 24 * 3600;
+    await utimes(join(cache, "pair-scores", "b".repeat(32), "model.json"), old, old);
+    const planned = await quarry("prune", "--older-than", "30", "--dry-run");
+    expect(planned.stdout).toMatch(/^pair-scores .*40 days ago[^]*^1 would be removed, 76 B; 4 kept/m);
+    expect((await quarry("prune", "--older-than", "30")).stdout).toMatch(/^1 removed, 76 B/m);
+    expect((await entries()).filter(isScores).map(({ name }) => name[0])).toEqual(["a"]);
+    expect((await quarry("prune", "--all", "--kind", "pair-scores")).stdout).toMatch(/^1 removed, 76 B; 3 kept/m);
+    expect(await readdir(join(cache, "pair-scores"))).toEqual([]);
+  });
+
+  test("stay while somebody adds to them, and go when that one was killed", async () => {
+    const scores = await scored("a".repeat(64));
+    const folder = join(cache, "pair-scores", "a".repeat(32));
+    expect((await quarry("prune", "--all", "--kind", "pair-scores")).stdout).toMatch(/^Nothing to remove/);
+    expect((await quarry("list")).stdout).toMatch(/^pair-scores .* building .* somebody adds scores now$/m);
+    await scores.close();
+    await writeFile(join(folder, abandonedName()), "");
+    const [left] = (await entries()).filter(isScores);
+    expect(left).toMatchObject({ state: "complete", bytes: 76 });
+    expect((await quarry("prune", "--all", "--kind", "pair-scores")).stdout).toMatch(/^1 removed/m);
+    expect(existsSync(folder)).toBe(false);
   });
 });
 

@@ -26,8 +26,8 @@ async function quarry(...args: string[]): Promise<string> {
   return stdout;
 }
 
-async function search(name: string, index = ""): Promise<string[][]> {
-  await place.experiment(body(name, searched(index)));
+async function search(name: string, index = "", more = ""): Promise<string[][]> {
+  await place.experiment(body(name, searched(index) + more));
   await quarry("search", "experiment.ts");
   return runOf(join(place.folder, "runs", name, "search-base"));
 }
@@ -54,6 +54,17 @@ test("flat, and ivf that looks into all of its lists, find what exact search fin
   const pairs = new Set(exact.map(([query, , id]) => `${query} ${id}`));
   const hnsw = await search("hnsw", 'index: { kind: "hnsw", m: 16, ef: 400 }');
   expect(hnsw.filter(([query, , id]) => pairs.has(`${query} ${id}`)).length).toBeGreaterThan(exact.length * 0.9);
+}, 240_000);
+
+test("over int8 vectors a flat index finds what exact search over the same vectors finds", async () => {
+  const more = 'embeddings: { dtype: "int8" },';
+  const exact = await search("int8-exact", "", more);
+  expectAlike(await search("int8-flat", 'index: { kind: "flat" }', more), exact);
+  // The passages were encoded once, and what was searched is not float32 after all.
+  const events = readFileSync(join(place.folder, "runs/int8-flat/events.jsonl"), "utf8");
+  expect(events).not.toContain('"phaseFinished","phase":"search-base/passages"');
+  const full = await search("float32-exact");
+  expect(exact.map(([, , , , score]) => score)).not.toEqual(full.map(([, , , , score]) => score));
 }, 240_000);
 
 test("an index is built once for its vectors; another nprobe needs no other, and a damaged one is built again", async () => {

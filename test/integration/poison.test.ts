@@ -35,7 +35,8 @@ it("finds texts that kill their worker and texts with broken vectors, and nothin
 it("tells the batch size that a worker found best", async () => {
   fake = await openFakePool({}, { count: 1 });
   const rows = Int32Array.from([0, 1, 2]);
-  const job = { model: fakeModel, side: "passage", frame: bytesOf(rows), rowCount: 3, maxBatchSize: 64 } as const;
+  const probed = { model: fakeModel, side: "passage" } as const;
+  const job = { probed, frame: bytesOf(rows), rowCount: 3, maxBatchSize: 64 };
   expect(await fake.pool.probe(job)).toEqual([{ batchSize: 8, textsPerSecond: 100 }]);
   // The same workers go on with other work.
   const { job: encoding, vectors } = collectVectors(fakeUnits(3));

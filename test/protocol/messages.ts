@@ -258,6 +258,23 @@ export const examples: readonly Example[] = [
     type: "configure",
     task: { kind: "probe", model, side: "passage", maxBatchSize: 256 },
   }),
+  down("configure-probe-score", {
+    v: 2,
+    type: "configure",
+    task: {
+      kind: "probeScore",
+      model: {
+        checkpoint: "cross",
+        revision: null,
+        trustRemoteCode: false,
+        maxLength: 256,
+        activation: null,
+        label: null,
+        dtype: "auto",
+      },
+      maxBatchSize: 64,
+    },
+  }),
   down("configure-train", {
     v: 2,
     type: "configure",

@@ -7,13 +7,14 @@ from quarry_runtime.handlers.handler import Handler
 from quarry_runtime.handlers.models import Models
 from quarry_runtime.protocol.messages import (
     EncodeTask,
+    ProbeScoreTask,
     ProbeTask,
     ScoreTask,
     SearchTask,
     TrainTask,
 )
 
-Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | TrainTask
+Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | ProbeScoreTask | TrainTask
 
 
 def look_ahead(task: Task) -> None:
@@ -22,7 +23,7 @@ def look_ahead(task: Task) -> None:
         from quarry_runtime.modeling.contract import resolve
 
         resolve(task.model)
-    elif isinstance(task, ScoreTask):
+    elif isinstance(task, ScoreTask | ProbeScoreTask):
         from quarry_runtime.modeling.cross_contract import resolve_cross
 
         resolve_cross(task.model)
@@ -52,7 +53,11 @@ def open_handler(task: Task, models: Models) -> Handler:
 
         return ScoreHandler(task, models.cross_encoder(task.model), device)
     if isinstance(task, ProbeTask):
-        from quarry_runtime.handlers.probe import ProbeHandler
+        from quarry_runtime.handlers.probe import EncoderProbe
 
-        return ProbeHandler(task, models.encoder(task.model), device)
+        return EncoderProbe(task, models.encoder(task.model), device)
+    if isinstance(task, ProbeScoreTask):
+        from quarry_runtime.handlers.probe import CrossEncoderProbe
+
+        return CrossEncoderProbe(task, models.cross_encoder(task.model), device)
     raise ConfigError(f"A worker does not do a task of kind {type(task).__name__}.")

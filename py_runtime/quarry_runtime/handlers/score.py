@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import DataError, ProtocolError
+from quarry_runtime.errors import DataError
 from quarry_runtime.handlers.forward import Halving
 from quarry_runtime.handlers.handler import Answer
-from quarry_runtime.modeling.text import read_pairs
+from quarry_runtime.handlers.units import read_pair_texts
 from quarry_runtime.modeling.tokens import plan_batches
 from quarry_runtime.protocol.messages import DownMessage, Ready, Result, ScoreTask, Unit
 from quarry_runtime.protocol.tensor import pack
@@ -63,12 +63,7 @@ class ScoreHandler:
         Raises:
             ProtocolError: a stream that is cut, of other columns, or of another number of rows.
         """
-        try:
-            unit = read_pairs(frame)
-        except ValueError as error:
-            raise ProtocolError(f"A unit holds no table of pairs: {error}") from error
-        if len(unit.rows) != row_count:
-            raise ProtocolError(f"A unit of {row_count} pairs holds {len(unit.rows)}.")
+        unit = read_pair_texts(frame, row_count)
         pairs = self._model.tokenize(unit.queries, unit.passages)
         lengths = np.fromiter(map(len, pairs), dtype=np.int64, count=len(pairs))
         batches = []

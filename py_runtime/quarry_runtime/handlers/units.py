@@ -1,4 +1,4 @@
-"""A unit of texts as it comes over the wire, and the batches it is worked on in."""
+"""A unit of texts or pairs as it comes over the wire, and the batches it is worked on in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import ProtocolError
-from quarry_runtime.modeling.text import Texts, read_arrow
+from quarry_runtime.modeling.text import Pairs, Texts, read_arrow, read_pairs
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +49,17 @@ def read_texts(frame: memoryview, row_count: int) -> Texts:
         raise ProtocolError(f"A unit holds no table of texts: {error}") from error
     if len(unit.rows) != row_count:
         raise ProtocolError(f"A unit of {row_count} rows holds {len(unit.rows)}.")
+    return unit
+
+
+def read_pair_texts(frame: memoryview, row_count: int) -> Pairs:
+    """Reads a unit's pairs; raises as `read_texts` does."""
+    try:
+        unit = read_pairs(frame)
+    except ValueError as error:
+        raise ProtocolError(f"A unit holds no table of pairs: {error}") from error
+    if len(unit.rows) != row_count:
+        raise ProtocolError(f"A unit of {row_count} pairs holds {len(unit.rows)}.")
     return unit
 
 

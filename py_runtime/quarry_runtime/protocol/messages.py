@@ -257,6 +257,21 @@ class ProbeTask(
     max_batch_size: Annotated[int, Meta(ge=1, le=65536)]
 
 
+class ProbeScoreTask(
+    Struct,
+    tag_field="kind",
+    tag="probeScore",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`ProbeScoreTask` of messages.ts."""
+
+    model: CrossEncoderSpec
+    max_batch_size: Annotated[int, Meta(ge=1, le=65536)]
+
+
 class TrainTask(
     Struct,
     tag_field="kind",
@@ -287,7 +302,7 @@ class TrainTask(
     is_evaluating: bool
 
 
-Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | TrainTask
+Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | ProbeScoreTask | TrainTask
 
 
 class SnapshotUnit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

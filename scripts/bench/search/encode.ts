@@ -18,6 +18,7 @@ import { openPool } from "../../../src/pool/pool.js";
 import type { WorkerPool } from "../../../src/pool/types.js";
 import { EventStream } from "../../../src/report/events.js";
 import { type Context, median } from "../shared/context.js";
+import { bestSize } from "./best-size.js";
 import { cutIntoPassages, drawPart, type Part, type Text } from "./collection.js";
 import { type PeerProcess, startPeer } from "./peer-process.js";
 
@@ -96,14 +97,17 @@ async function race(context: Context, rivals: Rivals, course: Course): Promise<v
   const { name, perRound, rounds, isKept } = course;
   const place = join(context.folder, name.replace(" ", "-"));
   const probe = `${place}-probe.json`;
-  await writeFile(probe, JSON.stringify(course.texts.slice(0, context.quick ? 16 : 64)));
+  await writeFile(probe, JSON.stringify(course.texts.slice(0, context.quick ? 16 : 32)));
   const sizes = context.quick ? [8, 16] : [4, 8, 16, 32];
   const loop = (texts: string, batch: number) => main.ask({ peer: "loop", texts, batch, unit });
   const others = (texts: string, batch: number) => sentence.ask({ peer: "sentence-transformers", texts, batch });
   const its = (texts: string, batch: number) => trove.ask({ texts, batch });
   const best = { loop: 0, others: 0, its: 0 };
   for (const [rival, ask] of Object.entries({ loop, others, its }))
-    best[rival as keyof typeof best] = await bestSize(ask, probe, sizes);
+    best[rival as keyof typeof best] = await bestSize(
+      async (size) => (await ask(probe, size)).seconds as number,
+      sizes,
+    );
   context.note(
     `${name}: best batches: loop and Quarry ${best.loop}, sentence-transformers ${best.others}, Trove ${best.its}`,
   );
@@ -156,21 +160,6 @@ async function startTrove(context: Context): Promise<PeerProcess> {
       TOKENIZERS_PARALLELISM: "false",
     },
   );
-}
-
-/** The batch size at which a peer is fastest; asked once before, so that loading does not count. */
-async function bestSize(
-  ask: (texts: string, batch: number) => Promise<Readonly<Record<string, number>>>,
-  probe: string,
-  sizes: readonly number[],
-): Promise<number> {
-  await ask(probe, sizes[0] as number);
-  let best = { size: 0, seconds: Number.POSITIVE_INFINITY };
-  for (const size of sizes) {
-    const took = (await ask(probe, size)).seconds as number;
-    if (took < best.seconds) best = { size, seconds: took };
-  }
-  return best.size;
 }
 
 async function openSide(context: Context, dtype: Dtype): Promise<Side> {

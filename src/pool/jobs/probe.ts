@@ -1,9 +1,10 @@
-/** A sample of texts in, batch sizes out, the fastest one first. */
+/** A sample of texts or pairs in, batch sizes out, the fastest one first. */
 import type { ProbedSize, ProbeJob, UnitList } from "../types.js";
 import type { Assignment } from "./assignment.js";
 
 export function probing(job: ProbeJob, onProbed: (sizes: readonly ProbedSize[]) => void): Assignment {
-  const { model, side, maxBatchSize, frame, rowCount } = job;
+  const { probed, maxBatchSize, frame, rowCount } = job;
+  const isCross = "crossEncoder" in probed;
   const units: UnitList = {
     count: 1,
     id: () => "sample",
@@ -14,12 +15,15 @@ export function probing(job: ProbeJob, onProbed: (sizes: readonly ProbedSize[]) 
   return {
     kind: "encode",
     phase: null,
-    checkpoint: model.checkpoint,
+    checkpoint: (isCross ? probed.crossEncoder : probed.model).checkpoint,
     units,
     signal: job.signal,
-    task: () => ({ kind: "probe", model, side, maxBatchSize }),
+    task: () =>
+      isCross
+        ? { kind: "probeScore", model: probed.crossEncoder, maxBatchSize }
+        : { kind: "probe", ...probed, maxBatchSize },
     equipment: () => [],
-    contractOf: ({ model: contract }) => contract,
+    contractOf: ({ model, crossEncoder }) => (isCross ? crossEncoder : model),
     read: ({ message }) => (message.type === "probed" ? { save: async () => onProbed(message.sizes) } : null),
   };
 }

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from quarry_runtime.errors import WorkerFault
-from quarry_runtime.handlers.probe import ProbeHandler
+from quarry_runtime.handlers.probe import CrossEncoderProbe, EncoderProbe
+from quarry_runtime.modeling.cross_encoder import PairIds, load_cross_encoder
 from quarry_runtime.modeling.encoder import Encoder
-from quarry_runtime.protocol.messages import Probed, ProbeTask, Unit
+from quarry_runtime.protocol.messages import Probed, ProbeScoreTask, ProbeTask, Unit
 
 CPU = torch.device("cpu")
 TEXTS = [" ".join(["cat"] * (1 + n % 9)) for n in range(64)]
@@ -25,10 +26,10 @@ def encoder(tiny_bert: Path, load: Callable[..., Encoder]) -> Encoder:
 
 
 @pytest.fixture
-def probe(encoder: Encoder, tiny_bert: Path, model_spec: Callable) -> Callable[..., ProbeHandler]:
-    def make(limit: int = 64) -> ProbeHandler:
+def probe(encoder: Encoder, tiny_bert: Path, model_spec: Callable) -> Callable[..., EncoderProbe]:
+    def make(limit: int = 64) -> EncoderProbe:
         task = ProbeTask(model=model_spec(tiny_bert), side="passage", max_batch_size=limit)
-        return ProbeHandler(task, encoder, CPU)
+        return EncoderProbe(task, encoder, CPU)
 
     return make
 
@@ -55,7 +56,7 @@ def pretend(
 
 
 def test_the_fastest_size_comes_first_and_bigger_ones_are_left_out_once_they_fall_off(
-    probe: Callable[..., ProbeHandler],
+    probe: Callable[..., EncoderProbe],
     encoder: Encoder,
     monkeypatch: pytest.MonkeyPatch,
     unit_frame: Callable,
@@ -75,7 +76,7 @@ def test_the_fastest_size_comes_first_and_bigger_ones_are_left_out_once_they_fal
 
 
 def test_of_equal_sizes_the_smallest_one_is_taken(
-    probe: Callable[..., ProbeHandler], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    probe: Callable[..., EncoderProbe], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(encoder, monkeypatch, lambda size: 0.0005 * size)
     chosen = probe().measure([[1, 2]] * 64, lambda: None)[0][0]
@@ -83,7 +84,7 @@ def test_of_equal_sizes_the_smallest_one_is_taken(
 
 
 def test_where_memory_ends_the_sizes_below_are_measured(
-    probe: Callable[..., ProbeHandler], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    probe: Callable[..., EncoderProbe], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(encoder, monkeypatch, lambda _: 0.002, fits=8)
     found = probe().measure([[1, 2]] * 64, lambda: None)
@@ -91,7 +92,7 @@ def test_where_memory_ends_the_sizes_below_are_measured(
 
 
 def test_no_room_for_the_smallest_batch_is_told_at_once(
-    probe: Callable[..., ProbeHandler], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    probe: Callable[..., EncoderProbe], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(encoder, monkeypatch, lambda _: 0, fits=0)
     with pytest.raises(WorkerFault, match="Out of memory on cpu with 4 text"):
@@ -99,7 +100,33 @@ def test_no_room_for_the_smallest_batch_is_told_at_once(
 
 
 def test_a_sample_smaller_than_the_limit_is_the_limit(
-    probe: Callable[..., ProbeHandler],
+    probe: Callable[..., EncoderProbe],
 ) -> None:
     assert {size for size, _ in probe().measure([[1, 2, 3]] * 5, lambda: None)} == {4}
     assert {size for size, _ in probe(2).measure([[1, 2, 3]] * 5, lambda: None)} == {1}
+
+
+def test_a_cross_encoder_is_measured_on_its_pairs(
+    tiny_cross: Callable[..., Path], cross_spec: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_cross()
+    model = load_cross_encoder(cross_spec(folder), "cpu")
+    task = ProbeScoreTask(model=cross_spec(folder), max_batch_size=16)
+    handler = CrossEncoderProbe(task, model, CPU)
+    ready = handler.ready(4)
+    assert (ready.task, ready.model, ready.cross_encoder) == ("probeScore", None, model.contract)
+    pairs = model.tokenize(["a cat"] * 40, TEXTS[:40])
+    assert isinstance(pairs[0], PairIds)
+    ran: list[int] = []
+    forward = model.forward
+
+    def counted(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        ran.append(len(batch["input_ids"]))
+        return forward(batch)
+
+    monkeypatch.setattr(model, "forward", counted)
+    found = dict(handler.measure(pairs, lambda: None))
+    assert set(found) <= {4, 8, 16}
+    assert set(found) >= {4}
+    assert max(ran) == max(found)
+    assert min(found.values()) > 0
