@@ -40,12 +40,20 @@ function experiment() {
   );
 }
 
-async function lines(): Promise<{ step: number; loss: number; rows: string; ranks: number }[]> {
+interface StepLine {
+  readonly step: number;
+  readonly loss: number;
+  readonly rows: string;
+  readonly ranks: number;
+  readonly waitShare: number;
+}
+
+async function lines(): Promise<StepLine[]> {
   const text = await readFile(join(runDir, "train", "steps.jsonl"), "utf8");
   return text
     .trim()
     .split("\n")
-    .map((line) => JSON.parse(line) as { step: number; loss: number; rows: string; ranks: number });
+    .map((line) => JSON.parse(line) as StepLine);
 }
 
 /** Every file of the run folder with its size and time. */
@@ -92,6 +100,18 @@ test("each step's line names its batch, and the folder alone gives the batch bac
       shown.groups.slice(2).map(({ place }) => place),
     );
   }
+});
+
+test("each step's line and the journal say in which share of the time the slowest rank waited", async () => {
+  const entries = await readFile(join(runDir, "journal.jsonl"), "utf8");
+  const done = entries.split("\n").find((line) => line.includes('"stepDone"')) ?? "";
+  const { result } = JSON.parse(done) as { result: { waitShare: number } };
+  const shares = [result.waitShare, ...(await lines()).map(({ waitShare }) => waitShare)];
+  expect(shares).toHaveLength(1 + STEPS);
+  expect(shares.filter((share) => !(share >= 0 && share <= 1))).toEqual([]);
+  // The whole lies between the best and the worst of its steps.
+  expect(result.waitShare).toBeGreaterThanOrEqual(Math.min(...shares.slice(1)));
+  expect(result.waitShare).toBeLessThanOrEqual(Math.max(...shares.slice(1)));
 });
 
 test("the seeds of every part and the folder that paths start in are recorded", async () => {
