@@ -23,7 +23,7 @@ beforeAll(async () => {
 }, 240_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function experiment() {
+function experiment(more: { miniBatchSize?: number; globalBatchSize?: number } = {}) {
   const judged = source({ corpus: "collection", qrels: "collection/qrels/train.tsv" });
   return defineExperiment(
     {
@@ -33,6 +33,7 @@ function experiment() {
         data: binary({ positives: judged }),
         ...{ globalBatchSize: 4, queriesPerRank: 2, ranks: 1, threads: 1 },
         args: { maxSteps: STEPS, learningRate: 5e-3, saveSteps: 3, saveTotalLimit: 5 },
+        ...more,
       },
       workers: { device: "cpu" },
     },
@@ -172,4 +173,13 @@ test("other rows than recorded end with 6, other data is refused, and so is a st
   });
   await writeFile(queries, kept);
   expect(await replayStep(runDir, { step: 1 })).toMatchObject({ isSameBatch: true });
+});
+
+test("a folder whose training has begun takes another size of pieces, which changes no batch, and no other batch", async () => {
+  const { checkpoint } = await train(experiment({ miniBatchSize: 1 }));
+  expect(checkpoint).toBe(join(runDir, "train", `checkpoint-${STEPS}`));
+  await expect(train(experiment({ globalBatchSize: 8 }))).rejects.toMatchObject({
+    code: "CONFIG",
+    message: expect.stringContaining("globalBatchSize") as string,
+  });
 });
