@@ -387,7 +387,7 @@ export interface RefreshInput {
   switchAfterSteps?: number | "ready" | undefined;
   /** With switchAfterSteps "ready": training waits rather than learn from negatives that a model mined more steps ago. */
   maxStaleness?: number | undefined;
-  /** Names of the parts of a mix (of their positives' source) that get new negatives; default: all with negatives. */
+  /** Names of the parts of a mix, or of their positives' sources, that get new negatives; default: all with negatives. */
   parts?: string[] | undefined;
   /** How to mine: the options of mine, but for its output. */
   mine?: RefreshMineInput | undefined;

@@ -38,6 +38,6 @@ export const refreshFields = {
     .min(1)
     .optional()
     .describe(
-      "Names of the parts of a mix (of their positives' source) that get new negatives; default: all with negatives.",
+      "Names of the parts of a mix, or of their positives' sources, that get new negatives; default: all with negatives.",
     ),
 };

@@ -27,9 +27,9 @@ export interface RefreshTarget {
 /** The views that get new negatives: those with explicit negatives, or of a mix those that are named. */
 export function refreshTargets({ data, refresh }: Pick<TrainConfig, "data" | "refresh">): RefreshTarget[] {
   if (refresh === undefined) return [];
-  return viewsOf(data).flatMap(({ view, path }, part): RefreshTarget[] => {
+  return viewsOf(data).flatMap(({ view, names, path }, part): RefreshTarget[] => {
     if (view.kind === "multiLevel" || view.negativesPerQuery === 0) return [];
-    if (refresh.parts !== undefined && !refresh.parts.some((name) => namesOf(view).includes(name))) return [];
+    if (refresh.parts !== undefined && !refresh.parts.some((name) => names.includes(name))) return [];
     const { data: own = view.positives, ...options } = refresh.mine;
     const mine: MineConfig = { ...options, data: own, output: "qrels", parquet: false, scores: false };
     return [{ part, path, view, mine }];
@@ -94,10 +94,11 @@ function checkSteps({ args }: TrainConfig, refresh: Refresh, say: Say): void {
 
 function checkParts({ data }: TrainConfig, { parts }: Refresh, say: Say): void {
   if (parts === undefined) return;
-  const names = viewsOf(data).flatMap(({ view }) => (view.kind === "multiLevel" ? [] : namesOf(view)));
+  const names = viewsOf(data).flatMap((part) => (part.view.kind === "multiLevel" ? [] : part.names));
   parts.forEach((name, index) => {
     if (names.includes(name)) return;
-    const known = names.length === 0 ? "none has one; give the source of its positives a name" : names.join(", ");
+    const known =
+      names.length === 0 ? "none has one; give the part, or the source of its positives, a name" : names.join(", ");
     say(`${BASE}.parts.${index}`, `no part of train.data is called ${JSON.stringify(name)}; names are: ${known}`);
   });
 }
@@ -126,14 +127,19 @@ function checkTarget({ view, path, mine }: RefreshTarget, isGiven: boolean, say:
 
 interface PlacedView {
   readonly path: string;
+  /** What it may be called by: its own name in a mix, those of its positives' sources. */
+  readonly names: readonly string[];
   readonly view: Exclude<TrainingDataConfig, { kind: "mix" }>;
 }
 
 function viewsOf(data: TrainingDataConfig): PlacedView[] {
-  if (data.kind !== "mix") return [{ path: "train.data", view: data }];
-  return data.parts.map((part, index) => ({ path: `train.data.parts.${index}.data`, view: part.data }));
+  if (data.kind !== "mix") return [{ path: "train.data", names: sourceNames(data), view: data }];
+  return data.parts.map(({ name, data: view }, index) => {
+    const names = [...new Set([...(name === undefined ? [] : [name]), ...sourceNames(view)])];
+    return { path: `train.data.parts.${index}.data`, names, view };
+  });
 }
 
-function namesOf({ positives }: BinaryConfig | ScoredConfig): string[] {
-  return searchSources(positives, "").flatMap(([, { name }]) => name ?? []);
+function sourceNames(view: PlacedView["view"]): string[] {
+  return view.kind === "multiLevel" ? [] : searchSources(view.positives, "").flatMap(([, { name }]) => name ?? []);
 }

@@ -166,8 +166,11 @@ export class Look implements ResolveContext {
       train = { data: await resolveTraining(this, data), globalBatchSize };
     }
     const searched: InspectedData["searched"][number][] = [];
-    for (const section of this.only === null ? (["evaluate", "mine", "encode", "search"] as const) : []) {
-      const sets = config[section] === undefined ? [] : setsOf(config[section].data, `${section}.data`);
+    // What is measured while training comes last: of passages that sections share, the first one's are looked at.
+    const { evaluate, mine, encode, search } = config;
+    const sections = { evaluate, mine, encode, search, "train.evaluate": config.train?.evaluate };
+    for (const [section, options] of this.only === null ? Object.entries(sections) : []) {
+      const sets = options === undefined ? [] : setsOf(options.data, `${section}.data`);
       for (const { path, data } of sets) searched.push({ path, data: await resolveSearch(this, data) });
     }
     const sources = [

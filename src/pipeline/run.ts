@@ -195,7 +195,10 @@ function determinants(config: ExperimentConfig): unknown {
  * A resume may use other machines and ranks, and cut a batch in another way: the queries of a step do not depend on it,
  * and what each is compared with is guarded by the checkpoint.
  */
-const FREE_IN_TRAINING = ["ranks", "nodes", "minNodes", "threads", "queriesPerRank", "maxRestarts", "startTimeoutMs"];
+const FREE_IN_TRAINING = [
+  ...["ranks", "nodes", "minNodes", "threads", "queriesPerRank", "miniBatchSize"],
+  ...["maxRestarts", "startTimeoutMs"],
+];
 const FREE_IN_ARGS = [
   ...["saveSteps", "saveTotalLimit", "fsdp", "fsdpConfig", "gradientCheckpointing", "gradientCheckpointingKwargs"],
   ...["ddpBackend", "ddpBucketCapMb", "ddpTimeout", "torchEmptyCacheSteps", "logLevel", "logLevelReplica"],

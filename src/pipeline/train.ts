@@ -11,6 +11,7 @@ import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../tr
 import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
 import { TrainingEvaluation } from "./evaluating/index.js";
+import { begunEntry, begunOf, type LearnedFrom, learnedFrom, refuseOthers } from "./learned-from.js";
 import { prepareTraining } from "./prepare.js";
 import { openRefreshed } from "./refresh/batches.js";
 import { once } from "./step.js";
@@ -35,20 +36,12 @@ export async function trainStep(context: RunContext): Promise<TrainResult> {
   if (options === undefined) throw new TypeError("the experiment has no train section");
   const set = await prepareTraining(context, "train", options.data);
   try {
-    refuseOtherData(context, set);
-    return await once(context, "train", set.fingerprint, () => trainOn(context, options, set));
+    const from = await learnedFrom(context.experiment, set.fingerprint);
+    refuseOthers(begunOf(context.runDir.journal.entries), from, context.experiment);
+    return await once(context, "train", set.fingerprint, () => trainOn(context, options, set, from));
   } finally {
     set.close();
   }
-}
-
-/** Weights that learned from other data must not be gone on with, or passed off as trained on these. */
-function refuseOtherData(context: RunContext, set: TrainingSet): void {
-  const begun = context.runDir.journal.entries.findLast((entry) => entry.type === "trainBegun");
-  if (begun === undefined || begun.data === set.fingerprint) return;
-  throw new QuarryError("CONFIG", "the training data is not what this run's checkpoints were trained on", {
-    hint: "Put the files back as they were to go on, or choose another folder with --runDir.",
-  });
 }
 
 /** The other machines; none of them is told apart by device, as all are to have what this one has. */
@@ -71,7 +64,12 @@ export async function checkLayout(options: TrainConfig): Promise<void> {
   deriveLayout({ globalBatchSize, queriesPerRank, ranks });
 }
 
-async function trainOn(context: RunContext, options: TrainConfig, set: TrainingSet): Promise<TrainResult> {
+async function trainOn(
+  context: RunContext,
+  options: TrainConfig,
+  set: TrainingSet,
+  from: LearnedFrom,
+): Promise<TrainResult> {
   const python = await context.python();
   const ranks = await rankCount(options, python);
   await context.runDir.recordEnvironment({ data: { "train.set": set.fingerprint } });
@@ -97,8 +95,11 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
       ...otherMachines(context, options),
     }),
     ...refreshed?.jobParts(),
+    // Ranks that start again after a death read the plugins again.
+    beforeStart: async () =>
+      refuseOthers(from, await learnedFrom(context.experiment, set.fingerprint), context.experiment),
   };
-  const stopRecording = recordTraining(context, set, batches);
+  const stopRecording = recordTraining(context, from, batches);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       await evaluation?.begin();
@@ -135,9 +136,9 @@ async function trainOn(context: RunContext, options: TrainConfig, set: TrainingS
 
 /**
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
- * names its batch), and notes in the journal, with the first checkpoint, which data the weights have seen.
+ * names its batch), and notes in the journal, with the first checkpoint, what the weights learn from.
  */
-function recordTraining(context: RunContext, set: TrainingSet, batches: Batches): () => Promise<void> {
+function recordTraining(context: RunContext, from: LearnedFrom, batches: Batches): () => Promise<void> {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
@@ -148,9 +149,8 @@ function recordTraining(context: RunContext, set: TrainingSet, batches: Batches)
     });
   };
   const unsubscribe = context.events.subscribe((event) => {
-    if (event.type === "checkpoint" && !journal.entries.some((entry) => entry.type === "trainBegun")) {
-      then(() => journal.append({ type: "trainBegun", data: set.fingerprint }));
-    }
+    const entry = event.type === "checkpoint" ? begunEntry(journal.entries, from) : null;
+    if (entry !== null) then(() => journal.append(entry));
     if (event.type !== "trainStep") return;
     const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.

@@ -57,6 +57,8 @@ export interface TrainJob {
   readonly evaluation?: JobEvaluation;
   /** A checkpoint is written every so many steps besides those of args.save_steps; default: no others. */
   readonly checkpointEvery?: number;
+  /** Called when all ranks of a start are there, before they are told anything; what it throws ends the training. */
+  readonly beforeStart?: () => Promise<void>;
   /**
    * A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. A rank whose promise is
    * not settled waits, whatever the limit on standing still.

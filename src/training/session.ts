@@ -219,6 +219,7 @@ class Session {
   /** Decides once for a whole generation where it starts; its ranks would not agree if each looked for itself. */
   async #configure(generation: Generation): Promise<void> {
     const job = this.#job;
+    await job.beforeStart?.();
     // Every rank of the generation before is dead, so nobody is writing.
     for (const path of await removeHalfWritten(job.outputDir)) {
       job.events.emit({ type: "log", source: "training", level: "info", text: `removed half-written ${path}` });

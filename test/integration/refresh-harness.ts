@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { biEncoder, binary, defineExperiment, type Experiment, source } from "../../src/experiment/define.js";
-import type { RefreshInput } from "../../src/experiment/options.generated.js";
+import type { ExperimentInput, RefreshInput } from "../../src/experiment/options.generated.js";
 import { train } from "../../src/pipeline/run.js";
 import { EventStream, type QuarryEvent } from "../../src/report/events.js";
 
@@ -12,6 +12,8 @@ export interface Place {
   readonly model: string;
   readonly collection: string;
 }
+
+type TrainInput = NonNullable<ExperimentInput["train"]>;
 
 export const STEPS = 20;
 
@@ -32,8 +34,13 @@ export interface SwitchEntry {
   readonly atStep: number;
 }
 
-/** 20 steps on 12 queries, without any negatives at first. */
-export function refreshing(place: Place, name: string, refresh: RefreshInput): Experiment {
+/** 20 steps on 12 queries, without any negatives at first; `more` are further options of training. */
+export function refreshing(
+  place: Place,
+  name: string,
+  refresh: RefreshInput,
+  more: Partial<TrainInput> = {},
+): Experiment {
   return defineExperiment({
     name,
     model: biEncoder(place.model, { dtype: "float32" }),
@@ -48,6 +55,7 @@ export function refreshing(place: Place, name: string, refresh: RefreshInput): E
       threads: 1,
       refresh: { mine: { topK: 30, negativesPerQuery: 4, sampling: "random" }, workers: { threads: 1 }, ...refresh },
       args: { maxSteps: STEPS, learningRate: 5e-3, saveSteps: 4, saveTotalLimit: 1 },
+      ...more,
     },
     workers: { count: 1, threads: 1, unitSize: 64, device: "cpu" },
     runDir: join(place.folder, "runs", name),
@@ -56,10 +64,16 @@ export function refreshing(place: Place, name: string, refresh: RefreshInput): E
 }
 
 /** Trains, and hears what is said. */
-export async function trainAndListen(experiment: Experiment): Promise<QuarryEvent[]> {
+export async function trainAndListen(
+  experiment: Experiment,
+  listener: (event: QuarryEvent) => void = () => {},
+): Promise<QuarryEvent[]> {
   const events = new EventStream();
   const seen: QuarryEvent[] = [];
-  events.subscribe((event) => seen.push(event));
+  events.subscribe((event) => {
+    seen.push(event);
+    listener(event);
+  });
   await train(experiment, { events });
   return seen;
 }
@@ -74,6 +88,14 @@ export async function stepLines({ folder }: Place, name: string): Promise<StepLi
 export async function switchEntries({ folder }: Place, name: string): Promise<SwitchEntry[]> {
   const entries = await linesOf<SwitchEntry>(join(folder, "runs", name, "journal.jsonl"));
   return entries.filter(({ type }) => type === "negativesSwitched");
+}
+
+/** What the evaluations of a run's training found, without their times. */
+export async function curveOf({ folder }: Place, name: string): Promise<object[]> {
+  const lines = await linesOf<{ step: number; values: object | null }>(
+    join(folder, "runs", name, "train/evaluations.jsonl"),
+  );
+  return lines.map(({ step, values }) => ({ step, values }));
 }
 
 async function linesOf<T>(path: string): Promise<T[]> {

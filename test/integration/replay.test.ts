@@ -23,7 +23,7 @@ beforeAll(async () => {
 }, 240_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function experiment() {
+function experiment(more: { miniBatchSize?: number; globalBatchSize?: number } = {}) {
   const judged = source({ corpus: "collection", qrels: "collection/qrels/train.tsv" });
   return defineExperiment(
     {
@@ -33,6 +33,7 @@ function experiment() {
         data: binary({ positives: judged }),
         ...{ globalBatchSize: 4, queriesPerRank: 2, ranks: 1, threads: 1 },
         args: { maxSteps: STEPS, learningRate: 5e-3, saveSteps: 3, saveTotalLimit: 5 },
+        ...more,
       },
       workers: { device: "cpu" },
     },
@@ -40,12 +41,20 @@ function experiment() {
   );
 }
 
-async function lines(): Promise<{ step: number; loss: number; rows: string; ranks: number }[]> {
+interface StepLine {
+  readonly step: number;
+  readonly loss: number;
+  readonly rows: string;
+  readonly ranks: number;
+  readonly waitShare: number;
+}
+
+async function lines(): Promise<StepLine[]> {
   const text = await readFile(join(runDir, "train", "steps.jsonl"), "utf8");
   return text
     .trim()
     .split("\n")
-    .map((line) => JSON.parse(line) as { step: number; loss: number; rows: string; ranks: number });
+    .map((line) => JSON.parse(line) as StepLine);
 }
 
 /** Every file of the run folder with its size and time. */
@@ -92,6 +101,18 @@ test("each step's line names its batch, and the folder alone gives the batch bac
       shown.groups.slice(2).map(({ place }) => place),
     );
   }
+});
+
+test("each step's line and the journal say in which share of the time the slowest rank waited", async () => {
+  const entries = await readFile(join(runDir, "journal.jsonl"), "utf8");
+  const done = entries.split("\n").find((line) => line.includes('"stepDone"')) ?? "";
+  const { result } = JSON.parse(done) as { result: { waitShare: number } };
+  const shares = [result.waitShare, ...(await lines()).map(({ waitShare }) => waitShare)];
+  expect(shares).toHaveLength(1 + STEPS);
+  expect(shares.filter((share) => !(share >= 0 && share <= 1))).toEqual([]);
+  // The whole lies between the best and the worst of its steps.
+  expect(result.waitShare).toBeGreaterThanOrEqual(Math.min(...shares.slice(1)));
+  expect(result.waitShare).toBeLessThanOrEqual(Math.max(...shares.slice(1)));
 });
 
 test("the seeds of every part and the folder that paths start in are recorded", async () => {
@@ -152,4 +173,13 @@ test("other rows than recorded end with 6, other data is refused, and so is a st
   });
   await writeFile(queries, kept);
   expect(await replayStep(runDir, { step: 1 })).toMatchObject({ isSameBatch: true });
+});
+
+test("a folder whose training has begun takes another size of pieces, which changes no batch, and no other batch", async () => {
+  const { checkpoint } = await train(experiment({ miniBatchSize: 1 }));
+  expect(checkpoint).toBe(join(runDir, "train", `checkpoint-${STEPS}`));
+  await expect(train(experiment({ globalBatchSize: 8 }))).rejects.toMatchObject({
+    code: "CONFIG",
+    message: expect.stringContaining("globalBatchSize") as string,
+  });
 });

@@ -134,7 +134,15 @@ describe("two ranks with dropout on, evaluated every second step", () => {
 
 test("a training whose checkpoints cannot be evaluated ends with the reason, keeps them, and tries again", async () => {
   const plugin = join(place.folder, "broken_in_workers.py");
-  await writeFile(plugin, 'import sys\n\nif "worker" in sys.argv:\n    raise RuntimeError("no such luck")\n');
+  // What is mended lies beside the plugin: its own code must stay what the checkpoints were trained with.
+  const luck = join(place.folder, "luck");
+  const lines = [
+    "import sys",
+    "from pathlib import Path",
+    "",
+    'if "worker" in sys.argv and not Path("LUCK").exists():',
+  ];
+  await writeFile(plugin, `${lines.join("\n").replace("LUCK", luck)}\n    raise RuntimeError("no such luck")\n`);
   const [one, two] = ["test", "train"].map((split) =>
     source({ corpus: "collection", qrels: `collection/qrels/${split}.tsv` }),
   );
@@ -147,7 +155,7 @@ test("a training whose checkpoints cannot be evaluated ends with the reason, kee
   const warnings = seen.flatMap((event) => (event.type === "warning" ? [event.message] : []));
   expect(warnings).toContainEqual(expect.stringMatching(/^The checkpoint of step 2 has no measures: .*no such luck/));
   expect(await checkpointsOf("broken")).toEqual(["checkpoint-4"]);
-  await writeFile(plugin, "");
+  await writeFile(luck, "");
   const { result, seen: later } = await trained(trial);
   expect(later.some(({ type }) => type === "trainStep")).toBe(false);
   expect(result.checkpoint).toBe(runDir("broken", "train/checkpoint-4"));

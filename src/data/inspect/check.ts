@@ -6,7 +6,7 @@ import { refuseRealGrades } from "../qrels/grades.js";
 import { type OpenedSource, openSource, prepareSource } from "../source.js";
 import type { DataContext, Qrels, TrainingSet } from "../types.js";
 import { openTrainingSet } from "../views/open-training-set.js";
-import { type InspectedData, isPart } from "./inspected.js";
+import { type InspectedData, isEvaluated, isPart } from "./inspected.js";
 
 /** Judgements of a set whose scores are looked at: enough for all but the largest, in some seconds. */
 const MOST_JUDGEMENTS = 2_000_000;
@@ -65,13 +65,13 @@ export async function checkSources(data: InspectedData, context: DataContext): P
       path,
       open: async (own) => {
         const source = await prepareSource(searched, own);
-        if (path === "evaluate.data" && source.qrels !== null)
+        if (isEvaluated(path) && source.qrels !== null)
           check.tryOut(path, source, () => refuseRealGrades(source.qrels as Qrels, MOST_JUDGEMENTS));
         return source;
       },
     });
   const { train } = data;
-  const mayFail = data.sources.some(([option, source]) => option.startsWith("train.") && hasFunctions(source));
+  const mayFail = data.sources.some(([option, source]) => option.startsWith("train.data") && hasFunctions(source));
   if (train !== null)
     sets.push({
       path: "train.data",

@@ -5,9 +5,14 @@ import type { SearchDataConfig, SourceConfig, TrainingDataConfig } from "../../e
 export interface InspectedData {
   /** Every source and the path of its option, e.g. "train.data.positives". */
   readonly sources: readonly (readonly [path: string, source: SourceConfig])[];
-  /** What is evaluated, mined and encoded. */
+  /** What is evaluated, mined, encoded, and measured while training. */
   readonly searched: readonly { readonly path: string; readonly data: SearchDataConfig }[];
   readonly train: InspectedTraining | null;
+}
+
+/** Whether a path is that of data with which something is measured, as a step or while training. */
+export function isEvaluated(path: string): boolean {
+  return /^(train\.)?evaluate\./.test(path);
 }
 
 /** Whether the source at an option is combined with others. */

@@ -97,7 +97,7 @@ function remedy(smaller: Probe | null, training: Training): string {
     ...(training.isCheckpointing ? [] : ["train.args.gradientCheckpointing true"]),
     ...(training.isBf16 ? [] : ["train.args.bf16 true on a GPU"]),
     "a lower model.passageMaxLength",
-    "a cached loss (GradCache), which keeps all negatives at any size",
+    "train.miniBatchSize (GradCache), which keeps all negatives",
   ];
   return `${fits}. Also: ${others.join(", ")}.`;
 }

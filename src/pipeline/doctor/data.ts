@@ -2,7 +2,7 @@
 
 import { prepareSource } from "../../data/index.js";
 import type { CheckReport } from "../../data/inspect/check.js";
-import type { InspectedData } from "../../data/inspect/inspected.js";
+import { type InspectedData, isEvaluated } from "../../data/inspect/inspected.js";
 import { openSource } from "../../data/source.js";
 import type { DataContext, TextTable, TrainingSet } from "../../data/types.js";
 import { count } from "./amounts.js";
@@ -28,7 +28,7 @@ export function checkFaults({ faults, problems, sources }: CheckReport): DoctorC
 
 /** Judged queries of evaluations whose very text is trained on. */
 export async function checkLeakage(data: InspectedData, context: DataContext): Promise<DoctorCheck[]> {
-  const evaluated = data.searched.filter(({ path }) => path.startsWith("evaluate."));
+  const evaluated = data.searched.filter(({ path }) => isEvaluated(path));
   const trained = data.sources.filter(([option]) => option.startsWith("train.data") && !option.includes(".negatives"));
   if (evaluated.length === 0 || trained.length === 0) return [];
   const known = new Map<number, string[]>();

@@ -15,7 +15,7 @@ import { checkDisks, checkpointsNeed, type DiskNeed } from "./disk.js";
 import type { Patient, PatientTraining } from "./doctor.js";
 import { diskOf, listGpus, memoryOf } from "./machine.js";
 import type { DoctorCheck } from "./types.js";
-import { probeTask, type Work, writeProbeBatches } from "./work.js";
+import { isPriced, probeTask, type Work, writeProbeBatches } from "./work.js";
 
 /** Looking for what fits takes no longer than it must. */
 const SEARCH_SECONDS = 2;
@@ -149,7 +149,8 @@ function modelsOf(steps: readonly string[] | undefined, path: string): number {
 }
 
 async function disks(patient: Patient, findings: readonly Finding[], trained: number | null): Promise<DoctorCheck[]> {
-  const { experiment, look, searched, training, options } = patient;
+  const { experiment, look, training, options } = patient;
+  const searched = patient.searched.filter(({ path }) => isPriced(path));
   const { config } = experiment;
   const model = findings.find(({ check }) => check === "model");
   if (model === undefined) return [];

@@ -59,6 +59,14 @@ export interface SearchedSet {
   readonly samples: readonly Sample[];
 }
 
+/**
+ * Whether a set's passages count for time and disk. Those that are measured while training are encoded beside the ranks,
+ * as often as there are checkpoints, and are not stored.
+ */
+export function isPriced(path: string): boolean {
+  return !path.startsWith("train.");
+}
+
 /** Samples of what is evaluated, mined or encoded; passages that two sections share are sampled once. */
 export async function sampleSearched(
   folder: string,
@@ -82,7 +90,7 @@ export async function sampleSearched(
         samples.push({
           ...{ name: `${name} ${what}`, side, file },
           isWhole: rows.length <= most,
-          isTimed: side === "passage",
+          isTimed: side === "passage" && isPriced(path),
         });
       };
       if (!isKnown) await add("passage", passages, searchRows, PASSAGES);

@@ -38,8 +38,23 @@ test("of a mix the parts with negatives are refreshed, or those that are named",
   const parts = mix({ parts: [{ data: others }, { data: named }] });
   expect(refreshedParts(parsed({ data: parts, refresh: { everySteps: 10 } }).config)).toEqual([0, 1]);
   expect(refreshedParts(parsed({ data: parts, refresh: { everySteps: 10, parts: ["web"] } }).config)).toEqual([1]);
-  expect(refusal({ data: parts, refresh: { everySteps: 10, parts: ["wep"] } })).toContain(
-    'train.refresh.parts.0: no part of train.data is called "wep"; names are: web',
+  // A part's own name, which losses and messages call it by as well.
+  const called = mix({
+    parts: [
+      { name: "forum", data: others },
+      // Its own negatives stand in where it is not refreshed.
+      { name: "shop", data: binary({ positives: named.positives, negatives: positives, negativesPerQuery: 2 }) },
+    ],
+  });
+  const refreshed = (name: string) =>
+    refreshedParts(parsed({ data: called, refresh: { everySteps: 10, parts: [name] } }).config);
+  expect(["forum", "shop", "web"].map(refreshed)).toEqual([[0], [1], [1]]);
+  expect(refusal({ data: called, refresh: { everySteps: 10, parts: ["wep"] } })).toContain(
+    'train.refresh.parts.0: no part of train.data is called "wep"; names are: forum, shop, web',
+  );
+  const unnamed = mix({ parts: [{ data: others }] });
+  expect(refusal({ data: unnamed, refresh: { everySteps: 10, parts: ["web"] } })).toContain(
+    "names are: none has one; give the part, or the source of its positives, a name",
   );
   expect(refusal({ data: parts, refresh: { everySteps: 10, mine: { data: positives } } })).toContain(
     "is one data set for several parts",

@@ -1,0 +1,62 @@
+/** What a training's weights come from besides its options: the data and the code of plugins. Others must not be gone on with. */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { QuarryError } from "../errors.js";
+import type { Experiment } from "../experiment/define.js";
+import { modelsOf } from "../experiment/mine-checks.js";
+import type { JournalEntry } from "../rundir/journal.js";
+
+/** The journal's entry that comes with the first checkpoint. */
+const BEGUN = "trainBegun";
+
+/** What a run's weights learn from, as the journal holds it. */
+export interface LearnedFrom {
+  /** Fingerprint of the training set. */
+  readonly data: string;
+  /** sha256 of each plugin's file, as the fingerprint of a model's vectors holds it. */
+  readonly plugins: readonly string[];
+}
+
+/** The plugins that shape a training, as written: the model's, and those of models that mine for it. */
+function pluginsOf({ model, train }: Experiment["config"]): readonly string[] {
+  const miners = train?.refresh === undefined ? [] : modelsOf(train.refresh.mine);
+  return [...model.plugins, ...miners.flatMap(([, each]) => (each.kind === "biEncoder" ? each.plugins : []))];
+}
+
+/** Reads what this training would learn from. */
+export async function learnedFrom({ config, baseDir }: Experiment, data: string): Promise<LearnedFrom> {
+  const files = pluginsOf(config).map((plugin) => readFile(resolve(baseDir, plugin)));
+  const plugins = (await Promise.all(files)).map((code) => createHash("sha256").update(code).digest("hex"));
+  return { data, plugins };
+}
+
+/** The entry to append with the first checkpoint; null where the journal has one. */
+export function begunEntry(entries: readonly JournalEntry[], from: LearnedFrom) {
+  return begunOf(entries) === undefined ? { type: BEGUN, ...from } : null;
+}
+
+/** What the checkpoints of a run folder learned from; undefined without any, and partly in folders of older versions. */
+export function begunOf(entries: readonly JournalEntry[]): Partial<LearnedFrom> | undefined {
+  return entries.findLast(({ type }) => type === BEGUN) as Partial<LearnedFrom> | undefined;
+}
+
+/**
+ * Weights that learned from other data, or from the loss or through the encoder of other code, must not be gone on with,
+ * or passed off as trained with these.
+ *
+ * @throws QuarryError CONFIG that names what differs
+ */
+export function refuseOthers(before: Partial<LearnedFrom> | undefined, now: LearnedFrom, { config }: Experiment): void {
+  if (before?.data !== undefined && before.data !== now.data) {
+    throw new QuarryError("CONFIG", "the training data is not what this run's checkpoints were trained on", {
+      hint: "Put the files back as they were to go on, or choose another folder with --runDir.",
+    });
+  }
+  const other = now.plugins.findIndex((hash, at) => hash !== (before?.plugins?.[at] ?? hash));
+  if (other < 0) return;
+  const plugin = pluginsOf(config)[other];
+  throw new QuarryError("CONFIG", `the plugin ${plugin} is not what this run's checkpoints were trained with`, {
+    hint: "Put the file back as it was to go on, or choose another folder with --runDir.",
+  });
+}

@@ -1,0 +1,74 @@
+"""Losses in the Trainer: what they learn is trained, saved and gone on with; what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from quarry_runtime.errors import ConfigError
+from quarry_runtime.training.checkpoints import verify
+from quarry_runtime.training.loss_state import NAME
+
+
+def test_a_learned_temperature_is_trained_and_survives_a_resume_to_the_bit(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any], loss_spec: Callable[..., Any]
+) -> None:
+    options: dict[str, Any] = {
+        "losses": [loss_spec("infonce", learnableTemperature=True)],
+        "args": {"save_steps": 2, "learning_rate": 1e-2, "weight_decay": 0.5},
+    }
+    whole, resumed = fake_orchestrator(), fake_orchestrator()
+    trainer = build(whole, **options)
+    start = trainer.model.state_dict()["objective.0.temperature.log_scale"].clone()
+    trainer.train()
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    assert NAME in {entry.path for entry in verify(folder, folder.parent).files}
+    again = build(resumed, resume=folder, **options)
+    loaded = again.model.state_dict()["objective.0.temperature.log_scale"].clone()
+    assert not torch.equal(loaded, start)
+    again.train(resume_from_checkpoint=str(folder))
+    for left, right in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(left, right)
+    assert [s.loss for s in resumed.steps] == [s.loss for s in whole.steps][2:]
+    decayed = trainer.get_decay_parameter_names(trainer.model)
+    assert decayed
+    assert not [name for name in decayed if "log_scale" in name]
+
+
+def test_a_checkpoint_of_losses_that_learned_something_else_is_not_gone_on_with(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any], loss_spec: Callable[..., Any]
+) -> None:
+    trainer = build(fake_orchestrator())
+    trainer.train()
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    assert not (folder / NAME).exists()
+    with pytest.raises(
+        ConfigError, match=r"losses that learn nothing, not objective\.0\.temperature"
+    ):
+        build(
+            fake_orchestrator(), resume=folder, losses=[loss_spec("kl", learnableTemperature=True)]
+        )
+
+
+def test_further_fields_of_records_reach_the_loss(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
+) -> None:
+    orchestrator = fake_orchestrator()
+    orchestrator.has_extras = True
+    trainer = build(orchestrator, max_steps=1, accumulation_steps=1)
+    seen: list[Any] = []
+    own = trainer.model.loss.forward
+
+    def forward(batch: Any) -> Any:
+        seen.append(
+            ([e["row"] for e in batch.extras.queries], [e["row"] for e in batch.extras.passages])
+        )
+        return own(batch)
+
+    trainer.model.loss.forward = forward
+    trainer.train()
+    assert seen == [([0, 1], [1000, 1001, 1002, 1003])]
