@@ -42,11 +42,12 @@ def main(argv: list[str]) -> int:
     command = torchrun_arguments(options.ranks, options.max_restarts, options.log_dir, meeting)
     # Only now, beside the imports of the fork server.
     from torch.distributed import run
+    from torch.distributed.launcher.api import elastic_launch
 
     from quarry_runtime.training.rank import start
 
     config, _, _ = run.config_from_args(run.parse_args([*command, "rank"]))
-    run.elastic_launch(config=config, entrypoint=start)(options.ticket)
+    elastic_launch(config=config, entrypoint=start)(options.ticket)
     return 0
 
 

@@ -115,9 +115,10 @@ def test_a_launch_with_its_ticket_on_stdin_leaves_no_ticket_behind(
     tmp_path: Path,
 ) -> None:
     # torchrun is stood in for by a module that tells what it finds.
-    (tmp_path / "torch" / "distributed").mkdir(parents=True)
-    for package in ("torch", "torch/distributed"):
+    for package in ("torch", "torch/distributed", "torch/distributed/launcher"):
+        (tmp_path / package).mkdir(parents=True, exist_ok=True)
         (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "torch/distributed/launcher/api.py").write_text("elastic_launch = None\n")
     (tmp_path / "torch" / "distributed" / "run.py").write_text(
         "import json, os, sys, time\n"
         "config_from_args = None\n"
