@@ -9,7 +9,7 @@ import { makeModel } from "./steps.js";
 
 const QUERIES_PER_RANK = 8;
 /** Steps before memory is looked at, and steps at which it is. */
-const [WARM_UP, LOOKS] = [30, 20];
+const [WARM_UP, LOOKS] = [30, 40];
 const MEGABYTES_PER_RANK = 20;
 const FEW = 10;
 
@@ -58,19 +58,23 @@ const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 /** Trains and looks at the memory of all processes at each of the last steps; medians. */
 async function look(context: Context, training: Training): Promise<Memory> {
   context.note(`memory: ${training.ranks} rank(s) on ${training.collection.split("-").at(-1)} passages`);
-  const looks: Memory[] = [];
+  const looks: (Memory & { readonly living: number })[] = [];
   await trainFreely(context, training, (event, pid) => {
     // The last step is followed by a checkpoint and the end.
     if (event.type !== "trainStep" || event.step <= WARM_UP || event.step === training.steps) return;
-    const others = withDescendants(pid).filter((each) => each !== pid);
+    const others = withDescendants(pid).flatMap((each) => (each === pid ? [] : [anonymousBytes(each)]));
     looks.push({
       orchestrator: anonymousBytes(pid),
-      others: others.reduce((sum, each) => sum + anonymousBytes(each), 0),
+      others: others.reduce((sum, bytes) => sum + bytes, 0),
+      living: others.filter((bytes) => bytes > 0).length,
     });
   });
-  if (looks.length === 0) throw new Error("The training ended before its memory was looked at.");
+  // A look at many ranks takes longer than their steps: the last ones may find some ended.
+  const most = Math.max(...looks.map(({ living }) => living));
+  const whole = looks.filter(({ living }) => living === most);
+  if (most < training.ranks) throw new Error("The training ended before its memory was looked at.");
   return {
-    orchestrator: median(looks.map(({ orchestrator }) => orchestrator)),
-    others: median(looks.map(({ others }) => others)),
+    orchestrator: median(whole.map(({ orchestrator }) => orchestrator)),
+    others: median(whole.map(({ others }) => others)),
   };
 }
