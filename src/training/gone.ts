@@ -1,26 +1,56 @@
 /** Waits for processes of this machine that are about to end. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+
+const TRIES = 200;
+const TRY_MS = 10;
 
 /** Waits until the processes are gone: PR_SET_PDEATHSIG takes a few milliseconds. */
 export async function gone(pids: Iterable<number>): Promise<void> {
   for (const pid of pids) {
-    for (let tries = 0; tries < 200 && isAlive(pid); tries += 1) await sleep(10);
+    for (let tries = 0; tries < TRIES && isAlive(pid); tries += 1) await sleep(TRY_MS);
   }
 }
 
+/** Waits until nothing is left of a process group, whoever led it: the server that ranks are forked from. */
+export async function groupGone(group: number): Promise<void> {
+  for (let tries = 0; tries < TRIES && isGroupAlive(group); tries += 1) await sleep(TRY_MS);
+}
+
 function isAlive(pid: number): boolean {
+  const state = stateOf(pid);
+  if (state !== null) return state.isRunning;
+  return !hasProc() && answers(pid);
+}
+
+function isGroupAlive(group: number): boolean {
+  if (!answers(-group)) return false;
+  if (!hasProc()) return true;
+  return readdirSync("/proc").some((entry) => {
+    const state = /^\d+$/.test(entry) ? stateOf(Number(entry)) : null;
+    return state?.group === group && state.isRunning;
+  });
+}
+
+function answers(pid: number): boolean {
   try {
     process.kill(pid, 0);
+    return true;
   } catch {
     return false;
   }
+}
+
+const hasProc = (): boolean => existsSync("/proc/self/stat");
+
+/** Null where there is no such process, or no /proc. */
+function stateOf(pid: number): { readonly isRunning: boolean; readonly group: number } | null {
   try {
-    // Orphans are init's to collect; some containers' init is slow at it, and a zombie does no harm.
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat[stat.lastIndexOf(")") + 2] !== "Z";
+    const [state, , group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // Orphans are init's to collect; some containers' init is slow at it, and a zombie does no harm.
+    return { isRunning: state !== "Z", group: Number(group) };
   } catch {
-    // No /proc on this system: what kill says counts. With /proc it ended in between.
-    return !existsSync("/proc/self/stat");
+    return null;
   }
 }

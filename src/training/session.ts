@@ -10,7 +10,7 @@ import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
 import { pythonOf } from "./devices.js";
-import { gone } from "./gone.js";
+import { gone, groupGone } from "./gone.js";
 import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import { arrangeMeeting, worldSizes } from "./meeting.js";
@@ -127,6 +127,7 @@ class Session {
       child.kill();
       await child.exited;
       await gone(this.#pids);
+      await groupGone(child.pid);
       return end;
     } finally {
       signal?.removeEventListener("abort", stop);

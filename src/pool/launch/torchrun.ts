@@ -47,7 +47,7 @@ export interface TorchrunProcess {
   readonly exited: Promise<TorchrunExit>;
   /** Last lines that a rank printed. */
   lastLinesOf(rank: number): readonly string[];
-  /** SIGKILL; the ranks follow because each has PR_SET_PDEATHSIG set. */
+  /** SIGKILL for it and what it keeps, which is all of its process group; the ranks follow, for each has PR_SET_PDEATHSIG set. */
   kill(): void;
 }
 
@@ -108,7 +108,11 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
     exited,
     lastLinesOf: (rank) => logs.lastLines(rank),
     kill: () => {
-      child.kill("SIGKILL");
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // All of it has ended.
+      }
     },
   };
 }
