@@ -10,6 +10,7 @@ import traceback
 # Each module offers main(argv) -> exit status.
 VERBS = {
     "worker": "quarry_runtime.worker",
+    "fork-server": "quarry_runtime.fork_server",
     "join": "quarry_runtime.join",
     "launch": "quarry_runtime.launch",
     "measure": "quarry_runtime.measure",

@@ -1,19 +1,22 @@
 """Is torchrun's agent: guarded against outliving its parent, its ranks forked from one process.
 
-torchrun would start an interpreter for each rank once its own had imported torch. Here a fork server
-makes the imports of all ranks while the agent makes its own, and the ranks are its forks.
+torchrun would start an interpreter for each rank once its own had imported torch. Here the agent makes
+the imports of all ranks with its own, and forks the server that forks the ranks before it has a thread.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import contextlib
 import os
 import tempfile
-from multiprocessing import forkserver
+from collections.abc import Sequence
+from multiprocessing import forkserver, resource_tracker, util
 from pathlib import Path
+from typing import Any
 
-from quarry_runtime.guard.parent import tie_to_parent
+from quarry_runtime.guard.parent import die_with_parent, name_process, tie_to_parent
+from quarry_runtime.preload import RANK, preload
 from quarry_runtime.rendezvous import Meeting, environment, torchrun_options
 from quarry_runtime.ticket import STDIN
 
@@ -29,7 +32,6 @@ def main(argv: list[str]) -> int:
         from quarry_runtime.node_launch import keep
 
         return keep(argv, is_tied=options.with_parent)
-    tie_to_parent()
     if options.device == "cpu":
         # Without a GPU in sight, torch and gloo stay on the CPU.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -37,10 +39,13 @@ def main(argv: list[str]) -> int:
     os.environ.update(environment(options.threads, meeting))
     # The fork server's socket, which nobody removes after a kill, goes with the ticket.
     tempfile.tempdir = str(Path(options.ticket).parent)
-    multiprocessing.set_forkserver_preload(["quarry_runtime.training.preload"])
-    forkserver.ensure_running()
+    die_with_parent()
+    name_process("quarry-torchrun")
+    preload(RANK)
+    _fork_the_server()
+    # Only now: it has a thread.
+    tie_to_parent()
     command = torchrun_arguments(options.ranks, options.max_restarts, options.log_dir, meeting)
-    # Only now, beside the imports of the fork server.
     from torch.distributed import run
     from torch.distributed.launcher.api import elastic_launch
 
@@ -49,6 +54,39 @@ def main(argv: list[str]) -> int:
     config, _, _ = run.config_from_args(run.parse_args([*command, "rank"]))
     elastic_launch(config=config, entrypoint=start)(options.ticket)
     return 0
+
+
+def _fork_the_server() -> None:
+    """Has multiprocessing's fork server be a fork of this process in place of a new interpreter."""
+    # It is started the same way, and is to stay an interpreter.
+    resource_tracker.ensure_running()
+    spawn = util.spawnv_passfds
+    util.spawnv_passfds = _serve_forks
+    try:
+        forkserver.ensure_running()
+    finally:
+        util.spawnv_passfds = spawn
+
+
+def _serve_forks(_path: object, _arguments: object, descriptors: Sequence[int]) -> int:
+    """In the place of multiprocessing.util.spawnv_passfds: what it would start with these descriptors."""
+    pid = os.fork()
+    if pid != 0:
+        return pid
+    die_with_parent()
+    name_process("quarry-ranks")
+    # Above all the end of the pipe by which it learns that nobody needs it any more.
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        if descriptor > 2 and descriptor not in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+    listener, alive, *rest = descriptors
+    # From Python 3.14 on there is a pipe with a key as well.
+    key: dict[str, Any] = {"authkey_r": rest[0]} if rest else {}
+    try:
+        forkserver.main(listener, alive, [], **key)
+    finally:
+        os._exit(0)
 
 
 def torchrun_arguments(

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 
-from quarry_runtime.guard.parent import tie_to_parent
+from quarry_runtime.guard.parent import name_process, tie_to_parent
 from quarry_runtime.ticket import read_ticket
 
 
@@ -19,6 +19,7 @@ def main(argv: list[str]) -> int:
     # Before stdin is watched for its end: whoever holds the pipe writes the ticket into it first.
     ticket = read_ticket(options.ticket)
     tie_to_parent()
+    name_process(f"quarry-{options.name}")
     # Ctrl-C reaches the whole process group; the orchestrator decides when work ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threads = _limit_threads(options.threads, options.device)

@@ -6,6 +6,7 @@ import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import { Guests } from "./guests.js";
+import { launchFork } from "./launch/fork-server.js";
 import { type Ending, type LocalProcess, launchLocal } from "./launch/local.js";
 import { type Place, threadEnvironment } from "./resources.js";
 import { openTransport, type Transport } from "./transport.js";
@@ -16,8 +17,8 @@ export interface CrewOptions {
   readonly places: readonly Place[];
   readonly python: PythonEnvironment;
   readonly logDir: string;
-  /** Program and first arguments of a worker. */
-  readonly command: readonly string[];
+  /** Program and first arguments of a worker; without them it is a fork. */
+  readonly command?: readonly string[];
   readonly heartbeatTimeoutMs: number;
   readonly unitTimeoutMs: number;
   readonly startTimeoutMs: number;
@@ -129,10 +130,14 @@ export class Crew {
   launch(worker: string): void {
     const seat = this.#seat(worker);
     const { device, threads } = seat.place;
-    const { python, logDir } = this.#options;
-    const joining = ["--ticket", this.#transport.ticketPath, "--name", worker];
-    const command = [...this.#options.command, ...joining, "--device", device, "--threads", String(threads)];
-    const process = launchLocal({ name: worker, command, python, logDir, env: threadEnvironment(threads) });
+    const { python, logDir, command } = this.#options;
+    const argv = ["--ticket", this.#transport.ticketPath, "--name", worker];
+    argv.push("--device", device, "--threads", String(threads));
+    const common = { name: worker, python, logDir, env: threadEnvironment(threads) };
+    const process =
+      command === undefined
+        ? launchFork({ ...common, argv: ["worker", ...argv] })
+        : launchLocal({ ...common, command: [...command, ...argv] });
     Object.assign(seat, { process, peer: null, reason: null });
     this.#vigil.begin(worker);
     void process.ended.then(async (ending) => {

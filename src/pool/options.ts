@@ -3,6 +3,7 @@ import type { WorkersConfig } from "../experiment/schema.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
 import type { CrewOptions } from "./crew.js";
+import { canFork } from "./launch/fork-server.js";
 import type { Launch } from "./reception.js";
 import { coreCount, countGpus, type Place, planPlaces } from "./resources.js";
 
@@ -37,15 +38,17 @@ export async function planCrew(
   const gpuCount = isGpuWanted && workers.device !== "cpu" && workers.count !== 0 ? await countGpus(python) : 0;
   const places = planPlaces(workers, gpuCount, coreCount());
   const { heartbeatTimeoutMs, unitTimeoutMs, listen } = workers;
+  const command =
+    options.workerCommand ?? (canFork ? undefined : [python.executable, "-m", "quarry_runtime", "worker"]);
   const crew = {
     places,
     python,
     logDir,
-    command: options.workerCommand ?? [python.executable, "-m", "quarry_runtime", "worker"],
     heartbeatTimeoutMs,
     unitTimeoutMs,
     startTimeoutMs: options.startTimeoutMs ?? Math.max(START_TIMEOUT_MS, heartbeatTimeoutMs),
     ...(listen === undefined ? {} : { listen }),
+    ...(command === undefined ? {} : { command }),
   };
   return { places, crew };
 }

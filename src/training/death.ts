@@ -17,9 +17,9 @@ export function describeExit(exit: TorchrunExit, first: RankDeath | null, proces
       first.exitCode < 0 ? undefined : process.lastLinesOf(first.rank).findLast((line) => line.trim() !== "");
     return `${describeDeath(first)}${said === undefined ? "" : `: ${said.trim()}`}.`;
   }
-  if (exit.signal !== null) return `torchrun was killed by ${exit.signal}.`;
+  if (exit.signal !== null) return `torchrun was ${exit.how}.`;
   const said = exit.lastLines.findLast((line) => line.trim() !== "");
-  return `torchrun ended with status ${exit.exitCode ?? "?"}${said === undefined ? "" : `: ${said.trim()}`}.`;
+  return `torchrun ${exit.how}${said === undefined ? "" : `: ${said.trim()}`}.`;
 }
 
 /** The job's error when the restarts are used up, or starting again would change nothing. */

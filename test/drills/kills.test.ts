@@ -80,7 +80,7 @@ async function atRandomMoment(verb: string, result: string, running: Running, pa
   return Math.round(moment);
 }
 
-const workers = () => findProcesses("quarry_runtime worker", place.folder);
+const workers = () => findProcesses("quarry-worker", place.folder);
 
 test.each(VERBS)(
   "%s: a worker killed at a random moment changes nothing",

@@ -79,15 +79,17 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
 /** A process as /proc shows it. */
 export interface LiveProcess {
   readonly pid: number;
+  /** The name, which a fork gives itself, before the command line, which is that of what it was forked from. */
   readonly command: string;
 }
 
-/** Living processes whose command line holds a piece of text, e.g. "quarry_runtime worker". */
+/** Living processes whose name or command line holds a piece of text, e.g. "quarry_runtime" or "quarry-worker". */
 export async function findProcesses(piece: string, workingFolder?: string): Promise<LiveProcess[]> {
   const found: LiveProcess[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    const command = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).replaceAll("\0", " ");
+    const read = (file: string): Promise<string> => readFile(`/proc/${entry}/${file}`, "utf8").catch(() => "");
+    const command = `${(await read("comm")).trim()} ${await read("cmdline")}`.replaceAll("\0", " ");
     if (!command.includes(piece)) continue;
     // Other tests run at the same time; a working folder tells whose process it is.
     if (workingFolder !== undefined && (await readlink(`/proc/${entry}/cwd`).catch(() => "")) !== workingFolder)

@@ -30,7 +30,7 @@ const events = async (name: string): Promise<{ type: string; phase?: string; don
 const pairPhases = async (name: string) =>
   (await events(name)).filter(({ type, phase }) => type === "phaseFinished" && phase === `${STEP}/pairs`);
 const cache = () => join(place.folder, "cache/pair-scores");
-const workers = () => findProcesses("quarry_runtime worker", place.folder);
+const workers = () => findProcesses("quarry-worker", place.folder);
 
 /** Bytes of all shards: they grow by a block with each unit. */
 async function cachedBytes(): Promise<number> {

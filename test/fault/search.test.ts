@@ -71,7 +71,7 @@ const isDurable = async (name: string, way: Way): Promise<boolean> => {
   // Queries have a journal of their own, but it is gone by the time passages come.
   return (await isAtWork(name)) && sizes.some((text) => text.length > 0);
 };
-const workers = () => findProcesses("quarry_runtime worker", place.folder);
+const workers = () => findProcesses("quarry-worker", place.folder);
 const survivors = () => findProcesses("quarry_runtime", place.folder);
 
 describe.each(["stored", "streaming"] as const)("%s", (way) => {

@@ -95,14 +95,20 @@ describe.skipIf(reason !== null)("training on two machines without a shared disk
     const both = jobOnBoth("both", 2);
     let victim: number | undefined;
     let seen = "";
+    let isKilled = false;
     onStep(both, (step) => {
-      if (step !== 3 || victim !== undefined) return;
-      const all = [...agents(), ...ranks()];
-      seen = all
-        .flatMap((pid) => ["cmdline", "environ"].map((f) => readFileSync(`/proc/${pid}/${f}`, "latin1")))
-        .join();
-      victim = ranks().find(isAway);
-      process.kill(victim as number, "SIGKILL");
+      if (step === 2 && victim === undefined) {
+        const all = [...agents(), ...ranks()];
+        seen = all
+          .flatMap((pid) => ["cmdline", "environ"].map((f) => readFileSync(`/proc/${pid}/${f}`, "latin1")))
+          .join();
+        victim = ranks().find(isAway);
+      }
+      // At once: a moment later step 4 would have its checkpoint.
+      if (step === 3 && !isKilled) {
+        isKilled = true;
+        process.kill(victim as number, "SIGKILL");
+      }
     });
     expect(await runTraining(both.job)).toMatchObject({ step: 8, isStopped: false });
     isClean();

@@ -10,6 +10,7 @@ import { findLatestCheckpoint, runTraining } from "../../src/training/index.js";
 import {
   AGENT,
   agents,
+  forkServers,
   isAlive,
   isCommand,
   losses,
@@ -165,10 +166,25 @@ test("a SIGKILL of the orchestrator leaves neither torchrun nor ranks", async ()
   expect(pids.filter(isAlive)).toEqual([]);
 });
 
+test("a SIGKILL of what torchrun's agent is forked from ends its ranks, and training goes on", async () => {
+  const args = { learning_rate: 5e-3, save_steps: 2, save_total_limit: 2, lr_scheduler_type: "linear" };
+  const job = bench.job("without-forks", { ranks: 2, args });
+  let orphans: number[] = [];
+  onStep(job, (step) => {
+    if (step !== 3 || orphans.length > 0) return;
+    orphans = ranks();
+    for (const pid of forkServers()) process.kill(pid, "SIGKILL");
+  });
+  expect(await runTraining(job.job)).toMatchObject({ step: 6, isStopped: false });
+  expect(orphans.filter((pid) => isCommand(pid, RANK))).toEqual([]);
+  expect(orphans).toHaveLength(2);
+  expect([...agents(), ...ranks()]).toEqual([]);
+});
+
 test("ranks that cannot start end with one clear error and a look into their log", async () => {
   const python = { ...bench.python, env: { ...bench.python.env, PYTHONPATH: "/nowhere" } };
   const job = bench.job("no-runtime", { python });
   const error = await runTraining(job.job).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ code: "WORKER", message: expect.stringContaining("No module named quarry_runtime") });
-  expect(await readFile(join(job.job.logDir, "torchrun.log"), "utf8")).toContain("quarry_runtime");
+  expect(await readFile(join(job.job.logDir, "fork-server.log"), "utf8")).toContain("quarry_runtime");
 });

@@ -1,5 +1,5 @@
 /** The pool with the real Python worker and a tiny model: what comes out depends on the units, not on who did them. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Int32, Table, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
@@ -54,6 +54,12 @@ const units: UnitList = {
   },
 };
 
+/** Of this process's own children. */
+function processesNamed(name: string): number[] {
+  const pids = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "latin1").trim().split(" ");
+  return pids.map(Number).filter((pid) => readFileSync(`/proc/${pid}/comm`, "latin1").trim() === name);
+}
+
 async function withPool<Result>(
   count: number,
   work: (pool: WorkerPool, events: QuarryEvent[]) => Promise<Result>,
@@ -70,13 +76,17 @@ async function withPool<Result>(
   }
 }
 
-async function encodeAll(pool: WorkerPool): Promise<{ bytes: Buffer; dimension: number }> {
+async function encodeAll(
+  pool: WorkerPool,
+  onFirst: () => void = () => {},
+): Promise<{ bytes: Buffer; dimension: number }> {
   const parts: Buffer[] = [];
   const job = { phase: "encode", model, units, side: "passage" } as const;
   const outcome = await pool.encode({
     ...job,
     onVectors: async (index, { bytes }) => {
       expect(parts[index]).toBeUndefined();
+      if (parts.length === 0) onFirst();
       parts[index] = Buffer.from(bytes);
     },
   });
@@ -135,6 +145,22 @@ describe("the pool with the real worker", () => {
       return searching;
     });
     expect(killed).toEqual(one.found);
+  });
+
+  it("goes on when the process dies that its workers are forked from", async () => {
+    const whole = await withPool(2, (pool) => encodeAll(pool));
+    const broken = await withPool(2, async (pool, events) => {
+      await pool.describe(model);
+      const victims = processesNamed("quarry-forks");
+      const vectors = await encodeAll(pool, () => {
+        for (const pid of victims) process.kill(pid, "SIGKILL");
+      });
+      const lost = events.filter((event) => event.type === "warning" && event.message.includes("it was forked from"));
+      expect(lost.length).toBeGreaterThan(0);
+      expect(processesNamed("quarry-forks")).not.toEqual(victims);
+      return vectors;
+    });
+    expect(broken.bytes.equals(whole.bytes)).toBe(true);
   });
 
   it("passes on that a model is missing, before it is waited for", async () => {

@@ -106,7 +106,10 @@ export function onStep({ job }: RecordedJob, listener: (step: number) => void): 
   });
 }
 
-/** Processes below this one whose name begins with a text, or whose command line holds it: torchrun's agent, ranks. */
+/**
+ * Processes below this one whose name begins with a text, or whose command line holds it: torchrun's agent, ranks.
+ * The process that agents are forked from is kept for the next one, and no part of a training.
+ */
 export function descendants(text: string): number[] {
   const parents = new Map<number, number>();
   for (const entry of readdirSync("/proc")) {
@@ -125,7 +128,8 @@ export function descendants(text: string): number[] {
 /** Whether a process is running whose name begins with a text, or whose command line holds it. */
 export function isCommand(pid: number, text: string): boolean {
   const command = read(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
-  return isAlive(pid) && (command.includes(text) || read(`/proc/${pid}/comm`).startsWith(text));
+  const name = read(`/proc/${pid}/comm`).trim();
+  return isAlive(pid) && name !== FORKS && (command.includes(text) || name.startsWith(text));
 }
 
 /** Whether a process is there; one that has ended and waits for its parent to look is not. */
@@ -134,13 +138,20 @@ export function isAlive(pid: number): boolean {
 }
 
 export const RANK = "quarry-rank-";
-export const AGENT = "quarry_runtime launch";
-const SERVANTS = "multiprocessing";
+const FORKS = "quarry-forks";
+export const AGENT = "quarry-torchrun";
+const SERVANTS = ["quarry-ranks", "multiprocessing"];
 
 /** torchrun's agent first, then what it keeps: the process that ranks are forked from, and Python's own tracker. */
 export function agents(): number[] {
   const isRank = new Set(ranks());
-  return [AGENT, SERVANTS].flatMap(descendants).filter((pid) => !isRank.has(pid));
+  return [AGENT, ...SERVANTS].flatMap(descendants).filter((pid) => !isRank.has(pid));
+}
+
+/** The processes of this one that agents and workers are forked from. */
+export function forkServers(): number[] {
+  const children = read(`/proc/${process.pid}/task/${process.pid}/children`).trim().split(" ");
+  return children.map(Number).filter((pid) => read(`/proc/${pid}/comm`).trim() === FORKS);
 }
 
 /** Rank processes, in the order of their ids. */

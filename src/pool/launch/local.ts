@@ -52,9 +52,7 @@ const LAST_BYTES = 8_192;
  * const { how } = await worker.ended;
  */
 export function launchLocal(options: LaunchOptions): LocalProcess {
-  mkdirSync(options.logDir, { recursive: true });
-  const logPath = join(options.logDir, `${options.name}.log`);
-  const log = openSync(logPath, "a", 0o600);
+  const log = openLog(options.logDir, options.name);
   const [program, ...rest] = options.command;
   if (program === undefined) throw new Error("a command has at least a program");
   const settings = {
@@ -64,16 +62,15 @@ export function launchLocal(options: LaunchOptions): LocalProcess {
     stdin: "pipe",
     // Straight into the file, not through this process: a busy orchestrator must not hold up a worker that logs.
     // The types know the standard descriptors only; any open one is handed to the child as it is.
-    stdout: log as 1,
-    stderr: log as 2,
+    stdout: log.descriptor as 1,
+    stderr: log.descriptor as 2,
     buffer: false,
     reject: false,
     detached: true,
     cleanup: false,
   } as const satisfies Options;
-  const start = fstatSync(log).size;
   const child = execa(program, rest, settings);
-  closeSync(log);
+  closeSync(log.descriptor);
   child.stdin.on("error", () => {}); // EPIPE of a dead child is told by `ended`
   if (options.input !== undefined) child.stdin.write(options.input.text);
   if (options.input?.isAll === true) child.stdin.end();
@@ -82,13 +79,7 @@ export function launchLocal(options: LaunchOptions): LocalProcess {
   const ended = child.then((result): Ending => {
     forget();
     const { exitCode = null, signal = null } = result;
-    const how =
-      signal !== null
-        ? `killed by ${signal}`
-        : exitCode !== null
-          ? `ended with status ${exitCode}`
-          : `could not be started (${result.originalMessage ?? result.code ?? program})`;
-    return { exitCode, signal, how, lastLines: tail(logPath, start) };
+    return { exitCode, signal, how: howItEnded(result), lastLines: tail(log) };
   });
   let isOver = false;
   void ended.then(() => {
@@ -97,12 +88,39 @@ export function launchLocal(options: LaunchOptions): LocalProcess {
   return {
     name: options.name,
     pid,
-    logPath,
+    logPath: log.path,
     ended,
     signal: (name) => {
       if (pid !== undefined && !isOver) killGroup(pid, name);
     },
   };
+}
+
+/** The log of one life of a process. */
+export interface Log {
+  readonly path: string;
+  readonly descriptor: number;
+  /** Bytes that earlier lives wrote. */
+  readonly start: number;
+}
+
+/** Opens `<folder>/<name>.log` to write to its end, for its owner alone. */
+export function openLog(folder: string, name: string): Log {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `${name}.log`);
+  const descriptor = openSync(path, "a", 0o600);
+  return { path, descriptor, start: fstatSync(descriptor).size };
+}
+
+/** Few words that follow a process's name. */
+export function howItEnded(ending: {
+  readonly exitCode?: number | null | undefined;
+  readonly signal?: string | null | undefined;
+  readonly originalMessage?: string | undefined;
+}): string {
+  const { exitCode, signal, originalMessage = "no reason is known" } = ending;
+  if (signal != null) return `killed by ${signal}`;
+  return exitCode != null ? `ended with status ${exitCode}` : `could not be started (${originalMessage})`;
 }
 
 /** A detached child leads a group of its own pid; whatever it forked goes with it. */
@@ -117,8 +135,8 @@ export function killGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** The last lines of a log, read from `start` at the earliest: what this life of the process wrote. */
-function tail(path: string, start: number): string[] {
+/** The last lines of a log, of what this life of the process wrote. */
+export function tail({ path, start }: Omit<Log, "descriptor">): string[] {
   let log: number;
   try {
     log = openSync(path, "r");

@@ -3,9 +3,9 @@ import { createWriteStream, type WriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { execa } from "execa";
 import type { PythonEnvironment } from "../../python/environment.js";
-import { reapOnExit } from "./reaper.js";
+import { startAgent } from "./agent.js";
+import type { Ending } from "./local.js";
 
 /** What a launch needs. */
 export interface TorchrunOptions {
@@ -32,13 +32,8 @@ export interface RankDeath {
   readonly exitCode: number;
 }
 
-/** How torchrun ended. */
-export interface TorchrunExit {
-  readonly exitCode: number | null;
-  readonly signal: string | null;
-  /** Last lines of torchrun itself, without the ranks'. */
-  readonly lastLines: readonly string[];
-}
+/** How torchrun ended; of the last lines those of torchrun itself, without the ranks'. */
+export type TorchrunExit = Ending;
 
 /** A running torchrun. */
 export interface TorchrunProcess {
@@ -57,30 +52,13 @@ const KEPT_LINES = 20;
 export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunProcess> {
   const ownLogs = join(options.logDir, "torchrun");
   await mkdir(ownLogs, { recursive: true });
-  const child = execa(
-    options.python.executable,
-    [
-      ...["-m", "quarry_runtime", "launch", "--ticket", options.ticketPath],
-      ...["--ranks", String(options.ranks), "--max-restarts", String(options.maxRestarts)],
-      ...["--log-dir", ownLogs, "--threads", String(options.threads), ...(options.meeting ?? [])],
-    ],
-    {
-      env: options.python.env,
-      extendEnv: false,
-      // Never written to: its end tells the ranks that the orchestrator is gone.
-      stdin: "pipe",
-      stdout: "pipe",
-      stderr: "pipe",
-      buffer: false,
-      reject: false,
-      // A group of its own: Ctrl-C in a terminal reaches the whole foreground group, and would end the ranks before
-      // they can save.
-      detached: true,
-    },
-  );
-  const forget = child.pid === undefined ? () => {} : reapOnExit(child.pid);
+  const agent = await startAgent(options, [
+    ...["launch", "--ticket", options.ticketPath],
+    ...["--ranks", String(options.ranks), "--max-restarts", String(options.maxRestarts)],
+    ...["--log-dir", ownLogs, "--threads", String(options.threads), ...(options.meeting ?? [])],
+  ]);
   const logs = new LogFiles(options.logDir);
-  const readers = [child.stdout, child.stderr].map((stream) => {
+  const readers = agent.output.map((stream) => {
     const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
     lines.on("line", (line) => {
       const { rank, text } = parseLine(line);
@@ -91,25 +69,18 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
     return new Promise<void>((resolve) => lines.once("close", resolve));
   });
   const exited = (async (): Promise<TorchrunExit> => {
-    const result = await child;
-    forget();
+    const { lastLines, ...ending } = await agent.ended;
     await Promise.all(readers);
     await logs.close();
-    // A command that could not be started has neither status nor signal, only a message.
-    const spawnFailure = result.exitCode === undefined && result.signal === undefined ? [result.message ?? ""] : [];
-    return {
-      exitCode: result.exitCode ?? null,
-      signal: result.signal ?? null,
-      lastLines: [...logs.lastLines(null), ...spawnFailure],
-    };
+    return { ...ending, lastLines: [...logs.lastLines(null), ...lastLines] };
   })();
   return {
-    pid: child.pid ?? 0,
+    pid: agent.pid ?? 0,
     exited,
     lastLinesOf: (rank) => logs.lastLines(rank),
     kill: () => {
       try {
-        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+        if (agent.pid !== undefined) process.kill(-agent.pid, "SIGKILL");
       } catch {
         // All of it has ended.
       }

@@ -28,12 +28,12 @@ test("torchrun's report of a dead rank is read", () => {
 
 test("a death names the rank, the process, and the signal or the last thing it said", () => {
   expect(describeDeath({ rank: 1, pid: 10123, exitCode: -9 })).toBe("Rank 1 (process 10123) was killed by SIGKILL");
-  const exit = { exitCode: 1, signal: null, lastLines: ["torchrun says"] };
+  const exit = { exitCode: 1, signal: null, how: "ended with status 1", lastLines: ["torchrun says"] };
   expect(describeExit(exit, { rank: 1, pid: 5, exitCode: 3 }, quiet)).toBe(
     "Rank 1 (process 5) ended with status 3: ImportError: no module named x.",
   );
   expect(describeExit(exit, null, quiet)).toBe("torchrun ended with status 1: torchrun says.");
-  expect(describeExit({ ...exit, exitCode: null, signal: "SIGKILL" }, null, quiet)).toBe(
+  expect(describeExit({ ...exit, exitCode: null, signal: "SIGKILL", how: "killed by SIGKILL" }, null, quiet)).toBe(
     "torchrun was killed by SIGKILL.",
   );
 });

@@ -1,0 +1,199 @@
+/** Starts workers as forks of one process that has made their imports (see fork_server.py), kept from pool to pool. */
+import { closeSync } from "node:fs";
+import type { Socket } from "node:net";
+import { constants } from "node:os";
+import { createInterface } from "node:readline";
+import { execa, type Options } from "execa";
+import type { PythonEnvironment } from "../../python/environment.js";
+import { type Ending, howItEnded, killGroup, type LocalProcess, type Log, openLog, tail } from "./local.js";
+import { reapOnExit } from "./reaper.js";
+
+/** A fork to make. */
+export interface ForkOptions {
+  /** Names the log file, `<logDir>/<name>.log`. */
+  readonly name: string;
+  /** Arguments of `python -m quarry_runtime`. */
+  readonly argv: readonly string[];
+  readonly python: PythonEnvironment;
+  /** Added to its environment; libraries read it when they are imported, so each has a server of its own. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The server's own log lies in that of its first fork. */
+  readonly logDir: string;
+  /** A socket file that is listened on and takes the output, in place of the log file. */
+  readonly output?: string;
+}
+
+/** A fork; `pid` is known once it has `started`. */
+export interface ForkedProcess extends LocalProcess {
+  /** Resolves when it is made, or never will be. */
+  readonly started: Promise<void>;
+}
+
+type Answer = { readonly forked: number; readonly pid: number } | { readonly ended: number; readonly status: number };
+
+/** How long a server without forks is kept for the next pool: it holds some 250 MB. */
+const LINGER_MS = 60_000;
+/** Elsewhere libraries (macOS's own above all) do not survive a fork after they are loaded. */
+export const canFork = process.platform === "linux";
+
+const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+const servers = new Map<string, ForkServer>();
+
+/** Forks a process that leads a session of its own, as `launchLocal` starts one; call it from the main thread. */
+export function launchFork(options: ForkOptions): ForkedProcess {
+  return serverOf(options).fork(options);
+}
+
+function serverOf(options: ForkOptions): ForkServer {
+  // Which GPUs are seen is read by each fork: the server itself has nothing to do with them.
+  const { CUDA_VISIBLE_DEVICES: _, ...common } = options.python.env;
+  const key = JSON.stringify([options.python.executable, common, options.env]);
+  const known = servers.get(key);
+  if (known !== undefined) return known;
+  const server = new ForkServer(options, () => {
+    if (servers.get(key) === server) servers.delete(key);
+  });
+  servers.set(key, server);
+  return server;
+}
+
+/** A fork, made or asked for. */
+class Fork implements ForkedProcess {
+  readonly name: string;
+  readonly started: Promise<void>;
+  readonly ended: Promise<Ending>;
+  readonly #log: Pick<Log, "path" | "start">;
+  #begin: () => void = () => {};
+  #end: (ending: Ending) => void = () => {};
+  #pid: number | undefined;
+  #forget: () => void = () => {};
+  #early: NodeJS.Signals | null = null;
+
+  constructor(name: string, log: Pick<Log, "path" | "start">) {
+    this.name = name;
+    this.#log = log;
+    this.started = new Promise((resolve) => {
+      this.#begin = resolve;
+    });
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#pid;
+  }
+
+  get logPath(): string {
+    return this.#log.path;
+  }
+
+  made(pid: number): void {
+    this.#pid = pid;
+    this.#forget = reapOnExit(pid);
+    if (this.#early !== null) killGroup(pid, this.#early);
+    this.#begin();
+  }
+
+  signal(name: NodeJS.Signals): void {
+    if (this.#pid === undefined) this.#early = name;
+    else killGroup(this.#pid, name);
+  }
+
+  /** Says how it ended; `lastLines` where its own log has none. */
+  over(ending: Omit<Ending, "lastLines">, lastLines: readonly string[] = []): void {
+    this.#forget();
+    this.#begin();
+    const own = tail(this.#log);
+    this.#end({ ...ending, lastLines: own.length > 0 ? own : lastLines });
+  }
+}
+
+/** The process that forks, its requests and what it tells. */
+class ForkServer {
+  readonly #asked = new Map<number, Fork>();
+  readonly #made = new Map<number, Fork>();
+  readonly #requests: Socket;
+  readonly #answers: Socket;
+  readonly #onEnd: () => void;
+  #count = 0;
+  #linger: NodeJS.Timeout | null = null;
+
+  constructor({ python, env, logDir }: ForkOptions, onEnd: () => void) {
+    const log = openLog(logDir, "fork-server");
+    const settings = {
+      env: { ...python.env, ...env },
+      extendEnv: false,
+      // Requests in, answers out, and a pipe that nothing is written to: its end tells all forks that this process is gone.
+      stdio: ["pipe", "pipe", log.descriptor as 2, "pipe"],
+      buffer: false,
+      reject: false,
+      detached: true,
+      cleanup: false,
+    } as const satisfies Options;
+    const child = execa(python.executable, ["-m", "quarry_runtime", "fork-server"], settings);
+    closeSync(log.descriptor);
+    this.#onEnd = onEnd;
+    this.#requests = child.stdin as Socket;
+    this.#answers = child.stdout as Socket;
+    this.#requests.on("error", () => {}); // EPIPE of a dead server is told by its end
+    const forget = child.pid === undefined ? () => {} : reapOnExit(child.pid);
+    createInterface({ input: this.#answers }).on("line", (line) => this.#hear(JSON.parse(line) as Answer));
+    void child.then((result) => {
+      forget();
+      onEnd();
+      const how = `lost the process that it was forked from (${howItEnded(result)})`;
+      for (const fork of [...this.#asked.values(), ...this.#made.values()]) {
+        fork.signal("SIGKILL");
+        fork.over({ exitCode: null, signal: null, how }, tail(log));
+      }
+    });
+    // It is no reason for this process to go on; its forks are.
+    child.unref();
+    for (const stream of [this.#requests, child.stdio[3] as Socket | null]) stream?.unref();
+    this.#idle();
+  }
+
+  fork({ name, argv, python, env, logDir, output }: ForkOptions): ForkedProcess {
+    const log = openLog(logDir, name);
+    closeSync(log.descriptor);
+    const fork = new Fork(name, log);
+    const id = this.#count++;
+    this.#asked.set(id, fork);
+    if (this.#linger !== null) clearTimeout(this.#linger);
+    this.#answers.ref();
+    const all = { ...python.env, ...env };
+    this.#send({ fork: id, argv, output: output ?? log.path, cwd: process.cwd(), env: all });
+    return fork;
+  }
+
+  #hear(answer: Answer): void {
+    if ("forked" in answer) {
+      const fork = this.#asked.get(answer.forked);
+      if (fork === undefined) return;
+      this.#asked.delete(answer.forked);
+      this.#made.set(answer.pid, fork);
+      fork.made(answer.pid);
+      this.#send({ go: answer.pid });
+      return;
+    }
+    const fork = this.#made.get(answer.ended);
+    this.#made.delete(answer.ended);
+    const exitCode = answer.status < 0 ? null : answer.status;
+    const signal = answer.status < 0 ? (SIGNALS.get(-answer.status) ?? `signal ${-answer.status}`) : null;
+    fork?.over({ exitCode, signal, how: howItEnded({ exitCode, signal }) });
+    if (this.#asked.size + this.#made.size === 0) this.#idle();
+  }
+
+  #idle(): void {
+    this.#answers.unref();
+    this.#linger = setTimeout(() => {
+      this.#onEnd(); // whoever comes now gets another
+      this.#requests.end();
+    }, LINGER_MS).unref();
+  }
+
+  #send(message: object): void {
+    this.#requests.write(`${JSON.stringify(message)}\n`);
+  }
+}
