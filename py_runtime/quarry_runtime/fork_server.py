@@ -125,6 +125,7 @@ def _become(request: dict[str, Any], waiting: int) -> NoReturn:
         name_process(f"quarry-{request['argv'][0]}")
         os.chdir(request["cwd"])
         os.environ.update(request["env"])
+        sys.argv[1:] = request["argv"]
         from quarry_runtime.__main__ import main as run
 
         status = run(request["argv"])
