@@ -1,4 +1,4 @@
-/** What `npm test` runs, in order: each stage, its commands, how its tests are counted, and how long it may take. */
+/** What `npm test` runs, two at a time: each stage, its commands, how its tests are counted, how long it may take. */
 import { join } from "node:path";
 
 const tool = (path) => [process.execPath, join("node_modules", path)];
@@ -8,7 +8,6 @@ const tool = (path) => [process.execPath, join("node_modules", path)];
  * @property {string} name what `--only` takes
  * @property {string[][]} commands run in order; all of them, so that one run shows every complaint
  * @property {"check" | "vitest" | "pytest"} counts a check counts as one; tests are counted by their report
- * @property {number} cores how much of a two-core machine it takes: stages of 2 run alone
  * @property {number} limitSeconds
  */
 
@@ -18,11 +17,11 @@ const tool = (path) => [process.execPath, join("node_modules", path)];
  * @returns {Stage[]}
  */
 export function stages(python, reports) {
-  const check = (name, ...commands) => ({ name, commands, counts: "check", cores: 1, limitSeconds: 600 });
-  const vitest = (name, cores, limitSeconds) => {
+  const check = (name, ...commands) => ({ name, commands, counts: "check", limitSeconds: 600 });
+  const vitest = (name, limitSeconds) => {
     const report = `--outputFile.json=${join(reports, `${name}.json`)}`;
     const command = [...tool("vitest/vitest.mjs"), "run", "--project", name, "--reporter=default", "--reporter=json"];
-    return { name, commands: [[...command, report]], counts: "vitest", cores, limitSeconds };
+    return { name, commands: [[...command, report]], counts: "vitest", limitSeconds };
   };
   const config = join("py_runtime", "pyproject.toml");
   const ruff = [python, "-m", "ruff"];
@@ -54,17 +53,16 @@ export function stages(python, reports) {
       config,
     ]),
     check("generated", [process.execPath, join("scripts", "gen.mjs"), "--check"]),
-    vitest("unit", 1, 900),
+    vitest("unit", 900),
     {
       name: "python",
       commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
       counts: "pytest",
-      cores: 1,
       limitSeconds: 1_200,
     },
-    vitest("protocol", 1, 300),
-    vitest("integration", 2, 1_200),
-    vitest("fault", 2, 1_500),
-    vitest("e2e", 2, 1_800),
+    vitest("protocol", 300),
+    vitest("e2e", 1_800),
+    vitest("integration", 1_800),
+    vitest("fault", 1_800),
   ];
 }

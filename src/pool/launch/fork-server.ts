@@ -68,6 +68,7 @@ class Fork implements ForkedProcess {
   #pid: number | undefined;
   #forget: () => void = () => {};
   #early: NodeJS.Signals | null = null;
+  #isOver = false;
 
   constructor(name: string, log: Pick<Log, "path" | "start">) {
     this.name = name;
@@ -96,12 +97,14 @@ class Fork implements ForkedProcess {
   }
 
   signal(name: NodeJS.Signals): void {
+    if (this.#isOver) return;
     if (this.#pid === undefined) this.#early = name;
     else killGroup(this.#pid, name);
   }
 
   /** Says how it ended; `lastLines` where its own log has none. */
   over(ending: Omit<Ending, "lastLines">, lastLines: readonly string[] = []): void {
+    this.#isOver = true;
     this.#forget();
     this.#begin();
     const own = tail(this.#log);
