@@ -1,7 +1,22 @@
 /** Pools started and stopped again and again leave nothing behind: QUARRY_DRILL_STARTS says how often. */
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
 import { expect, test } from "vitest";
-import { collectVectors, fakeUnits, openFakePool, processesWith, socketFolders } from "../fixtures/fake-pool.js";
+import { workersSchema } from "../../src/experiment/schema.js";
+import { openPool } from "../../src/pool/pool.js";
+import { findPython } from "../../src/python/environment.js";
+import { EventStream } from "../../src/report/events.js";
+import {
+  collectVectors,
+  fakeModel,
+  fakeUnits,
+  openFakePool,
+  processesWith,
+  socketFolders,
+} from "../fixtures/fake-pool.js";
+import { textUnits } from "../fixtures/text-units.js";
 
 const STARTS = Number(process.env["QUARRY_DRILL_STARTS"] ?? 1_000);
 const descriptors = (): number => readdirSync("/proc/self/fd").length;
@@ -22,4 +37,39 @@ test("no descriptor, no process and no temporary folder stays", async () => {
   expect(descriptors()).toBeLessThanOrEqual(before);
   expect(socketFolders().length).toBeLessThanOrEqual(folders);
   expect(processesWith(`QUARRY_TEST_MARKER=${process.pid}`)).toEqual([]);
+}, 7_200_000);
+
+const children = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim().split(" ").filter(Boolean).map(Number);
+const memoryMb = (pid: number): number =>
+  Number(/^Pss_Anon:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"))?.[1]) / 1024;
+
+test("forks leave nothing in the process that they are forked from", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "quarry-soak-"));
+  const python = await findPython();
+  const checkpoint = join(folder, "model");
+  await execa(python.executable, ["test/fixtures/tiny_model.py", checkpoint], { env: python.env });
+  const model = { ...fakeModel, checkpoint, dtype: "float32" } as const;
+  const workers = workersSchema.parse({ count: 1, device: "cpu", threads: 1, batchSize: 4 });
+  const round = async (): Promise<void> => {
+    const pool = await openPool({ workers, python, logDir: join(folder, "logs"), events: new EventStream() });
+    const units = textUnits(1, 8);
+    let rows = 0;
+    const onVectors = async (): Promise<void> => void (rows += 8);
+    await pool.encode({ phase: "encode", model, units, side: "passage", onVectors });
+    expect(rows).toBe(8);
+    await pool.close();
+  };
+  const look = () => {
+    const [server = 0] = children(process.pid);
+    const kept = readdirSync(`/proc/${server}/fd`).length;
+    return { server, memory: memoryMb(server), forks: children(server), open: [descriptors(), kept] };
+  };
+  for (let start = 0; start < 5; start += 1) await round();
+  const before = look();
+  for (let start = 0; start < STARTS; start += 1) await round();
+  const { memory, ...after } = look();
+  expect(after).toEqual({ server: before.server, forks: [], open: before.open });
+  expect(memory).toBeLessThan(before.memory + 5);
+  rmSync(folder, { recursive: true, force: true });
 }, 7_200_000);

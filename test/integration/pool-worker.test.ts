@@ -2,15 +2,15 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Int32, Table, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { workersSchema } from "../../src/experiment/schema.js";
 import { openPool } from "../../src/pool/pool.js";
-import type { Snapshot, UnitList, WorkerPool } from "../../src/pool/types.js";
+import type { Snapshot, WorkerPool } from "../../src/pool/types.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
 import { EventStream, type QuarryEvent } from "../../src/report/events.js";
 import { fakeModel, mergeSnapshots, processesWith, until } from "../fixtures/fake-pool.js";
+import { textUnits } from "../fixtures/text-units.js";
 
 const UNIT_ROWS = 8;
 const UNITS = 24;
@@ -33,26 +33,7 @@ afterAll(() => {
   expect(processesWith(marker)).toEqual([]);
 });
 
-const textOf = (row: number): string => "abcdefgh klmn ".repeat(1 + (row % 7)) + row;
-const units: UnitList = {
-  count: UNITS,
-  id: (index) => `passages-${index}`,
-  rowCount: () => UNIT_ROWS,
-  rows: (index) => Int32Array.from({ length: UNIT_ROWS }, (_, row) => index * UNIT_ROWS + row),
-  frame: (index) => {
-    const rows = [...units.rows(index)];
-    const table = new Table({
-      row: vectorFromArray(rows, new Int32()),
-      idRank: vectorFromArray(rows, new Int32()),
-      title: vectorFromArray(
-        rows.map((row) => (row % 3 === 0 ? `title ${row}` : "")),
-        new Utf8(),
-      ),
-      text: vectorFromArray(rows.map(textOf), new Utf8()),
-    });
-    return tableToIPC(table, "stream");
-  },
-};
+const units = textUnits(UNITS, UNIT_ROWS);
 
 /** Of this process's own children. */
 function processesNamed(name: string): number[] {
