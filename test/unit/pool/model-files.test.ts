@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type ListedFile, ModelFiles } from "../../../src/pool/model-files.js";
+import { Supply } from "../../../src/pool/supply.js";
+import type { DownMessage, Task } from "../../../src/protocol/messages.js";
+import { fakeModel, until } from "../../fixtures/fake-pool.js";
 
 let folder = "";
 beforeEach(() => {
@@ -99,4 +102,28 @@ test("the models that adapters were made for are offered too, under the names th
   const tokens = await files.piece("far.0", "../beside", "tokenizer.json", 0);
   expect(Buffer.from(tokens ?? []).toString()).toBe("beside");
   expect(await files.piece("far.0", join(folder, "beside"), "tokenizer.json", 0)).toBeNull();
+});
+
+test("whoever may not see this disk gets every folder of a model before the task, others the task alone", async () => {
+  for (const name of ["adapter", "base", "queries"]) {
+    mkdirSync(join(folder, name));
+    write(join(name, "tokenizer.json"), name);
+  }
+  write("adapter/adapter_config.json", JSON.stringify({ base_model_name_or_path: "../base" }));
+  const [checkpoint, queryCheckpoint] = [join(folder, "adapter"), join(folder, "queries")];
+  const model = { ...fakeModel, checkpoint, queryCheckpoint };
+  const task: Task = { kind: "encode", model, side: "passage", batchSize: 1, vectorDtype: "float32" };
+  const sent: [string, DownMessage][] = [];
+  const supply = new Supply(() => ({
+    send: (worker, message) => sent.push([worker, message]),
+    kill: (_worker, reason) => expect.unreachable(reason),
+  }));
+  supply.add("far.0");
+  for (const worker of ["near.0", "far.0"]) supply.configure(worker, task, () => true);
+  await until(() => sent.length === 5);
+  const told = sent.map(([worker, message]) => [worker, message.type === "files" ? message.checkpoint : message.type]);
+  expect(told).toEqual([
+    ["near.0", "configure"],
+    ...[checkpoint, "../base", queryCheckpoint, "configure"].map((each) => ["far.0", each]),
+  ]);
 });
