@@ -22,6 +22,7 @@ const option = (union, tag, value) => union.options.find((each) => each.shape[ta
 const classes = new Map([
   ["TensorSpec", messages.tensorSpec],
   ["AdapterSpec", messages.adapterSpec],
+  ["PluginFile", messages.pluginFile],
   ["ModelSpec", messages.modelSpec],
   ["ModelContract", messages.modelContract],
   ["CrossEncoderSpec", messages.crossEncoderSpec],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from quarry_runtime.errors import IntegrityError, ProtocolError
 from quarry_runtime.guard.model_cache import CachedModel, Part, check_names, is_same
+from quarry_runtime.modeling.adapter_files import keep_base
 from quarry_runtime.protocol.messages import (
+    CrossEncoderSpec,
     DownMessage,
     Drain,
     EncodeTask,
@@ -18,6 +20,7 @@ from quarry_runtime.protocol.messages import (
     Files,
     Log,
     ModelFile,
+    ModelSpec,
     Piece,
     ProbeScoreTask,
     ProbeTask,
@@ -45,6 +48,18 @@ class Drained(Exception):
     """The orchestrator wants no more work of this worker; the files are not needed."""
 
 
+Model = TypeVar("Model", bound=ModelSpec | CrossEncoderSpec)
+
+
+def localized(model: Model, folders: Mapping[str, Path]) -> Model:
+    """The spec with the folders of this machine in place of those that it cannot see."""
+    names = ["checkpoint", "query_checkpoint"] if isinstance(model, ModelSpec) else ["checkpoint"]
+    here = {name: folders.get(getattr(model, name)) for name in names}
+    return msgspec.structs.replace(
+        model, **{name: str(folder) for name, folder in here.items() if folder is not None}
+    )
+
+
 class ModelFiles:
     """Fetches what is missing; one worker of a machine for all of them.
 
@@ -69,13 +84,10 @@ class ModelFiles:
         self._folders[message.checkpoint] = self.bring(message)
 
     def localized(self, task: WorkerTask) -> WorkerTask:
-        """The task with the checkpoint's folder on this machine."""
-        model = task.model
-        folder = None if model is None else self._folders.get(model.checkpoint)
-        if model is None or folder is None:
+        """The task with the checkpoint's folders on this machine."""
+        if task.model is None:
             return task
-        here = msgspec.structs.replace(model, checkpoint=str(folder))
-        return msgspec.structs.replace(task, model=here)
+        return msgspec.structs.replace(task, model=localized(task.model, self._folders))
 
     def told(self, ready: Ready) -> Ready:
         """A contract that names the checkpoint as the orchestrator does."""
@@ -96,6 +108,12 @@ class ModelFiles:
             EnvironmentFault: no room, or no folder that can be written to.
             Drained: a `drain` came first; it is not put aside.
         """
+        folder = self._folder_of(message)
+        # It may be what an adapter was made for, whose own files name it as the orchestrator does.
+        keep_base(message.checkpoint, folder)
+        return folder
+
+    def _folder_of(self, message: Files) -> Path:
         check_names(message.files)
         if is_same(Path(message.checkpoint), message.files):
             return Path(message.checkpoint)
@@ -104,12 +122,12 @@ class ModelFiles:
             with cached.lock() as is_ours:
                 if is_ours:
                     # Looked at again: another worker may have brought them a moment ago.
-                    self._fetch_all(cached, cached.missing())
+                    self._fetch_all(message.checkpoint, cached, cached.missing())
             if not is_ours:
                 self._wait()
         return cached.folder
 
-    def _fetch_all(self, cached: CachedModel, files: list[ModelFile]) -> None:
+    def _fetch_all(self, checkpoint: str, cached: CachedModel, files: list[ModelFile]) -> None:
         if not files:
             return
         cached.check_room(files)
@@ -120,7 +138,7 @@ class ModelFiles:
             part = Part(cached, file)
             is_continued = part.offset > 0
             try:
-                self._fill(part, file)
+                self._fill(checkpoint, part, file)
                 part.commit()
             except IntegrityError:
                 # What an earlier process left may be damaged; commit has removed it.
@@ -129,9 +147,9 @@ class ModelFiles:
             finally:
                 part.close()
 
-    def _fill(self, part: Part, file: ModelFile) -> None:
+    def _fill(self, checkpoint: str, part: Part, file: ModelFile) -> None:
         while not part.is_whole:
-            self._peer.send(Fetch(file=file.path, offset=part.offset))
+            self._peer.send(Fetch(checkpoint=checkpoint, file=file.path, offset=part.offset))
             message, frames = self._next()
             while not isinstance(message, Piece):
                 self._put_aside(message, frames)

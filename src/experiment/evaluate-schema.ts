@@ -53,6 +53,9 @@ export const trainEvaluateSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe("Later steps work with the best checkpoint in place of the last one."),
+  saveBestLimit: positive
+    .default(1)
+    .describe("Checkpoints with the best values that stay, beside the last train.args.saveTotalLimit."),
   earlyStoppingPatience: positive
     .optional()
     .describe("Ends training after so many evaluations in a row without an improvement; default: never."),

@@ -835,6 +835,12 @@ export interface TrainEvaluateInput {
    * @defaultValue `false`
    */
   loadBestModelAtEnd?: boolean | undefined;
+  /**
+   * Checkpoints with the best values that stay, beside the last train.args.saveTotalLimit.
+   *
+   * @defaultValue `1`
+   */
+  saveBestLimit?: number | undefined;
   /** Ends training after so many evaluations in a row without an improvement; default: never. */
   earlyStoppingPatience?: number | undefined;
   /**

@@ -4,7 +4,6 @@ import type { TextTable } from "../data/types.js";
 import type { ProbeJob } from "../pool/types.js";
 import type { CrossEncoderContract, CrossEncoderSpec } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
-import { toModelSpec } from "./model-spec.js";
 import type { ModelChoice } from "./step.js";
 
 /** Texts that are measured with: enough for a few batches of the biggest size. */
@@ -30,7 +29,7 @@ export function batchSizeOf(
   return measuredOnce(context, model.label, { name: "batch size", unit: "texts" }, () => {
     const sample = spread(rows, Math.min(SAMPLE_SIZE, unitSize));
     return {
-      probed: { model: toModelSpec(context.experiment, model.checkpoint), side: "passage" },
+      probed: { model: context.modelSpec(model.checkpoint), side: "passage" },
       frame: table.gather(sample),
       rowCount: sample.length,
     };

@@ -11,9 +11,12 @@ import { launchNodes } from "../pool/launch/nodes.js";
 
 import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
+import type { ModelSpec } from "../protocol/messages.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
 import type { RunDir } from "../rundir/directory.js";
+import { toModelSpec } from "./model-spec.js";
+import { PluginSources } from "./plugin-sources.js";
 import { pythonVersions } from "./versions.js";
 
 /** The surroundings of a run; made once, closed once. */
@@ -23,6 +26,8 @@ export class RunContext {
   readonly #told = new Set<string>();
   readonly config: ExperimentConfig;
   readonly cacheDir: string;
+  /** One for all contexts of a run. */
+  readonly pluginSources: PluginSources;
 
   constructor(
     readonly experiment: Experiment,
@@ -32,6 +37,7 @@ export class RunContext {
     private readonly parent: RunContext | null = null,
   ) {
     this.config = experiment.config;
+    this.pluginSources = parent?.pluginSources ?? new PluginSources();
     this.cacheDir = resolve(experiment.baseDir, this.config.cacheDir ?? defaultCacheDir());
   }
 
@@ -39,6 +45,15 @@ export class RunContext {
   checkStop(): void {
     if (this.signal.aborted)
       throw new QuarryError("INTERRUPTED", "Stopped on request; the same command goes on from here.");
+  }
+
+  /**
+   * The model as it travels, with the content that its plugins had when this run first needed them.
+   *
+   * @param checkpoint see toModelSpec
+   */
+  modelSpec(checkpoint?: string): ModelSpec {
+    return toModelSpec(this.experiment, checkpoint, this.pluginSources);
   }
 
   /** The same run with another model in the place of the experiment's; the workers are shared. */

@@ -166,11 +166,13 @@ export class Look implements ResolveContext {
       train = { data: await resolveTraining(this, data), globalBatchSize };
     }
     const searched: InspectedData["searched"][number][] = [];
-    // What is measured while training comes last: of passages that sections share, the first one's are looked at.
+    // What is searched while training comes last: of passages that sections share, the first one's are looked at.
     const { evaluate, mine, encode, search } = config;
-    const sections = { evaluate, mine, encode, search, "train.evaluate": config.train?.evaluate };
+    const beside = { "train.evaluate": config.train?.evaluate, "train.refresh.mine": config.train?.refresh?.mine };
+    const sections = { evaluate, mine, encode, search, ...beside };
     for (const [section, options] of this.only === null ? Object.entries(sections) : []) {
-      const sets = options === undefined ? [] : setsOf(options.data, `${section}.data`);
+      // Negatives are mined from the positives' own source where nothing else is said.
+      const sets = options?.data === undefined ? [] : setsOf(options.data, `${section}.data`);
       for (const { path, data } of sets) searched.push({ path, data: await resolveSearch(this, data) });
     }
     const sources = [

@@ -7,7 +7,6 @@ import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
 import { type EncodeResult, type EncodeWork, writeIds } from "./encode-work.js";
 import { leaveOut, throwFailed } from "./failed-units.js";
-import { toModelSpec } from "./model-spec.js";
 import { MatrixWriter } from "./npy.js";
 
 /** Fills vectors.npy block by block; a killed call goes on with the units that are missing. */
@@ -34,7 +33,7 @@ export async function encodeToMatrix(context: RunContext, work: EncodeWork): Pro
     const outcome = await context.phase(start, async () => {
       const value = await pool.encode({
         phase: step,
-        model: toModelSpec(context.experiment, model.checkpoint),
+        model: context.modelSpec(model.checkpoint),
         side: options.side,
         batchSize,
         units: textUnits(table, rows, unitSize, unit),
@@ -45,7 +44,7 @@ export async function encodeToMatrix(context: RunContext, work: EncodeWork): Pro
       return { value, done: value.rowCount };
     });
     if (outcome.failed.length > 0) {
-      const spec = toModelSpec(context.experiment, model.checkpoint);
+      const spec = context.modelSpec(model.checkpoint);
       // A matrix has a row for every text: none can be left out, but the ones at fault can be named.
       const job = { phase: step, model: spec, side: options.side, batchSize, table, scope: key };
       await leaveOut(context, job, outcome.failed);

@@ -9,7 +9,6 @@ import { withVectors } from "./embed.js";
 import { encodeToMatrix } from "./encode-unstored.js";
 import { type EncodeResult, type EncodeWork, writeIds } from "./encode-work.js";
 import { exportFor } from "./export-formats.js";
-import { toModelSpec } from "./model-spec.js";
 import { onceOnSource } from "./prepare.js";
 import type { ModelChoice } from "./step.js";
 
@@ -44,7 +43,7 @@ async function encodeStored(context: RunContext, work: EncodeWork): Promise<Enco
   const wanted = {
     phase: step,
     plan: `${step}/texts.plan`,
-    model: toModelSpec(context.experiment, work.model.checkpoint),
+    model: context.modelSpec(work.model.checkpoint),
     contract,
     side: options.side,
     dtype: context.config.embeddings.dtype,

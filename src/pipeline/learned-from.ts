@@ -1,11 +1,10 @@
 /** What a training's weights come from besides its options: the data and the code of plugins. Others must not be gone on with. */
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { modelsOf } from "../experiment/mine-checks.js";
 import type { JournalEntry } from "../rundir/journal.js";
+import { PluginSources } from "./plugin-sources.js";
 
 /** The journal's entry that comes with the first checkpoint. */
 const BEGUN = "trainBegun";
@@ -24,11 +23,17 @@ function pluginsOf({ model, train }: Experiment["config"]): readonly string[] {
   return [...model.plugins, ...miners.flatMap(([, each]) => (each.kind === "biEncoder" ? each.plugins : []))];
 }
 
-/** Reads what this training would learn from. */
-export async function learnedFrom({ config, baseDir }: Experiment, data: string): Promise<LearnedFrom> {
-  const files = pluginsOf(config).map((plugin) => readFile(resolve(baseDir, plugin)));
-  const plugins = (await Promise.all(files)).map((code) => createHash("sha256").update(code).digest("hex"));
-  return { data, plugins };
+/**
+ * What this training would learn from.
+ *
+ * @param sources what plugins held when the run first needed them; without it, what they hold now
+ */
+export function learnedFrom(
+  { config, baseDir }: Experiment,
+  data: string,
+  sources: PluginSources = new PluginSources(),
+): LearnedFrom {
+  return { data, plugins: pluginsOf(config).map((plugin) => sources.sha256(resolve(baseDir, plugin))) };
 }
 
 /** The entry to append with the first checkpoint; null where the journal has one. */
@@ -45,18 +50,32 @@ export function begunOf(entries: readonly JournalEntry[]): Partial<LearnedFrom> 
  * Weights that learned from other data, or from the loss or through the encoder of other code, must not be gone on with,
  * or passed off as trained with these.
  *
+ * @param mark where `before` is from, in words that follow "is not what"
  * @throws QuarryError CONFIG that names what differs
  */
-export function refuseOthers(before: Partial<LearnedFrom> | undefined, now: LearnedFrom, { config }: Experiment): void {
+export function refuseOthers(
+  before: Partial<LearnedFrom> | undefined,
+  now: LearnedFrom,
+  { config }: Experiment,
+  mark = "this run's checkpoints were trained with",
+): void {
   if (before?.data !== undefined && before.data !== now.data) {
     throw new QuarryError("CONFIG", "the training data is not what this run's checkpoints were trained on", {
       hint: "Put the files back as they were to go on, or choose another folder with --runDir.",
     });
   }
-  const other = now.plugins.findIndex((hash, at) => hash !== (before?.plugins?.[at] ?? hash));
-  if (other < 0) return;
-  const plugin = pluginsOf(config)[other];
-  throw new QuarryError("CONFIG", `the plugin ${plugin} is not what this run's checkpoints were trained with`, {
+  const [plugin] = editedPlugins(before, now, config);
+  if (plugin === undefined) return;
+  throw new QuarryError("CONFIG", `the plugin ${plugin} is not what ${mark}`, {
     hint: "Put the file back as it was to go on, or choose another folder with --runDir.",
   });
+}
+
+/** Plugins, as the experiment names them, that are others than before. */
+export function editedPlugins(
+  before: Partial<LearnedFrom> | undefined,
+  now: LearnedFrom,
+  config: Experiment["config"],
+): string[] {
+  return pluginsOf(config).filter((_, at) => now.plugins[at] !== (before?.plugins?.[at] ?? now.plugins[at]));
 }

@@ -4,6 +4,7 @@ import type { Experiment } from "../experiment/define.js";
 import { resolveCheckpoint } from "../experiment/paths.js";
 import type { AdapterConfig, CrossEncoderConfig, ExperimentConfig } from "../experiment/schema.js";
 import type { AdapterSpec, CrossEncoderSpec, ModelSpec } from "../protocol/messages.js";
+import type { PluginSources } from "./plugin-sources.js";
 
 /** What is needed of an experiment. */
 type Modelled = Pick<Experiment, "baseDir"> & { readonly config: Pick<ExperimentConfig, "model"> };
@@ -13,15 +14,23 @@ type Modelled = Pick<Experiment, "baseDir"> & { readonly config: Pick<Experiment
  *
  * @param checkpoint a folder that takes the place of the configured checkpoint; a revision names a commit on the hub, so
  *   it does not apply to such a folder, but running the checkpoint's own code needs one wherever the weights lie
+ * @param sources what plugins are held against; without it each process takes the files as it finds them
  */
-export function toModelSpec({ config: { model }, baseDir }: Modelled, checkpoint?: string): ModelSpec {
+export function toModelSpec(
+  { config: { model }, baseDir }: Modelled,
+  checkpoint?: string,
+  sources?: PluginSources,
+): ModelSpec {
   return {
     checkpoint: checkpoint ?? resolveCheckpoint(model.checkpoint, baseDir),
     revision: checkpoint === undefined || model.trustRemoteCode ? (model.revision ?? null) : null,
     trustRemoteCode: model.trustRemoteCode,
     encoder: model.encoder,
     encoderOptions: model.encoderOptions,
-    plugins: model.plugins.map((plugin) => resolve(baseDir, plugin)),
+    plugins: model.plugins.map((plugin) => {
+      const path = resolve(baseDir, plugin);
+      return { path, sha256: sources?.sha256(path) ?? null };
+    }),
     pooling: model.pooling ?? null,
     normalize: model.normalize ?? null,
     similarity: model.similarity ?? null,

@@ -1,5 +1,7 @@
 /** Makes sources ready before any model loads, under a phase of its own. */
+
 import { openTrainingSet, prepareSource, refuseRealGrades } from "../data/index.js";
+import { isEvaluated } from "../data/inspect/inspected.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
 import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/schema.js";
 import { setsOf } from "../experiment/sources.js";
@@ -23,13 +25,17 @@ export async function lookThrough(context: RunContext, steps: readonly (typeof s
       if (step === "train" && train !== undefined) {
         (await openTrainingSet(await resolveTraining(context, train.data), dataContext)).close();
       }
-      const section = step === "train" ? "train.evaluate" : step;
-      const data = step === "train" ? train?.evaluate?.data : context.config[step]?.data;
-      if (data === undefined) continue;
-      for (const set of setsOf(data, `${section}.data`)) {
+      const searched =
+        step === "train"
+          ? { "train.evaluate": train?.evaluate?.data, "train.refresh.mine": train?.refresh?.mine.data }
+          : { [step]: context.config[step]?.data };
+      const sets = Object.entries(searched).flatMap(([section, data]) =>
+        data === undefined ? [] : setsOf(data, `${section}.data`),
+      );
+      for (const set of sets) {
         const source = await prepareSource(await resolveSearch(context, set.data), dataContext);
         try {
-          if (section.endsWith("evaluate")) refuseRealGrades(requireQrels(source, set.path));
+          if (isEvaluated(set.path)) refuseRealGrades(requireQrels(source, set.path));
         } finally {
           source.close();
         }

@@ -13,6 +13,7 @@ import type { ExperimentConfig, TrainConfig } from "../experiment/schema.js";
 import { type RecordedRun, readRunDir } from "../rundir/directory.js";
 import { deriveLayout, type Layout } from "../training/index.js";
 import { type DataOptions, Look } from "./data.js";
+import { begunOf, editedPlugins, learnedFrom } from "./learned-from.js";
 import { switchesOf } from "./refresh/switches.js";
 import { Versions } from "./refresh/versions.js";
 import { type ReplayedLoss, replayLoss } from "./replay-loss.js";
@@ -61,6 +62,8 @@ export interface ReplayedStep {
   readonly isSameBatch: boolean | null;
   readonly microSteps: readonly ReplayedMicroStep[];
   readonly loss: ReplayedLoss | null;
+  /** With a loss: plugins, as the experiment names them, that hold other code than what the checkpoints learned with. */
+  readonly editedPlugins: readonly string[];
 }
 
 /** See replayStep in index.ts. */
@@ -113,6 +116,7 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
       return {
         ...{ runDir: run.path, step, seed: experiment.config.seed, fingerprint: set.fingerprint, layout },
         ...{ passagesPerQuery: set.passagesPerQuery, rows, recorded, isSameBatch, microSteps, loss },
+        editedPlugins: loss === null ? [] : editedIn(run, experiment, set.fingerprint),
       };
     } finally {
       await versions.close();
@@ -167,6 +171,11 @@ function refuseOtherData({ path, environment }: RecordedRun, set: TrainingSet): 
   throw new QuarryError("INTEGRITY", `the data is not what ${path} was trained on: its files or options changed.`, {
     hint: "Put the files back as they were, or name the script beside them with --experiment.",
   });
+}
+
+/** A loss that is another one may be so because of them; the batch knows nothing of plugins. */
+function editedIn({ journal }: RecordedRun, experiment: Experiment, data: string): string[] {
+  return editedPlugins(begunOf(journal), learnedFrom(experiment, data), experiment.config);
 }
 
 /** How the step was cut, as its line says; of a step that was not done, as the options say. */

@@ -12,7 +12,6 @@ import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
 import { type Embedded, withVectors } from "./embed.js";
 import { buildIndex, checkFaiss, type IndexManifest, idsOf, indexAt, searchIndex } from "./faiss.js";
-import { toModelSpec } from "./model-spec.js";
 import type { RetrieveOptions } from "./retrieve.js";
 import { storedQueries } from "./stored-queries.js";
 import type { Throughput } from "./summary.js";
@@ -41,7 +40,7 @@ export async function retrieveIndexed(
   const wanted = {
     phase: `${phase}/passages`,
     plan: `${folder}/passages.plan`,
-    model: toModelSpec(context.experiment, model.checkpoint),
+    model: context.modelSpec(model.checkpoint),
     contract,
     side: "passage",
     dtype: context.config.embeddings.dtype,

@@ -9,7 +9,6 @@ import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
 import { type Embedded, withVectors } from "./embed.js";
 import { leaveOut, leftOutBefore } from "./failed-units.js";
-import { toModelSpec } from "./model-spec.js";
 import { queryVectors } from "./query-vectors.js";
 import { type Found, searchTiles, tileOf } from "./search-tiles.js";
 import type { ModelChoice } from "./step.js";
@@ -51,7 +50,7 @@ export interface Retrieval {
  */
 export async function retrieve(context: RunContext, options: RetrieveOptions): Promise<Retrieval> {
   const contract = await describe(context, options.model);
-  const model = toModelSpec(context.experiment, options.model.checkpoint);
+  const model = context.modelSpec(options.model.checkpoint);
   const isStored = context.config.embeddings.store;
   return (isStored ? searchStored : searchStreaming)(context, options, model, contract);
 }

@@ -208,10 +208,10 @@ function without(options: object, names: readonly string[]): Record<string, unkn
   return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name)));
 }
 
-/** What evaluation in training comes to does not depend on who evaluates. */
+/** What evaluation in training comes to does not depend on who evaluates, nor on what is kept. */
 function evaluating(training: TrainConfig, evaluate: TrainConfig["evaluate"]): Record<string, unknown> {
   if (evaluate === undefined) return {};
-  const { mode: _mode, workers: _workers, maxWaiting: _maxWaiting, ...rest } = evaluate;
+  const { mode: _mode, workers: _workers, maxWaiting: _maxWaiting, saveBestLimit: _limit, ...rest } = evaluate;
   return { evaluate: { ...rest, evalSteps: evalStepsOf(training) } };
 }
 

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { TextTable } from "../data/types.js";
 import type { FailedUnit, JobOutcome, TrackedPairs, UnitList } from "../pool/types.js";
-import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
+import type { ModelContract, ModelSpec, PluginFile, VectorDtype } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
 import { throwFailed } from "./failed-units.js";
 import { SnapshotStore } from "./snapshots.js";
@@ -25,7 +25,7 @@ export interface SearchOptions {
   /** Null for units of stored vectors. */
   readonly model: ModelSpec | null;
   readonly contract: ModelContract;
-  readonly plugins: readonly string[];
+  readonly plugins: readonly PluginFile[];
   readonly vectorDtype: VectorDtype;
   /** [queryCount × contract.dimension]. */
   readonly queries: Float32Array;

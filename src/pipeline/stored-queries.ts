@@ -4,7 +4,6 @@ import type { ModelContract } from "../protocol/messages.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { withVectors } from "./embed.js";
-import { toModelSpec } from "./model-spec.js";
 import type { ModelChoice } from "./step.js";
 
 /** Vectors of a source's queries, [queryRows.length × dimension]; few, so they keep all their bits. */
@@ -25,7 +24,7 @@ export async function storedQueries(
     {
       phase: `${phase}/queries`,
       plan: `${folder}/queries.plan`,
-      model: toModelSpec(context.experiment, options.model.checkpoint),
+      model: context.modelSpec(options.model.checkpoint),
       contract,
       side: "query",
       dtype: "float32",

@@ -14,7 +14,10 @@ import type { Batches } from "./step-batches.js";
 const MOST_NAMED = 10;
 
 /** Where a job works and who hears of it. */
-export type JobPlace = Pick<TrainJob, "ranks" | "nodes" | "outputDir" | "logDir" | "python" | "events" | "signal">;
+export type JobPlace = Pick<TrainJob, "ranks" | "nodes" | "outputDir" | "logDir" | "python" | "events" | "signal"> & {
+  /** Where not the experiment's own: see RunContext.modelSpec. */
+  readonly model?: TrainJob["model"];
+};
 
 /** The job of an experiment's train section. */
 export function trainJob(
@@ -22,13 +25,13 @@ export function trainJob(
   options: TrainConfig,
   set: TrainingSet,
   batches: Pick<Batches, "microBatch">,
-  place: JobPlace,
+  { model = toModelSpec(experiment), ...place }: JobPlace,
 ): TrainJob {
   const { seed, workers } = experiment.config;
   return {
     ...place,
     phase: "train",
-    model: { ...toModelSpec(experiment), dtype: "float32" },
+    model: { ...model, dtype: "float32" },
     ...lossSpecs(options, set),
     retriever: retrieverOf(options),
     args: toTrainingArguments(options.args),

@@ -36,7 +36,7 @@ export async function trainStep(context: RunContext): Promise<TrainResult> {
   if (options === undefined) throw new TypeError("the experiment has no train section");
   const set = await prepareTraining(context, "train", options.data);
   try {
-    const from = await learnedFrom(context.experiment, set.fingerprint);
+    const from = learnedFrom(context.experiment, set.fingerprint, context.pluginSources);
     refuseOthers(begunOf(context.runDir.journal.entries), from, context.experiment);
     return await once(context, "train", set.fingerprint, () => trainOn(context, options, set, from));
   } finally {
@@ -92,12 +92,15 @@ async function trainOn(
     ...trainJob(context.experiment, options, set, batches, {
       ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
       ranks: ranks * machineCount(options),
+      model: context.modelSpec(),
       ...otherMachines(context, options),
     }),
     ...refreshed?.jobParts(),
     // Ranks that start again after a death read the plugins again.
-    beforeStart: async () =>
-      refuseOthers(from, await learnedFrom(context.experiment, set.fingerprint), context.experiment),
+    beforeStart: async () => {
+      const now = learnedFrom(context.experiment, set.fingerprint);
+      refuseOthers(from, now, context.experiment, "this run began with");
+    },
   };
   const stopRecording = recordTraining(context, from, batches);
   try {

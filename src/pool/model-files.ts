@@ -1,14 +1,21 @@
 /** Files of a checkpoint for workers that may not see this disk: a list with hashes, and pieces of what is listed. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { open, readdir, readFile, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 
 /** One file as it is announced; `path` is relative to the checkpoint. */
 export interface ListedFile {
   readonly path: string;
   readonly bytes: number;
   readonly sha256: string;
+}
+
+/** A folder as it is announced. */
+export interface ListedFolder {
+  /** A checkpoint as the task names it, or the base model of one as adapter_config.json does. */
+  readonly checkpoint: string;
+  readonly files: readonly ListedFile[];
 }
 
 /** Bytes in one piece: large enough that the round trip does not matter, small enough to let units pass in between. */
@@ -25,25 +32,33 @@ const MODULE = /^((query|document)_)?\d+_\w+$/;
 /** Lists and reads the files of checkpoints in folders; hashes are kept while size and time of change stay the same. */
 export class ModelFiles {
   readonly #hashes = new Map<string, { readonly stamp: string; readonly sha256: Promise<string> }>();
-  /** Absolute paths of what was announced to each worker: nothing else is ever read for it. */
-  readonly #announced = new Map<string, ReadonlyMap<string, string>>();
+  /** Absolute paths of what was announced to each worker, by checkpoint and file: nothing else is ever read for it. */
+  readonly #announced = new Map<string, ReadonlyMap<string, ReadonlyMap<string, string>>>();
 
-  /** The files of a checkpoint, announced to this worker from now on; null when it is no folder, so that it fetches the model itself. */
-  async announce(worker: string, checkpoint: string): Promise<readonly ListedFile[] | null> {
-    const isFolder = await stat(checkpoint).then(
-      (found) => found.isDirectory(),
-      () => false,
-    );
-    if (!isFolder) return null;
-    const paths = (await wanted(checkpoint)).slice(0, MAX_FILES);
-    const files = await Promise.all(paths.map((path) => this.#describe(checkpoint, path)));
-    this.#announced.set(worker, new Map(paths.map((path) => [path, join(checkpoint, path)])));
-    return files;
+  /**
+   * The files of checkpoints, announced to this worker from now on, and of the models that adapters among them were made
+   * for. What is no folder here is left out: the worker fetches it from where it is.
+   */
+  async announce(worker: string, checkpoints: readonly string[]): Promise<readonly ListedFolder[]> {
+    const folders: ListedFolder[] = [];
+    const announced = new Map<string, ReadonlyMap<string, string>>();
+    const list = async (checkpoint: string, folder: string, paths: readonly string[]): Promise<void> => {
+      folders.push({ checkpoint, files: await Promise.all(paths.map((path) => this.#describe(folder, path))) });
+      announced.set(checkpoint, new Map(paths.map((path) => [path, join(folder, path)])));
+    };
+    for (const checkpoint of checkpoints) {
+      if (!(await isFolder(checkpoint))) continue;
+      const paths = await wanted(checkpoint);
+      await list(checkpoint, checkpoint, paths);
+      for (const [base, folder] of await basesOf(checkpoint, paths)) await list(base, folder, await wanted(folder));
+    }
+    this.#announced.set(worker, announced);
+    return folders;
   }
 
   /** Bytes of an announced file from `offset` on; null when it was not announced. */
-  async piece(worker: string, file: string, offset: number): Promise<Uint8Array | null> {
-    const path = this.#announced.get(worker)?.get(file);
+  async piece(worker: string, checkpoint: string, file: string, offset: number): Promise<Uint8Array | null> {
+    const path = this.#announced.get(worker)?.get(checkpoint)?.get(file);
     if (path === undefined) return null;
     const handle = await open(path, "r");
     try {
@@ -89,7 +104,40 @@ async function wanted(checkpoint: string): Promise<string[]> {
   const paths = [...entries, ...(await Promise.all(inside)).flat()].filter((path) => WANTED.test(path)).sort();
   // A folder of the hub's cache holds links to its files, so what they lead to counts.
   const isFile = await Promise.all(paths.map((path) => stat(join(checkpoint, path)).then((found) => found.isFile())));
-  return paths.filter((_, index) => isFile[index]);
+  return paths.filter((_, index) => isFile[index]).slice(0, MAX_FILES);
+}
+
+/**
+ * Folders of the models that a checkpoint's adapters were made for, by the names that adapter_config.json gives them: a
+ * folder beside the adapter, or anywhere (see read_adapter in py_runtime/quarry_runtime/modeling/adapter_files.py).
+ */
+async function basesOf(checkpoint: string, paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const bases = new Map<string, string>();
+  for (const path of paths.filter((each) => /(^|\/)adapter_config\.json$/.test(each))) {
+    const base = await readFile(join(checkpoint, path), "utf8").then(baseNamed, () => null);
+    if (base === null) continue;
+    const beside = join(checkpoint, dirname(path), base);
+    if (await isFolder(beside)) bases.set(base, beside);
+    else if (await isFolder(resolve(base))) bases.set(base, resolve(base));
+  }
+  return bases;
+}
+
+/** Null for a file that names none: the worker that reads it says what is wrong. */
+function baseNamed(text: string): string | null {
+  try {
+    const { base_model_name_or_path: base } = JSON.parse(text) as { readonly base_model_name_or_path?: unknown };
+    return typeof base === "string" && base !== "" ? base : null;
+  } catch {
+    return null;
+  }
+}
+
+function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 async function hash(path: string): Promise<string> {

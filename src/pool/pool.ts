@@ -288,7 +288,7 @@ class LocalPool implements WorkerPool {
         this.#report.log(worker, "info", `has to leave: ${message.reason}`);
         return this.#feed({ type: "leaving", worker });
       case "fetch":
-        return this.#supply.fetch(worker, message.file, message.offset);
+        return this.#supply.fetch(worker, message.checkpoint, message.file, message.offset);
       case "bye":
         return this.#report.log(worker, "info", message.reason);
       case "fatal":

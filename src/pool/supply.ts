@@ -31,12 +31,13 @@ export class Supply {
   configure(worker: string, task: Task, isCurrent: () => boolean): void {
     const { send, kill } = this.#speaking();
     const configure = (): void => send(worker, { v: PROTOCOL_VERSION, type: "configure", task });
-    const checkpoint = task.kind === "train" ? (task.resumeFrom ?? task.model.checkpoint) : task.model?.checkpoint;
-    if (!this.#remote.has(worker) || checkpoint === undefined) return configure();
-    this.#files.announce(worker, checkpoint).then(
-      (files) => {
+    const checkpoints = checkpointsOf(task);
+    if (!this.#remote.has(worker) || checkpoints.length === 0) return configure();
+    this.#files.announce(worker, checkpoints).then(
+      (folders) => {
         if (!isCurrent()) return;
-        if (files !== null) send(worker, { v: PROTOCOL_VERSION, type: "files", checkpoint, files: [...files] });
+        for (const { checkpoint, files } of folders)
+          send(worker, { v: PROTOCOL_VERSION, type: "files", checkpoint, files: [...files] });
         configure();
       },
       (thrown: unknown) => {
@@ -46,9 +47,9 @@ export class Supply {
   }
 
   /** Answers a worker that asks for a piece of a file. */
-  fetch(worker: string, file: string, offset: number): void {
+  fetch(worker: string, checkpoint: string, file: string, offset: number): void {
     const { send, kill } = this.#speaking();
-    this.#files.piece(worker, file, offset).then(
+    this.#files.piece(worker, checkpoint, file, offset).then(
       (bytes) => {
         if (bytes === null) kill(worker, "asked for a file that nobody offered");
         else send(worker, { v: PROTOCOL_VERSION, type: "piece", file, offset }, [bytes]);
@@ -64,4 +65,13 @@ export class Supply {
       kill: (worker, reason) => line.kill(worker, reason),
     };
   }
+}
+
+/** What a worker reads to do a task; a checkpoint that training goes on from holds the encoders of both sides. */
+function checkpointsOf(task: Task): string[] {
+  if (task.kind === "train" && task.resumeFrom !== null) return [task.resumeFrom];
+  const { model } = task;
+  if (model === null) return [];
+  const queries = "queryCheckpoint" in model ? model.queryCheckpoint : null;
+  return [...new Set([model.checkpoint, ...(queries === null ? [] : [queries])])];
 }

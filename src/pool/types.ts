@@ -5,6 +5,7 @@ import type {
   CrossEncoderSpec,
   ModelContract,
   ModelSpec,
+  PluginFile,
   VectorDtype,
 } from "../protocol/messages.js";
 
@@ -95,7 +96,7 @@ export interface SearchJob extends Job {
   /** Encodes units of texts on the way; null when units hold stored vectors: then no model is loaded. */
   readonly model: ModelSpec | null;
   /** Plugins that may register the similarity. */
-  readonly plugins?: readonly string[];
+  readonly plugins?: readonly PluginFile[];
   /** What stored vectors come as; those made on the way are rounded to it first. Default: float32. */
   readonly vectorDtype?: VectorDtype;
   readonly tracked?: TrackedPairs;

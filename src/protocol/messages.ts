@@ -104,8 +104,8 @@ export const upMessage = z.discriminatedUnion("type", [
   z.strictObject({ v, type: z.literal("bye"), reason: text }),
   /** A worker has to go (a preemption, a signal): nothing new, please; what is done is handed in after `drain`. */
   z.strictObject({ v, type: z.literal("leave"), reason: text }),
-  /** A worker on another machine asks for a piece of a file of the model. */
-  z.strictObject({ v, type: z.literal("fetch"), file: path, offset: count }),
+  /** A worker on another machine asks for a piece of a file of what was announced under this name. */
+  z.strictObject({ v, type: z.literal("fetch"), checkpoint: path, file: path, offset: count }),
   /** A user's command; answered by `controlled`. */
   z.strictObject({ v, type: z.literal("control"), action: z.enum(["list", "drain"]), worker: name.nullable() }),
   /** A rank asks for one of its own micro-batches; steps and micro-steps count from 0. */

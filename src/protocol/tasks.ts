@@ -28,6 +28,9 @@ export const adapterSpec = z.strictObject({
   baseDtype: z.enum(["float32", "bfloat16"]),
 });
 
+/** A user's Python file, and what it held when the run first read it; null takes it as it is. */
+export const pluginFile = z.strictObject({ path, sha256: name.nullable() });
+
 /** What a worker must know to build a model; null means "as the checkpoint says". */
 export const modelSpec = z.strictObject({
   checkpoint: path,
@@ -35,7 +38,7 @@ export const modelSpec = z.strictObject({
   trustRemoteCode: z.boolean(),
   encoder: name,
   encoderOptions: z.record(z.string(), z.unknown()),
-  plugins: z.array(path).max(64),
+  plugins: z.array(pluginFile).max(64),
   /** A pooling's name, one that a plugin registers, or several joined by "+". */
   pooling: name.nullable(),
   normalize: z.boolean().nullable(),
@@ -164,7 +167,7 @@ const searchTask = z.strictObject({
     similarity: name,
     /** Cosine of a model that does not normalise: both sides get length 1 here. */
     isNormalizing: z.boolean(),
-    plugins: z.array(path).max(64),
+    plugins: z.array(pluginFile).max(64),
   }),
   /** Pairs that a `tracked` message names before the first unit; 0 for none. */
   trackedCount: count,
@@ -231,6 +234,7 @@ export const task = z.discriminatedUnion("kind", [
 ]);
 
 export type TensorSpec = z.infer<typeof tensorSpec>;
+export type PluginFile = z.infer<typeof pluginFile>;
 export type AdapterSpec = z.infer<typeof adapterSpec>;
 export type ModelSpec = z.infer<typeof modelSpec>;
 export type ModelContract = z.infer<typeof modelContract>;

@@ -49,6 +49,17 @@ export function judge(evaluations: readonly Evaluated[], rule: BestRule): Verdic
   return { best, stoppedAt: null };
 }
 
+/** Steps of the best values, best first and the earlier of equals; only those that count for the verdict. */
+export function bestSteps(evaluations: readonly Evaluated[], rule: BestRule, count: number): number[] {
+  const { stoppedAt } = judge(evaluations, rule);
+  const sign = rule.greaterIsBetter ? 1 : -1;
+  return evaluations
+    .flatMap(({ step, value }) => (value === null || step > (stoppedAt ?? step) ? [] : [{ step, value }]))
+    .sort((a, b) => sign * (b.value - a.value) || a.step - b.step)
+    .slice(0, count)
+    .map(({ step }) => step);
+}
+
 /**
  * The checkpoints that may go.
  *

@@ -127,7 +127,7 @@ class Session {
       child.kill();
       await child.exited;
       await gone(this.#pids);
-      await groupGone(child.pid);
+      if (child.pid !== undefined) await groupGone(child.pid);
       return end;
     } finally {
       signal?.removeEventListener("abort", stop);
@@ -167,7 +167,7 @@ class Session {
       case "ready":
         return this.#progress.rank(rank.rank, rank.device, "ready", message.model?.architecture ?? null);
       case "fetch":
-        return this.#supply.fetch(peer, message.file, message.offset);
+        return this.#supply.fetch(peer, message.checkpoint, message.file, message.offset);
       case "next":
         return this.#serve(rank, message.step, message.microStep);
       case "trainStep":

@@ -1,15 +1,17 @@
 /** Deaths in training: whatever is killed, every later step has the rows and the loss of an undisturbed run. */
-import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { execa } from "execa";
+import { execa, execaSync } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findLatestCheckpoint, runTraining } from "../../src/training/index.js";
+import { until } from "../fixtures/fake-pool.js";
 import {
   AGENT,
   agents,
+  descendants,
   forkServers,
   isAlive,
   isCommand,
@@ -188,3 +190,62 @@ test("ranks that cannot start end with one clear error and a look into their log
   expect(error).toMatchObject({ code: "WORKER", message: expect.stringContaining("No module named quarry_runtime") });
   expect(await readFile(join(job.job.logDir, "fork-server.log"), "utf8")).toContain("quarry_runtime");
 });
+
+const noNamespace = execaSync("unshare", ["--pid", "--fork", "true"], { reject: false }).failed;
+if (noNamespace)
+  process.stderr.write("Skipped, a process that takes its time to die: no namespaces can be made here.\n");
+
+test.skipIf(noNamespace)("a launch has not ended before the last process of its agent's group has", async () => {
+  // Stands in for torchrun's agent: leaves a process behind that is the first one of a namespace, and fails.
+  const [executable, agent, go] = ["forks", "agent", "go"].map((name) => join(bench.folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const left = "unshare --pid --fork sleep 60.5 </dev/null >/dev/null 2>&1 &";
+  const script = ["#!/bin/sh", left, `while [ ! -e ${go} ]; do sleep 0.02; done`, "exit 3"];
+  await writeFile(agent, `${script.join("\n")}\n`, { mode: 0o755 });
+  // Stands in for what agents are forked from.
+  const forks = [
+    `#!${bench.python.executable}`,
+    "import json, socket, subprocess, sys",
+    "request = json.loads(sys.stdin.readline())",
+    `agent = subprocess.Popen([${JSON.stringify(agent)}], start_new_session=True)`,
+    'print(json.dumps({"forked": request["fork"], "pid": agent.pid}), flush=True)',
+    "with socket.socket(socket.AF_UNIX) as output:",
+    '    output.connect(request["output"])',
+    '    print(json.dumps({"ended": agent.pid, "status": agent.wait()}), flush=True)',
+    "sys.stdin.read()",
+  ];
+  await writeFile(executable, `${forks.join("\n")}\n`, { mode: 0o755 });
+  const { job } = bench.job("left-behind", { maxRestarts: 0, python: { ...bench.python, executable } });
+  let first = 0;
+  let isLeft: boolean | null = null;
+  const ended = runTraining(job).catch((thrown: unknown) => {
+    isLeft = isRunning(first);
+    return thrown;
+  });
+  const started = (seconds: string): number[] => descendants(`sleep ${seconds}`);
+  await until(() => started("60.5").length === 2);
+  first = started("60.5").find((pid) => !isCommand(pid, "unshare")) ?? 0;
+  // However hard it is killed, it stays until whatever joined its namespace was collected, which a stopped parent does not.
+  const guest = execa("nsenter", ["--target", String(first), "--pid", "sleep", "61.5"], { reject: false });
+  try {
+    await until(() => started("61.5").length === 2);
+    guest.kill("SIGSTOP");
+    await writeFile(go, "");
+    await until(() => !isAlive(first));
+    await Promise.race([ended, sleep(500)]);
+  } finally {
+    guest.kill("SIGCONT");
+  }
+  expect(await ended).toMatchObject({ code: "WORKER", message: expect.stringContaining("ended with status 3") });
+  expect(isLeft).toBe(false);
+  await guest;
+});
+
+/** Whether there is anything of a process, be it only what waits for others. */
+function isRunning(pid: number): boolean {
+  const stat = existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, "utf8") : "Z";
+  return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+}

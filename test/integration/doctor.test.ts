@@ -154,19 +154,25 @@ test("a batch that the ranks cannot share is answered with the numbers that woul
   await expect(examined).rejects.toThrow("cannot be shared equally among 3 queries per rank; 6 or 9 can");
 });
 
-test("what is measured while training is looked at like what is evaluated, but for its price", async () => {
+test("what is measured or mined from while training is looked at like what is evaluated, but for its price", async () => {
   await writeFile(
     join(folder, "measured.ts"),
     `import { source } from "quarry";
      import experiment from "./experiment.ts";
      const held = source({ corpus: "copied", qrels: "copied/qrels/test.tsv" });
+     const mined = source({ corpus: "collection", qrels: "collection/qrels/train.tsv" });
      const { evaluate, train, ...rest } = experiment.input;
-     export default { ...rest, train: { ...train, evaluate: { data: held } } };`,
+     const data = { ...train.data, negativesPerQuery: 1 };
+     const refresh = { everySteps: 20, mine: { data: mined } };
+     export default { ...rest, train: { ...train, data, refresh, evaluate: { data: held } } };`,
   );
   const { report, of } = await examine("measured.ts", "--probe", "0", "--model.passageMaxLength", "16");
   const names = report.checks.map(({ check }) => check);
   expect(names).toEqual(
-    expect.arrayContaining(["text of train.evaluate queries", "length of train.evaluate passages"]),
+    expect.arrayContaining([
+      ...["text of train.evaluate queries", "length of train.evaluate passages"],
+      ...["text of train.refresh.mine queries", "length of train.refresh.mine passages"],
+    ]),
   );
   expect(of("length of train.evaluate passages")?.status).toBe("note");
   expect(of("leakage")).toMatchObject({ status: "ok", facts: { leaked: 0, queries: 12 } });
@@ -175,6 +181,8 @@ test("what is measured while training is looked at like what is evaluated, but f
   expect({ status: broken.status, fault: broken.of("danglingIds")?.status }).toEqual({ status: 2, fault: "refuse" });
   const missing = examine("measured.ts", "--probe", "0", "--train.evaluate.data.qrels", "nowhere.tsv");
   await expect(missing).rejects.toThrow('train.evaluate.data.qrels: there is no "nowhere.tsv"');
+  const unknown = await examine("measured.ts", "--probe", "0", "--train.refresh.mine.data.qrels", "dangling.tsv");
+  expect({ status: unknown.status, fault: unknown.of("danglingIds")?.status }).toEqual({ status: 2, fault: "refuse" });
 });
 
 test("faults of the data end with 2 before any model loads", async () => {

@@ -61,7 +61,10 @@ test("neither ranks that start again nor a resume go on with an edited plugin; w
     isKilled = true;
     void writeFile(plugin(), edited).then(() => process.kill(ranks()[0] as number, "SIGKILL"));
   });
-  await expect(killed).rejects.toMatchObject(refused);
+  await expect(killed).rejects.toMatchObject({
+    ...refused,
+    message: "the plugin graded.py is not what this run began with",
+  });
   const seen: QuarryEvent[] = [];
   await expect(trained((event) => seen.push(event))).rejects.toMatchObject(refused);
   expect(seen.some(({ type }) => type === "worker")).toBe(false);

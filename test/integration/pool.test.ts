@@ -291,7 +291,7 @@ describe("a pool that cannot work", () => {
     ));
 
   it("names the version of a worker of another release", () =>
-    fails({ version: 3 }, "PROTOCOL", "speaks protocol version 3, this is version 2"));
+    fails({ version: 4 }, "PROTOCOL", "speaks protocol version 4, this is version 3"));
 
   it("turns a process with another token away", () => fails({ token: "guessed" }, "WORKER", "another token"));
 

@@ -19,6 +19,7 @@ beforeAll(async () => {
   const python = await findPython();
   await execa(python.executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env: python.env });
   await writeCollection(join(folder, "collection"), { passages: 96, queries: 24 });
+  await writeFile(join(folder, "own.py"), "LEARNED = 1\n");
   await train(experiment());
 }, 240_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -28,7 +29,7 @@ function experiment(more: { miniBatchSize?: number; globalBatchSize?: number } =
   return defineExperiment(
     {
       ...{ name: "replayed", runDir, cacheDir: join(folder, "cache"), seed: 3 },
-      model: biEncoder("./model"),
+      model: biEncoder("./model", { plugins: ["own.py"] }),
       train: {
         data: binary({ positives: judged }),
         ...{ globalBatchSize: 4, queriesPerRank: 2, ranks: 1, threads: 1 },
@@ -129,6 +130,7 @@ test("the loss comes back from the checkpoint before the step, and the run folde
   const before = await snapshot();
   const { status, stdout } = await cli("replay", runDir, "--step", "5", "--loss", "--json");
   const found = JSON.parse(stdout) as Awaited<ReturnType<typeof replayStep>> & { isSameLoss: boolean };
+  expect(found.editedPlugins).toEqual([]);
   const recorded = (await lines())[4];
   expect(found.loss?.from).toBe(join(runDir, "train", "checkpoint-3"));
   expect(found.loss?.steps.map(({ step }) => step)).toEqual([4, 5]);
@@ -137,18 +139,21 @@ test("the loss comes back from the checkpoint before the step, and the run folde
   expect(await snapshot()).toEqual(before);
 });
 
-test("the first step's loss comes back from the model as it was; another one than recorded ends with 6", async () => {
+test("the first step's loss comes back from the model as it was; another one than recorded ends with 6, and edited plugins are named", async () => {
   const path = join(runDir, "train", "steps.jsonl");
   const text = await readFile(path, "utf8");
   const [first] = await lines();
   await appendFile(path, `${JSON.stringify({ ...first, loss: (first?.loss ?? 0) + 1e-4 })}\n`);
+  await writeFile(join(folder, "own.py"), "LEARNED = 2\n");
   try {
     const { status, stdout } = await cli("replay", runDir, "--step", "1", "--loss");
+    expect(stdout).toContain("plugin own.py was EDITED since: the run was trained with other code");
     expect(stdout).toContain("from the model as it was");
     expect(stdout).toContain("|Δ| 1.00e-4: NOT the same within 0.000001");
     expect(status).toBe(6);
   } finally {
     await writeFile(path, text);
+    await writeFile(join(folder, "own.py"), "LEARNED = 1\n");
   }
 });
 

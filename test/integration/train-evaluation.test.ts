@@ -1,4 +1,5 @@
 /** Evaluation while a model trains: real ranks, real workers, the numbers that `evaluate` gives. */
+import { writeFileSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -133,16 +134,9 @@ describe("two ranks with dropout on, evaluated every second step", () => {
 });
 
 test("a training whose checkpoints cannot be evaluated ends with the reason, keeps them, and tries again", async () => {
-  const plugin = join(place.folder, "broken_in_workers.py");
-  // What is mended lies beside the plugin: its own code must stay what the checkpoints were trained with.
-  const luck = join(place.folder, "luck");
-  const lines = [
-    "import sys",
-    "from pathlib import Path",
-    "",
-    'if "worker" in sys.argv and not Path("LUCK").exists():',
-  ];
-  await writeFile(plugin, `${lines.join("\n").replace("LUCK", luck)}\n    raise RuntimeError("no such luck")\n`);
+  // Edited while the ranks are at work: workers that start later would measure with other code.
+  const plugin = join(place.folder, "edited_meanwhile.py");
+  await writeFile(plugin, "LUCK = 1\n");
   const [one, two] = ["test", "train"].map((split) =>
     source({ corpus: "collection", qrels: `collection/qrels/${split}.tsv` }),
   );
@@ -150,12 +144,20 @@ test("a training whose checkpoints cannot be evaluated ends with the reason, kee
   const quickly = { data: suite({ one, two } as never), metricForBestModel: "two/R@100", ...quick };
   const trial = { name: "broken", maxSteps: 4, ranks: 1, plugins: [plugin], evaluate: quickly };
   const seen: QuarryEvent[] = [];
-  const error = await trained(trial, (event) => seen.push(event)).catch((thrown: unknown) => thrown);
+  const listen = (event: QuarryEvent): void => {
+    seen.push(event);
+    if (event.type === "trainStep" && event.step === 1) writeFileSync(plugin, "LUCK = 2\n");
+  };
+  const error = await trained(trial, listen).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ message: expect.stringMatching(/^No checkpoint could be evaluated; step 4: /) });
   const warnings = seen.flatMap((event) => (event.type === "warning" ? [event.message] : []));
-  expect(warnings).toContainEqual(expect.stringMatching(/^The checkpoint of step 2 has no measures: .*no such luck/));
+  expect(warnings).toContainEqual(
+    expect.stringMatching(
+      /^The checkpoint of step 2 has no measures: The plugin .*\/edited_meanwhile\.py on \S+ is not the one that this run began with/,
+    ),
+  );
   expect(await checkpointsOf("broken")).toEqual(["checkpoint-4"]);
-  await writeFile(luck, "");
+  await writeFile(plugin, "LUCK = 1\n");
   const { result, seen: later } = await trained(trial);
   expect(later.some(({ type }) => type === "trainStep")).toBe(false);
   expect(result.checkpoint).toBe(runDir("broken", "train/checkpoint-4"));

@@ -61,7 +61,14 @@ export class TrainingBench {
       phase: "train",
       model: {
         ...{ checkpoint: join(this.folder, "model"), revision: null, trustRemoteCode: false },
-        ...{ encoder: "auto", encoderOptions: {}, plugins, pooling: null, normalize: null, similarity: null },
+        ...{
+          encoder: "auto",
+          encoderOptions: {},
+          plugins: plugins.map((path) => ({ path, sha256: null })),
+          pooling: null,
+          normalize: null,
+          similarity: null,
+        },
         ...{ queryPrompt: null, passagePrompt: null, queryMaxLength: null, passageMaxLength: null, dtype: "float32" },
         ...{ appendEos: null, padToMultipleOf: null, towers: null, queryCheckpoint: null, queryRevision: null },
         ...{ adapter: null, quantization: null },

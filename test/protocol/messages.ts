@@ -57,7 +57,7 @@ const search = {
 
 export const examples: readonly Example[] = [
   up("hello-worker", {
-    v: 2,
+    v: 3,
     type: "hello",
     role: "worker",
     name: "worker-0",
@@ -74,7 +74,7 @@ export const examples: readonly Example[] = [
     worldSize: 1,
   }),
   up("hello-rank", {
-    v: 2,
+    v: 3,
     type: "hello",
     role: "rank",
     name: "rank-3",
@@ -91,7 +91,7 @@ export const examples: readonly Example[] = [
     worldSize: 4,
   }),
   up("hello-control", {
-    v: 2,
+    v: 3,
     type: "hello",
     role: "control",
     name: "control",
@@ -107,13 +107,13 @@ export const examples: readonly Example[] = [
     rank: 0,
     worldSize: 1,
   }),
-  up("ready", { v: 2, type: "ready", task: "encode", model: contract, crossEncoder: null, credits: 8 }),
-  up("ready-score", { v: 2, type: "ready", task: "score", model: null, crossEncoder: scorer, credits: 8 }),
-  up("ready-without-model", { v: 2, type: "ready", task: "train", model: null, crossEncoder: null, credits: 1_024 }),
+  up("ready", { v: 3, type: "ready", task: "encode", model: contract, crossEncoder: null, credits: 8 }),
+  up("ready-score", { v: 3, type: "ready", task: "score", model: null, crossEncoder: scorer, credits: 8 }),
+  up("ready-without-model", { v: 3, type: "ready", task: "train", model: null, crossEncoder: null, credits: 1_024 }),
   up(
     "result",
     {
-      v: 2,
+      v: 3,
       type: "result",
       unit: "passages-12",
       attempt: 1,
@@ -126,7 +126,7 @@ export const examples: readonly Example[] = [
   up(
     "result-int8",
     {
-      v: 2,
+      v: 3,
       type: "result",
       unit: "passages-12",
       attempt: 1,
@@ -137,7 +137,7 @@ export const examples: readonly Example[] = [
     [new Uint8Array([127, 129, 0, 5, 250, 1]), floats.subarray(0, 8)],
   ),
   up("probed", {
-    v: 2,
+    v: 3,
     type: "probed",
     unit: "sample-0",
     attempt: 1,
@@ -147,11 +147,11 @@ export const examples: readonly Example[] = [
     ],
     seconds: 4.5,
   }),
-  up("done", { v: 2, type: "done", unit: "passages-12", attempt: 0, rowCount: 256, seconds: 1.5 }),
+  up("done", { v: 3, type: "done", unit: "passages-12", attempt: 0, rowCount: 256, seconds: 1.5 }),
   up(
     "snapshot",
     {
-      v: 2,
+      v: 3,
       type: "snapshot",
       sequence: 7,
       units: [
@@ -167,7 +167,7 @@ export const examples: readonly Example[] = [
   up(
     "snapshot-empty",
     {
-      v: 2,
+      v: 3,
       type: "snapshot",
       sequence: 0,
       units: [],
@@ -177,32 +177,38 @@ export const examples: readonly Example[] = [
     },
     [new Uint8Array(0), new Uint8Array(0)],
   ),
-  up("failed", { v: 2, type: "failed", unit: "passages-12", attempt: 0, error }),
-  up("heartbeat-idle", { v: 2, type: "heartbeat", unit: null, progress: 0, rssBytes: 314_572_800 }),
+  up("failed", { v: 3, type: "failed", unit: "passages-12", attempt: 0, error }),
+  up("heartbeat-idle", { v: 3, type: "heartbeat", unit: null, progress: 0, rssBytes: 314_572_800 }),
   up("heartbeat-busy", {
-    v: 2,
+    v: 3,
     type: "heartbeat",
     unit: "passages-12",
     progress: Number.MAX_SAFE_INTEGER,
     rssBytes: 4_294_967_296,
   }),
-  up("log", { v: 2, type: "log", level: "warning", text: "länger als 32 Bytes, mit Zeilen\nund \u0000 und ﷽" }),
+  up("log", { v: 3, type: "log", level: "warning", text: "länger als 32 Bytes, mit Zeilen\nund \u0000 und ﷽" }),
   up("fatal", {
-    ...{ v: 2, type: "fatal", queryRows: [], passageRows: [] },
+    ...{ v: 3, type: "fatal", queryRows: [], passageRows: [] },
     error: { ...error, code: "WORKER", hint: null, isRetryable: true, rows: [] },
   }),
   up("fatal-rank", {
-    ...{ v: 2, type: "fatal", queryRows: [16, 17], passageRows: [0, 2_147_483_647] },
+    ...{ v: 3, type: "fatal", queryRows: [16, 17], passageRows: [0, 2_147_483_647] },
     error: { ...error, code: "WORKER", message: "Step 3: the loss is not finite", rows: [] },
   }),
-  up("leave", { v: 2, type: "leave", reason: "SIGTERM" }),
-  up("fetch", { v: 2, type: "fetch", file: "1_Dense/model.safetensors", offset: 4_194_304 }),
-  up("control-list", { v: 2, type: "control", action: "list", worker: null }),
-  up("control-drain", { v: 2, type: "control", action: "drain", worker: "node-2.0" }),
-  up("bye", { v: 2, type: "bye", reason: "drained" }),
-  up("next", { v: 2, type: "next", step: 0, microStep: 1, rank: 3 }),
+  up("leave", { v: 3, type: "leave", reason: "SIGTERM" }),
+  up("fetch", {
+    v: 3,
+    type: "fetch",
+    checkpoint: "/models/mine",
+    file: "1_Dense/model.safetensors",
+    offset: 4_194_304,
+  }),
+  up("control-list", { v: 3, type: "control", action: "list", worker: null }),
+  up("control-drain", { v: 3, type: "control", action: "drain", worker: "node-2.0" }),
+  up("bye", { v: 3, type: "bye", reason: "drained" }),
+  up("next", { v: 3, type: "next", step: 0, microStep: 1, rank: 3 }),
   up("train-step", {
-    v: 2,
+    v: 3,
     type: "trainStep",
     step: 1,
     loss: 2.718_281_828_459_045,
@@ -211,33 +217,37 @@ export const examples: readonly Example[] = [
     seconds: 0.75,
     waitSeconds: 0.001,
   }),
-  up("checkpoint", { v: 2, type: "checkpoint", step: 500, path: "runs/scifact/train/checkpoint-500" }),
-  up("trained", { v: 2, type: "trained", step: 500, path: "runs/scifact/train/checkpoint-500" }),
-  up("evaluate", { v: 2, type: "evaluate", step: 50 }),
-  down("refuse", { v: 2, type: "refuse", error: { ...error, code: "PROTOCOL", rows: [] } }),
+  up("checkpoint", { v: 3, type: "checkpoint", step: 500, path: "runs/scifact/train/checkpoint-500" }),
+  up("trained", { v: 3, type: "trained", step: 500, path: "runs/scifact/train/checkpoint-500" }),
+  up("evaluate", { v: 3, type: "evaluate", step: 50 }),
+  down("refuse", { v: 3, type: "refuse", error: { ...error, code: "PROTOCOL", rows: [] } }),
   down("configure-encode", {
-    v: 2,
+    v: 3,
     type: "configure",
     task: { kind: "encode", model, side: "query", batchSize: 16, vectorDtype: "int8" },
   }),
   down("configure-search", {
-    v: 2,
+    v: 3,
     type: "configure",
     task: { ...search, model, input: "texts", scoring: { similarity: "cosine", isNormalizing: true, plugins: [] } },
   }),
   down("configure-search-vectors", {
-    v: 2,
+    v: 3,
     type: "configure",
     task: {
       ...search,
       model: null,
       input: "vectors",
       vectorDtype: "bfloat16",
-      scoring: { similarity: "my_similarity", isNormalizing: false, plugins: ["plugins/similarity.py"] },
+      scoring: {
+        similarity: "my_similarity",
+        isNormalizing: false,
+        plugins: [{ path: "plugins/similarity.py", sha256: "9f".repeat(32) }],
+      },
     },
   }),
   down("configure-score", {
-    v: 2,
+    v: 3,
     type: "configure",
     task: {
       kind: "score",
@@ -254,12 +264,12 @@ export const examples: readonly Example[] = [
     },
   }),
   down("configure-probe", {
-    v: 2,
+    v: 3,
     type: "configure",
     task: { kind: "probe", model, side: "passage", maxBatchSize: 256 },
   }),
   down("configure-probe-score", {
-    v: 2,
+    v: 3,
     type: "configure",
     task: {
       kind: "probeScore",
@@ -276,7 +286,7 @@ export const examples: readonly Example[] = [
     },
   }),
   down("configure-train", {
-    v: 2,
+    v: 3,
     type: "configure",
     task: {
       kind: "train",
@@ -297,34 +307,34 @@ export const examples: readonly Example[] = [
       args: { ...train.args },
     },
   }),
-  down("tracked", { v: 2, type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [
+  down("tracked", { v: 3, type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [
     ints,
     ints,
   ]),
-  down("queries", { v: 2, type: "queries", firstRow: 512, tensor: tensor("float32", [2, 3], 1) }, [floats]),
-  down("unit", { v: 2, type: "unit", unit: "passages-12", attempt: 0, rowCount: 256 }, [arrow]),
-  down("flush", { v: 2, type: "flush" }),
-  down("welcome", { v: 2, type: "welcome", name: "node-2.0" }),
+  down("queries", { v: 3, type: "queries", firstRow: 512, tensor: tensor("float32", [2, 3], 1) }, [floats]),
+  down("unit", { v: 3, type: "unit", unit: "passages-12", attempt: 0, rowCount: 256 }, [arrow]),
+  down("flush", { v: 3, type: "flush" }),
+  down("welcome", { v: 3, type: "welcome", name: "node-2.0" }),
   down("files", {
-    v: 2,
+    v: 3,
     type: "files",
     checkpoint: "/models/mine",
     files: [{ path: "model.safetensors", bytes: 90_868_376, sha256: "9f".repeat(32) }],
   }),
-  down("piece", { v: 2, type: "piece", file: "model.safetensors", offset: 0 }, [arrow]),
+  down("piece", { v: 3, type: "piece", file: "model.safetensors", offset: 0 }, [arrow]),
   down("controlled", {
-    v: 2,
+    v: 3,
     type: "controlled",
     isDone: true,
     text: "node-2.0 is leaving",
     workers: [{ name: "node-2.0", host: "node-2", device: "cuda:0", state: "busy", doneRows: 512 }],
   }),
-  down("ping", { v: 2, type: "ping" }),
-  down("drain", { v: 2, type: "drain" }),
+  down("ping", { v: 3, type: "ping" }),
+  down("drain", { v: 3, type: "drain" }),
   down(
     "micro-batch",
     {
-      v: 2,
+      v: 3,
       type: "microBatch",
       step: 10,
       microStep: 0,
@@ -344,7 +354,7 @@ export const examples: readonly Example[] = [
       bytesOf(new Int32Array([1, 0])),
     ],
   ),
-  down("evaluation", { v: 2, type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
-  down("evaluation-over", { v: 2, type: "evaluation", step: 50, ticketPath: null, isLast: true }),
-  down("stop-training", { v: 2, type: "stopTraining", save: true }),
+  down("evaluation", { v: 3, type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
+  down("evaluation-over", { v: 3, type: "evaluation", step: 50, ticketPath: null, isLast: true }),
+  down("stop-training", { v: 3, type: "stopTraining", save: true }),
 ];

@@ -7,7 +7,7 @@ export const model: ModelSpec = {
   trustRemoteCode: false,
   encoder: "auto",
   encoderOptions: { layers: [1, 2, 3], scale: 0.5, nested: { isOn: true, none: null } },
-  plugins: ["plugins/my_loss.py"],
+  plugins: [{ path: "plugins/my_loss.py", sha256: null }],
   pooling: "mean",
   normalize: null,
   similarity: null,

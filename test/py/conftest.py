@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +116,22 @@ def cross_spec() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def model_spec() -> Callable[..., Any]:
     """Makes a ModelSpec that leaves everything to the checkpoint but what is given."""
-    from quarry_runtime.protocol.messages import ModelSpec
+    from quarry_runtime.protocol.messages import ModelSpec, PluginFile
 
-    def make(checkpoint: str | Path, **given: Any) -> ModelSpec:
+    def make(checkpoint: str | Path, plugins: Sequence[Any] = (), **given: Any) -> ModelSpec:
+        files = [PluginFile(path=str(path), sha256=None) for path in plugins]
         nothing: dict[str, Any] = dict.fromkeys(
             ("revision", "pooling", "normalize", "similarity", "query_prompt", "passage_prompt")
         )
         nothing |= dict.fromkeys(("query_max_length", "passage_max_length", "append_eos"))
         nothing |= dict.fromkeys(("pad_to_multiple_of", "towers", "query_checkpoint"))
         nothing |= dict.fromkeys(("query_revision", "adapter", "quantization"))
-        rest = {"trust_remote_code": False, "encoder": "auto", "encoder_options": {}, "plugins": []}
+        rest = {
+            "trust_remote_code": False,
+            "encoder": "auto",
+            "encoder_options": {},
+            "plugins": files,
+        }
         return ModelSpec(
             **{**nothing, **rest, "checkpoint": str(checkpoint), "dtype": "auto", **given}
         )

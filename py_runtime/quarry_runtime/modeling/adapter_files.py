@@ -14,6 +14,13 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 # Where it was made, and what for; none of it changes a vector.
 _NO_MATTER = {"base_model_name_or_path", "revision", "inference_mode", "peft_version", "task_type"}
+#: Base models that came over the wire, by the names that adapters made elsewhere have for them.
+_brought: dict[str, Path] = {}
+
+
+def keep_base(name: str, folder: Path) -> None:
+    """Has adapters that name a base model so find it in this folder, whatever lies there here."""
+    _brought[name] = folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +68,9 @@ def read_adapter(transformer: Path, checkpoint: str) -> AdapterFiles | None:
         )
     # Relative to the adapter where that leads somewhere: folders are moved together.
     beside = transformer / base
+    here = _brought.get(base, beside if beside.is_dir() else base)
     try:
-        path = locate(str(beside) if beside.is_dir() else base, revision)
+        path = locate(str(here), revision)
     except ConfigError as error:
         raise ConfigError(
             f"{checkpoint} is an adapter of {base}, which cannot be found: {error}",

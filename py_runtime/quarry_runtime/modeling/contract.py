@@ -26,7 +26,7 @@ from quarry_runtime.modeling.resolved import OFFSET_POSITIONS, Resolved
 from quarry_runtime.modeling.similarity import PRODUCTS, scorer
 from quarry_runtime.modeling.tower_layout import read_towers
 from quarry_runtime.modeling.weights import weight_facts
-from quarry_runtime.protocol.messages import ModelSpec
+from quarry_runtime.protocol.messages import ModelSpec, PluginFile
 
 # Without any limit in the checkpoint (T5, some decoders); a user may set another one.
 _DEFAULT_MAX_LENGTH = 512
@@ -139,7 +139,7 @@ def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolv
     )
 
 
-def _known(pooling: str, plugins: list[str]) -> str:
+def _known(pooling: str, plugins: list[PluginFile]) -> str:
     for name in pooling.split("+"):
         if name not in POOLING_NAMES.values():
             load_plugins(plugins)

@@ -132,12 +132,11 @@ class Resolved:
         for module in self.head:
             if not isinstance(module, NormalizeSpec):
                 files += [module.folder / "config.json", module.folder / "model.safetensors"]
-        plugins = [Path(plugin) for plugin in (spec.plugins if spec else [])]
         parts = {
             # Names without folders: the same model in another place is the same model.
             "files": [(file.name, sha256_of(file)) for file in files if file.is_file()],
             "code": [(file.name, sha256_of(file)) for file in self._code(spec)],
-            "plugins": [sha256_of(plugin) for plugin in plugins if plugin.is_file()],
+            "plugins": _plugins(spec),
             "encoderVersion": ENCODER_VERSION,
             "encoder": [spec.encoder, spec.encoder_options] if spec else ["auto", {}],
             "pooling": self.pooling,
@@ -172,3 +171,14 @@ class Resolved:
             return []
         folders = [self.path, *([self.adapter.base_path] if self.adapter else [])]
         return sorted(file for folder in folders for file in folder.rglob("*.py"))
+
+
+def _plugins(spec: ModelSpec | None) -> list[str]:
+    """What the plugins are: as the run has it, whatever lies there by now."""
+    hashes = []
+    for plugin in spec.plugins if spec else []:
+        if plugin.sha256 is not None:
+            hashes.append(plugin.sha256)
+        elif (file := Path(plugin.path)).is_file():
+            hashes.append(sha256_of(file))
+    return hashes

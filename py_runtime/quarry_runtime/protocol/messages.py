@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 2
+PROTOCOL_VERSION: Final = 3
 
 EXIT_STATUS: Final[dict[str, int]] = {
     "INTERNAL": 1,
@@ -50,6 +50,13 @@ class AdapterSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     base_dtype: Literal["float32", "bfloat16"]
 
 
+class PluginFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """`PluginFile` of messages.ts."""
+
+    path: Path
+    sha256: Name | None
+
+
 class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """`ModelSpec` of messages.ts."""
 
@@ -58,7 +65,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     trust_remote_code: bool
     encoder: Name
     encoder_options: dict[str, Any]
-    plugins: Annotated[list[Path], Meta(max_length=64)]
+    plugins: Annotated[list[PluginFile], Meta(max_length=64)]
     pooling: Name | None
     normalize: bool | None
     similarity: Name | None
@@ -159,7 +166,7 @@ class Scoring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ren
 
     similarity: Name
     is_normalizing: bool
-    plugins: Annotated[list[Path], Meta(max_length=64)]
+    plugins: Annotated[list[PluginFile], Meta(max_length=64)]
 
 
 class MatryoshkaSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -348,7 +355,7 @@ class Hello(
 ):
     """`hello`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     role: Literal["worker", "rank", "control"]
     name: Name
     token: Name
@@ -375,7 +382,7 @@ class Ready(
 ):
     """`ready`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     task: Name
     model: ModelContract | None
     cross_encoder: CrossEncoderContract | None
@@ -393,7 +400,7 @@ class Result(
 ):
     """`result`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     tensor: TensorSpec
@@ -412,7 +419,7 @@ class Probed(
 ):
     """`probed`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     sizes: Annotated[list[ProbedSize], Meta(min_length=1, max_length=32)]
@@ -430,7 +437,7 @@ class Done(
 ):
     """`done`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     row_count: Count
@@ -448,7 +455,7 @@ class Snapshot(
 ):
     """`snapshot`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     sequence: Count
     units: Annotated[list[SnapshotUnit], Meta(max_length=1000)]
     scores: TensorSpec
@@ -467,7 +474,7 @@ class Failed(
 ):
     """`failed`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     error: ErrorInfo
@@ -484,7 +491,7 @@ class Heartbeat(
 ):
     """`heartbeat`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     unit: Name | None
     progress: Count
     rss_bytes: Count
@@ -501,7 +508,7 @@ class Log(
 ):
     """`log`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     level: Literal["debug", "info", "warning", "error"]
     text: Text
 
@@ -517,7 +524,7 @@ class Fatal(
 ):
     """`fatal`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     error: ErrorInfo
     query_rows: Annotated[list[Row], Meta(max_length=100)]
     passage_rows: Annotated[list[Row], Meta(max_length=100)]
@@ -534,7 +541,7 @@ class Bye(
 ):
     """`bye`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     reason: Text
 
 
@@ -549,7 +556,7 @@ class Leave(
 ):
     """`leave`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     reason: Text
 
 
@@ -564,7 +571,8 @@ class Fetch(
 ):
     """`fetch`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
+    checkpoint: Path
     file: Path
     offset: Count
 
@@ -580,7 +588,7 @@ class Control(
 ):
     """`control`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     action: Literal["list", "drain"]
     worker: Name | None
 
@@ -596,7 +604,7 @@ class Next(
 ):
     """`next`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
     rank: Count
@@ -613,7 +621,7 @@ class TrainStep(
 ):
     """`trainStep`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     step: Count
     loss: float
     learning_rate: float
@@ -633,7 +641,7 @@ class Checkpoint(
 ):
     """`checkpoint`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -649,7 +657,7 @@ class Evaluate(
 ):
     """`evaluate`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     step: Count
 
 
@@ -664,7 +672,7 @@ class Trained(
 ):
     """`trained`, up."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -680,7 +688,7 @@ class Refuse(
 ):
     """`refuse`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     error: ErrorInfo
 
 
@@ -695,7 +703,7 @@ class Configure(
 ):
     """`configure`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     task: Task
 
 
@@ -710,7 +718,7 @@ class Queries(
 ):
     """`queries`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     first_row: Count
     tensor: TensorSpec
 
@@ -726,7 +734,7 @@ class Tracked(
 ):
     """`tracked`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     queries: TensorSpec
     rows: TensorSpec
 
@@ -742,7 +750,7 @@ class Unit(
 ):
     """`unit`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     row_count: Count
@@ -759,7 +767,7 @@ class Flush(
 ):
     """`flush`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
 
 
 class Welcome(
@@ -773,7 +781,7 @@ class Welcome(
 ):
     """`welcome`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     name: Name
 
 
@@ -788,7 +796,7 @@ class Files(
 ):
     """`files`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     checkpoint: Path
     files: Annotated[list[ModelFile], Meta(max_length=1000)]
 
@@ -804,7 +812,7 @@ class Piece(
 ):
     """`piece`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     file: Path
     offset: Count
 
@@ -820,7 +828,7 @@ class Controlled(
 ):
     """`controlled`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     is_done: bool
     text: Text
     workers: Annotated[list[WorkerRow], Meta(max_length=1000)]
@@ -837,7 +845,7 @@ class Ping(
 ):
     """`ping`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
 
 
 class Drain(
@@ -851,7 +859,7 @@ class Drain(
 ):
     """`drain`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
 
 
 class MicroBatch(
@@ -865,7 +873,7 @@ class MicroBatch(
 ):
     """`microBatch`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
     positive_columns: TensorSpec
@@ -886,7 +894,7 @@ class Evaluation(
 ):
     """`evaluation`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     step: Count
     ticket_path: Path | None
     is_last: bool
@@ -903,7 +911,7 @@ class StopTraining(
 ):
     """`stopTraining`, down."""
 
-    v: Literal[2] = PROTOCOL_VERSION
+    v: Literal[3] = PROTOCOL_VERSION
     save: bool
 
 

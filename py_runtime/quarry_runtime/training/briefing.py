@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from quarry_runtime.errors import ProtocolError, Reconnected, WorkerFault
-from quarry_runtime.model_files import ModelFiles, Peer
+from quarry_runtime.model_files import ModelFiles, Peer, localized
 from quarry_runtime.protocol.messages import (
     Configure,
     DownMessage,
@@ -63,9 +63,4 @@ def receive(peer: Any) -> tuple[DownMessage, list[memoryview]]:
 def _localized(task: TrainTask, folders: dict[str, Path]) -> TrainTask:
     if task.resume_from in folders:
         return msgspec.structs.replace(task, resume_from=str(folders[task.resume_from]))
-    if task.model.checkpoint in folders:
-        folder = str(folders[task.model.checkpoint])
-        return msgspec.structs.replace(
-            task, model=msgspec.structs.replace(task.model, checkpoint=folder)
-        )
-    return task
+    return msgspec.structs.replace(task, model=localized(task.model, folders))

@@ -18,6 +18,7 @@ export function describeReplay(step: ReplayedStep, options: Options): string {
     `${worldSize} rank(s) × ${queriesPerRank} queries × ${accumulationSteps} micro-step(s), ${step.passagesPerQuery} passage(s) a query`,
     `rows ${step.rows}${sameBatch(step)}`,
     ...lossLines(step, options),
+    ...step.editedPlugins.map((plugin) => `plugin ${plugin} was EDITED since: the run was trained with other code`),
   ];
   return [head.join("\n"), ...step.microSteps.map((micro) => microLines(micro, layout, options).join("\n"))].join(
     "\n\n",

@@ -5,7 +5,7 @@ import type { SearchDataConfig, SourceConfig, TrainingDataConfig } from "../../e
 export interface InspectedData {
   /** Every source and the path of its option, e.g. "train.data.positives". */
   readonly sources: readonly (readonly [path: string, source: SourceConfig])[];
-  /** What is evaluated, mined, encoded, and measured while training. */
+  /** What is evaluated, mined, encoded, and measured or mined from while training. */
   readonly searched: readonly { readonly path: string; readonly data: SearchDataConfig }[];
   readonly train: InspectedTraining | null;
 }

@@ -158,8 +158,8 @@ async function disks(patient: Patient, findings: readonly Finding[], trained: nu
   const needs: DiskNeed[] = [];
   if (training !== null && config.train !== undefined) {
     const { saveSteps, saveTotalLimit } = config.train.args;
-    // The best one of an evaluation while training stays beside the last ones.
-    const kept = saveTotalLimit + (config.train.evaluate === undefined ? 0 : 1);
+    // The best ones of an evaluation while training stay beside the last ones.
+    const kept = saveTotalLimit + (config.train.evaluate?.saveBestLimit ?? 0);
     const saves = Math.ceil(training.job.maxSteps / saveSteps);
     const runDir = resolve(config.runDir ?? `runs/${config.name}`);
     needs.push(checkpointsNeed({ parameters, trained: trained ?? parameters, kept, saves }, runDir));

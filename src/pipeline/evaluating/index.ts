@@ -228,9 +228,10 @@ export class TrainingEvaluation {
     const removal = this.#rotation.then(async () => {
       const folders = await listCheckpoints(this.#outputDir);
       const steps = folders.map(({ step }) => step);
-      const { best, stoppedAt } = this.#evaluations.verdict;
+      const { best, verdict } = this.#evaluations;
       const pinned = new Set(steps.filter((step) => this.#isDue(step) && !this.#evaluations.has(step)));
-      for (const step of [best?.step, stoppedAt]) if (step != null) pinned.add(step);
+      for (const step of best) pinned.add(step);
+      if (verdict.stoppedAt !== null) pinned.add(verdict.stoppedAt);
       const old = new Set(removable(steps, this.#keepLast, pinned));
       await removeCheckpoints(folders.filter(({ step }) => old.has(step)));
     });

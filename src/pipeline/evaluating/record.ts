@@ -3,7 +3,7 @@ import { QuarryError } from "../../errors.js";
 import type { TrainEvaluateConfig } from "../../experiment/schema.js";
 import { metricsOf } from "../../experiment/sources.js";
 import { writeFileDurably } from "../../rundir/durable.js";
-import { judge, type Verdict } from "../../training/index.js";
+import { type BestRule, bestSteps, type Evaluated, judge, type Verdict } from "../../training/index.js";
 import type { RunContext } from "../context.js";
 import type { Measures } from "./held-out.js";
 
@@ -49,12 +49,21 @@ export class Evaluations {
   }
 
   get verdict(): Verdict {
+    return judge(this.#values, this.#rule);
+  }
+
+  /** Steps of the checkpoints that stay for their values, best first. */
+  get best(): readonly number[] {
+    return bestSteps(this.#values, this.#rule, this.#options.saveBestLimit);
+  }
+
+  get #rule(): BestRule {
     const { greaterIsBetter, earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = this.#options;
-    const values = [...this.#entries.values()].map(({ step, found }) => ({
-      step,
-      value: found?.values[this.metric] ?? null,
-    }));
-    return judge(values, { greaterIsBetter, patience, threshold });
+    return { greaterIsBetter, patience, threshold };
+  }
+
+  get #values(): Evaluated[] {
+    return [...this.#entries.values()].map(({ step, found }) => ({ step, value: found?.values[this.metric] ?? null }));
   }
 
   /** Takes what was measured; it is durable when the promise resolves. */

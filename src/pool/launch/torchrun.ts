@@ -37,7 +37,8 @@ export type TorchrunExit = Ending;
 
 /** A running torchrun. */
 export interface TorchrunProcess {
-  readonly pid: number;
+  /** Of the agent, which leads a process group; undefined when it could not be started. */
+  readonly pid: number | undefined;
   /** Resolves when the process has ended and its logs are written; never rejects. */
   readonly exited: Promise<TorchrunExit>;
   /** Last lines that a rank printed. */
@@ -75,7 +76,7 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
     return { ...ending, lastLines: [...logs.lastLines(null), ...lastLines] };
   })();
   return {
-    pid: agent.pid ?? 0,
+    pid: agent.pid,
     exited,
     lastLinesOf: (rank) => logs.lastLines(rank),
     kill: () => {

@@ -13,10 +13,10 @@ import pytest
 
 RUNTIME = Path(__file__).parents[3] / "py_runtime"
 CHILD = """
-import time
+import os, time
 from quarry_runtime.guard.parent import tie_to_parent
 tie_to_parent()
-print(1, flush=True)
+print(os.getpid(), flush=True)
 time.sleep(60)
 """
 # Starts the child with a stdin that stays open, says its id, and waits to be killed.
@@ -25,6 +25,13 @@ import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdin={{stdin}}, stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
+time.sleep(60)
+"""
+# Has the child made by a fork server, which lives as long as one of them needs it.
+ASKER = f"""
+import multiprocessing, time
+child = multiprocessing.get_context("forkserver").Process(target=exec, args=[{CHILD!r}])
+child.start()
 time.sleep(60)
 """
 
@@ -74,3 +81,14 @@ def test_dev_null_as_stdin_is_no_lifeline() -> None:
         [sys.executable, "-c", code], stdin=subprocess.DEVNULL, env=environment, check=False
     )
     assert done.returncode == 0
+
+
+def test_a_fork_of_a_fork_server_dies_with_whoever_asked_for_it_although_the_server_lives() -> None:
+    with start(ASKER) as asker:
+        assert asker.stdout is not None
+        pid = int(asker.stdout.readline())
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        assert int(stat.rpartition(")")[2].split()[1]) != asker.pid
+        asker.send_signal(signal.SIGKILL)
+        asker.wait()
+        assert is_gone(pid)

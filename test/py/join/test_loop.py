@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from quarry_runtime.errors import ProtocolError, Reconnected
@@ -121,18 +122,21 @@ def test_a_unit_needs_a_configuration_made_after_the_loss(task: EncodeTask) -> N
 def test_the_model_is_read_here_and_named_as_there(
     task: EncodeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ModelFiles, "bring", lambda *_: Path("/here/model"))
+    monkeypatch.setattr(
+        ModelFiles, "bring", lambda _, message: Path("/here") / Path(message.checkpoint).name
+    )
     opened: list[str] = []
 
     def open_here(task: Any, _: Any) -> Handler:
-        opened.append(task.model.checkpoint)
+        opened.extend([task.model.checkpoint, task.model.query_checkpoint])
         return Handler(task)
 
     monkeypatch.setattr("quarry_runtime.loop.open_handler", open_here)
-    files = Files(checkpoint="/there/model", files=[])
-    peer = Peer(files, Configure(task=task), Drain())
+    pair = msgspec.structs.replace(task.model, query_checkpoint="/there/queries")
+    files = [Files(checkpoint=f"/there/{name}", files=[]) for name in ("model", "queries")]
+    peer = Peer(*files, Configure(task=msgspec.structs.replace(task, model=pair)), Drain())
     Loop(peer, "cpu", 1).run()
-    assert opened == ["/here/model"]
+    assert opened == ["/here/model", "/here/queries"]
     assert peer.sent[0].model.checkpoint == "/there/model"
 
 

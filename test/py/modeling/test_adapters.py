@@ -14,10 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.guard.hashes import sha256_of
+from quarry_runtime.guard.model_cache import CachedModel
 from quarry_runtime.inspect import model_contract
+from quarry_runtime.model_files import ModelFiles
 from quarry_runtime.modeling.contract import resolve
 from quarry_runtime.modeling.load import load_encoder
-from quarry_runtime.protocol.messages import AdapterSpec
+from quarry_runtime.protocol.messages import AdapterSpec, Files, ModelFile
 
 TEXTS = ["a cat sat on the mat", "dog", "amber river stone"]
 KINDS = [{}, {"rslora": True}, {"dora": True}]
@@ -87,6 +90,33 @@ def test_an_adapter_is_loaded_by_quarry_transformers_peft_and_sentence_transform
             hidden = theirs.eval()(**batch).last_hidden_state
             ours = encoder.transformer(**batch).last_hidden_state
         torch.testing.assert_close(hidden, ours, atol=1e-6, rtol=0)
+
+
+def test_a_base_that_came_over_the_wire_is_found_under_the_name_that_it_has_elsewhere(
+    tiny_bert: Path,
+    model_spec: Callable[..., Any],
+    load: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUARRY_CACHE", str(tmp_path / "cache"))
+    there = tmp_path / "there"
+    shutil.copytree(tiny_bert, there)
+    expected = encode(trained(model_spec(there, adapter=wish()), tmp_path / "adapter"))
+    own = load(tmp_path / "adapter").contract.fingerprint
+    shutil.rmtree(there)
+    with pytest.raises(ConfigError, match="which cannot be found"):
+        load(tmp_path / "adapter")
+    files = [
+        ModelFile(path=file.name, bytes=file.stat().st_size, sha256=sha256_of(file))
+        for file in tiny_bert.glob("*.*")
+    ]
+    shutil.copytree(tiny_bert, CachedModel.of(files).folder, dirs_exist_ok=True)
+    nobody: Any = None
+    ModelFiles(nobody, lambda *_: None).bring(Files(checkpoint=str(there), files=files))
+    encoder = load(tmp_path / "adapter")
+    assert np.array_equal(encode(encoder), expected)
+    assert encoder.contract.fingerprint == own
 
 
 def test_an_adapter_that_was_trained_below_a_head_is_put_on_the_model_alone(

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
 from quarry_runtime.errors import ConfigError, IntegrityError, to_info
+from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.loss_check import checked_loss
+from quarry_runtime.protocol.messages import PluginFile
 
 pytestmark = pytest.mark.usefixtures("leave_no_names")
 
@@ -208,6 +211,36 @@ def test_the_line_of_a_plugin_is_named_whatever_it_does_wrong(
     except ValueError as error:
         info = to_info(error)
     assert (info.code, info.message) == ("CONFIG", f"Plugin {file}:7: ValueError: no")
+
+
+def test_a_file_of_another_content_than_the_run_began_with_is_refused_before_it_runs_and_after(
+    tiny_bert: Path, model_spec: Callable, plugin: Callable
+) -> None:
+    path = plugin("register_loss('first')(object)\n")
+    begun = PluginFile(path=path, sha256=sha256_of(Path(path)))
+    edited = Path(path).read_text().replace("'first'", "'other'")
+    # As long as before, and maybe written in the same second: what was compiled once must not count.
+    Path(path).write_text(edited)
+    refused = rf"The plugin {path} on \S+ is not the one that this run began with\."
+    with pytest.raises(ConfigError, match=refused):
+        registry.load_plugins([begun])
+    assert not {"first", "other"} & set(registry.losses())
+    registry.load_plugins([PluginFile(path=path, sha256=None)])
+    assert "other" in registry.losses()
+    with pytest.raises(ConfigError, match=refused):
+        load_encoder(msgspec.structs.replace(model_spec(tiny_bert), plugins=[begun]), "cpu")
+
+
+def test_what_ran_is_what_counts_once_the_file_is_edited(
+    tiny_bert: Path, model_spec: Callable, plugin: Callable
+) -> None:
+    path = plugin("register_loss('steady')(object)\n")
+    spec = msgspec.structs.replace(
+        model_spec(tiny_bert), plugins=[PluginFile(path=path, sha256=sha256_of(Path(path)))]
+    )
+    before = load_encoder(spec, "cpu").contract.fingerprint
+    Path(path).write_text("1 / 0\n")
+    assert load_encoder(spec, "cpu").contract.fingerprint == before
 
 
 def test_an_unknown_name_is_answered_with_what_is_registered_and_from_where(

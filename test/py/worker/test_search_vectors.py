@@ -15,7 +15,7 @@ from quarry_runtime.errors import ConfigError, DataError, ProtocolError
 from quarry_runtime.handlers.models import Models
 from quarry_runtime.handlers.open import open_handler
 from quarry_runtime.handlers.search import SearchHandler
-from quarry_runtime.protocol.messages import Queries, Scoring, SnapshotUnit, Tracked
+from quarry_runtime.protocol.messages import PluginFile, Queries, Scoring, SnapshotUnit, Tracked
 from quarry_runtime.protocol.tensor import pack, to_numpy
 from quarry_runtime.search.stored import to_stored
 
@@ -156,9 +156,8 @@ def test_a_plugins_similarity_scores_and_a_misspelt_one_is_answered_with_the_nea
         "def nearness(queries_QD, passages_ND):\n"
         "    return -(queries_QD[:, None] - passages_ND[None]).abs().amax(2)\n"
     )
-    handler = searching(
-        scoring=Scoring(similarity="nearness", is_normalizing=False, plugins=[str(plugin)])
-    )
+    files = [PluginFile(path=str(plugin), sha256=None)]
+    handler = searching(scoring=Scoring(similarity="nearness", is_normalizing=False, plugins=files))
     feed(handler, PASSAGES, "float32")
     brute = -np.abs(QUERIES[:, None] - PASSAGES[None]).max(2)
     assert np.array_equal(handler.best()[1], np.argsort(-brute, axis=1)[:, :5])

@@ -15,7 +15,12 @@ const experiment = defineExperiment({
   model: biEncoder("m/m"),
   train: {
     data: binary({ positives: source({ ...texts, qrels: "train.tsv" }) }),
-    evaluate: { data: source({ ...texts, qrels: "dev.tsv" }), measures: ["nDCG@10"], earlyStoppingPatience: 2 },
+    evaluate: {
+      data: source({ ...texts, qrels: "dev.tsv" }),
+      measures: ["nDCG@10"],
+      saveBestLimit: 2,
+      earlyStoppingPatience: 2,
+    },
   },
 });
 const options = experiment.config.train?.evaluate as NonNullable<
@@ -52,6 +57,7 @@ test("a resume knows every checkpoint that was dealt with, and comes to the same
   const second = opened();
   expect([10, 20, 30, 40].map((step) => second.has(step))).toEqual([true, true, true, false]);
   expect(second.verdict).toEqual({ best: { step: 10, value: 0.5 }, stoppedAt: null });
+  expect(second.best).toEqual([10, 30]);
   await second.add(40, found(0.4));
   expect(opened().verdict).toEqual({ best: { step: 10, value: 0.5 }, stoppedAt: 40 });
 });

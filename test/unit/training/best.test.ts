@@ -1,7 +1,7 @@
 /** Which checkpoint is the best, when training stops early, and which checkpoints may go. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type BestRule, judge, removable } from "../../../src/training/best.js";
+import { type BestRule, bestSteps, judge, removable } from "../../../src/training/best.js";
 
 const rule: BestRule = { greaterIsBetter: true, patience: undefined, threshold: 0 };
 const series = (...values: (number | null)[]) => values.map((value, index) => ({ step: 10 * (index + 1), value }));
@@ -18,6 +18,28 @@ describe("the best checkpoint", () => {
   it("does not come from an evaluation that failed", () => {
     expect(judge(series(null, 0.2, null), rule).best).toEqual({ step: 20, value: 0.2 });
     expect(judge(series(null), rule).best).toBeNull();
+  });
+});
+
+describe("the best n checkpoints", () => {
+  it("come best first, the earlier of equals, without those that have no value", () => {
+    expect(bestSteps(series(0.3, null, 0.5, 0.5, 0.4), rule, 3)).toEqual([30, 40, 50]);
+    expect(bestSteps(series(3, 1, 2), { ...rule, greaterIsBetter: false }, 2)).toEqual([20, 30]);
+  });
+
+  it("begin with the best one, and a new value never brings one back that had to go", () => {
+    const values = fc.array(fc.option(fc.integer({ min: 0, max: 5 })), { minLength: 1, maxLength: 12 });
+    const patience = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined });
+    fc.assert(
+      fc.property(values, fc.integer({ min: 1, max: 4 }), patience, (found, count, waits) => {
+        const judged = { ...rule, patience: waits };
+        const all = series(...found);
+        const before = bestSteps(all.slice(0, -1), judged, count);
+        const after = bestSteps(all, judged, count);
+        expect(after[0]).toBe(judge(all, judged).best?.step);
+        expect(after.filter((step) => !before.includes(step) && step !== all.at(-1)?.step)).toEqual([]);
+      }),
+    );
   });
 });
 
