@@ -29,7 +29,7 @@ OFFSET_POSITIONS = {
 }
 #: Part of every fingerprint: raise it when a change to the code of the built-in encoders, pooling or
 #: tokenising changes vectors, so that none that are stored pass for those of the new code.
-ENCODER_VERSION = 1
+ENCODER_VERSION = 2
 TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
     "sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json",

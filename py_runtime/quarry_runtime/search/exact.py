@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.search.finite import are_finite, refuse
-from quarry_runtime.search.products import PANEL, dot_into
+from quarry_runtime.search.products import PANEL, dot_into, new_dots
 from quarry_runtime.search.topk import Numbers, RunningTopK
 from quarry_runtime.search.tracked import Places, TrackedPairs
 
@@ -167,6 +167,9 @@ class ExactSearch:
                     hint="It must return one score for each pair: [queries, passages].",
                 )
             return scores_QN.float()
+        new_QN = new_dots(queries_QD, passages_ND)
+        if new_QN is not None:
+            return new_QN
         if self._scratch.numel() < shape[0] * shape[1]:
             self._scratch = torch.empty(shape[0] * shape[1], device=queries_QD.device)
         scores_QN = self._scratch[: shape[0] * shape[1]].view(shape)

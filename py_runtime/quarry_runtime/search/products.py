@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import torch
 
+from quarry_runtime.guard import onednn
+
 # Above this many queries, products of narrow panels: their scores and passages stay in a core's
 # cache. Up to it, torch's other layout of the same product is 1.4 to 3 times as fast on a CPU.
 _MOST_FEW_QUERIES = 8
 _FEW_PANEL = 2_048
 #: Passages of one product for many queries.
 PANEL = 512
+# oneDNN, up to so many queries: passages times queries and the result turned round, in panels that stay
+# in a core's cache, is up to 1.5 times as fast as queries times passages.
+_MOST_TURNED_QUERIES = 64
+_TURNED_PANEL = 2_048
 # For one query only MKL's batched kernel reads at the memory's speed: 64 matrices of 256 passages.
 _MATRIX = 256
 _BATCH = 64 * _MATRIX
@@ -31,6 +37,8 @@ def dot_into(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torch.
         torch.mm(queries_QD, passages_ND.float().T, out=out_QN)
     elif len(queries_QD) == 1:
         _one(out_QN[0], queries_QD, passages_ND)
+    elif len(queries_QD) > _MOST_FEW_QUERIES and onednn.is_faster():
+        _by_onednn(out_QN, queries_QD, passages_ND)
     elif len(queries_QD) <= _MOST_FEW_QUERIES:
         for start in range(0, len(passages_ND), _FEW_PANEL):
             panel = slice(start, start + _FEW_PANEL)
@@ -40,6 +48,28 @@ def dot_into(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torch.
         for start in range(0, len(passages_ND), PANEL):
             panel = slice(start, start + PANEL)
             torch.mm(queries_QD, _aligned(passages_ND[panel]).T, out=out_QN[:, panel])
+
+
+def new_dots(queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> torch.Tensor | None:
+    """Dot products of a strip in memory of their own, where that is faster than writing them into
+    some that is there; else None.
+    """
+    is_many = len(queries_QD) > _MOST_TURNED_QUERIES and passages_ND.device.type == "cpu"
+    if not is_many or not onednn.is_faster():
+        return None
+    return onednn.product(queries_QD, _aligned(passages_ND))
+
+
+def _by_onednn(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> None:
+    is_turned = len(queries_QD) <= _MOST_TURNED_QUERIES
+    size = _TURNED_PANEL if is_turned else PANEL
+    for start in range(0, len(passages_ND), size):
+        panel = slice(start, start + size)
+        passages_PD = _aligned(passages_ND[panel])
+        if is_turned:
+            out_QN[:, panel] = onednn.product(passages_PD, queries_QD).T
+        else:
+            out_QN[:, panel] = onednn.product(queries_QD, passages_PD)
 
 
 def _one(out_N: torch.Tensor, query_1D: torch.Tensor, passages_ND: torch.Tensor) -> None:

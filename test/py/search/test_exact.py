@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_runtime.errors import ConfigError, DataError
+from quarry_runtime.guard import onednn
 from quarry_runtime.modeling.registry import similarities
 from quarry_runtime.search import exact
 from quarry_runtime.search.exact import ExactSearch
@@ -18,6 +19,14 @@ from quarry_runtime.search.products import dot_into
 from quarry_runtime.search.tracked import TrackedPairs
 
 Similarity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@pytest.fixture(params=["oneDNN", "MKL"], autouse=True)
+def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this processor would take by itself."""
+    if request.param == "oneDNN" and not onednn._works():
+        pytest.skip("torch has no oneDNN")
+    monkeypatch.setattr(onednn, "is_faster", lambda: request.param == "oneDNN")
 
 
 def vectors(count: int, size: int, seed: int) -> torch.Tensor:
