@@ -13,7 +13,10 @@ import torch
 
 from quarry_runtime.errors import EnvironmentFault
 from quarry_runtime.modeling.load import load_encoder
+from quarry_runtime.protocol.messages import AdapterSpec
 from quarry_runtime.training.compiling import compile_failure
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 HEADERS = Path(sysconfig.get_path("include"), "Python.h")
 needs_compiler = pytest.mark.skipif(
@@ -43,6 +46,31 @@ def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
     again = build(resumed, resume=folder, args=compiling, is_dropout_on=False, max_steps=3)
     again.train(resume_from_checkpoint=str(folder))
     assert [step.step for step in resumed.steps] == [3]
+
+
+def test_an_adapter_in_pieces_has_the_same_step_compiled(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    tiny_of: Callable[..., Path],
+    model_spec: Callable[..., Any],
+) -> None:
+    adapter = AdapterSpec(
+        r=4, alpha=8, dropout=0, target_modules=None, rslora=False, dora=False, base_dtype="float32"
+    )
+    base = tiny_of("bert", num_hidden_layers=1)
+    shared = {"model": model_spec(base, adapter=adapter, pad_to_multiple_of=64)}
+    shared |= {"mini_batch_size": 1, "max_steps": 1, "accumulation_steps": 1}
+    shared |= {"is_dropout_on": False}
+    plain, compiled = fake_orchestrator(), fake_orchestrator()
+    compiling = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
+    for orchestrator, more in ((plain, {}), (compiled, compiling)):
+        torch.compiler.reset()
+        # The same adapter to begin with.
+        torch.manual_seed(0)
+        build(orchestrator, args={"learning_rate": 1e-2, **more}, **shared).train()
+    for name in ("loss", "grad_norm"):
+        found, wanted = ([getattr(step, name) for step in each.steps] for each in (compiled, plain))
+        assert found == pytest.approx(wanted, abs=1e-4)
 
 
 @needs_compiler
