@@ -62,6 +62,8 @@ def export_model(
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ConfigError(f"{to} is there already.", hint="Choose another folder with --out.")
+    # Bits are how weights are held while one works with them: a base model of a QLoRA is merged whole.
+    spec = msgspec.structs.replace(spec, quantization=None)
     resolved = resolve(spec)
     parts = [resolved] if resolved.query is None else [resolved.query, resolved]
     is_adapter = any(part.adapter is not None for part in parts) and not is_merged

@@ -1,4 +1,5 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
+import { checkEngines } from "./engine-checks.js";
 import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
 import { checkLosses } from "./losses.js";
@@ -39,6 +40,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
     );
   }
   problems.push(...checkSimilarity(config), ...checkPluginNames(config), ...checkModel(config));
+  problems.push(...checkEngines(config));
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
     say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);

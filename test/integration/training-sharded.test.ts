@@ -1,8 +1,9 @@
 /** FSDP2 on two gloo ranks: the curve of one rank, checkpoints that know nothing of shards, and a resume on one rank. */
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { runTraining } from "../../src/training/index.js";
+import { runTraining, type TrainJob } from "../../src/training/index.js";
 import { losses, onStep, type RecordedJob, TrainingBench } from "./training-harness.js";
 
 let bench: TrainingBench;
@@ -17,13 +18,21 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 
-/** The largest difference between the weights of two checkpoints, and between the moments of their optimisers. */
+/** The largest difference between what two checkpoints have learned, and between the moments of their optimisers. */
 async function distance(one: RecordedJob, other: RecordedJob): Promise<{ weights: number; moments: number }> {
   const { executable, env } = bench.python;
   const script = `
 import json, sys, torch
+from pathlib import Path
 from safetensors.torch import load_file
-one, other = ((load_file(f"{folder}/model.safetensors"), torch.load(f"{folder}/optimizer.pt", weights_only=True)["state"]) for folder in sys.argv[1:])
+def read(folder):
+    [file] = [path for path in Path(folder).glob("*model.safetensors")]
+    state = torch.load(f"{folder}/optimizer.pt", weights_only=True)["state"]
+    # peft leaves the name of the adapter out.
+    weights = {name.removeprefix("base_model.model."): value for name, value in load_file(file).items()}
+    assert all(value.dtype == torch.float32 for value in weights.values())
+    return weights, {name.replace(".default.", "."): moments for name, moments in state.items()}
+one, other = map(read, sys.argv[1:])
 assert one[0].keys() == other[0].keys() and one[1].keys() == other[1].keys() and len(one[1]) > 10
 # Adam makes a step of full length of a gradient that is nothing but rounding, so such weights say nothing.
 certain = {name.removeprefix("encoder.transformer."): state["exp_avg_sq"] > 1e-9 for name, state in one[1].items()}
@@ -36,9 +45,9 @@ print(json.dumps({"weights": weights, "moments": moments}))`;
   return JSON.parse(stdout) as { weights: number; moments: number };
 }
 
-function isSameCurve(job: RecordedJob): void {
+function isSameCurve(job: RecordedJob, as = alone): void {
   const found = losses(job);
-  for (const [step, loss] of losses(alone)) {
+  for (const [step, loss] of losses(as)) {
     expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-5);
   }
 }
@@ -66,4 +75,55 @@ test("a training that begins sharded goes on with one rank and without shards", 
   const resumed = bench.job("mixed", { ...options, args: { ...args, fsdp: true } });
   await runTraining(resumed.job);
   isSameCurve({ ...resumed, events: [...begun.events, ...resumed.events] });
+});
+
+/** A job that trains an adapter in float32 beside weights in bfloat16. */
+function adapted(name: string, more: Partial<TrainJob>): RecordedJob {
+  const job = bench.job(name, { ...options, ...more });
+  const adapter = { r: 4, alpha: 8, dropout: 0, targetModules: null, rslora: false, dora: false };
+  const model = { ...job.job.model, adapter: { ...adapter, baseDtype: "bfloat16" as const } };
+  return { ...job, job: { ...job.job, model } };
+}
+
+test("an adapter that begins sharded learns as on ranks that hold all of the model, and goes on with such", async () => {
+  // In bfloat16 the length that a rank pads to rounds its vectors: only as many ranks have the same losses.
+  const shared = { ranks: 2, queriesPerRank: 2 };
+  const whole = adapted("adapter", { ...shared, args });
+  await runTraining(whole.job);
+  const stop = new AbortController();
+  const begun = adapted("adapter-mixed", { ...shared, args: { ...args, fsdp: true }, signal: stop.signal });
+  onStep(begun, (step) => {
+    if (step === 2) stop.abort();
+  });
+  const { checkpoint } = await runTraining(begun.job);
+  expect(readdirSync(checkpoint)).toEqual(expect.arrayContaining(["adapter_config.json", "adapter_model.safetensors"]));
+  const resumed = adapted("adapter-mixed", { ...shared, args });
+  await runTraining(resumed.job);
+  isSameCurve({ ...resumed, events: [...begun.events, ...resumed.events] }, whole);
+  const { weights, moments } = await distance(whole, resumed);
+  expect(moments).toBeLessThan(1e-5);
+  expect(weights).toBeLessThan(2e-4);
+});
+
+test("batches in pieces that are sharded have the losses, weights and moments of one rank", async () => {
+  const pieces = bench.job("pieces", {
+    ...{ ...options, ranks: 2, queriesPerRank: 2, miniBatchSize: 1, args: { ...args, fsdp: true } },
+  });
+  await runTraining(pieces.job);
+  isSameCurve(pieces);
+  const { weights, moments } = await distance(alone, pieces);
+  expect(moments).toBeLessThan(1e-5);
+  expect(weights).toBeLessThan(2e-4);
+});
+
+test("sharded training in bfloat16 keeps its weights in float32 and stays near the curve of float32", async () => {
+  const mixed = bench.job("bfloat16", {
+    ...{ ...options, ranks: 2, queriesPerRank: 2, args: { ...args, fsdp: true, bf16: true } },
+  });
+  await runTraining(mixed.job);
+  const [found, exact] = [losses(mixed), losses(alone)];
+  const differences = [...exact].map(([step, loss]) => Math.abs((found.get(step) ?? Number.NaN) - loss));
+  expect(Math.max(...differences)).toBeLessThan(0.05);
+  expect(Math.max(...differences)).toBeGreaterThan(1e-6);
+  expect((await distance(alone, mixed)).moments).toBeLessThan(0.01);
 });

@@ -11,6 +11,7 @@ from torch import nn
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.guard.locate import read_json
+from quarry_runtime.guard.quantize import quieten
 from quarry_runtime.protocol.messages import AdapterSpec
 
 # The pooler of BERT's family gets no gradient: an adapter on it would keep DDP waiting.
@@ -31,7 +32,7 @@ def attach(transformer: Any, folder: Path, base: str, checkpoint: str) -> None:
         EnvironmentFault: peft is not installed.
     """
     _need_peft(checkpoint)
-    from peft import LoraConfig, set_peft_model_state_dict
+    from peft import LoraConfig
 
     hint = "Check base_model_name_or_path in its adapter_config.json."
     try:
@@ -39,8 +40,7 @@ def attach(transformer: Any, folder: Path, base: str, checkpoint: str) -> None:
         config = LoraConfig.from_peft_type(**read_json(folder / "adapter_config.json"))
         config.inference_mode = False
         transformer.add_adapter(config)
-        state = _inner(load_file(folder / "adapter_model.safetensors"), transformer)
-        report = set_peft_model_state_dict(transformer, state)
+        report = fill(transformer, folder)
     except Exception as error:
         line = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
@@ -57,6 +57,18 @@ def attach(transformer: Any, folder: Path, base: str, checkpoint: str) -> None:
     config.base_model_name_or_path = base
 
 
+def fill(transformer: Any, folder: Path) -> Any:
+    """Reads an adapter's weights into the layers that are there for them, rounded to their dtype.
+
+    Returns:
+        Which names were missing or not expected, as torch has it.
+    """
+    from peft import set_peft_model_state_dict
+
+    state = _inner(load_file(folder / "adapter_model.safetensors"), transformer)
+    return set_peft_model_state_dict(transformer, state)
+
+
 def _inner(state: dict[str, torch.Tensor], transformer: Any) -> dict[str, torch.Tensor]:
     """Weights under the names of the model alone, also where it was trained with a head on top."""
     names = {name: name.removeprefix("base_model.model.") for name in state}
@@ -66,9 +78,7 @@ def _inner(state: dict[str, torch.Tensor], transformer: Any) -> dict[str, torch.
     return {names[name]: value for name, value in state.items()}
 
 
-def add(
-    transformer: Any, wish: AdapterSpec, base: tuple[str, str | None], quantization: str | None
-) -> None:
+def add(transformer: Any, wish: AdapterSpec, base: tuple[str, str | None]) -> None:
     """Puts a new LoRA (Hu et al. 2021, https://arxiv.org/abs/2106.09685) on a model, as rsLoRA
     (Kalajdzievski 2023, https://arxiv.org/abs/2312.03732) or DoRA (Liu et al. 2024,
     https://arxiv.org/abs/2402.09353) where asked for; it changes no vector yet.
@@ -77,17 +87,14 @@ def add(
         transformer: A PreTrainedModel.
         wish: As the user says.
         base: The model's name and revision, for adapter_config.json.
-        quantization: "8bit", "4bit" or None.
 
     Raises:
         ConfigError: names of modules that the model does not have.
         EnvironmentFault: peft is not installed.
     """
     _need_peft(base[0])
-    from peft import LoraConfig, TaskType, prepare_model_for_kbit_training
+    from peft import LoraConfig, TaskType
 
-    if quantization is not None:
-        prepare_model_for_kbit_training(transformer, use_gradient_checkpointing=False)
     linear = sorted({name.rsplit(".", 1)[-1] for name in _linear_modules(transformer)})
     has_pooler = any("pooler" in name.split(".") for name, _ in transformer.named_modules())
     targets = wish.target_modules
@@ -144,6 +151,8 @@ def _linear_modules(transformer: nn.Module) -> list[str]:
 
 
 def _need_peft(checkpoint: str) -> None:
+    # It imports bitsandbytes where that is installed.
+    quieten()
     try:
         import peft  # noqa: F401
     except ImportError as error:

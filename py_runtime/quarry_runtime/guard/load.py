@@ -14,7 +14,7 @@ from torch import nn
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError
 from quarry_runtime.guard.memory import is_out_of_memory
-from quarry_runtime.guard.quantize import quantized
+from quarry_runtime.guard.quantize import quantized, settle
 
 # Encoder-decoders whose first half is a text encoder of its own.
 _TEXT_ENCODERS = {"t5", "mt5", "umt5"}
@@ -55,8 +55,11 @@ def load_transformer(
     )
     # A missing pooler is never used; anything else missing would be random numbers.
     more = {} if quantization is None else quantized(checkpoint, quantization, dtype)
-    tokenizer = tokenizer_folder or folder
-    return _load(kind, folder, checkpoint, dtype, code_revision, ("pooler.",), tokenizer, more)
+    place = tokenizer_folder or folder
+    loaded = _load(kind, folder, checkpoint, dtype, code_revision, ("pooler.",), place, more)
+    if quantization is not None:
+        settle(loaded[0])
+    return loaded
 
 
 def load_classifier(

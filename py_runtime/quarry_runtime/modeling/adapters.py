@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.adapters import add
+from quarry_runtime.guard.adapters import add, fill
 from quarry_runtime.protocol.messages import ModelSpec
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def prepare_training(encoder: Encoder, spec: ModelSpec) -> None:
         if found is not None:
             _check_same(found, spec)
         elif spec.adapter is not None:
-            add(transformer, spec.adapter, own.base_name(), spec.quantization)
+            add(transformer, spec.adapter, own.base_name())
         elif spec.quantization is not None:
             raise ConfigError(
                 f"{spec.checkpoint} cannot be trained in {spec.quantization}: such weights get no"
@@ -41,9 +41,15 @@ def prepare_training(encoder: Encoder, spec: ModelSpec) -> None:
             )
         if found is not None or spec.adapter is not None:
             for parameter in transformer.parameters():
-                if parameter.requires_grad:
-                    # In half precision small updates would be lost.
+                # In half precision small updates would be lost. What is left of a quantised model
+                # is small, and QLoRA has it in float32 as well; in a resume as in the beginning.
+                is_left = spec.quantization is not None and parameter.is_floating_point()
+                if parameter.requires_grad or is_left:
                     parameter.data = parameter.data.float()
+        folder = getattr(own, "adapter_folder", lambda: None)()
+        if found is not None and folder is not None:
+            # They were read into layers in the dtype of the base: a resume needs every bit.
+            fill(transformer, folder)
 
 
 def encoders_of(encoder: Any) -> list[Any]:

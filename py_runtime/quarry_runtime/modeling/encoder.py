@@ -134,6 +134,10 @@ class Encoder(nn.Module):
             else (resolved.checkpoint, self.contract.revision)
         )
 
+    def adapter_folder(self) -> Path | None:
+        """Where the adapter lies that came with the checkpoint."""
+        return None if self._resolved.adapter is None else self._resolved.adapter.folder
+
     def save(self, folder: str | Path, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         """Writes safetensors and every layout: transformers or peft, sentence-transformers, Quarry.
 

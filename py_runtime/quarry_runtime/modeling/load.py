@@ -31,6 +31,7 @@ def load_encoder(
         ConfigError, EnvironmentFault, IntegrityError: a model that is not there or not whole.
     """
     # Here and not above: it takes the seconds of torch.
+    from quarry_runtime.guard.quantize import quantized_on
     from quarry_runtime.modeling.build import build_encoder, needs_trial, try_encoder
 
     load_plugins(spec.plugins)
@@ -39,7 +40,9 @@ def load_encoder(
     resolved = resolve(spec)
     base = spec.adapter.base_dtype if spec.adapter else "float32"
     chosen = base if for_training else pick_dtype(dtype or spec.dtype, device)
-    encoder = build_encoder(entry, resolved, spec, chosen, options)
+    # In training the device is "cpu" here, and Trainer moves the model to where it trains.
+    with quantized_on(None if for_training else device):
+        encoder = build_encoder(entry, resolved, spec, chosen, options)
     if for_training:
         from quarry_runtime.modeling.adapters import prepare_training
 
@@ -47,13 +50,24 @@ def load_encoder(
         freeze_unused(encoder)
     else:
         encoder.requires_grad_(False)
-    # What is quantised lies where it was loaded to.
     if spec.quantization is None:
         encoder.to(device)
+    elif not for_training:
+        _move_rest(encoder, device)
     encoder.train(for_training)
     if needs_trial(entry, encoder):
         try_encoder(encoder, entry, device, for_training)
     return encoder
+
+
+def _move_rest(encoder: Encoder, device: str) -> None:
+    """Moves the modules after the pooling: what is quantised lies where it was loaded to."""
+    from quarry_runtime.modeling.adapters import encoders_of
+
+    for own in encoders_of(encoder):
+        for name, module in own.named_children():
+            if name != "transformer":
+                module.to(device)
 
 
 def freeze_unused(encoder: nn.Module) -> None:

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.errors import ConfigError
+from quarry_runtime.training.compiling import check_compiler
 from quarry_runtime.training.refused_arguments import REFUSED
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
         ConfigError: an option that TrainingArguments does not have, that Quarry decides itself or
             does not support, or whose value transformers refuses; or an environment that asks for
             FSDP or DeepSpeed behind its back.
+        EnvironmentFault: nothing to compile with, where the model is to be compiled.
     """
     from transformers import TrainingArguments
 
@@ -62,9 +64,11 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
             )
     _check_sharding(given)
     try:
-        return TrainingArguments(**_current_names(given), **_decided(task, is_on_cpu)), keep
+        args = TrainingArguments(**_current_names(given), **_decided(task, is_on_cpu))
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"train.args: {error}") from error
+    check_compiler(args)
+    return args, keep
 
 
 def _check_sharding(given: dict[str, Any]) -> None:

@@ -225,6 +225,7 @@ def _report(connection: Connection, error: Exception) -> int:
 def _explained(error: Exception) -> QuarryError:
     from quarry_runtime.guard.memory import is_out_of_memory
     from quarry_runtime.modeling.plugins import explained
+    from quarry_runtime.training.compiling import compile_failure
 
     line = (str(error).strip().splitlines() or [""])[0]
     text = f"{type(error).__name__}: {line}"
@@ -236,7 +237,7 @@ def _explained(error: Exception) -> QuarryError:
         )
     if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
         return WorkerFault(f"The connection to another rank was lost ({text}).", is_retryable=True)
-    told = explained(error)
+    told = explained(error) or compile_failure(error)
     if told is not None:
         return told
     where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None

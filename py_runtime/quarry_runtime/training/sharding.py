@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -25,6 +26,9 @@ def shard_on_cpu(accelerator: Accelerator, plugin_args: dict[str, Any]) -> None:
         plugin.set_mixed_precision(state.mixed_precision)
     state.distributed_type = DistributedType.FSDP
     state.fsdp_plugin = plugin
+    # Whatever makes an AcceleratorState later (optimiser, schedule) copies it from there: without
+    # it the clipping of gradients and no_sync would be those of ranks that hold all of the model.
+    PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 
 
 def whole_weights(model: nn.Module) -> dict[str, torch.Tensor]:

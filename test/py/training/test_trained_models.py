@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -12,7 +12,9 @@ import torch
 from quarry_runtime.protocol.messages import AdapterSpec
 
 
+@pytest.mark.parametrize("base_dtype", ["float32", "bfloat16"])
 def test_an_adapter_is_all_that_is_trained_and_saved_and_a_resume_goes_on_with_it(
+    base_dtype: Literal["float32", "bfloat16"],
     build: Callable[..., Any],
     fake_orchestrator: Callable[[], Any],
     tiny_bert: Path,
@@ -25,7 +27,7 @@ def test_an_adapter_is_all_that_is_trained_and_saved_and_a_resume_goes_on_with_i
         target_modules=None,
         rslora=False,
         dora=False,
-        base_dtype="float32",
+        base_dtype=base_dtype,
     )
     checkpointing = {"save_steps": 2, "learning_rate": 1e-2, "gradient_checkpointing": True}
     whole, resumed = fake_orchestrator(), fake_orchestrator()

@@ -217,26 +217,3 @@ def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
     orchestrator.send = shifted
     with pytest.raises(ProtocolError, match="instead of"):
         build(orchestrator).train()
-
-
-def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
-    build: Callable[..., Any], model_spec: Callable[..., Any], fake_orchestrator: Callable[[], Any]
-) -> None:
-    plain, compiled = fake_orchestrator(), fake_orchestrator()
-    shared = {"max_steps": 2, "is_dropout_on": False}
-    # All of torch.compile but the last step, which takes a C++ compiler minutes on a slow machine.
-    compiling = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
-    build(plain, args={"learning_rate": 1e-2}, **shared).train()
-    trainer = build(compiled, args={"learning_rate": 1e-2, **compiling}, **shared)
-    trainer.train()
-    assert [s.loss for s in compiled.steps] == pytest.approx(
-        [s.loss for s in plain.steps], abs=1e-5
-    )
-    folder = Path(trainer.args.output_dir) / "checkpoint-2"
-    encoder = load_encoder(model_spec(folder), "cpu")
-    trained = dict(trainer.model.encoder.named_parameters())
-    assert all(torch.equal(trained[name], value) for name, value in encoder.named_parameters())
-    resumed = fake_orchestrator()
-    again = build(resumed, resume=folder, args=compiling, is_dropout_on=False, max_steps=3)
-    again.train(resume_from_checkpoint=str(folder))
-    assert [step.step for step in resumed.steps] == [3]

@@ -1,6 +1,6 @@
 /** train.args: every option of TrainingArguments is either taken, with its type, or answered with what to do instead. */
 import { expect, test } from "vitest";
-import { biEncoder, binary, defineExperiment, source } from "../../../src/experiment/define.js";
+import { biEncoder, binary, defineExperiment, lora, source } from "../../../src/experiment/define.js";
 import type { TrainingArgsInput } from "../../../src/experiment/options.generated.js";
 import { applyOverrides } from "../../../src/experiment/overrides.js";
 import { trainingArgsSchema } from "../../../src/experiment/schema.js";
@@ -57,4 +57,21 @@ test("no schedule is offered that waits for an evaluation inside of Trainer", ()
   const schedules = trainingArgsSchema.shape.lrSchedulerType.unwrap().options;
   expect(schedules).toContain("warmup_stable_decay");
   expect(schedules).not.toContain("reduce_lr_on_plateau");
+});
+
+test("ways to hold and to run a model that no test has seen together are refused by name", () => {
+  const data = binary({ positives: source({ corpus: "c.jsonl", qrels: "q.tsv" }) });
+  const refused = (args: TrainingArgsInput, quantization?: "4bit") => {
+    const model = biEncoder("m", { adapter: lora(), ...(quantization && { quantization }) });
+    return () => defineExperiment({ name: "x", model, train: { data, args } });
+  };
+  expect(refused({ fsdp: true }, "4bit")).toThrow("train.args.fsdp: cannot share out weights in 8 or 4 bits");
+  expect(refused({ fsdp: true, torchCompile: true })).toThrow(
+    "train.args.torchCompile: does not work together with fsdp",
+  );
+  expect(refused({ torchCompileMode: "max-autotune" }, "4bit")).toThrow(
+    "train.args.torchCompileMode: does not work together with model.quantization",
+  );
+  for (const args of [{ fsdp: true }, { torchCompile: true }]) expect(refused(args)).not.toThrow();
+  expect(refused({}, "4bit")).not.toThrow();
 });
