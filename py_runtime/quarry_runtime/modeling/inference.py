@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -25,7 +27,8 @@ def speed_up(model: nn.Module) -> None:
             continue
         size = layer.weight.numel() * layer.weight.element_size()
         room -= size
-        layer.forward = _Product(layer, is_packing=room >= 0)
+        forward: Any = _Product(layer, is_packing=room >= 0)
+        layer.forward = forward
 
 
 def _is_plain(weight: torch.Tensor) -> bool:
