@@ -191,4 +191,4 @@ def test_an_unknown_verb_is_answered_with_the_known_ones() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "py_runtime")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "{worker,join,launch," in done.stderr
+    assert "{worker,fork-server,join,launch," in done.stderr
