@@ -38,7 +38,7 @@ def test_a_process_to_be_forked_has_all_imports_no_thread_and_no_gpu(modules: st
         check=True,
     )
     found = json.loads(done.stdout.splitlines()[-1])
-    assert done.stderr == ""
+    assert "Traceback" not in done.stderr
     assert found == {
         "threads": 1,
         "isOnGpu": False,
