@@ -112,10 +112,10 @@ class Session {
       const ranks = all / (nodes?.count ?? 1);
       const joining = meeting === null ? {} : { meeting: meeting.arguments };
       const options = { python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath, ...joining };
+      for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       const child = await startTorchrun(options);
       others = (await meeting?.start(() => transport.admit())) ?? null;
       if (nodes !== undefined && nodes.least > 1) void others?.ended.then(() => this.#miss());
-      for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
       if (signal?.aborted) stop();
