@@ -45,12 +45,13 @@ export function launchFork(options: ForkOptions): ForkedProcess {
 }
 
 function serverOf(options: ForkOptions): ForkServer {
-  // Which GPUs are seen is read by each fork: the server itself has nothing to do with them.
+  // Which GPUs are seen is each fork's own affair: one that names none must not get those of the first.
   const { CUDA_VISIBLE_DEVICES: _, ...common } = options.python.env;
-  const key = JSON.stringify([options.python.executable, common, options.env]);
+  const { executable } = options.python;
+  const key = JSON.stringify([executable, common, options.env]);
   const known = servers.get(key);
   if (known !== undefined) return known;
-  const server = new ForkServer(options, () => {
+  const server = new ForkServer({ ...options, python: { executable, env: common } }, () => {
     if (servers.get(key) === server) servers.delete(key);
   });
   servers.set(key, server);

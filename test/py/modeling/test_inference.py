@@ -60,6 +60,15 @@ def test_a_weight_that_is_changed_or_replaced_is_used() -> None:
         )
 
 
+@pytest.mark.parametrize(("vendor", "expected"), [("AuthenticAMD", True), ("GenuineIntel", False)])
+def test_the_processor_decides(
+    vendor: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(onednn, "_vendor", lambda: vendor)
+    assert onednn.is_faster.__wrapped__() is (expected and torch.backends.mkl.is_available())
+
+
 def test_hooks_run_and_gradients_flow() -> None:
     hooked, seen = layer(), []
     speed_up(hooked)

@@ -1,0 +1,35 @@
+/** What forks of one server have in common, and what they have not. The verb is none, so nothing is imported. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { canFork, launchFork } from "../../src/pool/launch/fork-server.js";
+import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
+import { forkServers } from "./training-harness.js";
+
+let python: PythonEnvironment;
+const logDir = mkdtempSync(join(tmpdir(), "quarry-test-forks-"));
+beforeAll(async () => {
+  python = await findPython();
+});
+afterAll(() => rmSync(logDir, { recursive: true, force: true }));
+
+const fork = (name: string, extra: Record<string, string> = {}) =>
+  launchFork({ name, argv: ["none"], python: { ...python, env: { ...python.env, ...extra } }, env: {}, logDir });
+
+test.skipIf(!canFork)("forks that see other GPUs share a server that sees none named", async () => {
+  const ended = await fork("first", { CUDA_VISIBLE_DEVICES: "3" }).ended;
+  expect(ended).toMatchObject({ exitCode: 2, how: "ended with status 2" });
+  expect(ended.lastLines.join()).toContain("usage: python -m quarry_runtime");
+  const [server, ...others] = forkServers();
+  await fork("second").ended;
+  expect(forkServers()).toEqual([server]);
+  expect(others).toEqual([]);
+  expect(readFileSync(`/proc/${server}/environ`, "latin1")).not.toContain("CUDA_VISIBLE_DEVICES");
+});
+
+test.skipIf(!canFork)("a fork that is ended before it is made does not begin", async () => {
+  const early = fork("early");
+  early.signal("SIGTERM");
+  expect(await early.ended).toMatchObject({ signal: "SIGTERM", how: "killed by SIGTERM", lastLines: [] });
+});
