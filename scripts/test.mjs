@@ -66,7 +66,10 @@ async function runAll(queue) {
 async function runStage(stage) {
   const since = performance.now();
   const outcomes = [];
-  for (const command of stage.commands) outcomes.push(await run(command, stage.limitSeconds * Number(values.patience)));
+  // Some tests look at what is left in the temporary folder: the stage beside them must not leave it there.
+  const temporary = stage.counts === "vitest" ? { TMPDIR: mkdtempSync(join(reports, "tmp-")) } : {};
+  const limit = stage.limitSeconds * Number(values.patience);
+  for (const command of stage.commands) outcomes.push(await run(command, limit, temporary));
   if (stoppedBy) return;
   const isFine = outcomes.every(({ status }) => status === 0);
   const { passed, failed, skipped } = count(stage, reports, isFine);
@@ -82,10 +85,15 @@ async function runStage(stage) {
 }
 
 /** Runs a command in a process group of its own, so that a stage past its limit is ended with all its children. */
-function run(command, limitSeconds) {
+function run(command, limitSeconds, more) {
   return new Promise((done) => {
     const [file, ...args] = command;
-    const child = spawn(file, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const child = spawn(file, args, {
+      cwd: root,
+      env: { ...env, ...more },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
     running.add(child);
     let output = "";
     const limit = setTimeout(() => {

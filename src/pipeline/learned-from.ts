@@ -6,7 +6,7 @@ import { modelsOf } from "../experiment/mine-checks.js";
 import type { JournalEntry } from "../rundir/journal.js";
 import { PluginSources } from "./plugin-sources.js";
 
-/** The journal's entry that comes with the first checkpoint. */
+/** The journal's entry that comes before the first checkpoint. */
 const BEGUN = "trainBegun";
 
 /** What a run's weights learn from, as the journal holds it. */
@@ -36,7 +36,7 @@ export function learnedFrom(
   return { data, plugins: pluginsOf(config).map((plugin) => sources.sha256(resolve(baseDir, plugin))) };
 }
 
-/** The entry to append with the first checkpoint; null where the journal has one. */
+/** The entry to append before the first checkpoint counts; null where the journal has one. */
 export function begunEntry(entries: readonly JournalEntry[], from: LearnedFrom) {
   return begunOf(entries) === undefined ? { type: BEGUN, ...from } : null;
 }

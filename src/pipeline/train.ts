@@ -6,7 +6,7 @@ import { QuarryError } from "../errors.js";
 import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
-import { diskError } from "../rundir/durable.js";
+import { diskError, syncFile } from "../rundir/durable.js";
 import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
@@ -88,6 +88,7 @@ async function trainOn(
   );
   const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
   const { events, signal, runDir } = context;
+  const record = recordTraining(context, from, batches);
   const job: TrainJob = {
     ...trainJob(context.experiment, options, set, batches, {
       ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
@@ -101,8 +102,8 @@ async function trainOn(
       const now = learnedFrom(context.experiment, set.fingerprint);
       refuseOthers(from, now, context.experiment, "this run began with");
     },
+    beforeSeal: record.settle,
   };
-  const stopRecording = recordTraining(context, from, batches);
   try {
     return await context.phase({ phase: "train", label: "train", unit: "steps", total: maxSteps }, async () => {
       await evaluation?.begin();
@@ -132,37 +133,50 @@ async function trainOn(
     });
   } finally {
     await evaluation?.close();
-    await stopRecording();
+    await record.close();
     await batches.close();
   }
 }
 
 /**
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
- * names its batch), and notes in the journal, with the first checkpoint, what the weights learn from.
+ * names its batch), and notes in the journal, before the first checkpoint counts, what the weights learn from.
  */
-function recordTraining(context: RunContext, from: LearnedFrom, batches: Batches): () => Promise<void> {
+function recordTraining(context: RunContext, from: LearnedFrom, batches: Batches) {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
   let written: Promise<void> = Promise.resolve();
-  let failure: unknown;
   const then = (work: () => Promise<void>): void => {
-    written = written.then(work).catch((thrown: unknown) => {
-      failure ??= thrown;
-    });
+    // After a failure nothing more is written: a curve has no gaps.
+    written = written.then(work);
+    written.catch(() => {});
   };
   const unsubscribe = context.events.subscribe((event) => {
-    const entry = event.type === "checkpoint" ? begunEntry(journal.entries, from) : null;
-    if (entry !== null) then(() => journal.append(entry));
     if (event.type !== "trainStep") return;
     const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.
     const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), waitShare, negatives };
     then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
-  return async () => {
-    unsubscribe();
-    await written;
-    if (failure !== undefined) throw diskError(failure, path);
+  const told = (): Promise<void> =>
+    written.catch((thrown: unknown) => {
+      throw diskError(thrown, path);
+    });
+  return {
+    /**
+     * The steps up to now are on the disk; a checkpoint that outlived its lines would leave a gap that nothing fills.
+     *
+     * @throws QuarryError ENVIRONMENT when the disk is full or refuses.
+     */
+    settle: (): Promise<void> => {
+      const entry = begunEntry(journal.entries, from);
+      if (entry !== null) then(() => journal.append(entry));
+      then(() => syncFile(path));
+      return told();
+    },
+    close: (): Promise<void> => {
+      unsubscribe();
+      return told();
+    },
   };
 }

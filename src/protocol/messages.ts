@@ -122,6 +122,8 @@ export const upMessage = z.discriminatedUnion("type", [
     /** Seconds of this step in which the device had to wait for the feed. */
     waitSeconds: z.number(),
   }),
+  /** All of a checkpoint is written but what makes it count; rank 0 waits for `seal`. */
+  z.strictObject({ v, type: z.literal("sealing"), step: count }),
   z.strictObject({ v, type: z.literal("checkpoint"), step: count, path }),
   /** A rank stands after the checkpoint of this step and waits for `evaluation`. */
   z.strictObject({ v, type: z.literal("evaluate"), step: count }),
@@ -187,6 +189,8 @@ export const downMessage = z.discriminatedUnion("type", [
     /** int32 [Q]: which of the task's sources each query comes from. */
     sources: tensorSpec,
   }),
+  /** The answer to `sealing`: everything up to this step is told and written down; the checkpoint may count. */
+  z.strictObject({ v, type: z.literal("seal"), step: count }),
   /**
    * The answer to `evaluate`: work for the pool of this ticket until it lets you go, then wait again. Without a ticket the
    * evaluation is over: go on, or, where it is the last one, end the training.

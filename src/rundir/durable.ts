@@ -46,6 +46,16 @@ export function diskError(thrown: unknown, folder: string): QuarryError {
   return new QuarryError("ENVIRONMENT", `Cannot write in ${folder}: ${(thrown as Error).message}.`, { cause: thrown });
 }
 
+/** Makes what was added to a file survive a power cut. */
+export async function syncFile(path: string): Promise<void> {
+  const handle = await nodeFiles.open(path, "r+");
+  try {
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+}
+
 /** Makes a new name in a folder survive a power cut. */
 export async function syncFolder(folder: string, files: FileCalls = nodeFiles): Promise<void> {
   const handle = await files.open(folder, "r");

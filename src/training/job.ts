@@ -59,6 +59,8 @@ export interface TrainJob {
   readonly checkpointEvery?: number;
   /** Called when all ranks of a start are there, before they are told anything; what it throws ends the training. */
   readonly beforeStart?: () => Promise<void>;
+  /** Called before a checkpoint counts, after its steps were told as events; what it throws ends the training. */
+  readonly beforeSeal?: () => Promise<void>;
   /**
    * A rank's share of a micro-step; steps, micro-steps and ranks count from 0. Must be pure. A rank whose promise is
    * not settled waits, whatever the limit on standing still.

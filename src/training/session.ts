@@ -174,6 +174,8 @@ class Session {
         this.#hasStepped = true;
         this.#watch.stepped(message.step, message.seconds);
         return this.#progress.finished(message, this.#generation.ranks.values());
+      case "sealing":
+        return void this.#seal(rank, message.step);
       case "checkpoint":
         return this.#job.events.emit({ type: "checkpoint", step: message.step, path: message.path });
       case "evaluate":
@@ -245,6 +247,16 @@ class Session {
       const { message, frames } = microBatchMessage(found, step, microStep);
       this.#send(peer, message, frames);
     });
+  }
+
+  /** A checkpoint counts once the steps that led to it are written down: nobody repeats them after it. */
+  async #seal({ peer }: RankPeer, step: number): Promise<void> {
+    try {
+      await this.#job.beforeSeal?.();
+    } catch (thrown) {
+      return this.#fail(thrown);
+    }
+    if (rankOf(this.#generation, peer) !== null) this.#send(peer, { v, type: "seal", step });
   }
 
   #send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {

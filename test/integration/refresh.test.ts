@@ -1,4 +1,5 @@
 /** Negatives that are mined while the model trains: real ranks, real miners, the tiny model. */
+import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -20,7 +21,19 @@ async function negatives(name: string, version: number): Promise<string[][]> {
 }
 
 test("at fixed steps new negatives are mined, announced and learned from, and every step says how old they are", async () => {
-  const events = await trainAndListen(refreshing(place, "fixed", { everySteps: 6, switchAfterSteps: 3 }));
+  const run = (file: string): string => join(place.folder, "runs/fixed", file);
+  const written: unknown[] = [];
+  const events = await trainAndListen(refreshing(place, "fixed", { everySteps: 6, switchAfterSteps: 3 }), (event) => {
+    if (event.type !== "checkpoint") return;
+    // Whoever is killed now goes on from this checkpoint, and never tells the steps before it again.
+    const last = readFileSync(run("train/steps.jsonl"), "utf8").trim().split("\n").at(-1) ?? "";
+    written.push([
+      event.step,
+      JSON.parse(last).step,
+      readFileSync(run("journal.jsonl"), "utf8").includes("trainBegun"),
+    ]);
+  });
+  expect(written).toEqual([4, 6, 8, 12, 16, 18, 20].map((step) => [step, step, true]));
   const switches = [
     { version: 1, fromStep: 6, atStep: 9 },
     { version: 2, fromStep: 12, atStep: 15 },

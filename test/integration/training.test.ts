@@ -117,6 +117,25 @@ describe("a training run", () => {
 });
 
 describe("a training run that cannot work", () => {
+  test("ends with the checkpoint before, when the steps up to a new one cannot be written down", async () => {
+    let asked = 0;
+    const unwritable = bench.job("unwritable", {
+      args: { save_steps: 2 },
+      beforeSeal: async () => {
+        // Told before it is asked for, counted after.
+        asked += 1;
+        expect(losses(unwritable).size).toBe(2 * asked);
+        expect(await findLatestCheckpoint(unwritable.job.outputDir)).toEqual(
+          asked === 1 ? null : expect.objectContaining({ step: 2 }),
+        );
+        if (asked === 2) throw new QuarryError("ENVIRONMENT", "No space left");
+      },
+    });
+    await expect(runTraining(unwritable.job)).rejects.toMatchObject({ code: "ENVIRONMENT", message: "No space left" });
+    expect(asked).toBe(2);
+    expect(await findLatestCheckpoint(unwritable.job.outputDir)).toMatchObject({ step: 2 });
+  });
+
   test("stops at a loss that is not finite, names the rows, and keeps the last good checkpoint", async () => {
     const broken = bench.job("broken", {
       args: { save_steps: 1, save_total_limit: 1 },

@@ -630,6 +630,21 @@ class TrainStep(
     wait_seconds: float
 
 
+class Sealing(
+    Struct,
+    tag_field="type",
+    tag="sealing",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`sealing`, up."""
+
+    v: Literal[3] = PROTOCOL_VERSION
+    step: Count
+
+
 class Checkpoint(
     Struct,
     tag_field="type",
@@ -883,6 +898,21 @@ class MicroBatch(
     sources: TensorSpec
 
 
+class Seal(
+    Struct,
+    tag_field="type",
+    tag="seal",
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+):
+    """`seal`, down."""
+
+    v: Literal[3] = PROTOCOL_VERSION
+    step: Count
+
+
 class Evaluation(
     Struct,
     tag_field="type",
@@ -932,6 +962,7 @@ UpMessage = (
     | Control
     | Next
     | TrainStep
+    | Sealing
     | Checkpoint
     | Evaluate
     | Trained
@@ -951,6 +982,7 @@ DownMessage = (
     | Ping
     | Drain
     | MicroBatch
+    | Seal
     | Evaluation
     | StopTraining
 )

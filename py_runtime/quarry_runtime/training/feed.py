@@ -22,6 +22,8 @@ from quarry_runtime.protocol.messages import (
     MicroBatch,
     Next,
     Ping,
+    Seal,
+    Sealing,
     StopTraining,
     TrainTask,
 )
@@ -81,6 +83,7 @@ class Feed:
         self._is_pinned = is_pinned
         self._ready: queue.Queue[dict[str, Any] | BaseException] = queue.Queue()
         self._orders: queue.Queue[Evaluation | BaseException] = queue.Queue()
+        self._permits: queue.Queue[Seal | BaseException] = queue.Queue()
         self._stop: StopTraining | None = None
         self._wait_seconds = 0.0
         self._thread = threading.Thread(target=self._receive, name="feed", daemon=True)
@@ -101,6 +104,15 @@ class Feed:
         if isinstance(order, BaseException):
             raise order
         return order
+
+    def await_seal(self, step: int) -> None:
+        """Waits until the orchestrator has written down all steps up to this one."""
+        self._peer.send(Sealing(step=step))
+        permit = self._permits.get()
+        if isinstance(permit, BaseException):
+            raise permit
+        if permit.step != step:
+            raise ProtocolError(f"Asked to seal step {step}, got {permit.step}.")
 
     def take_wait_seconds(self) -> float:
         """Seconds that training waited for a micro-batch since the last call."""
@@ -135,6 +147,8 @@ class Feed:
                     self._stop = message
                 elif isinstance(message, Evaluation):
                     self._orders.put(message)
+                elif isinstance(message, Seal):
+                    self._permits.put(message)
                 else:
                     raise ProtocolError(
                         f"A rank in training got a {type(message).__name__} message."
@@ -143,6 +157,7 @@ class Feed:
             # Raised where it is noticed: in the training loop.
             self._ready.put(error)
             self._orders.put(error)
+            self._permits.put(error)
 
     def _build(self, message: MicroBatch, frames: Sequence[memoryview]) -> dict[str, Any]:
         expected = divmod(self._received, self._accumulation)

@@ -203,6 +203,8 @@ class QuarryTrainer(Trainer):
         try:
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
+                # A checkpoint that outlived the reports of its steps would leave a gap in the curve.
+                self.feed.await_seal(self.state.global_step)
                 self._seal(folder)
         except Exception as error:
             told = checkpoints.explained(error, folder) if self.args.should_save else error

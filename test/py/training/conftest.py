@@ -16,6 +16,8 @@ from quarry_runtime.protocol.messages import (
     LossSpec,
     MicroBatch,
     Next,
+    Seal,
+    Sealing,
     StopTraining,
     TrainStep,
     TrainTask,
@@ -43,6 +45,8 @@ class Orchestrator:
         self.told: list[Any] = []
         #: Whether each record has its own row as a further field.
         self.has_extras = False
+        #: Whether checkpoints may count.
+        self.is_sealing = True
         #: Prompts of the passages' data, in turn.
         self.passage_prompts: list[str | None] = [None]
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -51,6 +55,8 @@ class Orchestrator:
         assert not frames
         if not isinstance(message, Next):
             self.told.append(message)
+            if isinstance(message, Sealing) and self.is_sealing:
+                self.seal(message.step)
             return
         self.asked.append((message.step, message.micro_step))
         self._answers.put(self._micro_batch(message))
@@ -65,6 +71,9 @@ class Orchestrator:
 
     def stop(self, save: bool) -> None:
         self._answers.put((StopTraining(save=save), []))
+
+    def seal(self, step: int) -> None:
+        self._answers.put((Seal(step=step), []))
 
     def _micro_batch(self, ask: Next) -> Any:
         first = (ask.step * 10 + ask.micro_step) * Q

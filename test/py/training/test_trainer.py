@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 
 from quarry_runtime.errors import ConfigError, ProtocolError, UnusableBatch
 from quarry_runtime.modeling.load import load_encoder
-from quarry_runtime.protocol.messages import Checkpoint, Next
+from quarry_runtime.protocol.messages import Checkpoint, Next, Sealing
 from quarry_runtime.training.checkpoints import verify
 
 
@@ -93,6 +95,31 @@ def test_dropout_changes_the_curve_and_without_it_the_encoder_stays_in_eval_mode
     trainer.train()
     assert [step.loss for step in on.steps] != [step.loss for step in off.steps]
     assert not trainer.model.encoder.training
+
+
+def test_a_checkpoint_counts_only_once_its_steps_are_written_down(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
+) -> None:
+    orchestrator = fake_orchestrator()
+    orchestrator.is_sealing = False
+    trainer = build(orchestrator)
+    ends = threading.Thread(target=trainer.train)
+    ends.start()
+    manifest = Path(trainer.args.output_dir) / "checkpoint-2" / "quarry-checkpoint.json"
+    try:
+        while not any(isinstance(message, Sealing) for message in orchestrator.told):
+            assert ends.is_alive()
+            time.sleep(0.01)
+        # All of it is there but what makes it count, and step 3 waits.
+        assert (manifest.parent / "optimizer.pt").exists()
+        assert not manifest.exists()
+        assert [step.step for step in orchestrator.steps] == [1, 2]
+    finally:
+        orchestrator.is_sealing = True
+        orchestrator.seal(2)
+        ends.join()
+    assert manifest.exists()
+    assert [step.step for step in orchestrator.steps] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("save", [True, False])

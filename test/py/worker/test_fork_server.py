@@ -135,6 +135,8 @@ def test_forks_end_with_a_killed_server(tmp_path: Path) -> None:
     server = Server(tmp_path)
     try:
         started, waiting = waiting_worker(server, 1), server.fork(2, "nonsense", log="other.log")
+        # The fork is told before it has opened its log.
+        assert holds((tmp_path / "other.log").exists)
         server.process.kill()
         assert holds(lambda: is_gone(started) and is_gone(waiting))
         # One that was never told to go has not begun.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from quarry_runtime.errors import WorkerFault
+from quarry_runtime.handlers import probe as probe_module
 from quarry_runtime.handlers.probe import CrossEncoderProbe, EncoderProbe
 from quarry_runtime.modeling.cross_encoder import PairIds, load_cross_encoder
 from quarry_runtime.modeling.encoder import Encoder
@@ -40,15 +42,21 @@ def pretend(
     seconds: Callable[[int], float],
     fits: int = 1_000,
 ) -> list[int]:
-    """Makes each batch take its time, and not fit above a size; tells the sizes that ran."""
+    """Makes each batch take its time, and not fit above a size; tells the sizes that ran.
+
+    The clock is pretended as well: a real one tells of whatever else the machine does.
+    """
     sizes: list[int] = []
+    now = 0.0
+    monkeypatch.setattr(probe_module, "time", SimpleNamespace(perf_counter=lambda: now))
 
     def forward(batch: dict[str, torch.Tensor], side: Any) -> torch.Tensor:  # noqa: ARG001
+        nonlocal now
         size = len(batch["input_ids"])
         if size > fits:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         sizes.append(size)
-        time.sleep(seconds(size))
+        now += seconds(size)
         return torch.zeros(size, 32)
 
     monkeypatch.setattr(encoder, "forward", forward)
