@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ Similarity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 # Queries that are scored and sifted together: more would push each other out of the cache.
 _QUERIES = 1_024
-# Scores of a strip on a CPU: they stay in a core's cache until they are sifted.
-_STRIP_SCORES = 512 * 1024
+# Scores of a strip on a CPU: few enough to stay in the last cache until they are sifted, so many that the
+# calls which sift them are a small part.
+_STRIP_SCORES = 2 * 1024 * 1024
 # Memory for scores. On a GPU one wide product is best.
 _SCORE_BYTES = {"cpu": 64 * 1024 * 1024, "cuda": 256 * 1024 * 1024}
 # Up to so many queries the scores of a unit are cheaper to check than its vectors.
@@ -70,7 +72,6 @@ class ExactSearch:
             (first, RunningTopK(min(_QUERIES, len(queries_QD) - first), k, device))
             for first in range(0, len(queries_QD), _QUERIES)
         ]
-        self._largest_query = float(queries_QD.abs().max()) if queries_QD.numel() else 0.0
         self._score_count = _SCORE_BYTES[device.type] // 4
         self._scratch = torch.empty(0, device=device)
 
@@ -116,6 +117,10 @@ class ExactSearch:
             strip = slice(start, start + scores_QS.shape[1])
             self._take(best, first, start, scores_QS, rows[strip], ranks[strip], places)
 
+    @cached_property
+    def _largest_query(self) -> float:
+        return float(self._queries_QD.abs().max()) if self._queries_QD.numel() else 0.0
+
     def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows, [Q, K] each, in final order; padded with -inf and -1."""
         if not self._blocks:
@@ -145,6 +150,7 @@ class ExactSearch:
     ) -> Iterator[tuple[int, RunningTopK, int, torch.Tensor]]:
         """(first query, top-k, first column, scores) of one strip after the other."""
         block = min(_QUERIES, len(self._queries_QD))
+        # By the number of queries alone: products of other widths may differ in their last bits.
         if passages_ND.device.type == "cpu":
             size = max(PANEL, _STRIP_SCORES // block // PANEL * PANEL)
         else:

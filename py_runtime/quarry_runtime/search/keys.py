@@ -33,15 +33,3 @@ def scores_of(keys: torch.Tensor) -> torch.Tensor:
     """The float32 scores in keys."""
     bits = (keys >> 32).to(torch.int32)
     return (bits ^ ((bits >> 31) & _FLIP)).view(torch.float32)
-
-
-def scores_of_keys(keys: NDArray[np.int64]) -> NDArray[np.float32]:
-    """As scores_of, of numpy's keys."""
-    bits = (keys >> 32).astype(np.int32)
-    return (bits ^ ((bits >> 31) & _FLIP)).view(np.float32)
-
-
-def score_of(key: np.int64) -> np.float32:
-    """The float32 score in one key."""
-    bits = np.int32(key >> 32)
-    return (bits ^ ((bits >> 31) & np.int32(_FLIP))).view(np.float32)

@@ -81,8 +81,8 @@ def _one(out_N: torch.Tensor, query_1D: torch.Tensor, passages_ND: torch.Tensor)
         if matrices > 1:
             # The strides of a transposed row choose the kernel; those of a column are 7 times slower.
             column = query_1D.as_strided((matrices, size, 1), (0, 1, size))
-            product = torch.bmm(batch_PD[:whole].view(matrices, _MATRIX, size), column)
-            out_N[start : start + whole] = product.view(-1)
+            out = out_N[start : start + whole].view(matrices, _MATRIX, 1)
+            torch.bmm(batch_PD[:whole].view(matrices, _MATRIX, size), column, out=out)
         else:
             whole = 0
         if whole < len(batch_PD):

@@ -13,6 +13,7 @@ from quarry_runtime.errors import DataError
 from quarry_runtime.search.dense import Dense
 from quarry_runtime.search.lists import BestLists
 from quarry_runtime.search.sieve import Sieve
+from quarry_runtime.search.single import Single
 from quarry_runtime.search.topk import RunningTopK
 
 # Few different scores, so that nearly everything is a tie; both zeros are equal.
@@ -141,14 +142,23 @@ def test_long_streams_in_any_order_equal_one_torch_topk(
     assert np.array_equal(found_rows, expected.indices.numpy())
 
 
-def test_scores_that_are_all_equal_are_decided_by_the_ids_alone() -> None:
-    best = RunningTopK(3, 5)
+@pytest.mark.parametrize("queries", [1, 3])
+def test_scores_that_are_all_equal_are_decided_by_the_ids_alone(queries: int) -> None:
+    best = RunningTopK(queries, 5)
     ranks = torch.randperm(20_000, generator=torch.Generator().manual_seed(1)).to(torch.int32)
     rows = torch.arange(20_000, dtype=torch.int32)
     for start in range(0, 20_000, 4_500):
         part = slice(start, start + 4_500)
-        best.add(torch.zeros(3, len(rows[part])), rows[part], ranks[part])
-    assert best.snapshot()[1].tolist() == [ranks.argsort(descending=True)[:5].tolist()] * 3
+        # -0.0 equals 0.0.
+        zeros = torch.zeros(queries, len(rows[part]))
+        zeros[:, ::2] *= -1
+        best.add(zeros, rows[part], ranks[part])
+        if isinstance(best._taker, Single):
+            # Ties with the k-th score stay, but not without end.
+            assert best._taker._count <= 5 + 1_024
+    scores, found = best.snapshot()
+    assert found.tolist() == [ranks.argsort(descending=True)[:5].tolist()] * queries
+    assert not np.signbit(scores).any()
 
 
 def test_memory_does_not_grow_with_the_number_of_passages() -> None:
