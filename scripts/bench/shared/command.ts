@@ -61,12 +61,14 @@ export async function runBench(bench: Bench): Promise<void> {
   process.once("SIGTERM", () => process.exit(143));
 
   const options = { quick: values.quick, device: values.device, threads: Number(values.threads) };
+  // Before the first part: later ones find the load of those before them, which is over by then.
+  const load = loadavg()[0] as number;
   let isReached = true;
   if (!values.report) {
     for (const part of values.only.split(",")) {
       const run = parts[part];
       if (run === undefined) throw new Error(`There is no part ${part}, only ${Object.keys(parts).join(", ")}.`);
-      const found = await measure(bench, part, run, options);
+      const found = { ...(await measure(bench, part, run, options)), load };
       isReached &&= found.figures.every(({ isOk }) => isOk !== false);
       // Read again each time: a part that fails later leaves the earlier ones on file.
       await writeRecord(values.out, { ...(await readRecord(values.out)), [part]: found });
@@ -96,10 +98,10 @@ async function measure(
   part: string,
   run: (context: Context) => Promise<void>,
   options: Options,
-): Promise<PartRecord> {
+): Promise<Omit<PartRecord, "load">> {
   const figures: Figure[] = [];
   const numbers: Readonly<Record<string, unknown>>[] = [];
-  const [load, begin] = [loadavg()[0] as number, performance.now()];
+  const begin = performance.now();
   const folder = await mkdtemp(join(tmpdir(), "quarry-bench-"));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   process.once("exit", remove);
@@ -126,5 +128,5 @@ async function measure(
     process.off("exit", remove);
   }
   const seconds = (performance.now() - begin) / 1_000;
-  return { figures, numbers, ...options, seconds, machine: machineWords(), load };
+  return { figures, numbers, ...options, seconds, machine: machineWords() };
 }
