@@ -6,8 +6,8 @@ share the pages of their libraries' objects. Lines of JSON come in on stdin:
     {"fork": 7, "argv": ["worker", …], "output": "/…/worker-0.log", "cwd": "/…", "env": {…}}
     {"go": 1234}
 
-and go out on stdout: {"forked": 7, "pid": 1234}, later {"ended": 1234, "status": 0 or minus a signal}. A
-fork does nothing before its `go`, so its pid is known before anything is heard of it. Its output goes to
+and go out on stdout: {"forked": 7, "pid": 1234}, later {"ended": 1234, "status": 0 or minus a signal}; where
+the system has no process left, {"refused": 7, "why": "…"}. A fork does nothing before its `go`, so its pid is known before anything is heard of it. Its output goes to
 the end of a file, or into a socket where there is one of this path. Descriptor 3 is the life line of all
 forks: they get it as their stdin.
 """
@@ -78,7 +78,14 @@ class _Server:
             preload(_PRELOADED.get(verb, ()))
             self._seen.add(verb)
         waiting, gate = os.pipe()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            # No process or memory to be had: the others' work goes on.
+            os.close(waiting)
+            os.close(gate)
+            _tell({"refused": request["fork"], "why": os.strerror(error.errno or 0)})
+            return
         if pid == 0:
             os.close(gate)
             # Other forks' gates: an open end here would hold them up.
@@ -146,5 +153,5 @@ def _open(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
-def _tell(message: dict[str, int]) -> None:
+def _tell(message: dict[str, int | str]) -> None:
     os.write(1, json.dumps(message).encode() + b"\n")

@@ -41,6 +41,8 @@ const environmentSchema = z.looseObject({
   data: z.record(z.string(), z.string()).default({}),
   python: z.record(z.string(), z.string()).default({}),
   quarry: z.string().optional(),
+  /** Where the experiment's relative paths begin, seen from the run folder. */
+  baseDir: z.string().default("."),
 });
 const experimentSchema = z.looseObject({ model: modelSchema });
 
@@ -73,7 +75,7 @@ export async function exportTrained(target: string, options: ExportOptions): Pro
   ];
   return inTemporaryFolder(async (temporary) => {
     const [spec, card] = [join(temporary, "spec.json"), join(temporary, "facts.json")];
-    const modelled = { config: { model }, baseDir: process.cwd() };
+    const modelled = { config: { model }, baseDir: runDir === null ? process.cwd() : await baseDirOf(runDir) };
     await writeFile(spec, JSON.stringify(toModelSpec(modelled, runDir === null ? undefined : checkpoint)));
     await writeFile(card, JSON.stringify(facts));
     const args = ["--spec", spec, "--facts", card, "--to", folder, ...flags];
@@ -143,6 +145,12 @@ function measuresOf(metrics: unknown, label: string): Origin["measures"] {
   const one = values.safeParse(found);
   if (one.success) return { evaluation: one.data };
   return z.record(z.string(), values).safeParse(found).data ?? {};
+}
+
+/** The folder that relative paths of a run's experiment are seen from, such as those of its plugins. */
+async function baseDirOf(runDir: string): Promise<string> {
+  const environment = environmentSchema.safeParse(await readJson(runDir, "environment.json")).data;
+  return resolve(runDir, environment?.baseDir ?? ".");
 }
 
 async function readJson(runDir: string, name: string): Promise<unknown> {

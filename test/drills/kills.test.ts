@@ -120,6 +120,53 @@ test.each(VERBS)(
   3_600_000,
 );
 
+test("train: after SIGKILL of the orchestrator the same command goes on, and the curve has every step once more the same", async () => {
+  // A checkpoint each step: whatever is killed, one of them is being written.
+  const model = JSON.stringify(place.model);
+  await place.experiment(
+    `
+    name: "drill",
+    model: biEncoder(${model}, { dtype: "float32" }),
+    train: {
+      data: binary({ positives: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }) }),
+      loss: { name: "infonce", temperature: 0.1 },
+      globalBatchSize: 4, ranks: 1, threads: 1,
+      args: { maxSteps: 40, learningRate: 1e-3, saveSteps: 1, saveTotalLimit: 2 },
+    },
+  `,
+    "train",
+  );
+  const curve = async (file: (name: string) => string): Promise<Map<number, number>> => {
+    const lines = (await readFile(file("train/steps.jsonl"), "utf8")).trim().split("\n");
+    return new Map(
+      lines.map((line) => JSON.parse(line) as { step: number; loss: number }).map((each) => [each.step, each.loss]),
+    );
+  };
+  const steps = async (path: string) => (await events(path)).filter(({ type }) => type === "trainStep").length;
+  const whole = fresh();
+  expect((await place.quarry("train", "train.ts", ...whole.args)).exitCode).toBe(0);
+  const wanted = await curve(whole.file);
+  expect([...wanted.keys()].sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, at) => at + 1));
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const { args, file } = fresh();
+    const running = place.start("train", "train.ts", ...args);
+    const least = Math.floor(Math.random() * 38);
+    await until(async () => (await steps(file("events.jsonl"))) > least, 60_000, "training begins");
+    await pause(Math.random() * 50);
+    running.kill("SIGKILL");
+    await running;
+    await until(async () => (await findProcesses("quarry-rank", place.folder)).length === 0, 5_000, "no survivors");
+    const { exitCode, stderr } = await place.quarry("train", "train.ts", ...args);
+    expect(exitCode, `killed after step ${least}: ${stderr}`).toBe(0);
+    const found = await curve(file);
+    for (const [step, loss] of wanted) {
+      expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `killed after step ${least}: step ${step}`).toBeLessThan(
+        1e-6,
+      );
+    }
+  }
+}, 3_600_000);
+
 test("evaluate: a worker stopped at a random moment is taken for dead, and what it says later is dropped", async () => {
   const [verb, result] = ["evaluate", "evaluate-base/run.trec"];
   const { bytes } = await expected(verb, result);

@@ -63,6 +63,25 @@ test("a run folder gives the checkpoint that training ended with, and the card w
   expect(card).not.toContain(folder);
 });
 
+test("a plugin is found from where the run's experiment lay, not from where the command is given", async () => {
+  const model = { kind: "biEncoder", checkpoint: "x", encoder: "sign_off", plugins: ["plugins/sign_off.py"] };
+  const plugin = `
+from quarry_runtime.modeling.encoder import Encoder
+from quarry_runtime.modeling.registry import register_encoder
+
+@register_encoder("sign_off")
+class SignOff(Encoder):
+    """As it is."""
+`;
+  await mkdir(join(folder, "plugins"));
+  await writeFile(join(folder, "plugins", "sign_off.py"), plugin);
+  await writeFile(join(run, "experiment.json"), JSON.stringify({ name: "tiny", model }));
+  const environment = JSON.parse(await readFile(join(run, "environment.json"), "utf8"));
+  await writeFile(join(run, "environment.json"), JSON.stringify({ ...environment, baseDir: "../.." }));
+  const made = await exportModel(run, { out: join(folder, "plugged") });
+  expect(made.fileCount).toBeGreaterThan(5);
+});
+
 test("a model that no run knows is exported as it is", async () => {
   const made = await exportModel(join(folder, "model"), { out: join(folder, "plain") });
   expect(made.fileCount).toBeGreaterThan(5);

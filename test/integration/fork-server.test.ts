@@ -2,9 +2,10 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { canFork, launchFork } from "../../src/pool/launch/fork-server.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
+import { until } from "../fixtures/fake-pool.js";
 import { forkServers } from "./training-harness.js";
 
 let python: PythonEnvironment;
@@ -32,4 +33,30 @@ test.skipIf(!canFork)("a fork that is ended before it is made does not begin", a
   const early = fork("early");
   early.signal("SIGTERM");
   expect(await early.ended).toMatchObject({ signal: "SIGTERM", how: "killed by SIGTERM", lastLines: [] });
+});
+
+test.skipIf(!canFork)("a server without forks is kept for a minute, and no longer", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    // Others of this file have a clock that is real.
+    const own = { QUARRY_TEST_SERVER: "own" };
+    const before = forkServers();
+    await fork("kept", own).ended;
+    const [server] = forkServers().filter((pid) => !before.includes(pid));
+    vi.advanceTimersByTime(50_000);
+    const still = fork("again", own);
+    // The minute counts from the last fork, and not while there is one.
+    vi.advanceTimersByTime(50_000);
+    await still.ended;
+    vi.advanceTimersByTime(50_000);
+    expect(forkServers()).toContain(server);
+    vi.advanceTimersByTime(10_001);
+    vi.useRealTimers();
+    await until(() => !forkServers().includes(server as number));
+    await fork("after", own).ended;
+    expect(forkServers()).not.toContain(server);
+    expect(forkServers()).toHaveLength(before.length + 1);
+  } finally {
+    vi.useRealTimers();
+  }
 });

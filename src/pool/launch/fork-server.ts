@@ -29,7 +29,10 @@ export interface ForkedProcess extends LocalProcess {
   readonly started: Promise<void>;
 }
 
-type Answer = { readonly forked: number; readonly pid: number } | { readonly ended: number; readonly status: number };
+type Answer =
+  | { readonly forked: number; readonly pid: number }
+  | { readonly refused: number; readonly why: string }
+  | { readonly ended: number; readonly status: number };
 
 /** How long a server without forks is kept for the next pool: it holds some 250 MB. */
 const LINGER_MS = 60_000;
@@ -181,12 +184,23 @@ class ForkServer {
       this.#send({ go: answer.pid });
       return;
     }
-    const fork = this.#made.get(answer.ended);
-    this.#made.delete(answer.ended);
-    const exitCode = answer.status < 0 ? null : answer.status;
-    const signal = answer.status < 0 ? (SIGNALS.get(-answer.status) ?? `signal ${-answer.status}`) : null;
-    fork?.over({ exitCode, signal, how: howItEnded({ exitCode, signal }) });
+    if ("refused" in answer) this.#refuse(answer.refused, answer.why);
+    else this.#bury(answer.ended, answer.status);
     if (this.#asked.size + this.#made.size === 0) this.#idle();
+  }
+
+  #refuse(id: number, why: string): void {
+    const fork = this.#asked.get(id);
+    this.#asked.delete(id);
+    fork?.over({ exitCode: null, signal: null, how: `could not be started (${why})` });
+  }
+
+  #bury(pid: number, status: number): void {
+    const fork = this.#made.get(pid);
+    this.#made.delete(pid);
+    const exitCode = status < 0 ? null : status;
+    const signal = status < 0 ? (SIGNALS.get(-status) ?? `signal ${-status}`) : null;
+    fork?.over({ exitCode, signal, how: howItEnded({ exitCode, signal }) });
   }
 
   #idle(): void {

@@ -19,14 +19,33 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used 
 RUNTIME = str(Path(__file__).parents[3] / "py_runtime")
 
 
+_BEGIN = """
+import sys
+from quarry_runtime.__main__ import main
+sys.exit(main(["fork-server"]))
+"""
+#: Every second process is one too many, as under a limit on their number.
+_SCARCE = """
+import errno, itertools, os
+fork, count = os.fork, itertools.count()
+def scarce():
+    if next(count) % 2:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    return fork()
+os.fork = scarce
+"""
+
+
 class Server:
     """A fork server with this process in the orchestrator's place."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, before: str = "") -> None:
+        """`before` is code that the server's process runs first."""
         self.folder = folder
         mine, theirs = os.pipe()
         # As execa hands it over: the life line is descriptor 3.
-        code = f"import os; os.dup2({mine}, 3); os.execv({sys.executable!r}, {self._command()!r})"
+        command = [sys.executable, "-c", f"{before}\n{_BEGIN}"]
+        code = f"import os; os.dup2({mine}, 3); os.execv({sys.executable!r}, {command!r})"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
@@ -37,10 +56,6 @@ class Server:
         os.close(mine)
         self.life_line = theirs
 
-    @staticmethod
-    def _command() -> list[str]:
-        return [sys.executable, "-m", "quarry_runtime", "fork-server"]
-
     def say(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -50,16 +65,17 @@ class Server:
         assert self.process.stdout is not None
         return json.loads(self.process.stdout.readline())
 
+    def request(self, number: int, *argv: str, log: str = "fork.log") -> dict[str, Any]:
+        return {
+            "fork": number,
+            "argv": argv,
+            "output": str(self.folder / log),
+            "cwd": str(self.folder),
+            "env": {"QUARRY_TEST": "yes"},
+        }
+
     def fork(self, number: int, *argv: str, log: str = "fork.log") -> int:
-        self.say(
-            {
-                "fork": number,
-                "argv": argv,
-                "output": str(self.folder / log),
-                "cwd": str(self.folder),
-                "env": {"QUARRY_TEST": "yes"},
-            }
-        )
+        self.say(self.request(number, *argv, log=log))
         told = self.hear()
         assert told["forked"] == number
         return told["pid"]
@@ -141,6 +157,20 @@ def test_forks_end_with_a_killed_server(tmp_path: Path) -> None:
         assert holds(lambda: is_gone(started) and is_gone(waiting))
         # One that was never told to go has not begun.
         assert "usage" not in (tmp_path / "other.log").read_text()
+    finally:
+        server.close()
+
+
+def test_a_fork_that_the_system_refuses_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    server = Server(tmp_path, _SCARCE)
+    try:
+        pid = waiting_worker(server, 1)
+        server.say(server.request(2, "nonsense"))
+        assert server.hear() == {"refused": 2, "why": "Resource temporarily unavailable"}
+        assert not is_gone(pid)
+        third = server.fork(3, "nonsense", log="third.log")
+        server.say({"go": third})
+        assert server.hear() == {"ended": third, "status": 2}
     finally:
         server.close()
 
