@@ -6,10 +6,11 @@ share the pages of their libraries' objects. Lines of JSON come in on stdin:
     {"fork": 7, "argv": ["worker", …], "output": "/…/worker-0.log", "cwd": "/…", "env": {…}}
     {"go": 1234}
 
-and go out on stdout: {"forked": 7, "pid": 1234}, later {"ended": 1234, "status": 0 or minus a signal}; where
-the system has no process left, {"refused": 7, "why": "…"}. A fork does nothing before its `go`, so its pid is known before anything is heard of it. Its output goes to
-the end of a file, or into a socket where there is one of this path. Descriptor 3 is the life line of all
-forks: they get it as their stdin.
+and go out on stdout: {"forked": 7, "pid": 1234}, later {"ended": 1234, "status": 0 or minus a
+signal}; where the system has no process left, {"refused": 7, "why": "…"}. A fork does nothing
+before its `go`, so its pid is known before anything is heard of it. Its output goes to the end of a
+file, or into a socket where there is one of this path. Descriptor 3 is the life line of all forks:
+they get it as their stdin.
 """
 
 from __future__ import annotations
