@@ -1,5 +1,5 @@
 /** What forks of one server have in common, and what they have not. The verb is none, so nothing is imported. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -34,6 +34,24 @@ test.skipIf(!canFork)("a fork that is ended before it is made does not begin", a
   early.signal("SIGTERM");
   expect(await early.ended).toMatchObject({ signal: "SIGTERM", how: "killed by SIGTERM", lastLines: [] });
 });
+
+test.skipIf(!canFork)(
+  "a fork that the system refuses has ended, with the reason, and the next one is asked for again",
+  async () => {
+    // In the server's place: what it answers is tested in test/py/worker/test_fork_server.py.
+    const scarce = join(logDir, "scarce");
+    const refusals = [0, 1].map((id) => `read request; echo '{"refused": ${id}, "why": "no process left"}'`);
+    writeFileSync(scarce, ["#!/bin/sh", ...refusals, "read end", ""].join("\n"), { mode: 0o700 });
+    const refused = (name: string) =>
+      launchFork({ name, argv: ["none"], python: { ...python, executable: scarce }, env: {}, logDir });
+    for (const name of ["refused", "refused-again"]) {
+      const fork = refused(name);
+      await fork.started;
+      expect(fork.pid).toBeUndefined();
+      expect(await fork.ended).toMatchObject({ exitCode: null, how: "could not be started (no process left)" });
+    }
+  },
+);
 
 test.skipIf(!canFork)("a server without forks is kept for a minute, and no longer", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
