@@ -15,8 +15,8 @@ const die = (): void => {
   process.kill(process.pid, "SIGKILL");
 };
 events.subscribe((event) => {
-  // Miners take some seconds to start; one that is at work has said so.
-  if (moment === "mining" && event.type === "log" && event.text.includes("are mined with")) setTimeout(die, 1_000);
+  // By what happened and not by the clock: the deaths after this one need steps that are left.
+  if (moment === "mining" && event.type === "worker" && event.worker === "mine-0" && event.state === "busy") die();
   if (moment === "mined" && event.type === "worker" && event.worker === "mine-0" && event.state === "stopped") die();
   if (moment === "switched" && event.type === "negativesSwitched") die();
   if (moment === "later" && event.type === "trainStep" && event.negatives?.staleness === 5) die();
