@@ -40,6 +40,13 @@ class _CountingFeed(Feed):
             yield batch
 
 
+class _ProbedTrainer(QuarryTrainer):
+    """Leaves no checkpoint, also where the probe sees the training's last step: nobody would seal it."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Nothing."""
+
+
 class _Clock:
     """Ends the training once the time is up, and keeps what each step reported."""
 
@@ -80,7 +87,7 @@ def run_probe(
     clock = _Clock(seconds, peer.stop)
     try:
         feed.start()
-        trainer = QuarryTrainer(retriever, args, task, feed, clock.hear, keep)
+        trainer = _ProbedTrainer(retriever, args, task, feed, clock.hear, keep)
         if not any(parameter.requires_grad for parameter in retriever.parameters()):
             return _refusal("no parameter is trained", "Unfreeze the encoder or add an adapter.")
         began = time.monotonic()

@@ -129,9 +129,7 @@ async function openTraining(
     events: new EventStream(),
     outputDir: resolve(folder, "train"),
   };
-  // No checkpoint is written, however long the probe.
-  const args = { ...train.args, saveSteps: Number.MAX_SAFE_INTEGER };
-  const job = trainJob(experiment, { ...train, args }, set, batches, { ...place, logDir: resolve(folder, "logs") });
+  const job = trainJob(experiment, train, set, batches, { ...place, logDir: resolve(folder, "logs") });
   return { set, batches, layout, job };
 }
 

@@ -79,6 +79,7 @@ def examine(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> 
         options: dict[str, Any] | None = None,
         encoder: str = "auto",
         seconds: float = 0.01,
+        max_steps: int = 1_000,
         **given: Any,
     ) -> dict[str, Any]:
         model = model_spec(tiny_bert, plugins=[BROKEN], encoder=encoder, dtype="float32", **given)
@@ -90,9 +91,9 @@ def examine(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> 
             ],
             sources=["all"],
             mini_batch_size=None,
-            args={"save_steps": 10_000, "learning_rate": 1e-3},
+            args={"save_steps": 2, "learning_rate": 1e-3},
             output_dir=str(tmp_path / "train"),
-            max_steps=1_000,
+            max_steps=max_steps,
             queries_per_rank=len(queries),
             passages_per_query=len(passages) // len(queries),
             accumulation_steps=2,
@@ -190,6 +191,13 @@ def test_the_probe_trains_really_and_says_what_it_cost(examine: Callable[..., An
     assert facts["peakBytes"] > 50_000_000
     assert (facts["queriesPerRank"], facts["microSteps"]) == (4, 2)
     assert facts["tokensPerSecond"] > 0
+
+
+def test_a_probe_that_sees_the_last_step_ends_and_leaves_no_checkpoint(
+    examine: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert examine("probe", seconds=60.0, max_steps=4)["probe"]["facts"]["steps"] == 4
+    assert not list(tmp_path.glob("train/checkpoint-*"))
 
 
 def test_a_training_that_learns_nothing_is_refused(examine: Callable[..., Any]) -> None:
