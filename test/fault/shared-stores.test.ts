@@ -52,14 +52,14 @@ interface Filled {
   readonly troubles: readonly string[];
 }
 
-/** @param killAfter kills the process once so many units are durable. */
-function fill(filler: ChildProcess, request: object, killAfter = Number.POSITIVE_INFINITY): Promise<Filled> {
+/** @param request may have `killAfter`: the process kills itself once so many units are durable. */
+function fill(filler: ChildProcess, request: object): Promise<Filled> {
   const durable: number[] = [];
   const troubles: string[] = [];
   return new Promise((resolve) => {
     filler.once("exit", () => resolve({ durable, lost: null, troubles }));
     filler.on("message", (told: { durable?: number; lost?: number; warning?: string; error?: string }) => {
-      if (told.durable !== undefined && durable.push(told.durable) >= killAfter) filler.kill("SIGKILL");
+      if (told.durable !== undefined) durable.push(told.durable);
       const trouble = told.warning ?? told.error;
       if (trouble !== undefined) troubles.push(trouble);
       if (told.lost !== undefined || told.error !== undefined) {
@@ -105,8 +105,9 @@ test.each([false, true])(
       const writers = await Promise.all([start(), start()]);
       const filling = writers.map((writer, part) => {
         const own = units[part]?.map((texts) => ({ keys: keysOf(texts).keys, block: blockOf(texts, "float32") }));
-        const request = { kind: "vectors", cacheDir, model, shardBytes: SHARD_BYTES, units: own };
-        return fill(writer, request, isOneKilled && part === round % 2 ? 5 + round * 9 : undefined);
+        const killAfter = isOneKilled && part === round % 2 ? 5 + round * 9 : null;
+        const request = { kind: "vectors", cacheDir, model, shardBytes: SHARD_BYTES, units: own, killAfter };
+        return fill(writer, request);
       });
       let isOver = false;
       const all = Promise.all(filling).finally(() => (isOver = true));
@@ -151,8 +152,9 @@ test.each([false, true])(
             keys: new Uint8Array(pairKeysOf(texts)),
             scores: Float32Array.from(texts, scoreOf),
           }));
-          const request = { kind: "scores", cacheDir, contract: crossContract, units: own };
-          return fill(writer, request, isOneKilled && part === round % 2 ? 5 + round * 9 : undefined);
+          const killAfter = isOneKilled && part === round % 2 ? 5 + round * 9 : null;
+          const request = { kind: "scores", cacheDir, contract: crossContract, units: own, killAfter };
+          return fill(writer, request);
         }),
       );
       for (const { lost, troubles } of filled) expect({ lost: lost ?? 0, troubles }).toEqual({ lost: 0, troubles: [] });
