@@ -1,7 +1,17 @@
 /** Training on two machines, the second a network namespace that sees no file of the run: the curve of one machine, whatever dies. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { workersSchema } from "../../src/experiment/schema.js";
 import { runTraining, type TrainNodes } from "../../src/training/index.js";
@@ -48,10 +58,10 @@ function isClean(): void {
   expect([...agents(), ...ranks()], "processes left").toEqual([]);
 }
 
-function isSameCurve(job: RecordedJob): void {
+function isSameCurve(job: RecordedJob, wanted = alone): void {
   const found = losses(job);
-  expect([...found.keys()].sort()).toEqual([...losses(alone).keys()].sort());
-  for (const [step, loss] of losses(alone)) {
+  expect([...found.keys()].sort()).toEqual([...losses(wanted).keys()].sort());
+  for (const [step, loss] of losses(wanted)) {
     expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-5);
   }
 }
@@ -73,6 +83,29 @@ it("ends with a look into its log when a machine cannot be reached", async () =>
   const warnings = job.events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
   expect(warnings.join()).toContain("no route to host");
   isClean();
+  await bench.close();
+});
+
+it("trains with a machine on which somebody pastes the command that is told", async () => {
+  const bench = await TrainingBench.open();
+  const alone = bench.job("alone", options);
+  await runTraining(alone.job);
+  const { nodes: others } = workersSchema.parse({ nodes: [{ kind: "manual" }] });
+  const nodes = { others, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir: bench.folder };
+  const both = bench.job("pasted", { ...options, ranks: 2, nodes });
+  let pasted: ReturnType<typeof execa> | undefined;
+  both.job.events.subscribe((event) => {
+    if (event.type !== "notice" || pasted !== undefined) return;
+    const ticket = /its ticket is in (\S+)\.$/.exec(event.message)?.[1] ?? "";
+    expect(statSync(ticket).mode & 0o777).toBe(0o600);
+    const command = `${bench.python.executable} ${(event.hint ?? "").replace(/^python /, "").replace("the ticket", ticket)}`;
+    pasted = execa("sh", ["-c", command], { env: bench.python.env, reject: false });
+  });
+  expect(await runTraining(both.job)).toMatchObject({ step: 8, isStopped: false });
+  expect(await pasted).toMatchObject({ exitCode: 0 });
+  isClean();
+  isSameCurve(both, alone);
+  expect(readdirSync(bench.folder).filter((name) => name.endsWith(".ticket"))).toEqual([]);
   await bench.close();
 });
 
