@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 #: The socket reconnects by itself; an orchestrator that does not come back within this time is gone.
-RECONNECT_SECONDS = 5.0
+#: Whatever is left of a run ends within 5 s of it, and a process takes a while to end.
+RECONNECT_SECONDS = 3.0
 #: Over a network a dead host says nothing: neither a word nor the end of a connection.
 SILENCE_SECONDS = 30.0
 FIRST_CONTACT_SECONDS = 30.0

@@ -93,7 +93,7 @@ it("trains with a machine on which somebody pastes the command that is told", as
   const { nodes: others } = workersSchema.parse({ nodes: [{ kind: "manual" }] });
   const nodes = { others, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir: bench.folder };
   const both = bench.job("pasted", { ...options, ranks: 2, nodes });
-  let pasted: ReturnType<typeof execa> | undefined;
+  let pasted: Promise<{ readonly exitCode?: number }> | undefined;
   both.job.events.subscribe((event) => {
     if (event.type !== "notice" || pasted !== undefined) return;
     const ticket = /its ticket is in (\S+)\.$/.exec(event.message)?.[1] ?? "";

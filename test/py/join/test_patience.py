@@ -1,4 +1,4 @@
-"""When a process gives up: after 5 s of lost connection, 30 s of silence, 30 s without an answer."""
+"""When a process gives up: after 3 s of lost connection, 30 s of silence, 30 s without an answer."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def test_nobody_answers_within_30_seconds() -> None:
     assert pass_time(Patience(True, 0), 0, 60) == ("nobody answered", 31)
 
 
-def test_a_connection_that_stays_lost_for_5_seconds() -> None:
+def test_a_connection_that_stays_lost_for_3_seconds() -> None:
     patience = Patience(False, 0)
     patience.connected()
     patience.lost()
-    assert pass_time(patience, 0, 60) == ("the orchestrator is gone", 6)
+    assert pass_time(patience, 0, 60) == ("the orchestrator is gone", 4)
 
 
 def test_a_connection_that_comes_back_in_time() -> None:
     patience = Patience(False, 0)
     patience.connected()
     patience.lost()
-    assert pass_time(patience, 0, 4)[0] is None
+    assert pass_time(patience, 0, 2)[0] is None
     patience.lost()  # a try that failed does not begin the time anew
-    assert pass_time(patience, 4, 1)[0] is None
+    assert pass_time(patience, 2, 1)[0] is None
     patience.connected()
-    assert pass_time(patience, 5, 100)[0] is None
+    assert pass_time(patience, 3, 100)[0] is None
 
 
 def test_only_a_network_falls_silent() -> None:
