@@ -5,6 +5,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { findProcesses, openWorkplace, type Running, until, type Workplace } from "../e2e/harness.js";
 
 const ROUNDS = Number(process.env["QUARRY_DRILL_ROUNDS"] ?? 20);
+/** Some seconds of work for two workers: texts that repeat are encoded once, so each is another. */
+const PASSAGES = 8_000;
 /** What each verb leaves; the tag of a run file is the experiment's name, so every round uses the same one. */
 const VERBS = [
   ["encode", "encode-base/vectors.npy"],
@@ -16,7 +18,7 @@ let place: Workplace;
 let count = 0;
 
 beforeAll(async () => {
-  place = await openWorkplace({ passages: 3_000, queries: 64 });
+  place = await openWorkplace({ passages: PASSAGES, queries: 64, isEachDifferent: true });
   const model = JSON.stringify(place.model);
   await place.experiment(`
     name: "drill",
@@ -72,12 +74,25 @@ function expected(verb: string, result: string): Promise<Expected> {
   return found;
 }
 
-async function atRandomMoment(verb: string, result: string, running: Running, path: string): Promise<number> {
+/** Waits for a random moment of the work; false when the command was faster. */
+async function atRandomMoment(verb: string, result: string, running: Running, path: string): Promise<boolean> {
   const { workMs } = await expected(verb, result);
-  await until(() => isBusy(path), 60_000, `${verb} begins`);
+  let isOver = false;
+  void running.then(() => (isOver = true));
+  await until(async () => isOver || (await isBusy(path)), 60_000, `${verb} begins`);
   const moment = Math.random() * workMs;
   await Promise.race([pause(moment), running]);
-  return Math.round(moment);
+  return !isOver;
+}
+
+/** Goes on until something was done to a command at work so many times; `round` says whether it was. */
+async function rounds(count: number, round: (done: number) => Promise<boolean>): Promise<void> {
+  let done = 0;
+  for (let tries = 0; done < count; tries += 1) {
+    // Commands that always end before their moment would be a drill of nothing.
+    expect(tries, `${done} of ${count} rounds came in time`).toBeLessThan(3 * count);
+    if (await round(done)) done += 1;
+  }
 }
 
 const workers = () => findProcesses("quarry-worker", place.folder);
@@ -86,17 +101,17 @@ test.each(VERBS)(
   "%s: a worker killed at a random moment changes nothing",
   async (verb, result) => {
     const { bytes } = await expected(verb, result);
-    for (let round = 0; round < ROUNDS; round += 1) {
+    await rounds(ROUNDS, async (round) => {
       const { args, file } = fresh();
       const running = place.start(verb, "experiment.ts", ...args);
-      const moment = await atRandomMoment(verb, result, running, file("events.jsonl"));
-      const found = await workers();
-      const victim = found[round % Math.max(1, found.length)];
+      const isInTime = await atRandomMoment(verb, result, running, file("events.jsonl"));
+      const victim = (await workers())[round % 2];
       if (victim !== undefined) process.kill(victim.pid, "SIGKILL");
       const { exitCode, stderr } = await running;
-      expect(exitCode, `killed after ${moment} ms: ${stderr}`).toBe(0);
-      expect((await readFile(file(result))).equals(bytes), `killed after ${moment} ms`).toBe(true);
-    }
+      expect(exitCode, stderr).toBe(0);
+      expect((await readFile(file(result))).equals(bytes), `round ${round}`).toBe(true);
+      return isInTime && victim !== undefined;
+    });
   },
   3_600_000,
 );
@@ -105,17 +120,18 @@ test.each(VERBS)(
   "%s: after SIGKILL of the orchestrator the same command goes on",
   async (verb, result) => {
     const { bytes } = await expected(verb, result);
-    for (let round = 0; round < ROUNDS; round += 1) {
+    await rounds(ROUNDS, async (round) => {
       const { args, file } = fresh();
       const running = place.start(verb, "experiment.ts", ...args);
-      const moment = await atRandomMoment(verb, result, running, file("events.jsonl"));
+      const isInTime = await atRandomMoment(verb, result, running, file("events.jsonl"));
       running.kill("SIGKILL");
       await running;
-      await until(async () => (await workers()).length === 0, 5_000, `no survivors ${moment} ms into ${verb}`);
+      await until(async () => (await workers()).length === 0, 5_000, `no survivors of ${verb}`);
       const { exitCode, stderr } = await place.quarry(verb, "experiment.ts", ...args);
-      expect(exitCode, `killed after ${moment} ms: ${stderr}`).toBe(0);
-      expect((await readFile(file(result))).equals(bytes), `killed after ${moment} ms`).toBe(true);
-    }
+      expect(exitCode, stderr).toBe(0);
+      expect((await readFile(file(result))).equals(bytes), `round ${round}`).toBe(true);
+      return isInTime;
+    });
   },
   3_600_000,
 );
@@ -173,37 +189,39 @@ test("train: after SIGKILL of the orchestrator the same command goes on, and the
 test("evaluate: a worker stopped at a random moment is taken for dead, and what it says later is dropped", async () => {
   const [verb, result] = ["evaluate", "evaluate-base/run.trec"];
   const { bytes } = await expected(verb, result);
-  for (let round = 0; round < Math.ceil(ROUNDS / 4); round += 1) {
+  await rounds(Math.ceil(ROUNDS / 4), async (round) => {
     const { args, file } = fresh();
     const running = place.start(verb, "experiment.ts", ...args);
-    const moment = await atRandomMoment(verb, result, running, file("events.jsonl"));
+    const isInTime = await atRandomMoment(verb, result, running, file("events.jsonl"));
     const [victim] = await workers();
     if (victim !== undefined) process.kill(victim.pid, "SIGSTOP");
     const { exitCode, stderr } = await running;
-    expect(exitCode, `stopped after ${moment} ms: ${stderr}`).toBe(0);
-    expect((await readFile(file(result))).equals(bytes), `stopped after ${moment} ms`).toBe(true);
+    expect(exitCode, stderr).toBe(0);
+    expect((await readFile(file(result))).equals(bytes), `round ${round}`).toBe(true);
     expect(await workers()).toEqual([]);
-  }
+    return isInTime && victim !== undefined;
+  });
 }, 3_600_000);
 
 test("evaluate: Ctrl-C at a random moment ends within 10 s, and the same command finishes", async () => {
   const [verb, result] = ["evaluate", "evaluate-base/run.trec"];
   const { bytes } = await expected(verb, result);
-  for (let round = 0; round < Math.ceil(ROUNDS / 4); round += 1) {
+  await rounds(Math.ceil(ROUNDS / 4), async (round) => {
     const { args, file } = fresh();
     const running = place.start(verb, "experiment.ts", ...args);
-    const moment = await atRandomMoment(verb, result, running, file("events.jsonl"));
+    await atRandomMoment(verb, result, running, file("events.jsonl"));
     running.kill("SIGINT");
     const begin = performance.now();
     const { exitCode, stderr } = await running;
     expect(stderr).not.toMatch(/\n\s+at /);
     expect(performance.now() - begin).toBeLessThan(10_000);
     // The end may have come before the signal.
-    if (exitCode !== 0) expect(exitCode, `after ${moment} ms`).toBe(130);
+    if (exitCode !== 0) expect(exitCode, stderr).toBe(130);
     expect(await workers()).toEqual([]);
     expect((await place.quarry(verb, "experiment.ts", ...args)).exitCode).toBe(0);
-    expect((await readFile(file(result))).equals(bytes), `stopped after ${moment} ms`).toBe(true);
-  }
+    expect((await readFile(file(result))).equals(bytes), `round ${round}`).toBe(true);
+    return exitCode === 130;
+  });
 }, 3_600_000);
 
 test("evaluate: a kill every two seconds for as long as QUARRY_DRILL_SECONDS says", async () => {
@@ -232,4 +250,5 @@ test("evaluate: a kill every two seconds for as long as QUARRY_DRILL_SECONDS say
     runs += 1;
   }
   console.log(`${kills} kills in ${runs} runs, each with the same result`);
+  expect(kills).toBeGreaterThan(runs);
 }, 3_600_000);

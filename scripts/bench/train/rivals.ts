@@ -9,13 +9,14 @@ import { type Rival, type RivalOptions, startRival } from "./rival.js";
 
 const SCRIPT = join(dirname(fileURLToPath(import.meta.url)), "rivals.py");
 
-export const RIVALS = ["quarry", "loop", "trainer", "sentence-transformers", "trove"] as const;
+export const RIVALS = ["quarry", "loop", "tokenised-loop", "trainer", "sentence-transformers", "trove"] as const;
 export type RivalName = (typeof RIVALS)[number];
 
 /** What tables call them. */
 export const TITLES: Readonly<Record<RivalName, string>> = {
   quarry: "Quarry",
   loop: "a plain PyTorch loop",
+  "tokenised-loop": "such a loop on batches that were tokenised before",
   trainer: "a plain script around transformers' Trainer",
   "sentence-transformers": "sentence-transformers' trainer",
   trove: "Trove's trainer",

@@ -54,17 +54,17 @@ export async function measureComputing(context: Context): Promise<void> {
   }
 }
 
-/** Where the way of the data decides: Quarry ≥ 1.2 of the best of the others. */
+/** Where the way of the data decides: Quarry ≥ 1.2 of the best of the others; and how far it is from no way at all. */
 export async function measureFeeding(context: Context): Promise<void> {
   const found = await race(context, {
     name: "stub",
     model: "stub",
-    rivals: [["quarry", 0], ...OTHERS, ["sentence-transformers", 1]],
+    rivals: [["quarry", 0], ...OTHERS, ["sentence-transformers", 1], ["tokenised-loop", 0]],
     ...{ warmUp: 20, rounds: context.quick ? 2 : 5, perRound: context.quick ? 20 : 100, queries: QUERIES, bf16: false },
   });
   tellLosses(context, "the stub", found);
-  const ratios = [1, 2, 3, 4].map((other) => compare(found, 0, other));
-  const least = Math.min(...ratios.map(({ ratio }) => ratio));
+  const ratios = [1, 2, 3, 4, 5].map((other) => compare(found, 0, other));
+  const least = Math.min(...ratios.slice(0, -1).map(({ ratio }) => ratio));
   for (const [at, { ratio, rates }] of ratios.entries()) {
     const what = `two layers, dimension 32, ${QUERIES} × ${PER_QUERY}: Quarry's steps/s / those of ${found.labels[at + 1]}`;
     const reach = ratio === least ? "≥ 1.2 (the best of them)" : undefined;
