@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.search.finite import are_finite, refuse
-from quarry_runtime.search.products import PANEL, dot_into, new_dots
+from quarry_runtime.search.products import PANEL, dot_into, new_dots, one_query_dots
+from quarry_runtime.search.single import Single
 from quarry_runtime.search.topk import Numbers, RunningTopK
 from quarry_runtime.search.tracked import Places, TrackedPairs
 
@@ -74,6 +75,10 @@ class ExactSearch:
         ]
         self._score_count = _SCORE_BYTES[device.type] // 4
         self._scratch = torch.empty(0, device=device)
+        # One query on a CPU: scores take so little that every call shows.
+        is_alone = len(queries_QD) == 1 and device.type == "cpu" and similarity is None
+        self._single = Single(k) if is_alone else None
+        self._query_D = self._queries_QD[0].numpy() if is_alone else None
 
     def add(
         self, passages_ND: torch.Tensor, rows_N: NDArray[np.int32], ranks_N: NDArray[np.int32]
@@ -91,6 +96,9 @@ class ExactSearch:
         """
         query_count, count = len(self._queries_QD), len(passages_ND)
         if query_count == 0 or count == 0:
+            return
+        if self._single is not None:
+            self._add_to(self._single, passages_ND, rows_N, ranks_N)
             return
         rows, ranks = rows_N, ranks_N
         if passages_ND.device.type != "cpu":
@@ -117,12 +125,31 @@ class ExactSearch:
             strip = slice(start, start + scores_QS.shape[1])
             self._take(best, first, start, scores_QS, rows[strip], ranks[strip], places)
 
+    def _add_to(
+        self,
+        single: Single,
+        passages_ND: torch.Tensor,
+        rows_N: NDArray[np.int32],
+        ranks_N: NDArray[np.int32],
+    ) -> None:
+        scores_N = one_query_dots(self._query_D, passages_ND)
+        # A finite overflow of the squares is sorted out by the second look.
+        if not math.isfinite(scores_N.dot(scores_N)) and not np.isfinite(scores_N).all():
+            if not are_finite(passages_ND):
+                refuse(passages_ND.T, rows_N, "vectors")
+            refuse(torch.from_numpy(scores_N)[None], rows_N)
+        single.take(scores_N, rows_N, ranks_N)
+        if self._tracked is not None:
+            self._tracked.take(self._tracked.find(rows_N), torch.from_numpy(scores_N)[None])
+
     @cached_property
     def _largest_query(self) -> float:
         return float(self._queries_QD.abs().max()) if self._queries_QD.numel() else 0.0
 
     def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows, [Q, K] each, in final order; padded with -inf and -1."""
+        if self._single is not None:
+            return self._single.ordered()
         if not self._blocks:
             return np.empty((0, self._k), np.float32), np.empty((0, self._k), np.int32)
         parts = [best.snapshot() for _, best in self._blocks]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from quarry_runtime.guard import onednn
 
@@ -16,9 +21,8 @@ PANEL = 512
 # in a core's cache, is up to 1.5 times as fast as queries times passages.
 _MOST_TURNED_QUERIES = 64
 _TURNED_PANEL = 2_048
-# For one query only MKL's batched kernel reads at the memory's speed: 64 matrices of 256 passages.
-_MATRIX = 256
-_BATCH = 64 * _MATRIX
+# One query: less than this, 4 MB of passages, is not worth waking a thread, which takes some 30 µs.
+_NUMBERS_OF_A_THREAD = 1024 * 1024
 _ALIGNMENT_BYTES = 64
 
 
@@ -36,7 +40,7 @@ def dot_into(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torch.
     if passages_ND.device.type != "cpu":
         torch.mm(queries_QD, passages_ND.float().T, out=out_QN)
     elif len(queries_QD) == 1:
-        _one(out_QN[0], queries_QD, passages_ND)
+        out_QN[0] = torch.from_numpy(one_query_dots(queries_QD[0].numpy(), passages_ND))
     elif len(queries_QD) > _MOST_FEW_QUERIES and onednn.is_faster():
         _by_onednn(out_QN, queries_QD, passages_ND)
     elif len(queries_QD) <= _MOST_FEW_QUERIES:
@@ -72,24 +76,28 @@ def _by_onednn(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torc
             out_QN[:, panel] = onednn.product(queries_QD, passages_PD)
 
 
-def _one(out_N: torch.Tensor, query_1D: torch.Tensor, passages_ND: torch.Tensor) -> None:
-    size = query_1D.shape[1]
-    for start in range(0, len(passages_ND), _BATCH):
-        batch_PD = _aligned(passages_ND[start : start + _BATCH])
-        matrices = len(batch_PD) // _MATRIX
-        whole = matrices * _MATRIX
-        if matrices > 1:
-            # The strides of a transposed row choose the kernel; those of a column are 7 times slower.
-            column = query_1D.as_strided((matrices, size, 1), (0, 1, size))
-            out = out_N[start : start + whole].view(matrices, _MATRIX, 1)
-            torch.bmm(batch_PD[:whole].view(matrices, _MATRIX, size), column, out=out)
-        else:
-            whole = 0
-        if whole < len(batch_PD):
-            # One matrix alone takes the slow way; two equal queries do not.
-            twice = query_1D.expand(2, -1).contiguous()
-            rest = slice(start + whole, start + len(batch_PD))
-            out_N[rest] = torch.mm(batch_PD[whole:], twice.T)[:, 0]
+def one_query_dots(query_D: NDArray[np.float32], passages_ND: torch.Tensor) -> NDArray[np.float32]:
+    """Dot products [N] of one query, on a CPU; the bits of each depend on its own two vectors alone."""
+    if passages_ND.dtype != torch.float32:
+        passages_ND = passages_ND.float()
+    passages = passages_ND.numpy()
+    threads = torch.get_num_threads()
+    parts = min(threads, passages.size // _NUMBERS_OF_A_THREAD) if threads > 1 else 1
+    if parts <= 1:
+        return np.einsum("nd,d->n", passages, query_D)
+    out_N = np.empty(len(passages), np.float32)
+    cuts = [len(passages) * part // parts for part in range(parts + 1)]
+
+    def score(low: int, high: int) -> None:
+        np.einsum("nd,d->n", passages[low:high], query_D, out=out_N[low:high])
+
+    list(_pool(threads).map(score, cuts[:-1], cuts[1:]))
+    return out_N
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "search")
 
 
 def _aligned(panel_PD: torch.Tensor) -> torch.Tensor:

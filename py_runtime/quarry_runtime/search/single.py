@@ -12,7 +12,7 @@ _LONGEST_CHUNK = 64
 
 
 class Single:
-    """Takes blocks of scores [1, N] into the list of one query's best.
+    """Takes blocks of scores [N] into the list of one query's best.
 
     A block costs one comparison with the k-th score so far and one look for what reaches it; what
     was found is copied out and waits. Nothing is kept of a block otherwise, so blocks need not be
@@ -32,10 +32,9 @@ class Single:
         self._count = 0
 
     def take(
-        self, scores_1N: NDArray[np.float32], rows_N: NDArray[np.int32], ranks_N: NDArray[np.int32]
+        self, scores_N: NDArray[np.float32], rows_N: NDArray[np.int32], ranks_N: NDArray[np.int32]
     ) -> None:
         """Takes a block in; the arrays are not kept."""
-        scores_N = scores_1N[0]
         if self._count == 0:
             self._raise_bound(scores_N)
         columns_M = (scores_N >= self._bound).nonzero()[0]

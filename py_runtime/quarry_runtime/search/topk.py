@@ -53,9 +53,7 @@ class RunningTopK:
         self._device = torch.device(device)
         self._is_on_cpu = self._device.type == "cpu"
         self._taker = self._choose_taker()
-        if isinstance(self._taker, Single):
-            wanted = first = 1
-        elif self._is_on_cpu:
+        if self._is_on_cpu:
             first = max(_FIRST_COLUMNS, _COLUMNS_PER_PLACE * k)
             wanted = max(first, self._columns(_SMALL_SCORES))
         else:
@@ -87,6 +85,10 @@ class RunningTopK:
 
     def add_finite(self, scores_QN: torch.Tensor, rows_N: Numbers, ranks_N: Numbers) -> None:
         """As add, of scores that are known to be finite."""
+        if isinstance(self._taker, Single):
+            # Its blocks need not wait.
+            self._taker.take(scores_QN.numpy()[0], _as_numpy(rows_N), _as_numpy(ranks_N))
+            return
         block: _Block = (scores_QN, rows_N, ranks_N)
         if self._is_on_cpu:
             block = scores_QN.numpy(), _as_numpy(rows_N), _as_numpy(ranks_N)
@@ -144,6 +146,7 @@ class RunningTopK:
         self._waiting_columns = 0
 
     def _take(self, block: _Block) -> None:
+        assert not isinstance(self._taker, Single)
         self._taker.take(*block)
         if isinstance(self._taker, Sieve):
             self._enough = min(self._room, self._columns(_SMALL_SCORES))
