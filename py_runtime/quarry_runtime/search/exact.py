@@ -78,7 +78,7 @@ class ExactSearch:
         # One query on a CPU: scores take so little that every call shows.
         is_alone = len(queries_QD) == 1 and device.type == "cpu" and similarity is None
         self._single = Single(k) if is_alone else None
-        self._query_D = self._queries_QD[0].numpy() if is_alone else None
+        self._query_D = self._queries_QD[0].numpy() if is_alone else np.empty(0, np.float32)
 
     def add(
         self, passages_ND: torch.Tensor, rows_N: NDArray[np.int32], ranks_N: NDArray[np.int32]
