@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.search.finite import are_finite, refuse
-from quarry_runtime.search.products import PANEL, dot_into, new_dots, one_query_dots
+from quarry_runtime.search.products import PANEL, LoneQuery, dot_into, new_dots
 from quarry_runtime.search.single import Single
 from quarry_runtime.search.topk import Numbers, RunningTopK
 from quarry_runtime.search.tracked import Places, TrackedPairs
@@ -69,16 +69,15 @@ class ExactSearch:
         self._similarity = similarity
         self._tracked = tracked
         device = queries_QD.device
+        # One query on a CPU: scores take so little that every call shows.
+        is_alone = len(queries_QD) == 1 and device.type == "cpu" and similarity is None
+        self._alone = (LoneQuery(self._queries_QD), Single(k)) if is_alone else None
         self._blocks = [
             (first, RunningTopK(min(_QUERIES, len(queries_QD) - first), k, device))
-            for first in range(0, len(queries_QD), _QUERIES)
+            for first in range(0, 0 if is_alone else len(queries_QD), _QUERIES)
         ]
         self._score_count = _SCORE_BYTES[device.type] // 4
         self._scratch = torch.empty(0, device=device)
-        # One query on a CPU: scores take so little that every call shows.
-        is_alone = len(queries_QD) == 1 and device.type == "cpu" and similarity is None
-        self._single = Single(k) if is_alone else None
-        self._query_D = self._queries_QD[0].numpy() if is_alone else np.empty(0, np.float32)
 
     def add(
         self, passages_ND: torch.Tensor, rows_N: NDArray[np.int32], ranks_N: NDArray[np.int32]
@@ -97,8 +96,8 @@ class ExactSearch:
         query_count, count = len(self._queries_QD), len(passages_ND)
         if query_count == 0 or count == 0:
             return
-        if self._single is not None:
-            self._add_to(self._single, passages_ND, rows_N, ranks_N)
+        if self._alone is not None:
+            self._add_alone(*self._alone, passages_ND, rows_N, ranks_N)
             return
         rows, ranks = rows_N, ranks_N
         if passages_ND.device.type != "cpu":
@@ -125,20 +124,21 @@ class ExactSearch:
             strip = slice(start, start + scores_QS.shape[1])
             self._take(best, first, start, scores_QS, rows[strip], ranks[strip], places)
 
-    def _add_to(
+    def _add_alone(
         self,
-        single: Single,
+        query: LoneQuery,
+        best: Single,
         passages_ND: torch.Tensor,
         rows_N: NDArray[np.int32],
         ranks_N: NDArray[np.int32],
     ) -> None:
-        scores_N = one_query_dots(self._query_D, passages_ND)
+        scores_N = query.dots(passages_ND)
         # A finite overflow of the squares is sorted out by the second look.
         if not math.isfinite(scores_N.dot(scores_N)) and not np.isfinite(scores_N).all():
             if not are_finite(passages_ND):
                 refuse(passages_ND.T, rows_N, "vectors")
             refuse(torch.from_numpy(scores_N)[None], rows_N)
-        single.take(scores_N, rows_N, ranks_N)
+        best.take(scores_N, rows_N, ranks_N)
         if self._tracked is not None:
             self._tracked.take(self._tracked.find(rows_N), torch.from_numpy(scores_N)[None])
 
@@ -148,8 +148,8 @@ class ExactSearch:
 
     def snapshot(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores and rows, [Q, K] each, in final order; padded with -inf and -1."""
-        if self._single is not None:
-            return self._single.ordered()
+        if self._alone is not None:
+            return self._alone[1].ordered()
         if not self._blocks:
             return np.empty((0, self._k), np.float32), np.empty((0, self._k), np.int32)
         parts = [best.snapshot() for _, best in self._blocks]
