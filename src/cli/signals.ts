@@ -11,6 +11,8 @@ export interface SignalWatch {
   /** As if the signal had come: the dashboard reads Ctrl-C as a key. */
   raise(signal: StopSignal): void;
   close(): void;
+  /** Closes it for a command that is over: a signal that comes in its last moments leaves it the status that it has. */
+  settle(): void;
 }
 
 /**
@@ -29,10 +31,15 @@ export function watchSignals(onFirst: (signal: StopSignal) => void): SignalWatch
     (signal) => [signal, () => raise(signal)] as const,
   );
   for (const [signal, handler] of handlers) process.on(signal, handler);
+  const close = (): void => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  };
   return {
     raise,
-    close: () => {
-      for (const [signal, handler] of handlers) process.off(signal, handler);
+    close,
+    settle: () => {
+      for (const [signal] of handlers) process.on(signal, () => process.exit());
+      close();
     },
   };
 }

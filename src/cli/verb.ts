@@ -119,7 +119,7 @@ async function runVerb(name: VerbName, file: string, flags: Flags, overrides: re
     failure = { thrown };
   } finally {
     await reporter.close();
-    signals.close();
+    signals.settle();
   }
   if (failure === null) return 0;
   const isDebug = flags.debug ?? false;

@@ -40,3 +40,23 @@ test("after closing nothing listens any more", () => {
   watch.close();
   expect(process.listenerCount("SIGTERM")).toBe(before);
 });
+
+test("a signal in the last moments of a command that is over leaves it its status", () => {
+  const exit = vi.spyOn(process, "exit").mockImplementation((status) => {
+    throw new Error(`exit ${status}`);
+  });
+  const heard: StopSignal[] = [];
+  const signals = Object.keys(EXIT_STATUS_OF) as StopSignal[];
+  const before = new Map(signals.map((signal) => [signal, process.listeners(signal)]));
+  watch = watchSignals((found) => heard.push(found));
+  watch.settle();
+  try {
+    expect(() => process.emit("SIGINT")).toThrow("exit undefined");
+    expect(exit).toHaveBeenCalledOnce();
+    expect(heard).toEqual([]);
+  } finally {
+    for (const [signal, old] of before) {
+      for (const listener of process.listeners(signal)) if (!old.includes(listener)) process.off(signal, listener);
+    }
+  }
+});
