@@ -34,6 +34,8 @@ beforeAll(async () => {
   bench = { ...bench, python: { ...python, env: { ...python.env, ...slurm?.env } } };
 });
 afterAll(async () => {
+  // What outlives its orchestrator here: sbatch, which looks every half a minute whether its job is over.
+  for (const pid of processesWith(bench.marker)) process.kill(pid, "SIGTERM");
   ssh?.stop();
   await slurm?.remove();
   rmSync(folder, { recursive: true, force: true });
