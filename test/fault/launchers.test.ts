@@ -1,4 +1,5 @@
 /** Launchers for real: a sshd, torchrun, and a Slurm of two nodes, all on this machine; and what is left when somebody ends them. */
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   // What outlives its orchestrator here: sbatch, which looks every half a minute whether its job is over.
-  for (const pid of processesWith(bench.marker)) process.kill(pid, "SIGTERM");
+  for (const pid of processesWith(bench.marker)) spawnSync("kill", [String(pid)]);
   ssh?.stop();
   await slurm?.remove();
   rmSync(folder, { recursive: true, force: true });

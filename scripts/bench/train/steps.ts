@@ -64,6 +64,7 @@ export async function measureFeeding(context: Context): Promise<void> {
   });
   tellLosses(context, "the stub", found);
   const ratios = [1, 2, 3, 4, 5].map((other) => compare(found, 0, other));
+  // The last one is no rival: it has no way of the data at all.
   const least = Math.min(...ratios.slice(0, -1).map(({ ratio }) => ratio));
   for (const [at, { ratio, rates }] of ratios.entries()) {
     const what = `two layers, dimension 32, ${QUERIES} × ${PER_QUERY}: Quarry's steps/s / those of ${found.labels[at + 1]}`;
