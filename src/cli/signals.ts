@@ -11,7 +11,7 @@ export interface SignalWatch {
   /** As if the signal had come: the dashboard reads Ctrl-C as a key. */
   raise(signal: StopSignal): void;
   close(): void;
-  /** Closes it for a command that is over: a signal that comes in its last moments leaves it the status that it has. */
+  /** Closes it for a command that is over: a signal that comes in its last moments leaves it the status that it has, until Node takes itself down. */
   settle(): void;
 }
 
