@@ -134,7 +134,9 @@ class ExactSearch:
     ) -> None:
         scores_N = query.dots(passages_ND)
         # A finite overflow of the squares is sorted out by the second look.
-        if not math.isfinite(scores_N.dot(scores_N)) and not np.isfinite(scores_N).all():
+        with np.errstate(over="ignore"):
+            squares = scores_N.dot(scores_N)
+        if not math.isfinite(squares) and not np.isfinite(scores_N).all():
             if not are_finite(passages_ND):
                 refuse(passages_ND.T, rows_N, "vectors")
             refuse(torch.from_numpy(scores_N)[None], rows_N)

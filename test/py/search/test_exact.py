@@ -74,6 +74,18 @@ def test_the_short_way_of_one_query_gives_the_same_bits(passages: int) -> None:
     np.testing.assert_array_equal(query.dots(moved.copy_(passages_ND)), out[0].numpy())
 
 
+@pytest.mark.filterwarnings("error")
+def test_large_scores_of_one_query_whose_squares_overflow_are_scores() -> None:
+    query_1D, passages_ND = torch.tensor([[1e19, 0.0]]), torch.tensor([[1.0, 0.0], [1e19, 0.0]])
+    search = ExactSearch(query_1D, 2)
+    search.add(passages_ND, numbers(2), numbers(2))
+    scores, rows = search.snapshot()
+    np.testing.assert_allclose(scores, [[1e38, 1e19]], rtol=1e-6)
+    assert rows.tolist() == [[1, 0]]
+    with pytest.raises(DataError, match="rows 0"):
+        search.add(torch.tensor([[-torch.inf, 0.0], [1e19, 0.0]]), numbers(2), numbers(2))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("queries", [1, 3, 100, 1_500])
 def test_scores_of_narrow_vectors_are_summed_in_float32(queries: int, dtype: torch.dtype) -> None:
