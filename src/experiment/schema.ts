@@ -204,6 +204,12 @@ export const trainSchema = z.strictObject({
     .describe(
       "Queries, and passages, that a rank encodes at a time (GradCache): memory of so few texts, negatives of the whole batch; default: all at once.",
     ),
+  lengthGroups: z
+    .union([positive, z.literal("auto")])
+    .default("auto")
+    .describe(
+      "In how many groups of like length the texts of a side are encoded, each padded by itself; auto: as many as save time.",
+    ),
   ranks: z
     .union([positive, z.literal("auto")])
     .default("auto")

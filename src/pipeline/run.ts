@@ -196,7 +196,7 @@ function determinants(config: ExperimentConfig): unknown {
  * and what each is compared with is guarded by the checkpoint.
  */
 const FREE_IN_TRAINING = [
-  ...["ranks", "nodes", "minNodes", "threads", "queriesPerRank", "miniBatchSize"],
+  ...["ranks", "nodes", "minNodes", "threads", "queriesPerRank", "miniBatchSize", "lengthGroups"],
   ...["maxRestarts", "startTimeoutMs"],
 ];
 const FREE_IN_ARGS = [

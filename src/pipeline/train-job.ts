@@ -39,6 +39,7 @@ export function trainJob(
     globalBatchSize: options.globalBatchSize,
     queriesPerRank: options.queriesPerRank,
     miniBatchSize: options.miniBatchSize ?? null,
+    lengthGroups: options.lengthGroups === "auto" ? null : options.lengthGroups,
     passagesPerQuery: set.passagesPerQuery,
     threads: options.threads ?? Math.max(1, Math.floor((coreCount() * machineCount(options)) / place.ranks)),
     startTimeoutMs: options.startTimeoutMs,

@@ -211,6 +211,8 @@ const trainTask = z.strictObject({
   accumulationSteps: z.int().min(1),
   /** Texts of one side that are encoded with gradient at a time (GradCache); null takes all at once. */
   miniBatchSize: z.int().min(1).nullable(),
+  /** Groups of like length in which the texts of a side are encoded; null leaves their number to the lengths. */
+  lengthGroups: z.int().min(1).nullable(),
   seed: z.int().min(0).max(0xffffffff),
   /** A complete checkpoint's folder; null starts from the model. */
   resumeFrom: path.nullable(),

@@ -30,6 +30,8 @@ export interface TrainJob {
   readonly queriesPerRank: number | undefined;
   /** Texts of one side that a rank encodes with gradient at a time; null takes a whole micro-batch. */
   readonly miniBatchSize: number | null;
+  /** Groups of like length in which they are encoded; null leaves their number to the lengths. */
+  readonly lengthGroups: number | null;
   readonly passagesPerQuery: number;
   /** Over all machines. */
   readonly ranks: number;

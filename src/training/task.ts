@@ -15,10 +15,11 @@ export function trainTask(
   resumeFrom: string | null,
 ): Extract<Configure["task"], { kind: "train" }> {
   const { worldSize: _worldSize, ...cut } = layout;
-  const { model, losses, sources, args, outputDir, maxSteps, passagesPerQuery, miniBatchSize, seed, isDropoutOn } = job;
+  const { model, losses, sources, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn } = job;
+  const { miniBatchSize, lengthGroups } = job;
   return {
     ...{ kind: "train", model, losses, sources, args, outputDir, maxSteps, passagesPerQuery, seed, isDropoutOn },
-    miniBatchSize,
+    ...{ miniBatchSize, lengthGroups },
     ...cut,
     resumeFrom,
     retriever: job.retriever ?? null,

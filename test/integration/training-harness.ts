@@ -76,6 +76,7 @@ export class TrainingBench {
       losses: [{ name: "infonce", weight: 1, sources: [], matryoshka: null, options: { temperature: 0.1 } }],
       sources: ["all"],
       miniBatchSize: null,
+      lengthGroups: null,
       args: { learning_rate: 5e-3, save_steps: 100, save_total_limit: 2, lr_scheduler_type: "linear" },
       outputDir: join(this.folder, name),
       ...{ maxSteps: 6, globalBatchSize: 8, queriesPerRank: undefined, passagesPerQuery: PASSAGES_PER_QUERY },

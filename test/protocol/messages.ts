@@ -36,6 +36,7 @@ const train = {
   passagesPerQuery: 3,
   accumulationSteps: 2,
   miniBatchSize: 8,
+  lengthGroups: 4,
   seed: 4_294_967_295,
   resumeFrom: null,
   isDropoutOn: true,

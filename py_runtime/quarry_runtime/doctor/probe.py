@@ -17,7 +17,8 @@ from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.protocol.messages import TrainStep, TrainTask
 from quarry_runtime.training.arguments import training_arguments
 from quarry_runtime.training.feed import Feed
-from quarry_runtime.training.retriever import Retriever
+from quarry_runtime.training.length_groups import choose_grouping
+from quarry_runtime.training.retriever import Retriever, batches_of
 from quarry_runtime.training.trainer import QuarryTrainer
 
 #: The first step allocates and compiles; two more make a mean.
@@ -34,9 +35,9 @@ class _CountingFeed(Feed):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for batch in super().__iter__():
-            for side in ("queries", "passages"):
-                self.tokens += int(batch[side]["attention_mask"].sum())
-                self.padded += batch[side]["attention_mask"].numel()
+            for part in (*batches_of(batch["queries"]), *batches_of(batch["passages"])):
+                self.tokens += int(part["attention_mask"].sum())
+                self.padded += part["attention_mask"].numel()
             yield batch
 
 
@@ -82,8 +83,9 @@ def run_probe(
     biggest = max(files, key=lambda file: file.stat().st_size)
     peer = Recorded([biggest, *(file for file in files if file != biggest)])
     is_on_cpu = not torch.cuda.is_available()
-    feed = _CountingFeed(peer, encoder, task, 0, 0, is_pinned=not is_on_cpu)
     args, keep = training_arguments(task, is_on_cpu)
+    grouping = choose_grouping(task, retriever, encoder, args)
+    feed = _CountingFeed(peer, encoder, task, 0, 0, not is_on_cpu, grouping)
     clock = _Clock(seconds, peer.stop)
     try:
         feed.start()

@@ -301,6 +301,7 @@ class TrainTask(
     passages_per_query: Annotated[int, Meta(ge=1, le=9007199254740991)]
     accumulation_steps: Annotated[int, Meta(ge=1, le=9007199254740991)]
     mini_batch_size: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
+    length_groups: Annotated[int, Meta(ge=1, le=9007199254740991)] | None
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     resume_from: Path | None
     is_dropout_on: bool

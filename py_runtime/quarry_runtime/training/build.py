@@ -118,6 +118,12 @@ def _whole(task: TrainTask, loss: Any) -> Any:
             " own.",
             hint="Leave train.miniBatchSize or train.retriever out.",
         )
+    if (getattr(task, "length_groups", None) or 1) > 1:
+        raise ConfigError(
+            f"train.lengthGroups cuts the texts for Quarry's own forward; the retriever {task.retriever.name} has its"
+            " own.",
+            hint="Leave train.lengthGroups or train.retriever out.",
+        )
     if not isinstance(loss, Objective):
         return loss
     term = loss.terms[0]

@@ -16,7 +16,7 @@ from quarry_runtime.errors import ProtocolError
 from quarry_runtime.modeling.formatting import NO_EXTRAS
 from quarry_runtime.modeling.losses.inputs import BatchExtras
 from quarry_runtime.modeling.text import Texts, read_arrow
-from quarry_runtime.modeling.tokens import Side, collate, tokenize
+from quarry_runtime.modeling.tokens import Side, tokenize
 from quarry_runtime.protocol.messages import (
     Evaluation,
     MicroBatch,
@@ -29,6 +29,7 @@ from quarry_runtime.protocol.messages import (
 )
 from quarry_runtime.protocol.tensor import to_numpy
 from quarry_runtime.training.briefing import receive
+from quarry_runtime.training.length_groups import Grouping, padded, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,6 +72,7 @@ class Feed:
         rank: int,
         first_step: int,
         is_pinned: bool,
+        grouping: Grouping = whole,
     ) -> None:
         self._peer = peer
         self._encoder = encoder
@@ -81,6 +83,7 @@ class Feed:
         self._first = self._asked = self._received = first_step * task.accumulation_steps
         self._end = task.max_steps * task.accumulation_steps
         self._is_pinned = is_pinned
+        self._grouping = grouping
         self._ready: queue.Queue[dict[str, Any] | BaseException] = queue.Queue()
         self._orders: queue.Queue[Evaluation | BaseException] = queue.Queue()
         self._permits: queue.Queue[Seal | BaseException] = queue.Queue()
@@ -199,19 +202,23 @@ class Feed:
             )
         return batch
 
-    def _tokens(self, texts: Texts, side: Side) -> dict[str, torch.Tensor]:
+    def _tokens(self, texts: Texts, side: Side) -> dict[str, Any]:
         ids = tokenize(self._encoder, texts, side)["input_ids"]
-        batch = collate(self._encoder, ids, side)
-        return (
-            {name: tensor.pin_memory() for name, tensor in batch.items()}
-            if self._is_pinned
-            else batch
-        )
+        batch = padded(self._encoder, ids, side, self._grouping)
+        return _pinned(batch) if self._is_pinned else batch
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         # A copy: the frame's bytes are read-only, and belong to the message.
         tensor = torch.from_numpy(array.copy())
         return tensor.pin_memory() if self._is_pinned else tensor
+
+
+def _pinned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return type(value)({name: _pinned(each) for name, each in value.items()})
+    if isinstance(value, list):
+        return [_pinned(each) for each in value]
+    return value.pin_memory()
 
 
 def _read(frame: memoryview) -> Texts:

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quarry_runtime.training.retriever import batches_of, in_place
+
 Batch = dict[str, Tensor]
 
 
 def cached_step(
     model: nn.Module,
     inputs: dict[str, Any],
-    mini_batch_size: int,
     *,
     seed: Callable[[int], None],
     backward: Callable[[Tensor], None],
@@ -33,8 +34,7 @@ def cached_step(
 
     Args:
         model: Retriever, wrapped or not; every pass goes through its forward.
-        inputs: Keyword arguments of Retriever.forward, on the device.
-        mini_batch_size: Texts of one side in a piece.
+        inputs: Keyword arguments of Retriever.forward, on the device; each side's batches are pieces.
         seed: Sets all random generators for a piece, by its number: once for each of the passes.
         backward: From the loss, as it must be done outside (scaled for float16, divided by the
             accumulation steps).
@@ -44,8 +44,7 @@ def cached_step(
         The loss, detached.
     """
     rest = {name: value for name, value in inputs.items() if name not in ("queries", "passages")}
-    queries = _pieces(inputs["queries"], mini_batch_size)
-    passages = _pieces(inputs["passages"], mini_batch_size)
+    queries, passages = batches_of(inputs["queries"]), batches_of(inputs["passages"])
     # Whole pieces of one side each, but for the last, which has both: with towers of their own, DDP
     # would wait in vain for the gradient of the other side's.
     pairs: list[tuple[Batch | None, Batch | None]] = [
@@ -64,7 +63,11 @@ def cached_step(
         torch.cat(parts).detach().requires_grad_() for parts in found.values()
     )
     with no_sync():
-        loss = model(vectors=(queries_QD, passages_BD), **rest)["loss"]
+        vectors = (
+            in_place(queries_QD, inputs["queries"]),
+            in_place(passages_BD, inputs["passages"]),
+        )
+        loss = model(vectors=vectors, **rest)["loss"]
         backward(loss)
     query_pulls = _parts(queries_QD, found["queries"])
     passage_pulls = _parts(passages_BD, found["passages"])
@@ -88,26 +91,3 @@ def _parts(vectors_ND: Tensor, pieces: list[Tensor]) -> Any:
     if gradient is None:
         gradient = torch.zeros_like(vectors_ND)
     return iter(gradient.split([len(piece) for piece in pieces]))
-
-
-def _pieces(batch: Batch, size: int) -> list[Batch]:
-    """Pieces of a padded batch, each without the columns that only other pieces need."""
-    pieces = [
-        dict(zip(batch, parts, strict=True))
-        for parts in zip(*(tensor.split(size) for tensor in batch.values()), strict=True)
-    ]
-    return [_trimmed(piece) for piece in pieces]
-
-
-def _trimmed(piece: Batch) -> Batch:
-    mask_BT = piece.get("attention_mask")
-    if mask_BT is None:
-        return piece
-    used = mask_BT.any(0).nonzero()
-    if len(used) == 0:
-        return piece
-    kept = slice(int(used[0]), int(used[-1]) + 1)
-    return {
-        name: tensor[:, kept] if tensor.shape == mask_BT.shape else tensor
-        for name, tensor in piece.items()
-    }

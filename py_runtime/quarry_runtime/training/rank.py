@@ -142,6 +142,7 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     from quarry_runtime.training.arguments import training_arguments
     from quarry_runtime.training.build import build_objective, build_retriever
     from quarry_runtime.training.feed import Feed
+    from quarry_runtime.training.length_groups import choose_grouping
     from quarry_runtime.training.loss_state import load_loss
     from quarry_runtime.training.trainer import QuarryTrainer
 
@@ -159,7 +160,8 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
     if task.resume_from is not None:
         load_loss(Path(task.resume_from), retriever)
-    feed = Feed(connection, encoder, task, rank, first_step, is_pinned=not is_on_cpu)
+    grouping = choose_grouping(task, retriever, encoder, args)
+    feed = Feed(connection, encoder, task, rank, first_step, not is_on_cpu, grouping)
     feed.start()
 
     def on_move() -> None:

@@ -15,6 +15,14 @@ from quarry_runtime.training.objective import Objective, Term
 Sides = tuple[Tensor | None, Tensor | None]
 
 
+class LengthGroups(dict[str, Any]):
+    """One side's texts in several batches: see length_groups.
+
+    `batches` as collate makes them; `places`, int64 [B]: where each text's vector stands among those
+    of all batches. A dict, so that what moves tensors to a device looks into it.
+    """
+
+
 class Retriever(nn.Module):
     """An encoder and what is minimised under one forward.
 
@@ -129,11 +137,15 @@ class Retriever(nn.Module):
     def _encode(
         self, queries: dict[str, Tensor] | None, passages: dict[str, Tensor] | None
     ) -> Sides:
-        queries_QD = None if queries is None else self.encoder(queries, "query")
-        passages_BD = None if passages is None else self.encoder(passages, "passage")
+        queries_QD = None if queries is None else self._vectors(queries, "query")
+        passages_BD = None if passages is None else self._vectors(passages, "passage")
         if self.similarity != "cosine":
             return queries_QD, passages_BD
         return _unit(queries_QD), _unit(passages_BD)
+
+    def _vectors(self, texts: dict[str, Tensor], side: str) -> Tensor:
+        vectors_BD = torch.cat([self.encoder(batch, side) for batch in batches_of(texts)])
+        return in_place(vectors_BD, texts)
 
     def _pulled(self, sides: Sides, gradients: Sides) -> Tensor:
         # The objective's own parameters have their gradient already; DDP waits for them all the same.
@@ -148,6 +160,17 @@ class Retriever(nn.Module):
 
 def _unit(vectors_BD: Tensor | None) -> Tensor | None:
     return None if vectors_BD is None else nn.functional.normalize(vectors_BD, dim=-1)
+
+
+def batches_of(texts: dict[str, Any]) -> list[dict[str, Tensor]]:
+    """What is encoded at a time of one side's texts."""
+    return texts["batches"] if isinstance(texts, LengthGroups) else [texts]
+
+
+def in_place(vectors_BD: Tensor, texts: dict[str, Any]) -> Tensor:
+    """The batches' vectors [B, D] one after the other, as the texts came."""
+    is_moved = isinstance(texts, LengthGroups)
+    return vectors_BD.index_select(0, texts["places"]) if is_moved else vectors_BD
 
 
 def broken_rows(vectors_BD: Tensor) -> Tensor:

@@ -104,16 +104,14 @@ class QuarryTrainer(Trainer):
         if self.task.mini_batch_size is None:
             loss = super().training_step(model, inputs, num_items_in_batch)
         else:
-            loss = self._cached_step(model, inputs, self.task.mini_batch_size)
+            loss = self._cached_step(model, inputs)
         broken = self.retriever.broken
         assert broken is not None
         self._micro_steps.append(_MicroStep(rows, loss, broken))
         self.on_move()
         return loss
 
-    def _cached_step(
-        self, model: nn.Module, inputs: dict[str, Any], mini_batch_size: int
-    ) -> Tensor:
+    def _cached_step(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
         if self.is_deepspeed_enabled:
             raise ConfigError(
                 "train.miniBatchSize does not work with DeepSpeed: its engine takes one backward for each"
@@ -125,7 +123,6 @@ class QuarryTrainer(Trainer):
         loss = cached_step(
             model,
             self._prepare_inputs(inputs),
-            mini_batch_size,
             seed=self._seed_piece,
             backward=lambda total: self.accelerator.backward(total / steps),
             no_sync=lambda: self.accelerator.no_sync(model),

@@ -15,6 +15,11 @@ export interface CollectionOptions {
   /** Words of a passage and of a query; each word is one token of BERT's. */
   readonly passageWords: number;
   readonly queryWords: number;
+  /**
+   * Deviation of the logarithm of a text's length, of which the words above are then the median; default 0: all texts are
+   * equally long. Web passages are near 0.4.
+   */
+  readonly spread?: number;
   /** A model folder with vocab.txt, where the words come from. */
   readonly model: string;
 }
@@ -23,28 +28,37 @@ export interface CollectionOptions {
  * Writes corpus.jsonl, queries.jsonl, qrels/train.tsv and negatives.tsv. Query q owns passages 3q (relevant), 3q + 1 and
  * 3q + 2: no batch of an epoch then holds a text twice, so nothing has to be masked, which only some trainers do.
  */
-export function writeCollection({ folder, passages, passageWords, queryWords, model }: CollectionOptions): void {
+export function writeCollection(options: CollectionOptions): void {
+  const { folder, passages, passageWords, queryWords, spread = 0, model } = options;
   mkdirSync(join(folder, "qrels"), { recursive: true });
   const words = readFileSync(join(model, "vocab.txt"), "utf8")
     .split("\n")
     .filter((word) => /^[a-z]{3,10}$/.test(word))
     .slice(0, WORDS);
   let state = 1;
+  const draw = (): number => {
+    // Xorshift: the same texts on every machine.
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+  const lengthOf = (typical: number): number => {
+    if (spread === 0) return typical;
+    // Box and Muller's way from two uniform numbers to a normal one.
+    const [one, two] = [(draw() + 1) / 2 ** 32, draw() / 2 ** 32];
+    const normal = Math.sqrt(-2 * Math.log(one)) * Math.cos(2 * Math.PI * two);
+    return Math.max(1, Math.round(typical * Math.exp(spread * normal)));
+  };
   const text = (count: number): string => {
     let made = "";
-    for (let at = 0; at < count; at += 1) {
-      // Xorshift: the same texts on every machine.
-      state ^= state << 13;
-      state ^= state >>> 17;
-      state ^= state << 5;
-      made += `${at === 0 ? "" : " "}${words[(state >>> 0) % words.length]}`;
-    }
+    for (let at = 0; at < count; at += 1) made += `${at === 0 ? "" : " "}${words[draw() % words.length]}`;
     return made;
   };
   const writeTexts = (name: string, count: number, length: number): void => {
     const file = new LineFile(join(folder, name));
     for (let id = 0; id < count; id += 1) {
-      file.ascii(`{"_id": "${id}", "title": "", "text": "${text(length)}"}\n`);
+      file.ascii(`{"_id": "${id}", "title": "", "text": "${text(lengthOf(length))}"}\n`);
       file.endLine();
     }
     file.close();

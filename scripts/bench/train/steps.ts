@@ -1,4 +1,5 @@
 /** Steps a second on equal batches, where computing decides and where the way of the data decides. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Context, median } from "../shared/context.js";
@@ -12,6 +13,12 @@ const [QUERIES, QUERY_LENGTH, PASSAGE_LENGTH] = [16, 32, 128];
 /** Losses of equal steps may differ by this: sums in another order, and another padding. */
 const LOSS_TOLERANCE = 1e-3;
 
+/** Words of a passage and of a query, each a token: all texts cut at their limit, or of lengths as passages of the web have. */
+const TEXTS = {
+  "full length": { passageWords: PASSAGE_LENGTH + 12, queryWords: QUERY_LENGTH - 2 },
+  "natural length": { passageWords: 70, queryWords: 8, spread: 0.4 },
+};
+
 interface Case {
   readonly name: string;
   readonly model: "real" | "stub";
@@ -21,6 +28,7 @@ interface Case {
   readonly perRound: number;
   readonly queries: number;
   readonly bf16: boolean;
+  readonly texts: keyof typeof TEXTS;
 }
 
 /** What a case found: each rival's laps, in order of the rounds. */
@@ -38,15 +46,20 @@ const OTHERS = [
 
 /** Where computing decides: Quarry ≥ 0.97 of each. */
 export async function measureComputing(context: Context): Promise<void> {
+  await compareComputing(context, "full length");
+  await compareComputing(context, "natural length");
+}
+
+async function compareComputing(context: Context, texts: Case["texts"]): Promise<void> {
   const queries = context.quick ? 4 : QUERIES;
   const found = await race(context, {
-    name: "MiniLM",
-    model: "real",
+    name: `MiniLM, ${texts}`,
+    ...{ model: "real", texts },
     rivals: [["quarry", 0], ...OTHERS],
     ...{ warmUp: 1, rounds: context.quick ? 1 : 3, perRound: context.quick ? 1 : 2, queries, bf16: false },
   });
-  tellLosses(context, "MiniLM", found);
-  const size = `${queries} × ${PER_QUERY}, lengths ${QUERY_LENGTH}/${PASSAGE_LENGTH}, fp32`;
+  tellLosses(context, `MiniLM, ${texts}`, found);
+  const size = `${queries} × ${PER_QUERY} of ${texts}, at most ${QUERY_LENGTH}/${PASSAGE_LENGTH}, fp32`;
   for (const other of [1, 2, 3]) {
     const { ratio, rates } = compare(found, 0, other);
     const what = `MiniLM, ${size}: Quarry's steps/s / those of ${found.labels[other]}`;
@@ -56,18 +69,23 @@ export async function measureComputing(context: Context): Promise<void> {
 
 /** Where the way of the data decides: Quarry ≥ 1.2 of the best of the others; and how far it is from no way at all. */
 export async function measureFeeding(context: Context): Promise<void> {
+  await compareFeeding(context, "full length");
+  await compareFeeding(context, "natural length");
+}
+
+async function compareFeeding(context: Context, texts: Case["texts"]): Promise<void> {
   const found = await race(context, {
-    name: "stub",
-    model: "stub",
+    name: `stub, ${texts}`,
+    ...{ model: "stub", texts },
     rivals: [["quarry", 0], ...OTHERS, ["sentence-transformers", 1], ["tokenised-loop", 0]],
     ...{ warmUp: 20, rounds: context.quick ? 2 : 5, perRound: context.quick ? 20 : 100, queries: QUERIES, bf16: false },
   });
-  tellLosses(context, "the stub", found);
+  tellLosses(context, `the stub, ${texts}`, found);
   const ratios = [1, 2, 3, 4, 5].map((other) => compare(found, 0, other));
   // The last one is no rival: it has no way of the data at all.
   const least = Math.min(...ratios.slice(0, -1).map(({ ratio }) => ratio));
   for (const [at, { ratio, rates }] of ratios.entries()) {
-    const what = `two layers, dimension 32, ${QUERIES} × ${PER_QUERY}: Quarry's steps/s / those of ${found.labels[at + 1]}`;
+    const what = `two layers, dimension 32, ${QUERIES} × ${PER_QUERY} of ${texts}: Quarry's steps/s / those of ${found.labels[at + 1]}`;
     const reach = ratio === least ? "≥ 1.2 (the best of them)" : undefined;
     context.tell(what, `${ratio.toFixed(2)} (${rates})`, reach, reach === undefined ? undefined : ratio >= 1.2);
   }
@@ -85,7 +103,7 @@ export async function measureGpu(context: Context): Promise<void> {
     { ...context, device: "cuda" },
     {
       name: "MiniLM on a GPU",
-      model: "real",
+      ...{ model: "real", texts: "full length" },
       rivals: [
         ["quarry", 0],
         ["loop", 0],
@@ -106,10 +124,10 @@ export async function measureGpu(context: Context): Promise<void> {
 /** Starts all rivals one after the other, then lets them take turns; a turn is some steps, the order turns around. */
 async function race(
   context: Context,
-  { name, model, rivals, warmUp, rounds, perRound, queries, bf16 }: Case,
+  { name, model, texts, rivals, warmUp, rounds, perRound, queries, bf16 }: Case,
 ): Promise<Found> {
   const steps = 1 + warmUp + rounds * perRound;
-  const training = await prepare(context, { name: `${name}-${queries}`, model, steps, queries, bf16 });
+  const training = await prepare(context, { name: `${name}-${queries}`, model, texts, steps, queries, bf16 });
   const groups = join(training.collection, "groups.jsonl");
   await writeGroups(groups, training);
   const labels = rivals.map(([rival, loaders]) =>
@@ -144,12 +162,12 @@ async function race(
 /** A model without dropout and a collection with as many groups as steps need. */
 async function prepare(
   context: Context,
-  want: { name: string; model: "real" | "stub"; steps: number; queries: number; bf16: boolean },
+  want: Pick<Case, "name" | "model" | "texts" | "queries" | "bf16"> & { steps: number },
 ): Promise<Training> {
-  const folder = join(context.folder, want.name.replaceAll(" ", "-"));
+  const folder = join(context.folder, want.name.replaceAll(/[ ,]+/g, "-"));
   const model = await makeModel(context, want.model);
   const passages = want.steps * want.queries * PER_QUERY;
-  writeCollection({ folder, passages, passageWords: 140, queryWords: QUERY_LENGTH - 2, model });
+  writeCollection({ folder, passages, ...TEXTS[want.texts], model });
   return {
     ...{ model, collection: folder, cacheDir: join(context.folder, "cache"), queries: want.queries },
     ...{ negatives: PER_QUERY - 1, queryLength: QUERY_LENGTH, passageLength: PASSAGE_LENGTH, steps: want.steps },
@@ -160,6 +178,7 @@ async function prepare(
 /** Writes a model of models.py into the part's folder, once. */
 export async function makeModel(context: Context, kind: "real" | "stub"): Promise<string> {
   const folder = join(context.folder, `model-${kind}`);
+  if (existsSync(folder)) return folder;
   const script = join(import.meta.dirname, "models.py");
   const { executable, env } = context.python;
   await execa(executable, [script, kind, folder], { env: { ...env }, extendEnv: false });

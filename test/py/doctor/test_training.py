@@ -91,6 +91,7 @@ def examine(tmp_path: Path, tiny_bert: Path, model_spec: Callable[..., Any]) -> 
             ],
             sources=["all"],
             mini_batch_size=None,
+            length_groups=None,
             args={"save_steps": 2, "learning_rate": 1e-3},
             output_dir=str(tmp_path / "train"),
             max_steps=max_steps,

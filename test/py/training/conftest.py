@@ -27,6 +27,7 @@ from quarry_runtime.training.arguments import training_arguments
 from quarry_runtime.training.build import build_objective, build_retriever
 from quarry_runtime.training.checkpoints import verify
 from quarry_runtime.training.feed import Feed
+from quarry_runtime.training.length_groups import choose_grouping
 from quarry_runtime.training.loss_state import load_loss
 from quarry_runtime.training.trainer import QuarryTrainer
 
@@ -168,6 +169,7 @@ def build(
             "losses": [loss_spec("infonce")],
             "sources": ["all"],
             "mini_batch_size": None,
+            "length_groups": None,
             "retriever": None,
             "args": {"save_steps": 2, "learning_rate": 1e-2},
             "output_dir": str(output),
@@ -185,10 +187,11 @@ def build(
         task = TrainTask(**(fields | changes))
         encoder = load_encoder(task.model, "cpu", for_training=True)
         first = verify(resume, output).step if resume else 0
-        feed = Feed(orchestrator, encoder, task, 0, first, is_pinned=False)
-        feed.start()
         args, keep = training_arguments(task, is_on_cpu=True)
         retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
+        grouping = choose_grouping(task, retriever, encoder, args)
+        feed = Feed(orchestrator, encoder, task, 0, first, False, grouping)
+        feed.start()
         if resume:
             load_loss(resume, retriever)
         return QuarryTrainer(retriever, args, task, feed, orchestrator.send, keep)

@@ -36,6 +36,7 @@ def make_task(model_spec: Callable[..., Any], tmp_path: Path) -> Callable[..., T
             "losses": [LossSpec(name="infonce", weight=1, sources=[], matryoshka=None, options={})],
             "sources": ["all"],
             "mini_batch_size": None,
+            "length_groups": None,
             "retriever": None,
             "output_dir": str(tmp_path),
             "max_steps": 4,

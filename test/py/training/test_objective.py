@@ -154,6 +154,7 @@ def task(*specs: LossSpec, **changes: Any) -> Any:
         "sources": ["a", "b", "a"],
         "retriever": None,
         "mini_batch_size": None,
+        "length_groups": None,
         "is_dropout_on": False,
     }
     return SimpleNamespace(**{**fields, **changes})
@@ -222,6 +223,7 @@ def test_a_whole_retriever_gets_the_one_loss_as_it_is(whole: Callable[..., Any])
         ([spec(), spec()], {}, "takes one loss"),
         ([spec(weight=2)], {}, "takes one loss"),
         ([spec()], {"mini_batch_size": 4}, "miniBatchSize"),
+        ([spec()], {"length_groups": 2}, "lengthGroups"),
     ],
 )
 def test_what_only_quarrys_own_forward_can_do_is_refused_for_a_whole_retriever(
