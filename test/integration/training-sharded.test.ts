@@ -52,8 +52,9 @@ function isSameCurve(job: RecordedJob, as = alone): void {
   }
 }
 
-test("sharded over two ranks, with accumulation: the losses, weights and moments of one rank", async () => {
-  const sharded = bench.job("sharded", { ...options, ranks: 2, queriesPerRank: 2, args: { ...args, fsdp: true } });
+test("sharded over two ranks, with accumulation and texts in groups: the losses, weights and moments of one rank", async () => {
+  const cut = { ranks: 2, queriesPerRank: 2, lengthGroups: 2 };
+  const sharded = bench.job("sharded", { ...options, ...cut, args: { ...args, fsdp: true } });
   await runTraining(sharded.job);
   isSameCurve(sharded);
   const { weights, moments } = await distance(alone, sharded);

@@ -58,10 +58,10 @@ describe("a training run", () => {
     expect(progress.at(-1)).toBe(6);
   });
 
-  test("has the same loss curve on two ranks at an equal global batch, dropout off", async () => {
+  test("has the same loss curve on two ranks at an equal global batch, dropout off, texts in groups", async () => {
     // A GPU that would be too few for two ranks: on the CPU it does not count.
     const python = { ...bench.python, env: { ...bench.python.env, CUDA_VISIBLE_DEVICES: "0" } };
-    together = bench.job("together", { isDropoutOn: false, ranks: 2, device: "cpu", python });
+    together = bench.job("together", { isDropoutOn: false, ranks: 2, lengthGroups: 3, device: "cpu", python });
     await runTraining(together.job);
     const [one, two] = [losses(alone), losses(together)];
     expect([...two.keys()]).toEqual([...one.keys()]);
