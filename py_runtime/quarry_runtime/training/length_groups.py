@@ -48,7 +48,7 @@ def whole(lengths: NDArray[np.int64], _side: Side) -> list[NDArray[np.int64]]:
 
 
 def choose_grouping(
-    task: TrainTask, retriever: Retriever, encoder: Any, args: TrainingArguments
+    task: TrainTask, retriever: Retriever, encoder: Any, args: TrainingArguments, is_on_cpu: bool
 ) -> Grouping:
     """How the texts of a micro-batch are cut, before anything is wrapped around the retriever.
 
@@ -66,7 +66,7 @@ def choose_grouping(
         return lambda lengths, _side: plan_batches(lengths, -(-len(lengths) // count))
     if args.fsdp_plugin_args is not None or args.torch_compile or not _is_own(encoder):
         return whole
-    costs = _CPU if args.device.type == "cpu" else _GPU
+    costs = _CPU if is_on_cpu else _GPU
     overheads = {side: overhead(_tower(encoder, side), costs) for side in ("query", "passage")}
     return lambda lengths, side: cut_by_length(lengths, overheads[side])
 

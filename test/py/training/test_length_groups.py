@@ -102,11 +102,9 @@ def test_where_numbers_of_groups_must_be_equal_or_the_encoder_is_a_stranger_the_
     retriever = trainer.retriever
 
     def chosen(count: int | None = None, fsdp: Any = None, compiled: bool = False) -> Any:
-        args = SimpleNamespace(
-            fsdp_plugin_args=fsdp, torch_compile=compiled, device=trainer.args.device
-        )
+        args = SimpleNamespace(fsdp_plugin_args=fsdp, torch_compile=compiled)
         task = SimpleNamespace(mini_batch_size=None, length_groups=count)
-        return choose_grouping(task, retriever, retriever.encoder, args)  # type: ignore[arg-type]
+        return choose_grouping(task, retriever, retriever.encoder, args, True)  # type: ignore[arg-type]
 
     assert chosen() is not whole
     assert chosen(fsdp={}) is whole
