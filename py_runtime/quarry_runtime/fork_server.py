@@ -114,8 +114,8 @@ class _Server:
             return
         if pid == 0:
             os.close(gate)
-            # Other forks' gates: an open end here would hold them up. Of the answers: it would hide
-            # this process's end.
+            # An open end of another fork's gate would hold that one up, one of the answers' pipe would
+            # hide the server's end.
             for other in (*self._gates.values(), self._wake, self._wakened, self._answers):
                 if other > 1:
                     os.close(other)

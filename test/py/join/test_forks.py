@@ -70,6 +70,17 @@ def test_when_it_is_killed_its_workers_end_and_come_again(start: Start, is_gone:
     assert f"worker 1 {why}; start 1 of 3 follows" in told
 
 
+def test_when_it_is_killed_while_it_imports_it_is_started_again(start: Start) -> None:
+    with start(LASTING, 2, before=SLOW) as process:
+        first = process.pid_of_next()
+        os.kill(first, signal.SIGKILL)
+        assert process.pid_of_next() != first
+        process.terminate()
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 143
+    assert told.count("which was killed by signal 9; start 1 of 3 follows") == 2
+
+
 def test_when_it_dies_each_time_its_workers_are_given_up(start: Start) -> None:
     with start("import os, signal; os.kill(os.getppid(), signal.SIGKILL)") as process:
         _, told = process.communicate(timeout=60)
