@@ -11,10 +11,18 @@ signal}; where the system has no process left, {"refused": 7, "why": "…"}. A f
 before its `go`, so its pid is known before anything is heard of it. Its output goes to the end of a
 file, or into a socket where there is one of this path. Descriptor 3 is the life line of all forks:
 they get it as their stdin.
+
+With `--answers 5` a supervisor of guests (forks.py) is served. Answers go to that descriptor, since
+stdout and stderr are those of all forks, which keep the folder and the environment as well. Each
+fork has a stdin of its own, whose first line is a secret, and which ends with this process:
+
+    {"fork": 7, "argv": ["worker", …]}
+    {"go": 1234, "stdin": "the line"}
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -30,20 +38,37 @@ from quarry_runtime.guard.parent import die_with_parent, leave, name_process
 from quarry_runtime.preload import RANK, WORKER, preload
 
 _LIFE_LINE = 3
+# Slurm and systemd signal all processes there are; the work of the forks is not to end with this one.
+_BLOCKED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 #: Imported before the first fork for a verb.
 _PRELOADED = {"worker": WORKER, "launch": RANK}
 
 
-def main(_argv: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Forks until stdin ends; the forks end with this process."""
+    parser = argparse.ArgumentParser(prog="quarry_runtime fork-server")
+    parser.add_argument("--answers", type=int, help="descriptor; each fork has its own stdin")
+    answers: int | None = parser.parse_args(argv).answers
+    # Blocked, not ignored: a fork that is signalled before it can unblock them still gets them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     die_with_parent()
-    name_process("quarry-forks")
-    _Server().run()
+    if _is_abandoned():
+        return 0
+    name_process("quarry-forks" if answers is None else "quarry-node")
+    _Server(answers).run()
     return 0
 
 
+def _is_abandoned() -> bool:
+    """Whether the parent ended before the guard was set; its requests may still lie in the pipe."""
+    poll = select.poll()
+    poll.register(0, 0)
+    return poll.poll(0) != []
+
+
 class _Server:
-    def __init__(self) -> None:
+    def __init__(self, answers: int | None) -> None:
+        self._answers = 1 if answers is None else answers
         self._gates: dict[int, int] = {}
         self._seen: set[str] = set()
         self._rest = b""
@@ -70,7 +95,7 @@ class _Server:
             if "fork" in request:
                 self._fork(request)
             else:
-                self._open(request["go"], b"g")
+                self._open(request["go"], request.get("stdin"))
         return data != b""
 
     def _fork(self, request: dict[str, Any]) -> None:
@@ -85,33 +110,42 @@ class _Server:
             # No process or memory to be had: the others' work goes on.
             os.close(waiting)
             os.close(gate)
-            _tell({"refused": request["fork"], "why": os.strerror(error.errno or 0)})
+            self._tell({"refused": request["fork"], "why": os.strerror(error.errno or 0)})
             return
         if pid == 0:
             os.close(gate)
-            # Other forks' gates: an open end here would hold them up.
-            for other in (*self._gates.values(), self._wake, self._wakened):
-                os.close(other)
+            # An open end of another fork's gate would hold that one up, one of the answers' pipe would
+            # hide the server's end.
+            for other in (*self._gates.values(), self._wake, self._wakened, self._answers):
+                if other > 1:
+                    os.close(other)
             _become(request, waiting)
         os.close(waiting)
         self._gates[pid] = gate
-        _tell({"forked": request["fork"], "pid": pid})
+        self._tell({"forked": request["fork"], "pid": pid})
 
-    def _open(self, pid: int, word: bytes) -> None:
-        gate = self._gates.pop(pid, None)
-        if gate is None:
+    def _open(self, pid: int, line: str | None) -> None:
+        if pid not in self._gates:
             return
         # A fork that was killed meanwhile reads no more.
         with contextlib.suppress(BrokenPipeError):
-            os.write(gate, word)
-        os.close(gate)
+            os.write(self._gates[pid], b"g" if line is None else f"g{line}\n".encode())
+        if line is None:
+            self._shut(pid)
+
+    def _shut(self, pid: int) -> None:
+        if pid in self._gates:
+            os.close(self._gates.pop(pid))
 
     def _bury(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
                 pid, status = ended
-                self._open(pid, b"")
-                _tell({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
+                self._shut(pid)
+                self._tell({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
+
+    def _tell(self, message: dict[str, int | str]) -> None:
+        os.write(self._answers, json.dumps(message).encode() + b"\n")
 
 
 def _become(request: dict[str, Any], waiting: int) -> NoReturn:
@@ -120,19 +154,17 @@ def _become(request: dict[str, Any], waiting: int) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
         os.setsid()
         die_with_parent()
-        output = _open(request["output"])
-        for source, target in ((_LIFE_LINE, 0), (output, 1), (output, 2)):
-            os.dup2(source, target)
-        os.close(output)
-        os.close(_LIFE_LINE)
+        _connect(request, waiting)
         if os.read(waiting, 1) == b"":
             leave("the process that it was forked from is gone")
         os.close(waiting)
         name_process(f"quarry-{request['argv'][0]}")
-        os.chdir(request["cwd"])
-        os.environ.update(request["env"])
+        if "cwd" in request:
+            os.chdir(request["cwd"])
+        os.environ.update(request.get("env", {}))
         sys.argv[1:] = request["argv"]
         from quarry_runtime.__main__ import main as run
 
@@ -146,13 +178,22 @@ def _become(request: dict[str, Any], waiting: int) -> NoReturn:
     raise AssertionError
 
 
+def _connect(request: dict[str, Any], waiting: int) -> None:
+    """Gives the fork its stdin and its output."""
+    if "output" not in request:
+        # Its own: behind the byte that lets it go comes what its go brought.
+        os.dup2(waiting, 0)
+        return
+    output = _open(request["output"])
+    for source, target in ((_LIFE_LINE, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+    os.close(output)
+    os.close(_LIFE_LINE)
+
+
 def _open(path: str) -> int:
     if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
         with socket.socket(socket.AF_UNIX) as output:
             output.connect(path)
             return output.detach()
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-
-
-def _tell(message: dict[str, int | str]) -> None:
-    os.write(1, json.dumps(message).encode() + b"\n")

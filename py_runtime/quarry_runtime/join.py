@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import re
 import socket
-import sys
 
+from quarry_runtime.forks import CAN_FORK, Forks
 from quarry_runtime.guard.parent import tie_to_parent
+from quarry_runtime.interpreters import Interpreters
 from quarry_runtime.places import Place, plan_places
 from quarry_runtime.supervisor import Supervisor
 from quarry_runtime.ticket import STDIN, read_ticket
@@ -28,15 +29,17 @@ def main(argv: list[str]) -> int:
     places = plan_places(options.workers, options.device, options.threads)
     names = ", ".join(f"{place.device} with {place.threads} threads" for place in places)
     print(f"joining {ticket.endpoint} with {len(places)} worker(s): {names}", flush=True)
-    return Supervisor(
-        ticket.line(), lambda place: worker_command(place, options.name), places
-    ).run()
+    line = ticket.line()
+    # A single one as a fork would cost 40 MB more, and say hello only after the imports, not during.
+    is_shared = CAN_FORK and len(places) > 1
+    starter = Forks(line, places[0].threads) if is_shared else Interpreters(line)
+    return Supervisor(starter, lambda place: worker_argv(place, options.name), places).run()
 
 
-def worker_command(place: Place, host: str) -> list[str]:
-    """The command line of one worker; the ticket follows on its stdin."""
+def worker_argv(place: Place, host: str) -> list[str]:
+    """The arguments of one worker; the ticket follows on its stdin."""
     return [
-        *(sys.executable, "-m", "quarry_runtime", "worker", "--guest", "--ticket", STDIN),
+        *("worker", "--guest", "--ticket", STDIN),
         *("--name", f"{host}.{place.index}", "--device", place.device),
         *("--threads", str(place.threads)),
     ]

@@ -7,12 +7,12 @@ import dataclasses
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 
 from quarry_runtime.errors import EXIT_STATUS
+from quarry_runtime.life import Ending, Life, Starter
 from quarry_runtime.places import Place
 
 #: How often a worker is started again without one life of this length in between.
@@ -23,21 +23,13 @@ _FIRST_PAUSE_SECONDS = 1.0
 _SAME_SIGNAL_SECONDS = 1.0
 #: Worth another try: a crash, a signal, a fault that another process may not meet.
 _RETRIED = {EXIT_STATUS["INTERNAL"], EXIT_STATUS["WORKER"]}
-#: As src/python/environment.ts has it, and why: large blocks of memory stay with the worker.
-_ALLOCATOR = ":".join(
-    (
-        "glibc.malloc.hugetlb=1",
-        "glibc.malloc.mmap_threshold=1073741824",
-        "glibc.malloc.trim_threshold=4294967296",
-    )
-)
 _STOPPED = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @dataclasses.dataclass
 class _Seat:
     place: Place
-    process: subprocess.Popen[bytes] | None = None
+    life: Life | None = None
     started: float = 0.0
     restarts: int = 0
     #: When it is started again; None for never.
@@ -52,17 +44,16 @@ class Supervisor:
     it has in hand; the second one kills.
 
     Args:
-        line: The ticket; it travels over a pipe, in no argument and no variable. The pipe stays
-            open, and its end tells a worker that this process is gone.
-        command: Gives a place's command line.
+        starter: How they are started.
+        argv: Gives a place's arguments.
         places: The workers.
     """
 
     def __init__(
-        self, line: str, command: Callable[[Place], list[str]], places: Sequence[Place]
+        self, starter: Starter, argv: Callable[[Place], Sequence[str]], places: Sequence[Place]
     ) -> None:
-        self._line = line.encode() + b"\n"
-        self._command = command
+        self._starter = starter
+        self._argv = argv
         self._seats = [_Seat(place) for place in places]
         self._signals: list[int] = []
         self._stopped_by: int | None = None
@@ -85,11 +76,12 @@ class Supervisor:
             self._take_signals()
             self._bury()
             self._start_due()
-            if all(seat.process is None and seat.due is None for seat in self._seats):
+            if all(seat.life is None and seat.due is None for seat in self._seats):
                 break
-            select.select([wake_read], [], [], self._seconds_to_next())
+            select.select([wake_read, *self._starter.sources()], [], [], self._seconds_to_next())
             with contextlib.suppress(BlockingIOError):
                 os.read(wake_read, 4096)
+        self._starter.close()
         if self._stopped_by is not None:
             return _STOPPED[signal.Signals(self._stopped_by)]
         return next((seat.status for seat in self._seats if seat.status != 0), 0)
@@ -101,41 +93,29 @@ class Supervisor:
             if self._stopped_by is None:
                 self._stopped_by, self._stopped_at = number, now
                 self._say(f"{signal.Signals(number).name}: leaving when the work in hand is done")
-                self._signal_all(signal.SIGTERM)
+                for seat in self._seats:
+                    seat.due = None
+                    if seat.life is not None:
+                        seat.life.ask()
             elif number == signal.SIGINT or now - self._stopped_at > _SAME_SIGNAL_SECONDS:
-                self._signal_all(signal.SIGKILL)
-
-    def _signal_all(self, number: signal.Signals) -> None:
-        for seat in self._seats:
-            seat.due = None
-            if seat.process is not None:
-                # A worker leads a session of its own, so what it forked goes with it.
-                with contextlib.suppress(ProcessLookupError):
-                    if number == signal.SIGKILL:
-                        os.killpg(seat.process.pid, number)
-                    else:
-                        seat.process.send_signal(number)
+                self._starter.close()
 
     def _bury(self) -> None:
+        self._starter.hear()
         for seat in self._seats:
-            status = None if seat.process is None else seat.process.poll()
-            if seat.process is None or status is None:
-                continue
-            if seat.process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    seat.process.stdin.close()
-            seat.process = None
-            self._judge(seat, status)
+            if seat.life is not None and seat.life.ending is not None:
+                ending, seat.life = seat.life.ending, None
+                self._judge(seat, ending)
 
-    def _judge(self, seat: _Seat, status: int) -> None:
-        """Decides whether a worker that ended is started again; negative is a signal's number."""
+    def _judge(self, seat: _Seat, ending: Ending) -> None:
+        """Decides whether a worker that ended is started again."""
+        status, how = ending.status, ending.how
         seat.status = status if status >= 0 else EXIT_STATUS["WORKER"]
         if self._stopped_by is not None or not (status < 0 or status in _RETRIED):
             return
         now = time.monotonic()
         if now - seat.started > _LONG_LIFE_SECONDS:
             seat.restarts = 0
-        how = f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
         if seat.restarts == _RESTARTS:
             self._say(f"worker {seat.place.index} {how}; it is not started again")
             return
@@ -145,23 +125,13 @@ class Supervisor:
 
     def _start_due(self) -> None:
         for seat in self._seats:
-            if seat.process is None and seat.due is not None and seat.due <= time.monotonic():
+            if seat.life is None and seat.due is not None and seat.due <= time.monotonic():
                 seat.due, seat.started = None, time.monotonic()
-                # A session of its own: Ctrl-C in a terminal reaches this process alone.
-                seat.process = subprocess.Popen(
-                    self._command(seat.place),
-                    stdin=subprocess.PIPE,
-                    start_new_session=True,
-                    # Read when a process starts; a value of the user's own stays.
-                    env={"GLIBC_TUNABLES": _ALLOCATOR, **os.environ},
-                )
-                assert seat.process.stdin is not None
-                # A worker that died at once is told by its status.
-                with contextlib.suppress(BrokenPipeError):
-                    seat.process.stdin.write(self._line)
-                    seat.process.stdin.flush()
+                seat.life = self._starter.start(self._argv(seat.place))
 
     def _seconds_to_next(self) -> float | None:
+        if any(seat.life is not None and seat.life.ending is not None for seat in self._seats):
+            return 0.0  # one that could not be started: nothing else will tell
         due = [seat.due for seat in self._seats if seat.due is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 

@@ -179,7 +179,7 @@ function isFilled(folder: string): boolean {
 /**
  * glibc gives every large block back as soon as it is free, and the kernel clears its pages again for the next layer: on a
  * CPU 5 to 8 % of a forward pass, and more in caches. Blocks stay, in huge pages where the system lends them on request.
- * Other C libraries and older ones pass over it; py_runtime's supervisor says the same to workers that join.
+ * Other C libraries and older ones pass over it; py_runtime's life.py says the same to workers that join.
  */
 const ALLOCATOR = [
   "glibc.malloc.hugetlb=1",

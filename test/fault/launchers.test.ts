@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type WorkersConfig, workersSchema } from "../../src/experiment/schema.js";
 import { runTraining, type TrainNodes } from "../../src/training/index.js";
 import { processesWith, until } from "../fixtures/fake-pool.js";
-import { encodeAll, type NodeBench, openNodeBench, withNodePool } from "../fixtures/node-pool.js";
+import { encodeAll, guestsOf, type NodeBench, openNodeBench, withNodePool } from "../fixtures/node-pool.js";
 import { type SlurmCluster, startSlurm, whyNoSlurm } from "../fixtures/slurm-cluster.js";
 import { type SshServer, startSsh, whyNoSsh } from "../fixtures/ssh-server.js";
 import { isCommand, losses, type RecordedJob, TrainingBench } from "../integration/training-harness.js";
@@ -64,8 +64,7 @@ describe("workers by", () => {
     const { nodes } = workersSchema.parse({ nodes: [node] });
     return { nodes, listen: "tcp://127.0.0.1:0", heartbeatTimeoutMs: 3_000, ...more };
   };
-  const guests = (): number[] =>
-    processesWith(bench.marker).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0--guest\0"));
+  const guests = (): number[] => guestsOf(bench);
 
   beforeAll(async () => {
     local = await withNodePool(bench, { count: 1 }, ({ pool }) => encodeAll(bench, pool));

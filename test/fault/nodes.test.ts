@@ -7,7 +7,15 @@ import { type WorkersConfig, workersSchema } from "../../src/experiment/schema.j
 import type { Snapshot, WorkerPool } from "../../src/pool/types.js";
 import { mergeSnapshots, processesWith, until } from "../fixtures/fake-pool.js";
 import { makeNetNodes, type NetNodes, whyNoNamespaces } from "../fixtures/net-nodes.js";
-import { encodeAll, type NodeBench, type Opened, openNodeBench, UNITS, withNodePool } from "../fixtures/node-pool.js";
+import {
+  encodeAll,
+  guestsOf,
+  type NodeBench,
+  type Opened,
+  openNodeBench,
+  UNITS,
+  withNodePool,
+} from "../fixtures/node-pool.js";
 
 const reason = whyNoNamespaces();
 if (reason !== null) process.stderr.write(`Skipped, nodes as network namespaces: ${reason}.\n`);
@@ -40,12 +48,7 @@ const onNodes = (): Partial<WorkersConfig> => ({
   }).nodes,
 });
 
-/** Processes that compute on a node, by the end of their name in the ticket's hello. */
-const workersOn = (): number[] =>
-  processesWith(bench.marker).filter((pid) => {
-    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    return words.includes("--guest");
-  });
+const workersOn = (): number[] => guestsOf(bench);
 
 describe.skipIf(reason !== null)("nodes without a shared disk", () => {
   beforeAll(async () => {

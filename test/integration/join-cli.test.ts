@@ -29,7 +29,11 @@ function quarry(args: readonly string[], input?: string) {
   return execa(process.execPath, [main, "join", ...args], options);
 }
 const here = ["--device", "cpu", "--threads", "1"];
-const names = async (): Promise<string> => (await listWorkers(fake.runDir)).map(({ name }) => name).join();
+const names = async (): Promise<string> =>
+  (await listWorkers(fake.runDir))
+    .map(({ name }) => name)
+    .sort()
+    .join();
 const isJoined = async (expected: string): Promise<void> => {
   const end = Date.now() + 60_000;
   while ((await names()) !== expected) {
@@ -72,9 +76,12 @@ describe("quarry join", () => {
     expect((await joining).exitCode).toBe(0);
   });
 
-  it("leaves nothing behind when it is killed", async () => {
-    const joining = quarry([fake.runDir, ...here, "--name", "far"]);
-    await isJoined("far.0");
+  it.each([
+    ["1", "far.0"],
+    ["2", "far.0,far.1"],
+  ])("leaves nothing behind when it is killed with %s workers", async (workers, joined) => {
+    const joining = quarry([fake.runDir, ...here, "--name", "far", "--workers", workers]);
+    await isJoined(joined);
     joining.kill("SIGKILL");
     await joining;
     await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length === 0, 5_000);

@@ -273,6 +273,30 @@ def test_join_starts_a_killed_worker_again(orchestrator: Orchestrator) -> None:
         assert process.returncode == 0
 
 
+def test_of_several_workers_a_killed_one_comes_back_and_no_secret_is_in_sight(
+    orchestrator: Orchestrator,
+) -> None:
+    with join(
+        orchestrator.ticket(), "--workers", "2", "--threads", "1", "--name", "far"
+    ) as process:
+        hellos = dict([orchestrator.next(), orchestrator.next()])
+        assert sorted(hello.name for hello in hellos.values()) == ["far.0", "far.1"]
+        for pid in (process.pid, *(hello.pid for hello in hellos.values())):
+            for entry in ("cmdline", "environ"):
+                seen = Path(f"/proc/{pid}/{entry}").read_text()
+                assert "quarry1." not in seen
+                assert orchestrator.client_secret.decode() not in seen
+        victim, other = hellos
+        os.kill(hellos.pop(victim).pid, signal.SIGKILL)
+        again, hello = orchestrator.next()
+        assert hello.pid not in [known.pid for known in hellos.values()]
+        for peer in (again, other):
+            orchestrator.send(peer, Drain())
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert b"worker 0 was killed by signal 9" in said or b"worker 1 was killed by" in said
+
+
 def test_join_explains_what_it_cannot_use(orchestrator: Orchestrator) -> None:
     with join(orchestrator.ticket(), stdin=b"nonsense\n") as process:
         out, _ = process.communicate(timeout=30)

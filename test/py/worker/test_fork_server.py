@@ -161,6 +161,24 @@ def test_forks_end_with_a_killed_server(tmp_path: Path) -> None:
         server.close()
 
 
+def test_what_an_orchestrator_asked_for_before_it_was_killed_is_not_begun(tmp_path: Path) -> None:
+    # It died before the server could ask the system to be told so.
+    reading, writing = os.pipe()
+    os.write(writing, b'{"fork": 1, "argv": ["nonsense"]}\n')
+    os.close(writing)
+    server = subprocess.run(
+        [sys.executable, "-c", _BEGIN],
+        stdin=reading,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": RUNTIME},
+        cwd=tmp_path,
+        check=False,
+        timeout=60,
+    )
+    os.close(reading)
+    assert (server.returncode, server.stdout, server.stderr) == (0, b"", b"")
+
+
 def test_a_fork_that_the_system_refuses_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     server = Server(tmp_path, _SCARCE)
     try:
