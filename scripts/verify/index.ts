@@ -4,7 +4,7 @@
  * Every step is a Quarry run or keeps its files, so the command goes on where it was interrupted. Writes docs/verify.md.
  * Usage: npm run verify [-- --only scifact]
  */
-import { access, readFile, writeFile } from "node:fs/promises";
+import { access, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -84,23 +84,20 @@ async function verifyCollection(name: string): Promise<void> {
     }),
     { events },
   );
-  const encoded = await encode(
-    defineExperiment({
-      ...base,
-      name: `verify-${name}-encode`,
-      runDir: join(RUNS, `${name}-encode`),
-      encode: { data },
-    }),
-    { events },
-  );
-  const queries = await judgedQueries(folder, join(RUNS, name));
+  // From the store that the evaluation has filled: the very vectors that it searched.
+  const vectorsOf = async (side: "passage" | "query"): Promise<string> => {
+    const own = { name: `verify-${name}-${side}`, runDir: join(RUNS, `${name}-${side}`), encode: { data, side } };
+    const encoded = await encode(defineExperiment({ ...base, ...own }), { events });
+    return encoded.files.vectors as string;
+  };
+  const [vectors, queries] = [await vectorsOf("passage"), await vectorsOf("query")];
   await reference("encode", "--collection", folder, "--out", join(RUNS, `${name}-reference`));
   const metrics = join(RUNS, name, "measured.json");
   await writeFile(metrics, JSON.stringify(evaluated.metrics.base));
   const found = JSON.parse(
     await reference(
       ...["compare", "--collection", folder, "--reference", join(RUNS, `${name}-reference`)],
-      ...["--vectors", encoded.files.vectors as string, "--query-vectors", queries],
+      ...["--vectors", vectors, "--query-vectors", queries],
       ...["--run", evaluated.files["run.base"] as string, "--metrics", metrics],
     ),
   ) as Comparison;
@@ -133,16 +130,6 @@ async function verifyCollection(name: string): Promise<void> {
     "gap < 1e-6",
     found.largestGapOfSwapped < 1e-6,
   );
-}
-
-/** The query vectors that the evaluation stored, as a NumPy file. */
-async function judgedQueries(collection: string, runDir: string): Promise<string> {
-  const out = join(runDir, "queries.npy");
-  const path = join(runDir, "evaluate-base/queries.f32");
-  const { dimension } = JSON.parse(await readFile(`${path}.json`, "utf8")) as { dimension: number };
-  const script = `import sys,numpy as np; np.save(sys.argv[2], np.fromfile(sys.argv[1], "<f4").reshape(-1, ${dimension}))`;
-  await execa(python.executable, ["-c", script, path, out], { cwd: collection });
-  return out;
 }
 
 async function verifyTraining(): Promise<void> {

@@ -98,11 +98,22 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
     return run
 
 
+def chosen(vectors: Path, ids: list[str]) -> np.ndarray:
+    """The vectors of these ids, of a matrix whose rows are named beside it."""
+    row_of = {
+        id: row for row, id in enumerate(json.loads((vectors.parent / "ids.json").read_text()))
+    }
+    return np.load(vectors)[[row_of[id] for id in ids]]
+
+
 def compare(args: argparse.Namespace) -> None:
     passages, queries, qrels = load(args.collection, args.split)
     ids = [row["_id"] for row in passages]
     reference = {name: np.load(args.reference / f"{name}.npy") for name in ("passages", "queries")}
-    own = {"passages": np.load(args.vectors), "queries": np.load(args.query_vectors)}
+    own = {
+        "passages": np.load(args.vectors),
+        "queries": chosen(args.query_vectors, [query["_id"] for query in queries]),
+    }
     difference = max(float(np.abs(own[name] - reference[name]).max()) for name in own)
 
     run = read_run(args.run)
