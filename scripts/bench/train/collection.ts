@@ -16,8 +16,8 @@ export interface CollectionOptions {
   readonly passageWords: number;
   readonly queryWords: number;
   /**
-   * Deviation of the logarithm of a text's length, of which the words above are then the median; default 0: all texts are
-   * equally long. Web passages are near 0.4.
+   * Deviation of the logarithm of a text's length, of which the words above are then the median, and a third of the most;
+   * default 0: all texts are equally long. Web passages are near 0.4.
    */
   readonly spread?: number;
   /** A model folder with vocab.txt, where the words come from. */
@@ -48,7 +48,7 @@ export function writeCollection(options: CollectionOptions): void {
     // Box and Muller's way from two uniform numbers to a normal one.
     const [one, two] = [(draw() + 1) / 2 ** 32, draw() / 2 ** 32];
     const normal = Math.sqrt(-2 * Math.log(one)) * Math.cos(2 * Math.PI * two);
-    return Math.max(1, Math.round(typical * Math.exp(spread * normal)));
+    return Math.max(1, Math.round(typical * Math.min(3, Math.exp(spread * normal))));
   };
   const text = (count: number): string => {
     let made = "";
