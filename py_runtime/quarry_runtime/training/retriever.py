@@ -144,8 +144,9 @@ class Retriever(nn.Module):
         return _unit(queries_QD), _unit(passages_BD)
 
     def _vectors(self, texts: dict[str, Tensor], side: str) -> Tensor:
-        vectors_BD = torch.cat([self.encoder(batch, side) for batch in batches_of(texts)])
-        return in_place(vectors_BD, texts)
+        if not isinstance(texts, LengthGroups):
+            return self.encoder(texts, side)
+        return in_place(torch.cat([self.encoder(batch, side) for batch in texts["batches"]]), texts)
 
     def _pulled(self, sides: Sides, gradients: Sides) -> Tensor:
         # The objective's own parameters have their gradient already; DDP waits for them all the same.
