@@ -190,7 +190,7 @@ export interface TrainInput {
   /** Queries, and passages, that a rank encodes at a time (GradCache): memory of so few texts, negatives of the whole batch; default: all at once. */
   miniBatchSize?: number | undefined;
   /**
-   * In how many groups of like length the texts of a side are encoded, each padded by itself; auto: as many as save time.
+   * In how many groups of like length the texts of a side are encoded, each padded by itself; auto: as many as save time. With miniBatchSize, its pieces are the groups.
    *
    * @defaultValue `"auto"`
    */

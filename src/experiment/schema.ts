@@ -208,7 +208,7 @@ export const trainSchema = z.strictObject({
     .union([positive, z.literal("auto")])
     .default("auto")
     .describe(
-      "In how many groups of like length the texts of a side are encoded, each padded by itself; auto: as many as save time.",
+      "In how many groups of like length the texts of a side are encoded, each padded by itself; auto: as many as save time. With miniBatchSize, its pieces are the groups.",
     ),
   ranks: z
     .union([positive, z.literal("auto")])

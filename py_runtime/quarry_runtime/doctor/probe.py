@@ -84,7 +84,7 @@ def run_probe(
     peer = Recorded([biggest, *(file for file in files if file != biggest)])
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
-    grouping = choose_grouping(task, retriever, encoder, args, is_on_cpu)
+    grouping = choose_grouping(task, retriever, args, is_on_cpu)
     feed = _CountingFeed(peer, encoder, task, 0, 0, not is_on_cpu, grouping)
     clock = _Clock(seconds, peer.stop)
     try:

@@ -155,7 +155,8 @@ def pad(
         multiple: T becomes a multiple of it, which some GPUs are faster with.
         most: Positions that the model has; T grows no further, unless a text is longer.
     """
-    longest = max(map(len, ids), default=0)
+    # Texts without any token are a column of padding: no model takes a batch without columns.
+    longest = max(1, *map(len, ids)) if ids else 0
     width = -(-longest // multiple) * multiple
     width = max(longest, width if most is None else min(width, most))
     tokens = np.full((len(ids), width), pad_id, dtype=np.int64)

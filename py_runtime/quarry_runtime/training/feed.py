@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +30,7 @@ from quarry_runtime.protocol.messages import (
 from quarry_runtime.protocol.tensor import to_numpy
 from quarry_runtime.training.briefing import receive
 from quarry_runtime.training.length_groups import Grouping, padded, whole
+from quarry_runtime.training.retriever import LengthGroups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -205,7 +206,12 @@ class Feed:
     def _tokens(self, texts: Texts, side: Side) -> dict[str, Any]:
         ids = tokenize(self._encoder, texts, side)["input_ids"]
         batch = padded(self._encoder, ids, side, self._grouping)
-        return _pinned(batch) if self._is_pinned else batch
+        if not self._is_pinned:
+            return batch
+        if not isinstance(batch, LengthGroups):
+            return _pinned(batch)
+        batches = [_pinned(each) for each in batch["batches"]]
+        return LengthGroups(batches=batches, places=batch["places"].pin_memory())
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         # A copy: the frame's bytes are read-only, and belong to the message.
@@ -213,12 +219,8 @@ class Feed:
         return tensor.pin_memory() if self._is_pinned else tensor
 
 
-def _pinned(value: Any) -> Any:
-    if isinstance(value, dict):
-        return type(value)({name: _pinned(each) for name, each in value.items()})
-    if isinstance(value, list):
-        return [_pinned(each) for each in value]
-    return value.pin_memory()
+def _pinned(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.pin_memory() for name, tensor in batch.items()}
 
 
 def _read(frame: memoryview) -> Texts:

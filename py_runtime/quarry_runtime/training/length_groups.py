@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from quarry_runtime.modeling.encoder import Encoder
+from quarry_runtime.modeling.pooling import is_built_in
 from quarry_runtime.modeling.tokens import Side, collate, plan_batches
 from quarry_runtime.modeling.towers import Towers
 from quarry_runtime.training.retriever import LengthGroups, Retriever
@@ -38,7 +39,7 @@ class _Costs:
 
 
 _CPU = _Costs(call=1.2e-4, weight=7.5e-11, number=6e-9)
-#: Not measured: of a large GPU, where a call pays later; a call too dear only means fewer groups.
+#: Not measured: of a large GPU, where a call pays later. Priced too high, it only means fewer groups.
 _GPU = _Costs(call=8e-5, weight=4e-14, number=3e-11)
 
 
@@ -48,14 +49,14 @@ def whole(lengths: NDArray[np.int64], _side: Side) -> list[NDArray[np.int64]]:
 
 
 def choose_grouping(
-    task: TrainTask, retriever: Retriever, encoder: Any, args: TrainingArguments, is_on_cpu: bool
+    task: TrainTask, retriever: Retriever, args: TrainingArguments, is_on_cpu: bool
 ) -> Grouping:
     """How the texts of a micro-batch are cut, before anything is wrapped around the retriever.
 
     Pieces of GradCache (train.miniBatchSize) are as many on each rank. So are groups that the user
     counted. Else their number is left to the texts' lengths, where nothing needs it to be equal: the
     gathering of sharded weights would, and torch.compile would compile for each shape. An encoder
-    with a forward of its own might look at its whole batch: it gets it.
+    of a plugin that might look at its whole batch gets it.
     """
     size, count = task.mini_batch_size, task.length_groups
     if type(retriever).forward is not Retriever.forward:
@@ -63,21 +64,27 @@ def choose_grouping(
     if size is not None:
         return lambda lengths, _side: plan_batches(lengths, size)
     if count is not None:
-        return lambda lengths, _side: plan_batches(lengths, -(-len(lengths) // count))
+        return lambda lengths, _side: np.array_split(by_length(lengths), min(count, len(lengths)))
+    encoder = retriever.encoder
     if args.fsdp_plugin_args is not None or args.torch_compile or not _is_own(encoder):
         return whole
-    costs = _CPU if is_on_cpu else _GPU
+    costs, multiple = _CPU if is_on_cpu else _GPU, task.model.pad_to_multiple_of or 1
     overheads = {side: overhead(_tower(encoder, side), costs) for side in ("query", "passage")}
-    return lambda lengths, side: cut_by_length(lengths, overheads[side])
+    return lambda lengths, side: cut_by_length(-(-lengths // multiple) * multiple, overheads[side])
+
+
+def by_length(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of the texts, longest first; ties stay in order."""
+    return np.argsort(-lengths, kind="stable")
 
 
 def cut_by_length(lengths: NDArray[np.int64], overhead: float) -> list[NDArray[np.int64]]:
-    """Places of each group, longest texts first; ties stay in order.
+    """Places of each group, longest texts first.
 
     A group is cut in two as long as that saves more padding than `overhead` tokens, each time where
     it saves the most. The groups depend on the lengths alone, so a replay has the same.
     """
-    order = np.argsort(-lengths, kind="stable")
+    order = by_length(lengths)
     ordered = lengths[order]
     cuts: list[int] = []
     todo = [(0, len(order))]
@@ -129,6 +136,7 @@ def _is_own(encoder: Any) -> bool:
         isinstance(encoder, Encoder)
         and kind.forward is Encoder.forward
         and kind.collate is Encoder.collate
+        and is_built_in(encoder.contract.pooling)
     )
 
 

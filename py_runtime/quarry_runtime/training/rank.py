@@ -160,7 +160,7 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
     if task.resume_from is not None:
         load_loss(Path(task.resume_from), retriever)
-    grouping = choose_grouping(task, retriever, encoder, args, is_on_cpu)
+    grouping = choose_grouping(task, retriever, args, is_on_cpu)
     feed = Feed(connection, encoder, task, rank, first_step, not is_on_cpu, grouping)
     feed.start()
 

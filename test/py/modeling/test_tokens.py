@@ -39,6 +39,13 @@ def test_padding_goes_to_the_side_that_was_asked_for() -> None:
     assert right["attention_mask"].tolist() == [[1, 1], [1, 0]]
 
 
+def test_texts_without_a_token_are_one_column_of_padding() -> None:
+    padded = pad([[], []], 9, "right")
+    assert padded["input_ids"].tolist() == [[9], [9]]
+    assert padded["attention_mask"].tolist() == [[0], [0]]
+    assert pad([], 9, "right")["input_ids"].shape == (0, 0)
+
+
 @given(st.lists(st.integers(1, 20), max_size=60), st.integers(1, 20))
 def test_every_text_is_in_one_batch_longest_first_ties_by_position(
     lengths: list[int], size: int

@@ -189,7 +189,7 @@ def build(
         first = verify(resume, output).step if resume else 0
         args, keep = training_arguments(task, is_on_cpu=True)
         retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
-        grouping = choose_grouping(task, retriever, encoder, args, is_on_cpu=True)
+        grouping = choose_grouping(task, retriever, args, is_on_cpu=True)
         feed = Feed(orchestrator, encoder, task, 0, first, False, grouping)
         feed.start()
         if resume:

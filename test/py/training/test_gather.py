@@ -57,7 +57,7 @@ def test_every_registered_loss_is_among_the_cases() -> None:
     assert {name for name in losses() if not any(case.startswith(name) for case in CASES)} == set()
 
 
-@pytest.mark.parametrize("way", ["cases", "pieces"])
+@pytest.mark.parametrize("way", ["cases", "groups", "pieces"])
 @pytest.mark.parametrize("case", CASES)
 def test_several_ranks_have_the_gradient_of_one_rank_with_the_whole_batch(
     seen: list[Any], case: str, way: str

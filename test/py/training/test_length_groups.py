@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_runtime.modeling.encoder import Encoder
+from quarry_runtime.modeling.text import Texts
 from quarry_runtime.training import length_groups
 from quarry_runtime.training.length_groups import choose_grouping, cut_by_length, whole
 from quarry_runtime.training.retriever import LengthGroups, batches_of
@@ -101,16 +102,51 @@ def test_where_numbers_of_groups_must_be_equal_or_the_encoder_is_a_stranger_the_
     trainer = build(fake_orchestrator())
     retriever = trainer.retriever
 
-    def chosen(count: int | None = None, fsdp: Any = None, compiled: bool = False) -> Any:
+    def chosen(
+        count: int | None = None, fsdp: Any = None, compiled: bool = False, multiple: int = 1
+    ) -> Any:
         args = SimpleNamespace(fsdp_plugin_args=fsdp, torch_compile=compiled)
-        task = SimpleNamespace(mini_batch_size=None, length_groups=count)
-        return choose_grouping(task, retriever, retriever.encoder, args, True)  # type: ignore[arg-type]
+        model = SimpleNamespace(pad_to_multiple_of=multiple)
+        task = SimpleNamespace(mini_batch_size=None, length_groups=count, model=model)
+        return choose_grouping(task, retriever, args, True)  # type: ignore[arg-type]
 
     assert chosen() is not whole
+    long = np.array([1_000] * 50 + [970] * 50)
+    assert len(chosen()(long, "query")) == 2
+    # Where both are padded to the same width, nothing is saved.
+    assert len(chosen(multiple=64)(long, "query")) == 1
     assert chosen(fsdp={}) is whole
     assert chosen(compiled=True) is whole
     own = type("Own", (Encoder,), {"forward": lambda *given: Encoder.forward(*given)})  # noqa: PLW0108 (another function)
     retriever.encoder.__class__ = own
     assert chosen() is whole
     # Who counts them knows what he does.
-    assert len(chosen(count=2, fsdp={}, compiled=True)(np.array([1, 2]), "query")) == 2
+    counted = chosen(count=4, fsdp={}, compiled=True)
+    assert [len(group) for group in counted(np.arange(6), "query")] == [2, 2, 1, 1]
+    assert len(counted(np.arange(2), "query")) == 2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_goes_to_a_gpu_is_pinned_whatever_kind_of_mapping_it_comes_in(
+    count: int, build: Callable[..., Any], fake_orchestrator: Callable[[], Any], monkeypatch: Any
+) -> None:
+    import torch
+    from transformers import BatchEncoding
+
+    pinned: list[torch.Tensor] = []
+    # Without a GPU torch has no memory to pin.
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda each: pinned.append(each) or each)
+    trainer = build(fake_orchestrator(), length_groups=count, max_steps=1)
+    feed = trainer.feed
+    encoder = trainer.retriever.encoder
+    collate = type(encoder).collate
+    monkeypatch.setattr(type(encoder), "collate", lambda *given: BatchEncoding(collate(*given)))
+    texts = Texts(
+        np.arange(3, dtype=np.int32), np.arange(3, dtype=np.int32), ["a", "b c", "d"], None
+    )
+    feed._is_pinned = True
+    batch = feed._tokens(texts, "passage")
+    wanted = [*(each for part in batches_of(batch) for each in part.values())]
+    wanted += [batch["places"]] if isinstance(batch, LengthGroups) else []
+    assert {id(each) for each in wanted} <= {id(each) for each in pinned}
+    assert len(batches_of(batch)) == count
