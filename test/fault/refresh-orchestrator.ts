@@ -15,8 +15,9 @@ const die = (): void => {
   process.kill(process.pid, "SIGKILL");
 };
 events.subscribe((event) => {
-  // By what happened and not by the clock: the deaths after this one need steps that are left.
-  if (moment === "mining" && event.type === "worker" && event.worker === "mine-0" && event.state === "busy") die();
+  // By what happened and not by the clock: the deaths after this one need steps that are left. And by what is always
+  // told: texts done; a miner that is through between two looks was never busy.
+  if (moment === "mining" && event.type === "worker" && event.worker === "mine-0" && event.done > 0) die();
   if (moment === "mined" && event.type === "worker" && event.worker === "mine-0" && event.state === "stopped") die();
   if (moment === "switched" && event.type === "negativesSwitched") die();
   if (moment === "later" && event.type === "trainStep" && event.negatives?.staleness === 5) die();
