@@ -18,6 +18,7 @@ const [noSlurm, noSsh] = [whyNoSlurm(), whyNoSsh()];
 for (const reason of [noSlurm, noSsh]) if (reason !== null) process.stderr.write(`Skipped, a launcher: ${reason}.\n`);
 const SLURM = noSlurm === null ? (["srun", "sbatch"] as const) : [];
 const SSH = noSsh === null ? (["ssh"] as const) : [];
+const OTHERS = [...SSH, ...SLURM];
 
 let folder: string;
 let bench: NodeBench;
@@ -115,9 +116,9 @@ describe("workers by", () => {
   });
 
   it.each([...SSH, "torchrun", ...SLURM])("%s: nothing is left of an orchestrator that is killed", async (way) => {
-    const script = fileURLToPath(new URL("../fixtures/node-orchestrator.mjs", import.meta.url));
+    const script = fileURLToPath(new URL("../fixtures/node-orchestrator.ts", import.meta.url));
     const given = JSON.stringify({ bench, workers: onNodes(way) });
-    const orchestrator = execa("node", [script, given], { reject: false, buffer: false });
+    const orchestrator = execa("node", ["scripts/on-build.mjs", script, given], { reject: false, buffer: false });
     let said = "";
     orchestrator.stdout.on("data", (chunk: Buffer) => {
       said += chunk.toString();
@@ -132,7 +133,7 @@ describe("workers by", () => {
   });
 });
 
-describe("a machine that trains along, by", () => {
+describe.skipIf(OTHERS.length === 0)("a machine that trains along, by", () => {
   let training: TrainingBench;
   let alone: RecordedJob;
   const options = {
@@ -149,7 +150,7 @@ describe("a machine that trains along, by", () => {
   });
   afterAll(() => training.close());
 
-  it.each([...SSH, ...SLURM])("%s: both have the losses of one rank", async (way) => {
+  it.each(OTHERS)("%s: both have the losses of one rank", async (way) => {
     const python = { ...training.python, env: { ...training.python.env, ...slurm?.env } };
     const { nodes: others } = workersSchema.parse({ nodes: [nodeBy(way, true)] });
     const nodes: TrainNodes = { others, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir: training.folder };

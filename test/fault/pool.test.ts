@@ -229,8 +229,12 @@ describe("an orchestrator that is killed", () => {
   it.each(["SIGKILL", "SIGTERM", "exit"])("by %s leaves no process behind", async (how) => {
     const marker = `QUARRY_TEST_ORCHESTRATOR=${process.pid}-${Math.random()}`;
     const [name = "", value = ""] = marker.split("=");
-    const script = fileURLToPath(new URL("../fixtures/pool-orchestrator.mjs", import.meta.url));
-    const orchestrator = execa("node", [script, how], { env: { [name]: value }, reject: false, buffer: false });
+    const script = fileURLToPath(new URL("../fixtures/pool-orchestrator.ts", import.meta.url));
+    const orchestrator = execa("node", ["scripts/on-build.mjs", script, how], {
+      env: { [name]: value },
+      reject: false,
+      buffer: false,
+    });
     let said = "";
     orchestrator.stdout.on("data", (chunk: Buffer) => {
       said += chunk.toString();

@@ -19,7 +19,7 @@ afterAll(() => place.remove());
 async function trainUntil(name: string, moment: string | null): Promise<void> {
   const { folder, model, collection } = place;
   const run = JSON.stringify({ place: { folder, model, collection }, name, moment });
-  const { exitCode, signal, stderr } = await execa(process.execPath, ["--import", "jiti/register", script], {
+  const { exitCode, signal, stderr } = await execa(process.execPath, ["scripts/on-build.mjs", script], {
     reject: false,
     env: { QUARRY_TEST_RUN: run, HF_HUB_OFFLINE: "1", TMPDIR: folder },
   });

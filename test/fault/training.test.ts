@@ -151,7 +151,7 @@ test("a rank that hangs cannot keep a stop on request from ending", async () => 
 });
 
 test("a SIGKILL of the orchestrator leaves neither torchrun nor ranks", async () => {
-  const script = [process.execPath, ["--import", "jiti/register", here("training-orchestrator.ts")]] as const;
+  const script = [process.execPath, ["scripts/on-build.mjs", here("training-orchestrator.ts")]] as const;
   const child = execa(...script, { reject: false, env: { QUARRY_TEST_FOLDER: bench.folder, TMPDIR: bench.folder } });
   // Nobody removes the ticket's folder after a SIGKILL: TMPDIR puts it where the bench is removed.
   // The script prints the processes below it once training is under way.

@@ -104,7 +104,7 @@ describe("two ranks with dropout on, evaluated every second step", () => {
     const trial: Trial = { folder: place.folder, name: "killed", evaluate: { ...stopping, maxWaiting: 10 } };
     const script = fileURLToPath(new URL("../fixtures/killed-in-evaluation.ts", import.meta.url));
     const env = { QUARRY_TEST_TRIAL: JSON.stringify(trial), TMPDIR: place.folder };
-    const child = await execa(process.execPath, ["--import", "jiti/register", script], { env, reject: false });
+    const child = await execa(process.execPath, ["scripts/on-build.mjs", script], { env, reject: false });
     expect(child.signal, child.stderr).toBe("SIGKILL");
     expect((await curveOf("killed")).map(({ step }) => step)).toEqual([2]);
     await trained({ name: "killed", evaluate: { ...stopping, maxWaiting: 10 } });

@@ -3,7 +3,7 @@
  *
  * Everything follows from the seed: passage p is a pure function of (seed, p), so that Tevatron's file, which holds the
  * texts of all passages of a query in its line, is written without the corpus in memory.
- * Usage: jiti scripts/bench/data/make-collection.ts --folder F [--passages 8841823] [--tevatron] [--seed 1]
+ * Usage: node scripts/on-build.mjs scripts/bench/data/make-collection.ts --folder F [--passages 8841823] [--tevatron] [--seed 1]
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

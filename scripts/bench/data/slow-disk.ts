@@ -3,7 +3,7 @@
  *
  * The limit is a blkio cgroup's (version 1) on the whole disk that the folder lies on, so this needs root. What is cold
  * was taken out of the page cache first, the files of the benchmark only.
- * Usage: jiti scripts/bench/data/slow-disk.ts --folder F [--size 8841823] [--limit 50] [--seconds 20] [--tevatron] [--out F.json]
+ * Usage: node scripts/on-build.mjs scripts/bench/data/slow-disk.ts --folder F [--size 8841823] [--limit 50] [--seconds 20] [--tevatron] [--out F.json]
  */
 import { readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
