@@ -24,13 +24,48 @@ export function planMissing({ keys, lengths }: TextKeys, places: Places): Encode
   for (let at = 0; at < lengths.length; at += 1) {
     if (places.rows[at] === -1 && seen.add(keys, at * KEY_WORDS, at)) missing.push(at);
   }
-  const plan = Int32Array.from(missing);
-  for (let from = 0; from < plan.length; from += WINDOW) {
-    plan
+  return byLength(Int32Array.from(missing), lengths);
+}
+
+/**
+ * The order in which a search reads vectors: that of the plan which encoded them all, so that they mostly lie side by
+ * side. It depends on the texts alone, and not on where in the store each came to lie.
+ */
+export function readingOrder(lengths: Int32Array, places: Places): Int32Array {
+  const count = places.rows.length;
+  const seen: Uint8Array[] = [];
+  const isFirst = (at: number): boolean => {
+    const [shard, row] = [places.shards[at] as number, places.rows[at] as number];
+    let bits = seen[shard];
+    if (bits === undefined || bits.length <= row) {
+      bits = new Uint8Array(Math.max(2 * row, 1_024));
+      bits.set(seen[shard] ?? []);
+      seen[shard] = bits;
+    }
+    if (bits[row] === 1) return false;
+    bits[row] = 1;
+    return true;
+  };
+  const order = new Int32Array(count);
+  let [firsts, repeats] = [0, count];
+  // Equal texts were encoded once: what repeats one comes at the end.
+  for (let at = 0; at < count; at += 1) {
+    if (isFirst(at)) order[firsts++] = at;
+    else order[--repeats] = at;
+  }
+  byLength(order.subarray(0, firsts), lengths);
+  order.subarray(firsts).reverse();
+  return order;
+}
+
+/** Sorts windows of a list of texts in place. */
+function byLength(list: Int32Array, lengths: Int32Array): Int32Array {
+  for (let from = 0; from < list.length; from += WINDOW) {
+    list
       .subarray(from, from + WINDOW)
       .sort((left, right) => (lengths[right] as number) - (lengths[left] as number) || left - right);
   }
-  return plan;
+  return list;
 }
 
 /** Whether working through a plan leaves no text missing. */

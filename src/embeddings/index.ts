@@ -1,5 +1,5 @@
 /** The store of vectors: what the pipeline may use of it. */
-export { covers, planMissing, readPlan, writePlan } from "./encode-plan.js";
+export { covers, planMissing, readingOrder, readPlan, writePlan } from "./encode-plan.js";
 export { listEmbeddings } from "./list.js";
 export { EmbeddingStore } from "./store.js";
 export { keepPlaces, readPlaces } from "./stored-places.js";

@@ -17,6 +17,7 @@ export class OpenShard {
   readonly #file: RandomFile;
   readonly #firstRows: Int32Array;
   readonly #isChecked: Uint8Array;
+  readonly #isAskedFor: Uint8Array;
   readonly #kept = new Map<number, Uint8Array>();
   #keptBytes = 0;
   #manifest: ShardManifest;
@@ -32,6 +33,7 @@ export class OpenShard {
     const cuts = manifest.blocks.map(([start]) => start);
     this.#file = RandomFile.open(join(folder, VECTORS_FILE), manifest.fileBytes, cuts);
     this.#isChecked = new Uint8Array(manifest.blocks.length);
+    this.#isAskedFor = new Uint8Array(manifest.blocks.length);
     this.#firstRows = new Int32Array(manifest.blocks.length);
     let rows = 0;
     for (const [index, [, rowCount]] of manifest.blocks.entries()) {
@@ -58,22 +60,27 @@ export class OpenShard {
   }
 
   /**
-   * Copies column `column` of a row (1 the vector, 2 its scale) to `target`.
+   * Copies column `column` (1 the vector, 2 its scale) of `count` rows, `rowBytes` each, to `target`.
    *
-   * @throws QuarryError INTEGRITY when the row's block is damaged; the block is then out of use.
+   * @throws QuarryError INTEGRITY when a block is damaged; it is then out of use.
    */
-  copy(row: number, column: number, length: number, target: Uint8Array, at: number): void {
-    const index = this.#blockOf(row);
-    const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];
-    const head = this.layout.head(rowCount);
-    const inBlock =
-      head.bytes.length + (head.starts[column] as number) + (row - (this.#firstRows[index] as number)) * length;
-    if (!this.#file.isMapped) {
-      target.set(this.#block(index).subarray(inBlock, inBlock + length), at);
-      return;
+  copy(row: number, count: number, column: number, rowBytes: number, target: Uint8Array, at: number): void {
+    for (let done = 0; done < count; ) {
+      const index = this.#blockOf(row + done);
+      const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];
+      const head = this.layout.head(rowCount);
+      const first = row + done - (this.#firstRows[index] as number);
+      const inBlock = head.bytes.length + (head.starts[column] as number) + first * rowBytes;
+      const together = Math.min(count - done, rowCount - first);
+      const length = together * rowBytes;
+      if (!this.#file.isMapped) target.set(this.#block(index).subarray(inBlock, inBlock + length), at);
+      else {
+        if (this.#isChecked[index] !== 1) this.#block(index);
+        this.#file.copyTo(target, at, start + inBlock, length);
+      }
+      at += length;
+      done += together;
     }
-    if (this.#isChecked[index] !== 1) this.#block(index);
-    this.#file.copyTo(target, at, start + inBlock, length);
   }
 
   /** Sees that nobody cut the file short: touching a page beyond its end would end the process. */
@@ -81,13 +88,15 @@ export class OpenShard {
     if (!this.#file.isWhole()) throw integrityError(join(this.folder, VECTORS_FILE), "its length");
   }
 
-  /** Asks the disk for the blocks of these rows ahead. */
-  prefetch(row: number): void {
-    const index = this.#blockOf(row);
-    if (this.#isChecked[index] === 1) return;
-    const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];
-    const { bytes, bodyBytes } = this.layout.head(rowCount);
-    this.#file.willNeed(start, bytes.length + bodyBytes);
+  /** Asks the disk for the blocks of these rows ahead, for each once. */
+  prefetch(row: number, count: number): void {
+    for (let index = this.#blockOf(row); index <= this.#blockOf(row + count - 1); index += 1) {
+      if (this.#isChecked[index] === 1 || this.#isAskedFor[index] === 1) continue;
+      this.#isAskedFor[index] = 1;
+      const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];
+      const { bytes, bodyBytes } = this.layout.head(rowCount);
+      this.#file.willNeed(start, bytes.length + bodyBytes);
+    }
   }
 
   close(): void {

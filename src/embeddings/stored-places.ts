@@ -1,4 +1,4 @@
-/** Where the vectors of a large table lie, kept so that an unchanged one is opened without looking each text up. */
+/** Where the vectors of a large table lie, and the order to read them in, kept so that an unchanged one is opened without looking each text up. */
 import { randomBytes } from "node:crypto";
 import { readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -9,6 +9,11 @@ import { writeChecked } from "../data/storage/checked-writer.js";
 import { FileSink } from "../data/storage/file-sink.js";
 import { temporaryName } from "../rundir/durable.js";
 import type { EmbeddingStore, Places } from "./store.js";
+
+/** Places none of which is missing, and the order in which a search reads them (readingOrder). */
+export interface KeptPlaces extends Places {
+  readonly order: Int32Array;
+}
 
 /** From so many rows on places are kept. */
 const KEPT_ROWS = 50_000;
@@ -25,7 +30,7 @@ const noteSchema = z.strictObject({
  *
  * @param rows 32 hexadecimal digits, as rowsKey gives them.
  */
-export function readPlaces(store: EmbeddingStore, rows: string): Places | null {
+export function readPlaces(store: EmbeddingStore, rows: string): KeptPlaces | null {
   const note = noteSchema.safeParse(readSealed(notePath(store, rows)));
   if (!note.success) return null;
   const { shards: names, rowCount, file } = note.data;
@@ -33,13 +38,14 @@ export function readPlaces(store: EmbeddingStore, rows: string): Places | null {
   const now = names.map((name) => numbers.get(name) ?? -1);
   if (now.includes(-1)) return null;
   try {
-    const stored = new CheckedFile(join(store.folder, file), rowCount * 8, () => {});
+    const stored = new CheckedFile(join(store.folder, file), rowCount * 12, () => {});
     try {
       const isSame = now.every((number, at) => number === at);
       const shards = stored.int32(0, rowCount);
       return {
         shards: isSame ? shards : shards.map((number) => now[number] as number),
         rows: stored.int32(rowCount, rowCount),
+        order: stored.int32(2 * rowCount, rowCount),
         missingCount: 0,
       };
     } finally {
@@ -51,8 +57,8 @@ export function readPlaces(store: EmbeddingStore, rows: string): Places | null {
   }
 }
 
-/** Keeps places none of which is missing; a store that cannot be written to is as good without. */
-export function keepPlaces(store: EmbeddingStore, rows: string, places: Places, keptRows = KEPT_ROWS): void {
+/** Keeps places; a store that cannot be written to is as good without. */
+export function keepPlaces(store: EmbeddingStore, rows: string, places: KeptPlaces, keptRows = KEPT_ROWS): void {
   const rowCount = places.rows.length;
   if (rowCount < keptRows) return;
   const path = notePath(store, rows);
@@ -60,7 +66,7 @@ export function keepPlaces(store: EmbeddingStore, rows: string, places: Places, 
   try {
     const sink = new FileSink(join(store.folder, file));
     try {
-      writeChecked(sink, [places.shards, places.rows]);
+      writeChecked(sink, [places.shards, places.rows, places.order]);
       sink.finish();
     } finally {
       sink.abandon();

@@ -1,6 +1,8 @@
 /** The vectors of some rows of a table, in their order, read from the store's shards when they are asked for. */
 import { ArrowLayout } from "./arrow-layout.js";
-import type { EmbeddingStore, Places } from "./store.js";
+import type { OpenShard } from "./open-shard.js";
+import type { EmbeddingStore } from "./store.js";
+import type { KeptPlaces } from "./stored-places.js";
 
 /** A list of units that a pool takes (UnitList of src/pool/types.ts). */
 export interface VectorUnits {
@@ -16,15 +18,23 @@ const UNIT_ROWS = 8_192;
 /** But no more bytes than this: several units wait in the memory of each worker. */
 const UNIT_BYTES = 16 << 20;
 
+/** Vectors that lie side by side: places [at, at + count) of a list, rows [row, row + count) of a shard. */
+interface Run {
+  readonly shard: number;
+  readonly row: number;
+  readonly at: number;
+  readonly count: number;
+}
+
 export class VectorView {
   readonly rowCount: number;
   readonly #layout: ArrowLayout;
 
-  /** @param places one for each row, none of them missing. */
+  /** @param places one for each row, none of them missing; `order` is that of units, all places once. */
   constructor(
     private readonly store: EmbeddingStore,
     private readonly rows: Int32Array,
-    private readonly places: Places,
+    private readonly places: KeptPlaces,
   ) {
     this.rowCount = rows.length;
     this.#layout = ArrowLayout.ofUnit(store.dtype, store.dimension);
@@ -53,15 +63,16 @@ export class VectorView {
   units(idRanks: Int32Array, prefix: string): VectorUnits {
     const size = this.unitRows;
     const count = Math.ceil(this.rowCount / size);
-    const rowsOf = (index: number): Int32Array => this.rows.subarray(index * size, (index + 1) * size);
+    const listOf = (index: number): Int32Array => this.places.order.subarray(index * size, (index + 1) * size);
+    const rowsOf = (index: number): Int32Array => listOf(index).map((at) => this.rows[at] as number);
     return {
       count,
       id: (index) => `${prefix}-${index}`,
-      rowCount: (index) => rowsOf(index).length,
+      rowCount: (index) => listOf(index).length,
       rows: rowsOf,
       frame: (index) => {
-        const frame = this.#frame(index * size, rowsOf(index), idRanks);
-        this.#prefetch((index + 1) * size, (index + 2) * size);
+        const frame = this.#frame(listOf(index), rowsOf(index), idRanks);
+        for (const { shard, row, count } of this.#runs(listOf(index + 1))) this.#shard(shard).prefetch(row, count);
         return frame;
       },
     };
@@ -72,52 +83,50 @@ export class VectorView {
     const count = to - from;
     const bytes = new Uint8Array(count * this.store.vectorBytes);
     const scales = this.dtype === "int8" ? new Float32Array(count) : null;
-    this.#copy(from, count, bytes, 0, scales === null ? null : new Uint8Array(scales.buffer), 0);
+    const list = Int32Array.from({ length: count }, (_, at) => from + at);
+    this.#copy(list, bytes, 0, scales === null ? null : new Uint8Array(scales.buffer), 0);
     return { bytes, scales };
   }
 
   /** @throws QuarryError INTEGRITY when a vector is damaged. */
-  #frame(from: number, rows: Int32Array, idRanks: Int32Array): Uint8Array {
+  #frame(list: Int32Array, rows: Int32Array, idRanks: Int32Array): Uint8Array {
     const { bytes, starts } = this.#layout.frame(rows.length);
     new Int32Array(bytes.buffer, starts[0], rows.length).set(rows);
     const ranks = new Int32Array(bytes.buffer, starts[1], rows.length);
     for (let at = 0; at < rows.length; at += 1) ranks[at] = idRanks[rows[at] as number] as number;
     const scales = this.dtype === "int8" ? bytes : null;
-    this.#copy(from, rows.length, bytes, starts[2] as number, scales, starts[3] ?? 0);
+    this.#copy(list, bytes, starts[2] as number, scales, starts[3] ?? 0);
     return bytes;
   }
 
-  #copy(
-    from: number,
-    count: number,
-    target: Uint8Array,
-    start: number,
-    scales: Uint8Array | null,
-    scaleStart: number,
-  ): void {
+  #copy(list: Int32Array, target: Uint8Array, start: number, scales: Uint8Array | null, scaleStart: number): void {
     const { shards, vectorBytes } = this.store;
     for (const shard of shards) shard.checkLength();
-    for (let at = 0; at < count; at += 1) {
-      const shard = shards[this.places.shards[from + at] as number];
-      const row = this.places.rows[from + at] as number;
-      if (shard === undefined) throw new RangeError("the store was loaded anew under a view");
-      shard.copy(row, 1, vectorBytes, target, start + at * vectorBytes);
-      if (scales !== null) shard.copy(row, 2, 4, scales, scaleStart + at * 4);
+    for (const { shard, row, at, count } of this.#runs(list)) {
+      this.#shard(shard).copy(row, count, 1, vectorBytes, target, start + at * vectorBytes);
+      if (scales !== null) this.#shard(shard).copy(row, count, 2, 4, scales, scaleStart + at * 4);
     }
   }
 
-  #prefetch(from: number, to: number): void {
-    let last = -1;
-    for (let at = from; at < Math.min(to, this.rowCount); at += 1) {
-      const number = this.places.shards[at] as number;
-      const row = this.places.rows[at] as number;
-      // Neighbours mostly lie in different blocks; asking once for each block would need a set, asking twice is cheap.
-      if (number * 2 ** 31 + row === last + 1) {
-        last += 1;
-        continue;
+  /** Where the vectors of a list of places lie, as few runs as there can be. */
+  *#runs(list: Int32Array): Generator<Run> {
+    const { shards, rows } = this.places;
+    for (let at = 0; at < list.length; ) {
+      const shard = shards[list[at] as number] as number;
+      const row = rows[list[at] as number] as number;
+      let count = 1;
+      for (; at + count < list.length; count += 1) {
+        const next = list[at + count] as number;
+        if (shards[next] !== shard || rows[next] !== row + count) break;
       }
-      last = number * 2 ** 31 + row;
-      this.store.shards[number]?.prefetch(row);
+      yield { shard, row, at, count };
+      at += count;
     }
+  }
+
+  #shard(number: number): OpenShard {
+    const shard = this.store.shards[number];
+    if (shard === undefined) throw new RangeError("the store was loaded anew under a view");
+    return shard;
   }
 }

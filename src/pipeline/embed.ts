@@ -9,6 +9,7 @@ import {
   KEY_WORDS,
   keepPlaces,
   planMissing,
+  readingOrder,
   readPlaces,
   readPlan,
   rowsKey,
@@ -103,8 +104,9 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
       const keys = await textKeys(table, rows, dataFolder(context.cacheDir), context.signal);
       const places = store.find(keys);
       if (places.missingCount === 0) {
-        keepPlaces(store, rowsKey(table, rows), places);
-        return { rows, view: new VectorView(store, rows, places), throughput, close: () => store.close() };
+        const found = { ...places, order: readingOrder(keys.lengths, places) };
+        keepPlaces(store, rowsKey(table, rows), found);
+        return { rows, view: new VectorView(store, rows, found), throughput, close: () => store.close() };
       }
       if (round === MAX_ROUNDS) {
         throwFailed(failed);

@@ -85,7 +85,7 @@ async function searchStored(
       phase: `${phase}/search`,
       label: "search passages",
       folder,
-      key: ["vectors", contract.fingerprint, passages.fingerprint, digest(rows), view.unitRows],
+      key: ["vectors by length", contract.fingerprint, passages.fingerprint, digest(rows), view.unitRows],
       units: view.units(passages.idRanks, "vectors"),
       model: null,
       contract,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { tableFromIPC } from "apache-arrow";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { planMissing } from "../../../src/embeddings/encode-plan.js";
 import { KeyTable } from "../../../src/embeddings/key-table.js";
 import { modelKey } from "../../../src/embeddings/model-key.js";
 import { EmbeddingStore } from "../../../src/embeddings/store.js";
@@ -12,7 +13,7 @@ import { keepPlaces, readPlaces } from "../../../src/embeddings/stored-places.js
 import { KEY_WORDS } from "../../../src/embeddings/text-keys.js";
 import type { VectorModel } from "../../../src/embeddings/types.js";
 import { VectorView } from "../../../src/embeddings/vector-view.js";
-import { blockOf, contract, DIMENSION, keysOf, openStore, readBack } from "./stores.js";
+import { blockOf, contract, DIMENSION, keysOf, openStore, placesOf, readBack } from "./stores.js";
 
 let cache: string;
 beforeEach(() => {
@@ -86,16 +87,63 @@ test("units of a view carry row, rank and vector of each passage", async () => {
   await writer.close();
   store.reload();
   const rows = Int32Array.of(2, 0);
-  const view = new VectorView(store, rows, store.find(keysOf([7, 5])));
+  const places = { ...store.find(keysOf([7, 5])), order: Int32Array.of(1, 0) };
+  const view = new VectorView(store, rows, places);
   const units = view.units(Int32Array.of(30, 20, 10), "vectors");
   expect([units.count, units.id(0), units.rowCount(0)]).toEqual([1, "vectors-0", 2]);
+  expect([...units.rows(0)]).toEqual([0, 2]);
   const table = tableFromIPC(units.frame(0));
-  expect([...(table.getChild("row") ?? [])]).toEqual([2, 0]);
-  expect([...(table.getChild("idRank") ?? [])]).toEqual([10, 30]);
-  expect([...(table.getChild("scale") ?? [])]).toEqual([7 / 8, 5 / 8]);
-  expect([...(table.getChild("vector")?.get(1) ?? [])]).toEqual([...blockOf([5], "int8").bytes]);
+  expect([...(table.getChild("row") ?? [])]).toEqual([0, 2]);
+  expect([...(table.getChild("idRank") ?? [])]).toEqual([30, 10]);
+  expect([...(table.getChild("scale") ?? [])]).toEqual([5 / 8, 7 / 8]);
+  expect([...(table.getChild("vector")?.get(0) ?? [])]).toEqual([...blockOf([5], "int8").bytes]);
   store.close();
 });
+
+test.each(["float32", "int8"] as const)(
+  "units of %s vectors are the same bytes however the store came to hold them",
+  async (dtype) => {
+    // Text 3 comes twice.
+    const texts = [...range(0, 60), 3, ...range(60, 90)];
+    const frames: Buffer[][] = [];
+    for (const [name, blocks] of [
+      ["planned", [[...planned(texts)]]],
+      ["in pieces", [range(40, 60).reverse(), range(0, 40), range(60, 90)]],
+    ] as const) {
+      const store = await openStore(join(cache, name), dtype);
+      for (const block of blocks) {
+        const writer = store.writer(600);
+        for (let from = 0; from < block.length; from += 7) {
+          const part = block.slice(from, from + 7);
+          await writer.append(bytesOf(part), blockOf(part, dtype));
+        }
+        await writer.close();
+      }
+      store.reload();
+      const view = new VectorView(store, Int32Array.from(range(0, texts.length)), placesOf(store, texts));
+      const units = view.units(Int32Array.from(range(0, texts.length)), "vectors");
+      const rows = range(0, units.count).flatMap((unit) => [...units.rows(unit)]);
+      expect([...rows].sort((left, right) => left - right)).toEqual(range(0, texts.length));
+      const read = tableFromIPC(units.frame(0)).getChild("vector");
+      const expected = blockOf(
+        rows.map((row) => texts[row] as number),
+        dtype,
+      ).bytes;
+      const bytes = rows.map((_, at) => Buffer.from(new Uint8Array(read?.get(at).toArray().slice().buffer)));
+      expect(Buffer.concat(bytes).equals(expected)).toBe(true);
+      frames.push(range(0, units.count).map((unit) => Buffer.from(units.frame(unit))));
+      store.close();
+    }
+    expect(frames[0]).toEqual(frames[1]);
+  },
+);
+
+/** Texts as a plan encodes them. */
+function planned(texts: readonly number[]): number[] {
+  const missing = new Int32Array(texts.length).fill(-1);
+  const plan = planMissing(keysOf(texts), { shards: missing, rows: missing, missingCount: texts.length });
+  return [...plan].map((at) => texts[at] as number);
+}
 
 test("kept places are those that a look-up gives, until a shard loses a block or a flip strikes them", async () => {
   const store = await openStore(cache);
@@ -104,7 +152,7 @@ test("kept places are those that a look-up gives, until a shard loses a block or
   await writer.close();
   store.reload();
   const texts = range(0, 40).reverse();
-  const places = store.find(keysOf(texts));
+  const places = placesOf(store, texts);
   const rows = "0".repeat(32);
   expect(readPlaces(store, rows)).toBeNull();
   keepPlaces(store, rows, places, 1);
@@ -116,6 +164,7 @@ test("kept places are those that a look-up gives, until a shard loses a block or
   const kept = readPlaces(store, rows);
   expect([...(kept?.rows ?? [])]).toEqual([...store.find(keysOf(texts)).rows]);
   expect([...(kept?.shards ?? [])]).toEqual([...store.find(keysOf(texts)).shards]);
+  expect([...(kept?.order ?? [])]).toEqual([...places.order]);
 
   const file = readdirSync(store.folder).find((name) => name.endsWith(".bin")) as string;
   const bytes = readFileSync(join(store.folder, file));

@@ -2,7 +2,9 @@
 import { copyFileSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { buildingName } from "../../../src/data/cache/builders.js";
+import { readingOrder } from "../../../src/embeddings/encode-plan.js";
 import { EmbeddingStore } from "../../../src/embeddings/store.js";
+import type { KeptPlaces } from "../../../src/embeddings/stored-places.js";
 import { KEY_WORDS, type TextKeys } from "../../../src/embeddings/text-keys.js";
 import type { VectorBlock, VectorDtype, VectorModel } from "../../../src/embeddings/types.js";
 import { VectorView } from "../../../src/embeddings/vector-view.js";
@@ -56,12 +58,18 @@ export function openStore(cacheDir: string, dtype: VectorDtype = "float32", warn
   return EmbeddingStore.open(cacheDir, { contract, side: "passage", dtype }, (message) => warnings.push(message));
 }
 
+/** Places of texts that the store has, and the order in which a search reads them. */
+export function placesOf(store: EmbeddingStore, texts: readonly number[]): KeptPlaces {
+  const keys = keysOf(texts);
+  const places = store.find(keys);
+  return { ...places, order: readingOrder(keys.lengths, places) };
+}
+
 /** Texts of these that the store has, each read and compared with what it must be. */
 export function readBack(store: EmbeddingStore, texts: readonly number[]): number[] {
   const places = store.find(keysOf(texts));
   const found = texts.filter((_, at) => (places.rows[at] as number) >= 0);
-  const chosen = store.find(keysOf(found));
-  const view = new VectorView(store, Int32Array.from(found), chosen);
+  const view = new VectorView(store, Int32Array.from(found), placesOf(store, found));
   const { bytes, scales } = view.read(0, found.length);
   const expected = blockOf(found, store.dtype);
   if (Buffer.compare(bytes, expected.bytes) !== 0) throw new Error("the store gave other vectors than it was given");
