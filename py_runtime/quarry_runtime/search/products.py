@@ -18,10 +18,6 @@ PANEL = 512
 # in a core's cache, is up to 1.5 times as fast as queries times passages.
 _MOST_TURNED_QUERIES = 64
 _TURNED_PANEL = 2_048
-# For one query only MKL's batched kernel reads at the memory's speed: 64 matrices of 256 passages.
-_MATRIX = 256
-_MATRICES = 64
-_BATCH = _MATRICES * _MATRIX
 _ALIGNMENT_BYTES = 64
 
 
@@ -39,7 +35,7 @@ def dot_into(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torch.
     if passages_ND.device.type != "cpu":
         torch.mm(queries_QD, passages_ND.float().T, out=out_QN)
     elif len(queries_QD) == 1:
-        _one(out_QN[0], queries_QD, passages_ND)
+        out_QN[0] = torch.from_numpy(dots_of_one(queries_QD[0].numpy(), passages_ND))
     elif len(queries_QD) > _MOST_FEW_QUERIES and onednn.is_faster():
         _by_onednn(out_QN, queries_QD, passages_ND)
     elif len(queries_QD) <= _MOST_FEW_QUERIES:
@@ -75,58 +71,21 @@ def _by_onednn(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torc
             out_QN[:, panel] = onednn.product(queries_QD, passages_PD)
 
 
-class LoneQuery:
-    """Dot products of one query on a CPU with as few calls as there can be: a unit of 12 MB takes 0.4 ms,
-    and each call out of a cold cache some microseconds.
+def dots_of_one(query_D: NDArray[np.float32], passages_ND: torch.Tensor) -> NDArray[np.float32]:
+    """Dot products [N] of one query, on a CPU: each by itself, so that its bits depend on the pair alone.
+
+    One row after the other is how memory is read fastest, and a call of NumPy costs less than one of
+    torch where no cache holds the code of either.
 
     Args:
-        query_1D: float32, contiguous.
+        query_D: Contiguous.
+        passages_ND: Any floating dtype.
     """
-
-    def __init__(self, query_1D: torch.Tensor) -> None:
-        self._query_1D = query_1D
-        self._columns: dict[int, torch.Tensor] = {}
-
-    def dots(self, passages_ND: torch.Tensor) -> NDArray[np.float32]:
-        """Scores [N]; the bits are those of dot_into."""
-        count, size = passages_ND.shape
-        matrices, rest = divmod(count, _MATRIX)
-        is_whole = rest == 0 and 1 < matrices <= _MATRICES
-        is_plain = passages_ND.dtype is torch.float32 and passages_ND.is_contiguous()
-        if not is_whole or not is_plain or passages_ND.data_ptr() % _ALIGNMENT_BYTES:
-            scores_1N = torch.empty(1, count)
-            dot_into(scores_1N, self._query_1D, passages_ND)
-            return scores_1N.numpy()[0]
-        column = self._columns.get(matrices)
-        if column is None:
-            column = self._columns[matrices] = _column(self._query_1D, matrices)
-        scores = torch.bmm(passages_ND.view(matrices, _MATRIX, size), column)
-        return scores.numpy().reshape(-1)
-
-
-def _column(query_1D: torch.Tensor, matrices: int) -> torch.Tensor:
-    # The strides of a transposed row choose the kernel; those of a column are 7 times slower.
-    size = query_1D.shape[1]
-    return query_1D.as_strided((matrices, size, 1), (0, 1, size))
-
-
-def _one(out_N: torch.Tensor, query_1D: torch.Tensor, passages_ND: torch.Tensor) -> None:
-    size = query_1D.shape[1]
-    for start in range(0, len(passages_ND), _BATCH):
-        batch_PD = _aligned(passages_ND[start : start + _BATCH])
-        matrices = len(batch_PD) // _MATRIX
-        whole = matrices * _MATRIX
-        if matrices > 1:
-            column = _column(query_1D, matrices)
-            out = out_N[start : start + whole].view(matrices, _MATRIX, 1)
-            torch.bmm(batch_PD[:whole].view(matrices, _MATRIX, size), column, out=out)
-        else:
-            whole = 0
-        if whole < len(batch_PD):
-            # One matrix alone takes the slow way; two equal queries do not.
-            twice = query_1D.expand(2, -1).contiguous()
-            rest = slice(start + whole, start + len(batch_PD))
-            out_N[rest] = torch.mm(batch_PD[whole:], twice.T)[:, 0]
+    if passages_ND.dtype is not torch.float32:
+        passages_ND = passages_ND.float()
+    # Whoever takes the scores looks for what is no number.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.vecdot(np.ascontiguousarray(passages_ND.numpy()), query_D)
 
 
 def _aligned(panel_PD: torch.Tensor) -> torch.Tensor:

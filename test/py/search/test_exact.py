@@ -15,7 +15,7 @@ from quarry_runtime.guard import onednn
 from quarry_runtime.modeling.registry import similarities
 from quarry_runtime.search import exact
 from quarry_runtime.search.exact import ExactSearch
-from quarry_runtime.search.products import LoneQuery, dot_into
+from quarry_runtime.search.products import dot_into, dots_of_one
 from quarry_runtime.search.tracked import TrackedPairs
 
 Similarity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -62,16 +62,15 @@ def test_a_units_scores_are_the_same_bits_wherever_it_lies_in_memory(queries: in
     assert torch.equal(found[0], found[2])
 
 
-@pytest.mark.parametrize("passages", [1, 512, 700, 8_192, 17_000])
-def test_the_short_way_of_one_query_gives_the_same_bits(passages: int) -> None:
-    query_1D, passages_ND = vectors(1, 33, 0), vectors(passages, 33, 1)
-    out = torch.empty(1, passages)
-    dot_into(out, query_1D, passages_ND)
-    query = LoneQuery(query_1D)
-    for found in (passages_ND, passages_ND, passages_ND.double().T.contiguous().T.float()):
-        np.testing.assert_array_equal(query.dots(found), out[0].numpy())
-    moved = torch.empty(passages * 33 + 1)[1:].view(passages, 33)
-    np.testing.assert_array_equal(query.dots(moved.copy_(passages_ND)), out[0].numpy())
+@pytest.mark.parametrize("size", [1, 33, 384])
+def test_a_score_of_one_query_is_the_same_bits_whatever_comes_beside_it(size: int) -> None:
+    query_1D, passages_ND = vectors(1, size, 0), vectors(700, size, 1)
+    whole = torch.empty(1, 700)
+    dot_into(whole, query_1D, passages_ND)
+    for start, stop in ((0, 1), (3, 4), (5, 260), (699, 700)):
+        for part in (passages_ND[start:stop], passages_ND.T.contiguous().T[start:stop]):
+            found = dots_of_one(query_1D[0].numpy(), part)
+            np.testing.assert_array_equal(found, whole[0, start:stop].numpy())
 
 
 @pytest.mark.filterwarnings("error")
