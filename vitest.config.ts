@@ -26,7 +26,14 @@ export default defineConfig({
     projects: [
       {
         resolve: { alias },
-        test: { ...shared, name: "unit", include: ["test/unit/**/*.test.{ts,tsx}"], testTimeout: 20_000 },
+        test: {
+          ...shared,
+          name: "unit",
+          include: ["test/unit/**/*.test.{ts,tsx}"],
+          testTimeout: 20_000,
+          // Loading everything anew for each file takes as long as all the tests.
+          isolate: false,
+        },
       },
       sequential("protocol", 60_000),
       sequential("integration", 120_000),

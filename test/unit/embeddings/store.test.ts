@@ -174,7 +174,8 @@ test("kept places are those that a look-up gives, until a shard loses a block or
   expect(readPlaces(store, rows)).toBeNull();
   writeFileSync(join(store.folder, file), bytes);
   expect(readPlaces(store, rows)).not.toBeNull();
-  rmSync(join(store.folder, store.shards[0]?.name as string), { recursive: true });
+  const used = store.shards[kept?.shards[0] as number];
+  rmSync(join(store.folder, used?.name as string), { recursive: true });
   store.reload();
   expect(readPlaces(store, rows)).toBeNull();
   store.close();
