@@ -31,7 +31,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/unit/**/*.test.{ts,tsx}"],
           testTimeout: 20_000,
-          // Loading everything anew for each file takes as long as all the tests.
+          // With each file loading everything anew this stage took 290 instead of 229 s beside another one.
           isolate: false,
         },
       },

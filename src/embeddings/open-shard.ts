@@ -90,7 +90,8 @@ export class OpenShard {
 
   /** Asks the disk for the blocks of these rows ahead, for each once. */
   prefetch(row: number, count: number): void {
-    for (let index = this.#blockOf(row); index <= this.#blockOf(row + count - 1); index += 1) {
+    const last = this.#blockOf(row + count - 1);
+    for (let index = this.#blockOf(row); index <= last; index += 1) {
       if (this.#isChecked[index] === 1 || this.#isAskedFor[index] === 1) continue;
       this.#isAskedFor[index] = 1;
       const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];

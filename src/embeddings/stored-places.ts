@@ -1,4 +1,4 @@
-/** Where the vectors of a large table lie, and the order to read them in, kept so that an unchanged one is opened without looking each text up. */
+/** Where the vectors of a large table lie, and the order to read them in: kept, so that no text of it is looked up again. */
 import { randomBytes } from "node:crypto";
 import { readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -105,10 +105,10 @@ def test_where_numbers_of_groups_must_be_equal_or_the_encoder_is_a_stranger_the_
     def chosen(
         count: int | None = None, fsdp: Any = None, compiled: bool = False, multiple: int = 1
     ) -> Any:
-        args = SimpleNamespace(fsdp_plugin_args=fsdp, torch_compile=compiled)
+        args: Any = SimpleNamespace(fsdp_plugin_args=fsdp, torch_compile=compiled)
         model = SimpleNamespace(pad_to_multiple_of=multiple)
-        task = SimpleNamespace(mini_batch_size=None, length_groups=count, model=model)
-        return choose_grouping(task, retriever, args, True)  # type: ignore[arg-type]
+        task: Any = SimpleNamespace(mini_batch_size=None, length_groups=count, model=model)
+        return choose_grouping(task, retriever, args, True)
 
     assert chosen() is not whole
     long = np.array([1_000] * 50 + [970] * 50)
