@@ -62,7 +62,7 @@ def test_training_in_groups_gives_the_curve_of_the_whole_batch(
     build(whole_batch, model=model, is_dropout_on=False, length_groups=1).train()
     build(grouped, model=model, is_dropout_on=False, length_groups=4).train()
     assert [step.loss for step in grouped.steps] == pytest.approx(
-        [step.loss for step in whole_batch.steps], abs=1e-6
+        [step.loss for step in whole_batch.steps], abs=1e-5
     )
     assert [step.grad_norm for step in grouped.steps] == pytest.approx(
         [step.grad_norm for step in whole_batch.steps], abs=1e-5
