@@ -70,8 +70,13 @@ export class ArrowLayout {
 
   /** What travels to a worker: row, idRank, vector, and scale for int8. */
   static ofUnit(dtype: VectorDtype, dimension: number): ArrowLayout {
-    const numbers = ["row", "idRank"].map((name) => ({ field: new Field(name, new Int32(), false), rowBytes: 4 }));
-    return new ArrowLayout([...numbers, ...vectorColumns(dtype, dimension)]);
+    return new ArrowLayout([...numberColumns("row", "idRank"), ...vectorColumns(dtype, dimension)]);
+  }
+
+  /** What travels to a worker that reads the files by itself: row, idRank, file, offset, and scaleOffset for int8. */
+  static ofPlaces(dtype: VectorDtype): ArrowLayout {
+    const scale = dtype === "int8" ? ["scaleOffset"] : [];
+    return new ArrowLayout(numberColumns("row", "idRank", "file", "offset", ...scale));
   }
 
   /** An Arrow IPC stream of one batch, to be filled. */
@@ -136,6 +141,10 @@ export class ArrowLayout {
     }
     return { bytes: stream.slice(schemaEnd, bodyStart), bodyBytes, starts };
   }
+}
+
+function numberColumns(...names: readonly string[]): Column[] {
+  return names.map((name) => ({ field: new Field(name, new Int32(), false), rowBytes: 4 }));
 }
 
 function vectorColumns(dtype: VectorDtype, dimension: number): Column[] {

@@ -8,6 +8,15 @@ import type { ArrowLayout } from "./arrow-layout.js";
 import { KEYS_FILE, type ShardManifest, VECTORS_FILE, writeManifest } from "./shard-manifest.js";
 import { KEY_WORDS } from "./text-keys.js";
 
+/** Rows of one block that are asked for together. */
+interface Part {
+  readonly block: number;
+  readonly count: number;
+  /** Bytes from the block's begin to the column of the first of them, and from the file's. */
+  readonly inBlock: number;
+  readonly inFile: number;
+}
+
 /** Bytes of blocks that stay in memory where the file is not mapped. */
 const KEPT_BYTES = 128 << 20;
 
@@ -43,6 +52,14 @@ export class OpenShard {
     this.rowCount = rows;
   }
 
+  get path(): string {
+    return join(this.folder, VECTORS_FILE);
+  }
+
+  get fileBytes(): number {
+    return this.#manifest.fileBytes;
+  }
+
   /** Changes whenever a row of the shard ceases to be of use. */
   get version(): string {
     return `${this.name} ${this.#manifest.dropped.length}`;
@@ -65,27 +82,33 @@ export class OpenShard {
    * @throws QuarryError INTEGRITY when a block is damaged; it is then out of use.
    */
   copy(row: number, count: number, column: number, rowBytes: number, target: Uint8Array, at: number): void {
-    for (let done = 0; done < count; ) {
-      const index = this.#blockOf(row + done);
-      const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];
-      const head = this.layout.head(rowCount);
-      const first = row + done - (this.#firstRows[index] as number);
-      const inBlock = head.bytes.length + (head.starts[column] as number) + first * rowBytes;
-      const together = Math.min(count - done, rowCount - first);
+    for (const { block, count: together, inBlock, inFile } of this.#parts(row, count, column, rowBytes)) {
       const length = together * rowBytes;
-      if (!this.#file.isMapped) target.set(this.#block(index).subarray(inBlock, inBlock + length), at);
+      if (!this.#file.isMapped) target.set(this.#block(block).subarray(inBlock, inBlock + length), at);
       else {
-        if (this.#isChecked[index] !== 1) this.#block(index);
-        this.#file.copyTo(target, at, start + inBlock, length);
+        if (this.#isChecked[block] !== 1) this.#block(block);
+        this.#file.copyTo(target, at, inFile, length);
       }
       at += length;
-      done += together;
+    }
+  }
+
+  /**
+   * Where in the file column `column` of each of `count` rows begins, to `target`.
+   *
+   * @throws QuarryError INTEGRITY when a block is damaged; it is then out of use.
+   */
+  offsets(row: number, count: number, column: number, rowBytes: number, target: Int32Array, at: number): void {
+    for (const { block, count: together, inFile } of this.#parts(row, count, column, rowBytes)) {
+      if (this.#isChecked[block] !== 1) this.#block(block);
+      for (let index = 0; index < together; index += 1) target[at + index] = inFile + index * rowBytes;
+      at += together;
     }
   }
 
   /** Sees that nobody cut the file short: touching a page beyond its end would end the process. */
   checkLength(): void {
-    if (!this.#file.isWhole()) throw integrityError(join(this.folder, VECTORS_FILE), "its length");
+    if (!this.#file.isWhole()) throw integrityError(this.path, "its length");
   }
 
   /** Asks the disk for the blocks of these rows ahead, for each once. */
@@ -135,7 +158,20 @@ export class OpenShard {
         // A store that cannot be written to: the error that follows names the file.
       }
     }
-    return integrityError(join(this.folder, VECTORS_FILE), `block ${index}`);
+    return integrityError(this.path, `block ${index}`);
+  }
+
+  *#parts(row: number, count: number, column: number, rowBytes: number): Generator<Part> {
+    for (let done = 0; done < count; ) {
+      const block = this.#blockOf(row + done);
+      const [start, rowCount] = this.#manifest.blocks[block] as readonly [number, number, number];
+      const head = this.layout.head(rowCount);
+      const first = row + done - (this.#firstRows[block] as number);
+      const inBlock = head.bytes.length + (head.starts[column] as number) + first * rowBytes;
+      const together = Math.min(count - done, rowCount - first);
+      yield { block, count: together, inBlock, inFile: start + inBlock };
+      done += together;
+    }
   }
 
   #blockOf(row: number): number {

@@ -250,7 +250,7 @@ class LocalPool implements WorkerPool {
   #sendUnit(run: Run, worker: string, index: number, attempt: number): void {
     const unit = run.units.id(index);
     const rowCount = run.units.rowCount(index);
-    const frame = run.units.frame(index);
+    const frame = this.#supply.frame(worker, run.units, index);
     this.#answers.await(worker, unit, index);
     run.mark(performance.now());
     this.#crew.send(worker, { v: PROTOCOL_VERSION, type: "unit", unit, attempt, rowCount }, [frame]);

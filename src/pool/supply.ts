@@ -1,8 +1,9 @@
-/** Gives workers that may not see this disk the model's files before they are told to load it. */
+/** Who may not see this disk, and is given the model's files before it is told to load it, and vectors, not their places. */
 import { toQuarryError } from "../errors.js";
 import type { DownMessage, Task } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import { ModelFiles } from "./model-files.js";
+import type { UnitList } from "./types.js";
 
 /** How a worker is spoken to. */
 interface Line {
@@ -30,9 +31,11 @@ export class Supply {
   /** @param isCurrent whether the worker still waits for this very task: hashing a model takes a while */
   configure(worker: string, task: Task, isCurrent: () => boolean): void {
     const { send, kill } = this.#speaking();
-    const configure = (): void => send(worker, { v: PROTOCOL_VERSION, type: "configure", task });
+    const isRemote = this.#remote.has(worker);
+    const own: Task = isRemote && task.kind === "search" ? { ...task, files: [] } : task;
+    const configure = (): void => send(worker, { v: PROTOCOL_VERSION, type: "configure", task: own });
     const checkpoints = checkpointsOf(task);
-    if (!this.#remote.has(worker) || checkpoints.length === 0) return configure();
+    if (!isRemote || checkpoints.length === 0) return configure();
     this.#files.announce(worker, checkpoints).then(
       (folders) => {
         if (!isCurrent()) return;
@@ -44,6 +47,11 @@ export class Supply {
         if (isCurrent()) kill(worker, `could not be given the model (${toQuarryError(thrown).message})`);
       },
     );
+  }
+
+  /** A unit as this worker takes it. */
+  frame(worker: string, units: UnitList, index: number): Uint8Array {
+    return (this.#remote.has(worker) ? units : (units.placed ?? units)).frame(index);
   }
 
   /** Answers a worker that asks for a piece of a file. */

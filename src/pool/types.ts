@@ -19,6 +19,12 @@ export interface UnitList {
   rows(index: number): Int32Array;
   /** The unit's Arrow IPC stream. */
   frame(index: number): Uint8Array;
+  /** Units of stored vectors by their places in files, for workers that see this disk. */
+  readonly placed?: {
+    readonly files: readonly string[];
+    /** The unit's Arrow IPC stream, with places where `frame` has vectors. */
+    frame(index: number): Uint8Array;
+  };
 }
 
 /** A unit given up: it killed `maxAttempts` workers or failed for a reason that will not change. */

@@ -37,7 +37,7 @@ export interface Decoded<Message> {
  *
  * @throws QuarryError PROTOCOL when the message breaks messages.ts or a limit.
  * @example
- * await socket.send([peer, ...encodeMessage({ v: 3, type: "flush" })]);
+ * await socket.send([peer, ...encodeMessage({ v: 4, type: "flush" })]);
  */
 export function encodeMessage(message: UpMessage | DownMessage, frames: readonly Uint8Array[] = []): Uint8Array[] {
   const { type, ...rest } = isDown(message) ? parse(downMessage, message) : parse(upMessage, message);

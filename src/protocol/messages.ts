@@ -142,6 +142,8 @@ export const downMessage = z.discriminatedUnion("type", [
   /**
    * Work: frame 1 is an Arrow IPC stream with row:int32, idRank:int32, and title:utf8, text:utf8 or, for stored vectors,
    * vector: a fixed-size list of float32, float16, uint16 (the bits of a bfloat16) or int8, then with scale:float32.
+   * Where the task names files: file:int32 and offset:int32, the bytes from the file's begin to the vector, in the place of
+   * vector, and scaleOffset:int32 in that of scale.
    */
   z.strictObject({ v, type: z.literal("unit"), unit: name, attempt: count, rowCount: count }),
   /** Asks for a snapshot of everything done so far. */

@@ -291,7 +291,7 @@ describe("a pool that cannot work", () => {
     ));
 
   it("names the version of a worker of another release", () =>
-    fails({ version: 4 }, "PROTOCOL", "speaks protocol version 4, this is version 3"));
+    fails({ version: 5 }, "PROTOCOL", "speaks protocol version 5, this is version 4"));
 
   it("turns a process with another token away", () => fails({ token: "guessed" }, "WORKER", "another token"));
 

@@ -1,13 +1,19 @@
 /** Tracked pairs and tiles of queries change nothing about what is found, with the store and without. */
+import { rmSync, truncateSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { prepareSource } from "../../src/data/index.js";
 import type { PreparedSource } from "../../src/data/types.js";
 import { biEncoder, defineExperiment, source } from "../../src/experiment/define.js";
+import type { VectorUnits } from "../../src/embeddings/vector-view.js";
 import { RunContext } from "../../src/pipeline/context.js";
+import { describe } from "../../src/pipeline/describe.js";
+import { withVectors } from "../../src/pipeline/embed.js";
+import { throwFailed } from "../../src/pipeline/failed-units.js";
 import { type Retrieval, retrieve } from "../../src/pipeline/retrieve.js";
 import { BASE_MODEL } from "../../src/pipeline/step.js";
+import type { Snapshot } from "../../src/pool/types.js";
 import { EventStream } from "../../src/report/events.js";
 import { openRunDir } from "../../src/rundir/directory.js";
 import { openWorkplace, type Workplace } from "../e2e/harness.js";
@@ -86,6 +92,82 @@ test.each([true, false])(
         expect(Math.abs((some.trackedScores?.[at] as number) - (score as number)), `pair ${at}`).toBeLessThan(1e-6);
       }
       if (isStored) expect(some.throughput.texts).toBe(0);
+    });
+  },
+  240_000,
+);
+
+/** Searches the vectors of all passages in a way of its own; vectors that turn out damaged are encoded again. */
+async function searchVectors(
+  context: RunContext,
+  work: (units: VectorUnits, search: (units: VectorUnits) => Promise<Snapshot>, call: number) => Promise<Snapshot>,
+): Promise<Snapshot> {
+  const contract = await describe(context, BASE_MODEL);
+  const { passages, searchRows } = prepared;
+  const queries = Float32Array.from({ length: 3 * contract.dimension }, (_, at) => Math.sin(at));
+  const pool = await context.pool();
+  const search = async (units: VectorUnits): Promise<Snapshot> => {
+    let last: Snapshot | undefined;
+    const shape = { queries, queryCount: 3, dimension: contract.dimension, topK: 40 };
+    const how = { model: null, similarity: "dot", isNormalizing: false };
+    const onSnapshot = async (snapshot: Snapshot): Promise<void> => void (last = snapshot);
+    throwFailed((await pool.search({ phase: "search", units, ...how, ...shape, onSnapshot })).failed);
+    return last as Snapshot;
+  };
+  let calls = 0;
+  const wanted = {
+    phase: "passages",
+    plan: "passages.plan",
+    model: context.modelSpec(BASE_MODEL.checkpoint),
+    contract,
+    side: "passage",
+    dtype: "float32",
+    table: passages,
+    rows: searchRows,
+    batchSize: async () => 8,
+  } as const;
+  return withVectors(context, wanted, ({ view }) => work(view.units(passages.idRanks, "vectors"), search, calls++));
+}
+
+test("a worker that reads vectors from files scores as one that is sent them, to the last bit", async () => {
+  await inContext("ways", true, async (context) => {
+    const found = await searchVectors(context, async (units, search) => {
+      expect(units.placed?.files.length).toBeGreaterThan(0);
+      const { placed: _, ...sent } = units;
+      const [read, told] = [await search(units), await search(sent)];
+      expect(read.rows).toEqual(told.rows);
+      expect(read.scores).toEqual(told.scores);
+      return read;
+    });
+    expect(found.rows.every((row) => row >= 0)).toBe(true);
+  });
+}, 240_000);
+
+test.each(["has gone", "is cut short"])(
+  "a file of vectors that %s when a worker reads it is encoded again",
+  async (fate) => {
+    await inContext(fate.replaceAll(" ", "-"), true, async (context) => {
+      const warnings: string[] = [];
+      context.events.subscribe((event) => {
+        if (event.type === "warning") warnings.push(event.message);
+      });
+      let sound: Snapshot | undefined;
+      const found = await searchVectors(context, async (units, search, call) => {
+        if (call > 0) return search(units);
+        sound = await search(units);
+        // After the orchestrator has looked at them: only the worker can notice.
+        const frames = Array.from({ length: units.count }, (_, unit) => units.placed?.frame(unit) as Uint8Array);
+        for (const file of units.placed?.files ?? []) {
+          if (fate === "has gone") rmSync(join(file, ".."), { recursive: true });
+          else truncateSync(file, 1_000);
+        }
+        const { placed } = units;
+        if (placed === undefined) throw new Error("no unit names places");
+        return search({ ...units, placed: { ...placed, frame: (unit) => frames[unit] as Uint8Array } });
+      });
+      expect(found.rows).toEqual(sound?.rows);
+      expect(found.scores).toEqual(sound?.scores);
+      expect(warnings.join("\n")).toMatch(/vectors\.arrow.*encoded again/);
     });
   },
   240_000,

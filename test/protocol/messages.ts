@@ -58,7 +58,7 @@ const search = {
 
 export const examples: readonly Example[] = [
   up("hello-worker", {
-    v: 3,
+    v: 4,
     type: "hello",
     role: "worker",
     name: "worker-0",
@@ -75,7 +75,7 @@ export const examples: readonly Example[] = [
     worldSize: 1,
   }),
   up("hello-rank", {
-    v: 3,
+    v: 4,
     type: "hello",
     role: "rank",
     name: "rank-3",
@@ -92,7 +92,7 @@ export const examples: readonly Example[] = [
     worldSize: 4,
   }),
   up("hello-control", {
-    v: 3,
+    v: 4,
     type: "hello",
     role: "control",
     name: "control",
@@ -108,13 +108,13 @@ export const examples: readonly Example[] = [
     rank: 0,
     worldSize: 1,
   }),
-  up("ready", { v: 3, type: "ready", task: "encode", model: contract, crossEncoder: null, credits: 8 }),
-  up("ready-score", { v: 3, type: "ready", task: "score", model: null, crossEncoder: scorer, credits: 8 }),
-  up("ready-without-model", { v: 3, type: "ready", task: "train", model: null, crossEncoder: null, credits: 1_024 }),
+  up("ready", { v: 4, type: "ready", task: "encode", model: contract, crossEncoder: null, credits: 8 }),
+  up("ready-score", { v: 4, type: "ready", task: "score", model: null, crossEncoder: scorer, credits: 8 }),
+  up("ready-without-model", { v: 4, type: "ready", task: "train", model: null, crossEncoder: null, credits: 1_024 }),
   up(
     "result",
     {
-      v: 3,
+      v: 4,
       type: "result",
       unit: "passages-12",
       attempt: 1,
@@ -127,7 +127,7 @@ export const examples: readonly Example[] = [
   up(
     "result-int8",
     {
-      v: 3,
+      v: 4,
       type: "result",
       unit: "passages-12",
       attempt: 1,
@@ -138,7 +138,7 @@ export const examples: readonly Example[] = [
     [new Uint8Array([127, 129, 0, 5, 250, 1]), floats.subarray(0, 8)],
   ),
   up("probed", {
-    v: 3,
+    v: 4,
     type: "probed",
     unit: "sample-0",
     attempt: 1,
@@ -148,11 +148,11 @@ export const examples: readonly Example[] = [
     ],
     seconds: 4.5,
   }),
-  up("done", { v: 3, type: "done", unit: "passages-12", attempt: 0, rowCount: 256, seconds: 1.5 }),
+  up("done", { v: 4, type: "done", unit: "passages-12", attempt: 0, rowCount: 256, seconds: 1.5 }),
   up(
     "snapshot",
     {
-      v: 3,
+      v: 4,
       type: "snapshot",
       sequence: 7,
       units: [
@@ -168,7 +168,7 @@ export const examples: readonly Example[] = [
   up(
     "snapshot-empty",
     {
-      v: 3,
+      v: 4,
       type: "snapshot",
       sequence: 0,
       units: [],
@@ -178,38 +178,38 @@ export const examples: readonly Example[] = [
     },
     [new Uint8Array(0), new Uint8Array(0)],
   ),
-  up("failed", { v: 3, type: "failed", unit: "passages-12", attempt: 0, error }),
-  up("heartbeat-idle", { v: 3, type: "heartbeat", unit: null, progress: 0, rssBytes: 314_572_800 }),
+  up("failed", { v: 4, type: "failed", unit: "passages-12", attempt: 0, error }),
+  up("heartbeat-idle", { v: 4, type: "heartbeat", unit: null, progress: 0, rssBytes: 314_572_800 }),
   up("heartbeat-busy", {
-    v: 3,
+    v: 4,
     type: "heartbeat",
     unit: "passages-12",
     progress: Number.MAX_SAFE_INTEGER,
     rssBytes: 4_294_967_296,
   }),
-  up("log", { v: 3, type: "log", level: "warning", text: "länger als 32 Bytes, mit Zeilen\nund \u0000 und ﷽" }),
+  up("log", { v: 4, type: "log", level: "warning", text: "länger als 32 Bytes, mit Zeilen\nund \u0000 und ﷽" }),
   up("fatal", {
-    ...{ v: 3, type: "fatal", queryRows: [], passageRows: [] },
+    ...{ v: 4, type: "fatal", queryRows: [], passageRows: [] },
     error: { ...error, code: "WORKER", hint: null, isRetryable: true, rows: [] },
   }),
   up("fatal-rank", {
-    ...{ v: 3, type: "fatal", queryRows: [16, 17], passageRows: [0, 2_147_483_647] },
+    ...{ v: 4, type: "fatal", queryRows: [16, 17], passageRows: [0, 2_147_483_647] },
     error: { ...error, code: "WORKER", message: "Step 3: the loss is not finite", rows: [] },
   }),
-  up("leave", { v: 3, type: "leave", reason: "SIGTERM" }),
+  up("leave", { v: 4, type: "leave", reason: "SIGTERM" }),
   up("fetch", {
-    v: 3,
+    v: 4,
     type: "fetch",
     checkpoint: "/models/mine",
     file: "1_Dense/model.safetensors",
     offset: 4_194_304,
   }),
-  up("control-list", { v: 3, type: "control", action: "list", worker: null }),
-  up("control-drain", { v: 3, type: "control", action: "drain", worker: "node-2.0" }),
-  up("bye", { v: 3, type: "bye", reason: "drained" }),
-  up("next", { v: 3, type: "next", step: 0, microStep: 1, rank: 3 }),
+  up("control-list", { v: 4, type: "control", action: "list", worker: null }),
+  up("control-drain", { v: 4, type: "control", action: "drain", worker: "node-2.0" }),
+  up("bye", { v: 4, type: "bye", reason: "drained" }),
+  up("next", { v: 4, type: "next", step: 0, microStep: 1, rank: 3 }),
   up("train-step", {
-    v: 3,
+    v: 4,
     type: "trainStep",
     step: 1,
     loss: 2.718_281_828_459_045,
@@ -218,28 +218,35 @@ export const examples: readonly Example[] = [
     seconds: 0.75,
     waitSeconds: 0.001,
   }),
-  up("sealing", { v: 3, type: "sealing", step: 500 }),
-  up("checkpoint", { v: 3, type: "checkpoint", step: 500, path: "runs/scifact/train/checkpoint-500" }),
-  up("trained", { v: 3, type: "trained", step: 500, path: "runs/scifact/train/checkpoint-500" }),
-  up("evaluate", { v: 3, type: "evaluate", step: 50 }),
-  down("refuse", { v: 3, type: "refuse", error: { ...error, code: "PROTOCOL", rows: [] } }),
+  up("sealing", { v: 4, type: "sealing", step: 500 }),
+  up("checkpoint", { v: 4, type: "checkpoint", step: 500, path: "runs/scifact/train/checkpoint-500" }),
+  up("trained", { v: 4, type: "trained", step: 500, path: "runs/scifact/train/checkpoint-500" }),
+  up("evaluate", { v: 4, type: "evaluate", step: 50 }),
+  down("refuse", { v: 4, type: "refuse", error: { ...error, code: "PROTOCOL", rows: [] } }),
   down("configure-encode", {
-    v: 3,
+    v: 4,
     type: "configure",
     task: { kind: "encode", model, side: "query", batchSize: 16, vectorDtype: "int8" },
   }),
   down("configure-search", {
-    v: 3,
+    v: 4,
     type: "configure",
-    task: { ...search, model, input: "texts", scoring: { similarity: "cosine", isNormalizing: true, plugins: [] } },
+    task: {
+      ...search,
+      model,
+      input: "texts",
+      files: [],
+      scoring: { similarity: "cosine", isNormalizing: true, plugins: [] },
+    },
   }),
   down("configure-search-vectors", {
-    v: 3,
+    v: 4,
     type: "configure",
     task: {
       ...search,
       model: null,
       input: "vectors",
+      files: ["/cache/embeddings/5f/shard-0a1b/vectors.arrow"],
       vectorDtype: "bfloat16",
       scoring: {
         similarity: "my_similarity",
@@ -249,7 +256,7 @@ export const examples: readonly Example[] = [
     },
   }),
   down("configure-score", {
-    v: 3,
+    v: 4,
     type: "configure",
     task: {
       kind: "score",
@@ -266,12 +273,12 @@ export const examples: readonly Example[] = [
     },
   }),
   down("configure-probe", {
-    v: 3,
+    v: 4,
     type: "configure",
     task: { kind: "probe", model, side: "passage", maxBatchSize: 256 },
   }),
   down("configure-probe-score", {
-    v: 3,
+    v: 4,
     type: "configure",
     task: {
       kind: "probeScore",
@@ -288,7 +295,7 @@ export const examples: readonly Example[] = [
     },
   }),
   down("configure-train", {
-    v: 3,
+    v: 4,
     type: "configure",
     task: {
       kind: "train",
@@ -309,34 +316,34 @@ export const examples: readonly Example[] = [
       args: { ...train.args },
     },
   }),
-  down("tracked", { v: 3, type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [
+  down("tracked", { v: 4, type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [
     ints,
     ints,
   ]),
-  down("queries", { v: 3, type: "queries", firstRow: 512, tensor: tensor("float32", [2, 3], 1) }, [floats]),
-  down("unit", { v: 3, type: "unit", unit: "passages-12", attempt: 0, rowCount: 256 }, [arrow]),
-  down("flush", { v: 3, type: "flush" }),
-  down("welcome", { v: 3, type: "welcome", name: "node-2.0" }),
+  down("queries", { v: 4, type: "queries", firstRow: 512, tensor: tensor("float32", [2, 3], 1) }, [floats]),
+  down("unit", { v: 4, type: "unit", unit: "passages-12", attempt: 0, rowCount: 256 }, [arrow]),
+  down("flush", { v: 4, type: "flush" }),
+  down("welcome", { v: 4, type: "welcome", name: "node-2.0" }),
   down("files", {
-    v: 3,
+    v: 4,
     type: "files",
     checkpoint: "/models/mine",
     files: [{ path: "model.safetensors", bytes: 90_868_376, sha256: "9f".repeat(32) }],
   }),
-  down("piece", { v: 3, type: "piece", file: "model.safetensors", offset: 0 }, [arrow]),
+  down("piece", { v: 4, type: "piece", file: "model.safetensors", offset: 0 }, [arrow]),
   down("controlled", {
-    v: 3,
+    v: 4,
     type: "controlled",
     isDone: true,
     text: "node-2.0 is leaving",
     workers: [{ name: "node-2.0", host: "node-2", device: "cuda:0", state: "busy", doneRows: 512 }],
   }),
-  down("ping", { v: 3, type: "ping" }),
-  down("drain", { v: 3, type: "drain" }),
+  down("ping", { v: 4, type: "ping" }),
+  down("drain", { v: 4, type: "drain" }),
   down(
     "micro-batch",
     {
-      v: 3,
+      v: 4,
       type: "microBatch",
       step: 10,
       microStep: 0,
@@ -356,8 +363,8 @@ export const examples: readonly Example[] = [
       bytesOf(new Int32Array([1, 0])),
     ],
   ),
-  down("seal", { v: 3, type: "seal", step: 500 }),
-  down("evaluation", { v: 3, type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
-  down("evaluation-over", { v: 3, type: "evaluation", step: 50, ticketPath: null, isLast: true }),
-  down("stop-training", { v: 3, type: "stopTraining", save: true }),
+  down("seal", { v: 4, type: "seal", step: 500 }),
+  down("evaluation", { v: 4, type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
+  down("evaluation-over", { v: 4, type: "evaluation", step: 50, ticketPath: null, isLast: true }),
+  down("stop-training", { v: 4, type: "stopTraining", save: true }),
 ];

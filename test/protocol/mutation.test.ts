@@ -112,11 +112,11 @@ describe("bytes that were never a message", () => {
     ["bytes after the map", Uint8Array.from([0x80, 0x80])],
     [
       "a fitting envelope with 2,000 wrong values",
-      encode({ type: "snapshot", v: 3, sequence: 0, units: new Array(2_000).fill("x"), scores: 1, rows: 1 }),
+      encode({ type: "snapshot", v: 4, sequence: 0, units: new Array(2_000).fill("x"), scores: 1, rows: 1 }),
     ],
     [
       "a fitting envelope with 2,000 unknown keys",
-      encode({ type: "bye", v: 3, reason: "", ...Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [i, i])) }),
+      encode({ type: "bye", v: 4, reason: "", ...Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [i, i])) }),
     ],
   ];
   it.each(hostile)("%s is refused", (_, header) => {
@@ -124,7 +124,7 @@ describe("bytes that were never a message", () => {
   });
 
   it("names a wrong number of frames, a short checksum and too many frames", () => {
-    const parts = encodeMessage({ v: 3, type: "bye", reason: "" });
+    const parts = encodeMessage({ v: 4, type: "bye", reason: "" });
     expect(() => decodeUp(parts.slice(0, 1))).toThrow("too few frames");
     expect(() => decodeUp([parts[0] as Uint8Array, new Uint8Array(3)])).toThrow("4 bytes");
     const many = Array.from({ length: 17 }, () => new Uint8Array(0));
@@ -134,19 +134,19 @@ describe("bytes that were never a message", () => {
 
 describe("a peer of another version", () => {
   it("is told apart from garbage, whatever else its messages hold", () => {
-    const header = encode({ type: "hello", v: 4, capabilities: ["new"] });
+    const header = encode({ type: "hello", v: 5, capabilities: ["new"] });
     for (const decode of [decodeUp, decodeDown]) {
       expect(() => decode(withChecksum([header]))).toThrow(VersionMismatch);
-      expect(() => decode(withChecksum([header]))).toThrow("speaks protocol version 4, this is version 3");
+      expect(() => decode(withChecksum([header]))).toThrow("speaks protocol version 5, this is version 4");
     }
   });
 });
 
 describe("what is sent", () => {
   it("is checked by the same rules before it leaves", () => {
-    const bad = { v: 3, type: "bye", reason: "\ud800" } as const;
+    const bad = { v: 4, type: "bye", reason: "\ud800" } as const;
     expect(() => encodeMessage(bad)).toThrow(expect.objectContaining({ code: "PROTOCOL" }));
-    const heartbeat = { v: 3, type: "heartbeat", unit: null, progress: -1, rssBytes: 0 } as const;
+    const heartbeat = { v: 4, type: "heartbeat", unit: null, progress: -1, rssBytes: 0 } as const;
     expect(() => encodeMessage(heartbeat)).toThrow("progress");
   });
 });

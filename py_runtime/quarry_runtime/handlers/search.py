@@ -15,7 +15,7 @@ from quarry_runtime.guard.finite import check_finite
 from quarry_runtime.handlers.forward import Forward
 from quarry_runtime.handlers.handler import Answer
 from quarry_runtime.handlers.units import Prepared, prepare
-from quarry_runtime.handlers.vectors import StoredUnit, read_vectors
+from quarry_runtime.handlers.vectors import StoredFiles, StoredUnit, read_vectors
 from quarry_runtime.modeling.registry import load_plugins
 from quarry_runtime.modeling.similarity import scorer
 from quarry_runtime.protocol.messages import (
@@ -59,6 +59,7 @@ class SearchHandler:
         self._encoder = encoder
         self._device = device
         self._forward = None if encoder is None else Forward(encoder, "passage", device)
+        self._files = StoredFiles(task.files) if task.files else None
         self._needs_length_1 = task.scoring.is_normalizing
         self.snapshot_every = task.snapshot_every_units
         self._queries_QD = torch.zeros((task.query_count, task.dimension), device=device)
@@ -162,6 +163,8 @@ class SearchHandler:
     def prepare(self, frame: memoryview, row_count: int) -> Prepared | StoredUnit:
         """Tokenises a unit and cuts it into batches, or reads its vectors."""
         task = self._task
+        if self._files is not None:
+            return self._files.read(frame, row_count, task.dimension, task.vector_dtype)
         if self._encoder is None:
             return read_vectors(frame, row_count, task.dimension, task.vector_dtype)
         size = task.batch_size

@@ -1,14 +1,18 @@
-"""A unit of stored vectors as it comes over the wire."""
+"""A unit of stored vectors: as it comes over the wire, or read from the files that it names."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from io import FileIO
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import ProtocolError
+from quarry_runtime.errors import IntegrityError, ProtocolError
 from quarry_runtime.search.stored import VectorDtype
 
 _NUMPY: dict[str, type[np.generic]] = {
@@ -37,16 +41,12 @@ def read_vectors(
     Raises:
         ProtocolError: a stream that is cut, of other columns, or of another number of rows.
     """
-    import pyarrow as pa
-
     try:
-        table = pa.ipc.open_stream(pa.py_buffer(frame)).read_all().combine_chunks()
-        rows, ranks = (table[name].combine_chunks().to_numpy() for name in ("row", "idRank"))
-        lists = table["vector"].combine_chunks()
-        flat = lists.flatten().to_numpy(zero_copy_only=True)
-        scales = table["scale"].combine_chunks().to_numpy() if dtype == "int8" else None
-    # A stream that is cut within a batch raises OSError; other columns lack methods.
-    except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError) as error:
+        table = _table(frame)
+        rows, ranks = (_numbers(table, name) for name in ("row", "idRank"))
+        flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=True)
+        scales = _numbers(table, "scale") if dtype == "int8" else None
+    except _no_table() as error:
         raise ProtocolError(f"A unit holds no table of vectors: {error}") from error
     if len(rows) != row_count or flat.size != row_count * dimension or flat.dtype != _NUMPY[dtype]:
         raise ProtocolError(
@@ -61,6 +61,100 @@ def read_vectors(
         codes.reshape(row_count, dimension),
         None if scales is None else torch.from_numpy(scales.copy()),
     )
+
+
+class StoredFiles:
+    """Files of stored vectors on a disk that the orchestrator sees as well; each is opened when a
+    unit first names it, and stays so: what is deleted meanwhile can still be read.
+
+    They are read, not mapped: a file that somebody cuts short is an error then, not the end of the
+    process, and the copy is made ahead of the device, without Python's lock.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+        self._files: dict[int, FileIO] = {}
+
+    def read(
+        self, frame: memoryview, row_count: int, dimension: int, dtype: VectorDtype
+    ) -> StoredUnit:
+        """Reads the vectors that a unit names by their places.
+
+        Raises:
+            ProtocolError: a stream that is cut, of other columns, or of another number of rows; a
+                file that the task does not name.
+            IntegrityError: a file that has gone or ends too early.
+        """
+        try:
+            table = _table(frame)
+            rows, ranks, files, offsets = (
+                _numbers(table, name) for name in ("row", "idRank", "file", "offset")
+            )
+            scale_offsets = _numbers(table, "scaleOffset") if dtype == "int8" else None
+        except _no_table() as error:
+            raise ProtocolError(f"A unit holds no table of places: {error}") from error
+        if len(rows) != row_count:
+            raise ProtocolError(f"A unit of {row_count} rows holds {len(rows)}.")
+        if row_count > 0 and (files.min() < 0 or files.max() >= len(self._paths)):
+            raise ProtocolError("A unit names a file that its task does not.")
+        codes = torch.empty((row_count, dimension), dtype=_TORCH[dtype])
+        self._gather(files, offsets, codes.view(torch.uint8).numpy())
+        scales = None
+        if scale_offsets is not None:
+            scales = torch.empty(row_count)
+            self._gather(files, scale_offsets, scales.view(torch.uint8).numpy().reshape(-1, 4))
+        return StoredUnit(rows, ranks, codes, scales)
+
+    def _gather(
+        self, files_N: NDArray[np.int32], offsets_N: NDArray[np.int32], out_NB: NDArray[np.uint8]
+    ) -> None:
+        for start, end in _runs(files_N, offsets_N, out_NB.shape[1]):
+            target = memoryview(out_NB[start:end]).cast("B")
+            number, offset = int(files_N[start]), int(offsets_N[start])
+            while target:
+                try:
+                    file = self._file(number)
+                    file.seek(offset)
+                    count = file.readinto(target)
+                except (OSError, ValueError) as error:
+                    raise IntegrityError(f"{self._paths[number]}: {error}.") from error
+                if count == 0:
+                    raise IntegrityError(f"{self._paths[number]} ends at byte {offset}.")
+                target, offset = target[count:], offset + count
+
+    def _file(self, number: int) -> FileIO:
+        file = self._files.get(number)
+        if file is None:
+            file = self._files[number] = FileIO(self._paths[number])
+        return file
+
+
+def _runs(
+    files_N: NDArray[np.int32], offsets_N: NDArray[np.int32], row_bytes: int
+) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that lie side by side."""
+    if len(files_N) == 0:
+        return
+    is_apart = (np.diff(files_N) != 0) | (np.diff(offsets_N.astype(np.int64)) != row_bytes)
+    cuts = [0, *(np.flatnonzero(is_apart) + 1).tolist(), len(files_N)]
+    yield from itertools.pairwise(cuts)
+
+
+def _table(frame: memoryview) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(pa.py_buffer(frame)).read_all().combine_chunks()
+
+
+def _numbers(table: Any, name: str) -> NDArray[Any]:
+    return table[name].combine_chunks().to_numpy()
+
+
+def _no_table() -> tuple[type[Exception], ...]:
+    """What a stream that is cut within a batch raises, or one that lacks columns."""
+    import pyarrow as pa
+
+    return pa.ArrowException, OSError, ValueError, KeyError, AttributeError
 
 
 _TORCH = {

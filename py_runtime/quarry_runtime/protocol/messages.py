@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 3
+PROTOCOL_VERSION: Final = 4
 
 EXIT_STATUS: Final[dict[str, int]] = {
     "INTERNAL": 1,
@@ -223,6 +223,7 @@ class SearchTask(
 
     model: ModelSpec | None
     input: Literal["texts", "vectors"]
+    files: Annotated[list[Path], Meta(max_length=1000)]
     vector_dtype: Literal["float32", "float16", "bfloat16", "int8"]
     scoring: Scoring
     tracked_count: Count
@@ -356,7 +357,7 @@ class Hello(
 ):
     """`hello`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     role: Literal["worker", "rank", "control"]
     name: Name
     token: Name
@@ -383,7 +384,7 @@ class Ready(
 ):
     """`ready`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     task: Name
     model: ModelContract | None
     cross_encoder: CrossEncoderContract | None
@@ -401,7 +402,7 @@ class Result(
 ):
     """`result`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     tensor: TensorSpec
@@ -420,7 +421,7 @@ class Probed(
 ):
     """`probed`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     sizes: Annotated[list[ProbedSize], Meta(min_length=1, max_length=32)]
@@ -438,7 +439,7 @@ class Done(
 ):
     """`done`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     row_count: Count
@@ -456,7 +457,7 @@ class Snapshot(
 ):
     """`snapshot`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     sequence: Count
     units: Annotated[list[SnapshotUnit], Meta(max_length=1000)]
     scores: TensorSpec
@@ -475,7 +476,7 @@ class Failed(
 ):
     """`failed`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     error: ErrorInfo
@@ -492,7 +493,7 @@ class Heartbeat(
 ):
     """`heartbeat`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     unit: Name | None
     progress: Count
     rss_bytes: Count
@@ -509,7 +510,7 @@ class Log(
 ):
     """`log`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     level: Literal["debug", "info", "warning", "error"]
     text: Text
 
@@ -525,7 +526,7 @@ class Fatal(
 ):
     """`fatal`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     error: ErrorInfo
     query_rows: Annotated[list[Row], Meta(max_length=100)]
     passage_rows: Annotated[list[Row], Meta(max_length=100)]
@@ -542,7 +543,7 @@ class Bye(
 ):
     """`bye`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     reason: Text
 
 
@@ -557,7 +558,7 @@ class Leave(
 ):
     """`leave`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     reason: Text
 
 
@@ -572,7 +573,7 @@ class Fetch(
 ):
     """`fetch`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     checkpoint: Path
     file: Path
     offset: Count
@@ -589,7 +590,7 @@ class Control(
 ):
     """`control`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     action: Literal["list", "drain"]
     worker: Name | None
 
@@ -605,7 +606,7 @@ class Next(
 ):
     """`next`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
     rank: Count
@@ -622,7 +623,7 @@ class TrainStep(
 ):
     """`trainStep`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
     loss: float
     learning_rate: float
@@ -642,7 +643,7 @@ class Sealing(
 ):
     """`sealing`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
 
 
@@ -657,7 +658,7 @@ class Checkpoint(
 ):
     """`checkpoint`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -673,7 +674,7 @@ class Evaluate(
 ):
     """`evaluate`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
 
 
@@ -688,7 +689,7 @@ class Trained(
 ):
     """`trained`, up."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -704,7 +705,7 @@ class Refuse(
 ):
     """`refuse`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     error: ErrorInfo
 
 
@@ -719,7 +720,7 @@ class Configure(
 ):
     """`configure`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     task: Task
 
 
@@ -734,7 +735,7 @@ class Queries(
 ):
     """`queries`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     first_row: Count
     tensor: TensorSpec
 
@@ -750,7 +751,7 @@ class Tracked(
 ):
     """`tracked`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     queries: TensorSpec
     rows: TensorSpec
 
@@ -766,7 +767,7 @@ class Unit(
 ):
     """`unit`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     row_count: Count
@@ -783,7 +784,7 @@ class Flush(
 ):
     """`flush`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
 
 
 class Welcome(
@@ -797,7 +798,7 @@ class Welcome(
 ):
     """`welcome`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     name: Name
 
 
@@ -812,7 +813,7 @@ class Files(
 ):
     """`files`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     checkpoint: Path
     files: Annotated[list[ModelFile], Meta(max_length=1000)]
 
@@ -828,7 +829,7 @@ class Piece(
 ):
     """`piece`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     file: Path
     offset: Count
 
@@ -844,7 +845,7 @@ class Controlled(
 ):
     """`controlled`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     is_done: bool
     text: Text
     workers: Annotated[list[WorkerRow], Meta(max_length=1000)]
@@ -861,7 +862,7 @@ class Ping(
 ):
     """`ping`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
 
 
 class Drain(
@@ -875,7 +876,7 @@ class Drain(
 ):
     """`drain`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
 
 
 class MicroBatch(
@@ -889,7 +890,7 @@ class MicroBatch(
 ):
     """`microBatch`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
     positive_columns: TensorSpec
@@ -910,7 +911,7 @@ class Seal(
 ):
     """`seal`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
 
 
@@ -925,7 +926,7 @@ class Evaluation(
 ):
     """`evaluation`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     step: Count
     ticket_path: Path | None
     is_last: bool
@@ -942,7 +943,7 @@ class StopTraining(
 ):
     """`stopTraining`, down."""
 
-    v: Literal[3] = PROTOCOL_VERSION
+    v: Literal[4] = PROTOCOL_VERSION
     save: bool
 
 

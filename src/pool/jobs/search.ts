@@ -30,6 +30,7 @@ export function searching(job: SearchJob): Assignment {
         kind: "search",
         model,
         input: model === null ? "vectors" : "texts",
+        files: [...(job.units.placed?.files ?? [])],
         vectorDtype: job.vectorDtype ?? "float32",
         scoring: { similarity, isNormalizing, plugins: [...(job.plugins ?? model?.plugins ?? [])] },
         trackedCount,

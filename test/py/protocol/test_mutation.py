@@ -114,9 +114,9 @@ def test_a_hostile_header_is_refused(name: str) -> None:
 
 
 def test_a_peer_of_another_version_is_told_apart_from_garbage() -> None:
-    header = msgspec.msgpack.encode({"type": "refuse", "v": 4, "capabilities": ["new"]})
+    header = msgspec.msgpack.encode({"type": "refuse", "v": 5, "capabilities": ["new"]})
     for decode in (decode_up, decode_down):
-        with pytest.raises(VersionMismatch, match="speaks protocol version 4, this is version 3"):
+        with pytest.raises(VersionMismatch, match="speaks protocol version 5, this is version 4"):
             decode(with_checksum([header]))
 
 

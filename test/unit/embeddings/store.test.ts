@@ -13,7 +13,7 @@ import { keepPlaces, readPlaces } from "../../../src/embeddings/stored-places.js
 import { KEY_WORDS } from "../../../src/embeddings/text-keys.js";
 import type { VectorModel } from "../../../src/embeddings/types.js";
 import { VectorView } from "../../../src/embeddings/vector-view.js";
-import { blockOf, contract, DIMENSION, keysOf, openStore, placesOf, readBack } from "./stores.js";
+import { blockOf, contract, DIMENSION, keysOf, openStore, placesOf, readBack, readPlaced } from "./stores.js";
 
 let cache: string;
 beforeEach(() => {
@@ -80,15 +80,14 @@ test("without a mapping the same vectors are read", async () => {
   }
 });
 
-test("units of a view carry row, rank and vector of each passage", async () => {
+test("units of a view carry row, rank and vector of each passage, or its place", async () => {
   const store = await openStore(cache, "int8");
   const writer = store.writer();
   await writer.append(bytesOf([5, 6, 7]), blockOf([5, 6, 7], "int8"));
   await writer.close();
   store.reload();
   const rows = Int32Array.of(2, 0);
-  const places = { ...store.find(keysOf([7, 5])), order: Int32Array.of(1, 0) };
-  const view = new VectorView(store, rows, places);
+  const view = new VectorView(store, rows, { ...store.find(keysOf([7, 5])), order: Int32Array.of(1, 0) });
   const units = view.units(Int32Array.of(30, 20, 10), "vectors");
   expect([units.count, units.id(0), units.rowCount(0)]).toEqual([1, "vectors-0", 2]);
   expect([...units.rows(0)]).toEqual([0, 2]);
@@ -97,6 +96,11 @@ test("units of a view carry row, rank and vector of each passage", async () => {
   expect([...(table.getChild("idRank") ?? [])]).toEqual([30, 10]);
   expect([...(table.getChild("scale") ?? [])]).toEqual([5 / 8, 7 / 8]);
   expect([...(table.getChild("vector")?.get(0) ?? [])]).toEqual([...blockOf([5], "int8").bytes]);
+  const places = tableFromIPC(units.placed?.frame(0));
+  expect(places.schema.fields.map(({ name }) => name)).toEqual(["row", "idRank", "file", "offset", "scaleOffset"]);
+  expect([...(places.getChild("row") ?? [])]).toEqual([0, 2]);
+  expect([...(places.getChild("idRank") ?? [])]).toEqual([30, 10]);
+  expect(readPlaced(units, 0, 5).bytes.equals(blockOf([5, 7], "int8").bytes)).toBe(true);
   store.close();
 });
 
@@ -135,6 +139,7 @@ test.each(["float32", "int8"] as const)(
       ).bytes;
       const bytes = rows.map((_, at) => Buffer.from(new Uint8Array(read?.get(at).toArray().slice().buffer)));
       expect(Buffer.concat(bytes).equals(expected)).toBe(true);
+      expect(readPlaced(units, 0, store.vectorBytes).bytes.equals(expected)).toBe(true);
       frames.push(range(0, units.count).map((unit) => Buffer.from(units.frame(unit))));
       store.close();
     }

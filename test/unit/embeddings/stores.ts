@@ -1,13 +1,14 @@
 /** What the tests of the store share: a model, texts with keys, vectors that tell which text they are of. */
-import { copyFileSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
+import { tableFromIPC } from "apache-arrow";
 import { buildingName } from "../../../src/data/cache/builders.js";
 import { readingOrder } from "../../../src/embeddings/encode-plan.js";
 import { EmbeddingStore } from "../../../src/embeddings/store.js";
 import type { KeptPlaces } from "../../../src/embeddings/stored-places.js";
 import { KEY_WORDS, type TextKeys } from "../../../src/embeddings/text-keys.js";
 import type { VectorBlock, VectorDtype, VectorModel } from "../../../src/embeddings/types.js";
-import { VectorView } from "../../../src/embeddings/vector-view.js";
+import { VectorView, type VectorUnits } from "../../../src/embeddings/vector-view.js";
 
 export const DIMENSION = 5;
 
@@ -74,7 +75,29 @@ export function readBack(store: EmbeddingStore, texts: readonly number[]): numbe
   const expected = blockOf(found, store.dtype);
   if (Buffer.compare(bytes, expected.bytes) !== 0) throw new Error("the store gave other vectors than it was given");
   if (scales !== null && scales.some((scale, at) => scale !== expected.scales?.[at])) throw new Error("other scales");
+  const units = view.units(Int32Array.from(found), "vectors");
+  for (let unit = 0; unit < units.count; unit += 1) {
+    const placed = blockOf([...units.rows(unit)], store.dtype);
+    const seen = readPlaced(units, unit, store.vectorBytes);
+    if (Buffer.compare(seen.bytes, placed.bytes) !== 0) throw new Error("a unit names other places");
+    if (placed.scales !== null && Buffer.compare(seen.scales, new Uint8Array(placed.scales.buffer)) !== 0) {
+      throw new Error("a unit names other places of scales");
+    }
+  }
   return found;
+}
+
+/** What lies at the places that a unit names, as a worker reads it. */
+export function readPlaced(units: VectorUnits, unit: number, vectorBytes: number): { bytes: Buffer; scales: Buffer } {
+  const { placed } = units;
+  if (placed === undefined) throw new Error("no unit names places");
+  const table = tableFromIPC(placed.frame(unit));
+  const files = placed.files.map((path) => readFileSync(path));
+  const column = (name: string): number[] => [...(table.getChild(name) ?? [])];
+  const numbers = column("file");
+  const read = (offsets: readonly number[], length: number): Buffer =>
+    Buffer.concat(offsets.map((offset, at) => files[numbers[at] as number]?.subarray(offset, offset + length) as Buffer));
+  return { bytes: read(column("offset"), vectorBytes), scales: read(column("scaleOffset"), 4) };
 }
 
 /** A name under which nobody works any more. */
