@@ -108,7 +108,7 @@ async function paying(units: number, bytes: () => number, work: () => Promise<un
 }
 
 /** CPU time of the thread that runs the event loop: fields 14 and 15 of its stat, in hundredths of a second. */
-function mainThreadSeconds(): number {
+export function mainThreadSeconds(): number {
   const stat = readFileSync(`/proc/self/task/${process.pid}/stat`, "latin1");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;

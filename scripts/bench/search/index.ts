@@ -1,7 +1,7 @@
 /**
  * Encoding, search and scaling against their peers, each pair measured in the same run.
  *
- * Usage: npm run bench:search [-- --only encode,topk,score,scaling,cpu,crossover] and what shared/command.ts takes.
+ * Usage: npm run bench:search [-- --only encode,topk,score,scaling,cpu,stored,crossover] and what shared/command.ts takes.
  */
 import { join } from "node:path";
 import { ROOT, runBench } from "../shared/command.js";
@@ -9,6 +9,7 @@ import { measureEncoding } from "./encode.js";
 import { measureFeeding } from "./feeding.js";
 import { runPythonPart, writeCrossoverPage } from "./python-part.js";
 import { measureScaling } from "./scaling.js";
+import { measureStored } from "./stored.js";
 
 await runBench({
   section: {
@@ -20,6 +21,7 @@ await runBench({
       score: "Scoring and top-k together",
       scaling: "Scaling over nodes",
       cpu: "What one orchestrator can feed",
+      stored: "The way of stored vectors",
       crossover: "When an index pays",
     },
   },
@@ -29,6 +31,7 @@ await runBench({
     score: (context) => runPythonPart(context, "score.py"),
     scaling: measureScaling,
     cpu: measureFeeding,
+    stored: measureStored,
     crossover: (context) => runPythonPart(context, "crossover.py"),
   },
   extras: ["demo", "faiss", "test"],

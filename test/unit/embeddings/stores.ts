@@ -8,7 +8,7 @@ import { EmbeddingStore } from "../../../src/embeddings/store.js";
 import type { KeptPlaces } from "../../../src/embeddings/stored-places.js";
 import { KEY_WORDS, type TextKeys } from "../../../src/embeddings/text-keys.js";
 import type { VectorBlock, VectorDtype, VectorModel } from "../../../src/embeddings/types.js";
-import { VectorView, type VectorUnits } from "../../../src/embeddings/vector-view.js";
+import { type VectorUnits, VectorView } from "../../../src/embeddings/vector-view.js";
 
 export const DIMENSION = 5;
 
@@ -96,7 +96,9 @@ export function readPlaced(units: VectorUnits, unit: number, vectorBytes: number
   const column = (name: string): number[] => [...(table.getChild(name) ?? [])];
   const numbers = column("file");
   const read = (offsets: readonly number[], length: number): Buffer =>
-    Buffer.concat(offsets.map((offset, at) => files[numbers[at] as number]?.subarray(offset, offset + length) as Buffer));
+    Buffer.concat(
+      offsets.map((offset, at) => files[numbers[at] as number]?.subarray(offset, offset + length) as Buffer),
+    );
   return { bytes: read(column("offset"), vectorBytes), scales: read(column("scaleOffset"), 4) };
 }
 
