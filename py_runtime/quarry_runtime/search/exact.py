@@ -20,8 +20,9 @@ from quarry_runtime.search.tracked import Places, TrackedPairs
 #: Scores [Q, N] of queries [Q, D] and passages [N, D], all float32.
 Similarity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-# Queries that are scored and sifted together: more would push each other out of the cache.
-_QUERIES = 1_024
+# Queries that are scored and sifted together: on a CPU more would push each other out of the cache, on a
+# GPU fewer are many calls.
+_QUERIES = {"cpu": 1_024, "cuda": 16_384}
 # Scores of a strip on a CPU: few enough to stay in the last cache until they are sifted, so many that the
 # calls which sift them are a small part.
 _STRIP_SCORES = 2 * 1024 * 1024
@@ -72,9 +73,11 @@ class ExactSearch:
         # One query on a CPU: a unit of 12 MB takes 0.5 ms, and each call out of a cold cache some microseconds.
         is_alone = len(queries_QD) == 1 and device.type == "cpu" and similarity is None
         self._alone = (self._queries_QD[0].numpy(), Single(k)) if is_alone else None
+        size = _QUERIES[device.type]
+        starts = range(0, 0 if is_alone else len(queries_QD), size)
         self._blocks = [
-            (first, RunningTopK(min(_QUERIES, len(queries_QD) - first), k, device))
-            for first in range(0, 0 if is_alone else len(queries_QD), _QUERIES)
+            (first, RunningTopK(min(size, len(queries_QD) - first), k, device, len(starts)))
+            for first in starts
         ]
         self._score_count = _SCORE_BYTES[device.type] // 4
         self._scratch = torch.empty(0, device=device)
@@ -177,18 +180,19 @@ class ExactSearch:
     def _strips(
         self, passages_ND: torch.Tensor
     ) -> Iterator[tuple[int, RunningTopK, int, torch.Tensor]]:
-        """(first query, top-k, first column, scores) of one strip after the other."""
-        block = min(_QUERIES, len(self._queries_QD))
+        """(first query, top-k, first column, scores) of one strip after the other: all of a block's
+        before the next one's, so that no two blocks wait for their first columns at once.
+        """
+        block = min(_QUERIES[passages_ND.device.type], len(self._queries_QD))
         # By the number of queries alone: products of other widths may differ in their last bits.
         if passages_ND.device.type == "cpu":
             size = max(PANEL, _STRIP_SCORES // block // PANEL * PANEL)
         else:
             size = self._score_count // block
-        for start in range(0, len(passages_ND), size):
-            strip_SD = passages_ND[start : start + size]
-            for first, best in self._blocks:
-                queries_BD = self._queries_QD[first : first + best.query_count]
-                yield first, best, start, self._scores(queries_BD, strip_SD)
+        for first, best in self._blocks:
+            queries_BD = self._queries_QD[first : first + best.query_count]
+            for start in range(0, len(passages_ND), size):
+                yield first, best, start, self._scores(queries_BD, passages_ND[start : start + size])
 
     def _scores(self, queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> torch.Tensor:
         """Scores [Q, N], in memory that the next call writes over."""

@@ -23,7 +23,7 @@ _SMALL_SCORES = 128 * 1024
 # A GPU's torch.topk wants wide blocks.
 _DENSE_COLUMNS_PER_PLACE = 64
 _DENSE_COLUMNS = 65_536
-# No more memory than this for what waits, however many queries there are.
+# No more memory than this for what waits, however many queries there are; blocks of queries share it.
 _WAITING_BYTES = 256 * 1024 * 1024
 
 #: Row numbers or id ranks [N]; numpy's on a CPU only, where slices of them cost a fifth of a tensor's.
@@ -36,8 +36,9 @@ class RunningTopK:
     """Scores in, the best k out: by score descending, then id rank descending, whatever the order
     they came in.
 
-    Memory, whatever the number of passages: lists of 12 * Q * (2 k + 64) bytes, at most 256 MiB of
-    scores that wait, and 1 MiB or 64 * Q bytes of masks.
+    Memory, whatever the number of passages: lists of 12 * Q * (2 k + 64) bytes, scores that wait of
+    at most 256 MiB (shared with `sharers` like this one) or 4 * Q * k bytes, and masks of 1 MiB or
+    64 * Q bytes.
 
     Shapes: Q queries, K places, N passages of a block. Padding has score -inf and row -1.
 
@@ -47,7 +48,9 @@ class RunningTopK:
         scores_QK, rows_QK = best.snapshot()
     """
 
-    def __init__(self, query_count: int, k: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, query_count: int, k: int, device: torch.device | str = "cpu", sharers: int = 1
+    ) -> None:
         self.query_count = query_count
         self.k = k
         self._device = torch.device(device)
@@ -58,7 +61,8 @@ class RunningTopK:
             wanted = max(first, self._columns(_SMALL_SCORES))
         else:
             wanted = first = max(_DENSE_COLUMNS, _DENSE_COLUMNS_PER_PLACE * k)
-        self._room = max(1, min(wanted, _WAITING_BYTES // (4 * max(query_count, 1))))
+        # Fewer than k could not give a bound; the lists take more than these anyway.
+        self._room = max(1, k, min(wanted, _WAITING_BYTES // (4 * max(query_count * sharers, 1))))
         #: So many columns are taken when they come alone, and so many when they waited.
         self._enough_alone = min(self._room, first)
         self._enough = self._room
@@ -150,6 +154,9 @@ class RunningTopK:
         self._taker.take(*block)
         if isinstance(self._taker, Sieve):
             self._enough = min(self._room, self._columns(_SMALL_SCORES))
+            if self._enough < self._room:
+                # So much never waits again.
+                self._room, self._waiting = self._enough, None
             self._enough_alone = min(self._enough, self._columns(_SMALL_SCORES // 4))
 
 
