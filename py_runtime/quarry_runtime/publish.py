@@ -55,10 +55,12 @@ def export_model(
     """
     import torch
 
+    from quarry_runtime.modeling.build import needs_trial
     from quarry_runtime.modeling.card import card
     from quarry_runtime.modeling.contract import resolve
     from quarry_runtime.modeling.exporting import merge, set_dtype
     from quarry_runtime.modeling.load import load_encoder
+    from quarry_runtime.modeling.registry import find_encoder
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ConfigError(f"{to} is there already.", hint="Choose another folder with --out.")
@@ -81,7 +83,11 @@ def export_model(
     temporary = to.with_name(f".{to.name}.{os.getpid()}.quarry-tmp")
     try:
         encoder.save(temporary)
-        text = card(resolved, encoder.contract, {**facts, "isAdapter": is_adapter})
+        own: dict[str, Any] = {}
+        if needs_trial(find_encoder(spec.encoder), encoder):
+            own["plugins"] = [Path(plugin.path).name for plugin in spec.plugins]
+            own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
+        text = card(resolved, encoder.contract, {**facts, "isAdapter": is_adapter, "own": own})
         (temporary / "README.md").write_text(text, encoding="utf-8")
         if to.exists():
             to.rmdir()

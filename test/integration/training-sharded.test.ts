@@ -1,5 +1,5 @@
 /** FSDP2 on two gloo ranks: the curve of one rank, checkpoints that know nothing of shards, and a resume on one rank. */
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -10,6 +10,19 @@ let bench: TrainingBench;
 let alone: RecordedJob;
 const options = { isDropoutOn: false, maxSteps: 4, queriesPerRank: 4, device: "cpu" } as const;
 const args = { learning_rate: 5e-3, save_steps: 2 };
+
+/** An encoder around a whole BERT, whose pooler nothing comes out of. */
+const AROUND = `
+import torch, transformers
+from quarry_runtime.modeling.registry import register_encoder
+@register_encoder("around")
+class Around(torch.nn.Module):
+    def __init__(self, folder, options):
+        super().__init__()
+        self.model = transformers.AutoModel.from_pretrained(folder)
+    def forward(self, batch, side):
+        return self.model(**batch).last_hidden_state[:, 0]
+`;
 
 beforeAll(async () => {
   bench = await TrainingBench.open();
@@ -76,6 +89,33 @@ test("a training that begins sharded goes on with one rank and without shards", 
   const resumed = bench.job("mixed", { ...options, args: { ...args, fsdp: true } });
   await runTraining(resumed.job);
   isSameCurve({ ...resumed, events: [...begun.events, ...resumed.events] });
+});
+
+test("weights that never get a gradient stay without optimiser state: sharded, on one rank, on two that hold all", async () => {
+  const plugin = join(bench.folder, "around.py");
+  writeFileSync(plugin, AROUND);
+  const more = { ...options, plugins: [plugin], args, maxSteps: 6 };
+  const around = (name: string, given: Partial<TrainJob> = {}) => {
+    const job = bench.job(name, { ...more, ...given });
+    return { ...job, job: { ...job.job, model: { ...job.job.model, encoder: "around" } } };
+  };
+  const whole = around("around");
+  await runTraining(whole.job);
+  const events = [];
+  for (const [lastStep, given] of [
+    [2, { ranks: 2, queriesPerRank: 2, args: { ...args, fsdp: true } }],
+    [4, {}],
+    [6, { ranks: 2, queriesPerRank: 2 }],
+  ] as const) {
+    const stop = new AbortController();
+    const part = around("around-parts", { ...given, signal: stop.signal });
+    onStep(part, (step) => {
+      if (step === lastStep && step < 6) stop.abort();
+    });
+    await runTraining(part.job);
+    events.push(...part.events);
+  }
+  isSameCurve({ ...whole, events }, whole);
 });
 
 /** A job that trains an adapter in float32 beside weights in bfloat16. */

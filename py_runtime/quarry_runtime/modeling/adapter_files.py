@@ -29,7 +29,7 @@ class AdapterFiles:
 
     folder: Path
     config: Mapping[str, Any]
-    #: As adapter_config.json names it.
+    #: As adapter_config.json names it, but absolute: what is made of the adapter may lie anywhere.
     base: str
     base_revision: str | None
     #: The base model's folder on this machine.
@@ -67,8 +67,9 @@ def read_adapter(transformer: Path, checkpoint: str) -> AdapterFiles | None:
             hint="Write its id or folder under base_model_name_or_path.",
         )
     # Relative to the adapter where that leads somewhere: folders are moved together.
-    beside = transformer / base
-    here = _brought.get(base, beside if beside.is_dir() else base)
+    folders = (transformer / base, Path(base).expanduser())
+    folder = next((each for each in folders if each.is_dir()), None)
+    here = _brought.get(base, folder or base)
     try:
         path = locate(str(here), revision)
     except ConfigError as error:
@@ -81,4 +82,6 @@ def read_adapter(transformer: Path, checkpoint: str) -> AdapterFiles | None:
             f"{checkpoint} is an adapter of {base}, which is no plain model.",
             hint="Merge the base model first: quarry export <base> --merge --out <folder>.",
         )
-    return AdapterFiles(transformer, config, base, revision, path)
+    is_relative = folder is not None and base not in _brought and not Path(base).is_absolute()
+    name = str(path.resolve()) if is_relative else base
+    return AdapterFiles(transformer, config, name, revision, path)

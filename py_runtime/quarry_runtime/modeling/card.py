@@ -23,7 +23,8 @@ def card(resolved: Resolved, contract: ModelContract, facts: Mapping[str, Any]) 
         facts: `name`; `repository` or null; `license` or null; `base`, the checkpoint that training
             began with, or null; `experiment`, its configuration, or null; `data`, fingerprints by
             use; `measures`, values by measure and data set; `step` of training or null; `isAdapter`;
-            `versions` by package.
+            `versions` by package; `own`, the options that this model needs in Quarry and that other
+            libraries do not know of, empty for most.
     """
     base = _base_id(facts.get("base"))
     if facts["isAdapter"] and resolved.adapter is not None:
@@ -59,10 +60,11 @@ def _header(facts: Mapping[str, Any], base: str | None, license_name: str | None
         more["license"] = license_name
     if results:
         more |= {"model_name": facts["name"], "eval_results": results}
+    theirs = [] if facts["own"] else ["sentence-transformers"]
     data = hub.ModelCardData(
-        library_name="sentence-transformers",
+        library_name=theirs[0] if theirs else "quarry",
         pipeline_tag="sentence-similarity",
-        tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "quarry"],
+        tags=[*theirs, "sentence-similarity", "feature-extraction", "quarry"],
         **more,
     )
     return data.to_yaml().rstrip() + "\n"
@@ -98,6 +100,10 @@ def _shape(contract: ModelContract) -> str:
 
 def _usage(title: str, facts: Mapping[str, Any]) -> str:
     name = json.dumps(title)
+    if facts["own"]:
+        told = f"## Use\n\nWith Quarry and {', '.join(facts['own']['plugins'])}, and nothing else:"
+        own = json.dumps(facts["own"])
+        return f"{told}\n\n{_script(f'{name}, {own}')}"
     needs = " peft" if facts["isAdapter"] else ""
     # A name of its own for each side: the prompts lie under query and document.
     return f"""## Use
@@ -115,10 +121,14 @@ print(model.similarity(queries, passages))
 
 With Quarry:
 
-```ts
+{_script(name)}"""
+
+
+def _script(model: str) -> str:
+    return f"""```ts
 export default defineExperiment({{
   name: "search",
-  model: biEncoder({name}),
+  model: biEncoder({model}),
   search: {{ data: source({{ corpus: "corpus.jsonl" }}), texts: ["a question"] }},
 }});
 ```"""

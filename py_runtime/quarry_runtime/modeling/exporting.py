@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 def merge(encoder: Encoder) -> None:
     """Puts every adapter into the weights of its transformer; vectors stay what they are."""
     for own in encoders_of(encoder):
-        if hasattr(own.transformer, "peft_config"):
-            merge_adapter(own.transformer)
+        transformer: Any = getattr(own, "transformer", None)
+        if hasattr(transformer, "peft_config"):
+            merge_adapter(transformer)
 
 
 def set_dtype(encoder: Encoder, dtype: torch.dtype) -> None:
-    """Casts the transformers; the small modules after them stay in float32, as they are loaded."""
+    """Casts the transformers, and all of a plugin's module; the small modules after a transformer
+    stay in float32, as they are loaded."""
     for own in encoders_of(encoder):
-        transformer: Any = own.transformer
-        transformer.to(dtype)
+        getattr(own, "transformer", own).to(dtype)

@@ -98,9 +98,10 @@ def read_modules(folder: Path) -> Modules:
         ConfigError: a module or a setting that Quarry cannot follow, named.
     """
     own = _optional(folder / QUARRY_FILE)
-    append_eos = bool(own.get("appendEos", False))
+    if "encoder" in own:
+        return _of_plugin(own)
     if not (folder / "modules.json").is_file():
-        return Modules(layout="transformers", append_eos=append_eos)
+        return Modules(layout="transformers", append_eos=bool(own.get("appendEos", False)))
     listed = [
         (str(module["type"]), str(module.get("path", "")))
         for module in read_json(folder / "modules.json")
@@ -112,7 +113,24 @@ def read_modules(folder: Path) -> Modules:
 
 def read_prompts(folder: Path) -> Mapping[str, str | None]:
     """The prompts that a checkpoint declares, by name; of one encoder as of two."""
-    return _optional(folder / "config_sentence_transformers.json").get("prompts") or {}
+    theirs = _optional(folder / "config_sentence_transformers.json").get("prompts")
+    return theirs or _optional(folder / QUARRY_FILE).get("prompts") or {}
+
+
+def _of_plugin(own: Mapping[str, Any]) -> Modules:
+    """What layout_write.plugin_settings wrote: no other file says how a plugin's module is used."""
+    plain = Modules(layout="transformers")
+    return Modules(
+        layout="transformers",
+        pooling=own.get("pooling", plain.pooling),
+        similarity=own.get("similarity", plain.similarity),
+        is_lower_case=own.get("lowerCase", False),
+        query_max_length=own.get("queryMaxLength"),
+        passage_max_length=own.get("passageMaxLength"),
+        append_eos=own.get("appendEos", False),
+        prompts=own.get("prompts", {}),
+        head=(NormalizeSpec(),) if own.get("normalize", True) else (),
+    )
 
 
 def read_pipeline(

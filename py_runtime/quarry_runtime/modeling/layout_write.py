@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry_runtime.modeling.layout import POOLING_NAMES, QUARRY_FILE
+from quarry_runtime.protocol.messages import ModelContract
 
 # Old module names, which every release of sentence-transformers reads.
 _PACKAGE = "sentence_transformers.models"
@@ -97,6 +98,23 @@ def root_files(
             **({"appendEos": True} if append_eos else {}),
             **({} if _is_known(pooling) else {"pooling": pooling}),
         },
+    }
+
+
+def plugin_settings(
+    encoder: str, contract: ModelContract, *, is_lower_case: bool, append_eos: bool
+) -> dict[str, Any]:
+    """quarry_encoder.json beside a plugin's module, whose other files are its own business."""
+    return {
+        "encoder": encoder,
+        "pooling": contract.pooling,
+        "normalize": contract.normalize,
+        "similarity": contract.similarity,
+        "prompts": {"query": contract.query_prompt, "passage": contract.passage_prompt},
+        "queryMaxLength": contract.query_max_length,
+        "passageMaxLength": contract.passage_max_length,
+        "lowerCase": is_lower_case,
+        "appendEos": append_eos,
     }
 
 

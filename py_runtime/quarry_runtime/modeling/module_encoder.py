@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ import torch
 from torch import nn
 
 from quarry_runtime.errors import ConfigError
+from quarry_runtime.guard.locate import read_json
 from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.layout import OWN_STATE, QUARRY_FILE
+from quarry_runtime.modeling.layout_write import plugin_settings, write_files
 from quarry_runtime.modeling.registry import Registered
 from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.modeling.tokens import Side, Tokens, pad
@@ -96,17 +97,22 @@ class ModuleEncoder(nn.Module):
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        resolved = self._resolved
         own: Any = getattr(self.module, "save", None)
         if own is not None:
             own(folder)
         else:
             whole = self.module.state_dict() if state_dict is None else state_dict
             state = {name.removeprefix("module."): value for name, value in whole.items()}
-            source = self._resolved.transformer
-            held = save_backbone(self.module, self.tokenizer, source, folder, state)
+            held = save_backbone(self.module, self.tokenizer, resolved.transformer, folder, state)
             save_own_state(folder / OWN_STATE, state, held)
         # A checkpoint that only this plugin can follow must not pass for another model.
-        (folder / QUARRY_FILE).write_text(json.dumps({"encoder": self.name}) + "\n")
+        settings = plugin_settings(
+            *(self.name, self.contract),
+            is_lower_case=resolved.is_lower_case,
+            append_eos=resolved.append_eos,
+        )
+        write_files(folder, {QUARRY_FILE: settings})
 
 
 def wrap_module(
@@ -144,10 +150,11 @@ def refuse_other_encoder(resolved: Resolved, name: str) -> None:
     Raises:
         ConfigError: it names another encoder.
     """
-    file = resolved.path / QUARRY_FILE
-    written = json.loads(file.read_text()).get("encoder") if file.is_file() else None
-    if written is not None and written != name:
-        raise ConfigError(
-            f"{resolved.checkpoint} was saved by the encoder {written}, not by {name}.",
-            hint=f'Set model.encoder to "{written}" and name its file in model.plugins.',
-        )
+    for each in [resolved] if resolved.query is None else [resolved, resolved.query]:
+        file = each.path / QUARRY_FILE
+        written = read_json(file).get("encoder") if file.is_file() else None
+        if written not in (None, name):
+            raise ConfigError(
+                f"{each.checkpoint} was saved by the encoder {written}, not by {name}.",
+                hint=f'Set model.encoder to "{written}" and name its file in model.plugins.',
+            )

@@ -17,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from quarry_runtime.errors import IntegrityError
 from quarry_runtime.guard.load import load_training_state
 from quarry_runtime.training.gather import gather_numbers
 
@@ -42,9 +43,12 @@ def load_state(
 ) -> None:
     """Puts the state back, sharded as the model is now; all ranks have to call it.
 
+    A parameter that never got a gradient has no state, and gets none.
+
     Raises:
-        RuntimeError: the state is not of this model's parameters.
+        IntegrityError: the state is not of this model's parameters.
     """
+    plain = _plain(optimizer)
     is_here = (folder / OPTIMIZER).is_file()
     # Whether to hand it on is a decision that all must make alike.
     is_sent = bool(gather_numbers([float(is_here)], device).min() < 1)
@@ -55,17 +59,36 @@ def load_state(
         known = load_training_state(folder / SCHEDULE)
         schedule.load_state_dict(known)
         steps = float(known["last_epoch"])
-    set_optimizer_state_dict(
-        model,
-        _plain(optimizer),
-        state,
-        options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=is_sent),
-    )
+    names = _names(model, plain)
+    held = state.get("state", {})
+    foreign = sorted(set(held).difference(names))
+    if foreign:
+        raise IntegrityError(
+            f"{folder / OPTIMIZER} has the state of {foreign[0]}, which the model does not learn.",
+            hint="Train the model that the run began with, or start a run in another runDir.",
+        )
+    # What rank 0 has of the file, all ranks have.
+    is_held = gather_numbers([float(name in held) for name in names], device)[0].tolist()
+    # SGD without momentum has no state at all, which torch cannot put back.
+    if any(is_held):
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=is_sent, strict=False)
+        set_optimizer_state_dict(model, plain, state, options=options)
+    parameters = (each for group in plain.param_groups for each in group["params"])
+    for parameter, held_by_file in zip(parameters, is_held, strict=True):
+        if not held_by_file:
+            # torch makes some for all of them, as of a step that was never taken.
+            plain.state.pop(parameter, None)
     if is_sent:
         # A schedule is a function of its step: the others need no more than the number.
         steps = float(gather_numbers([steps], device)[0, 0])
-        if rank != 0:
-            _forward(schedule, int(steps))
+    if (is_sent and rank != 0) or not any(is_held):
+        _forward(schedule, int(steps))
+
+
+def _names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """The optimiser's parameters in its order, as torch names them whatever is wrapped around them."""
+    groups: Any = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    return [name for group in groups for name in group["params"]]
 
 
 def _forward(schedule: Any, steps: int) -> None:

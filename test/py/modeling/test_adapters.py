@@ -171,6 +171,20 @@ def test_training_goes_on_from_an_adapter_and_another_one_on_top_is_refused(
         trained(model_spec(tmp_path / "first", adapter=wish(r=8, alpha=32)), tmp_path / "fourth")
 
 
+def test_what_is_made_of_an_adapter_finds_its_base_from_wherever_it_lies(
+    tiny_bert: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_bert, tmp_path / "base"))
+    expected = encode(trained(model_spec(base, adapter=wish()), tmp_path / "adapter"))
+    file = tmp_path / "adapter" / "adapter_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "base_model_name_or_path": "../base"}))
+    deeper = tmp_path / "run" / "train" / "checkpoint-1"
+    load(tmp_path / "adapter").save(deeper)
+    shutil.rmtree(tmp_path / "adapter")
+    assert np.array_equal(encode(load(deeper)), expected)
+
+
 def test_the_fingerprint_covers_the_adapter_and_its_base_but_not_where_that_lies(
     tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.loss_check import checked_loss
 from quarry_runtime.protocol.messages import PluginFile
+from quarry_runtime.publish import export_model
 
 pytestmark = pytest.mark.usefixtures("leave_no_names")
 
@@ -134,6 +137,50 @@ def test_any_module_is_an_encoder_and_survives_saving(
     assert torch.equal(vectors_of(again), vectors_of(encoder))
     with pytest.raises(ConfigError, match="was saved by the encoder first_token, not by auto"):
         load(tmp_path / "saved")
+
+
+def test_what_a_module_is_used_with_is_saved_with_it(
+    tiny_bert: Path, load: Callable, plugin: Callable, tmp_path: Path
+) -> None:
+    given = {"encoder": "first_token", "plugins": [plugin(MODULE)]}
+    wishes: dict[str, Any] = {"query_prompt": "ask: ", "passage_prompt": "read: "}
+    wishes |= {"query_max_length": 8, "passage_max_length": 16}
+    wishes |= {"normalize": False, "similarity": "dot", "pooling": "cls"}
+    base = Path(shutil.copytree(tiny_bert, tmp_path / "cased"))
+    lengths = base / "sentence_bert_config.json"
+    settings = json.loads(lengths.read_text())
+    lengths.write_text(json.dumps({**settings, "do_lower_case": True}))
+    tokenizer = (base / "tokenizer.json").read_text()
+    (base / "tokenizer.json").write_text(
+        tokenizer.replace('"lowercase": true', '"lowercase": false')
+    )
+    encoder = load(base, **given, **wishes)
+    encoder.save(tmp_path / "saved")
+    again = load(tmp_path / "saved", **given)
+    changing = {"checkpoint": "", "fingerprint": ""}
+    one, other = (msgspec.structs.replace(each.contract, **changing) for each in (encoder, again))
+    assert one == other
+    for side in ("query", "passage"):
+        assert again.tokenize(["AMBER"], side) == encoder.tokenize(["amber"], side)
+        assert torch.equal(vectors_of(again, side), vectors_of(encoder, side))
+
+
+def test_a_module_is_exported_with_a_card_that_names_its_plugin(
+    tiny_bert: Path, load: Callable, model_spec: Callable, plugin: Callable, tmp_path: Path
+) -> None:
+    given = {"encoder": "first_token", "plugins": [plugin(MODULE)]}
+    load(tiny_bert, query_prompt="ask: ", **given).save(tmp_path / "saved")
+    facts: dict[str, Any] = {"name": "mine", "repository": None, "license": None, "base": None}
+    facts |= {"experiment": None, "data": {}, "measures": {}, "step": None, "versions": {}}
+    out = tmp_path / "out"
+    export_model(model_spec(tmp_path / "saved", **given), out, facts, True, "bfloat16")
+    again, before = (load(folder, dtype="float32", **given) for folder in (out, tmp_path / "saved"))
+    assert again.contract.query_prompt == "ask: "
+    torch.testing.assert_close(vectors_of(again), vectors_of(before), atol=0.05, rtol=0)
+    card = (out / "README.md").read_text()
+    assert "plugin_0.py" in card
+    assert '"encoder": "first_token"' in card
+    assert "sentence-transformers" not in card
 
 
 def test_a_registered_pooling_is_used_saved_and_refused_by_others(

@@ -69,6 +69,53 @@ def test_separate_towers_are_trained_apart_and_a_resume_finds_both(
     assert any(not torch.equal(left, right) for left, right in pairs)
 
 
+AROUND = """
+import torch
+import transformers
+from quarry_runtime.modeling.registry import register_encoder
+@register_encoder("around")
+class Around(torch.nn.Module):
+    def __init__(self, folder, options):
+        super().__init__()
+        self.model = transformers.AutoModel.from_pretrained(folder)
+    def forward(self, batch, side):
+        return self.model(**batch).last_hidden_state[:, 0]
+"""
+
+
+@pytest.mark.usefixtures("leave_no_names")
+@pytest.mark.parametrize("optim", ["adamw_torch", "sgd", "adafactor"])
+def test_a_resume_repeats_the_curve_where_some_weights_never_get_a_gradient(
+    optim: str,
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    tiny_bert: Path,
+    tmp_path: Path,
+    model_spec: Callable[..., Any],
+) -> None:
+    plugin = tmp_path / "around.py"
+    plugin.write_text(AROUND)
+    given = {"encoder": "around", "plugins": [plugin]}
+    args = {"save_steps": 2, "learning_rate": 1e-2, "optim": optim}
+    whole, resumed = fake_orchestrator(), fake_orchestrator()
+    trainer = build(whole, model=model_spec(tiny_bert, **given), args=args)
+    trainer.train()
+    pooler = trainer.model.encoder.module.model.pooler
+    assert all(weight.requires_grad and weight.grad is None for weight in pooler.parameters())
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    again = build(resumed, resume=folder, model=model_spec(folder, **given), args=args)
+    again.train(resume_from_checkpoint=str(folder))
+    wanted = {step.step: step.loss for step in whole.steps}
+    found = {step.step: step.loss for step in resumed.steps}
+    assert found == {step: pytest.approx(wanted[step], abs=1e-6) for step in (3, 4)}
+    for left, right in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.allclose(left, right, atol=1e-6)
+    state = again.optimizer.optimizer.state
+    assert not any(
+        weight in state for weight in again.model.encoder.module.model.pooler.parameters()
+    )
+
+
 def test_prompts_of_the_data_and_of_the_model_stand_before_the_texts_that_are_trained_on(
     build: Callable[..., Any],
     fake_orchestrator: Callable[[], Any],
