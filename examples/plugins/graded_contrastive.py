@@ -20,6 +20,9 @@ class Options(msgspec.Struct):
 class GradedContrastive(nn.Module):
     """Cross-entropy between a query's graded labels and its scores over all passages."""
 
+    #: A graded passage counts in the query's own group, and not as another query's with label 0.
+    own_columns_count = True
+
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.temperature = options.temperature

@@ -23,9 +23,7 @@ class HardestMargin(nn.Module):
 
     def forward(self, queries: Any, passages: Any, batch: Any) -> torch.Tensor:
         scores_QC = self.encoder(queries, "query") @ self.encoder(passages, "passage").T
-        first = batch.positive_columns[:1]
-        own_Q1 = (batch.positive_columns - first).unsqueeze(1)
         # Columns count over all ranks; without gathering this rank's own are what there is.
-        mask_QC = batch.mask[:, first + torch.arange(scores_QC.shape[1], device=first.device)]
-        hardest_Q = scores_QC.masked_fill(mask_QC.scatter(1, own_Q1, True), -1e9).amax(1)
+        own_Q1 = (batch.positive_columns - batch.positive_columns[:1]).unsqueeze(1)
+        hardest_Q = scores_QC.masked_fill(batch.own_mask.scatter(1, own_Q1, True), -1e9).amax(1)
         return torch.relu(self.margin - scores_QC.gather(1, own_Q1)[:, 0] + hardest_Q).mean()

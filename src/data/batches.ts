@@ -10,6 +10,23 @@ export interface Share {
   readonly queriesPerRank: number;
 }
 
+/** Why a column does not count as a negative of a query: bits of the mask. Which of them hold depends on the loss. */
+export const MASKED = {
+  /** A known positive of the query or a copy of one, or a padding. */
+  always: 1,
+  /** The passage has another column that counts, among those of all ranks. */
+  repeat: 2,
+  /** It has one among those of the column's own rank. */
+  rankRepeat: 4,
+  /** The text has a column in the query's own group. */
+  ownRepeat: 8,
+} as const;
+
+/** Whether a column with these bits is masked for a loss that looks at all ranks' columns, as most do. */
+export function isMasked(bits: number): boolean {
+  return (bits & (MASKED.always | MASKED.repeat)) !== 0;
+}
+
 /**
  * One rank's micro-batch. Columns are the passages of all ranks in this micro-step, rank by rank.
  *
@@ -28,7 +45,7 @@ export function buildMicroBatch(set: TrainingSet, groups: readonly Group[], shar
   if (rank >= worldSize || microStep >= accumulationSteps) throw new RangeError("no such rank or micro-step");
   const perQuery = set.passagesPerQuery;
   const first = microStep * worldSize * queriesPerRank;
-  const columns = columnsOf(set, groups, first, worldSize * queriesPerRank);
+  const columns = columnsOf(set, groups, share);
   const own = groups.slice(first + rank * queriesPerRank, first + (rank + 1) * queriesPerRank);
   const start = rank * queriesPerRank * perQuery;
   const passageRows = columns.passages.slice(start, start + queriesPerRank * perQuery);
@@ -40,7 +57,7 @@ export function buildMicroBatch(set: TrainingSet, groups: readonly Group[], shar
     queries: set.gatherQueries(queryRows),
     passages: set.gatherPassages(passageRows),
     positiveColumns,
-    ...buildMask(set, queryRows, positiveColumns, columns),
+    ...buildMask(set, own, positiveColumns, columns),
     labels,
     counts: Int32Array.from(own, ({ count }) => count),
     sources: Int32Array.from(own, ({ part }) => part),
@@ -55,8 +72,9 @@ export function buildMicroBatch(set: TrainingSet, groups: readonly Group[], shar
 /** What the ranks of a micro-step share. */
 interface Columns {
   readonly passages: Int32Array;
-  /** 1 for paddings, and where a passage has another column that counts. */
-  readonly isIdle: Uint8Array;
+  readonly queriesPerRank: number;
+  /** What is masked for every query: paddings and repeats. */
+  readonly marks: Uint8Array;
   /** The columns by the hashes of their texts: the last one with a hash, and the one before each, -1 for none. */
   readonly lastOf: ReadonlyMap<number, number>;
   readonly before: Int32Array;
@@ -65,12 +83,15 @@ interface Columns {
 /** The columns of a step's micro-steps, by their first group: each rank asks for the same ones. */
 const known = new WeakMap<readonly Group[], Map<number, Columns>>();
 
-function columnsOf(set: TrainingSet, groups: readonly Group[], first: number, count: number): Columns {
+function columnsOf(set: TrainingSet, groups: readonly Group[], share: Share): Columns {
+  const { worldSize, microStep, queriesPerRank } = share;
+  const perQuery = set.passagesPerQuery;
+  const count = worldSize * queriesPerRank;
+  const first = microStep * count;
   const ofStep = known.get(groups) ?? new Map<number, Columns>();
   known.set(groups, ofStep);
-  const perQuery = set.passagesPerQuery;
   const kept = ofStep.get(first);
-  if (kept?.passages.length === count * perQuery) return kept;
+  if (kept?.passages.length === count * perQuery && kept.queriesPerRank === queriesPerRank) return kept;
   const passages = new Int32Array(count * perQuery);
   for (let at = 0; at < count; at += 1) passages.set((groups[first + at] as Group).passages, at * perQuery);
   const lastOf = new Map<number, number>();
@@ -80,55 +101,67 @@ function columnsOf(set: TrainingSet, groups: readonly Group[], first: number, co
     before[column] = lastOf.get(hash) ?? -1;
     lastOf.set(hash, column);
   }
-  const isIdle = findRepeats(passages, perQuery);
-  for (let at = 0; at < count; at += 1) {
-    isIdle.fill(1, at * perQuery + (groups[first + at] as Group).count, (at + 1) * perQuery);
+  const marks = new Uint8Array(passages.length);
+  markRepeats(passages, marks, perQuery, MASKED.repeat);
+  const width = queriesPerRank * perQuery;
+  for (let start = 0; start < passages.length; start += width) {
+    const [own, ownMarks] = [passages.subarray(start, start + width), marks.subarray(start, start + width)];
+    markRepeats(own, ownMarks, perQuery, MASKED.rankRepeat);
   }
-  const columns = { passages, isIdle, lastOf, before };
+  for (let at = 0; at < count; at += 1) {
+    marks.fill(MASKED.always, at * perQuery + (groups[first + at] as Group).count, (at + 1) * perQuery);
+  }
+  const columns = { passages, queriesPerRank, marks, lastOf, before };
   ofStep.set(first, columns);
   return columns;
 }
 
-/** Marks the idle columns in every row, then in each row the columns that hold a text relevant to its query. */
+/** Every row has the marks of all; then the texts relevant to its query are marked, and those that its group has. */
 function buildMask(
   set: TrainingSet,
-  queryRows: Int32Array,
+  groups: readonly Group[],
   positiveColumns: Int32Array,
   columns: Columns,
 ): { readonly mask: Uint8Array; readonly maskedPositives: number } {
-  const { passages, isIdle, lastOf, before } = columns;
+  const { passages, marks, lastOf, before } = columns;
   const width = passages.length;
-  const mask = new Uint8Array(queryRows.length * width);
+  const mask = new Uint8Array(groups.length * width);
   let maskedPositives = 0;
-  for (let query = 0; query < queryRows.length; query += 1) {
-    const start = query * width;
-    mask.set(isIdle, start);
-    const ownColumn = positiveColumns[query] as number;
-    mask[start + ownColumn] = 1;
-    const maskCopies = (positive: number): void => {
-      for (let column = lastOf.get(set.textHash(positive)) ?? -1; column !== -1; column = before[column] as number) {
-        if (mask[start + column] === 1 || !set.isSameText(passages[column] as number, positive)) continue;
-        mask[start + column] = 1;
-        maskedPositives += 1;
+  for (const [query, group] of groups.entries()) {
+    const row = mask.subarray(query * width, (query + 1) * width);
+    row.set(marks);
+    const markCopies = (passage: number, bit: number): void => {
+      for (let column = lastOf.get(set.textHash(passage)) ?? -1; column !== -1; column = before[column] as number) {
+        const mark = row[column] as number;
+        if ((mark & bit) !== 0 || !set.isSameText(passages[column] as number, passage)) continue;
+        if (mark === 0 && bit === MASKED.always) maskedPositives += 1;
+        row[column] = mark | bit;
       }
     };
-    maskCopies(passages[ownColumn] as number);
-    for (const positive of set.knownPositives(queryRows[query] as number)) maskCopies(positive);
-    mask[start + ownColumn] = 0;
+    const ownColumn = positiveColumns[query] as number;
+    row[ownColumn] = MASKED.always;
+    markCopies(passages[ownColumn] as number, MASKED.always);
+    for (const positive of set.knownPositives(group.query)) markCopies(positive, MASKED.always);
+    for (let column = ownColumn + 1; column < ownColumn + group.count; column += 1) {
+      // Marked by now: relevant to the query, or a copy of one before it in the group.
+      const mark = row[column] as number;
+      if ((mark & (MASKED.always | MASKED.ownRepeat)) !== 0) continue;
+      markCopies(passages[column] as number, MASKED.ownRepeat);
+      row[column] = mark;
+    }
+    row[ownColumn] = 0;
   }
   return { mask, maskedPositives };
 }
 
-/** 1 where a passage has another column that counts: the earliest among the queries' first places, else among the rest. */
-function findRepeats(columns: Int32Array, perQuery: number): Uint8Array {
-  const isRepeat = new Uint8Array(columns.length);
+/** Marks where a passage has another column that counts: the earliest among the queries' first places, else the rest. */
+function markRepeats(passages: Int32Array, marks: Uint8Array, perQuery: number, bit: number): void {
   const seen = new Set<number>();
   const visit = (column: number): void => {
-    const passage = columns[column] as number;
-    if (seen.has(passage)) isRepeat[column] = 1;
+    const passage = passages[column] as number;
+    if (seen.has(passage)) marks[column] = (marks[column] as number) | bit;
     seen.add(passage);
   };
-  for (let column = 0; column < columns.length; column += perQuery) visit(column);
-  for (let column = 0; column < columns.length; column += 1) if (column % perQuery !== 0) visit(column);
-  return isRepeat;
+  for (let column = 0; column < passages.length; column += perQuery) visit(column);
+  for (let column = 0; column < passages.length; column += 1) if (column % perQuery !== 0) visit(column);
 }

@@ -1,5 +1,5 @@
 /** The data plane: what the rest of Quarry may use of it. */
-export { buildMicroBatch } from "./batches.js";
+export { buildMicroBatch, isMasked } from "./batches.js";
 export { type CacheEntry, type CacheState, entriesOf, listCache } from "./cache/list.js";
 export { dataFolder, defaultCacheDir } from "./cache/location.js";
 export { isWanted, type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";

@@ -166,8 +166,8 @@ export interface MicroBatch {
   /** Column of each query's own positive among the passages of all ranks, [Q]. */
   readonly positiveColumns: Int32Array;
   /**
-   * 1 where a column must not count as a negative: known positives, copies of them, passages that have a column
-   * already, and paddings, [Q × C] row by row.
+   * Where and why a column must not count as a negative (bits of MASKED): known positives, copies of them, passages
+   * that have a column already, and paddings, [Q × C] row by row.
    */
   readonly mask: Uint8Array;
   /** [Q × P] row by row. */
@@ -178,7 +178,7 @@ export interface MicroBatch {
   readonly sources: Int32Array;
   readonly queryCount: number;
   readonly passagesPerQuery: number;
-  /** How many of the mask's ones stand for known positives of a query or copies of them; no repeats, no paddings. */
+  /** How many masked columns stand for known positives of a query or copies of them; no repeats, no paddings. */
   readonly maskedPositives: number;
   /** C: passages of all ranks in this micro-step. */
   readonly columnCount: number;

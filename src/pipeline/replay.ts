@@ -1,7 +1,7 @@
 /** Replays a training step of a run folder: the batch as it was, and the loss by training up to it once more, elsewhere. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { openTrainingSet } from "../data/index.js";
+import { isMasked, openTrainingSet } from "../data/index.js";
 import { type ShownGroup, showGroups } from "../data/inspect/show.js";
 import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
@@ -200,6 +200,6 @@ function maskedColumns(batches: StepBatches, step: number, microStep: number, la
 function columnsOf({ mask, queryCount, columnCount }: MicroBatch): number[][] {
   return Array.from({ length: queryCount }, (_, query) => {
     const own = mask.subarray(query * columnCount, (query + 1) * columnCount);
-    return Array.from(own.keys()).filter((column) => own[column] === 1);
+    return Array.from(own.keys()).filter((column) => isMasked(own[column] as number));
   });
 }

@@ -182,7 +182,11 @@ export const downMessage = z.discriminatedUnion("type", [
     microStep: count,
     /** int32 [Q]: the column of each query's own positive. */
     positiveColumns: tensorSpec,
-    /** uint8 [Q, C]: 1 where a column must not count as a negative of the query. */
+    /**
+     * uint8 [Q, C]: why a column must not count as a negative of the query. Bits: 1 it is relevant to the query, or a
+     * padding; 2 the passage has another column that counts; 4 it has one among those of the column's own rank; 8 its
+     * text has a column in the query's own group.
+     */
     mask: tensorSpec,
     /** float32 [Q, P]: the label of each of the query's own passages. */
     labels: tensorSpec,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ class Option:
     """One option of a component; `default` is None and `is_required` true where there is none."""
 
     name: str
+    #: As msgspec has it: another one where a Struct renames its fields.
+    encoded_name: str
     type: str
     #: The same for TypeScript, e.g. "number | null".
     typescript: str
@@ -25,6 +28,13 @@ class Option:
     sentence: str
     #: JSON Schema of its values: ranges and choices; empty where there is none for its type.
     schema: dict[str, Any]
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What a user may write: the field's own name, the encoded one, the own one in camelCase."""
+        # As src/python/declarations.ts writes it.
+        camel = re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), self.name)
+        return self.name, self.encoded_name, camel
 
 
 def options_of(options_type: type) -> list[Option]:
@@ -40,16 +50,16 @@ def options_of(options_type: type) -> list[Option]:
             is_required = missing and factory is dataclasses.MISSING
             sentence = field.metadata.get("sentence") or _sentence(hints[field.name])
             schema = schemas.get(field.name, {})
-            hint = hints[field.name]
-            found.append(_option(field.name, hint, default, is_required, sentence, schema))
+            hint, names = hints[field.name], (field.name, field.name)
+            found.append(_option(names, hint, default, is_required, sentence, schema))
         return found
     for field in msgspec.structs.fields(typing.cast(Any, options_type)):
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
-        hint = hints[field.name]
-        schema = schemas.get(field.name, {})
-        found.append(_option(field.name, hint, default, field.required, _sentence(hint), schema))
+        hint, names = hints[field.name], (field.name, field.encode_name)
+        schema = schemas.get(field.encode_name, {})
+        found.append(_option(names, hint, default, field.required, _sentence(hint), schema))
     return found
 
 
@@ -66,10 +76,15 @@ def create(kind: type[T], options: Any, *args: Any, **named: Any) -> T:
 
 
 def _option(
-    name: str, hint: Any, default: Any, is_required: bool, sentence: str, schema: dict[str, Any]
+    names: tuple[str, str],
+    hint: Any,
+    default: Any,
+    is_required: bool,
+    sentence: str,
+    schema: dict[str, Any],
 ) -> Option:
     value = None if is_required else default
-    return Option(name, _type_text(hint), _typescript(hint), value, is_required, sentence, schema)
+    return Option(*names, _type_text(hint), _typescript(hint), value, is_required, sentence, schema)
 
 
 def _schemas_of(options_type: type) -> dict[str, dict[str, Any]]:

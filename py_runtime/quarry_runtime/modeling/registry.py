@@ -74,19 +74,25 @@ class Registered:
         """A user's options as an instance of `options_type`; camelCase names are accepted.
 
         Raises:
-            ConfigError: an unknown option (the nearest name is in the hint) or a value of the wrong
-                type.
+            ConfigError: an unknown option (the nearest name is in the hint), one that is given under
+                two names, or a value of the wrong type.
         """
-        known = {option.name for option in self.options()}
+        options = self.options()
+        # A field's own name last: it stays where another one's is the same in camelCase.
+        known = {option.names[n]: option.encoded_name for n in (2, 1, 0) for option in options}
         plain: dict[str, Any] = {}
         for key, value in given.items():
-            snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in key)
-            if snake not in known:
-                near = difflib.get_close_matches(snake, sorted(known), n=1)
-                offered = ", ".join(sorted(known)) or "none"
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                offered = ", ".join(sorted(option.name for option in options)) or "none"
                 hint = f"Did you mean {near[0]}?" if near else f"It has these options: {offered}."
                 raise ConfigError(f"{self.name} has no option {key!r}.", hint=hint)
-            plain[snake] = value
+            if known[key] in plain:
+                raise ConfigError(
+                    f"{self.name} is given an option twice, once as {key!r}.",
+                    hint="Keep one of them.",
+                )
+            plain[known[key]] = value
         if self.options_type is None:
             return None
         try:

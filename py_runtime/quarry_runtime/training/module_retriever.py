@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from quarry_runtime.modeling.loss_check import checked_loss
 from quarry_runtime.modeling.losses.inputs import BatchExtras
+from quarry_runtime.training.mask import cut_to_rank, masked
 from quarry_runtime.training.retriever import Retriever, broken_rows
 
 
@@ -27,7 +28,10 @@ class TrainingBatch:
         #: int64 [Q]: the column of each query's own first passage among those of all ranks.
         self.positive_columns = positive_columns
         #: bool [Q, C]: True where a column must not count as a negative of the query.
-        self.mask = mask
+        self.mask = masked(mask, False)
+        #: bool [Q, Q × P]: the same for this rank's columns alone, where nothing is gathered; a
+        #: passage that another rank has as well counts here.
+        self.own_mask = masked(cut_to_rank(mask, positive_columns, labels.numel()), True)
         #: float32 [Q, P]: the label of each of the query's own passages.
         self.labels = labels
         #: integer [Q]: how many of the query's own passages are real, 1 to P.
@@ -81,7 +85,7 @@ class ModuleRetriever(Retriever):
     ) -> dict[str, Tensor]:
         """Q queries and their Q × P passages of this rank; {"loss": what the module gives}."""
         parts = torch.zeros_like(counts) if sources is None else sources
-        batch = TrainingBatch(positive_columns.long(), mask.bool(), labels, counts, parts, extras)
+        batch = TrainingBatch(positive_columns.long(), mask, labels, counts, parts, extras)
         loss = checked_loss(self.module(queries, passages, batch), self.module)
         self.broken = (self._broken("query", len(labels)), self._broken("passage", labels.numel()))
         return {"loss": loss}

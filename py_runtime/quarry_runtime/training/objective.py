@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from quarry_runtime.modeling.loss_check import checked_loss
 from quarry_runtime.modeling.losses.inputs import AllQueries, BatchExtras, LossInputs
 from quarry_runtime.training.gather import gather_constant, gather_rows
+from quarry_runtime.training.mask import cut_to_rank, masked
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,14 @@ class Objective(nn.Module):
     ) -> Tensor:
         """A scalar; arguments as LossInputs has them, `passages_BD` of this rank alone.
 
+        Args:
+            mask: As the orchestrator sends it, reasons as bits; or bool.
+
         Raises:
             ConfigError: a loss gave something else than a scalar with gradient.
         """
         own = LossInputs(
-            *(queries_QD, passages_BD, positive_columns.long(), mask.bool(), labels, counts),
+            *(queries_QD, passages_BD, positive_columns.long(), mask, labels, counts),
             sources=torch.zeros_like(counts) if sources is None else sources,
             extras=extras,
         )
@@ -132,27 +136,31 @@ class _Views:
 
     def __init__(self, own: LossInputs) -> None:
         self._given = own
-        self._made: dict[tuple[bool, bool], LossInputs] = {}
+        self._made: dict[tuple[bool, bool, bool], LossInputs] = {}
         self._gathered: Tensor | None = None
 
     def of(self, loss: Any) -> LossInputs:
         key = (
             bool(getattr(loss, "needs_all_passages", True)),
             bool(getattr(loss, "needs_all_queries", False)),
+            bool(getattr(loss, "own_columns_count", False)),
         )
         if key not in self._made:
             self._made[key] = self._make(*key)
         return self._made[key]
 
-    def _make(self, is_global: bool, has_everyone: bool) -> LossInputs:
+    def _make(self, is_global: bool, has_everyone: bool, own_columns_count: bool) -> LossInputs:
         batch = self._all_ranks() if is_global else _own_only(self._given)
+        mask_QC = masked(batch.mask, not is_global)
+        own_QP = batch.own_columns() if own_columns_count else None
+        batch = replace(batch, mask=masked(batch.mask, not is_global, own_QP))
         if not has_everyone:
             return batch
         gather = gather_constant if is_global else _same
         labels_GP = gather(batch.labels)
         group_size = batch.labels.shape[1]
         # Of each passage only the first of its group is asked for its queries.
-        mask_GG = gather(batch.mask[:, ::group_size])
+        mask_GG = gather(mask_QC[:, ::group_size])
         own_G = batch.positive_columns // group_size
         everyone = AllQueries(
             queries=gather_rows(batch.queries) if is_global else batch.queries,
@@ -172,12 +180,10 @@ class _Views:
 
 def _own_only(batch: LossInputs) -> LossInputs:
     """As if this rank were alone: its own passages, and its own columns of the mask."""
-    first, count = batch.positive_columns[:1], len(batch.passages)
-    columns = first + torch.arange(count, device=first.device)
     return replace(
         batch,
-        positive_columns=batch.positive_columns - first,
-        mask=batch.mask[:, columns] if batch.mask.shape[1] != count else batch.mask,
+        positive_columns=batch.positive_columns - batch.positive_columns[:1],
+        mask=cut_to_rank(batch.mask, batch.positive_columns, len(batch.passages)),
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from quarry_runtime.errors import ConfigError, UnusableBatch
+from quarry_runtime.modeling.losses.temperature import Temperature
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
 from quarry_runtime.training.evaluation import is_due
@@ -79,6 +80,7 @@ class QuarryTrainer(Trainer):
         #: What the ranks do after a checkpoint that they evaluate; says whether training ends.
         self.pause: Callable[[int], bool] | None = None
         self.last_checkpoint: Path | None = None
+        self.temperatures = [each for each in retriever.modules() if isinstance(each, Temperature)]
         self._micro_steps: list[_MicroStep] = []
         self._grad_norm: float | None = None
         self._learning_rate = 0.0
@@ -291,6 +293,10 @@ class _StepEnd(TrainerCallback):
 
     def __init__(self, trainer: QuarryTrainer) -> None:
         self._trainer = trainer
+
+    def on_optimizer_step(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        for temperature in self._trainer.temperatures:
+            temperature.keep_in_bounds()
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         wish = self._trainer.finish_step()

@@ -1,6 +1,6 @@
 /** What the batch of a training step holds, each text traced to its file and line and to the judgement that chose it. */
 import { tableFromIPC } from "apache-arrow";
-import { buildMicroBatch } from "../batches.js";
+import { buildMicroBatch, isMasked } from "../batches.js";
 import { planStep } from "../plan.js";
 import { type OpenedSource, openSource } from "../source.js";
 import type { DataContext, Group, MicroBatch, Origin, TrainingSet } from "../types.js";
@@ -164,7 +164,8 @@ function textsOf(stream: Uint8Array): (at: number) => Pick<ShownText, "title" | 
 
 function countMasked({ mask, columnCount, queryCount }: MicroBatch, column: number): number {
   let count = 0;
-  for (let query = 0; query < queryCount; query += 1) count += mask[query * columnCount + column] as number;
+  for (let query = 0; query < queryCount; query += 1)
+    count += Number(isMasked(mask[query * columnCount + column] as number));
   return count;
 }
 

@@ -82,6 +82,36 @@ def test_options_are_checked_and_camel_case_is_understood() -> None:
             entry.parse(wrong)
 
 
+class Renamed(msgspec.Struct, rename="camel"):
+    max_margin: Annotated[float, msgspec.Meta(description="How far at most.")] = 0.1
+    mode: str = msgspec.field(default="a", name="theMode")
+
+
+@dataclasses.dataclass
+class Unusual:
+    minPositives: int = 2
+    top_1: int = 3
+    use_BF16: bool = False
+    # One is the other in camelCase.
+    k_2: int = 0
+    k2: int = 0
+
+
+def test_every_name_that_an_option_has_sets_it_and_no_value_is_dropped() -> None:
+    registry.register_loss("renamed", Renamed)(object)
+    registry.register_loss("unusual", Unusual)(object)
+    renamed, unusual = registry.find_loss("renamed"), registry.find_loss("unusual")
+    assert renamed.options()[0].schema["description"] == "How far at most."
+    for given in ({"max_margin": 0.5, "mode": "b"}, {"maxMargin": 0.5, "theMode": "b"}):
+        assert renamed.parse(given) == Renamed(0.5, "b")
+    assert unusual.parse({"minPositives": 5, "top1": 6, "use_BF16": True}) == Unusual(5, 6, True)
+    assert unusual.parse({"top_1": 6, "use_BF16": True, "k2": 1}) == Unusual(2, 6, True, 0, 1)
+    with pytest.raises(ConfigError, match="twice, once as 'maxMargin'"):
+        renamed.parse({"max_margin": 0.5, "maxMargin": 0.6})
+    with pytest.raises(ConfigError, match="no option 'the_mode'"):
+        renamed.parse({"the_mode": "b"})
+
+
 def test_a_misspelt_name_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError) as caught:
         registry.find_encoder("autoo")

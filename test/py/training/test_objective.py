@@ -143,6 +143,47 @@ def test_a_loss_that_gathers_nothing_says_whether_other_queries_count() -> None:
     assert compares(loss("cosent", gatherAcrossDevices=False))
 
 
+def test_a_loss_that_gathers_nothing_counts_each_passage_of_its_rank_once() -> None:
+    given = batch()
+    own = loss("infonce", gatherAcrossDevices=False, symmetric=True)
+    columns = QUERIES * PER_QUERY
+    # This is the second of two ranks; what stands in column 15 + 1 counts in one of the first rank's,
+    # what stands in 15 + 3 in another one of its own as well. The first query has both itself.
+    bits = torch.zeros(QUERIES, 2 * columns, dtype=torch.uint8)
+    bits[:, columns + 1] = 2
+    bits[:, columns + 3] = 2 | 4
+    bits[0, columns + 3] |= 8
+    sent = {**given, "positive_columns": given["positive_columns"] + columns, "mask": bits}
+    mask = torch.zeros(QUERIES, columns, dtype=torch.bool)
+    mask[:, 3] = True
+    found = Objective([Term(own)])(**sent)
+    torch.testing.assert_close(found, Objective([Term(own)])(**{**given, "mask": mask}))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("infonce", {"minPositiveLabel": 2}), ("ws_contrastive", {})]
+)
+def test_a_loss_that_goes_by_labels_has_a_querys_passages_in_its_own_group_alone(
+    name: str, options: dict[str, Any]
+) -> None:
+    given = {**batch(), "labels": torch.tensor([[3.0, 2.0, 1.0]]).repeat(QUERIES, 1)}
+    given["counts"] = torch.full((QUERIES,), PER_QUERY)
+    # The first query's second and third passages are the first ones of the next two queries.
+    for field in (1, 2):
+        given["passages_BD"] = given["passages_BD"].detach().clone()
+        given["passages_BD"][field] = given["passages_BD"][field * PER_QUERY]
+    bits = torch.zeros(QUERIES, QUERIES * PER_QUERY, dtype=torch.uint8)
+    bits[:, 1:3] = 2 | 4
+    bits[0, [PER_QUERY, 2 * PER_QUERY]] = 8
+    found = Objective([Term(loss(name, **options), sources=(0,))])(
+        **{**given, "mask": bits, "sources": torch.tensor([0, 1, 1, 1, 1])}
+    )
+    mask = torch.zeros(QUERIES, QUERIES * PER_QUERY, dtype=torch.bool)
+    mask[0, [PER_QUERY, 2 * PER_QUERY]] = True
+    expected = alone(name, 0, {**given, "mask": mask}, **options)
+    torch.testing.assert_close(found, expected / QUERIES)
+
+
 def spec(**changes: Any) -> LossSpec:
     fields: dict[str, Any] = {"name": "infonce", "weight": 1, "sources": [], "matryoshka": None}
     return LossSpec(**{**fields, "options": {}, **changes})

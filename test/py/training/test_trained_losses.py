@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from quarry_runtime.errors import ConfigError
+from quarry_runtime.modeling.losses.inputs import LossInputs
+from quarry_runtime.modeling.losses.temperature import Temperature, TemperatureOptions
+from quarry_runtime.modeling.registry import register_loss
 from quarry_runtime.training.checkpoints import verify
 from quarry_runtime.training.loss_state import NAME
 
@@ -37,6 +42,33 @@ def test_a_learned_temperature_is_trained_and_survives_a_resume_to_the_bit(
     decayed = trainer.get_decay_parameter_names(trainer.model)
     assert decayed
     assert not [name for name in decayed if "log_scale" in name]
+
+
+@pytest.mark.usefixtures("leave_no_names")
+def test_a_learned_temperature_stops_at_its_bound_and_comes_back(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any], loss_spec: Callable[..., Any]
+) -> None:
+    @register_loss("there_and_back", TemperatureOptions)
+    class ThereAndBack(torch.nn.Module):
+        def __init__(self, options: TemperatureOptions) -> None:
+            super().__init__()
+            self.temperature, self.calls = Temperature(options), 0
+
+        def forward(self, batch: LossInputs) -> torch.Tensor:
+            self.calls += 1
+            # Two steps of two micro-steps want it colder, the others warmer.
+            wish = 1.0 if self.calls <= 4 else -1.0
+            return 0 * batch.own_scores().sum() + wish * self.temperature().sum()
+
+    trainer = build(
+        fake_orchestrator(),
+        losses=[loss_spec("there_and_back", learnableTemperature=True, temperature=0.011)],
+        args={"save_steps": 2, "learning_rate": 0.3, "adam_beta1": 0.0},
+    )
+    trainer.train()
+    saved = load_file(Path(trainer.args.output_dir) / "checkpoint-2" / NAME)
+    assert [value.item() for value in saved.values()] == pytest.approx([math.log(100)])
+    assert trainer.model.loss.temperature().item() > 0.0101
 
 
 def test_a_checkpoint_of_losses_that_learned_something_else_is_not_gone_on_with(

@@ -98,6 +98,8 @@ class InfoNCE(nn.Module):
         self.compares_queries = options.in_batch_negatives
         self.needs_all_passages = options.in_batch_negatives and options.gather_across_devices
         self.needs_all_queries = options.symmetric
+        # Copies of what a label calls positive must not stay as negatives in other groups.
+        self.own_columns_count = options.min_positive_label is not None
 
     def forward(self, batch: LossInputs) -> Tensor:
         options = self.options

@@ -68,7 +68,9 @@ class LossInputs:
     passages: Tensor
     #: int64 [Q]: the column of each query's own first passage; its other P - 1 follow it.
     positive_columns: Tensor
-    #: bool [Q, C]: True where a column must not count as a negative of the query.
+    #: bool [Q, C]: True where a column must not count as a negative of the query. A passage in several
+    #: columns counts in one; where the loss sets `own_columns_count = True`, in the query's own group
+    #: if it stands there too.
     mask: Tensor
     #: float32 [Q, P]: the label of each of the query's own passages.
     labels: Tensor

@@ -47,4 +47,13 @@ class Temperature(nn.Module):
     def forward(self) -> float | Tensor:
         if self.log_scale is None:
             return self._fixed
-        return torch.exp(-self.log_scale.clamp(max=self._most))
+        return torch.exp(-self.log_scale)
+
+    def keep_in_bounds(self) -> None:
+        """Takes back what a step of the optimiser took too far; the Trainer calls it after each.
+
+        A bound in the forward pass would leave no gradient to come back by.
+        """
+        if self.log_scale is not None:
+            with torch.no_grad():
+                self.log_scale.clamp_(max=self._most)

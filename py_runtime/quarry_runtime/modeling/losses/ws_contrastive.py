@@ -43,6 +43,8 @@ class WSContrastive(nn.Module):
 
     #: Also where nothing is gathered over ranks.
     compares_queries = True
+    #: A graded passage would count a second time with label 0, where another query has it too.
+    own_columns_count = True
 
     def __init__(self, options: WSContrastiveOptions) -> None:
         super().__init__()
