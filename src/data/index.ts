@@ -28,6 +28,7 @@ export {
   type ReaderText,
   registerReader,
 } from "./readers/registry.js";
+export { readRun } from "./readers/trec-run.js";
 export { prepareSource } from "./source.js";
 export type * from "./types.js";
 export { textUnits } from "./units.js";

@@ -6,7 +6,7 @@ import { type EvaluationSet, setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { type Measured, measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
-import { type CorpusPart, type Estimate, estimateWhole, quickLook } from "./quick-look.js";
+import { type CorpusPart, type Estimate, quickLook, stateError } from "./quick-look.js";
 import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { retrieve } from "./retrieve.js";
 import { type ModelChoice, modelName, requireQrels } from "./step.js";
@@ -103,13 +103,7 @@ async function evaluateSet(context: RunContext, model: ModelChoice, set: Evaluat
     const what = { step, set, whole, intervalsSeed: context.config.seed };
     const { measured, throughput, files, part, ofQueries } = await rankAndMeasure(context, model, what, options);
     const found = { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
-    const { intervals } = measured;
-    if (intervals !== undefined) tellIntervals(context, step, intervals, measured.queryCount, ofQueries);
-    if (part === null) return intervals === undefined ? found : { ...found, intervals };
-    const out = context.runDir.file(step, "whole-corpus.json");
-    const wholeCorpus = await estimateWhole(context, step, { ...files, out }, part, options);
-    const { searched, total } = part;
-    return { ...found, part: { searched, total }, wholeCorpus, ...(intervals === undefined ? {} : { intervals }) };
+    return { ...found, ...(await stateError(context, { step, measured, files, part, ofQueries }, options)) };
   });
   tellMetrics(context, { step, label: modelName(model) }, set.name, result);
   return result;
@@ -124,21 +118,4 @@ export async function evaluateStep(context: RunContext, model: ModelChoice): Pro
     sets.push({ ...(await evaluateSet(context, model, set)), name: set.name });
   }
   return recordEvaluation(context, { step: `evaluate-${model.label}`, label: modelName(model) }, sets);
-}
-
-function tellIntervals(
-  context: RunContext,
-  step: string,
-  intervals: NonNullable<Measured["intervals"]>,
-  queryCount: number,
-  ofQueries: number | null,
-): void {
-  const shown = Object.entries(intervals).map(
-    ([name, [low, high]]) => `${name} ${low.toFixed(4)} to ${high.toFixed(4)}`,
-  );
-  context.events.emit({
-    type: "warning",
-    message: `${step}: ${queryCount} of ${ofQueries} judged queries were taken; 95 % intervals are ${shown.join(", ")}`,
-    hint: "Leave evaluate.sampleQueries out to take all of them.",
-  });
 }

@@ -4,6 +4,8 @@ import type { PreparedSource, Qrels } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { EvaluateConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
+import type { SetResult } from "./evaluate.js";
+import type { Measured } from "./measure.js";
 import { runtimeCommand } from "./runtime-command.js";
 
 /** A measure with what it would be over all of the corpus or over all queries, and a 95 % interval of that. */
@@ -92,17 +94,48 @@ function narrowed(qrels: Qrels, queryRows: Int32Array): Qrels {
   };
 }
 
-/**
- * Estimates what the measures would be over the whole corpus, and says so; see measuring/subcorpus.py for how.
- *
- * @param label what messages call the evaluation
- */
-export async function estimateWhole(
+/** A quick look's ranking on the disk, with what was measured of it. */
+interface Looked extends Pick<QuickLook, "part" | "ofQueries"> {
+  /** The step, which is the name of its folder and what messages call it. */
+  readonly step: string;
+  readonly files: { readonly run: string; readonly qrels: string };
+  readonly measured: Measured;
+  /** How many passages of each query a cross-encoder ranked again; undefined: none did. */
+  readonly rerankDepth?: number;
+}
+
+/** States the error of a quick look: intervals where some queries are taken, estimates where a part is searched. */
+export async function stateError(
   context: RunContext,
-  label: string,
-  files: { readonly run: string; readonly qrels: string; readonly out: string },
+  looked: Looked,
+  options: EstimateOptions,
+): Promise<Pick<SetResult, "part" | "wholeCorpus" | "intervals">> {
+  const { step, measured, ofQueries, part } = looked;
+  const { intervals } = measured;
+  if (intervals !== undefined) {
+    const shown = Object.entries(intervals).map(
+      ([name, [low, high]]) => `${name} ${low.toFixed(4)} to ${high.toFixed(4)}`,
+    );
+    context.events.emit({
+      type: "warning",
+      message: `${step}: ${measured.queryCount} of ${ofQueries} judged queries were taken; 95 % intervals are ${shown.join(", ")}`,
+      hint: "Leave evaluate.sampleQueries out to take all of them.",
+    });
+  }
+  const stated = intervals === undefined ? {} : { intervals };
+  if (part === null) return stated;
+  const wholeCorpus = await estimateWhole(context, looked, part, options);
+  return { ...stated, part: { searched: part.searched, total: part.total }, wholeCorpus };
+}
+
+type EstimateOptions = Pick<EvaluateConfig, "relevanceLevel" | "topK"> & { readonly measures: readonly string[] };
+
+/** Estimates what the measures would be over the whole corpus, and says so; see measuring/subcorpus.py for how. */
+async function estimateWhole(
+  context: RunContext,
+  { step, files, rerankDepth }: Looked,
   part: CorpusPart,
-  options: Pick<EvaluateConfig, "relevanceLevel" | "topK"> & { readonly measures: readonly string[] },
+  options: EstimateOptions,
 ): Promise<Readonly<Record<string, Estimate>>> {
   const { seed } = context.config;
   const args = ["--run", files.run, "--qrels", files.qrels, "--level", String(options.relevanceLevel)];
@@ -116,14 +149,17 @@ export async function estimateWhole(
     "estimate",
     [...args, "--measures", ...options.measures],
     "the measures over the whole corpus could not be estimated",
-    files.out,
+    context.runDir.file(step, "whole-corpus.json"),
   );
   const shown = Object.entries(measures).map(([name, each]) => `${name} ${describeEstimate(each)}`);
-  const [searched, total] = [part.searched, part.total].map((count) => count.toLocaleString("en-US"));
+  const number = (count: number): string => count.toLocaleString("en-US");
   const left = notEstimated.length === 0 ? "" : `; ${notEstimated.join(", ")} without estimate`;
+  // The best of a part reach deeper: those below them in the whole corpus are ranked again, too.
+  const again = rerankDepth && number(Math.min(part.total, Math.round((rerankDepth * part.unjudged) / part.sampled)));
+  const all = again === undefined ? "all of them" : `all of them, about ${again} of each query ranked again,`;
   context.events.emit({
     type: "warning",
-    message: `${label}: ${searched} of ${total} passages were searched, which raises the measures; all of them would give about ${shown.join(", ")}${left}`,
+    message: `${step}: ${number(part.searched)} of ${number(part.total)} passages were searched, which raises the measures; ${all} would give about ${shown.join(", ")}${left}`,
     hint: "Intervals are of 95 %. Leave evaluate.subCorpus out for the values themselves.",
   });
   return measures;

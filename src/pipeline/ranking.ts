@@ -1,6 +1,5 @@
 /** Rankings read back from run files, and ranked again by other scores. */
-import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
+import { readRun } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { TopK } from "./top-k.js";
@@ -22,15 +21,8 @@ type Tables = { readonly queries: TextTable; readonly passages: TextTable };
 export async function readRanking(path: string, tables: Tables): Promise<Map<number, Ranking>> {
   const found = new Map<number, { rows: number[]; scores: number[] }>();
   const rowOf = passageRows(tables.passages);
-  let number = 0;
-  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
-    number += 1;
-    if (line.trim() === "") continue;
-    const fail = (what: string): QuarryError => new QuarryError("DATA", `${path}:${number}: ${what}.`);
-    const cells = line.trim().split(/\s+/);
-    const [queryId = "", , passageId = "", , written = ""] = cells;
-    const score = Math.fround(Number(written));
-    if (cells.length < 5 || written === "" || !Number.isFinite(score)) throw fail("no line of a TREC run");
+  await readRun(path, ({ queryId, passageId, score, line }) => {
+    const fail = (what: string): QuarryError => new QuarryError("DATA", `${path}:${line}: ${what}.`);
     const query = tables.queries.rowOf(queryId);
     if (query === -1) throw fail(`no query is called ${JSON.stringify(queryId)}`);
     const passage = rowOf(passageId);
@@ -39,7 +31,7 @@ export async function readRanking(path: string, tables: Tables): Promise<Map<num
     list.rows.push(passage);
     list.scores.push(score);
     found.set(query, list);
-  }
+  });
   const { idRanks } = tables.passages;
   return new Map([...found].map(([query, list]) => [query, sorted(list.rows, list.scores, idRanks)]));
 }

@@ -9,6 +9,7 @@ import { CrossScorer } from "./cross-scorer.js";
 import type { EvaluateResult, SetResult } from "./evaluate.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
+import { quickLook, stateError } from "./quick-look.js";
 import { type Ranking, rankAgain, readRanking, toTopK } from "./ranking.js";
 import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { type ModelChoice, modelName, requireQrels } from "./step.js";
@@ -68,8 +69,11 @@ interface RerankWork {
 }
 
 async function rerankSource(context: RunContext, work: RerankWork): Promise<SetResult> {
-  const { source, folder, evaluate, rerank } = work;
-  const qrels = requireQrels(source, work.path);
+  const { folder, evaluate, rerank } = work;
+  const { seed } = context.config;
+  // The queries and passages of the first stage, or the two would not be compared but their data.
+  const looked = quickLook(work.source, requireQrels(work.source, work.path), evaluate, seed);
+  const { source, qrels, part, ofQueries } = looked;
   await mkdir(context.runDir.file(folder), { recursive: true });
   const files = {
     run: context.runDir.file(folder, "run.trec"),
@@ -97,12 +101,19 @@ async function rerankSource(context: RunContext, work: RerankWork): Promise<SetR
       return ranking === undefined ? undefined : rankAgain(ranking, own, source.passages.idRanks);
     });
     await writeRun(files.run, toTopK(again), qrels.queryRows, source, context.config.name);
-    const measured = await measure(context, files, evaluate);
+    const measured = await measure(
+      context,
+      files,
+      ofQueries === null ? evaluate : { ...evaluate, intervalsSeed: seed },
+    );
+    const rerankDepth = Math.min(depth, evaluate.topK);
+    const stated = { step: folder, files, measured, part, ofQueries, rerankDepth };
     return {
       values: measured.mean,
       queryCount: measured.queryCount,
       throughput: { texts: scorer.scoredCount, seconds: scorer.seconds },
       run: `${folder}/run.trec`,
+      ...(await stateError(context, stated, evaluate)),
     };
   } finally {
     await scorer.close();

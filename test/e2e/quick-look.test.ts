@@ -48,6 +48,38 @@ test("the part is searched and measured, and every figure says what it stands fo
   expect(judged).toHaveLength(36);
 });
 
+test("a stage that ranks again looks at the same queries and passages, and its figures say so, too", async () => {
+  await place.experiment(
+    `
+    name: "again",
+    model: biEncoder(${JSON.stringify(place.model)}),
+    evaluate: {
+      data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }),
+      topK: 20,
+      measures: ["nDCG@10", "NumQ"],
+      subCorpus: { passages: 200 },
+      sampleQueries: 12,
+    },
+    rerank: crossEncoder(${JSON.stringify(await place.crossEncoder())}, { topK: 10 }),
+    workers: { count: 1, unitSize: 64 },`,
+    "again",
+  );
+  const again = await place.quarry("evaluate", "again.ts");
+  expect(again.exitCode, again.stderr).toBe(0);
+  const read = (file: string) => readFile(join(place.folder, "runs/again", file), "utf8");
+  const metrics = JSON.parse(await read("metrics.json"));
+  expect(metrics["evaluate-base+rerank"].NumQ).toBe(12);
+  expect(await read("evaluate-base+rerank/qrels.trec")).toBe(await read("evaluate-base/qrels.trec"));
+  const { "nDCG@10": estimated } = metrics["evaluate-base+rerank/whole-corpus"];
+  expect(estimated.measured).toBeCloseTo(metrics["evaluate-base+rerank"]["nDCG@10"], 9);
+  expect(again.stdout).toMatch(/model as it is, ranked again, 200 of 480 passages: nDCG@10 0\.\d{4}/);
+  expect(again.stdout).toMatch(/warning: evaluate-base\+rerank: 12 of 24 judged queries were taken; 95 % intervals/);
+  expect(again.stdout).toMatch(
+    /evaluate-base\+rerank: 200 of 480 passages .*; all of them, about \d\d of each query ranked again, would give/,
+  );
+  expect(again.stdout).toMatch(/nDCG@10, all passages \(estimated\) +0\.\d{4} \(.*\) +0\.\d{4} \(/);
+}, 240_000);
+
 test("another part belongs into another run folder", async () => {
   const other = await place.quarry("run", "experiment.ts", "--evaluate.subCorpus.passages", "300");
   expect(other.exitCode).toBe(2);

@@ -2,7 +2,7 @@
 import { wholeLines } from "./cells.js";
 import { columnReaders } from "./column-records.js";
 import type { Format } from "./reader.js";
-import { sampleLines } from "./sample.js";
+import { sampleCells } from "./sample.js";
 
 const { readIds } = columnReaders(() => wholeLines);
 
@@ -10,6 +10,6 @@ export const idList: Format = {
   name: "ids",
   version: 1,
   options: ["header"],
-  matches: (sample, role) => role === "ids" && sampleLines(sample).every((line) => !/\s/.test(line)),
+  matches: (sample, role) => role === "ids" && sampleCells(sample).every(({ length }) => length === 1),
   readIds,
 };

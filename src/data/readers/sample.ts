@@ -75,6 +75,11 @@ export function sampleLines(sample: Sample): readonly string[] {
   return whole;
 }
 
+/** The cells of each sampled line as cutAtWhiteSpace cuts them: ids may hold blanks beyond ASCII, at which \s and trim cut. */
+export function sampleCells(sample: Sample): string[][] {
+  return sampleLines(sample).map((line) => line.split(/[ \t\v\f]+/).filter((cell) => cell !== ""));
+}
+
 /** The first byte that is no white space, or -1. */
 export function firstByte(sample: Sample): number {
   return sample.head.find((byte) => byte > 0x20) ?? -1;

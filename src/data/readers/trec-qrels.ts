@@ -3,7 +3,7 @@ import { cutAtWhiteSpace } from "./cells.js";
 import { columnReaders } from "./column-records.js";
 import type { Format } from "./reader.js";
 import { looksLikeScore } from "./records.js";
-import { sampleLines } from "./sample.js";
+import { sampleCells } from "./sample.js";
 
 const expected = "four columns: query id, 0, passage id, label";
 
@@ -19,7 +19,7 @@ export const trecQrels: Format = {
   options: [],
   matches(sample, role) {
     if (role !== "qrels" && role !== "ids") return false;
-    const lines = sampleLines(sample).map((line) => line.trim().split(/\s+/));
+    const lines = sampleCells(sample);
     return lines.length > 0 && lines.every((cells) => cells.length === 4 && looksLikeScore(cells[3] as string));
   },
   readJudgements,

@@ -27,9 +27,7 @@ function table(ids: readonly string[], qualified = ids): TextTable {
   return part as TextTable;
 }
 
-const queries = table(["q1", "q2"]);
-
-async function read(text: string, passages = table(["a", "b", "c"])) {
+async function read(text: string, passages = table(["a", "b", "c"]), queries = table(["q1", "q2"])) {
   const path = join(folder, "run.trec");
   await writeFile(path, text);
   return readRanking(path, { queries, passages });
@@ -39,6 +37,15 @@ test("score counts, then the passage id from the end of the alphabet; ranks and 
   const found = await read("q1 Q0 a 1 0.5 x\nq2 Q0 b 1 -1e-3 x\r\nq1 Q0 b 2 0.5 x\n\nq1\tQ0\tc\t9\t2\tx\n");
   expect([...(found.get(0)?.rows ?? [])]).toEqual([2, 1, 0]);
   expect([...(found.get(1)?.scores ?? [])]).toEqual([Math.fround(-1e-3)]);
+});
+
+test("blanks and line ends beyond ASCII belong to ids, whose ends no cut may touch", async () => {
+  const passages = table(["a", "a\u00a0", "a\u3000b", "a\u2028b", "corpus-id"]);
+  const odd = table(["\u00a0q", "query-id"]);
+  const lines = ["\u00a0q Q0 a\u00a0 1 5 x", "\u00a0q Q0 a\u3000b 2 4 x", "\u00a0q Q0 a\u2028b 3 3 x"];
+  const found = await read(`query-id Q0 corpus-id 1 1 x\n${lines.join("\n")}\n`, passages, odd);
+  expect([...(found.get(0)?.rows ?? [])]).toEqual([1, 2, 3]);
+  expect([...(found.get(1)?.rows ?? [])]).toEqual([4]);
 });
 
 test("ids that several corpora have are read as run files write them", async () => {

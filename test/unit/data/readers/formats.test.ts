@@ -89,6 +89,9 @@ describe("a file's format is told by its name and beginning", () => {
     ["TREC qrels", "qrels", "qrels.txt", "q1 0 d1 1\nq1 0 d2 -1\n", "trec-qrels", ["q1|d1|1", "q1|d2|-1"]],
     ["MS MARCO qrels", "qrels", "qrels.dev.small.tsv", "300674\t0\t7067032\t1\n", "trec-qrels", ["300674|7067032|1"]],
     ["a TREC run", "qrels", "x", "q1 Q0 d1 1 1.25e1 bm25\n", "trec-run", ["q1|d1|12.5"]],
+    ["a run with blanks in ids", "qrels", "x", "q\u3000 Q0 d\u00a01 1 2 bm25\n", "trec-run", ["q\u3000|d\u00a01|2"]],
+    ["qrels with blanks in ids", "qrels", "x", "q\u3000 0 d\u00a01 1\n", "trec-qrels", ["q\u3000|d\u00a01|1"]],
+    ["query ids with blanks", "ids", "x", "q\u00a01\nq\u3000\n", "ids", ["q\u00a01", "q\u3000"]],
     ["a TREC run's queries", "ids", "x", "q1 Q0 d1 1 12.5 bm25\n", "trec-run", ["q1"]],
     [
       "id triples",
