@@ -157,7 +157,10 @@ def _safe(grades: Grades) -> dict[str, int]:
 
 def _shaped(ranking: Ranking, grades: Grades, rank: int | None, is_judged_only: bool) -> Ranking:
     if is_judged_only:
-        ranking = {passage: score for passage, score in ranking.items() if passage in grades}
+        # trec_eval takes a negative grade for one of the pool that nobody judged.
+        ranking = {
+            passage: score for passage, score in ranking.items() if grades.get(passage, -1) >= 0
+        }
     return ranking if rank is None else cut(ranking, rank)
 
 

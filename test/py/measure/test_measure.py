@@ -216,6 +216,15 @@ def test_options_of_a_measure_change_what_counts(tmp_path: Path) -> None:
     )
 
 
+def test_a_passage_with_a_negative_grade_counts_as_unjudged_where_only_judged_ones_count(
+    tmp_path: Path,
+) -> None:
+    run = "q Q0 a 1 3 t\nq Q0 x 2 2.5 t\nq Q0 b 3 2 t\nq Q0 c 4 1 t\n"
+    files = write(tmp_path, run, "q 0 a -2\nq 0 b 1\nq 0 c 0\n")
+    names = ["RR(judged_only=True)", "P(judged_only=True)@1", "nDCG(judged_only=True)@3"]
+    assert measure(*files, names)["mean"] == dict.fromkeys(names, 1.0)
+
+
 def test_counts_are_summed_and_geometric_means_take_a_missing_query_as_nearly_zero(
     tmp_path: Path,
 ) -> None:
