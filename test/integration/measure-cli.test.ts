@@ -138,6 +138,19 @@ describe("quarry compare", () => {
     expect(JSON.parse(stdout)).toEqual(found);
   });
 
+  test("refuses a level that is not that of a file of values, and names a file that tells none", async () => {
+    const values = await measureRun(join(folder, "runs", "one"), { measures: ["RR"] });
+    await writeFile(join(folder, "one.json"), JSON.stringify(values));
+    const refused = await quarry("compare", "one.json", "one.json", "--measures", "RR", "--level", "2");
+    expect(refused.stderr).toContain("one.json: its relevance level is 1, that of this comparison 2");
+    expect(refused.exitCode).toBe(2);
+    const { basis: _, ...older } = values;
+    await writeFile(join(folder, "older.json"), JSON.stringify(older));
+    const { stdout } = await quarry("compare", "older.json", "runs/one", "--measures", "RR");
+    expect(stdout).toContain("8 queries\nolder.json: does not say by which level and judgements it was measured\n");
+    expect(stdout).toMatch(/ 0 +8 +0$/m);
+  });
+
   test("refuses runs that were judged differently, and a single run", async () => {
     await writeFile(join(folder, "runs", "two", "evaluate-base", "qrels.trec"), "q0 0 good 1\n");
     const { exitCode, stderr } = await quarry("compare", "runs/one", "runs/two");

@@ -19,6 +19,7 @@ from quarry_runtime.errors import ConfigError, DataError
 from quarry_runtime.measuring.files import (
     Ranking,
     Scattered,
+    fingerprint,
     read_qrels,
     read_run,
     read_scattered_run,
@@ -193,7 +194,8 @@ def measure(
 
     Returns:
         `{"mean": {measure: value}, "queries": {query: {measure: value}}, "queryCount": n,
-        "withoutResults": judged queries that the run lacks, "unjudged": queries of the run without judgement}`.
+        "withoutResults": judged queries that the run lacks, "unjudged": queries of the run without judgement,
+        "basis": {"relevanceLevel", "missing", "depth", "judgements": their fingerprint}}`.
 
     Raises:
         DataError: also when no query of the run is judged: then run and judgements do not belong together.
@@ -220,6 +222,12 @@ def measure(
         "queryCount": len(ordered),
         "withoutResults": len(without),
         "unjudged": unjudged,
+        "basis": {
+            "relevanceLevel": level,
+            "missing": missing,
+            "depth": depth,
+            "judgements": fingerprint(judged),
+        },
     }
     if intervals_seed is not None:
         answer["intervals"] = _intervals(scorer, list(ordered.values()), intervals_seed)
