@@ -207,9 +207,11 @@ def measure(
     except Scattered:
         queries, unjudged = _score_all(scorer, read_scattered_run(run).items(), depth)
     if not queries:
-        found = f"none of its {unjudged} queries is judged" if unjudged else "it holds no results"
+        if unjudged == 0:
+            raise DataError(f"{run}: it holds no results.", hint="Give a run of at least one line.")
+        # The judgements may be a copy in TREC format, whose name says nothing to the user.
         raise DataError(
-            f"{run}: {found} in {qrels}.",
+            f"{run}: none of its {unjudged} queries is judged.",
             hint="Do run and judgements belong together? Query ids must be equal, letter by letter.",
         )
     without = [query for query in judged if query not in queries]
