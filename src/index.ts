@@ -103,7 +103,7 @@ export {
   train,
 } from "./pipeline/index.js";
 export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
-export type { Measured } from "./pipeline/measure.js";
+export type { Measured, MeasuredBasis } from "./pipeline/measure.js";
 export type { RecordedStep, ReplayedMicroStep, ReplayedStep, ReplayOptions } from "./pipeline/replay.js";
 export type { ReplayedLoss } from "./pipeline/replay-loss.js";
 export type {

@@ -41,8 +41,9 @@ async function compare(runs: readonly string[], flags: Flags): Promise<void> {
   process.stdout.write(flags.json ? `${JSON.stringify(found, null, 2)}\n` : `${describe(found).join("\n")}\n`);
 }
 
-function describe({ runs, queryCount, comparisons }: Comparison): string[] {
+function describe({ runs, queryCount, comparisons, unstated }: Comparison): string[] {
   const lines = [`${queryCount.toLocaleString("en-US")} queries`];
+  for (const name of unstated) lines.push(`${name}: does not say by which level and judgements it was measured`);
   for (const { run, leftOut } of runs) {
     if (leftOut > 0) lines.push(`${run}: ${leftOut.toLocaleString("en-US")} queries left out that another run lacks`);
   }

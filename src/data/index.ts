@@ -17,7 +17,7 @@ export { type PairRows, pairUnits } from "./pairs/units.js";
 export { permuted } from "./permutation.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { callFilter } from "./qrels/function-calls.js";
-export { refuseRealGrades } from "./qrels/grades.js";
+export { refuseUnfitGrades } from "./qrels/grades.js";
 export { plainJudgements } from "./qrels/judgement-file.js";
 export { countUp, Draws, PURPOSE, partSeed, shuffleFirst } from "./random.js";
 export {

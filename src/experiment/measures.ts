@@ -27,7 +27,7 @@ const OPTIONS = {
 const CUTOFFS = {
   rank: /^[1-9]\d{0,8}$/,
   recall: /^(0|1|0?\.\d{1,2}|[01]\.0{1,2})$/,
-  share: /^\d{1,2}(\.\d{1,2})?$/,
+  share: /^(\d{1,2}|\d{0,2}\.\d{1,2})$/,
 } as const;
 
 function kind(name: string, shape: "plain" | "cut" | "both", options: Partial<MeasureKind> = {}): MeasureKind {
@@ -219,7 +219,7 @@ interface Parts {
 }
 
 function split(written: string): Parts {
-  const match = /^([^()]*?)\s*(?:\(([^()]*)\))?\s*(?:[@_.-]?\s*(\d+(?:\.\d+)?))?$/.exec(written.trim());
+  const match = /^([^()]*?)\s*(?:\(([^()]*)\))?\s*(?:[@_.-]?\s*(\d+(?:\.\d+)?|\.\d+))?$/.exec(written.trim());
   if (match === null) return { key: keyOf(written), options: [], cutoff: null };
   const [, name = "", inside = "", cutoff = null] = match;
   const options = inside

@@ -32,8 +32,10 @@ export async function compareRuns(runs: readonly string[], options: CompareOptio
   const found = runs.map(findRun);
   const qrels = commonQrels(found, options.qrels);
   const context = commandContext(options.signal);
-  const { relevanceLevel = 1, missing = "zero", seed = 42, samples, top = 5, allPairs = false } = options;
-  const args = ["--level", String(relevanceLevel), "--missing", missing, "--seed", String(seed), "--top", String(top)];
+  const { relevanceLevel, missing, seed = 42, samples, top = 5, allPairs = false } = options;
+  const args = ["--seed", String(seed), "--top", String(top)];
+  if (relevanceLevel !== undefined) args.push("--level", String(relevanceLevel));
+  if (missing !== undefined) args.push("--missing", missing);
   if (samples !== undefined) args.push("--samples", String(samples));
   if (allPairs) args.push("--all-pairs");
   return inTemporaryFolder(async (folder) => {

@@ -2,6 +2,15 @@
 import type { EvaluateConfig } from "../experiment/schema.js";
 import { type CommandContext, runtimeCommand } from "./runtime-command.js";
 
+/** What values rest on: such of the same basis can be compared. */
+export interface MeasuredBasis {
+  readonly relevanceLevel: number;
+  readonly missing: "zero" | "skip";
+  readonly depth: number | null;
+  /** Fingerprint of the judgements, whatever format and order they came in. */
+  readonly judgements: string;
+}
+
 /** Means over all judged queries, and the values of each query. */
 export interface Measured {
   /** A mean, of counts the sum, of gm_map and gm_bpref the geometric mean. */
@@ -12,6 +21,7 @@ export interface Measured {
   readonly withoutResults: number;
   /** Queries of the run that nobody judged; they count for nothing. */
   readonly unjudged: number;
+  readonly basis: MeasuredBasis;
   /** Where they were asked for: 95 % bootstrap intervals of the means, over other queries like these. */
   readonly intervals?: Readonly<Record<string, readonly [low: number, high: number]>>;
 }

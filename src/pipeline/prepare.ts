@@ -1,6 +1,6 @@
 /** Makes sources ready before any model loads, under a phase of its own. */
 
-import { openTrainingSet, prepareSource, refuseRealGrades } from "../data/index.js";
+import { openTrainingSet, prepareSource, refuseUnfitGrades } from "../data/index.js";
 import { isEvaluated } from "../data/inspect/inspected.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
 import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/schema.js";
@@ -35,7 +35,7 @@ export async function lookThrough(context: RunContext, steps: readonly (typeof s
       for (const set of sets) {
         const source = await prepareSource(await resolveSearch(context, set.data), dataContext);
         try {
-          if (isEvaluated(set.path)) refuseRealGrades(requireQrels(source, set.path));
+          if (isEvaluated(set.path)) refuseUnfitGrades(requireQrels(source, set.path));
         } finally {
           source.close();
         }

@@ -1,7 +1,7 @@
 /** TREC files: ranked output (runs) and judgements, written whole or not at all. */
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { formatFloat32, refuseRealGrades } from "../data/index.js";
+import { formatFloat32, refuseUnfitGrades } from "../data/index.js";
 import type { Qrels, TextTable } from "../data/types.js";
 import { diskError, syncFolder, temporaryName } from "../rundir/durable.js";
 import type { TopK } from "./top-k.js";
@@ -59,14 +59,14 @@ export async function writeRun(
 /**
  * Writes judgements as trec_eval reads them.
  *
- * @throws QuarryError CONFIG for scores that are no whole numbers.
+ * @throws QuarryError CONFIG for scores that are no grades.
  */
 export async function writeQrels(
   path: string,
   qrels: Qrels,
   tables: { readonly queries: TextTable; readonly passages: TextTable },
 ): Promise<void> {
-  refuseRealGrades(qrels);
+  refuseUnfitGrades(qrels);
   function* lines(): Generator<string> {
     for (const queryRow of qrels.queryRows) {
       const queryId = tables.queries.id(queryRow);

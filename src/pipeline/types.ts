@@ -44,6 +44,10 @@ export interface MeasureOptions {
 
 /** How runs are compared. */
 export interface CompareOptions extends Omit<MeasureOptions, "depth" | "intervalsSeed"> {
+  /** Lowest grade that counts as relevant (trec_eval -l); default: that of the files of values, if there are any, else 1. */
+  readonly relevanceLevel?: number;
+  /** Judged queries without results count as 0, or are left out; default: as in the files of values, else zero. */
+  readonly missing?: "zero" | "skip";
   /** Seed of what is sampled: signs of the randomisation test, queries of the interval; default: 42. */
   readonly seed?: number;
   /** Assignments of the randomisation test that are sampled where they are too many to count; default: 100,000. */
@@ -97,6 +101,8 @@ export interface Comparison {
   }[];
   readonly queryCount: number;
   readonly comparisons: readonly ComparedMeasure[];
+  /** Older files of values, which do not say what they rest on: whether they fit is for the reader to know. */
+  readonly unstated: readonly string[];
 }
 
 /** One of the things that can be done with an experiment. */

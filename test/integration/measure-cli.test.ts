@@ -30,6 +30,11 @@ beforeAll(async () => {
   await writeFile(join(folder, "qrels.trec.gz"), gzipSync(qrels));
   const rows = queries.map((query) => `${query}\tgood\t2\n${query}\tx9\t1\n`).join("");
   await writeFile(join(folder, "qrels.tsv"), `query-id\tcorpus-id\tscore\n${rows}never\tgood\t1\n`);
+  const heading = "query-id\tcorpus-id\tscore\n";
+  await writeFile(join(folder, "empty.run"), "");
+  await writeFile(join(folder, "heading.tsv"), heading);
+  await writeFile(join(folder, "strangers.tsv"), `${heading}nobody\tgood\t1\n`);
+  await writeFile(join(folder, "high.tsv"), `${heading}q0\tgood\t20000\n`);
   for (const [name, text] of [["one", plain] as const, ["two", better] as const]) {
     const step = join(folder, "runs", name, "evaluate-base");
     await mkdir(step, { recursive: true });
@@ -98,6 +103,10 @@ describe("quarry measure", () => {
     [["measure", "plain.run"], 2, "error: the judgements are missing.\nhint: Name them"],
     [["measure", "qrels.tsv", "plain.run"], 2, "plain.run: holds a run, but judgements were expected"],
     [["measure", "qrels.tsv", "qrels.tsv"], 3, "qrels.tsv:1: not a line of a run"],
+    [["measure", "empty.run", "qrels.tsv"], 3, "empty.run: it holds no results."],
+    [["measure", "plain.run", "strangers.tsv"], 3, "plain.run: none of its 9 queries is judged."],
+    [["measure", "plain.run", "heading.tsv"], 3, "heading.tsv: holds no judgements."],
+    [["measure", "plain.run", "high.tsv"], 3, "high.tsv:2: grades go up to 10000, saw 20000."],
     [["measure", "plain.run", "qrels.tsv", "--measures", "nDGC@10"], 2, "did you mean nDCG@10?"],
     [["measure", "runs"], 2, "runs: holds 2 evaluations"],
     [["measure", "plain.run", "qrels.tsv", "--level", "0"], 2, "--level: expected a whole number from 1 on, saw 0"],
@@ -136,6 +145,19 @@ describe("quarry compare", () => {
       "--json",
     );
     expect(JSON.parse(stdout)).toEqual(found);
+  });
+
+  test("refuses a level that is not that of a file of values, and names a file that tells none", async () => {
+    const values = await measureRun(join(folder, "runs", "one"), { measures: ["RR"] });
+    await writeFile(join(folder, "one.json"), JSON.stringify(values));
+    const refused = await quarry("compare", "one.json", "one.json", "--measures", "RR", "--level", "2");
+    expect(refused.stderr).toContain("one.json: its relevance level is 1, that of this comparison 2");
+    expect(refused.exitCode).toBe(2);
+    const { basis: _, ...older } = values;
+    await writeFile(join(folder, "older.json"), JSON.stringify(older));
+    const { stdout } = await quarry("compare", "older.json", "runs/one", "--measures", "RR");
+    expect(stdout).toContain("8 queries\nolder.json: does not say by which level and judgements it was measured\n");
+    expect(stdout).toMatch(/ 0 +8 +0$/m);
   });
 
   test("refuses runs that were judged differently, and a single run", async () => {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 
 from quarry_runtime.errors import ConfigError, DataError
 from quarry_runtime.measuring.names import parse_measure
-from quarry_runtime.measuring.scores import Missing, measure
+from quarry_runtime.measuring.scores import Missing
 from quarry_runtime.measuring.significance import (
     SAMPLES,
     bootstrap_interval,
@@ -22,20 +21,19 @@ from quarry_runtime.measuring.significance import (
     randomisation_test,
     t_test,
 )
+from quarry_runtime.measuring.values import Values, values_of
 
 # Two values count as equal below this: the last bits of a sum say nothing about a query.
 TIE = 1e-9
 
-PerQuery = Mapping[str, Mapping[str, float]]
-
 
 @dataclass(frozen=True)
 class Options:
-    """How runs are compared; `level` and `missing` as in measure()."""
+    """How runs are compared; `level` and `missing` as in measure(), None: as in the files of values, if any."""
 
     measures: Sequence[str]
-    level: int = 1
-    missing: Missing = "zero"
+    level: int | None = None
+    missing: Missing | None = None
     seed: int = 42
     samples: int = SAMPLES
     top: int = 5
@@ -53,16 +51,16 @@ def compare(
         options: measures and tests.
 
     Returns:
-        JSON with `runs`, `queryCount` and `comparisons`; p values with and without Holm's correction over all
-        comparisons of this call.
+        JSON with `runs`, `queryCount`, `comparisons` and `unstated`, the files of values that do not say what
+        they rest on; p values with and without Holm's correction over all comparisons of this call.
 
     Raises:
-        ConfigError: for measures that are no means over queries.
+        ConfigError: for measures that are no means over queries, and values that rest on different things.
         DataError: also when the runs share no query.
     """
     names = _means_only(options.measures)
-    runs = [(name, _values(path, qrels, names, options)) for name, path in inputs]
-    shared = [query for query in runs[0][1] if all(query in values for _, values in runs)]
+    runs = values_of(inputs, qrels, names, options.level, options.missing)
+    shared = [query for query in runs[0].queries if all(query in each.queries for each in runs)]
     if not shared:
         raise DataError(
             "the runs share no judged query.", hint="Are they runs of the same queries?"
@@ -82,14 +80,17 @@ def compare(
     return {
         "runs": [
             {
-                "run": name,
-                "mean": {m: float(np.mean([values[query][m] for query in shared])) for m in names},
-                "leftOut": len(values) - len(shared),
+                "run": each.name,
+                "mean": {
+                    m: float(np.mean([each.queries[query][m] for query in shared])) for m in names
+                },
+                "leftOut": len(each.queries) - len(shared),
             }
-            for name, values in runs
+            for each in runs
         ],
         "queryCount": len(shared),
         "comparisons": comparisons,
+        "unstated": [each.name for each in runs if each.basis is None],
     }
 
 
@@ -108,40 +109,18 @@ def _means_only(measures: Sequence[str]) -> list[str]:
     return [m.text for m in parsed]
 
 
-def _values(path: Path, qrels: Path | None, names: list[str], options: Options) -> PerQuery:
-    if path.suffix != ".json":
-        if qrels is None:
-            raise ConfigError(f"{path}: a run needs judgements.", hint="Name them with --qrels.")
-        return measure(path, qrels, names, level=options.level, missing=options.missing)["queries"]
-    try:
-        queries = json.loads(path.read_text("utf-8"))["queries"]
-        return {
-            query: {name: float(values[name]) for name in names}
-            for query, values in queries.items()
-        }
-    except KeyError as missing:
-        raise DataError(
-            f"{path}: holds no values of {missing}.",
-            hint="Compare the run file instead, or by a measure that was computed.",
-        ) from None
-    except (ValueError, TypeError, AttributeError):
-        raise DataError(
-            f"{path}: not the values of each query.", hint="Give a run file or per-query.json."
-        ) from None
-
-
 def _compare(
-    baseline: tuple[str, PerQuery],
-    other: tuple[str, PerQuery],
+    baseline: Values,
+    other: Values,
     name: str,
     queries: list[str],
     options: Options,
 ) -> dict[str, Any]:
-    before = np.array([baseline[1][query][name] for query in queries])
-    after = np.array([other[1][query][name] for query in queries])
+    before = np.array([baseline.queries[query][name] for query in queries])
+    after = np.array([other.queries[query][name] for query in queries])
     differences = np.where(np.abs(after - before) <= TIE, 0.0, after - before)
     statistic, p = t_test(differences)
-    key = (name, baseline[0], other[0])
+    key = (name, baseline.name, other.name)
     found = randomisation_test(differences, generator(options.seed, "signs", *key), options.samples)
     low, high = bootstrap_interval(differences, generator(options.seed, "queries", *key))
 
@@ -160,8 +139,8 @@ def _compare(
 
     return {
         "measure": name,
-        "baseline": baseline[0],
-        "run": other[0],
+        "baseline": baseline.name,
+        "run": other.name,
         "baselineMean": float(before.mean()),
         "runMean": float(after.mean()),
         "difference": float(differences.mean()),

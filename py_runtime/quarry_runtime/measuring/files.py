@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import math
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from quarry_runtime.errors import DataError, IntegrityError
@@ -77,6 +78,15 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     if not qrels:
         raise DataError(f"{path} holds no judgements.")
     return qrels
+
+
+def fingerprint(qrels: Mapping[str, Mapping[str, int]]) -> str:
+    """SHA-256 of judgements, the same for any order and format that they were read from."""
+    digest = hashlib.sha256()
+    for query in sorted(qrels):
+        for passage, grade in sorted(qrels[query].items()):
+            digest.update(f"{query} 0 {passage} {grade}\n".encode())
+    return digest.hexdigest()
 
 
 class Scattered(Exception):

@@ -19,6 +19,7 @@ from quarry_runtime.errors import ConfigError, DataError
 from quarry_runtime.measuring.files import (
     Ranking,
     Scattered,
+    fingerprint,
     read_qrels,
     read_run,
     read_scattered_run,
@@ -157,7 +158,10 @@ def _safe(grades: Grades) -> dict[str, int]:
 
 def _shaped(ranking: Ranking, grades: Grades, rank: int | None, is_judged_only: bool) -> Ranking:
     if is_judged_only:
-        ranking = {passage: score for passage, score in ranking.items() if passage in grades}
+        # trec_eval takes a negative grade for one of the pool that nobody judged.
+        ranking = {
+            passage: score for passage, score in ranking.items() if grades.get(passage, -1) >= 0
+        }
     return ranking if rank is None else cut(ranking, rank)
 
 
@@ -190,7 +194,8 @@ def measure(
 
     Returns:
         `{"mean": {measure: value}, "queries": {query: {measure: value}}, "queryCount": n,
-        "withoutResults": judged queries that the run lacks, "unjudged": queries of the run without judgement}`.
+        "withoutResults": judged queries that the run lacks, "unjudged": queries of the run without judgement,
+        "basis": {"relevanceLevel", "missing", "depth", "judgements": their fingerprint}}`.
 
     Raises:
         DataError: also when no query of the run is judged: then run and judgements do not belong together.
@@ -202,9 +207,11 @@ def measure(
     except Scattered:
         queries, unjudged = _score_all(scorer, read_scattered_run(run).items(), depth)
     if not queries:
-        found = f"none of its {unjudged} queries is judged" if unjudged else "it holds no results"
+        if unjudged == 0:
+            raise DataError(f"{run}: it holds no results.", hint="Give a run of at least one line.")
+        # The judgements may be a copy in TREC format, whose name says nothing to the user.
         raise DataError(
-            f"{run}: {found} in {qrels}.",
+            f"{run}: none of its {unjudged} queries is judged.",
             hint="Do run and judgements belong together? Query ids must be equal, letter by letter.",
         )
     without = [query for query in judged if query not in queries]
@@ -217,6 +224,12 @@ def measure(
         "queryCount": len(ordered),
         "withoutResults": len(without),
         "unjudged": unjudged,
+        "basis": {
+            "relevanceLevel": level,
+            "missing": missing,
+            "depth": depth,
+            "judgements": fingerprint(judged),
+        },
     }
     if intervals_seed is not None:
         answer["intervals"] = _intervals(scorer, list(ordered.values()), intervals_seed)

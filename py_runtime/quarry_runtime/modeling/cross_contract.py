@@ -97,7 +97,8 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: see guard/locate.py; or a checkpoint that is
-            no classifier, a label that it does not have, an activation that Quarry does not know.
+            no classifier, a label that it does not have, an activation that Quarry does not know, or
+            softmax of a single label.
     """
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
     transformer = transformer_folders(path)[0]
@@ -110,6 +111,12 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         raise ConfigError(
             f"{spec.checkpoint} has {label_count} label(s), numbered from 0; there is no {label}.",
             hint=f"Choose a label below {label_count}.",
+        )
+    activation = spec.activation or _activation(spec.checkpoint, path, config, label_count)
+    if label_count == 1 and activation == "softmax":
+        raise ConfigError(
+            f"{spec.checkpoint} has one label, whose softmax is 1 for every pair.",
+            hint="Set activation to sigmoid, or to identity for the raw logit.",
         )
     tokenizer_config = optional_json(transformer / "tokenizer_config.json")
     limit = position_limit(config)
@@ -124,7 +131,7 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         label_count=label_count,
         label=label,
         max_length=min(spec.max_length or longest, limit),
-        activation=spec.activation or _activation(spec.checkpoint, path, config, label_count),
+        activation=activation,
         padding_side="left" if side == "left" else "right",
         weights=weight_facts(transformer),
         code_revision=spec.revision if spec.trust_remote_code else None,

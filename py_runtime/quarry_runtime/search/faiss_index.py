@@ -17,8 +17,9 @@ Metric = Literal["dot", "cosine"]
 _BLOCK_ROWS = 8_192
 # What FAISS wants for each centre: fewer vectors make bad centres, more make no better ones.
 _FEWEST_FOR_A_LIST, _MOST_FOR_A_LIST = 39, 256
-# Asked for beyond k, so that among equal scores across the k-th place the ids decide.
-_SPARE = 32
+# Asked for beyond k, so that among equal scores across the k-th place the ids decide; and the factor where all of
+# these are equal as well.
+_SPARE, _MORE = 32, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,22 +116,40 @@ def search_index(
         index.nprobe = options.nprobe
     elif options.kind == "hnsw":
         index.hnsw.efSearch = max(options.ef, k)
-    wanted = min(k + _SPARE, len(ranks_N))
     scores_QK = np.full((len(queries_QD), k), -np.inf, np.float32)
     rows_QK = np.full((len(queries_QD), k), -1, np.int32)
-    if wanted == 0:
+    kept = min(k, len(ranks_N))
+    if kept == 0:
         return scores_QK, rows_QK
-    kept = min(k, wanted)
     for start, block_BD in _blocks(queries_QD, options.metric, "query vector"):
-        scores_BW, rows_BW = index.search(block_BD, wanted)
-        ranks_BW = np.where(rows_BW < 0, -1, ranks_N[rows_BW])
-        scores_BW = np.where(rows_BW < 0, -np.inf, scores_BW)
-        # Ascending by score, then rank, and read from the end.
-        order_BK = np.lexsort((ranks_BW, scores_BW), axis=1)[:, ::-1][:, :kept]
         here = slice(start, start + len(block_BD))
-        scores_QK[here, :kept] = np.take_along_axis(scores_BW, order_BK, 1)
-        rows_QK[here, :kept] = np.take_along_axis(rows_BW, order_BK, 1)
+        found = _best(index, block_BD, kept, kept + _SPARE, ranks_N)
+        scores_QK[here, :kept], rows_QK[here, :kept] = found
     return scores_QK, rows_QK
+
+
+def _best(
+    index: Any, queries_BD: NDArray[np.float32], k: int, wanted: int, ranks_N: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Scores and rows [B, K]; of `wanted` ones, and of more where those beyond the last may equal the k-th."""
+    wanted = min(wanted, len(ranks_N))
+    scores_BW, rows_BW = index.search(queries_BD, wanted)
+    ranks_BW = np.where(rows_BW < 0, -1, ranks_N[rows_BW])
+    scores_BW = np.where(rows_BW < 0, -np.inf, scores_BW)
+    # Ascending by score, then rank, and read from the end.
+    order_BK = np.lexsort((ranks_BW, scores_BW), axis=1)[:, ::-1][:, :k]
+    scores_BK = np.take_along_axis(scores_BW, order_BK, 1)
+    rows_BK = np.take_along_axis(rows_BW, order_BK, 1)
+    if wanted == len(ranks_N):
+        return scores_BK, rows_BK
+    is_open_B = (rows_BW[:, -1] >= 0) & (scores_BW[:, -1] == scores_BK[:, -1])
+    # As many lists and places at once as the first search had at most.
+    step = max(1, _BLOCK_ROWS * (k + _SPARE) // (_MORE * wanted))
+    open_ = np.flatnonzero(is_open_B)
+    for start in range(0, len(open_), step):
+        part = open_[start : start + step]
+        scores_BK[part], rows_BK[part] = _best(index, queries_BD[part], k, _MORE * wanted, ranks_N)
+    return scores_BK, rows_BK
 
 
 def _blocks(

@@ -76,8 +76,14 @@ class SavedIndex:
     def search(
         self, queries_QD: NDArray[Any], k: int, nprobe: int | None = None, ef: int | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """As search_index; nprobe and ef other than those of the manifest may be given."""
+        """As search_index; nprobe or ef other than that of the manifest may be given, where the kind has it."""
         manifest = self.manifest
+        for name, value, kind in (("nprobe", nprobe, "ivf"), ("ef", ef, "hnsw")):
+            if value is not None and manifest.kind != kind:
+                raise ConfigError(
+                    f"{name} is an option of {kind}, but the index is {manifest.kind}.",
+                    hint=f"Take {name} out, or search an index of that kind.",
+                )
         options = IndexOptions(
             manifest.kind,
             manifest.metric,

@@ -2,7 +2,7 @@
 import { QuarryError } from "../../errors.js";
 import type { Policy, SourceConfig } from "../../experiment/schema.js";
 import { DEFAULT_VALIDATION, describeFinding, type Finding, policyOf } from "../findings.js";
-import { refuseRealGrades } from "../qrels/grades.js";
+import { refuseUnfitGrades } from "../qrels/grades.js";
 import { type OpenedSource, openSource, prepareSource } from "../source.js";
 import type { DataContext, Qrels, TrainingSet } from "../types.js";
 import { openTrainingSet } from "../views/open-training-set.js";
@@ -66,7 +66,7 @@ export async function checkSources(data: InspectedData, context: DataContext): P
       open: async (own) => {
         const source = await prepareSource(searched, own);
         if (isEvaluated(path) && source.qrels !== null)
-          check.tryOut(path, source, () => refuseRealGrades(source.qrels as Qrels, MOST_JUDGEMENTS));
+          check.tryOut(path, source, () => refuseUnfitGrades(source.qrels as Qrels, MOST_JUDGEMENTS));
         return source;
       },
     });

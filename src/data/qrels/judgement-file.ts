@@ -1,11 +1,11 @@
 /** A file of judgements by itself, without corpus and queries: for scoring runs that somebody else made. */
 import { QuarryError } from "../../errors.js";
-import { dataError } from "../failures.js";
-import { formatFloat32 } from "../float32.js";
+import { dataError, fileError } from "../failures.js";
 import { formatOf } from "../readers/formats.js";
 import { InputFile } from "../readers/input.js";
 import { decode } from "../readers/json-line.js";
 import { asFile } from "../source-files.js";
+import { unfitness } from "./grades.js";
 
 /** A judgement with its relevance level. */
 interface PlainJudgement {
@@ -33,12 +33,11 @@ export async function plainJudgements(path: string, signal?: AbortSignal): Promi
   }
   const found = new Map<string, PlainJudgement>();
   await format.readJudgements(new InputFile(path, { signal }), file, ({ query, passage, score, line }) => {
-    if (!Number.isInteger(score)) {
-      const message = `the score ${formatFloat32(score)} is no whole number, but measures need relevance levels.`;
-      throw dataError(path, line, message, "Write judgements as whole numbers.");
-    }
+    const fault = unfitness(score);
+    if (fault !== null) throw dataError(path, line, `${fault}.`, "Write judgements as small whole numbers.");
     const judgement = { queryId: decode(query), passageId: decode(passage), grade: score };
     found.set(`${judgement.queryId} ${judgement.passageId}`, judgement);
   });
+  if (found.size === 0) throw fileError(path, "holds no judgements.", "Give a file with at least one judgement.");
   return [...found.values()];
 }

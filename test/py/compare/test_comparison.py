@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,63 @@ def test_values_of_each_query_stand_in_for_a_run(files: dict[str, Path], tmp_pat
     values.write_text("[]")
     with pytest.raises(DataError, match="not the values of each query"):
         compare([("a", files["a"]), ("b", values)], files["qrels"], Options(["RR"]))
+
+
+def kept(path: Path, *args: Any, **settings: Any) -> tuple[str, Path]:
+    path.write_text(json.dumps(measure(*args, ["RR"], **settings)))
+    return path.name, path
+
+
+def test_a_run_is_scored_as_the_values_were_that_it_is_compared_with(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    grades = "".join(f"q{n} 0 good 2\nq{n} 0 x3 1\n" for n in range(6))
+    files["qrels"].write_text(grades)
+    values = kept(tmp_path / "a.json", files["a"], files["qrels"], level=2, depth=3)
+    for inputs in ([values, ("a", files["a"])], [("a", files["a"]), values], [values, values]):
+        (only,) = compare(inputs, files["qrels"], Options(["RR"]))["comparisons"]
+        assert (only["wins"], only["ties"], only["losses"]) == (0, 6, 0)
+
+
+def test_values_that_rest_on_something_else_are_refused(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    values = kept(tmp_path / "one.json", files["a"], files["qrels"])
+    inputs = [values, ("a", files["a"])]
+    for options, message in (
+        ({"level": 2}, "one.json: its relevance level is 1, that of this comparison 2"),
+        ({"missing": "skip"}, "results is zero, that of this comparison skip"),
+    ):
+        for others in (inputs, [values, values]):
+            with pytest.raises(ConfigError, match=message):
+                compare(others, files["qrels"], Options(["RR"], **options))
+    other = kept(tmp_path / "two.json", files["a"], files["qrels"], level=2)
+    with pytest.raises(
+        ConfigError, match=r"two.json: its relevance level is 2, that of one.json 1"
+    ):
+        compare([values, other], None, Options(["RR"]))
+    files["qrels"].write_text(files["qrels"].read_text().replace("q5 0 good 1", "q5 0 good 2"))
+    with pytest.raises(
+        ConfigError, match="its judgements are others than those of this comparison"
+    ):
+        compare(inputs, files["qrels"], Options(["RR"]))
+    other = kept(tmp_path / "two.json", files["a"], files["qrels"])
+    with pytest.raises(ConfigError, match=r"judgements are others than those of one.json"):
+        compare([values, other], None, Options(["RR"]))
+
+
+def test_values_of_an_older_version_are_compared_but_named(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    found = measure(files["b"], files["qrels"], ["RR"])
+    del found["basis"]
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(found))
+    inputs = [("a", files["a"]), ("old", old)]
+    by_run = compare([("a", files["a"]), ("old", files["b"])], files["qrels"], Options(["RR"]))
+    assert compare(inputs, files["qrels"], Options(["RR"])) == {**by_run, "unstated": ["old"]}
+    with pytest.raises(ConfigError, match="old: does not say its relevance level"):
+        compare(inputs, files["qrels"], Options(["RR"], level=2))
 
 
 def test_queries_that_one_run_lacks_count_as_zero_or_are_left_out(

@@ -78,14 +78,24 @@ def test_each_kind_finds_what_exact_search_finds(
     assert (scores.dtype, rows.dtype) == (np.float32, np.int32)
 
 
-def test_equal_scores_come_by_id_descending_also_across_the_last_place(files: Paths) -> None:
-    np.save(files["v"], np.ones((30, 4), np.float32))
-    np.save(files["q"], np.ones((2, 4), np.float32))
-    files["ids"].write_text(json.dumps([f"d{n * 7 % 30}" for n in range(30)]))
-    build(files)
-    ids = json.loads(files["ids"].read_text())
-    found = [ids[row] for row in search(files)[1][0]]
-    assert found == sorted(ids, reverse=True)[:10]
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [("flat", 30), ("flat", 80), ("flat", 800), ("ivf", 800), ("hnsw", 80)],
+)
+def test_equal_scores_come_by_id_descending_also_across_the_last_place(
+    files: Paths, kind: str, count: int
+) -> None:
+    # The first query has no tie at its last place, so that one block holds both.
+    apart = [[n + 10.0, 0, 0, 0] for n in range(12)]
+    np.save(files["v"], np.array(apart + [[0, 1, 1, 1]] * (count - 12), np.float32))
+    np.save(files["q"], np.array([[1, 0, 0, 0], [0, 1, 1, 1]], np.float32))
+    ids = [f"d{n * 7 % count:03}" for n in range(count)]
+    files["ids"].write_text(json.dumps(ids))
+    build(files, "--kind", kind, *(["--nlist", "4", "--nprobe", "4"] if kind == "ivf" else []))
+    scores, rows = search(files)
+    assert rows[0].tolist() == list(range(11, 1, -1))
+    assert [ids[row] for row in rows[1]] == sorted(ids[12:], reverse=True)[:10]
+    assert (scores[1] == 3).all()
 
 
 def test_ids_rank_as_utf_8_bytes_do() -> None:
@@ -111,6 +121,16 @@ def test_fewer_passages_than_places_are_padded(files: Paths) -> None:
 def test_lists_are_chosen_by_the_number_of_vectors(count: int, nlist: int, nprobe: int) -> None:
     settled = IndexOptions("ivf").settled(count)
     assert (settled.nlist, settled.nprobe) == (nlist, nprobe)
+
+
+def test_an_option_of_another_kind_of_index_is_refused(files: Paths) -> None:
+    for kind, others in {"flat": ["nprobe", "ef"], "ivf": ["ef"], "hnsw": ["nprobe"]}.items():
+        build(files, "--kind", kind)
+        for other in others:
+            with pytest.raises(
+                ConfigError, match=f"{other} is an option of .*, but the index is {kind}"
+            ):
+                search(files, f"--{other}", "3")
 
 
 def test_int8_vectors_take_their_scales(files: Paths) -> None:

@@ -173,6 +173,19 @@ def test_wishes_that_cannot_be_followed_are_refused(
         load_cross_encoder(cross_spec(tiny_cross(), **wishes), "cpu")
 
 
+def test_softmax_of_a_single_label_is_refused_whoever_names_it(
+    tiny_cross: Callable, cross_spec: Callable
+) -> None:
+    folder = tiny_cross()
+    with pytest.raises(ConfigError, match="has one label, whose softmax is 1 for every pair"):
+        resolve_cross(cross_spec(folder, activation="softmax"))
+    stated = "torch.nn.modules.activation.Softmax"
+    edit(folder / "config.json", sentence_transformers={"activation_fn": stated})
+    with pytest.raises(ConfigError, match="has one label, whose softmax is 1 for every pair"):
+        resolve_cross(cross_spec(folder))
+    assert resolve_cross(cross_spec(folder, activation="identity")).activation == "identity"
+
+
 def test_an_activation_that_is_not_known_is_refused_unless_another_one_is_wished(
     tiny_cross: Callable, cross_spec: Callable
 ) -> None:

@@ -214,6 +214,12 @@ describe("check tells what only forming groups and measuring stop at", () => {
     expect(rounded.isSound).toBe(true);
   });
 
+  test("a grade beyond what measures take, with its line", async () => {
+    const { context, dir } = newCollection({ ...files, "high.tsv": "q0\td1\t1\nq0\td2\t10001\n" });
+    const { problems } = await checkSources(evaluating(sourceOf({ qrels: "high.tsv" })), context);
+    expect(problems.map(({ message }) => message)).toEqual([`${dir}/high.tsv:2: grades go up to 10000, saw 10001`]);
+  });
+
   test("a map without a score that occurs, and a function that fails", async () => {
     const { context } = newCollection(files);
     const nameless = { map: { 0: 0 }, otherwise: undefined } as unknown as NonNullable<SourceConfig["scoreTransform"]>;

@@ -15,6 +15,8 @@ test("every measure's own name stays as it is, with and without option and cut-o
 
 test.each([
   ["iprec_at_recall_0.10", "IPrec@0.1"],
+  ["IPrec@.5", "IPrec@0.5"],
+  ["Rprec_mult@.25", "Rprec_mult@0.25"],
   ["ndcg_cut.10", "nDCG@10"],
   ["precision(rel=2)@5", "P(rel=2)@5"],
   ["rr(judged_only=true, rel=2)@10", "RR(rel=2,judged_only=True)@10"],
