@@ -19,7 +19,6 @@ export {
   stepsOf,
   type VerifyOptions,
   type VerifyProgress,
-  verifyCache,
 } from "./data/index.js";
 export type { CheckedFault, CheckedProblem, CheckedSource, CheckReport } from "./data/inspect/check.js";
 export type { Bin, Summary } from "./data/inspect/histogram.js";
@@ -77,7 +76,7 @@ export type {
   ValidationConfig,
   WorkersConfig,
 } from "./experiment/schema.js";
-export { listCache, pruneCache } from "./pipeline/cache.js";
+export { listCache, pruneCache, verifyCache } from "./pipeline/cache.js";
 export {
   type CachedData,
   checkData,

@@ -6,6 +6,8 @@ export { isWanted, type PruneOptions, type PruneReport, pruneCache } from "./cac
 export {
   type CacheReport,
   type DamagedEntry,
+  type VerifiedEntry,
+  type VerifyCalls,
   type VerifyOptions,
   type VerifyProgress,
   verifyCache,

@@ -9,6 +9,7 @@ import { mergeSources } from "./qrels/merge-sources.js";
 import type { MergedQrels, Side } from "./qrels/merged.js";
 import { openQrels } from "./qrels/open-qrels.js";
 import { refuseOtherTexts } from "./qrels/query-conflicts.js";
+import { onlyRelevant } from "./qrels/relevant.js";
 import { RowSet } from "./qrels/row-set.js";
 import { openSubset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
@@ -147,11 +148,16 @@ export interface Surroundings {
   readonly stream: number;
 }
 
-/** Opens one source or several combined. */
+/**
+ * Opens one source or several combined.
+ *
+ * @param isPositives whether only what is judged above 0 counts, where a source has no minScore of its own.
+ */
 export async function openSources(
   data: SearchDataConfig,
   context: DataContext,
   place: Surroundings = { queries: new TextPool(), passages: new TextPool(), stream: 0 },
+  isPositives = false,
 ): Promise<OpenedSources> {
   const configs = data.kind === "combined" ? data.sources : [data];
   const rule: MergeRule = data.kind === "combined" ? data.merge : "last";
@@ -160,19 +166,25 @@ export async function openSources(
     for (const source of sources) source.close();
   };
   try {
-    for (const [index, config] of configs.entries())
-      sources.push(await openSource(config, context, place.stream + index, configs.length > 1));
+    for (const [index, config] of configs.entries()) {
+      const asked = isPositives ? onlyRelevant(config) : config;
+      sources.push(await openSource(asked, context, place.stream + index, configs.length > 1));
+    }
+    const isMerged = isPositives && configs.length > 1;
     const compared = place.queries.parts.length;
-    const sides = sources.flatMap((source): Side[] => {
+    const sides = sources.flatMap((source, index): Side[] => {
       const passageOffset = place.passages.add(source.passages, styleOf(source.config, "passage"), source.config.name);
       if (source.queries !== null) place.queries.add(source.queries, styleOf(source.config, "query"));
       if (source.qrels === null || source.queries === null) return [];
-      return [{ qrels: source.qrels, queries: source.queries, passageOffset }];
+      const algebra = configs[index] as SourceConfig;
+      const judged = isMerged ? new MaterializedQrels({ ...source.qrels.parts, algebra }) : undefined;
+      return [{ qrels: source.qrels, judged, queries: source.queries, passageOffset }];
     });
     refuseOtherTexts(place.queries, compared);
     const qrels = sides.length === 0 ? null : mergeSources(place.queries, sides, rule, context);
     const parts = sources.map((source) => source.fingerprint);
-    const fingerprint = parts.length === 1 ? (parts[0] as string) : JSON.stringify([rule, parts]);
+    const fingerprint =
+      parts.length === 1 ? (parts[0] as string) : JSON.stringify([rule, parts, ...(isMerged ? ["above 0"] : [])]);
     return { sources, queries: place.queries, passages: place.passages, qrels, fingerprint, close };
   } catch (thrown) {
     close();

@@ -5,3 +5,4 @@ export { EmbeddingStore } from "./store.js";
 export { keepPlaces, readPlaces } from "./stored-places.js";
 export { KEY_WORDS, rowsKey, textKeys } from "./text-keys.js";
 export { VectorView } from "./vector-view.js";
+export { verifyVectors } from "./verify.js";

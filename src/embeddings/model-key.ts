@@ -10,10 +10,12 @@ export const STORE_VERSION = "embeddings/1";
  * number format, code of the encoder and of plugins), the side and the storage dtype.
  */
 export function modelKey(model: VectorModel): string {
-  return createHash("sha256")
-    .update(JSON.stringify(modelFacts(model)))
-    .digest("hex")
-    .slice(0, 32);
+  return keyOf(modelFacts(model));
+}
+
+/** @param facts as modelFacts gives them, in their order. */
+export function keyOf(facts: Readonly<Record<string, string | number>>): string {
+  return createHash("sha256").update(JSON.stringify(facts)).digest("hex").slice(0, 32);
 }
 
 /** What the key is made of and what names the model to people; kept beside the vectors, compared when they are opened. */

@@ -1,9 +1,11 @@
 /** A finished shard of vectors, mapped into memory; each block is checked when it is first touched. */
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { integrityError } from "../data/failures.js";
 import { RandomFile } from "../data/storage/random-file.js";
+import { QuarryError } from "../errors.js";
+import { temporaryName } from "../rundir/durable.js";
 import type { ArrowLayout } from "./arrow-layout.js";
 import { KEYS_FILE, type ShardManifest, VECTORS_FILE, writeManifest } from "./shard-manifest.js";
 import { KEY_WORDS } from "./text-keys.js";
@@ -123,6 +125,25 @@ export class OpenShard {
     }
   }
 
+  /**
+   * Reads every block that is of use, with the keys last; what is damaged is dealt with as by any other reader.
+   *
+   * @returns for each what messages call it, its bytes, and whether it is sound.
+   */
+  *check(): Generator<{ readonly name: string; readonly bytes: number; readonly isSound: boolean }> {
+    for (const [index, [start, rowCount]] of this.#manifest.blocks.entries()) {
+      if (this.#manifest.dropped.includes(index)) continue;
+      const { bytes: head, bodyBytes } = this.layout.head(rowCount);
+      const bytes = head.length + bodyBytes;
+      this.checkLength();
+      this.#file.willNeed(start, bytes);
+      yield { name: `block ${index}`, bytes, isSound: this.#isSound(index) };
+    }
+    const isSound = this.#storedKeys() !== null;
+    if (!isSound) this.#keys();
+    yield { name: KEYS_FILE, bytes: this.rowCount * KEY_WORDS * 4, isSound };
+  }
+
   close(): void {
     this.#kept.clear();
     this.#file.close();
@@ -185,12 +206,29 @@ export class OpenShard {
     return low;
   }
 
-  /** From the file of keys alone, or, where that is damaged, out of the blocks. */
+  #isSound(index: number): boolean {
+    try {
+      this.#block(index);
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof QuarryError && thrown.code === "INTEGRITY") return false;
+      throw thrown;
+    }
+  }
+
+  /** The file of keys, or null where it is damaged. */
+  #storedKeys(): Buffer | null {
+    const stored = readOrNull(join(this.folder, KEYS_FILE));
+    const isSound = stored?.length === this.rowCount * KEY_WORDS * 4 && crc32(stored) === this.#manifest.keysCrc;
+    return isSound ? stored : null;
+  }
+
+  /** From the file of keys alone, or, where that is damaged, out of the blocks; the file is then written again. */
   #keys(): Int32Array {
     const keys = new Int32Array(this.rowCount * KEY_WORDS);
     const bytes = new Uint8Array(keys.buffer);
-    const stored = readOrNull(join(this.folder, KEYS_FILE));
-    if (stored?.length === bytes.length && crc32(stored) === this.#manifest.keysCrc) {
+    const stored = this.#storedKeys();
+    if (stored !== null) {
       bytes.set(stored);
       return keys;
     }
@@ -205,7 +243,22 @@ export class OpenShard {
         // Dropped: its texts are encoded again.
       }
     }
+    this.#keepKeys(bytes);
     return keys;
+  }
+
+  /** Else every opening would read all blocks. A store that cannot be written to is as good without. */
+  #keepKeys(bytes: Uint8Array): void {
+    const path = join(this.folder, KEYS_FILE);
+    const temporary = temporaryName(path);
+    try {
+      writeFileSync(temporary, bytes, { flush: true });
+      renameSync(temporary, path);
+      this.#manifest = { ...this.#manifest, keysCrc: crc32(bytes) };
+      writeManifest(this.folder, this.#manifest);
+    } catch {
+      rmSync(temporary, { force: true });
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { readSealed, syncFolder, writeSealed } from "../data/cache/sealed.js";
 import { temporaryName } from "../rundir/durable.js";
-import type { modelFacts } from "./model-key.js";
+import { keyOf } from "./model-key.js";
 
 export const VECTORS_FILE = "vectors.arrow";
 export const KEYS_FILE = "keys.bin";
@@ -26,13 +26,10 @@ const manifestSchema = z.strictObject({
 /** The content of a shard's manifest. */
 export type ShardManifest = z.infer<typeof manifestSchema>;
 
-/** The manifest of a shard's folder, or null where it is missing, damaged, or of another model. */
-export function readManifest(folder: string, model: ReturnType<typeof modelFacts>): ShardManifest | null {
+/** The manifest of a shard's folder, or null where it is missing or damaged, or not of the model of this key. */
+export function readManifest(folder: string, modelKey: string): ShardManifest | null {
   const parsed = manifestSchema.safeParse(readSealed(join(folder, MANIFEST_FILE)));
-  if (!parsed.success) return null;
-  const { model: own } = parsed.data;
-  const isSame = Object.entries(model).every(([name, value]) => own[name] === value);
-  return isSame && Object.keys(own).length === Object.keys(model).length ? parsed.data : null;
+  return parsed.success && keyOf(parsed.data.model) === modelKey ? parsed.data : null;
 }
 
 /** Writes or replaces a manifest: a reader finds the old one or the new one, whole. */

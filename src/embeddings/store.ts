@@ -1,6 +1,6 @@
 /** The vectors of one model, by the texts they are of; shared by every run and process that names the same cache. */
 import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { cacheError } from "../data/failures.js";
 import { QuarryError } from "../errors.js";
 import { writeFileDurably } from "../rundir/durable.js";
@@ -91,7 +91,7 @@ export class EmbeddingStore {
     this.close();
     for (const name of readdirSync(this.folder).filter(isShardName).sort()) {
       const folder = join(this.folder, name);
-      const manifest = readManifest(folder, this.#facts);
+      const manifest = readManifest(folder, basename(this.folder));
       if (manifest === null) {
         this.#discard(folder);
         continue;

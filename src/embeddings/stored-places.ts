@@ -82,6 +82,32 @@ export function keepPlaces(store: EmbeddingStore, rows: string, places: KeptPlac
   }
 }
 
+/** Removes places that are damaged, so that whoever needs them looks the texts up again; gives what was damaged. */
+export function checkPlaces(folder: string): { readonly fileCount: number; readonly damaged: readonly string[] } {
+  const notes = readdirSync(folder).filter((name) => /^places-[0-9a-f]{32}\.json$/.test(name));
+  const damaged = notes.filter((name) => {
+    const path = join(folder, name);
+    try {
+      const { file, rowCount } = noteSchema.parse(readSealed(path));
+      const stored = new CheckedFile(join(folder, file), rowCount * 12, () => {});
+      try {
+        stored.int32(0, rowCount * 3);
+      } finally {
+        stored.close();
+      }
+      return false;
+    } catch {
+      try {
+        rmSync(path, { force: true });
+      } catch {
+        // A store that cannot be written to.
+      }
+      return true;
+    }
+  });
+  return { fileCount: 2 * notes.length, damaged };
+}
+
 function notePath(store: EmbeddingStore, rows: string): string {
   return join(store.folder, `places-${rows}.json`);
 }

@@ -61,7 +61,10 @@ export class PairCache {
   async read(keys: PairKeys): Promise<Float32Array> {
     const scores = new Float32Array(keys.count).fill(Number.NaN);
     const shards = (await readdir(this.folder)).filter((name) => name.endsWith(SHARD_SUFFIX)).sort();
-    for (const name of shards) takeShard(await readFile(join(this.folder, name)), keys, scores);
+    for (const name of shards) {
+      const shard = await readFile(join(this.folder, name));
+      for (const [start] of wholeBlocks(shard)) takeBlock(shard, start, keys, scores);
+    }
     // Pairs that say the same have the same key: their first one has its score.
     for (const [pair, first] of keys.first.entries()) scores[pair] = scores[first] as number;
     return scores;
@@ -132,12 +135,12 @@ function blockOf(keys: Uint8Array, scores: Float32Array): Buffer {
   return block;
 }
 
-/** Takes every whole block of a shard; behind a damaged one the next magic is looked for. */
-function takeShard(shard: Buffer, keys: PairKeys, scores: Float32Array): void {
+/** Where every whole block of a shard lies; behind a damaged one the next magic is looked for. */
+export function* wholeBlocks(shard: Buffer): Generator<readonly [start: number, end: number]> {
   let at = shard.indexOf(MAGIC);
   while (at !== -1) {
     const end = blockEnd(shard, at);
-    if (end !== -1) takeBlock(shard, at, keys, scores);
+    if (end !== -1) yield [at, end];
     at = shard.indexOf(MAGIC, end === -1 ? at + 1 : end);
   }
 }

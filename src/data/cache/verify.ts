@@ -12,7 +12,7 @@ const CHUNK_BYTES = 1 << 20;
 /** An entry that does not hold what was written into it. */
 export interface DamagedEntry {
   readonly entry: CacheEntry;
-  /** Names of the files that differ; `manifest.json` where that one is missing or damaged. */
+  /** Names of the files that differ, of vectors those of shard and block; `manifest.json` where that one is missing or damaged. */
   readonly files: readonly string[];
   /** False where the cache cannot be written to. */
   readonly isRemoved: boolean;
@@ -37,6 +37,21 @@ export interface VerifyProgress {
 /** Options of verifyCache. */
 export interface VerifyOptions extends CacheOptions {
   readonly onProgress?: (progress: VerifyProgress) => void;
+}
+
+/** What a look at an entry that mends itself block by block found: vectors and scores of a model. */
+export interface VerifiedEntry {
+  readonly fileCount: number;
+  /** What was damaged, by file and block. */
+  readonly damaged: readonly string[];
+  /** False where some of it could not be taken out. */
+  readonly isRemoved: boolean;
+}
+
+/** How far such a look is, and how it is stopped. */
+export interface VerifyCalls {
+  readonly onBytes: (count: number) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

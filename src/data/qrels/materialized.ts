@@ -39,6 +39,9 @@ export interface QrelsParts {
   readonly stream: number;
 }
 
+/** Whether a passage leaves the judgements of a query. */
+type IsOut = (passageRow: number) => boolean;
+
 const NONE: Judgements = { rows: new Int32Array(0), scores: new Float32Array(0) };
 
 /**
@@ -52,6 +55,7 @@ export class MaterializedQrels {
   readonly #subset: RowSet | null;
   readonly #leftOut: RowSet | null;
   readonly #transform: Transform | null;
+  #irrelevantOf: (queryRow: number) => IsOut | null = () => null;
   #places = new Int32Array(64);
   #queryRows: Int32Array | null = null;
 
@@ -64,6 +68,11 @@ export class MaterializedQrels {
     this.#subset = subset === null ? null : new RowSet(subset, queries.rowCount);
     this.#leftOut = leftOut.length === 0 ? null : new RowSet(leftOut, passages.rowCount);
     this.#transform = algebra.scoreTransform === undefined ? null : transformOf(algebra.scoreTransform, this);
+  }
+
+  /** Pairs that leave beside those of the filters: told once, before any judgement is asked for. */
+  leaveOut(irrelevantOf: (queryRow: number) => IsOut | null): void {
+    this.#irrelevantOf = irrelevantOf;
   }
 
   get queries(): StoredTexts {
@@ -90,19 +99,21 @@ export class MaterializedQrels {
 
   /** How many judgements kept() holds; does not count beyond `limit`. Texts and most scores are not read for it. */
   countKept(queryRow: number, limit = Number.POSITIVE_INFINITY): number {
-    if (this.#mayHaveKept(queryRow) && this.#leftOut === null && this.parts.algebra.filter === undefined) {
+    if (!this.#mayHaveKept(queryRow)) return 0;
+    const isPlain = this.#leftOut === null && this.parts.algebra.filter === undefined;
+    if (isPlain && this.#irrelevantOf(queryRow) === null) {
       const { lowest, highest } = this.parts.stored;
       const count = this.parts.stored.countOf(queryRow);
       // One judgement has to be the lowest and one the highest, so often no score needs to be looked at.
-      if (this.#isInside(lowest[queryRow] as number)) {
-        if (limit <= 1 || this.#isInside(highest[queryRow] as number)) return Math.min(limit, count);
-      } else if (limit <= 1 && this.#isInside(highest[queryRow] as number)) return Math.min(limit, count);
+      if (this.isInside(lowest[queryRow] as number)) {
+        if (limit <= 1 || this.isInside(highest[queryRow] as number)) return Math.min(limit, count);
+      } else if (limit <= 1 && this.isInside(highest[queryRow] as number)) return Math.min(limit, count);
     }
     return this.#scan(queryRow, limit);
   }
 
   /** Whether kept() holds a passage for which `isExcluded` is not true; nothing is allocated for a query. */
-  hasKept(queryRow: number, isExcluded?: (passageRow: number) => boolean): boolean {
+  hasKept(queryRow: number, isExcluded?: IsOut): boolean {
     if (isExcluded === undefined) return this.countKept(queryRow, 1) > 0;
     return this.#scan(queryRow, 1, isExcluded) > 0;
   }
@@ -163,6 +174,11 @@ export class MaterializedQrels {
     return this.#subset === null || this.#subset.has(queryRow);
   }
 
+  /** Whether a score passes minScore and maxScore. */
+  isInside(score: number): boolean {
+    return score >= this.#minScore && score < this.#maxScore;
+  }
+
   /** Whether the validation left a passage out. */
   isLeftOut(passageRow: number): boolean {
     return this.#leftOut !== null && this.#leftOut.has(passageRow);
@@ -176,10 +192,6 @@ export class MaterializedQrels {
     this.parts.stored.close();
   }
 
-  #isInside(score: number): boolean {
-    return score >= this.#minScore && score < this.#maxScore;
-  }
-
   #mayHaveKept(queryRow: number): boolean {
     const { stored } = this.parts;
     if (stored.countOf(queryRow) === 0 || !this.isInSubset(queryRow)) return false;
@@ -188,7 +200,7 @@ export class MaterializedQrels {
   }
 
   /** Puts the places of what is kept into #places and gives their count; goes no further than `limit`. */
-  #scan(queryRow: number, limit: number, isExcluded?: (passageRow: number) => boolean): number {
+  #scan(queryRow: number, limit: number, isExcluded?: IsOut): number {
     if (!this.#mayHaveKept(queryRow)) return 0;
     const { stored, algebra } = this.parts;
     const { filter } = algebra;
@@ -196,10 +208,10 @@ export class MaterializedQrels {
     if (all > this.#places.length) this.#places = new Int32Array(all * 2);
     const { lowest, highest } = stored;
     const needsScores =
-      filter !== undefined ||
-      !this.#isInside(lowest[queryRow] as number) ||
-      !this.#isInside(highest[queryRow] as number);
-    const needsRows = filter !== undefined || this.#leftOut !== null || isExcluded !== undefined;
+      filter !== undefined || !this.isInside(lowest[queryRow] as number) || !this.isInside(highest[queryRow] as number);
+    const isIrrelevant = this.#irrelevantOf(queryRow);
+    const needsRows =
+      filter !== undefined || this.#leftOut !== null || isIrrelevant !== null || isExcluded !== undefined;
     const scoreAt = needsScores ? stored.scoresFrom(queryRow) : 0;
     const rowAt = needsRows ? stored.rowsFrom(queryRow) : 0;
     const scores = stored.scores.floats;
@@ -207,9 +219,9 @@ export class MaterializedQrels {
     let kept = 0;
     for (let place = 0; place < all && kept < limit; place += 1) {
       const score = needsScores ? (scores[scoreAt + place] as number) : 0;
-      if (needsScores && !this.#isInside(score)) continue;
+      if (needsScores && !this.isInside(score)) continue;
       const row = needsRows ? (rows[rowAt + place] as number) : 0;
-      if (needsRows && (this.isLeftOut(row) || isExcluded?.(row) === true)) continue;
+      if (needsRows && (this.isLeftOut(row) || isIrrelevant?.(row) === true || isExcluded?.(row) === true)) continue;
       if (filter !== undefined && !callFilter(filter, this, queryRow, row, score)) continue;
       this.#places[kept] = place;
       kept += 1;

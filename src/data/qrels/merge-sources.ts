@@ -4,6 +4,7 @@ import { judge } from "../findings.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { DataContext } from "../types.js";
 import { MergedQrels, type Side } from "./merged.js";
+import { overrule } from "./relevant.js";
 
 /**
  * Under the rule `error` every pair is compared at once: two sources that differ stop the opening with all places, not a
@@ -17,9 +18,10 @@ export function mergeSources(
   rule: MergeRule,
   context: DataContext,
 ): MergedQrels {
-  const merged = new MergedQrels(queries, sides, rule);
-  const conflicts = rule === "error" ? merged.conflicts() : null;
-  if (conflicts === null) return merged;
-  judge(context, { ...conflicts, kind: "merge" });
-  return new MergedQrels(queries, sides, "last");
+  const judged = sides.map((side): Side => ({ ...side, qrels: side.judged ?? side.qrels }));
+  const conflicts = rule === "error" ? new MergedQrels(queries, judged, rule).conflicts() : null;
+  if (conflicts !== null) judge(context, { ...conflicts, kind: "merge" });
+  const merged = new MergedQrels(queries, sides, conflicts === null ? rule : "last");
+  overrule(queries, sides, merged);
+  return merged;
 }

@@ -15,6 +15,8 @@ export interface Side {
   readonly qrels: MaterializedQrels;
   readonly queries: StoredTexts;
   readonly passageOffset: number;
+  /** Of positives: the judgements by the user's own options; the merge has to see those of 0 before they leave. */
+  readonly judged?: MaterializedQrels | undefined;
 }
 
 interface Linked extends Side {
@@ -80,6 +82,16 @@ export class MergedQrels implements Qrels {
    */
   labels(query: number): Judgements {
     return this.#merge(query, this.rule, ({ qrels }, row) => qrels.transform(qrels.kept(row), row));
+  }
+
+  /** Passages of a query that the sources' own options keep, and the judgement that counts makes no positives. */
+  irrelevant(query: number): ReadonlySet<number> {
+    const rule = this.rule === "error" ? "last" : this.rule;
+    const { rows, scores } = this.#merge(query, rule, ({ qrels, judged = qrels }, row) => {
+      const kept = judged.kept(row);
+      return { rows: kept.rows, scores: kept.scores.map((score) => (qrels.isInside(score) ? 1 : 0)) };
+    });
+    return new Set(rows.filter((_, at) => scores[at] === 0));
   }
 
   /** As written, whatever the algebra says; where the rule is `error`, the last source counts. */

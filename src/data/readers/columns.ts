@@ -46,7 +46,7 @@ export class Columns {
         return false;
       }
     }
-    if (this.#columns.length === 0 && !this.#byPlace(cells.count)) return this.#refuseCount(cells, line);
+    if (this.#columns.length === 0 && !this.#byPlace(cells, line)) return false;
     return this.#count === 0 || cells.count === this.#count || this.#refuseCount(cells, line);
   }
 
@@ -114,8 +114,9 @@ export class Columns {
     });
   }
 
-  /** Takes the columns of a file without header from its first record; false when it has another number of them. */
-  #byPlace(count: number): boolean {
+  /** Takes the columns of a file without header from its first record; false when that lacks one. */
+  #byPlace(cells: Cells, line: number): boolean {
+    const { count } = cells;
     const chosen = this.#wanted.filter(({ isChosen }) => isChosen);
     for (const { field, names } of chosen) {
       if (typeof names[0] === "number") continue;
@@ -130,7 +131,7 @@ export class Columns {
     }
     if (chosen.length === 0) {
       const columns = this.layout.byCount[count] ?? this.layout.byCount[0];
-      if (columns === undefined) return false;
+      if (columns === undefined) return this.#refuseCount(cells, line);
       this.#columns = columns;
       this.#count = this.layout.byCount[count] === undefined ? 0 : count;
       return true;
@@ -141,9 +142,12 @@ export class Columns {
         hint: `The file has no header: add the number of the column, fields: { ${missing.field}: … }.`,
       });
     }
-    const columns = this.#wanted.map(({ names }) => (names[0] as number | undefined) ?? -1);
-    if (Math.max(...columns) >= count) return false;
-    this.#columns = columns.map((column, slot) => (this.#wanted[slot]?.isChosen === true ? column : -1));
+    const beyond = chosen.find(({ names }) => (names[0] as number) >= count);
+    if (beyond !== undefined) {
+      this.input.fault(line, `column ${beyond.names[0]} for the ${beyond.what}: there are ${count}.`, "Count from 0.");
+      return false;
+    }
+    this.#columns = this.#wanted.map(({ names, isChosen }) => (isChosen ? (names[0] as number) : -1));
     this.#count = count;
     return true;
   }

@@ -1,5 +1,6 @@
 /** A source file as a stream of big chunks: plain or gzip (told by its first bytes alone, whatever its name), with its bytes counted. */
-import { createReadStream } from "node:fs";
+import { createReadStream, type ReadStream } from "node:fs";
+import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { QuarryError } from "../../errors.js";
 import { dataError, systemCode } from "../failures.js";
@@ -70,21 +71,10 @@ export class InputFile {
    * with the reason, so that the caller can say at which line.
    */
   async *chunks(onFault: (reason: string) => void): AsyncGenerator<Uint8Array> {
-    const { signal } = this.options;
-    const isPacked = isGzip(firstBytes(this.path, 2));
-    const file = createReadStream(this.path, { highWaterMark: CHUNK_BYTES });
-    file.on("data", (chunk) => {
-      this.#bytesRead += chunk.length;
-    });
-    const stream = isPacked ? createGunzip({ chunkSize: CHUNK_BYTES }) : file;
-    // pipe() leaves errors of the file behind; hand them on, or the loop below would wait for ever.
-    if (isPacked) file.on("error", (error) => stream.destroy(error)).pipe(stream as ReturnType<typeof createGunzip>);
     try {
-      for await (const chunk of stream) {
-        await this.#room();
-        signal?.throwIfAborted();
-        yield chunk as Uint8Array;
-      }
+      if (!isGzip(firstBytes(this.path, 2))) yield* this.#handedOut(this.#counted(0));
+      // Node takes a zero byte behind a member for the end of the data, whatever follows it.
+      else for (let at = 0; at !== -1; at = await firstNotZero(this.path, at)) at = yield* this.#unpacked(at);
     } catch (thrown) {
       const code = systemCode(thrown);
       if (code.startsWith("Z_")) {
@@ -97,9 +87,52 @@ export class InputFile {
       } else {
         throw thrown;
       }
+    }
+  }
+
+  /** Members of gzip from the byte `start` on, up to the end of the file or a zero byte behind one; gives their end. */
+  async *#unpacked(start: number): AsyncGenerator<Uint8Array, number> {
+    const before = this.#bytesRead;
+    const file = this.#counted(start);
+    const members = createGunzip({ chunkSize: CHUNK_BYTES });
+    // pipe() leaves errors of the file behind; hand them on, or the loop would wait for ever.
+    file.on("error", (error) => members.destroy(error)).pipe(members);
+    try {
+      yield* this.#handedOut(members);
     } finally {
       file.destroy();
+    }
+    this.#bytesRead = before + members.bytesWritten;
+    return start + members.bytesWritten;
+  }
+
+  #counted(start: number): ReadStream {
+    const file = createReadStream(this.path, { start, highWaterMark: CHUNK_BYTES });
+    return file.on("data", (chunk) => {
+      this.#bytesRead += chunk.length;
+    });
+  }
+
+  async *#handedOut(stream: Readable): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of stream) {
+        await this.#room();
+        this.options.signal?.throwIfAborted();
+        yield chunk as Uint8Array;
+      }
+    } finally {
       stream.destroy();
     }
   }
+}
+
+/** The place of the first byte from `start` on that is not zero; -1 where there is none. */
+async function firstNotZero(path: string, start: number): Promise<number> {
+  let at = start;
+  for await (const chunk of createReadStream(path, { start, highWaterMark: CHUNK_BYTES })) {
+    const found = (chunk as Buffer).findIndex((byte) => byte !== 0);
+    if (found !== -1) return at + found;
+    at += chunk.length;
+  }
+  return -1;
 }

@@ -28,7 +28,7 @@ export function registeredFormat(reader: ReaderOptions & { readonly version: str
           if (!checks.putText(record.title, title ?? "", "title")) return;
           if (!checks.putText(record.prompt, prompt ?? "", "prompt")) return;
           if (names.length > 0) {
-            putExtras(record.extras, names, (index) => JSON.stringify(extras?.[names[index] as string] ?? null));
+            putExtras(record.extras, names, (index) => jsonOf(extras?.[names[index] as string]));
           }
           record.line = line;
           onRecord(record);
@@ -60,6 +60,12 @@ export function registeredFormat(reader: ReaderOptions & { readonly version: str
       },
     }),
   };
+}
+
+/** A value as JSON; null for none, and for what JSON has no word for. */
+function jsonOf(value: unknown): string | null {
+  const json: string | undefined = JSON.stringify(value);
+  return json === undefined || json === "null" ? null : json;
 }
 
 /** Checks one value that a reader gave. */

@@ -20,9 +20,6 @@ import type { View, ViewParts } from "./view.js";
 /** Changes when the same options give other groups. */
 const VIEW_VERSION = "views/4";
 
-/** The smallest score above 0 that float32 holds. */
-const LEAST_SCORE = 2 ** -149;
-
 type ViewConfig = Exclude<TrainingDataConfig, MixConfig>;
 
 /**
@@ -67,9 +64,12 @@ class Opening {
     readonly pools: Pools,
   ) {}
 
-  async open(data: SearchDataConfig): Promise<{ readonly sources: OpenedSources; readonly qrels: MergedQrels }> {
+  async open(
+    data: SearchDataConfig,
+    isPositives = false,
+  ): Promise<{ readonly sources: OpenedSources; readonly qrels: MergedQrels }> {
     const stream = this.#opened.reduce((sum, each) => sum + each.sources.length, 0);
-    const sources = await openSources(data, this.context, { ...this.pools, stream });
+    const sources = await openSources(data, this.context, { ...this.pools, stream }, isPositives);
     this.#opened.push(sources);
     if (sources.qrels !== null) return { sources, qrels: sources.qrels };
     throw new QuarryError("CONFIG", "A training source has no qrels.", {
@@ -114,7 +114,7 @@ async function openPaired(
       hint: "Name their source with the option negatives, or set negativesPerQuery to 0 for in-batch negatives only.",
     });
   }
-  const positives = await opening.open(onlyRelevant(data.positives));
+  const positives = await opening.open(data.positives, true);
   const negatives =
     data.negativesPerQuery > 0 && data.negatives !== undefined ? await opening.open(data.negatives) : null;
   const relations =
@@ -171,20 +171,6 @@ function tellTooFew(
     sizes.push(size);
   }
   refuseTooFew(nameOf(data), short, sizes, passagesPerQuery, pools.queries, context);
-}
-
-/** What is judged 0 or less is no positive, unless the source's own minScore says so, or the files say what is one. */
-function onlyRelevant(positives: SearchDataConfig): SearchDataConfig {
-  const relevant = (source: SourceConfig): SourceConfig => {
-    const files = source.qrels === undefined ? [] : listFiles(source.qrels);
-    // Teachers may score a positive below 0; the files that hold their scores tell positives apart by themselves.
-    if (source.minScore !== undefined || (files.length > 0 && files.every(({ part }) => part === "positives")))
-      return source;
-    return { ...source, minScore: LEAST_SCORE };
-  };
-  return positives.kind === "combined"
-    ? { ...positives, sources: positives.sources.map(relevant) }
-    : relevant(positives);
 }
 
 /** The names of the sources that say what to learn, else their files. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { tableFromIPC } from "apache-arrow";
 import { describe, expect, test } from "vitest";
 import { countUp } from "../../../src/data/random.js";
+import { registerReader } from "../../../src/data/readers/registry.js";
 import { openSources, prepareSource } from "../../../src/data/source.js";
 import type { DataContext, TextTable } from "../../../src/data/types.js";
 import type { SourceConfig } from "../../../src/experiment/schema.js";
@@ -70,6 +71,22 @@ describe("the fields that a source asks for", () => {
       { domain: "läw", year: 1999, weight: 0.5, isGood: true },
       { year: 2000, isGood: false },
     ]);
+  });
+
+  test("come from a registered reader, what a record lacks left out, and are refused when none has one", async () => {
+    registerReader({
+      name: "with-extras",
+      *texts() {
+        yield { id: "d0", text: "a", extras: { domain: "law", year: undefined } };
+        yield { id: "d1", text: "b", extras: { domain: null, year: [2000] } };
+        yield { id: "d2", text: "c" };
+      },
+    });
+    const { context } = newCollection({ "corpus.x": "content" });
+    const corpus = { path: "corpus.x", format: "with-extras", part: "all", scores: "labels" } as const;
+    expect(await extrasIn(context, { corpus, extras: WANTED })).toEqual([{ domain: "law" }, { year: [2000] }, null]);
+    const misspelt = extrasIn(context, { corpus, extras: { passage: ["domian"] } });
+    await expect(misspelt).rejects.toThrow('no record has the field "domian" that extras asks for');
   });
 
   test("are refused when no record has one of them", async () => {

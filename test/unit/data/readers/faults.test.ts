@@ -24,6 +24,10 @@ interface Kind {
   readonly holdsText: boolean;
 }
 
+/** Members of gzip with zero bytes behind each. */
+const padded = (zeros: number, ...parts: string[]): Buffer =>
+  Buffer.concat(parts.flatMap((each) => [gzipSync(each), Buffer.alloc(zeros)]));
+
 const columns = (separator: string, ...cells: string[]): string => cells.join(separator);
 
 const kinds: Kind[] = [
@@ -147,6 +151,8 @@ describe.each(kinds.map((kind) => [`${kind.name} as ${kind.role}`, kind] as cons
     ["a byte order mark and CRLF", `\ufeff${good.join("\r\n")}`],
     ["gzip", gzipSync(good.join("\n"))],
     ["gzip in two parts", Buffer.concat([gzipSync(`${good[0]}\n`), gzipSync(`${good[1]}\n${good[2]}`)])],
+    ["gzip in two parts with zeros around them", padded(1, `${good[0]}\n`, `${good[1]}\n${good[2]}`)],
+    ["gzip in three parts in blocks of a tape", padded(10_240, ...good.map((each) => `${each}\n`))],
   ])("reads %s", async (_name, content) => {
     expect((await read(content)).records).toEqual(values);
   });
@@ -223,6 +229,17 @@ describe.each(kinds.map((kind) => [`${kind.name} as ${kind.role}`, kind] as cons
     });
     whole[whole.byteLength - 6] = (whole[whole.byteLength - 6] as number) ^ 0xff;
     await expect(read(whole, { isLenient })).rejects.toMatchObject({
+      code: "DATA",
+      message: expect.stringMatching(/gzip data is damaged/),
+    });
+  });
+
+  test.each([
+    ["strictly", false],
+    ["leniently", true],
+  ])("a gzip part whose beginning is lost is an error, read %s", async (_name, isLenient) => {
+    const lost = gzipSync(good[1] as string).fill(0, 0, 16);
+    await expect(read(Buffer.concat([gzipSync(`${good[0]}\n`), lost]), { isLenient })).rejects.toMatchObject({
       code: "DATA",
       message: expect.stringMatching(/gzip data is damaged/),
     });

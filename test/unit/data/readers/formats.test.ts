@@ -67,6 +67,17 @@ describe("fields go by the names in use", () => {
     expect((await readContent("q.jsonl", asked, "queries", prompts)).records).toEqual(["q||t|Find:"]);
   });
 
+  test.each<[string, ReadOptions["fields"], Role, string]>([
+    ["text", { id: 0, text: 3 }, "corpus", "column 3 for the text: there are 3."],
+    ["score", { query: 0, passage: 1, score: 3 }, "qrels", "column 3 for the score: there are 3."],
+    ["optional title", { id: 0, text: 1, title: 9 }, "corpus", "column 9 for the title: there are 3."],
+  ])("a number beyond the columns is refused with their number: %s", async (_, fields, role, words) => {
+    for (const content of ["1\tt\t3\n", "id\ttext\tscore\n1\tt\t3\n"]) {
+      const refused = { code: "DATA", message: expect.stringMatching(`c\\.tsv:1: ${words}`), hint: "Count from 0." };
+      await expect(readContent("c.tsv", content, role, { fields })).rejects.toMatchObject(refused);
+    }
+  });
+
   test.each<[string, string, string, Role, ReadOptions]>([
     ["a field that the role has not", "c.jsonl", '{"id":"1"}', "corpus", { fields: { passage: "x" } }],
     ["a number for JSON", "c.jsonl", '{"id":"1"}', "corpus", { fields: { id: 0 } }],

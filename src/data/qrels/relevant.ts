@@ -1,0 +1,52 @@
+/** Which judgements make a positive: those above 0, where the score that counts is that of the merged sources. */
+import type { SourceConfig } from "../../experiment/schema.js";
+import { listFiles } from "../source-files.js";
+import type { TextPool } from "../texts/text-pool.js";
+import type { MergedQrels, Side } from "./merged.js";
+import { QueryLinks } from "./query-links.js";
+
+/** The smallest score above 0 that float32 holds. */
+const LEAST_SCORE = 2 ** -149;
+
+/** What is judged 0 or less is no positive, unless the source's own minScore says so, or the files say what is one. */
+export function onlyRelevant(source: SourceConfig): SourceConfig {
+  const files = source.qrels === undefined ? [] : listFiles(source.qrels);
+  // Teachers may score a positive below 0; the files that hold their scores tell positives apart by themselves.
+  if (source.minScore !== undefined || (files.length > 0 && files.every(({ part }) => part === "positives")))
+    return source;
+  return { ...source, minScore: LEAST_SCORE };
+}
+
+/**
+ * Takes from each side the pairs that the merge calls irrelevant. Of queries that nobody disputes only the lowest score
+ * is read.
+ */
+export function overrule(queries: TextPool, sides: readonly Side[], merged: MergedQrels): void {
+  // The highest score of a pair is above 0 as soon as one of them is.
+  if (merged.rule === "max" || sides.every(({ judged }) => judged === undefined)) return;
+  const linked = sides.map((side) => ({ ...side, links: new QueryLinks(queries, side.queries) }));
+  const isDisputed = (query: number): boolean => {
+    let judgingCount = 0;
+    let hasIrrelevant = false;
+    for (const { qrels, judged, links } of linked) {
+      const row = links.rowOf(query);
+      if (row === -1 || qrels.parts.stored.countOf(row) === 0) continue;
+      judgingCount += 1;
+      const lowest = qrels.parts.stored.lowest[row] as number;
+      hasIrrelevant ||= judged?.isInside(lowest) === true && !qrels.isInside(lowest);
+    }
+    return judgingCount > 1 && hasIrrelevant;
+  };
+  // A query's judgements are asked for several times in a row.
+  let last = -1;
+  let out: ReadonlySet<number> = new Set();
+  for (const { qrels, links, passageOffset } of linked) {
+    qrels.leaveOut((queryRow) => {
+      const query = links.numberOf(queryRow);
+      if (query !== last) out = isDisputed(query) ? merged.irrelevant(query) : new Set();
+      last = query;
+      const irrelevant = out;
+      return irrelevant.size === 0 ? null : (passageRow) => irrelevant.has(passageRow + passageOffset);
+    });
+  }
+}
