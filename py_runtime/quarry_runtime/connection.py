@@ -8,6 +8,7 @@ import queue
 import socket as sockets
 import threading
 import time
+import uuid
 from collections import deque
 from pathlib import Path
 from typing import Any, Literal
@@ -284,6 +285,7 @@ def _hello(
         role=role,
         name=name,
         token=token,
+        life=str(uuid.uuid4()),
         pid=os.getpid(),
         host=sockets.gethostname()[:256] or "localhost",
         device=facts.name,

@@ -1,4 +1,5 @@
 /** The other end of a user's command: asks the pool that is at work on a run folder. */
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -113,6 +114,7 @@ function helloOf(token: string): UpMessage {
     role: "control",
     name: "control",
     token,
+    life: randomUUID(),
     pid: process.pid,
     host: hostname(),
     device: "none",

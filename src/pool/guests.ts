@@ -12,10 +12,8 @@ type Hello = Extract<UpMessage, { type: "hello" }>;
 interface Guest {
   readonly name: string;
   readonly peer: string;
-  /** Told apart from others that propose the same name. */
-  readonly proposed: string;
-  readonly pid: number;
-  readonly host: string;
+  /** Random, its process's own. */
+  readonly life: string;
   /** Why it is about to go, in words that follow its name. */
   reason: string | null;
 }
@@ -70,7 +68,8 @@ export class Guests {
     const hello = payload.message;
     if (hello.type !== "hello" || hello.role !== "worker" || this.#byPeer.has(peer)) return;
     if (this.#isClosing) return this.#refuse(peer, "The run is at its end.", false);
-    const earlier = this.#earlier(hello);
+    // The same process in an earlier connection, which must be over then.
+    const earlier = [...this.#byName.values()].find(({ life }) => life === hello.life);
     if (earlier !== undefined) this.#bury(earlier, "came back over another connection");
     const { name } = this.#add(peer, hello);
     this.#house.vigil.begin(name);
@@ -133,19 +132,12 @@ export class Guests {
     for (const name of this.#byName.keys()) this.expel(name, reason);
   }
 
-  /** The same process in an earlier connection, which must be over then. */
-  #earlier({ name, pid, host }: Hello): Guest | undefined {
-    return [...this.#byName.values()].find(
-      (guest) => guest.proposed === name && guest.pid === pid && guest.host === host,
-    );
-  }
-
   /** Takes one in, under a name that nobody else has. */
-  #add(peer: string, { name: proposed, pid, host }: Hello): Guest {
+  #add(peer: string, { name: proposed, life }: Hello): Guest {
     const wished = proposed.replace(/[^A-Za-z0-9._-]/g, "-").slice(0, MAX_NAME);
     let name = wished;
     for (let count = 2; this.#house.isTaken(name) || this.#byName.has(name); count += 1) name = `${wished}-${count}`;
-    const guest: Guest = { name, peer, proposed, pid, host, reason: null };
+    const guest: Guest = { name, peer, life, reason: null };
     this.#byName.set(name, guest);
     this.#byPeer.set(peer, guest);
     return guest;

@@ -33,6 +33,8 @@ export const upMessage = z.discriminatedUnion("type", [
     role: z.enum(["worker", "rank", "control"]),
     name,
     token: name,
+    /** Random, and the same in each hello of one process: name, host and pid may be those of another container's worker. */
+    life: name,
     pid: count,
     host: name,
     device: name,

@@ -1,6 +1,7 @@
 /** One launch of torchrun from start to end: greets the ranks, serves their micro-batches, hears what became of them. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError, toQuarryError } from "../errors.js";
+import { gone, groupGone } from "../pool/launch/gone.js";
 import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/launch/torchrun.js";
 import type { Launched } from "../pool/reception.js";
 import { Supply } from "../pool/supply.js";
@@ -10,7 +11,6 @@ import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
 import { pythonOf } from "./devices.js";
-import { gone, groupGone } from "./gone.js";
 import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import { arrangeMeeting, worldSizes } from "./meeting.js";
@@ -111,7 +111,9 @@ class Session {
       const onRankDeath = (death: RankDeath): void => this.#bury(death);
       const ranks = all / (nodes?.count ?? 1);
       const joining = meeting === null ? {} : { meeting: meeting.arguments };
-      const options = { python, ticketPath, ranks, maxRestarts, logDir, threads, onRankDeath, ...joining };
+      const stopping = AbortSignal.any([signal, halting].filter((each) => each !== undefined));
+      const limits = { maxRestarts, threads, signal: stopping };
+      const options = { python, ticketPath, ranks, logDir, onRankDeath, ...limits, ...joining };
       for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       const child = await startTorchrun(options);
       others = (await meeting?.start(() => transport.admit())) ?? null;

@@ -3,10 +3,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { workersSchema } from "../../src/experiment/schema.js";
 import { canFork, launchFork } from "../../src/pool/launch/fork-server.js";
+import { openPool } from "../../src/pool/pool.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
-import { until } from "../fixtures/fake-pool.js";
-import { forkServers } from "./training-harness.js";
+import { EventStream } from "../../src/report/events.js";
+import { fakeModel, until } from "../fixtures/fake-pool.js";
+import { childrenNamed, forkServers } from "./training-harness.js";
 
 let python: PythonEnvironment;
 const logDir = mkdtempSync(join(tmpdir(), "quarry-test-forks-"));
@@ -17,6 +20,13 @@ afterAll(() => rmSync(logDir, { recursive: true, force: true }));
 
 const fork = (name: string, extra: Record<string, string> = {}) =>
   launchFork({ name, argv: ["none"], python: { ...python, env: { ...python.env, ...extra } }, env: {}, logDir });
+
+/** A script in the server's place. */
+function server(name: string, lines: readonly string[]): string {
+  const path = join(logDir, name);
+  writeFileSync(path, ["#!/bin/sh", ...lines, ""].join("\n"), { mode: 0o700 });
+  return path;
+}
 
 test.skipIf(!canFork)("forks that see other GPUs share a server that sees none named", async () => {
   const ended = await fork("first", { CUDA_VISIBLE_DEVICES: "3" }).ended;
@@ -30,18 +40,48 @@ test.skipIf(!canFork)("forks that see other GPUs share a server that sees none n
 });
 
 test.skipIf(!canFork)("a fork that is ended before it is made does not begin", async () => {
-  const early = fork("early");
+  const [early, other] = [fork("early"), fork("other")];
   early.signal("SIGTERM");
   expect(await early.ended).toMatchObject({ signal: "SIGTERM", how: "killed by SIGTERM", lastLines: [] });
+  expect((await other.ended).how).toBe("ended with status 2");
+  expect(readFileSync(early.logPath, "utf8")).toBe("");
+});
+
+test.skipIf(!canFork)("nobody waits for a server that hangs, and it is not kept", async () => {
+  // In the server's place: one that hangs in its imports, and one that hangs after a fork.
+  const hangsEarly = server("hangs-early", ["exec sleep 600"]);
+  const hangsLate = server("hangs-late", [`sleep 600 & echo "{\\"forked\\": 0, \\"pid\\": $!}"`, "exec sleep 600"]);
+  for (const executable of [hangsEarly, hangsLate]) {
+    const fork = launchFork({ name: "waits", argv: ["none"], python: { ...python, executable }, env: {}, logDir });
+    if (executable === hangsLate) await fork.started;
+    const began = performance.now();
+    fork.signal("SIGKILL");
+    expect(await fork.ended).toMatchObject({ signal: "SIGKILL", how: "killed by SIGKILL" });
+    expect(performance.now() - began).toBeLessThan(3_000);
+  }
+  await until(() => childrenNamed("sleep").length === 0);
+});
+
+test.skipIf(!canFork)("a pool whose workers are still loading is closed at once", async () => {
+  const loading = { ...python, executable: server("loads", ["exec sleep 600"]) };
+  const workers = workersSchema.parse({ count: 2, device: "cpu", threads: 1 });
+  const abort = new AbortController();
+  const pool = await openPool({ workers, python: loading, logDir, events: new EventStream(), signal: abort.signal });
+  const described = pool.describe(fakeModel);
+  await until(() => childrenNamed("sleep").length === 1);
+  const began = performance.now();
+  abort.abort();
+  await expect(described).rejects.toMatchObject({ code: "INTERRUPTED" });
+  await pool.close();
+  expect(performance.now() - began).toBeLessThan(1_000);
 });
 
 test.skipIf(!canFork)(
   "a fork that the system refuses has ended, with the reason, and the next one is asked for again",
   async () => {
     // In the server's place: what it answers is tested in test/py/worker/test_fork_server.py.
-    const scarce = join(logDir, "scarce");
     const refusals = [0, 1].map((id) => `read request; echo '{"refused": ${id}, "why": "no process left"}'`);
-    writeFileSync(scarce, ["#!/bin/sh", ...refusals, "read end", ""].join("\n"), { mode: 0o700 });
+    const scarce = server("scarce", [...refusals, "read end"]);
     const refused = (name: string) =>
       launchFork({ name, argv: ["none"], python: { ...python, executable: scarce }, env: {}, logDir });
     for (const name of ["refused", "refused-again"]) {

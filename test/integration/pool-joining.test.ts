@@ -72,6 +72,16 @@ describe("a pool that listens", () => {
     for (const guest of guests) expect((await guest.ended).exitCode).toBe(0);
   });
 
+  it("tells workers of equal containers apart, whose name, host and pid are the same", async () => {
+    const { pool, runDir, warnings } = await open({}, { count: 0 });
+    await come("far.0", { pid: 2 });
+    await come("far.0", { pid: 2 });
+    await until(() => notes().some((text) => text.includes("far.0-2 joined")));
+    expect((await listWorkers(runDir)).map(({ name }) => name).sort()).toEqual(["far.0", "far.0-2"]);
+    expect(await pool.encode(collectVectors(fakeUnits(30)).job)).toMatchObject({ failed: [], rowCount: 120 });
+    expect(warnings()).toEqual([]);
+  });
+
   it("gives work to one that joins midway, also in a search: queries first, every unit in one snapshot", async () => {
     const { pool } = await open({ secondsPerUnit: 0.03 }, { count: 1 });
     const snapshots = new Map<string, Snapshot>();

@@ -158,8 +158,13 @@ export function agents(): number[] {
 
 /** The processes of this one that agents and workers are forked from. */
 export function forkServers(): number[] {
+  return childrenNamed(FORKS);
+}
+
+/** Processes that this one has started and that go by a name. */
+export function childrenNamed(name: string): number[] {
   const children = read(`/proc/${process.pid}/task/${process.pid}/children`).trim().split(" ");
-  return children.map(Number).filter((pid) => read(`/proc/${pid}/comm`).trim() === FORKS);
+  return children.map(Number).filter((pid) => isAlive(pid) && read(`/proc/${pid}/comm`).trim() === name);
 }
 
 /** Rank processes, in the order of their ids. */

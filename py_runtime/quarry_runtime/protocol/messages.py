@@ -361,6 +361,7 @@ class Hello(
     role: Literal["worker", "rank", "control"]
     name: Name
     token: Name
+    life: Name
     pid: Count
     host: Name
     device: Name

@@ -16,6 +16,7 @@ export interface Agent {
   /** What it and the ranks print. */
   readonly output: readonly Readable[];
   readonly ended: Promise<Ending>;
+  kill(): void;
 }
 
 let count = 0;
@@ -25,7 +26,8 @@ export function startAgent(options: TorchrunOptions, argv: readonly string[]): P
   return canFork ? fork(options, argv) : spawn(options, argv);
 }
 
-async function fork({ python, threads, logDir, ticketPath }: TorchrunOptions, argv: readonly string[]): Promise<Agent> {
+async function fork(options: TorchrunOptions, argv: readonly string[]): Promise<Agent> {
+  const { python, threads, logDir, ticketPath, signal } = options;
   // In the ticket's folder, which is this user's alone.
   const output = join(dirname(ticketPath), `agent-${count++}.sock`);
   const server = createServer({ pauseOnConnect: true });
@@ -34,11 +36,15 @@ async function fork({ python, threads, logDir, ticketPath }: TorchrunOptions, ar
   const connected = once(server, "connection") as Promise<[Socket]>;
   const env = threadEnvironment(threads);
   const agent = launchFork({ name: "torchrun", argv, python, env, logDir, output });
+  const kill = (): void => agent.signal("SIGKILL");
+  signal?.addEventListener("abort", kill);
+  if (signal?.aborted) kill();
   const reached = await Promise.race([connected, agent.ended]);
+  signal?.removeEventListener("abort", kill);
   server.close();
   await agent.started;
   const streams = Array.isArray(reached) ? [reached[0]] : [];
-  return { pid: agent.pid, output: streams, ended: agent.ended };
+  return { pid: agent.pid, output: streams, ended: agent.ended, kill };
 }
 
 async function spawn({ python }: TorchrunOptions, argv: readonly string[]): Promise<Agent> {
@@ -59,5 +65,5 @@ async function spawn({ python }: TorchrunOptions, argv: readonly string[]): Prom
     const { exitCode = null, signal = null } = result;
     return { exitCode, signal, how: howItEnded(result), lastLines: [] };
   });
-  return { pid: child.pid, output: [child.stdout, child.stderr], ended };
+  return { pid: child.pid, output: [child.stdout, child.stderr], ended, kill: () => void child.kill("SIGKILL") };
 }

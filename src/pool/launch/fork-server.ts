@@ -5,6 +5,7 @@ import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { execa, type Options } from "execa";
 import type { PythonEnvironment } from "../../python/environment.js";
+import { isAlive } from "./gone.js";
 import { type Ending, howItEnded, killGroup, type LocalProcess, type Log, openLog, tail } from "./local.js";
 import { reapOnExit } from "./reaper.js";
 
@@ -36,6 +37,8 @@ type Answer =
 
 /** How long a server without forks is kept for the next pool: it holds some 250 MB. */
 const LINGER_MS = 60_000;
+/** For the server to tell the end of a fork that was killed; it may hang itself. */
+const UNTOLD_MS = 1_000;
 /** Elsewhere libraries (macOS's own above all) do not survive a fork after they are loaded. */
 export const canFork = process.platform === "linux";
 
@@ -71,12 +74,15 @@ class Fork implements ForkedProcess {
   #end: (ending: Ending) => void = () => {};
   #pid: number | undefined;
   #forget: () => void = () => {};
-  #early: NodeJS.Signals | null = null;
+  readonly #onUntold: () => void;
+  #untold: NodeJS.Timeout | null = null;
   #isOver = false;
 
-  constructor(name: string, log: Pick<Log, "path" | "start">) {
+  /** @param onUntold it is over, and its server has not said so */
+  constructor(name: string, log: Pick<Log, "path" | "start">, onUntold: () => void) {
     this.name = name;
     this.#log = log;
+    this.#onUntold = onUntold;
     this.started = new Promise((resolve) => {
       this.#begin = resolve;
     });
@@ -96,23 +102,34 @@ class Fork implements ForkedProcess {
   made(pid: number): void {
     this.#pid = pid;
     this.#forget = reapOnExit(pid);
-    if (this.#early !== null) killGroup(pid, this.#early);
     this.#begin();
   }
 
   signal(name: NodeJS.Signals): void {
     if (this.#isOver) return;
-    if (this.#pid === undefined) this.#early = name;
-    else killGroup(this.#pid, name);
+    // The server may be busy with its imports, or hang: nobody waits for what has not begun.
+    if (this.#pid === undefined) return this.#giveUp(name);
+    const pid = this.#pid;
+    killGroup(pid, name);
+    if (name !== "SIGKILL") return;
+    this.#untold ??= setInterval(() => {
+      if (!isAlive(pid)) this.#giveUp(name);
+    }, UNTOLD_MS);
   }
 
   /** Says how it ended; `lastLines` where its own log has none. */
   over(ending: Omit<Ending, "lastLines">, lastLines: readonly string[] = []): void {
     this.#isOver = true;
+    if (this.#untold !== null) clearInterval(this.#untold);
     this.#forget();
     this.#begin();
     const own = tail(this.#log);
     this.#end({ ...ending, lastLines: own.length > 0 ? own : lastLines });
+  }
+
+  #giveUp(signal: NodeJS.Signals): void {
+    this.over({ exitCode: null, signal, how: howItEnded({ signal }) });
+    this.#onUntold();
   }
 }
 
@@ -123,6 +140,7 @@ class ForkServer {
   readonly #requests: Socket;
   readonly #answers: Socket;
   readonly #onEnd: () => void;
+  readonly #pid: number | undefined;
   #count = 0;
   #linger: NodeJS.Timeout | null = null;
 
@@ -141,6 +159,7 @@ class ForkServer {
     const child = execa(python.executable, ["-m", "quarry_runtime", "fork-server"], settings);
     closeSync(log.descriptor);
     this.#onEnd = onEnd;
+    this.#pid = child.pid;
     this.#requests = child.stdin as Socket;
     this.#answers = child.stdout as Socket;
     this.#requests.on("error", () => {}); // EPIPE of a dead server is told by its end
@@ -150,8 +169,8 @@ class ForkServer {
       forget();
       onEnd();
       const how = `lost the process that it was forked from (${howItEnded(result)})`;
+      for (const pid of this.#made.keys()) killGroup(pid, "SIGKILL");
       for (const fork of [...this.#asked.values(), ...this.#made.values()]) {
-        fork.signal("SIGKILL");
         fork.over({ exitCode: null, signal: null, how }, tail(log));
       }
     });
@@ -164,8 +183,8 @@ class ForkServer {
   fork({ name, argv, python, env, logDir, output }: ForkOptions): ForkedProcess {
     const log = openLog(logDir, name);
     closeSync(log.descriptor);
-    const fork = new Fork(name, log);
     const id = this.#count++;
+    const fork = new Fork(name, log, () => this.#forget(id, fork.pid));
     this.#asked.set(id, fork);
     if (this.#linger !== null) clearTimeout(this.#linger);
     this.#answers.ref();
@@ -177,7 +196,7 @@ class ForkServer {
   #hear(answer: Answer): void {
     if ("forked" in answer) {
       const fork = this.#asked.get(answer.forked);
-      if (fork === undefined) return;
+      if (fork === undefined) return killGroup(answer.pid, "SIGKILL");
       this.#asked.delete(answer.forked);
       this.#made.set(answer.pid, fork);
       fork.made(answer.pid);
@@ -201,6 +220,16 @@ class ForkServer {
     const exitCode = status < 0 ? null : status;
     const signal = status < 0 ? (SIGNALS.get(-status) ?? `signal ${-status}`) : null;
     fork?.over({ exitCode, signal, how: howItEnded({ exitCode, signal }) });
+  }
+
+  /** Of a fork that is over. A server that has no other may be what hangs; it is not kept. */
+  #forget(id: number, pid: number | undefined): void {
+    this.#asked.delete(id);
+    if (pid !== undefined) this.#made.delete(pid);
+    if (this.#asked.size + this.#made.size > 0) return;
+    this.#onEnd();
+    this.#answers.unref();
+    if (this.#pid !== undefined) killGroup(this.#pid, "SIGKILL");
   }
 
   #idle(): void {

@@ -18,6 +18,8 @@ export interface TorchrunOptions {
   /** rank-0.log …, torchrun.log, and torchrun's own files in torchrun/. */
   readonly logDir: string;
   readonly threads: number;
+  /** Ends a launch that is still on its way. */
+  readonly signal?: AbortSignal;
   /** Further arguments of `quarry_runtime launch`: where it meets the agents of other machines. */
   readonly meeting?: readonly string[];
   /** Told when torchrun sees a rank end badly, before it starts the ranks again. */
@@ -80,10 +82,11 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
     exited,
     lastLinesOf: (rank) => logs.lastLines(rank),
     kill: () => {
+      agent.kill();
       try {
         if (agent.pid !== undefined) process.kill(-agent.pid, "SIGKILL");
       } catch {
-        // All of it has ended.
+        // Nothing of its group is left.
       }
     },
   };

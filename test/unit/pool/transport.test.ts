@@ -31,6 +31,7 @@ test("a message queued just as the queue has run empty is sent", async () => {
     role: "worker",
     name: "worker-0",
     token: ticket.token,
+    life: "1",
     pid: 1,
     host: "here",
     device: "cpu",

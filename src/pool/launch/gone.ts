@@ -1,4 +1,4 @@
-/** Waits for processes of this machine that are about to end. */
+/** Whether processes of this machine have ended, and waiting for those that are about to. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -17,7 +17,8 @@ export async function groupGone(group: number): Promise<void> {
   for (let tries = 0; tries < TRIES && isGroupAlive(group); tries += 1) await sleep(TRY_MS);
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process runs; one that only waits to be collected does not. */
+export function isAlive(pid: number): boolean {
   const state = stateOf(pid);
   if (state !== null) return state.isRunning;
   return !hasProc() && answers(pid);
