@@ -80,10 +80,10 @@ describe("an override", () => {
   });
 
   test("takes a loss, or a list of them, as JSON", () => {
-    const one = configOf("--train.loss", '{"name": "kl", "temperature": 1}');
-    expect(one.train?.loss).toEqual({ name: "kl", temperature: 1 });
-    expect(configOf("--train.loss", '[{"name": "kl"}, {"weight": 2}]').train?.loss).toEqual([
-      { name: "kl" },
+    const one = configOf("--train.loss", '{"name": "cosent", "temperature": 1}');
+    expect(one.train?.loss).toEqual({ name: "cosent", temperature: 1 });
+    expect(configOf("--train.loss", '[{"name": "cosent"}, {"weight": 2}]').train?.loss).toEqual([
+      { name: "cosent" },
       { name: "infonce", weight: 2 },
     ]);
   });
