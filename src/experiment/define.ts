@@ -1,4 +1,6 @@
 /** The builders that experiment scripts are written with; a wrong option is refused here, before any process starts. */
+
+import { QuarryError } from "../errors.js";
 import type { VALUE_ALIASES } from "./aliases.js";
 import { crossCheck, EMBEDDED } from "./cross-checks.js";
 import { configError, explain, isPlainObject, shown } from "./explain.js";
@@ -74,6 +76,23 @@ export function defineExperiment(input: ExperimentInput, options: DefineOptions 
   };
   if (options.baseDir !== undefined) baseDirs.add(experiment);
   return experiment;
+}
+
+/** Whether this is what {@link defineExperiment} gives. */
+export function isExperiment(value: unknown): value is Experiment {
+  return isPlainObject(value) && value.kind === "experiment" && isPlainObject(value.input);
+}
+
+/**
+ * Refuses whatever a script hands to a verb that is no experiment.
+ *
+ * @throws CONFIG saying what was seen
+ */
+export function requireExperiment(value: unknown): void {
+  if (isExperiment(value)) return;
+  throw new QuarryError("CONFIG", `expected what defineExperiment(…) gives, saw ${shown(value)}`, {
+    hint: 'Hand over defineExperiment({ … }), or await loadExperiment("experiment.ts").',
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { QuarryError } from "../errors.js";
-import { defineExperiment, type Experiment, hasOwnBaseDir } from "./define.js";
+import { defineExperiment, type Experiment, hasOwnBaseDir, isExperiment } from "./define.js";
 import { isPlainObject, shown } from "./explain.js";
 import type { ExperimentInput } from "./options.generated.js";
 import { applyOverrides, type Override } from "./overrides.js";
@@ -97,8 +97,4 @@ function readable(message: string): string {
 
 function named(where: string, path: string, file: string): string {
   return where === path ? file : relative(process.cwd(), where);
-}
-
-function isExperiment(value: unknown): value is Experiment {
-  return isPlainObject(value) && value.kind === "experiment" && isPlainObject(value.input);
 }

@@ -15,7 +15,7 @@ import { type DataStats, statsOfSources } from "../data/inspect/stats.js";
 import { sourceFiles } from "../data/source-files.js";
 import type { DataContext, PreparedSource, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
-import type { Experiment } from "../experiment/define.js";
+import { type Experiment, requireExperiment } from "../experiment/define.js";
 import { refreshedParts } from "../experiment/refresh.js";
 import { searchSources, setsOf, trainingSources } from "../experiment/sources.js";
 import type { PythonEnvironment } from "../python/environment.js";
@@ -133,6 +133,7 @@ export class Look implements ResolveContext {
     options: DataOptions,
     private readonly only: "train" | null = null,
   ) {
+    requireExperiment(experiment);
     const { config, baseDir } = experiment;
     this.cacheDir = resolve(baseDir, config.cacheDir ?? defaultCacheDir());
     this.signal = options.signal ?? new AbortController().signal;

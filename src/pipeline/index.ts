@@ -1,5 +1,5 @@
 /** The verbs, each loaded when it is called: a script that only looks at its data does not wait for sockets and processes. */
-import type { Experiment } from "../experiment/define.js";
+import { type Experiment, requireExperiment } from "../experiment/define.js";
 import type { DoctorOptions, DoctorReport } from "./doctor/types.js";
 import type { ExportedModel, ExportOptions } from "./export-model.js";
 import type { Measured } from "./measure.js";
@@ -10,6 +10,7 @@ type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
 
 function verb(name: VerbName): Verb {
   return async (experiment: Experiment, options?: VerbOptions): Promise<RunResult> => {
+    requireExperiment(experiment);
     const verbs = await import("./run.js");
     return verbs[name](experiment, options);
   };
@@ -91,6 +92,7 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
  * const { isFit, checks } = await doctor(await loadExperiment("experiment.ts"), { probeSeconds: 0 });
  */
 export async function doctor(experiment: Experiment, options?: DoctorOptions): Promise<DoctorReport> {
+  requireExperiment(experiment);
   const examination = await import("./doctor/doctor.js");
   return examination.doctor(experiment, options);
 }
