@@ -1,5 +1,5 @@
 /** How a failure is told: one line on what is wrong, one on the way out, and the exit status of its kind. */
-import { EXIT_STATUS, toQuarryError } from "../errors.js";
+import { EXIT_STATUS, QuarryError, toQuarryError } from "../errors.js";
 
 /**
  * Writes an error to stderr.
@@ -8,7 +8,7 @@ import { EXIT_STATUS, toQuarryError } from "../errors.js";
  * @returns the exit status
  */
 export function reportFailure(thrown: unknown, isDebug: boolean): number {
-  const error = toQuarryError(thrown);
+  const error = isDiskFull(thrown) ? noSpace(thrown) : toQuarryError(thrown);
   const lines = [`error: ${error.message}`];
   if (error.hint !== undefined) lines.push(`hint: ${error.hint}`);
   if (isDebug) {
@@ -20,4 +20,17 @@ export function reportFailure(thrown: unknown, isDebug: boolean): number {
   }
   process.stderr.write(`${lines.join("\n")}\n`);
   return error.exitStatus ?? EXIT_STATUS.INTERNAL;
+}
+
+function isDiskFull(thrown: unknown): thrown is NodeJS.ErrnoException {
+  const code = thrown instanceof Error && "code" in thrown ? thrown.code : "";
+  return !(thrown instanceof QuarryError) && (code === "ENOSPC" || code === "EDQUOT");
+}
+
+/** What is written nowhere else with words of its own: as a rule the output, which may be a file. */
+function noSpace(cause: NodeJS.ErrnoException): QuarryError {
+  return new QuarryError("ENVIRONMENT", `No space left for ${cause.path ?? "the output"} (${cause.code}).`, {
+    hint: "Free some space, or send the output elsewhere.",
+    cause,
+  });
 }

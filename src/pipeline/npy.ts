@@ -70,12 +70,12 @@ export class MatrixWriter {
   /** Opens what an earlier process left under the same key, or begins anew. */
   static async open(path: string, key: string, rowCount: number, blockRows: number): Promise<MatrixWriter> {
     const writer = new MatrixWriter(path, key, rowCount, blockRows);
-    const lines = (await readFile(`${path}.done`, "utf8").catch(() => "")).split("\n");
-    // The last piece is either empty or torn by a kill.
-    lines.pop();
-    const [head, ...blocks] = lines;
-    const [knownKey, dimension] = (head ?? "").split(" ");
-    if (knownKey === key && (await writer.#reopen(Number(dimension)))) {
+    const journal = await readFile(`${path}.done`, "utf8").catch(() => "");
+    // What follows the last line end was torn by a kill: the next line must not be glued to it.
+    const whole = journal.slice(0, journal.lastIndexOf("\n") + 1);
+    const [head = "", ...blocks] = whole.split("\n").slice(0, -1);
+    const [knownKey, dimension] = head.split(" ");
+    if (knownKey === key && (await writer.#reopen(Number(dimension), Buffer.byteLength(whole)))) {
       for (const block of blocks) writer.#done.add(Number(block));
     } else {
       await rm(`${path}.done`, { force: true });
@@ -133,11 +133,12 @@ export class MatrixWriter {
     this.#journal = journal;
   }
 
-  async #reopen(dimension: number): Promise<boolean> {
+  async #reopen(dimension: number, journalBytes: number): Promise<boolean> {
     this.#data = await open(`${this.path}.partial`, "r+").catch(() => null);
     if (this.#data === null) return false;
     this.#dimension = dimension;
     this.#journal = await open(`${this.path}.done`, "a");
+    await this.#journal.truncate(journalBytes);
     return true;
   }
 }

@@ -118,6 +118,17 @@ describe("quarry cache verify", () => {
   });
 });
 
+test.skipIf(!existsSync("/dev/full"))("a full disk behind the output is told as such, with status 4", async () => {
+  const { exitCode, stderr } = await execa("sh", ["-c", '"$0" "$1" cache list > /dev/full', process.execPath, main], {
+    env: { QUARRY_CACHE: cache, CI: "true" },
+    reject: false,
+  });
+  expect({ exitCode, stderr }).toEqual({
+    exitCode: 4,
+    stderr: "error: No space left for the output (ENOSPC).\nhint: Free some space, or send the output elsewhere.",
+  });
+});
+
 describe("quarry cache prune", () => {
   test("removes nothing that is sound unless it is asked to", async () => {
     const { exitCode, stdout } = await quarry("prune");

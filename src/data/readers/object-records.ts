@@ -66,7 +66,7 @@ export class ObjectFields {
     const { kind, isFilled, value } = this.slots[slot] as Slot;
     if (!isFilled) target.start = target.end = 0;
     else if (kind === "string") pointAt(target, value);
-    else if (kind === "null" && (this.wanted[slot] as WantedField).field === "title") target.start = target.end = 0;
+    else if (kind === "null" && (this.wanted[slot] as WantedField).field !== "text") target.start = target.end = 0;
     else return this.refuseKind(slot, "no string", "Write it as a string in quotes.", line);
     return true;
   }

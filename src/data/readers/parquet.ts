@@ -150,7 +150,7 @@ class Cells {
   /** Optional ones are empty where they are null. */
   takeText(field: number, target: Span): boolean {
     const value = this.#value(field);
-    if (value === null && (this.wanted[field] as WantedField).isNeeded === false) {
+    if (value === null && (this.wanted[field] as WantedField).field !== "text") {
       pointTo(target, NOTHING, 0, 0);
       return true;
     }

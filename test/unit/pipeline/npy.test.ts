@@ -42,7 +42,11 @@ test("a torn journal line and another model's blocks do not count", async () => 
   await truncate(`${path}.done`, "key 1\n1\n1".length);
   const torn = await MatrixWriter.open(path, "key", 40, 2);
   expect([1, 12].map((block) => torn.isDone(block))).toEqual([true, false]);
+  await torn.write(2, floats(5, 6), 1);
   await torn.close();
+  const again = await MatrixWriter.open(path, "key", 40, 2);
+  expect([1, 2, 12].map((block) => again.isDone(block))).toEqual([true, true, false]);
+  await again.close();
   const other = await MatrixWriter.open(path, "other", 40, 2);
   expect(other.isDone(1)).toBe(false);
   await other.close();

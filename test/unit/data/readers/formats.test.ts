@@ -63,8 +63,11 @@ describe("fields go by the names in use", () => {
     const headed = `docid\turl\ttitle\tbody\n${docs}`;
     expect((await readContent("docs.tsv", headed, "corpus", numbers)).records).toEqual(["D1|T|body", "D2|U|more"]);
     const prompts = { fields: { prompt: "instruction" } };
-    const asked = jsonLines([{ id: "q", text: "t", instruction: "Find:" }]);
-    expect((await readContent("q.jsonl", asked, "queries", prompts)).records).toEqual(["q||t|Find:"]);
+    const asked = jsonLines([
+      { id: "q", text: "t", instruction: "Find:" },
+      { id: "r", text: "t", instruction: null },
+    ]);
+    expect((await readContent("q.jsonl", asked, "queries", prompts)).records).toEqual(["q||t|Find:", "r||t|"]);
   });
 
   test.each<[string, ReadOptions["fields"], Role, string]>([

@@ -163,6 +163,11 @@ describe.skipIf(!hasPython)(`Parquet${hasPython ? "" : " (skipped: no Python env
     expect(await new Reading(parquet, at("unsigned.parquet")).ids()).toEqual(["18446744073709551615"]);
   });
 
+  test("a null title or prompt is none, also where the file's options name its column", async () => {
+    const reading = new Reading(parquet, layoutPath("zstd"), { fields: { prompt: "title" } });
+    expect((await reading.prompts()).slice(4, 7)).toEqual(["Title 4", "", "Title 6"]);
+  });
+
   test("a column of fractions holds no ids", async () => {
     const error = await failure("fractions.parquet");
     expect([error.code, error.message]).toEqual(["DATA", expect.stringMatching(/column "_id" holds DOUBLE/)]);
