@@ -96,9 +96,10 @@ async function runVerb(name: VerbName, file: string, flags: Flags, overrides: re
 
   const events = new EventStream();
   const controller = new AbortController();
-  const stoppedBy: { signal: StopSignal | null } = { signal: null };
+  const stoppedBy: { signal: StopSignal | null; words: string } = { signal: null, words: "" };
   const signals = watchSignals((signal) => {
     stoppedBy.signal = signal;
+    stoppedBy.words ||= `stopped by ${signal}`;
     controller.abort();
     const message = `${signal}: finishing what is in hand and saving; once more stops at once`;
     events.emit({ type: "warning", message, hint: null });
@@ -111,6 +112,10 @@ async function runVerb(name: VerbName, file: string, flags: Flags, overrides: re
   const reporter = await attachReporter(shownEvents, {
     kind,
     onInterrupt: () => signals.raise("SIGINT"),
+    onReaderGone: () => {
+      stoppedBy.words = "stopped: nobody reads the output any more";
+      signals.raise("SIGINT");
+    },
   });
   let failure: { thrown: unknown } | null = null;
   try {
@@ -125,6 +130,6 @@ async function runVerb(name: VerbName, file: string, flags: Flags, overrides: re
   const isDebug = flags.debug ?? false;
   if (stoppedBy.signal === null) return reportFailure(failure.thrown, isDebug);
   if (isDebug) reportFailure(failure.thrown, isDebug);
-  else process.stderr.write(`stopped by ${stoppedBy.signal}; the same command goes on from here\n`);
+  else process.stderr.write(`${stoppedBy.words}; the same command goes on from here\n`);
   return EXIT_STATUS_OF[stoppedBy.signal];
 }

@@ -59,7 +59,7 @@ export function splitArguments(
     if (!flag.startsWith("--") || takesValue !== undefined) {
       rest.push(argument);
       if (!takesValue || text !== null) continue;
-      if (value === undefined) problems.push({ path: [flag], message: needsValue(null, flag, next) });
+      if (value === undefined) problems.push({ path: [flag], message: needsValue(null, argv.slice(index, index + 2)) });
       else rest.push(argv[++index] ?? "");
       continue;
     }
@@ -71,7 +71,7 @@ export function splitArguments(
     const { path, isNegated, schemas } = found;
     if (isNegated) {
       if (text === null) overrides.push({ path, value: false });
-      else problems.push({ path: [flag], message: `takes no value; write --${path}=${text}` });
+      else problems.push({ path: [flag], message: `takes no value; it stands for --${path}=false` });
       continue;
     }
     if (isList(schemas) && overrides.some((earlier) => earlier.path === path))
@@ -84,7 +84,7 @@ export function splitArguments(
       if (isValue) index++;
       else lastSwitch = flag;
     } else if (value === undefined) {
-      problems.push({ path: [flag], message: needsValue(expected(schemas), flag, next) });
+      problems.push({ path: [flag], message: needsValue(schemas, argv.slice(index, index + 2)) });
     } else {
       overrides.push({ path, value });
       index++;
@@ -102,9 +102,11 @@ function isList(schemas: readonly z.ZodType[]): boolean {
   return schemas.some((schema) => schema instanceof z.ZodArray);
 }
 
-function needsValue(what: string | null, flag: string, next: string | undefined): string {
-  const wayOut = next === undefined ? "" : `; if ${next} is meant, write ${flag}=${next}`;
-  return `needs a value${what === null ? "" : `: ${what}`}${wayOut}`;
+/** @param schemas of an option of the experiment; null for a flag of the command. */
+function needsValue(schemas: readonly z.ZodType[] | null, [flag, next]: readonly string[]): string {
+  const takesText = schemas?.some((schema) => schema instanceof z.ZodString) ?? true;
+  const wayOut = next === undefined || !takesText ? "" : `; if ${next} is meant, write ${flag}=${next}`;
+  return `needs a value${schemas === null ? "" : `: ${expected(schemas)}`}${wayOut}`;
 }
 
 /**

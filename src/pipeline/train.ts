@@ -1,12 +1,12 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
-import { appendFile, mkdir } from "node:fs/promises";
+import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
-import { diskError, syncFile } from "../rundir/durable.js";
+import { diskError, syncFile, writeFileDurably } from "../rundir/durable.js";
 import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
@@ -121,6 +121,7 @@ async function trainOn(
       }
       await refreshed?.over();
       const chosen = await evaluation?.finish(outcome);
+      if (chosen?.isStoppedEarly) await record.endAt(chosen.last);
       const checkpoint = chosen === undefined ? outcome.checkpoint : join(job.outputDir, `checkpoint-${chosen.step}`);
       const value = {
         checkpoint: relative(context.runDir.path, checkpoint),
@@ -174,9 +175,23 @@ function recordTraining(context: RunContext, from: LearnedFrom, batches: Batches
       then(() => syncFile(path));
       return told();
     },
+    /** Workers notice an early stop later than its step: what was trained beyond it is no part of the curve. */
+    endAt: (last: number): Promise<void> => {
+      then(async () => {
+        const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
+        const kept = lines.filter((line) => stepOf(line) <= last);
+        if (kept.length < lines.length) await writeFileDurably(path, kept.map((line) => `${line}\n`).join(""));
+      });
+      return told();
+    },
     close: (): Promise<void> => {
       unsubscribe();
       return told();
     },
   };
+}
+
+/** The step of a line of steps.jsonl; a line that was torn by a death stays as it is. */
+function stepOf(line: string): number {
+  return Number(/^\{"step":(\d+),/.exec(line)?.[1] ?? 0);
 }

@@ -16,8 +16,10 @@ export interface ReporterOptions {
   /** Where the dashboard reads keys from. */
   readonly stdin?: KeyStream;
   readonly env?: NodeJS.ProcessEnv;
-  /** Called for each q or Ctrl-C, and once when nobody reads stdout any more; default: SIGINT to this process. */
+  /** Called for each q or Ctrl-C; default: SIGINT to this process. */
   readonly onInterrupt?: () => void;
+  /** Called once when nobody reads stdout any more; default: as onInterrupt. */
+  readonly onReaderGone?: () => void;
 }
 
 /** A reporter at work. */
@@ -35,7 +37,7 @@ export function chooseKind(kind: ReporterKind, stdout: OutputStream, env: NodeJS
 
 /**
  * Shows a run's events until it is closed. It hears everything from the moment of the call, and never throws because of
- * a reader that left: it goes quiet and calls `onInterrupt`.
+ * a reader that left: it goes quiet and calls `onReaderGone`.
  *
  * @example
  * const reporter = await attachReporter(events, { kind: "auto", onInterrupt: () => controller.abort() });
@@ -44,9 +46,10 @@ export function chooseKind(kind: ReporterKind, stdout: OutputStream, env: NodeJS
 export async function attachReporter(events: EventStream, options: ReporterOptions): Promise<Reporter> {
   const { env = process.env, stdin = process.stdin } = options;
   const onInterrupt = options.onInterrupt ?? (() => process.kill(process.pid, "SIGINT"));
+  const onReaderGone = options.onReaderGone ?? onInterrupt;
   const stderr = new Sink(options.stderr ?? process.stderr, () => {});
   const stdout = new Sink(options.stdout ?? process.stdout, (isReaderGone, error) => {
-    if (isReaderGone) onInterrupt();
+    if (isReaderGone) onReaderGone();
     else stderr.line(`warning: stdout cannot be written (${error.message}); the run goes on`);
   });
 

@@ -85,6 +85,17 @@ function refuseDifferent(path: string, changed: readonly string[]): QuarryError 
   );
 }
 
+/** Where a file stands in the way of the folder. */
+function refuseFile(thrown: unknown, path: string): unknown {
+  const code = (thrown as NodeJS.ErrnoException).code ?? "";
+  if (!["EEXIST", "ENOTDIR"].includes(code)) return thrown;
+  const what = code === "EEXIST" ? "is a file" : "lies below a file";
+  return new QuarryError("CONFIG", `${path} cannot be a run folder: it ${what}.`, {
+    hint: "Choose an empty or new folder with --runDir.",
+    cause: thrown,
+  });
+}
+
 /** Refuses a folder that holds something else than a run. */
 async function refuseStrangers(path: string): Promise<void> {
   const strangers = (await readdir(path)).filter((name) => !isOurs(name));
@@ -159,7 +170,9 @@ export async function openRunDir(options: RunDirOptions): Promise<RunDir> {
   let lock: Lock | null = null;
   let journal: Journal | null = null;
   try {
-    await mkdir(path, { recursive: true });
+    await mkdir(path, { recursive: true }).catch((thrown: unknown) => {
+      throw refuseFile(thrown, path);
+    });
     lock = await acquireLock(join(path, files.lock));
     await sweep(path);
     const configPath = join(path, files.config);

@@ -121,6 +121,15 @@ describe("a request to stop", () => {
     await expect.poll(survivors, { timeout: 5000 }).toEqual([]);
   });
 
+  test("by a reader that leaves is told as that, not as a signal", async () => {
+    const command = `"${process.execPath}" "${main}" evaluate experiment.ts --runDir unread --reporter json | head -1`;
+    const env = { CI: "true", HF_HUB_OFFLINE: "1", QUARRY_CACHE: join(folder, "cache") };
+    const { stdout, stderr } = await execa("bash", ["-c", command], { cwd: folder, reject: false, env });
+    expect(JSON.parse(stdout)).toMatchObject({ type: "runStarted" });
+    expect(stderr).toBe("stopped: nobody reads the output any more; the same command goes on from here");
+    await expect.poll(survivors, { timeout: 5000 }).toEqual([]);
+  });
+
   test("is made good by the same command", async () => {
     const { exitCode, stdout } = await start("evaluate", "experiment.ts", "--runDir", "SIGINT");
     expect(exitCode).toBe(0);

@@ -116,6 +116,7 @@ describe("two ranks with dropout on, evaluated every second step", () => {
     expect(journal.flatMap(({ type, step }) => (type === "checkpointEvaluated" ? [step] : []))).toEqual([2, 4, 6]);
     // Workers were slower than training: what it did beyond the end is gone.
     expect((await checkpointsOf("killed")).at(-1)).toBe("checkpoint-6");
+    expect([...(await lossesOf(runDir("killed"))).keys()].sort()).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
   test("a rank killed in an evaluation starts again with it, and nothing else changes", async () => {

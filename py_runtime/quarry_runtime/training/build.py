@@ -34,8 +34,9 @@ def build_loss(name: str, options: dict[str, Any]) -> Any:
     except ConfigError as error:
         # As likely as not it was written to take the batch.
         if parsed is None and inspect.isfunction(entry.factory):
+            said = error.message.removesuffix(".")
             raise ConfigError(
-                f"{error.message} It was called as {name}(options), without options: None.",
+                f"{said}; it was called as {name}(options), without options: None.",
                 hint=f"A function gives the loss: def {name}(options): def loss(batch): …; return loss.",
             ) from error
         raise

@@ -72,8 +72,10 @@ describe("arguments", () => {
   });
 
   test("do not take the next option for their value", () => {
-    expect(() => splitArguments(["x.ts", "--seed", "--runDir", "runs/x"], flags)).toThrow(
-      "--seed: needs a value: a whole number of at least 0 and of at most 4294967295; if --runDir is meant, write --seed=--runDir",
+    const argv = ["x.ts", "--seed", "--runDir", "runs/x", "--name", "--debug"];
+    expect(() => splitArguments(argv, flags)).toThrow(
+      "--seed: needs a value: a whole number of at least 0 and of at most 4294967295\n" +
+        "  --name: needs a value: text; if --debug is meant, write --name=--debug",
     );
     expect(() => splitArguments(["--reporter", "--debug", "x.ts"], flags)).toThrow("--reporter: needs a value");
     expect(splitArguments(["--name=--x"], flags).overrides).toEqual([{ path: "name", value: "--x" }]);
@@ -81,7 +83,7 @@ describe("arguments", () => {
 
   test("that turn a switch off take no value, and are told from one that is misspelt or no switch", () => {
     const refused = (argument: string) => expect(() => splitArguments([argument], flags));
-    refused("--no-train.dropout=1").toThrow("--no-train.dropout: takes no value; write --train.dropout=1");
+    refused("--no-train.dropout=1").toThrow("--no-train.dropout: takes no value; it stands for --train.dropout=false");
     refused("--no-train.dropuot").toThrow("--no-train.dropuot: unknown option; did you mean --no-train.dropout?");
     refused("--no-seed").toThrow("--no-seed: only switches are turned off; seed takes a whole number");
   });

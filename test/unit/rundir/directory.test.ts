@@ -45,6 +45,19 @@ test("another configuration is refused with each option that differs", async () 
   await (await openRunDir({ path, config })).close();
 });
 
+test("a file in the place of the folder, or above it, is refused", async () => {
+  await writeFile(path, "");
+  const refused = { code: "CONFIG", hint: "Choose an empty or new folder with --runDir." };
+  await expect(openRunDir({ path, config })).rejects.toMatchObject({
+    ...refused,
+    message: `${path} cannot be a run folder: it is a file.`,
+  });
+  await expect(openRunDir({ path: join(path, "below"), config })).rejects.toMatchObject({
+    ...refused,
+    message: `${join(path, "below")} cannot be a run folder: it lies below a file.`,
+  });
+});
+
 test("the order in which options are written makes no difference", async () => {
   await (await openRunDir({ path, config: { a: 1, b: { c: 2, d: 3 } } })).close();
   const again = await openRunDir({ path, config: { b: { d: 3, c: 2 }, a: 1 } });
