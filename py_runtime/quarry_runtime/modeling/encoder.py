@@ -189,6 +189,10 @@ class Encoder(nn.Module):
             save_weights(places[number + 2], module, _part(state_dict, f"after_pooling.{number}."))
         return written
 
+    def own_settings(self) -> dict[str, Any]:
+        """What the queries' encoder has in quarry_encoder.json beside that of the passages."""
+        return {"appendEos": self._resolved.append_eos, "pooling": self.contract.pooling}
+
     def root_files(self, modules: list[tuple[str, str]]) -> dict[str, Any]:
         """The files at the top of a checkpoint with these modules."""
         contract = self.contract

@@ -52,7 +52,7 @@ def read_towers(folder: Path) -> Towers | None:
 
     def side(name: str) -> Modules:
         listed = [(str(types[each]), str(each)) for each in structure[name]]
-        return read_pipeline(folder, [*listed, *after], own, general)
+        return read_pipeline(folder, [*listed, *after], {**own, **own.get(name, {})}, general)
 
     return Towers(
         query=side("query"),

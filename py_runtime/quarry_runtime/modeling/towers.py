@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from quarry_runtime.modeling.encoder import Encoder
+from quarry_runtime.modeling.layout import QUARRY_FILE
 from quarry_runtime.modeling.layout_write import write_files
 from quarry_runtime.modeling.tokens import Side
 from quarry_runtime.modeling.tower_layout import router_files
@@ -69,7 +70,8 @@ class Towers(nn.Module):
         root = self.passage.root_files([])
         root |= router_files(query.modules, passage.modules)
         root["config_sentence_transformers.json"]["prompts"]["query"] = contract.query_prompt
-        root["quarry_encoder.json"]["queryMaxLength"] = contract.query_max_length
+        root[QUARRY_FILE]["queryMaxLength"] = contract.query_max_length
+        root[QUARRY_FILE]["query"] = self.query.own_settings()
         write_files(folder, {**query.files, **passage.files, **root})
 
 

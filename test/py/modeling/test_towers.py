@@ -65,6 +65,49 @@ def test_a_saved_pair_is_loaded_by_quarry_and_by_sentence_transformers(
     assert (report["towers"], report["architecture"]) == ("separate", "BertModel")
 
 
+@pytest.mark.parametrize("ended", ["query", "passage"])
+def test_an_end_token_that_one_side_appends_stays_its_own(
+    ended: str,
+    tiny_of: Callable[..., Path],
+    tiny_bert: Path,
+    load: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    load(tiny_of("llama"), append_eos=True).save(tmp_path / "ended")
+    passage, query = tiny_bert, tmp_path / "ended"
+    if ended == "passage":
+        passage, query = query, passage
+    pair = load(passage, query_checkpoint=str(query), normalize=True)
+    pair.save(tmp_path / "pair")
+    again = load(tmp_path / "pair")
+    # A text that spells the end token out tells whether it is known to end texts.
+    texts = [*TEXTS, "a text <|endoftext|>"]
+    for side in ("query", "passage"):
+        assert again.tokenize(texts, side) == pair.tokenize(texts, side)
+        assert np.array_equal(encode(again, side), encode(pair, side))
+
+
+@pytest.mark.usefixtures("leave_no_names")
+@pytest.mark.parametrize("sides", [("second", "cls"), ("cls", "second")])
+def test_a_pooling_that_a_plugin_brings_for_one_side_stays_its_own(
+    sides: tuple[str, str], tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    plugin = tmp_path / "second.py"
+    plugin.write_text(
+        "from quarry_runtime.modeling.registry import register_pooling\n"
+        "register_pooling('second')(lambda hidden, mask: hidden[:, 1])\n"
+    )
+    for side, pooling in zip(("query", "passage"), sides, strict=True):
+        load(tiny_bert, pooling=pooling, plugins=[plugin]).save(tmp_path / side)
+    query = str(tmp_path / "query")
+    pair = load(tmp_path / "passage", query_checkpoint=query, plugins=[plugin])
+    pair.save(tmp_path / "pair")
+    again = load(tmp_path / "pair", plugins=[plugin])
+    for side in ("query", "passage"):
+        assert np.array_equal(encode(again, side), encode(pair, side))
+    assert not np.array_equal(encode(again, "query"), encode(again, "passage"))
+
+
 def test_a_router_that_sentence_transformers_wrote_is_followed_with_what_comes_behind_it(
     tiny_bert: Path, tiny_gpt2: Path, load: Callable[..., Any], tmp_path: Path
 ) -> None:
