@@ -73,5 +73,9 @@ function matryoshka(value: Options, path: readonly string[], problems: Problem[]
   const { name: _name, loss, matryoshkaDims, matryoshkaWeights, ...others } = options;
   const inner = isPlainObject(loss) ? ownLoss(loss, [...path, "loss"], problems) : {};
   const weights = matryoshkaWeights === undefined ? {} : { weights: matryoshkaWeights };
-  return { ...inner, ...others, matryoshka: { dimensions: matryoshkaDims, ...weights } };
+  const own: Options = { ...inner, ...others, matryoshka: { dimensions: matryoshkaDims, ...weights } };
+  // The inner one may be part of its loss: the factor τ² of DistillKLDivLoss.
+  const [within, around] = [inner["weight"], others["weight"]];
+  if (typeof within === "number" && typeof around === "number") own["weight"] = within * around;
+  return own;
 }

@@ -348,6 +348,10 @@ describe("names from other tools", () => {
       { name: "cosent", temperature: 0.1, weight: 2, matryoshka: { dimensions: [64, 32] } },
     ],
     [
+      { name: "MatryoshkaLoss", loss: { name: "DistillKLDivLoss", temperature: 2 }, matryoshkaDims: [64], weight: 0.5 },
+      { name: "kl", temperature: 2, labelTemperature: 2, weight: 2, matryoshka: { dimensions: [64] } },
+    ],
+    [
       [{ name: "MarginMSELoss", weight: 0.2 }, { name: "InfoNCE" }],
       [{ name: "margin_mse", weight: 0.2 }, { name: "infonce" }],
     ],
