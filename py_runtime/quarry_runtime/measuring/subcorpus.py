@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from quarry_runtime.errors import DataError
 from quarry_runtime.measuring.files import read_qrels, read_run
 from quarry_runtime.measuring.names import Measure
 from quarry_runtime.measuring.scores import Scorer, in_order
@@ -124,9 +123,8 @@ def _found(rankings: Mapping[str, list[str]], judged: Mapping[str, Mapping[str, 
                 fixed += 1
             else:
                 sampled += 1
-    if not rows:
-        raise DataError("no relevant passage was found, so that nothing can be estimated.")
-    return Found(*(np.array(column) for column in zip(*rows, strict=True)))
+    # Without any all is 0, and surely so: none is found in the whole corpus, where more stand above it.
+    return Found(*np.array(rows, dtype=np.int64).reshape(-1, 5).T)
 
 
 class _Contribution:

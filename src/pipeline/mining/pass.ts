@@ -1,15 +1,17 @@
 /** One pass over all queries, a chunk at a time: rules, cross-encoder, choice, report, files. */
 import type { Pair, PairScorer } from "../pair-scorer.js";
-import { fill } from "./fill.js";
-import { holdOut } from "./held-out.js";
+import { type Drawing, drawing } from "./fill.js";
+import { holdOut, outcome } from "./held-out.js";
 import type { NegativesWriter } from "./output/writer.js";
 import type { ReportBuilder } from "./report.js";
-import { pairsOf, type RescoreRules, rescored } from "./rescore.js";
+import { pairsOf, type RescoreRules, rescored, rescoreRules } from "./rescore.js";
 import { choose, type Selection, type Sifted, siftQuery } from "./select.js";
 import type { Candidate, MiningRules, QueryCase, TextIdentity } from "./types.js";
 
 /** Queries whose texts are read together. */
 const CHUNK_QUERIES = 64;
+/** Rounds of filling up: each is a job for all workers, and limits that suit what was retrieved may refuse all of them. */
+const MOST_FILLINGS = 10;
 
 /** A cross-encoder at work. */
 export interface Rescore {
@@ -35,20 +37,18 @@ export interface PassWork {
 
 /** Mines for every case, in order. */
 export async function minePass(cases: Iterable<QueryCase>, work: PassWork): Promise<void> {
+  const { rules, texts } = work;
   let done = 0;
   for (const chunk of chunksOf(cases, work.rescore?.queriesAtOnce ?? CHUNK_QUERIES)) {
-    const sifted = await siftAll(chunk, work);
-    const selections = await fillAll(
-      chunk,
-      sifted.map((each) => choose(each, work.rules)),
-      work,
-    );
+    const sifted = chunk.map((query) => siftQuery(query, rules, texts));
+    const held = chunk.map((query) => holdOut(query, rules, texts, work.rescore?.rules.topK));
+    // In one call: most pairs are the same, and equal ones are scored once.
+    const chosen = await chooseAll([...sifted, ...held.flatMap((each) => each?.sifted ?? [])], work);
+    const selections = await fillAll(chunk, chosen.slice(0, chunk.length), work);
+    const unlabelled = new Map(chosen.slice(chunk.length).map((each) => [each.queryRow, each]));
     for (const [at, selection] of selections.entries()) {
-      const query = chunk[at] as QueryCase;
-      const { positives, positiveLabels } = sifted[at] as Sifted;
-      const scores = new Map(positives.map((row, place) => [row, positiveLabels[place] as number]));
-      const rescore = work.rescore === null ? null : { rules: work.rescore.rules, scores };
-      work.report.add(selection, holdOut(query, work.rules, work.texts, rescore));
+      const each = held[at] ?? null;
+      work.report.add(selection, each && outcome(each, unlabelled.get(selection.queryRow)));
     }
     for (const part of chunksOf(selections, CHUNK_QUERIES)) await work.writer.add(part);
     done += chunk.length;
@@ -56,9 +56,8 @@ export async function minePass(cases: Iterable<QueryCase>, work: PassWork): Prom
   }
 }
 
-async function siftAll(chunk: readonly QueryCase[], { rules, texts, rescore }: PassWork): Promise<Sifted[]> {
-  const sifted = chunk.map((query) => siftQuery(query, rules, texts));
-  if (rescore === null) return sifted;
+async function chooseAll(sifted: readonly Sifted[], { rules, rescore }: PassWork): Promise<readonly Selection[]> {
+  if (rescore === null) return sifted.map((each) => choose(each, rules));
   const pairs = sifted.map((each) => pairsOf(each, rescore.rules));
   const scores = await rescore.scorer.score(pairs.flat());
   let start = 0;
@@ -66,28 +65,48 @@ async function siftAll(chunk: readonly QueryCase[], { rules, texts, rescore }: P
     const end = start + (pairs[at] as Pair[]).length;
     const own = scores.subarray(start, end);
     start = end;
-    return rescored(each, own, rescore.rules, rules.marginTo);
+    return choose(rescored(each, own, rescore.rules, rules.marginTo), rules);
   });
 }
 
+/** Draws until queries are full; what a cross-encoder refuses is drawn again, a few times: most may be refused. */
 async function fillAll(
   chunk: readonly QueryCase[],
   selections: readonly Selection[],
   { rules, texts, rescore, pool }: PassWork,
 ): Promise<readonly Selection[]> {
   if (pool === null) return selections;
-  const fills = selections.map((each, at) => fill(each, chunk[at] as QueryCase, rules, texts, pool));
-  const pairs = fills.flatMap((found, at) =>
-    found.map(({ row }): Pair => ({ queryRow: (chunk[at] as QueryCase).queryRow, passageRow: row })),
+  const drawings = selections.map((each, at) => drawing(each, chunk[at] as QueryCase, rules, texts, pool));
+  let filled = selections;
+  for (let round = 0; round < MOST_FILLINGS; round += 1) {
+    const drawn = filled.map(({ negatives }, at) =>
+      (drawings[at] as Drawing)(rules.negativesPerQuery - negatives.length),
+    );
+    if (drawn.every(({ length }) => length === 0)) break;
+    const kept = rescore === null ? drawn : await looked(filled, drawn, rescore, rules);
+    filled = filled.map((each, at) => ({ ...each, negatives: [...each.negatives, ...(kept[at] as Candidate[])] }));
+  }
+  return filled;
+}
+
+/** Those of each query that the cross-encoder's limits leave, with its scores. */
+async function looked(
+  selections: readonly Selection[],
+  drawn: readonly Candidate[][],
+  rescore: Rescore,
+  { marginTo }: MiningRules,
+): Promise<Candidate[][]> {
+  const pairs = drawn.flatMap((own, at) =>
+    own.map(({ row }): Pair => ({ queryRow: (selections[at] as Selection).queryRow, passageRow: row })),
   );
-  const labels = rescore === null || pairs.length === 0 ? null : await rescore.scorer.score(pairs);
+  const scores = await rescore.scorer.score(pairs);
   let next = 0;
-  return selections.map((each, at) => {
-    const found = (fills[at] as Candidate[]).map((candidate) => ({
-      ...candidate,
-      label: labels === null ? candidate.label : (labels[next++] as number),
-    }));
-    return { ...each, negatives: [...each.negatives, ...found] };
+  return drawn.map((own, at) => {
+    const labels = (selections[at] as Selection).positiveLabels as number[];
+    const limits = rescoreRules(rescore.rules, labels, marginTo);
+    return own
+      .map((candidate) => ({ ...candidate, label: scores[next++] as number }))
+      .filter((candidate) => limits.every((rule) => rule(candidate) === null));
   });
 }
 

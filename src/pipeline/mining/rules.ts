@@ -59,6 +59,11 @@ export function scoreRules(
   return limitRules(({ scores }) => scores[retriever], limits, positives, marginTo, names);
 }
 
+/** A user's own rule, where there is one. */
+export function filterRules(queryRow: number, { accepts }: MiningRules): Rule[] {
+  return accepts === undefined ? [] : [({ row, score }) => (accepts(queryRow, row, score) ? null : "filter")];
+}
+
 type Names = Readonly<Record<keyof ScoreLimits, DropReason>>;
 
 /** The four limits on a score; a candidate without one passes. */

@@ -1,7 +1,7 @@
 /** The negatives of one query: candidates from the ranked lists, the rules in their order, then the choice. */
 import { fuse } from "./fuse.js";
 import { type PositiveScores, positiveScores } from "./reference.js";
-import { identityRules, scoreRules, sift } from "./rules.js";
+import { filterRules, identityRules, scoreRules, sift } from "./rules.js";
 import { sample } from "./sample.js";
 import type { Candidate, DropCounts, DropReason, MiningRules, QueryCase, TextIdentity } from "./types.js";
 
@@ -47,10 +47,7 @@ export function siftQuery(query: QueryCase, rules: MiningRules, texts: TextIdent
   const limits = rules.limits.flatMap((limit, retriever) =>
     scoreRules(retriever, limit, scores[retriever] as PositiveScores, rules.marginTo),
   );
-  const { accepts } = rules;
-  if (accepts !== undefined) {
-    limits.push(({ row, score }) => (accepts(query.queryRow, row, score) ? null : "filter"));
-  }
+  limits.push(...filterRules(query.queryRow, rules));
   return {
     queryRow: query.queryRow,
     positives,

@@ -1,8 +1,8 @@
 /** A cross-encoder's say: denoising, order, labels; and random passages for queries that went short. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { fill } from "../../../../src/pipeline/mining/fill.js";
-import { holdOut } from "../../../../src/pipeline/mining/held-out.js";
+import { drawing } from "../../../../src/pipeline/mining/fill.js";
+import { type HeldOut, holdOut, outcome } from "../../../../src/pipeline/mining/held-out.js";
 import { pairsOf, type RescoreRules, rescored } from "../../../../src/pipeline/mining/rescore.js";
 import { choose, type Selection, selectNegatives, siftQuery } from "../../../../src/pipeline/mining/select.js";
 import type { MiningRules, QueryCase, TextIdentity } from "../../../../src/pipeline/mining/types.js";
@@ -76,50 +76,54 @@ describe("denoising", () => {
 describe("random passages", () => {
   const pool = Int32Array.from({ length: 20 }, (_, row) => row);
   const texts = textsOf((row) => (row < 6 ? "copy" : `${row}`));
+  const fill = (given: QueryCase, rules: MiningRules, from = pool, known = texts): number[] => {
+    const selection = selectNegatives(given, rules, known);
+    const draw = drawing(selection, given, rules, known, from);
+    return draw(rules.negativesPerQuery - selection.negatives.length).map(({ row }) => row);
+  };
 
   test("fill up with what nobody found, judged or copied, the same for the same seed and query", () => {
     const given = query([list([10, 0.9], [11, 0.8])], [7], [8]);
     const rules = { ...PLAIN_RULES, negativesPerQuery: 6 };
-    const selection = selectNegatives(given, rules, texts);
-    const found = fill(selection, given, rules, texts, pool).map(({ row }) => row);
+    const found = fill(given, rules);
     expect(found).toHaveLength(4);
     for (const row of found) expect([7, 8, 10, 11]).not.toContain(row);
     expect(found.filter((row) => row < 6).length).toBeLessThan(2);
-    expect(fill(selection, given, rules, texts, pool).map(({ row }) => row)).toEqual(found);
-    expect(fill(selection, given, { ...rules, seed: 1 }, texts, pool).map(({ row }) => row)).not.toEqual(found);
+    expect(fill(given, rules)).toEqual(found);
+    expect(fill(given, { ...rules, seed: 1 })).not.toEqual(found);
   });
 
   test("give up where the corpus has no more", () => {
-    const given = query([list([10, 0.9])]);
-    const selection = selectNegatives(given, PLAIN_RULES, DISTINCT);
-    expect(fill(selection, given, PLAIN_RULES, DISTINCT, Int32Array.of(10, 4))).toHaveLength(1);
+    expect(fill(query([list([10, 0.9])]), PLAIN_RULES, Int32Array.of(10, 4), DISTINCT)).toHaveLength(1);
+  });
+
+  test("are those that the user's filter keeps", () => {
+    const rules: MiningRules = { ...PLAIN_RULES, negativesPerQuery: 6, accepts: (_, row) => row % 2 === 0 };
+    const found = fill(query([list([10, 0.9], [11, 0.8])]), rules, pool, DISTINCT);
+    expect(found).toHaveLength(5);
+    for (const row of found) expect(row % 2).toBe(0);
   });
 });
 
 describe("a held-out positive", () => {
   const close = list([10, 0.9], [11, 0.85], [12, 0.7], [13, 0.2]);
+  const found = (given: QueryCase, rules: MiningRules): HeldOut | null => {
+    const held = holdOut(given, rules, DISTINCT);
+    return held && outcome(held, held.sifted === null ? undefined : choose(held.sifted, rules));
+  };
 
   test("is left where the rules would have let it through without its label", () => {
     const given = query([close], [10, 11]);
-    expect(holdOut(given, PLAIN_RULES, DISTINCT, null)).toEqual({ isRetrieved: true, isLeft: true });
+    expect(found(given, PLAIN_RULES)).toEqual({ isRetrieved: true, isLeft: true });
     const strict = { ...PLAIN_RULES, limits: [{ maxScore: 0.75 }] };
-    expect(holdOut(given, strict, DISTINCT, null)).toEqual({ isRetrieved: true, isLeft: false });
-    const scores = new Map([
-      [10, 0.9],
-      [11, 0.8],
-    ]);
-    const rescore = { rules: { orderBy: "retriever", maxScore: 0.5 } as const, scores };
-    expect(holdOut(given, PLAIN_RULES, DISTINCT, rescore)).toEqual({ isRetrieved: true, isLeft: false });
+    expect(found(given, strict)).toEqual({ isRetrieved: true, isLeft: false });
   });
 
   test("is not tried where no other positive stays", () => {
-    expect(holdOut(query([close], [10]), PLAIN_RULES, DISTINCT, null)).toBeNull();
+    expect(holdOut(query([close], [10]), PLAIN_RULES, DISTINCT)).toBeNull();
   });
 
   test("that nobody retrieved cannot become a negative", () => {
-    expect(holdOut(query([close], [98, 99]), PLAIN_RULES, DISTINCT, null)).toEqual({
-      isRetrieved: false,
-      isLeft: false,
-    });
+    expect(found(query([close], [98, 99]), PLAIN_RULES)).toEqual({ isRetrieved: false, isLeft: false });
   });
 });
