@@ -149,8 +149,9 @@ class _Contribution:
             own = found.query == query
             self.order[own] = np.cumsum(self.is_counted[own])
         relevant = np.maximum(counts[found.query], 1)
-        cutoff = min(int(m.cutoff), depth) if m.cutoff is not None else depth
-        self.last = relevant if m.name == "Rprec" else np.full(len(relevant), cutoff)
+        cutoff = depth if m.cutoff is None else int(m.cutoff)
+        last = relevant if m.name == "Rprec" else np.full(len(relevant), cutoff)
+        self.last = np.minimum(last, depth)
         self.name = m.name
         self.scale = np.ones(len(relevant))
         if m.name in ("AP", "R", "Rprec"):

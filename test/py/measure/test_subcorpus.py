@@ -106,6 +106,17 @@ def test_estimates_lie_near_the_truth_and_their_intervals_hold_it(collection: Co
     assert covered >= 0.75 * trials * len(NAMES)
 
 
+def test_nothing_beyond_what_a_search_keeps_is_counted(tmp_path: Path) -> None:
+    judged = [f"q{n} 0 q{n}p{place} 1\n" for n in range(40) for place in range(4)]
+    (tmp_path / "qrels").write_text("".join(judged))
+    kept = [f"q{n} Q0 q{n}p0 1 2 t\nq{n} Q0 u{n} 2 {1 + 2 * (n % 2)} t\n" for n in range(40)]
+    (tmp_path / "a.run").write_text("".join(kept))
+    part = Part(1000, 100, 2)
+    found = estimate(tmp_path / "a.run", tmp_path / "qrels", ["Rprec", "R@2"], part)["measures"]
+    # Four passages are relevant, two are kept.
+    assert found["Rprec"] == found["R@2"]
+
+
 def test_equal_seeds_give_equal_intervals(collection: Collection) -> None:
     run = collection.search(np.arange(0, collection.unjudged, 10))
     part = Part(collection.unjudged, 300, DEPTH)
