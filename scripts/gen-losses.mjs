@@ -43,7 +43,7 @@ function member({ name, schema, default: value, isRequired, sentence }) {
   return [...text, `  ${camel(name)}${mark}: ${type}${isRequired ? "" : " | undefined"};`].join("\n");
 }
 
-function outputs(losses) {
+function outputs({ losses, ownPassages }) {
   const table = Object.fromEntries(
     losses.map(({ name, options }) => [
       name,
@@ -55,7 +55,7 @@ function outputs(losses) {
     ({ name, sentence, options }) => `/** ${sentence} */\n${name}: {\n${options.map(member).join("\n")}\n};`,
   );
   return {
-    "src/experiment/losses.generated.ts": `/** The losses that come with Quarry, with what each option takes. ${note} */\nimport type { LossTable } from "./losses.js";\n\nexport const LOSSES: LossTable = ${JSON.stringify(table)};\n`,
+    "src/experiment/losses.generated.ts": `/** The losses that come with Quarry, with what each option takes. ${note} */\nimport type { LossTable } from "./losses.js";\n\nexport const LOSSES: LossTable = ${JSON.stringify(table)};\n\n/** Losses that look at a query's own passages alone, with the options that make them so; it follows from what each declares. */\nexport const OF_OWN_PASSAGES: Readonly<Record<string, Readonly<Record<string, boolean>>>> = ${JSON.stringify(ownPassages)};\n`,
     "src/experiment/loss-options.generated.ts": `/** Options of each loss by its name. ${note} */\n\n/** Losses that come with Quarry, with their options. */\nexport interface BuiltInLossOptions {\n${interfaces.join("\n")}\n}\n`,
   };
 }
@@ -70,12 +70,34 @@ function formatted(path, content) {
   return result.stdout;
 }
 
+/** Each loss is made with its defaults, and with each of its switches turned: which of them see other queries' passages? */
+const SCRIPT = `
+import json
+from quarry_runtime.inspect import registered
+from quarry_runtime.modeling.registry import losses
+from quarry_runtime.training.objective import Objective, Term
+
+def is_own(entry, options):
+    return not Objective([Term(entry.make(entry.parse(options)))]).compares_queries
+
+def turned(entry):
+    switches = [{each.name: not each.default} for each in entry.options() if isinstance(each.default, bool)]
+    return [{}, *switches]
+
+found = ((name, next((o for o in turned(entry) if is_own(entry, o)), None)) for name, entry in losses().items())
+own = {name: options for name, options in found if options is not None}
+print(json.dumps({"losses": registered()["losses"], "ownPassages": own}))
+`;
+
 function registered() {
-  const script =
-    "import json; from quarry_runtime.inspect import registered; print(json.dumps(registered()['losses']))";
-  const result = spawnSync(python.executable, ["-c", script], { env: python.env, encoding: "utf8" });
+  const result = spawnSync(python.executable, ["-c", SCRIPT], { env: python.env, encoding: "utf8" });
   if (result.status !== 0) throw new Error(`${python.executable} could not list the losses: ${result.stderr}`);
-  return JSON.parse(result.stdout.trim().split("\n").at(-1));
+  const { losses, ownPassages } = JSON.parse(result.stdout.trim().split("\n").at(-1));
+  const named = ([name, options]) => [
+    name,
+    Object.fromEntries(Object.entries(options).map(([option, value]) => [camel(option), value])),
+  ];
+  return { losses, ownPassages: Object.fromEntries(Object.entries(ownPassages).map(named)) };
 }
 
 if (python === undefined) {

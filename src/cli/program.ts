@@ -94,7 +94,7 @@ async function takeOverrides(verb: VerbCommand, argv: readonly string[]): Promis
   }
   const flags = new Map(verb.command.options.map((option) => [option.long ?? "", option.required || option.optional]));
   const { splitArguments } = await import("../experiment/overrides.js");
-  const { rest, overrides } = splitArguments(argv.slice(1), flags);
+  const { rest, overrides } = splitArguments(argv.slice(1), flags, verb.command.registeredArguments.length);
   verb.take(overrides satisfies readonly Override[]);
   return [argv[0] ?? "", ...rest];
 }

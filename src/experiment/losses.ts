@@ -2,9 +2,9 @@
 import { z } from "zod";
 import { camelCase, LOSS_ALIASES } from "./aliases.js";
 import { expected, type Problem, shown } from "./explain.js";
-import { LOSSES } from "./losses.generated.js";
+import { LOSSES, OF_OWN_PASSAGES } from "./losses.generated.js";
 import { nearest } from "./nearest.js";
-import { type LossConfig, lossSchema, type TrainConfig } from "./schema.js";
+import { type LossConfig, lossSchema, type TrainConfig, type TrainingDataConfig } from "./schema.js";
 import { alternatives } from "./shape.js";
 
 /** What an option takes, as JSON Schema has it. */
@@ -28,15 +28,38 @@ export function lossesOf(train: Pick<TrainConfig, "loss">): readonly LossConfig[
 }
 
 /**
- * What is wrong with the names and options of losses. A name that is not in the table is a plugin's business, when there
- * are plugins; a plugin cannot take a name of the table.
+ * What is wrong with the names and options of losses, and which can learn nothing from groups of this size. A name that
+ * is not in the table is a plugin's business, when there are plugins; a plugin cannot take a name of the table.
  */
-export function checkLosses(train: Pick<TrainConfig, "loss">, hasPlugins: boolean): Problem[] {
+export function checkLosses(train: TrainConfig, hasPlugins: boolean): Problem[] {
   const isList = Array.isArray(train.loss);
   return lossesOf(train).flatMap((loss, index) => {
     const place = isList ? ["train", "loss", String(index)] : ["train", "loss"];
-    return checkLoss(loss, hasPlugins).map(({ path, message }) => ({ path: [...place, ...path], message }));
+    const problems = [...checkLoss(loss, hasPlugins), ...checkGroups(loss, train)];
+    return problems.map(({ path, message }) => ({ path: [...place, ...path], message }));
   });
+}
+
+/** A query's only passage has nothing to be compared with: such a loss is 0, whatever the model says. */
+function checkGroups(loss: LossConfig, { data, retriever }: TrainConfig): Problem[] {
+  const { name, weight: _weight, sources: _sources, matryoshka: _matryoshka, ...options } = loss;
+  const conditions = Object.hasOwn(OF_OWN_PASSAGES, name) ? OF_OWN_PASSAGES[name] : undefined;
+  // A plugin's retriever makes of the batch and the loss what it likes.
+  if (conditions === undefined || retriever !== undefined || !hasSinglePassages(data)) return [];
+  const given = new Map(Object.entries(options).map(([written, value]) => [camelCase(written), value]));
+  if (!Object.entries(conditions).every(([option, value]) => given.get(option) === value)) return [];
+  const [option] = Object.keys(conditions);
+  const who = option === undefined ? name : `${name} with ${option}: ${conditions[option]}`;
+  const instead = option === undefined ? "take infonce" : `leave ${option} out`;
+  const wayOut = `give negatives (negativesPerQuery, of multiLevel passagesPerQuery), or ${instead}`;
+  const why = "compares a query's own passages, and train.data gives each query only one";
+  return [{ path: [], message: `${who} ${why}: it would be 0 at every step; ${wayOut}` }];
+}
+
+/** Whether groups hold one passage; those of a mix are of one size. */
+function hasSinglePassages(data: TrainingDataConfig): boolean {
+  if (data.kind === "mix") return data.parts.some((part) => hasSinglePassages(part.data));
+  return (data.kind === "multiLevel" ? data.passagesPerQuery : 1 + data.negativesPerQuery) === 1;
 }
 
 function checkLoss(loss: LossConfig, hasPlugins: boolean): Problem[] {

@@ -4,7 +4,7 @@ import { configError, expected, explainUnknown, isPlainObject, type Problem, sho
 import { nearest } from "./nearest.js";
 import { normalize, ownName } from "./normalize.js";
 import { experimentSchema } from "./schema.js";
-import { alternatives, child } from "./shape.js";
+import { alternatives, child, schemasAt } from "./shape.js";
 
 /** One option that takes the place of the script's. */
 export interface Override {
@@ -24,25 +24,43 @@ export interface SplitArguments {
  * Takes overrides out of command line arguments; flags of the command itself and operands stay.
  *
  * @param flags the command's own long flags, e.g. `--reporter`, and whether each takes a value
- * @throws CONFIG for an option that neither the command nor the schema has, with the nearest one
+ * @param operandCount how many operands the command takes
+ * @throws CONFIG for an option that neither the command nor the schema has, with the nearest one, or without its value
  * @example
  * splitArguments(["x.ts", "--train.args.max-steps", "5"], new Map()); // { rest: ["x.ts"], overrides: [{ path: "train.args.maxSteps", value: "5" }] }
  */
-export function splitArguments(argv: readonly string[], flags: ReadonlyMap<string, boolean>): SplitArguments {
+export function splitArguments(
+  argv: readonly string[],
+  flags: ReadonlyMap<string, boolean>,
+  operandCount = Number.POSITIVE_INFINITY,
+): SplitArguments {
   const rest: string[] = [];
   const overrides: Override[] = [];
   const problems: Problem[] = [];
+  let operands = 0;
+  let lastSwitch: string | null = null;
   for (let index = 0; index < argv.length; index++) {
     const argument = argv[index] ?? "";
     if (argument === "--") {
       rest.push(...argv.slice(index));
       break;
     }
+    const next = argv[index + 1];
+    // What looks like an option is no value: `--seed --runDir x` would swallow it.
+    const value = next?.startsWith("--") ? undefined : next;
     const { flag, text } = atEquals(argument);
     const takesValue = flags.get(flag);
+    if (!flag.startsWith("-")) {
+      operands++;
+      if (lastSwitch !== null && operands > operandCount)
+        problems.push({ path: [lastSwitch], message: `expected true or false, saw ${argument}` });
+    }
+    lastSwitch = null;
     if (!flag.startsWith("--") || takesValue !== undefined) {
       rest.push(argument);
-      if (takesValue && text === null && index + 1 < argv.length) rest.push(argv[++index] ?? "");
+      if (!takesValue || text !== null) continue;
+      if (value === undefined) problems.push({ path: [flag], message: needsValue(null, flag, next) });
+      else rest.push(argv[++index] ?? "");
       continue;
     }
     const found = findOption(flag);
@@ -51,25 +69,42 @@ export function splitArguments(argv: readonly string[], flags: ReadonlyMap<strin
       continue;
     }
     const { path, isNegated, schemas } = found;
-    const isSwitch = schemas.some((schema) => schema instanceof z.ZodBoolean);
-    const next = argv[index + 1];
     if (isNegated) {
-      overrides.push({ path, value: text === null ? false : text !== "true" });
-    } else if (text !== null) {
+      if (text === null) overrides.push({ path, value: false });
+      else problems.push({ path: [flag], message: `takes no value; write --${path}=${text}` });
+      continue;
+    }
+    if (isList(schemas) && overrides.some((earlier) => earlier.path === path))
+      problems.push({ path: [flag], message: `is given twice; give one list: --${path} a,b` });
+    if (text !== null) {
       overrides.push({ path, value: text });
-    } else if (isSwitch) {
+    } else if (isSwitch(schemas)) {
       const isValue = next === "true" || next === "false";
       overrides.push({ path, value: isValue ? next : true });
       if (isValue) index++;
-    } else if (next === undefined) {
-      problems.push({ path: [flag], message: `needs a value: ${expected(schemas)}` });
+      else lastSwitch = flag;
+    } else if (value === undefined) {
+      problems.push({ path: [flag], message: needsValue(expected(schemas), flag, next) });
     } else {
-      overrides.push({ path, value: next });
+      overrides.push({ path, value });
       index++;
     }
   }
   if (problems.length > 0) throw configError(problems, "the command line");
   return { rest, overrides };
+}
+
+function isSwitch(schemas: readonly z.ZodType[]): boolean {
+  return schemas.some((schema) => schema instanceof z.ZodBoolean);
+}
+
+function isList(schemas: readonly z.ZodType[]): boolean {
+  return schemas.some((schema) => schema instanceof z.ZodArray);
+}
+
+function needsValue(what: string | null, flag: string, next: string | undefined): string {
+  const wayOut = next === undefined ? "" : `; if ${next} is meant, write ${flag}=${next}`;
+  return `needs a value${what === null ? "" : `: ${what}`}${wayOut}`;
 }
 
 /**
@@ -112,8 +147,7 @@ function findOption(flag: string): Found | null {
   const direct = resolvePath(name);
   if (direct !== null) return { ...direct, isNegated: false };
   const negated = name.startsWith("no-") ? resolvePath(name.slice(3)) : null;
-  if (negated?.schemas.some((schema) => schema instanceof z.ZodBoolean)) return { ...negated, isNegated: true };
-  return null;
+  return negated !== null && isSwitch(negated.schemas) ? { ...negated, isNegated: true } : null;
 }
 
 function resolvePath(name: string): { path: string; schemas: z.ZodType[] } | null {
@@ -130,37 +164,52 @@ function resolvePath(name: string): { path: string; schemas: z.ZodType[] } | nul
 
 /** Names the first part of a path that does not exist; a flag of the command may be meant as well. */
 function unknownFlag(flag: string, flags: readonly string[]): string {
-  const parts = flag.slice(2).split(".");
-  const keys: string[] = [];
-  let schemas = alternatives(experimentSchema);
-  for (const [index, written] of parts.entries()) {
-    const name = ownName(written, keys.join("."), schemas);
-    const next = child(schemas, name);
-    if (next.length === 0) {
-      const near = index === 0 ? nearestFlag(flag, flags) : null;
-      if (near !== null) return `unknown option; did you mean ${near}?`;
-      const found = suggest(keys, written);
-      if (found === null) return explainUnknown(keys, written);
-      const head = found.includes(".") || child(schemas, found).length === 0 ? found : [...keys, found].join(".");
-      const tail = resolvePath([head, ...parts.slice(index + 1)].join(".")) === null ? [] : parts.slice(index + 1);
-      return `unknown option; did you mean --${[head, ...tail].join(".")}?`;
-    }
-    keys.push(name);
-    schemas = next;
+  const name = flag.slice(2);
+  if (flag === "--json" && flags.includes("--reporter")) return "unknown option; did you mean --reporter json?";
+  if (name.startsWith("no-")) {
+    const positive = name.slice(3);
+    const known = resolvePath(positive);
+    if (known !== null) return `only switches are turned off; ${known.path} takes ${expected(known.schemas)}`;
+    const found = suggestedPath(positive);
+    if (found !== null && isSwitch(resolvePath(found)?.schemas ?? []))
+      return `unknown option; did you mean --no-${found}?`;
   }
-  return "unknown option";
+  const isWhole = resolvePath(name.split(".")[0] ?? "") === null;
+  const near = isWhole
+    ? nearest(
+        name,
+        flags.map((known) => known.slice(2)),
+      )
+    : null;
+  const found = near ?? suggestedPath(name);
+  if (found !== null) return `unknown option; did you mean --${found}?`;
+  const [group, written] = strangerIn(name);
+  return explainUnknown(group, written);
 }
 
-function nearestFlag(flag: string, flags: readonly string[]): string | null {
-  return nearest(
-    flag.slice(2),
-    flags.map((known) => known.slice(2)),
-  ) === null
-    ? null
-    : `--${nearest(
-        flag.slice(2),
-        flags.map((known) => known.slice(2)),
-      )}`;
+/** The path that a misspelt one was meant to be. */
+function suggestedPath(name: string): string | null {
+  const [group, written, rest] = strangerIn(name);
+  const found = suggest(group, written);
+  if (found === null) return null;
+  const isSibling = !found.includes(".") && child(schemasAt(group), found).length > 0;
+  const head = isSibling ? [...group, found].join(".") : found;
+  const whole = [head, ...rest].join(".");
+  return resolvePath(whole) === null ? head : whole;
+}
+
+/** The first part of a path that does not exist, the group that lacks it, and what follows. */
+function strangerIn(name: string): [group: string[], written: string, rest: string[]] {
+  const parts = name.split(".");
+  const group: string[] = [];
+  let schemas = alternatives(experimentSchema);
+  for (const [index, written] of parts.entries()) {
+    const own = ownName(written, group.join("."), schemas);
+    schemas = child(schemas, own);
+    if (schemas.length === 0) return [group, written, parts.slice(index + 1)];
+    group.push(own);
+  }
+  throw new RangeError(`${name} exists`);
 }
 
 function atEquals(argument: string): { flag: string; text: string | null } {

@@ -16,7 +16,7 @@ export async function measureRun(run: string, options: MeasureOptions = {}): Pro
   if (found.run.endsWith(".json")) {
     throw new QuarryError("CONFIG", `${run}: holds values of each query, but no run file.`);
   }
-  const qrels = commonQrels([found], options.qrels);
+  const qrels = commonQrels([found], options.qrels, `Name them behind the run: quarry measure ${run} <qrels>`);
   const context = commandContext(options.signal);
   const { relevanceLevel = 1, missing, depth, intervalsSeed } = options;
   return inTemporaryFolder(async (folder) => {
@@ -30,7 +30,7 @@ export async function compareRuns(runs: readonly string[], options: CompareOptio
   if (runs.length < 2) throw new QuarryError("CONFIG", "a comparison needs two runs or more.");
   const measures = measuresOf(options.measures ?? DEFAULT_MEASURES);
   const found = runs.map(findRun);
-  const qrels = commonQrels(found, options.qrels);
+  const qrels = commonQrels(found, options.qrels, "Name them with --qrels <file>.");
   const context = commandContext(options.signal);
   const { relevanceLevel = 1, missing = "zero", seed = 42, samples, top = 5, allPairs = false } = options;
   const args = ["--level", String(relevanceLevel), "--missing", missing, "--seed", String(seed), "--top", String(top)];

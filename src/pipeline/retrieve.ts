@@ -27,7 +27,7 @@ export interface RetrieveOptions {
   readonly topK: number;
   /** Pairs whose scores are wanted also outside the best; `queries` counts places in queryRows, `rows` are passages. */
   readonly tracked?: TrackedPairs;
-  /** Queries searched for at a time; default: as many as 256 MiB of lists hold, 16,384 at most. */
+  /** Queries searched for at a time; default: as many as 128 MiB of lists hold, 65,536 at most. */
   readonly tileQueries?: number;
 }
 

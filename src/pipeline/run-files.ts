@@ -60,16 +60,17 @@ function evaluationsIn(folder: string, depth: number): string[] {
 /**
  * The judgements of several runs: those named, else those that lie beside the runs, when they are the same.
  *
+ * @param hint how the caller's user names them
  * @returns null when no run file needs any
  * @throws QuarryError CONFIG when they are missing, or differ.
  */
-export function commonQrels(runs: readonly RunFiles[], named: string | undefined): string | null {
+export function commonQrels(runs: readonly RunFiles[], named: string | undefined, hint: string): string | null {
   if (named !== undefined) return resolve(named);
   const own = runs.filter(({ qrels }) => qrels !== null).map(({ qrels }) => qrels as string);
   const [first] = own;
   if (first === undefined) {
     if (runs.every(({ run }) => run.endsWith(".json"))) return null;
-    throw new QuarryError("CONFIG", "the judgements are missing.", { hint: "Name them with --qrels <file>." });
+    throw new QuarryError("CONFIG", "the judgements are missing.", { hint });
   }
   const content = readFileSync(first);
   const other = own.find((path) => !readFileSync(path).equals(content));

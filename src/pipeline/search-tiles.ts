@@ -46,10 +46,10 @@ export interface Found {
 }
 
 /** Lists of a tile, in bytes: each worker holds one, and hands in copies. */
-const TILE_BYTES = 256 << 20;
-const TILE_QUERIES = 16_384;
+const TILE_BYTES = 128 << 20;
+const TILE_QUERIES = 65_536;
 
-/** Queries in a tile of stored vectors: passages are cheap to send again, lists are dear to hold. */
+/** Queries in a tile of stored vectors: each tile takes all passages again, but lists are dear to hold. */
 export function tileOf(topK: number): number {
   return Math.max(1, Math.min(TILE_QUERIES, Math.floor(TILE_BYTES / (topK * 8))));
 }

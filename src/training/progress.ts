@@ -10,6 +10,8 @@ type TrainStep = Extract<UpMessage, { type: "trainStep" }>;
 const RECENT_STEPS = 10;
 /** Rows and bars are for eyes: twice a second is enough, while every step goes to the loss curve. */
 const ROWS_EVERY_MS = 500;
+/** So many first steps without any gradient are no accident. */
+const FLAT_STEPS = 3;
 
 /** Counts steps and tells the event stream. */
 export class TrainProgress {
@@ -22,6 +24,8 @@ export class TrainProgress {
   readonly #states = new Map<string, WorkerState>();
   #step: number;
   #lastRows = 0;
+  /** First steps without any gradient; null once there was one, or this was told. */
+  #flatSteps: number | null = 0;
 
   constructor(job: TrainJob, firstStep: number) {
     this.#job = job;
@@ -65,6 +69,7 @@ export class TrainProgress {
       // Reports count finished steps from 1, the plan counts from 0.
       ...(this.#job.negativesOf === undefined ? {} : { negatives: this.#job.negativesOf(step - 1) }),
     });
+    this.#tellFlat(gradNorm);
     const now = performance.now();
     if (step < maxSteps && now - this.#lastRows < ROWS_EVERY_MS) return;
     this.#lastRows = now;
@@ -81,6 +86,20 @@ export class TrainProgress {
       const row = { device: null, done: this.#step, ratePerSecond: null, detail: null };
       this.#job.events.emit({ type: "worker", worker, state: "stopped", ...row });
     }
+  }
+
+  /** Training goes to its end also where the loss compares nothing. */
+  #tellFlat(gradNorm: number | null): void {
+    if (this.#flatSteps === null) return;
+    this.#flatSteps = gradNorm === 0 ? this.#flatSteps + 1 : null;
+    if (this.#flatSteps === null || this.#flatSteps < Math.min(FLAT_STEPS, this.#job.maxSteps)) return;
+    const steps = this.#flatSteps === 1 ? "step" : `${this.#flatSteps} steps`;
+    this.#flatSteps = null;
+    this.#job.events.emit({
+      type: "warning",
+      message: `The gradient of the first ${steps} is 0: the model learned nothing.`,
+      hint: "Does the loss have anything to compare: negatives, labels that differ? See quarry doctor.",
+    });
   }
 
   #emitProgress(): void {

@@ -95,7 +95,11 @@ describe("quarry measure", () => {
 
   test.each([
     [["measure", "plain.run", "nowhere.tsv"], 2, "nowhere.tsv"],
-    [["measure", "plain.run"], 2, "error: the judgements are missing.\nhint: Name them"],
+    [
+      ["measure", "plain.run"],
+      2,
+      "error: the judgements are missing.\nhint: Name them behind the run: quarry measure plain.run <qrels>",
+    ],
     [["measure", "qrels.tsv", "plain.run"], 2, "plain.run: holds a run, but judgements were expected"],
     [["measure", "qrels.tsv", "qrels.tsv"], 3, "qrels.tsv:1: not a line of a run"],
     [["measure", "plain.run", "qrels.tsv", "--measures", "nDGC@10"], 2, "did you mean nDCG@10?"],

@@ -57,6 +57,14 @@ test("at fixed steps new negatives are mined, announced and learned from, and ev
   // Known positives are no negatives.
   const judged = new Set((await readFile(join(place.collection, "qrels/train.tsv"), "utf8")).split("\n"));
   for (const [query, passage] of [...first, ...second]) expect(judged).not.toContain(`${query}\t${passage}\t1`);
+  // Ranks ask for steps ahead of their work: that alone is no waiting.
+  const told = events.flatMap((event): (number | string)[] => {
+    if (event.type === "trainStep") return [event.step];
+    const [, step] = (event.type === "notice" && /^training waits after step (\d+)/.exec(event.message)) || [];
+    return step === undefined ? [] : [`waits after ${step}`];
+  });
+  for (const [at, entry] of told.entries())
+    if (typeof entry === "string") expect(entry).toBe(`waits after ${told[at - 1]}`);
   // Nothing is left of the weights that mined, and of the searches.
   const folder = join(place.folder, "runs/fixed/train/negatives");
   expect((await readdir(folder)).sort()).toEqual(["1", "2"]);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,17 @@ def build_loss(name: str, options: dict[str, Any]) -> Any:
         ConfigError: no such loss or option, or a plugin's that cannot be made or called.
     """
     entry = find_loss(name)
-    loss = _made(entry, entry.parse(options))
+    parsed = entry.parse(options)
+    try:
+        loss = _made(entry, parsed)
+    except ConfigError as error:
+        # As likely as not it was written to take the batch.
+        if parsed is None and inspect.isfunction(entry.factory):
+            raise ConfigError(
+                f"{error.message} It was called as {name}(options), without options: None.",
+                hint=f"A function gives the loss: def {name}(options): def loss(batch): …; return loss.",
+            ) from error
+        raise
     if not callable(loss) or (isinstance(loss, nn.Module) and _lacks_forward(loss)):
         raise ConfigError(
             f"Plugin {entry.origin}: the loss {name} has no forward.",

@@ -152,10 +152,11 @@ export class Columns {
     const columns = `${cells.count} ${cells.count === 1 ? "column" : "columns"}`;
     const expected = this.#count === 0 ? this.layout.expected : `${this.#count} as in the first line`;
     const begin = cells.count === 0 ? "" : `, the first one ${JSON.stringify(shorten(cellText(cells, 0), 30))}`;
+    const numbered = this.#wanted.filter(({ isNeeded }) => isNeeded).map(({ field }, column) => `${field}: ${column}`);
     this.input.fault(
       line,
       `${columns}${begin}; expected: ${expected}.`,
-      "Mend the line, or number the columns with the option fields, e.g. { path, fields: { id: 0, text: 3 } }.",
+      `Mend the line, or number the columns with the option fields, e.g. { path, fields: { ${numbered.join(", ")} } }.`,
     );
     return false;
   }

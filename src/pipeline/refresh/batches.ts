@@ -80,6 +80,8 @@ export class RefreshedBatches implements Batches {
   #mined: Mined | null = null;
   #servedSet: TrainingSet;
   #toldWaiting = 0;
+  /** The last step that was told to be done. */
+  #done: number;
   #isClosed = false;
   #isOver = false;
 
@@ -103,8 +105,13 @@ export class RefreshedBatches implements Batches {
     this.#miner = new Miner(context, this.#versions.mined, refresh.workers, ranks);
     this.#held = new HeldCheckpoints(folder);
     this.#state = initialState(switches(), begun);
+    this.#done = begun;
     this.#unsubscribe = events.subscribe((event) => {
       if (event.type === "checkpoint") this.#reached(event.step, event.path);
+      if (event.type === "trainStep") {
+        this.#done = event.step;
+        this.#tellWaiting();
+      }
     });
   }
 
@@ -239,15 +246,22 @@ export class RefreshedBatches implements Batches {
 
   #wait(step: number): Promise<number> {
     if (this.#failure !== null) return Promise.reject(this.#failure);
+    return new Promise((go, fail) => {
+      this.#waiting.push({ step, go, fail });
+      this.#tellWaiting();
+    });
+  }
+
+  /** Ranks ask for steps ahead of their work: training waits only once all steps before the one asked for are done. */
+  #tellWaiting(): void {
+    const step = Math.min(...this.#waiting.map((waiting) => waiting.step));
     const version = this.#state.switches.length + 1;
     // Until an entry of the journal is durable takes milliseconds: nobody need hear of that.
-    if (this.#toldWaiting < version && this.#state.announcing === null) {
-      this.#toldWaiting = version;
-      const message = `training waits after step ${step} until negatives ${version} are mined`;
-      const hint = "Give mining more workers (train.refresh.workers), or more time (everySteps, switchAfterSteps).";
-      this.context.events.emit({ type: "notice", message, hint });
-    }
-    return new Promise((go, fail) => this.#waiting.push({ step, go, fail }));
+    if (step > this.#done || this.#toldWaiting >= version || this.#state.announcing !== null) return;
+    this.#toldWaiting = version;
+    const message = `training waits after step ${step} until negatives ${version} are mined`;
+    const hint = "Give mining more workers (train.refresh.workers), or more time (everySteps, switchAfterSteps).";
+    this.context.events.emit({ type: "notice", message, hint });
   }
 
   /** Whoever waits hears of it; where nobody has to wait, training goes on with the negatives that are there. */

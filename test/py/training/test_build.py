@@ -130,6 +130,8 @@ def test_a_subclass_of_the_retriever_overrides_a_method(encoder: Any, load: Call
         ("@register_loss('l')\nclass L(nn.Module):\n  pass\n", r"cannot be made: .*2 were given"),
         ("@register_loss('l')\nclass L(nn.Module):\n  def __init__(self, o): self.x = nn.Linear(1, 1)\n",
          r"mine\.py:8: AttributeError"),
+        ("@register_loss('l')\ndef l(batch):\n  return batch.queries.sum()\n",
+         r"mine\.py:8: AttributeError: .* It was called as l\(options\), without options: None\."),
     ],
 )  # fmt: skip
 def test_a_loss_that_cannot_be_called_is_refused_before_the_first_step(

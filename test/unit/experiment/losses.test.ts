@@ -1,6 +1,6 @@
 /** A wrong loss is answered before Python starts, by name, option and value. */
 import { describe, expect, test } from "vitest";
-import { biEncoder, multiLevel, parseExperiment, source } from "../../../src/experiment/define.js";
+import { biEncoder, binary, mix, multiLevel, parseExperiment, source } from "../../../src/experiment/define.js";
 import { problems } from "./refusals.js";
 
 const model = biEncoder("some/model");
@@ -67,5 +67,58 @@ describe("a loss", () => {
     expect(config.train?.loss).toEqual({ name: "my_loss", margin: 1 });
     expect(config.model.plugins).toEqual(["losses.py"]);
     expect(problems(learn({ margin: 1 }, plugged))).toHaveLength(1);
+  });
+});
+
+describe("a loss over a query's own passages", () => {
+  const learn = (loss: object, data: object): object => ({ model, train: { data, loss } });
+  const alone = binary({ positives: judged });
+  const negatives = source({ corpus: "corpus.jsonl", qrels: "negatives.tsv" });
+  const why = (place: string, who: string, instead: string): string =>
+    `${place}: ${who} compares a query's own passages, and train.data gives each query only one: it would be 0 at every step; give negatives (negativesPerQuery, of multiLevel passagesPerQuery), or ${instead}`;
+
+  test.each(["margin_mse", "lambdarank", "kl", "listwise", "triplet"])(
+    "%s is refused where each query has one passage",
+    (name) => {
+      expect(problems(learn({ name }, alone))).toEqual([why("train.loss", name, "take infonce")]);
+    },
+  );
+
+  test("is refused under its other name, inside Matryoshka, and among several", () => {
+    const said = (place: string, name: string): string[] => [why(place, name, "take infonce")];
+    expect(problems(learn({ name: "TripletLoss" }, alone))).toEqual(said("train.loss", "triplet"));
+    const nested = { name: "MatryoshkaLoss", loss: { name: "kl" }, matryoshkaDims: [8] };
+    expect(problems(learn(nested, alone))).toEqual(said("train.loss", "kl"));
+    const several = [{ name: "infonce" }, { name: "margin_mse", weight: 0.2 }];
+    expect(problems(learn(several, alone))).toEqual(said("train.loss.1", "margin_mse"));
+  });
+
+  test("may be infonce, without the passages of others", () => {
+    const said = [why("train.loss", "infonce with inBatchNegatives: false", "leave inBatchNegatives out")];
+    expect(problems(learn({ inBatchNegatives: false }, alone))).toEqual(said);
+    expect(problems(learn({ in_batch_negatives: false }, alone))).toEqual(said);
+    expect(() => parseExperiment({ name: "x", ...learn({}, alone) })).not.toThrow();
+  });
+
+  test("is refused for graded judgements cut to one passage, and for a mix of such", () => {
+    const graded = multiLevel({ sources: [judged], passagesPerQuery: 1 });
+    expect(problems(learn({ name: "kl" }, graded))).toHaveLength(1);
+    const parts = mix({ parts: [{ name: "one", data: alone }, { data: alone }] });
+    expect(problems(learn([{}, { name: "kl", sources: ["one"] }], parts))).toHaveLength(1);
+  });
+
+  test("is accepted with negatives, given or mined as the model learns", () => {
+    const given = binary({ positives: judged, negatives, negativesPerQuery: 1 });
+    expect(() => parseExperiment({ name: "x", ...learn({ name: "margin_mse" }, given) })).not.toThrow();
+    const mined = binary({ positives: judged, negativesPerQuery: 1 });
+    const train = { data: mined, loss: { name: "triplet" }, refresh: { everySteps: 2 } };
+    expect(() => parseExperiment({ name: "x", model, train })).not.toThrow();
+  });
+
+  test("is the business of a plugin's retriever, which may feed it otherwise", () => {
+    const train = { data: alone, loss: { name: "kl" }, retriever: { name: "mine" } };
+    expect(() =>
+      parseExperiment({ name: "x", model: biEncoder("some/model", { plugins: ["mine.py"] }), train }),
+    ).not.toThrow();
   });
 });

@@ -68,6 +68,40 @@ describe("arguments", () => {
 
   test("without their value are refused", () => {
     expect(() => splitArguments(["--seed"], flags)).toThrow("--seed: needs a value: a whole number");
+    expect(() => splitArguments(["--reporter"], flags)).toThrow("--reporter: needs a value");
+  });
+
+  test("do not take the next option for their value", () => {
+    expect(() => splitArguments(["x.ts", "--seed", "--runDir", "runs/x"], flags)).toThrow(
+      "--seed: needs a value: a whole number of at least 0 and of at most 4294967295; if --runDir is meant, write --seed=--runDir",
+    );
+    expect(() => splitArguments(["--reporter", "--debug", "x.ts"], flags)).toThrow("--reporter: needs a value");
+    expect(splitArguments(["--name=--x"], flags).overrides).toEqual([{ path: "name", value: "--x" }]);
+  });
+
+  test("that turn a switch off take no value, and are told from one that is misspelt or no switch", () => {
+    const refused = (argument: string) => expect(() => splitArguments([argument], flags));
+    refused("--no-train.dropout=1").toThrow("--no-train.dropout: takes no value; write --train.dropout=1");
+    refused("--no-train.dropuot").toThrow("--no-train.dropuot: unknown option; did you mean --no-train.dropout?");
+    refused("--no-seed").toThrow("--no-seed: only switches are turned off; seed takes a whole number");
+  });
+
+  test("with a word behind a switch, where the command has all its operands, name the switch", () => {
+    expect(() => splitArguments(["x.ts", "--train.dropout", "maybe"], flags, 1)).toThrow(
+      "--train.dropout: expected true or false, saw maybe",
+    );
+    expect(splitArguments(["--train.dropout", "x.ts"], flags, 1).rest).toEqual(["x.ts"]);
+  });
+
+  test("that give a list twice are refused: the first one would be lost", () => {
+    const argv = ["--evaluate.measures", "nDCG@10", "--evaluate.measures=R@5"];
+    expect(() => splitArguments(argv, flags)).toThrow(
+      "--evaluate.measures: is given twice; give one list: --evaluate.measures a,b",
+    );
+  });
+
+  test("with --json are led to the reporter", () => {
+    expect(() => splitArguments(["--json"], flags)).toThrow("--json: unknown option; did you mean --reporter json?");
   });
 });
 
@@ -80,10 +114,10 @@ describe("an override", () => {
   });
 
   test("takes a loss, or a list of them, as JSON", () => {
-    const one = configOf("--train.loss", '{"name": "kl", "temperature": 1}');
-    expect(one.train?.loss).toEqual({ name: "kl", temperature: 1 });
-    expect(configOf("--train.loss", '[{"name": "kl"}, {"weight": 2}]').train?.loss).toEqual([
-      { name: "kl" },
+    const one = configOf("--train.loss", '{"name": "cosent", "temperature": 1}');
+    expect(one.train?.loss).toEqual({ name: "cosent", temperature: 1 });
+    expect(configOf("--train.loss", '[{"name": "cosent"}, {"weight": 2}]').train?.loss).toEqual([
+      { name: "cosent" },
       { name: "infonce", weight: 2 },
     ]);
   });

@@ -239,3 +239,12 @@ describe.each(kinds.map((kind) => [`${kind.name} as ${kind.role}`, kind] as cons
     expect(records[1] === kind.value(id, long)).toBe(true);
   });
 });
+
+test.each([
+  ["qrels", "bad.tsv", "1\t2\n", "{ query: 0, passage: 1, score: 2 }"],
+  ["queries", "bad.csv", "1\n", "{ id: 0, text: 1 }"],
+] as const)("lines of %s with too few columns are led to fields that %s takes", async (role, file, content, fields) => {
+  await expect(readContent(file, content, role)).rejects.toMatchObject({
+    hint: `Mend the line, or number the columns with the option fields, e.g. { path, fields: ${fields} }.`,
+  });
+});
