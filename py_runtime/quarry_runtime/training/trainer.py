@@ -292,6 +292,10 @@ class _StepEnd(TrainerCallback):
     def __init__(self, trainer: QuarryTrainer) -> None:
         self._trainer = trainer
 
+    def on_train_begin(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        # On a resume transformers takes the steps between checkpoints from the checkpoint.
+        state.compute_steps(args, state.max_steps)
+
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         wish = self._trainer.finish_step()
         every = self._trainer.task.checkpoint_every
