@@ -19,25 +19,47 @@ def main() -> None:
     folder = Path(spec.origin).parent
     tree = ast.parse((folder / "training_args.py").read_text("utf8"))
     enums = _enums(tree) | _enums(ast.parse((folder / "trainer_utils.py").read_text("utf8")))
+    # What the type of a log level leaves open stands in its metadata.
+    logging = ast.parse((folder / "utils" / "logging.py").read_text("utf8"))
+    levels = {"trainer_log_levels": [*_keys(logging, "log_levels"), "passive"]}
     (arguments,) = [
         node
         for node in tree.body
         if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments"
     ]
-    fields = [_field(node, enums) for node in arguments.body if isinstance(node, ast.AnnAssign)]
+    fields = [
+        _field(node, enums, levels) for node in arguments.body if isinstance(node, ast.AnnAssign)
+    ]
     print(json.dumps({"version": importlib.metadata.version("transformers"), "fields": fields}))
 
 
-def _field(node: ast.AnnAssign, enums: dict[str, list[str]]) -> dict[str, object]:
+def _field(
+    node: ast.AnnAssign, enums: dict[str, list[str]], tables: dict[str, list[str]]
+) -> dict[str, object]:
     assert isinstance(node.target, ast.Name)
     types = [ast.unparse(member) for member in _members(node.annotation)]
     choices = [value for name in types for value in enums.get(name, [])]
+    written = "" if node.value is None else ast.unparse(node.value)
+    choices += [
+        key for table, keys in tables.items() if f"{table}.keys()" in written for key in keys
+    ]
     return {
         "name": node.target.id,
         "types": [name for name in types if name not in enums and name != "None"],
         "choices": choices,
         "default": _default(node.value),
     }
+
+
+def _keys(tree: ast.Module, table: str) -> list[str]:
+    """The keys of a dictionary that a module writes down."""
+    (found,) = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == table
+    ]
+    assert isinstance(found, ast.Dict)
+    return [ast.literal_eval(key) for key in found.keys if key is not None]
 
 
 def _members(annotation: ast.expr) -> list[ast.expr]:

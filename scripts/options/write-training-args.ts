@@ -119,7 +119,8 @@ function sentenceOf(field: Field): string {
   return sentence.replace(/\.$/, `; default: ${typeof value === "string" ? value : JSON.stringify(value)}.`);
 }
 
-function zodOf({ types, name }: Field): string {
+function zodOf({ types, name, choices }: Field): string {
+  if (choices.length > 0) return `z.enum(${JSON.stringify(choices)})`;
   // JSON text stands for an object on a command line of theirs; Quarry reads its own.
   const hasObject = types.some((type) => type.startsWith("dict"));
   const found = types.filter((type) => !(hasObject && type === "str")).flatMap((type) => ZODS[type] ?? []);

@@ -89,14 +89,20 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 
 /** Why an option does not exist, with the nearest one: among its siblings first, then anywhere. */
 export function explainUnknown(group: readonly PropertyKey[], name: string): string {
-  const refused = group.join(".") === "train.args" ? REFUSED_ARGS[camelCase(name)] : undefined;
-  if (refused !== undefined && MOVED_OPTIONS[camelCase(name)] === undefined) return `is not taken. ${refused}`;
+  const refused = explainRefused(group, name);
+  if (refused !== null) return refused;
   const found = suggest(group, name);
   if (found !== null) return `unknown option; did you mean ${found}?`;
   const siblings = [...new Set(namesOf(schemasAt(group)))].filter(
     (sibling) => !isMark(sibling, schemasAt([...group, sibling])),
   );
   return siblings.length === 0 ? "takes no options" : `unknown option; there are ${siblings.join(", ")}`;
+}
+
+/** Why an option that transformers has is not taken, and what to do instead; null for others. */
+export function explainRefused(group: readonly PropertyKey[], name: string): string | null {
+  const refused = group.join(".") === "train.args" ? REFUSED_ARGS[camelCase(name)] : undefined;
+  return refused === undefined || MOVED_OPTIONS[camelCase(name)] !== undefined ? null : `is not taken. ${refused}`;
 }
 
 /** The option that a name in a group was meant to be: a sibling's name, or the path of an option elsewhere. */

@@ -63,15 +63,18 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
   if (!isPlainObject(value) || isStep(value)) return value;
 
   const result: Record<string, unknown> = {};
+  const spellings = new Map<string, string>();
   for (const [written, item] of Object.entries(value)) {
     const name = ownName(written, group, schemas);
-    if (Object.hasOwn(result, name)) {
-      problems.push({ path: [...path, written], message: `says the same as ${name}; keep one of them` });
+    const other = spellings.get(name);
+    if (other !== undefined) {
+      problems.push({ path: [...path, written], message: `says the same as ${other}; keep one of them` });
       continue;
     }
+    spellings.set(name, written);
     const place = placeOf(group, schemas);
-    const other = typeof item === "string" && place !== group ? lookUp(VALUE_ALIASES, `${place}.${name}`, item) : null;
-    result[name] = other ?? visit(item, child(schemas, name), [...path, name], problems);
+    const own = typeof item === "string" && place !== group ? lookUp(VALUE_ALIASES, `${place}.${name}`, item) : null;
+    result[name] = own ?? visit(item, child(schemas, name), [...path, name], problems);
   }
   if (/^train\.loss(\.\d+)?$/.test(group)) return ownLoss(result, path, problems);
   if (group === "train") return hoistMiniBatch(result, problems);

@@ -656,9 +656,9 @@ export interface TrainingArgsInput {
   /** Empties the device's cache of free memory every so many steps. */
   torchEmptyCacheSteps?: number | undefined;
   /** How much transformers writes to the log of the first rank of a machine; default: passive. */
-  logLevel?: string | undefined;
+  logLevel?: "detail" | "debug" | "info" | "warning" | "error" | "critical" | "passive" | undefined;
   /** How much transformers writes to the logs of other ranks; default: warning. */
-  logLevelReplica?: string | undefined;
+  logLevelReplica?: "detail" | "debug" | "info" | "warning" | "error" | "critical" | "passive" | undefined;
   /** Asks torch for deterministic kernels; slower, for finding differences; default: false. */
   fullDeterminism?: boolean | undefined;
   /** Lets DDP look for parameters without a gradient in each step. */

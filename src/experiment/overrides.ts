@@ -1,6 +1,15 @@
 /** Options given on the command line: found among the arguments, typed by the schema, put into the experiment's input. */
 import { z } from "zod";
-import { configError, expected, explainUnknown, isPlainObject, type Problem, shown, suggest } from "./explain.js";
+import {
+  configError,
+  expected,
+  explainRefused,
+  explainUnknown,
+  isPlainObject,
+  type Problem,
+  shown,
+  suggest,
+} from "./explain.js";
 import { nearest } from "./nearest.js";
 import { normalize, ownName } from "./normalize.js";
 import { experimentSchema } from "./schema.js";
@@ -176,6 +185,9 @@ function unknownFlag(flag: string, flags: readonly string[]): string {
     if (found !== null && isSwitch(resolvePath(found)?.schemas ?? []))
       return `unknown option; did you mean --no-${found}?`;
   }
+  const [group, written] = strangerIn(name);
+  const refused = explainRefused(group, written);
+  if (refused !== null) return refused;
   const isWhole = resolvePath(name.split(".")[0] ?? "") === null;
   const near = isWhole
     ? nearest(
@@ -185,7 +197,6 @@ function unknownFlag(flag: string, flags: readonly string[]): string {
     : null;
   const found = near ?? suggestedPath(name);
   if (found !== null) return `unknown option; did you mean --${found}?`;
-  const [group, written] = strangerIn(name);
   return explainUnknown(group, written);
 }
 

@@ -18,6 +18,7 @@ import { switchesOf } from "./refresh/switches.js";
 import { Versions } from "./refresh/versions.js";
 import { type ReplayedLoss, replayLoss } from "./replay-loss.js";
 import { rowsDigest, type StepBatches } from "./step-batches.js";
+import { maxStepsOf } from "./train-job.js";
 
 /** How a step is replayed. */
 export interface ReplayOptions extends DataOptions {
@@ -89,6 +90,12 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
   const given = await openTrainingSet(data.train.data, look.context);
   try {
     refuseOtherData(run, given);
+    const last = maxStepsOf(train, given);
+    if (step > last) {
+      throw new QuarryError("CONFIG", `step: ${run.path} trains for ${last} steps, saw ${step}`, {
+        hint: `Name a step from 1 to ${last}.`,
+      });
+    }
     const layout = layoutOf(train, recorded);
     const place = { resolve: look, context: look.context, folder: join(run.path, "train", "negatives") };
     const switches = switchesOf(run.journal);

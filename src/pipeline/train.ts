@@ -7,6 +7,7 @@ import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
 import { diskError, syncFile, writeFileDurably } from "../rundir/durable.js";
+import { openLines } from "../rundir/jsonl.js";
 import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
@@ -152,6 +153,8 @@ function recordTraining(context: RunContext, from: LearnedFrom, batches: Batches
     written = written.then(work);
     written.catch(() => {});
   };
+  // A last line that a crash tore would swallow the next one.
+  then(async () => (await openLines(path)).file.close());
   const unsubscribe = context.events.subscribe((event) => {
     if (event.type !== "trainStep") return;
     const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;

@@ -168,6 +168,9 @@ test("other rows than recorded end with 6, other data is refused, and so is a st
   });
   await writeFile(path, text);
   await expect(replayStep(runDir, { step: 0 })).rejects.toMatchObject({ code: "CONFIG" });
+  await expect(replayStep(runDir, { step: STEPS + 1, loss: true })).rejects.toMatchObject({
+    ...{ code: "CONFIG", hint: `Name a step from 1 to ${STEPS}.` },
+  });
   await expect(replayStep(folder, { step: 1 })).rejects.toMatchObject({ code: "CONFIG" });
   const queries = join(folder, "collection", "queries.jsonl");
   const kept = await readFile(queries, "utf8");

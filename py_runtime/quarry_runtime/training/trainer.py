@@ -294,6 +294,10 @@ class _StepEnd(TrainerCallback):
     def __init__(self, trainer: QuarryTrainer) -> None:
         self._trainer = trainer
 
+    def on_train_begin(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        # On a resume transformers takes the steps between checkpoints from the checkpoint.
+        state.compute_steps(args, state.max_steps)
+
     def on_optimizer_step(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
         for temperature in self._trainer.temperatures:
             temperature.keep_in_bounds()

@@ -86,6 +86,19 @@ def test_a_resume_begins_with_the_very_next_batch_and_repeats_the_curve_with_dro
         assert torch.allclose(left, right, atol=1e-6)
 
 
+def test_a_resume_saves_as_often_as_its_own_options_say(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
+) -> None:
+    resumed = fake_orchestrator()
+    trainer = build(fake_orchestrator(), max_steps=8)
+    trainer.train()
+    folder = Path(trainer.args.output_dir) / "checkpoint-2"
+    args = {"save_steps": 5, "learning_rate": 1e-2}
+    again = build(resumed, resume=folder, max_steps=8, args=args)
+    again.train(resume_from_checkpoint=str(folder))
+    assert [message.step for message in resumed.told if isinstance(message, Checkpoint)] == [5, 8]
+
+
 def test_dropout_changes_the_curve_and_without_it_the_encoder_stays_in_eval_mode(
     build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
 ) -> None:

@@ -248,7 +248,7 @@ describe("what is wrong", () => {
     ],
     [
       { model: { ...model, prompts: { document: "a", passage: "b" } } },
-      "model.prompts.passage: says the same as passage; keep one of them",
+      "model.prompts.passage: says the same as document; keep one of them",
     ],
   ])("%j is answered in plain words", (options, message) => {
     expect(problems(options)).toContain(message);

@@ -66,6 +66,13 @@ describe("arguments", () => {
     `);
   });
 
+  test("that Quarry decides itself are answered as in a script", () => {
+    expect(() => splitArguments(["--train.args.saveStrategy", "epoch"], flags)).toThrow(
+      "--train.args.saveStrategy: is not taken. Quarry writes its own checkpoints: use train.args.saveSteps",
+    );
+    expect(() => splitArguments(["--train.args.logging-steps=1"], flags)).toThrow("is not taken. Every step is in");
+  });
+
   test("without their value are refused", () => {
     expect(() => splitArguments(["--seed"], flags)).toThrow("--seed: needs a value: a whole number");
     expect(() => splitArguments(["--reporter"], flags)).toThrow("--reporter: needs a value");

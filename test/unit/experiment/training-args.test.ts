@@ -30,6 +30,8 @@ test("options of the optimiser, the schedule, DDP and torch.compile are taken as
 test("a wrong value is a compile error, and at run time an error that names the right one", () => {
   // @ts-expect-error: consine
   expect(() => define({ lrSchedulerType: "consine" })).toThrow("did you mean cosine?");
+  // @ts-expect-error: no level of transformers
+  expect(() => define({ logLevel: "verbose" })).toThrow("train.args.logLevel: expected one of detail, debug, info");
   // @ts-expect-error: a number, not text
   expect(() => define({ ddpTimeout: "60" })).toThrow("train.args.ddpTimeout: expected a whole number");
 });
@@ -51,6 +53,15 @@ test("names of transformers 5 and 4 are understood", () => {
   // @ts-expect-error: types know Quarry's names only
   const { config } = define({ warmup_ratio: 0.1, activation_checkpointing: true });
   expect(config.train?.args).toMatchObject({ warmupSteps: 0.1, gradientCheckpointing: true });
+});
+
+test("a schedule is asked for what transformers has no default of", () => {
+  expect(() => define({ lrSchedulerType: "cosine_with_min_lr" })).toThrow(
+    "train.args.lrSchedulerKwargs: cosine_with_min_lr needs one of min_lr, min_lr_rate",
+  );
+  expect(() => define({ lrSchedulerType: "warmup_stable_decay" })).toThrow("needs num_decay_steps");
+  const lrSchedulerKwargs = { min_lr_rate: 0.1 };
+  expect(() => define({ lrSchedulerType: "cosine_with_min_lr", lrSchedulerKwargs })).not.toThrow();
 });
 
 test("no schedule is offered that waits for an evaluation inside of Trainer", () => {
