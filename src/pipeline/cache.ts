@@ -1,15 +1,17 @@
 /** The cache as a whole: the entries of the data plane, each encoder's vectors, each cross-encoder's scores. */
-import { renameSync, rmSync } from "node:fs";
+
+import { cacheError } from "../data/failures.js";
 import {
   type CacheEntry,
-  isWanted,
   listCache as listData,
   type PruneOptions,
   type PruneReport,
   pruneCache as pruneData,
+  pruneSeen,
+  type SeenEntry,
 } from "../data/index.js";
-import { listEmbeddings } from "../embeddings/index.js";
-import { listPairScores } from "./pair-list.js";
+import { lookAtEmbeddings } from "../embeddings/index.js";
+import { lookAtPairScores } from "./pair-list.js";
 
 /**
  * Lists a cache folder, the largest entry first.
@@ -20,7 +22,7 @@ import { listPairScores } from "./pair-list.js";
  * const stale = (await listCache(defaultCacheDir())).filter(({ state }) => state === "stale");
  */
 export async function listCache(cacheDir: string, options: Pick<PruneOptions, "signal"> = {}): Promise<CacheEntry[]> {
-  const entries = [...(await listData(cacheDir, options)), ...listOfModels(cacheDir)];
+  const entries = [...(await listData(cacheDir, options)), ...ofModels(cacheDir).map(({ entry }) => entry)];
   return entries.sort((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1));
 }
 
@@ -33,25 +35,19 @@ export async function listCache(cacheDir: string, options: Pick<PruneOptions, "s
  */
 export async function pruneCache(cacheDir: string, options: PruneOptions = {}): Promise<PruneReport> {
   const data = await pruneData(cacheDir, options);
-  const stored = listOfModels(cacheDir);
-  const removed = stored.filter((entry) => !isWanted(entry, options));
-  if (options.isDryRun !== true) for (const { path } of removed) takeOut(path);
-  const bytesOf = (entries: readonly CacheEntry[]): number => entries.reduce((sum, { bytes }) => sum + bytes, 0);
-  return {
-    removed: [...data.removed, ...removed],
-    removedBytes: data.removedBytes + bytesOf(removed),
-    keptCount: data.keptCount + stored.length - removed.length,
-    keptBytes: data.keptBytes + bytesOf(stored) - bytesOf(removed),
-  };
+  try {
+    const models = pruneSeen(ofModels(cacheDir), options);
+    return {
+      removed: [...data.removed, ...models.removed],
+      removedBytes: data.removedBytes + models.removedBytes,
+      keptCount: data.keptCount + models.keptCount,
+      keptBytes: data.keptBytes + models.keptBytes,
+    };
+  } catch (thrown) {
+    throw cacheError(cacheDir, thrown);
+  }
 }
 
-function listOfModels(cacheDir: string): CacheEntry[] {
-  return [...listEmbeddings(cacheDir), ...listPairScores(cacheDir)];
-}
-
-/** Gone at once for whoever opens it next. */
-function takeOut(path: string): void {
-  const gone = `${path}.removed-${process.pid}`;
-  renameSync(path, gone);
-  rmSync(gone, { recursive: true, force: true });
+function ofModels(cacheDir: string): SeenEntry[] {
+  return [...lookAtEmbeddings(cacheDir), ...lookAtPairScores(cacheDir)];
 }
