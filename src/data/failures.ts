@@ -31,11 +31,33 @@ const UNWRITABLE = new Set([
   "EIO",
   "ENAMETOOLONG",
   "EMFILE",
+  "ENFILE",
+  "ELOOP",
 ]);
 
 /** The system's code of a failure, e.g. "ENOENT", or "". */
 export function systemCode(thrown: unknown): string {
   return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : "";
+}
+
+/** Whether a failed call says that no such file is there. */
+export function isAbsent(thrown: unknown): boolean {
+  return ["ENOENT", "ENOTDIR", "EISDIR"].includes(systemCode(thrown));
+}
+
+/** A cache file that may be sound, but cannot be read. */
+export function readError(path: string, cause: unknown): QuarryError {
+  const code = systemCode(cause);
+  return new QuarryError("ENVIRONMENT", `${path} cannot be read (${code}).`, {
+    hint: isOutOfFiles(code) ? MORE_FILES : "Look at its permissions and its disk, or remove it: it is built again.",
+    cause,
+  });
+}
+
+const MORE_FILES = "Raise the limit on open files, e.g. with ulimit -n 4096, and give the same command again.";
+
+function isOutOfFiles(code: string): boolean {
+  return code === "EMFILE" || code === "ENFILE";
 }
 
 /** Turns a failed call below the cache folder into an error that names the folder and the way out. */
@@ -47,7 +69,9 @@ export function cacheError(cacheDir: string, thrown: unknown): unknown {
   if (!path.startsWith(cacheDir) && !cacheDir.startsWith(path)) return thrown;
   const reason = code === "ENOSPC" || code === "EDQUOT" ? "is full" : "cannot be used";
   return new QuarryError("ENVIRONMENT", `The cache folder ${cacheDir} ${reason} (${code}).`, {
-    hint: "Free some space or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.",
+    hint: isOutOfFiles(code)
+      ? MORE_FILES
+      : "Free some space or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.",
     cause: thrown,
   });
 }

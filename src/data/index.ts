@@ -1,8 +1,8 @@
 /** The data plane: what the rest of Quarry may use of it. */
 export { buildMicroBatch, isMasked } from "./batches.js";
-export { type CacheEntry, type CacheState, entriesOf, listCache } from "./cache/list.js";
+export { type CacheEntry, type CacheState, entriesOf, listCache, lookAtModels, type SeenEntry } from "./cache/list.js";
 export { dataFolder, defaultCacheDir } from "./cache/location.js";
-export { isWanted, type PruneOptions, type PruneReport, pruneCache } from "./cache/prune.js";
+export { type PruneOptions, type PruneReport, pruneCache, pruneSeen } from "./cache/prune.js";
 export {
   type CacheReport,
   type DamagedEntry,

@@ -2,7 +2,8 @@
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isAbandoned, isBuildingName } from "../data/cache/builders.js";
-import type { CacheEntry } from "../data/index.js";
+import { namesIn } from "../data/cache/folder.js";
+import { type CacheEntry, lookAtModels, type SeenEntry } from "../data/index.js";
 import { isShardName } from "./sealing.js";
 import { embeddingsFolder, MODEL_FILE } from "./store.js";
 
@@ -11,40 +12,31 @@ import { embeddingsFolder, MODEL_FILE } from "./store.js";
  *
  * @param cacheDir the folder that QUARRY_CACHE or the option cacheDir names.
  */
-export function listEmbeddings(cacheDir: string): CacheEntry[] {
-  const folder = embeddingsFolder(cacheDir);
-  return namesIn(folder)
-    .filter((name) => /^[0-9a-f]{32}$/.test(name))
-    .flatMap((name) => describe(join(folder, name), name) ?? []);
+export function lookAtEmbeddings(cacheDir: string): SeenEntry[] {
+  return lookAtModels(embeddingsFolder(cacheDir), describe);
 }
 
-function describe(path: string, name: string): CacheEntry | null {
-  try {
-    const inside = readdirSync(path);
-    let bytes = 0;
-    for (const file of inside.filter((each) => each.endsWith(".bin"))) bytes += lstatSync(join(path, file)).size;
-    for (const folder of inside.filter((each) => isShardName(each) || isBuildingName(each))) {
-      for (const file of namesIn(join(path, folder))) bytes += lstatSync(join(path, folder, file)).size;
-    }
-    const model = readModel(join(path, MODEL_FILE));
-    const isAtWork = inside.some((each) => isBuildingName(each) && !isAbandoned(join(path, each), each));
-    return {
-      kind: "embeddings",
-      name,
-      path,
-      bytes,
-      sources: model === null ? [] : [model.checkpoint],
-      format: model === null ? null : `${model.side} ${model.dtype}`,
-      builtAt: null,
-      lastUsedAt: lstatSync(model === null ? path : join(path, MODEL_FILE)).mtime.toISOString(),
-      state: isAtWork ? "building" : "complete",
-      reason: isAtWork ? "somebody adds vectors now" : null,
-    };
-  } catch (thrown) {
-    // Another process removed it meanwhile.
-    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw thrown;
+function describe(path: string, name: string): CacheEntry {
+  const inside = readdirSync(path);
+  let bytes = 0;
+  for (const file of inside.filter((each) => each.endsWith(".bin"))) bytes += lstatSync(join(path, file)).size;
+  for (const folder of inside.filter((each) => isShardName(each) || isBuildingName(each))) {
+    for (const file of namesIn(join(path, folder))) bytes += lstatSync(join(path, folder, file)).size;
   }
+  const model = readModel(join(path, MODEL_FILE));
+  const isAtWork = inside.some((each) => isBuildingName(each) && !isAbandoned(join(path, each), each));
+  return {
+    kind: "embeddings",
+    name,
+    path,
+    bytes,
+    sources: model === null ? [] : [model.checkpoint],
+    format: model === null ? null : `${model.side} ${model.dtype}`,
+    builtAt: null,
+    lastUsedAt: lstatSync(model === null ? path : join(path, MODEL_FILE)).mtime.toISOString(),
+    state: isAtWork ? "building" : "complete",
+    reason: isAtWork ? "somebody adds vectors now" : null,
+  };
 }
 
 function readModel(path: string): { checkpoint: string; side: string; dtype: string } | null {
@@ -57,14 +49,5 @@ function readModel(path: string): { checkpoint: string; side: string; dtype: str
     return { checkpoint: contract.checkpoint, side, dtype };
   } catch {
     return null;
-  }
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw thrown;
   }
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { buildingName, isAbandoned, isBuildingName } from "../data/cache/builders.js";
 import { syncFolder } from "../data/cache/sealed.js";
+import { isAbsent } from "../data/failures.js";
 import type { ArrowLayout } from "./arrow-layout.js";
 import type { modelFacts } from "./model-key.js";
 import { KEYS_FILE, VECTORS_FILE, writeManifest } from "./shard-manifest.js";
@@ -36,7 +37,7 @@ export async function seal(
   layout: ArrowLayout,
 ): Promise<void> {
   const blocks = durableBlocks(join(folder, JOURNAL_FILE));
-  const file = await open(join(folder, VECTORS_FILE), "r+").catch(() => null);
+  const file = await open(join(folder, VECTORS_FILE), "r+").catch(orNull);
   const sound: [number, number, number][] = [];
   const keys: Uint8Array[] = [];
   let fileBytes = 0;
@@ -106,8 +107,8 @@ function durableBlocks(path: string): [number, number, number][] {
   let text = "";
   try {
     text = readFileSync(path, "utf8");
-  } catch {
-    return [];
+  } catch (thrown) {
+    return orNull(thrown) ?? [];
   }
   const blocks: [number, number, number][] = [];
   for (const line of text.split("\n").slice(0, -1)) {
@@ -117,4 +118,10 @@ function durableBlocks(path: string): [number, number, number][] {
     blocks.push([start, rowCount, sum]);
   }
   return blocks;
+}
+
+/** For a file that is missing; one that cannot be read now may be sound, and is left to another time. */
+function orNull(thrown: unknown): null {
+  if (isAbsent(thrown)) return null;
+  throw thrown;
 }

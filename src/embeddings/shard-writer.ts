@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { buildingName } from "../data/cache/builders.js";
 import { syncFolder } from "../data/cache/sealed.js";
+import { isAbsent } from "../data/failures.js";
 import { diskError } from "../rundir/durable.js";
 import type { ArrowLayout } from "./arrow-layout.js";
 import type { modelFacts } from "./model-key.js";
@@ -35,6 +36,8 @@ export class ShardWriter {
     private readonly store: string,
     private readonly model: ReturnType<typeof modelFacts>,
     private readonly layout: ArrowLayout,
+    /** Makes the store's folder where it is missing. */
+    private readonly makeStore: () => Promise<void>,
     private readonly shardBytes = SHARD_BYTES,
   ) {}
 
@@ -110,6 +113,8 @@ export class ShardWriter {
   }
 
   async #begin(): Promise<void> {
+    // Since the store was opened a model was loaded, perhaps; meanwhile the cache may have been pruned.
+    await this.makeStore();
     const folder = join(this.store, buildingName());
     mkdirSync(folder);
     this.#folder = folder;
@@ -128,7 +133,12 @@ export class ShardWriter {
     await this.#data?.close();
     await this.#journal?.close();
     [this.#folder, this.#data, this.#journal, this.#position] = [null, null, null, 0];
-    await seal(folder, this.store, this.model, this.layout);
+    try {
+      await seal(folder, this.store, this.model, this.layout);
+    } catch (thrown) {
+      // The folder was removed meanwhile: whoever needs its vectors finds none, and encodes them again.
+      if (!isAbsent(thrown)) throw thrown;
+    }
   }
 }
 

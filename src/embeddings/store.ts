@@ -1,7 +1,8 @@
 /** The vectors of one model, by the texts they are of; shared by every run and process that names the same cache. */
-import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync } from "node:fs";
-import { basename, join } from "node:path";
-import { cacheError } from "../data/failures.js";
+import { existsSync, mkdirSync, rmSync, utimesSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { namesIn } from "../data/cache/folder.js";
+import { cacheError, isAbsent } from "../data/failures.js";
 import { QuarryError } from "../errors.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { ArrowLayout } from "./arrow-layout.js";
@@ -55,11 +56,9 @@ export class EmbeddingStore {
   static async open(cacheDir: string, model: VectorModel, warn: (message: string) => void): Promise<EmbeddingStore> {
     const store = new EmbeddingStore(cacheDir, model, warn);
     try {
-      mkdirSync(store.folder, { recursive: true });
-      const path = join(store.folder, MODEL_FILE);
-      if (!existsSync(path)) await writeFileDurably(path, JSON.stringify({ ...store.#facts, ...model }, null, 2));
+      await store.#begin();
       // Its time is when the store was last used.
-      else utimesSync(path, new Date(), new Date());
+      utimesSync(join(store.folder, MODEL_FILE), new Date(), new Date());
       await sealAbandoned(store.folder, store.#facts, store.#layout);
       store.reload();
     } catch (thrown) {
@@ -68,7 +67,11 @@ export class EmbeddingStore {
     return store;
   }
 
-  private constructor(cacheDir: string, model: VectorModel, warn: (message: string) => void) {
+  private constructor(
+    cacheDir: string,
+    private readonly model: VectorModel,
+    warn: (message: string) => void,
+  ) {
     this.folder = join(embeddingsFolder(cacheDir), modelKey(model));
     this.dtype = model.dtype;
     this.dimension = model.contract.dimension;
@@ -89,7 +92,15 @@ export class EmbeddingStore {
   /** Looks for shards anew; places found before mean nothing afterwards. */
   reload(): void {
     this.close();
-    for (const name of readdirSync(this.folder).filter(isShardName).sort()) {
+    try {
+      this.#openShards();
+    } catch (thrown) {
+      throw cacheError(dirname(this.folder), thrown);
+    }
+  }
+
+  #openShards(): void {
+    for (const name of namesIn(this.folder).filter(isShardName).sort()) {
       const folder = join(this.folder, name);
       const manifest = readManifest(folder, basename(this.folder));
       if (manifest === null) {
@@ -99,7 +110,7 @@ export class EmbeddingStore {
       try {
         this.#shards.push(new OpenShard(folder, manifest, this.#layout));
       } catch (thrown) {
-        if (!(thrown instanceof QuarryError) || thrown.code !== "INTEGRITY") throw thrown;
+        if (!isAbsent(thrown) && !(thrown instanceof QuarryError && thrown.code === "INTEGRITY")) throw thrown;
         this.#discard(folder);
       }
     }
@@ -123,13 +134,20 @@ export class EmbeddingStore {
 
   /** Takes vectors in; call reload() when it is closed. */
   writer(shardBytes = SHARD_BYTES): ShardWriter {
-    return new ShardWriter(this.folder, this.#facts, this.#layout, shardBytes);
+    return new ShardWriter(this.folder, this.#facts, this.#layout, () => this.#begin(), shardBytes);
   }
 
   close(): void {
     for (const shard of this.#shards) shard.close();
     this.#shards = [];
     this.#index = null;
+  }
+
+  /** Makes the folder; also where somebody has removed it since the store was opened. */
+  async #begin(): Promise<void> {
+    mkdirSync(this.folder, { recursive: true });
+    const path = join(this.folder, MODEL_FILE);
+    if (!existsSync(path)) await writeFileDurably(path, JSON.stringify({ ...this.#facts, ...this.model }, null, 2));
   }
 
   #indexed() {

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { readSealed, writeSealed } from "../data/cache/sealed.js";
+import { readNote, writeSealed } from "../data/cache/sealed.js";
 import { CheckedFile } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
 import { FileSink } from "../data/storage/file-sink.js";
@@ -31,7 +31,7 @@ const noteSchema = z.strictObject({
  * @param rows 32 hexadecimal digits, as rowsKey gives them.
  */
 export function readPlaces(store: EmbeddingStore, rows: string): KeptPlaces | null {
-  const note = noteSchema.safeParse(readSealed(notePath(store, rows)));
+  const note = noteSchema.safeParse(readNote(notePath(store, rows)));
   if (!note.success) return null;
   const { shards: names, rowCount, file } = note.data;
   const numbers = new Map(store.shards.map(({ version }, number) => [version, number]));
@@ -88,7 +88,7 @@ export function checkPlaces(folder: string): { readonly fileCount: number; reado
   const damaged = notes.filter((name) => {
     const path = join(folder, name);
     try {
-      const { file, rowCount } = noteSchema.parse(readSealed(path));
+      const { file, rowCount } = noteSchema.parse(readNote(path));
       const stored = new CheckedFile(join(folder, file), rowCount * 12, () => {});
       try {
         stored.int32(0, rowCount * 3);

@@ -1,19 +1,24 @@
 /** The cache as a whole: the entries of the data plane, each encoder's vectors, each cross-encoder's scores. */
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
+import { cacheError } from "../data/failures.js";
 import {
   type CacheEntry,
   type CacheReport,
-  isWanted,
   listCache as listData,
   type PruneOptions,
   type PruneReport,
   pruneCache as pruneData,
+  pruneSeen,
+  type SeenEntry,
   type VerifyOptions,
   verifyCache as verifyData,
 } from "../data/index.js";
-import { listEmbeddings, verifyVectors } from "../embeddings/index.js";
-import { listPairScores } from "./pair-list.js";
+import { lookAtEmbeddings, verifyVectors } from "../embeddings/index.js";
+import { lookAtPairScores } from "./pair-list.js";
 import { verifyPairScores } from "./pair-verify.js";
+
+/** How what a model left is verified; what is being built or removed is neither. */
+const VERIFY = { embeddings: verifyVectors, "pair-scores": verifyPairScores };
 
 /**
  * Lists a cache folder, the largest entry first.
@@ -24,7 +29,7 @@ import { verifyPairScores } from "./pair-verify.js";
  * const stale = (await listCache(defaultCacheDir())).filter(({ state }) => state === "stale");
  */
 export async function listCache(cacheDir: string, options: Pick<PruneOptions, "signal"> = {}): Promise<CacheEntry[]> {
-  const entries = [...(await listData(cacheDir, options)), ...listOfModels(cacheDir)];
+  const entries = [...(await listData(cacheDir, options)), ...ofModels(cacheDir).map(({ entry }) => entry)];
   return entries.sort((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1));
 }
 
@@ -37,16 +42,17 @@ export async function listCache(cacheDir: string, options: Pick<PruneOptions, "s
  */
 export async function pruneCache(cacheDir: string, options: PruneOptions = {}): Promise<PruneReport> {
   const data = await pruneData(cacheDir, options);
-  const stored = listOfModels(cacheDir);
-  const removed = stored.filter((entry) => !isWanted(entry, options));
-  if (options.isDryRun !== true) for (const { path } of removed) takeOut(path);
-  const bytesOf = (entries: readonly CacheEntry[]): number => entries.reduce((sum, { bytes }) => sum + bytes, 0);
-  return {
-    removed: [...data.removed, ...removed],
-    removedBytes: data.removedBytes + bytesOf(removed),
-    keptCount: data.keptCount + stored.length - removed.length,
-    keptBytes: data.keptBytes + bytesOf(stored) - bytesOf(removed),
-  };
+  try {
+    const models = pruneSeen(ofModels(cacheDir), options);
+    return {
+      removed: [...data.removed, ...models.removed],
+      removedBytes: data.removedBytes + models.removedBytes,
+      keptCount: data.keptCount + models.keptCount,
+      keptBytes: data.keptBytes + models.keptBytes,
+    };
+  } catch (thrown) {
+    throw cacheError(cacheDir, thrown);
+  }
 }
 
 /**
@@ -58,7 +64,9 @@ export async function pruneCache(cacheDir: string, options: PruneOptions = {}): 
  */
 export async function verifyCache(cacheDir: string, options: VerifyOptions = {}): Promise<CacheReport> {
   const { signal, onProgress } = options;
-  const models = listOfModels(cacheDir);
+  const models = ofModels(cacheDir)
+    .map(({ entry }) => entry)
+    .filter(({ kind }) => kind in VERIFY);
   let totalBytes = models.reduce((sum, entry) => sum + entry.bytes, 0);
   const modelBytes = totalBytes;
   const data = await verifyData(cacheDir, {
@@ -76,7 +84,7 @@ export async function verifyCache(cacheDir: string, options: VerifyOptions = {})
       report.bytes += count;
       onProgress?.({ entry: entry.name, bytes: report.bytes, totalBytes });
     };
-    const verify = entry.kind === "embeddings" ? verifyVectors : verifyPairScores;
+    const verify = VERIFY[entry.kind as keyof typeof VERIFY];
     const { fileCount, damaged: files, isRemoved } = await verify(entry, { onBytes, signal });
     report.entryCount += 1;
     report.fileCount += fileCount;
@@ -87,13 +95,6 @@ export async function verifyCache(cacheDir: string, options: VerifyOptions = {})
   return report;
 }
 
-function listOfModels(cacheDir: string): CacheEntry[] {
-  return [...listEmbeddings(cacheDir), ...listPairScores(cacheDir)];
-}
-
-/** Gone at once for whoever opens it next. */
-function takeOut(path: string): void {
-  const gone = `${path}.removed-${process.pid}`;
-  renameSync(path, gone);
-  rmSync(gone, { recursive: true, force: true });
+function ofModels(cacheDir: string): SeenEntry[] {
+  return [...lookAtEmbeddings(cacheDir), ...lookAtPairScores(cacheDir)];
 }

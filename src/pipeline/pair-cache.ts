@@ -114,6 +114,8 @@ export class PairCache {
     if (this.#shard !== null) return this.#shard;
     // Ordered by age, so that the oldest score of a pair is read first, today and next year.
     const time = Date.now().toString(36).padStart(9, "0");
+    // The cache may have been removed since this one was opened.
+    await mkdir(this.folder, { recursive: true });
     const path = join(this.folder, `${time}-${randomBytes(4).toString("hex")}${SHARD_SUFFIX}`);
     const file = await open(path, "ax", 0o644);
     this.#shard = { file, path, bytes: 0 };

@@ -2,7 +2,7 @@
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isAbandoned, isBuildingName } from "../data/cache/builders.js";
-import type { CacheEntry } from "../data/index.js";
+import { type CacheEntry, lookAtModels, type SeenEntry } from "../data/index.js";
 import type { CrossEncoderContract } from "../protocol/messages.js";
 
 /** What names the cross-encoder to people, beside its shards. */
@@ -19,11 +19,8 @@ export function pairScoresFolder(cacheDir: string): string {
  *
  * @param cacheDir the folder that QUARRY_CACHE or the option cacheDir names.
  */
-export function listPairScores(cacheDir: string): CacheEntry[] {
-  const folder = pairScoresFolder(cacheDir);
-  return (orNone(() => readdirSync(folder)) ?? [])
-    .filter((name) => /^[0-9a-f]{32}$/.test(name))
-    .flatMap((name) => orNone(() => describe(join(folder, name), name)) ?? []);
+export function lookAtPairScores(cacheDir: string): SeenEntry[] {
+  return lookAtModels(pairScoresFolder(cacheDir), describe);
 }
 
 function describe(path: string, name: string): CacheEntry {
@@ -52,15 +49,5 @@ function readModel(path: string): Pick<CrossEncoderContract, "checkpoint" | "dty
     return JSON.parse(readFileSync(path, "utf8")) as CrossEncoderContract;
   } catch {
     return null;
-  }
-}
-
-/** Null where another process removed it meanwhile. */
-function orNone<T>(look: () => T): T | null {
-  try {
-    return look();
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw thrown;
   }
 }

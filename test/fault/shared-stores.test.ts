@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PairCache } from "../../src/pipeline/pair-cache.js";
 import { KEY_BYTES, PairKeys } from "../../src/pipeline/pair-keys.js";
-import { listPairScores } from "../../src/pipeline/pair-list.js";
+import { lookAtPairScores } from "../../src/pipeline/pair-list.js";
 import { crossContract } from "../fixtures/cross-contract.js";
 import { blockOf, contract, keysOf, openStore, readBack } from "../unit/embeddings/stores.js";
 
@@ -169,7 +169,7 @@ test.each([false, true])(
       expect(found).toEqual(expect.arrayContaining(durableTexts(units, filled)));
       if (!isOneKilled) expect(found).toEqual(TEXTS);
       // Nobody is at work any more, whoever was killed.
-      expect(listPairScores(cacheDir)).toMatchObject([{ state: "complete" }]);
+      expect(lookAtPairScores(cacheDir)).toMatchObject([{ entry: { state: "complete" } }]);
     }
   },
   120_000,

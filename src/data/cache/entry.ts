@@ -4,7 +4,7 @@ import { mkdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { QuarryError } from "../../errors.js";
-import { cacheError, systemCode } from "../failures.js";
+import { cacheError, isAbsent, systemCode } from "../failures.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { buildingName, sweep } from "./builders.js";
 import { makeFolder } from "./folder.js";
@@ -93,8 +93,7 @@ function tryOpen<Content, Opened>(folder: string, seen: string, recipe: EntryRec
     noteUse(folder, manifest, recipe.sources);
     return opened;
   } catch (thrown) {
-    const isGone = ["ENOENT", "ENOTDIR", "EISDIR"].includes(systemCode(thrown));
-    if (isGone || (thrown instanceof QuarryError && thrown.code === "INTEGRITY")) return null;
+    if (isAbsent(thrown) || (thrown instanceof QuarryError && thrown.code === "INTEGRITY")) return null;
     throw thrown;
   }
 }

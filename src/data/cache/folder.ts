@@ -1,7 +1,7 @@
-/** Makes a folder and those above it. */
-import { mkdirSync } from "node:fs";
+/** Makes folders, and lists those that may not be there. */
+import { mkdirSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { systemCode } from "../failures.js";
+import { isAbsent, systemCode } from "../failures.js";
 
 /**
  * As mkdir with `recursive`, which never returns where a file system answers ENOENT inside of a folder that is there, as
@@ -21,5 +21,15 @@ export function makeFolder(path: string): void {
       // Another process may have made it in between.
       if (systemCode(again) !== "EEXIST") throw again;
     }
+  }
+}
+
+/** What a folder holds; nothing where it is not there. */
+export function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (thrown) {
+    if (isAbsent(thrown)) return [];
+    throw thrown;
   }
 }

@@ -3,7 +3,7 @@ import { existsSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import type { Manifest, SourceStamp } from "./manifest.js";
-import { readSealed } from "./sealed.js";
+import { readNote } from "./sealed.js";
 import { notesFolder, writeNote } from "./source-stamp.js";
 
 const lastUse = z.strictObject({ paths: z.array(z.string()) });
@@ -15,7 +15,7 @@ function noteOf(folder: string): string {
 
 /** The paths that an entry was last opened from, one a source, or null where they were always those of its manifest. */
 export function lastPathsOf(folder: string): readonly string[] | null {
-  const note = lastUse.safeParse(readSealed(noteOf(folder)));
+  const note = lastUse.safeParse(readNote(noteOf(folder)));
   return note.success ? note.data.paths : null;
 }
 

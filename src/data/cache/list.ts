@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { QuarryError } from "../../errors.js";
 import { cacheError, systemCode } from "../failures.js";
 import { isAbandoned, isBuildingName } from "./builders.js";
+import { namesIn } from "./folder.js";
 import { lastPathsOf } from "./last-use.js";
 import { dataFolder } from "./location.js";
 import { identityOf, MANIFEST, type Manifest, misfits, readManifest } from "./manifest.js";
@@ -113,7 +114,7 @@ export async function lookThrough(
   present: ReadonlySet<string> = new Set(),
 ): Promise<SeenEntry[]> {
   const folder = dataFolder(cacheDir);
-  const found = namesIn(cacheDir, folder).flatMap((name) => look(join(folder, name), name) ?? []);
+  const found = foldersIn(cacheDir, folder).flatMap((name) => look(join(folder, name), name) ?? []);
   return markStale(found, folder, present, signal);
 }
 
@@ -122,7 +123,7 @@ function kindOf(name: string): string | null {
   return /^([a-z][a-z0-9-]*)-[0-9a-f]{32}$/.exec(name)?.[1] ?? null;
 }
 
-function namesIn(cacheDir: string, folder: string): string[] {
+function foldersIn(cacheDir: string, folder: string): string[] {
   try {
     if (lstatSync(cacheDir, { throwIfNoEntry: false }) === undefined) return [];
     return readdirSync(folder, { withFileTypes: true })
@@ -138,20 +139,15 @@ function look(path: string, name: string): SeenEntry | null {
   const kind = kindOf(name);
   const seen = identityOf(path);
   if ((kind === null && !isBuildingName(name)) || seen === null) return null;
-  try {
+  return ifThere(() => {
+    if (kind === null) return { entry: lookAtBuild(path, name), seen, manifest: null };
     const { bytes, newestMs } = measure(path);
     const common = { name, path, bytes, sources: [], format: null, builtAt: null };
-    const lastWrite = new Date(newestMs).toISOString();
-    if (kind === null) {
-      const isGone = isAbandoned(path, name);
-      const state = isGone ? "unfinished" : "building";
-      const reason = isGone ? "its builder ended before it was done" : "somebody builds it now";
-      return { entry: { ...common, kind: "unfinished", lastUsedAt: lastWrite, state, reason }, seen, manifest: null };
-    }
     const manifest = readManifest(path);
     if (manifest === null) {
       const reason = `${MANIFEST} is missing, damaged or of another version`;
-      return { entry: { ...common, kind, lastUsedAt: lastWrite, state: "damaged", reason }, seen, manifest };
+      const lastUsedAt = new Date(newestMs).toISOString();
+      return { entry: { ...common, kind, lastUsedAt, state: "damaged", reason }, seen, manifest };
     }
     const wrong = misfits(path, manifest);
     const entry: CacheEntry = {
@@ -165,8 +161,42 @@ function look(path: string, name: string): SeenEntry | null {
       reason: wrong.length > 0 ? `missing or cut short: ${wrong.join(", ")}` : null,
     };
     return { entry, seen, manifest };
+  });
+}
+
+/** What somebody builds, or has not yet wholly removed. */
+function lookAtBuild(path: string, name: string): CacheEntry {
+  const { bytes, newestMs } = measure(path);
+  const isGone = isAbandoned(path, name);
+  return {
+    ...{ kind: "unfinished", name, path, bytes, sources: [], format: null, builtAt: null },
+    lastUsedAt: new Date(newestMs).toISOString(),
+    state: isGone ? "unfinished" : "building",
+    reason: isGone ? "its builder ended before it was done" : "somebody builds it now",
+  };
+}
+
+/**
+ * A part of the cache with a folder for each model, named by 32 hexadecimal digits.
+ *
+ * @param describe may meet a folder that another process removes
+ */
+export function lookAtModels(folder: string, describe: (path: string, name: string) => CacheEntry): SeenEntry[] {
+  return namesIn(folder).flatMap((name) => {
+    const path = join(folder, name);
+    const seen = identityOf(path);
+    const isModel = /^[0-9a-f]{32}$/.test(name);
+    if ((!isModel && !isBuildingName(name)) || seen === null) return [];
+    const entry = ifThere(() => (isModel ? describe(path, name) : lookAtBuild(path, name)));
+    return entry === null ? [] : [{ entry, seen, manifest: null }];
+  });
+}
+
+/** Null where another process removed it meanwhile. */
+function ifThere<T>(look: () => T): T | null {
+  try {
+    return look();
   } catch (thrown) {
-    // Another process removed it meanwhile.
     if (systemCode(thrown) === "ENOENT") return null;
     throw thrown;
   }

@@ -1,13 +1,14 @@
 /** Removes from the cache what nobody needs any more. */
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { cacheError, systemCode } from "../failures.js";
+import { cacheError } from "../failures.js";
 import { isAbandoned } from "./builders.js";
+import { namesIn } from "./folder.js";
 import { removeOldUse } from "./last-use.js";
 import { type CacheEntry, type CacheOptions, lookThrough, type SeenEntry } from "./list.js";
 import { dataFolder } from "./location.js";
 import { removeEntry } from "./removal.js";
-import { readSealed } from "./sealed.js";
+import { readNote } from "./sealed.js";
 import { notesFolder } from "./source-stamp.js";
 
 /** What pruneCache removes beside damaged entries and what builders that are gone left. */
@@ -41,23 +42,28 @@ export interface PruneReport {
  */
 export async function pruneCache(cacheDir: string, options: PruneOptions = {}): Promise<PruneReport> {
   try {
-    const found = await lookThrough(cacheDir, options);
-    const removed: CacheEntry[] = [];
-    for (const each of found) {
-      if (isWanted(each.entry, options)) continue;
-      if (options.isDryRun === true || remove(each)) removed.push(each.entry);
-    }
+    const report = pruneSeen(await lookThrough(cacheDir, options), options);
     if (options.isDryRun !== true) removeOldNotes(dataFolder(cacheDir));
-    const total = sumOf(found.map(({ entry }) => entry));
-    const removedBytes = sumOf(removed);
-    return { removed, removedBytes, keptCount: found.length - removed.length, keptBytes: total - removedBytes };
+    return report;
   } catch (thrown) {
     throw cacheError(cacheDir, thrown);
   }
 }
 
+/** Removes what is not wanted of what was seen; what went or changed since stays out of it. */
+export function pruneSeen(found: readonly SeenEntry[], options: PruneOptions): PruneReport {
+  const removed: CacheEntry[] = [];
+  for (const each of found) {
+    if (isWanted(each.entry, options)) continue;
+    if (options.isDryRun === true || remove(each)) removed.push(each.entry);
+  }
+  const total = sumOf(found.map(({ entry }) => entry));
+  const removedBytes = sumOf(removed);
+  return { removed, removedBytes, keptCount: found.length - removed.length, keptBytes: total - removedBytes };
+}
+
 /** Whether an entry stays. */
-export function isWanted({ kind, state, lastUsedAt }: CacheEntry, options: PruneOptions): boolean {
+function isWanted({ kind, state, lastUsedAt }: CacheEntry, options: PruneOptions): boolean {
   if (state === "building" || options.kinds?.includes(kind) === false) return true;
   if (state === "unfinished" || state === "damaged" || options.isAllRemoved === true) return false;
   if (state === "stale" && options.isStaleRemoved === true) return false;
@@ -79,18 +85,9 @@ function removeOldNotes(data: string): void {
     removeOldUse(data, name);
     if (!/^[0-9a-f]{32}\.json(\.[0-9a-f]{16})?$/.test(name)) continue;
     const path = join(folder, name);
-    const note = readSealed(path);
+    const note = readNote(path);
     const source = typeof note === "object" && note !== null && "path" in note ? String(note.path) : null;
     if (source === null || !existsSync(source)) rmSync(path, { force: true });
-  }
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (thrown) {
-    if (systemCode(thrown) === "ENOENT") return [];
-    throw thrown;
   }
 }
 

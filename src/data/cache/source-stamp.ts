@@ -7,7 +7,7 @@ import { QuarryError } from "../../errors.js";
 import { systemCode } from "../failures.js";
 import { makeFolder } from "./folder.js";
 import { type SourceStamp, sourceStamp } from "./manifest.js";
-import { readSealed, writeSealed } from "./sealed.js";
+import { readNote, writeSealed } from "./sealed.js";
 
 const CHUNK_BYTES = 4 << 20;
 /** A file changed this recently may change again without its times moving on: clocks of file systems are coarse. */
@@ -23,7 +23,7 @@ export async function stampSource(path: string, cacheDir: string, signal?: Abort
   try {
     const before = await outerStamp(handle, path);
     const note = join(notesFolder(cacheDir), `${createHash("sha256").update(path).digest("hex").slice(0, 32)}.json`);
-    const known = sourceStamp.safeParse(readSealed(note));
+    const known = sourceStamp.safeParse(readNote(note));
     if (known.success && isSame(known.data, before.stamp)) return known.data;
     const sha256 = await hashContent(handle, signal);
     const after = await outerStamp(handle, path);

@@ -1,5 +1,5 @@
 /** Random access to a file's bytes: memory-mapped where possible, positional reads elsewhere. */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { integrityError } from "../failures.js";
 import { type MappedWindow, mapWindow, WINDOW_ALIGNMENT } from "./mmap.js";
 
@@ -16,15 +16,19 @@ export class RandomFile {
   /** Longest window: a view beyond 4 GiB ends the process. Tests make it small to have several. */
   static windowBytes = 2 ** 30;
 
+  /** -1 where it is not needed: thousands of files may be mapped at once, but not as many be open. */
   #fd: number;
+  readonly #inode: number;
   readonly #windows: readonly Window[] | null;
 
   private constructor(
     readonly path: string,
     readonly size: number,
+    inode: number,
     fd: number,
     windows: readonly Window[] | null,
   ) {
+    this.#inode = inode;
     this.#fd = fd;
     this.#windows = windows;
   }
@@ -38,8 +42,11 @@ export class RandomFile {
     const fd = openSync(path, "r");
     try {
       // A mapping that reaches beyond the end of its file kills the process when touched (SIGBUS).
-      if (fstatSync(fd).size !== size) throw integrityError(path, "its length");
-      return new RandomFile(path, size, fd, process.env["QUARRY_NO_MMAP"] ? null : mapAll(fd, size, cuts));
+      const found = fstatSync(fd);
+      if (found.size !== size) throw integrityError(path, "its length");
+      const windows = process.env["QUARRY_NO_MMAP"] ? null : mapAll(fd, size, cuts);
+      if (windows !== null) closeSync(fd);
+      return new RandomFile(path, size, found.ino, windows === null ? fd : -1, windows);
     } catch (thrown) {
       closeSync(fd);
       throw thrown;
@@ -97,11 +104,13 @@ export class RandomFile {
   }
 
   /**
-   * Whether the file still has its length; about 1 µs. A file that somebody else cuts short ends the process when a page
+   * Whether the file still has its length; a few µs. A file that somebody else cuts short ends the process when a page
    * beyond its end is touched, and reads as zeros in the last page; so ask before a batch is put together.
    */
   isWhole(): boolean {
-    return this.#fd < 0 || fstatSync(this.#fd).size === this.size;
+    const found = statSync(this.path, { throwIfNoEntry: false });
+    // One that was removed or replaced stays as it was for whoever has mapped it.
+    return found?.ino !== this.#inode || found.size === this.size;
   }
 
   close(): void {

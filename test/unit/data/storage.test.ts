@@ -5,6 +5,7 @@ import {
   ftruncateSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -144,6 +145,17 @@ describe.each(modes)("bytes of a file (%s)", (_, noMap) => {
     expect(file.isWhole()).toBe(false);
     // Touching a mapped page beyond the end would end this process; what can be tried without that is the last page.
     if (noMap === "1") expect(() => file.bytes(50 * KIB, 16)).toThrow("its length");
+  });
+
+  test("a mapped file takes no descriptor, and one that was removed or replaced is whole for whoever has it", () => {
+    const { path } = written(64 * KIB);
+    const descriptors = readdirSync("/proc/self/fd").length;
+    const file = open(path, 64 * KIB);
+    if (noMap !== "1") expect(readdirSync("/proc/self/fd")).toHaveLength(descriptors);
+    rmSync(path);
+    expect(file.isWhole()).toBe(true);
+    writeFileSync(path, "another one");
+    expect(file.isWhole()).toBe(true);
   });
 
   test("what was handed out stays readable after closing, also when the file is gone", () => {

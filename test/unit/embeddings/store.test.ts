@@ -1,5 +1,14 @@
 /** What is put into the store comes out again, whoever wrote it in whatever order; another model's vectors never do. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tableFromIPC } from "apache-arrow";
@@ -7,6 +16,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { planMissing } from "../../../src/embeddings/encode-plan.js";
 import { KeyTable } from "../../../src/embeddings/key-table.js";
+import { lookAtEmbeddings } from "../../../src/embeddings/list.js";
 import { modelKey } from "../../../src/embeddings/model-key.js";
 import { EmbeddingStore } from "../../../src/embeddings/store.js";
 import { keepPlaces, readPlaces } from "../../../src/embeddings/stored-places.js";
@@ -231,4 +241,48 @@ test("a table of keys gives what a Map gives", () => {
     }),
     { numRuns: 20 },
   );
+});
+
+test("a store whose folder is removed while it is open is begun anew, and is known by its model", async () => {
+  const store = await openStore(cache);
+  const writer = store.writer();
+  rmSync(join(cache, "embeddings"), { recursive: true });
+  await writer.append(bytesOf([1, 2]), blockOf([1, 2], "float32"));
+  await writer.close();
+  store.reload();
+  expect(readBack(store, [1, 2, 3])).toEqual([1, 2]);
+  expect(lookAtEmbeddings(cache)[0]?.entry).toMatchObject({ sources: ["tiny"], state: "complete" });
+  store.close();
+});
+
+test("vectors whose folder is removed before they are sealed are missing, which is no failure", async () => {
+  const store = await openStore(cache);
+  const writer = store.writer();
+  await writer.append(bytesOf([1, 2]), blockOf([1, 2], "float32"));
+  rmSync(join(cache, "embeddings"), { recursive: true });
+  await writer.append(bytesOf([3]), blockOf([3], "float32"));
+  await writer.close();
+  store.reload();
+  expect(readBack(store, [1, 2, 3])).toEqual([]);
+  store.close();
+});
+
+test("a shard that cannot be read now is no damage: its vectors stay, and the error names the way out", async () => {
+  const warnings: string[] = [];
+  const store = await openStore(cache, "float32", warnings);
+  const writer = store.writer();
+  await writer.append(bytesOf([1]), blockOf([1], "float32"));
+  await writer.close();
+  const [shard = ""] = readdirSync(store.folder).filter((name) => name.startsWith("shard-"));
+  const manifest = join(store.folder, shard, "manifest.json");
+  // In the place of a process without a descriptor left, which would end this one too.
+  renameSync(manifest, `${manifest}.kept`);
+  symlinkSync(manifest, manifest);
+  expect(() => store.reload()).toThrow(/manifest\.json cannot be read \(ELOOP\)/);
+  await expect(openStore(cache)).rejects.toMatchObject({ code: "ENVIRONMENT" });
+  renameSync(`${manifest}.kept`, manifest);
+  store.reload();
+  expect(readBack(store, [1])).toEqual([1]);
+  expect(warnings).toEqual([]);
+  store.close();
 });

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PairCache } from "../../../src/pipeline/pair-cache.js";
 import { KEY_BYTES, PairKeys } from "../../../src/pipeline/pair-keys.js";
-import { listPairScores } from "../../../src/pipeline/pair-list.js";
+import { lookAtPairScores } from "../../../src/pipeline/pair-list.js";
 import { plannedPairs } from "../../../src/pipeline/pair-plan.js";
 import { crossContract } from "../../fixtures/cross-contract.js";
 
@@ -42,7 +42,7 @@ async function found(...numbers: number[]): Promise<number[]> {
 }
 
 async function shards(): Promise<string[]> {
-  const [entry] = listPairScores(folder);
+  const entry = lookAtPairScores(folder)[0]?.entry;
   const names = await readdir(entry?.path ?? folder);
   return names.filter((name) => name.endsWith(".scores")).map((name) => join(entry?.path ?? folder, name));
 }

@@ -1,0 +1,42 @@
+/** Pruning what models left in the cache, by several at once, and by one that is killed. */
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { pruneSeen } from "../../../src/data/index.js";
+import { lookAtEmbeddings } from "../../../src/embeddings/index.js";
+import { listCache, pruneCache } from "../../../src/pipeline/cache.js";
+import { abandonedName } from "../embeddings/stores.js";
+
+let cache: string;
+let model: string;
+beforeEach(() => {
+  cache = mkdtempSync(join(tmpdir(), "quarry-cache-"));
+  model = join(cache, "embeddings", "a".repeat(32));
+  mkdirSync(model, { recursive: true });
+  writeFileSync(join(model, "places.bin"), "12345");
+});
+afterEach(() => rmSync(cache, { recursive: true }));
+
+const isAllRemoved = true;
+
+test("of two who prune at once one removes an entry, and neither fails", async () => {
+  const seen = lookAtEmbeddings(cache);
+  expect((await pruneCache(cache, { isAllRemoved })).removed).toMatchObject([{ kind: "embeddings", bytes: 5 }]);
+  expect(pruneSeen(seen, { isAllRemoved }).removed).toEqual([]);
+  expect(readdirSync(join(cache, "embeddings"))).toEqual([]);
+});
+
+test("vectors that somebody begins to add to since they were looked at stay", () => {
+  const seen = lookAtEmbeddings(cache);
+  mkdirSync(join(model, "begun"));
+  expect(pruneSeen(seen, { isAllRemoved }).removed).toEqual([]);
+  expect(readdirSync(model).sort()).toEqual(["begun", "places.bin"]);
+});
+
+test("what a prune that was killed left is listed, and goes with the next one", async () => {
+  renameSync(model, join(cache, "embeddings", abandonedName()));
+  expect(await listCache(cache)).toMatchObject([{ kind: "unfinished", state: "unfinished", bytes: 5 }]);
+  expect((await pruneCache(cache)).removedBytes).toBe(5);
+  expect(readdirSync(join(cache, "embeddings"))).toEqual([]);
+});
