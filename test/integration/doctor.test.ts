@@ -148,6 +148,7 @@ test("what is evaluated and trained on, and a negative with a positive's text, a
   const { of } = await examine("negatives.ts", "--probe", "0");
   expect(of("false negatives")).toMatchObject({ status: "note", facts: { false: 1, negatives: 12 } });
   expect(of("false negatives")?.seen).toContain("copy of query q2");
+  expect(of("false negatives")?.todo).toContain("mine.excludeIdenticalTexts");
 });
 
 test("a batch that the ranks cannot share is answered with the numbers that would do, as by every command", async () => {
@@ -176,6 +177,8 @@ test("what is measured or mined from while training is looked at like what is ev
     ]),
   );
   expect(of("length of train.evaluate passages")?.status).toBe("note");
+  // There are none before the first ones are mined, which is what such a training asks for.
+  expect(of("negatives")).toBeUndefined();
   expect(of("leakage")).toMatchObject({ status: "ok", facts: { leaked: 0, queries: 12 } });
   expect(names.filter((name) => name.startsWith("time of ") || name === "disk")).toEqual(["disk"]);
   const broken = await examine("measured.ts", "--probe", "0", "--train.evaluate.data.qrels", "dangling.tsv");

@@ -63,14 +63,18 @@ function leakage(path: string, leaked: number, all: number, named: readonly stri
   return check("data", "leakage", "note", seen, "Leave them out of the training, or report them apart.", facts);
 }
 
-/** Negatives that are no negatives: a text that is a known positive of the query, under another id or the same. */
-export function checkNegatives(set: TrainingSet): DoctorCheck | null {
+/**
+ * Negatives that are no negatives: a text that is a known positive of the query, under another id or the same.
+ *
+ * @param refreshed parts that get theirs while the model trains: too few before that are no fault
+ */
+export function checkNegatives(set: TrainingSet, refreshed: readonly number[]): DoctorCheck | null {
   if (set.passagesPerQuery === 1) return null;
   const groups = Math.min(MOST_GROUPS, set.queryCount);
   const seen = { negatives: 0, false: 0, short: 0, example: "" };
   for (let index = 0; index < groups; index += 1) {
     const group = set.group(index, 0);
-    if (group.count < set.passagesPerQuery) seen.short += 1;
+    if (group.count < set.passagesPerQuery && !refreshed.includes(group.part)) seen.short += 1;
     const positives = set.knownPositives(group.query);
     for (const row of group.passages.subarray(1, group.count)) {
       if (set.isKnownPositive(group.query, row)) continue;
@@ -87,7 +91,7 @@ export function checkNegatives(set: TrainingSet): DoctorCheck | null {
   if (seen.false > 0) {
     const words = `${count(seen.false)} of ${among} have the text of a positive, e.g. ${seen.example}`;
     const todo =
-      "Mine again with mine.dropDuplicates, or take such copies out of the negatives; only losses with a mask leave them out.";
+      "Mine again with mine.excludeIdenticalTexts, or take such copies out of the negatives; only losses with a mask leave them out.";
     return check("data", "false negatives", "note", words, todo, facts);
   }
   if (seen.short > 0) {

@@ -1,4 +1,6 @@
 /** Whether checkpoints and stored vectors fit onto the disks that they are written to. */
+import type { TrainConfig } from "../../experiment/schema.js";
+import { evalStepsOf } from "../evaluating/index.js";
 import { bytes } from "./amounts.js";
 import { check, type DoctorCheck } from "./types.js";
 
@@ -7,6 +9,8 @@ const STATE_BYTES = 8;
 const WEIGHT_BYTES = 4;
 /** Tokenizer, configuration, scheduler and manifest. */
 const SMALL_FILES = 5_000_000;
+/** Checkpoints whose weights stay for mining: the one in hand and the next. */
+const HELD = 2;
 /** From here on it is worth a word. */
 const TIGHT = 0.8;
 
@@ -31,19 +35,48 @@ export function checkpointBytes(parameters: number, trained: number): number {
   return parameters * WEIGHT_BYTES + trained * STATE_BYTES + SMALL_FILES;
 }
 
-/** Checkpoints of a training: those kept, and one that is written before an old one goes. */
+/**
+ * Checkpoints of a training: those kept, those that workers have not evaluated yet, and one that is written before an
+ * old one goes; beside them, weights that negatives are mined with.
+ */
 export function checkpointsNeed(
-  of: { readonly parameters: number; readonly trained: number; readonly kept: number; readonly saves: number },
+  train: TrainConfig,
+  of: { readonly parameters: number; readonly trained: number; readonly maxSteps: number },
   folder: string,
 ): DiskNeed {
+  const { args, evaluate, refresh } = train;
+  const waiting = evaluate?.mode === "workers" ? evaluate.maxWaiting : 0;
+  const limits: [option: string, count: number][] = [
+    ["train.args.saveTotalLimit", args.saveTotalLimit],
+    ["train.evaluate.saveBestLimit", evaluate?.saveBestLimit ?? 0],
+    ["train.evaluate.maxWaiting", waiting],
+  ];
+  const kept = limits.reduce((sum, [, count]) => sum + count, 0);
+  // Beside those that wait, one is in hand.
+  const most = Math.min(kept + (waiting > 0 ? 1 : 0) + 1, saveCount(train, of.maxSteps));
+  const held = refresh === undefined ? 0 : Math.min(HELD, Math.floor(of.maxSteps / refresh.everySteps));
   const each = checkpointBytes(of.parameters, of.trained);
-  const most = Math.min(of.kept + 1, of.saves);
+  const weights = checkpointBytes(of.parameters, 0);
+  const lower = limits.filter(([, count]) => count > 1).map(([option]) => option);
   return {
-    what: `${most} checkpoint(s) of ${bytes(each)}`,
-    bytes: most * each,
+    what: `${most} checkpoint(s) of ${bytes(each)}${held > 0 ? ` and ${held} time(s) weights of ${bytes(weights)}` : ""}`,
+    bytes: most * each + held * weights,
     folder,
-    less: of.kept > 1 ? "lower train.args.saveTotalLimit" : "choose a bigger disk with --runDir",
+    less: lower.length > 0 ? `lower ${lower.join(" or ")}` : "choose a bigger disk with --runDir",
   };
+}
+
+/** Steps after which a training writes a checkpoint: for itself, for its evaluation, for mining, and at the end. */
+function saveCount(train: TrainConfig, maxSteps: number): number {
+  const steps = new Set([maxSteps]);
+  const { refresh } = train;
+  for (const every of [
+    train.args.saveSteps,
+    evalStepsOf(train),
+    ...(refresh === undefined ? [] : [refresh.everySteps]),
+  ])
+    for (let step = every; step < maxSteps; step += every) steps.add(step);
+  return steps.size;
 }
 
 /** Judges each disk. */

@@ -8,6 +8,7 @@ import { QuarryError } from "../../errors.js";
 import { machineCount } from "../../experiment/cross-checks.js";
 import type { Experiment } from "../../experiment/define.js";
 import { checkPaths } from "../../experiment/paths.js";
+import { refreshedParts } from "../../experiment/refresh.js";
 import { coreCount } from "../../pool/resources.js";
 import type { PythonEnvironment } from "../../python/environment.js";
 import { EventStream } from "../../report/events.js";
@@ -137,7 +138,7 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
   const { experiment, options, look, python, folder, training, device } = given;
   const probeSeconds = options.probeSeconds ?? DEFAULT_PROBE_SECONDS;
   const found: DoctorCheck[] = await checkLeakage(data, look.context);
-  const negatives = training === null ? null : checkNegatives(training.set);
+  const negatives = training === null ? null : checkNegatives(training.set, refreshedParts(experiment.config));
   if (negatives !== null) found.push(negatives);
   options.onSection?.("tokens");
   const searched = await sampleSearched(folder, data.searched, look.context);

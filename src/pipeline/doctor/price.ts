@@ -157,12 +157,9 @@ async function disks(patient: Patient, findings: readonly Finding[], trained: nu
   const { parameters, dimension } = model.facts as { readonly parameters: number; readonly dimension: number };
   const needs: DiskNeed[] = [];
   if (training !== null && config.train !== undefined) {
-    const { saveSteps, saveTotalLimit } = config.train.args;
-    // The best ones of an evaluation while training stay beside the last ones.
-    const kept = saveTotalLimit + (config.train.evaluate?.saveBestLimit ?? 0);
-    const saves = Math.ceil(training.job.maxSteps / saveSteps);
     const runDir = resolve(config.runDir ?? `runs/${config.name}`);
-    needs.push(checkpointsNeed({ parameters, trained: trained ?? parameters, kept, saves }, runDir));
+    const { maxSteps } = training.job;
+    needs.push(checkpointsNeed(config.train, { parameters, trained: trained ?? parameters, maxSteps }, runDir));
   }
   if (config.embeddings.store && searched.length > 0) {
     const sizes = new Map(

@@ -1,5 +1,8 @@
 /** What the doctor reckons from a probe: memory, hours and disk, and what would fit where something does not. */
 import { describe, expect, test } from "vitest";
+import { biEncoder, binary, defineExperiment, source } from "../../../src/experiment/define.js";
+import type { ExperimentInput } from "../../../src/experiment/options.generated.js";
+import type { TrainConfig } from "../../../src/experiment/schema.js";
 import {
   checkMemory,
   checkTime,
@@ -10,6 +13,8 @@ import {
 import { checkDisks, checkpointBytes, checkpointsNeed } from "../../../src/pipeline/doctor/disk.js";
 import { checkDevices, checkNetwork, checkPackages } from "../../../src/pipeline/doctor/machine.js";
 import { smallerSizes } from "../../../src/pipeline/doctor/price.js";
+
+type TrainInput = NonNullable<ExperimentInput["train"]>;
 
 const GB = 1e9;
 const probe: Probe = {
@@ -71,13 +76,44 @@ test("hours come from the micro-steps of a whole step; waiting for the feed is t
 });
 
 describe("disk", () => {
+  const data = source({ corpus: "c.jsonl", qrels: "q.tsv" });
+  const size = { parameters: 100 * 1e6, trained: 100 * 1e6 };
+  const each = checkpointBytes(size.parameters, size.trained);
+  /** Checkpoints of a training of 100 steps, and what makes them less. */
+  const need = (more: Omit<TrainInput, "data">) => {
+    const view = binary({ positives: data, negativesPerQuery: more.refresh === undefined ? 0 : 1 });
+    const { config } = defineExperiment({ name: "x", model: biEncoder("m"), train: { data: view, ...more } });
+    const found = checkpointsNeed(config.train as TrainConfig, { ...size, maxSteps: 100 }, "runs/x");
+    return { checkpoints: found.bytes / each, less: found.less };
+  };
+
   test("takes the checkpoints that are kept, one more while it is written, and no more than are ever saved", () => {
-    const of = { parameters: 100 * 1e6, trained: 100 * 1e6, kept: 2, saves: 10 };
-    expect(checkpointBytes(of.parameters, of.trained)).toBe(100 * 1e6 * 12 + 5e6);
-    expect(checkpointsNeed(of, "runs/x").bytes).toBe(3 * checkpointBytes(of.parameters, of.trained));
-    expect(checkpointsNeed({ ...of, saves: 1 }, "runs/x").bytes).toBe(checkpointBytes(of.parameters, of.trained));
+    expect(each).toBe(100 * 1e6 * 12 + 5e6);
+    expect(need({ args: { saveSteps: 10, saveTotalLimit: 2 } })).toEqual({
+      ...{ checkpoints: 3, less: "lower train.args.saveTotalLimit" },
+    });
+    expect(need({ args: { saveSteps: 100 } }).checkpoints).toBe(1);
+    // One at step 60, one at the end.
+    expect(need({ args: { saveSteps: 60, saveTotalLimit: 5 } }).checkpoints).toBe(2);
     // An adapter's optimiser is small.
     expect(checkpointBytes(100 * 1e6, 1e6)).toBeLessThan(450 * 1e6);
+  });
+
+  test("counts the checkpoints that evaluation writes, keeps, and has waiting", () => {
+    const args = { saveSteps: 100, saveTotalLimit: 1 };
+    const inRanks = { data, mode: "ranks", evalSteps: 10, saveBestLimit: 3 } as const;
+    expect(need({ args, evaluate: inRanks })).toEqual({ checkpoints: 5, less: "lower train.evaluate.saveBestLimit" });
+    expect(need({ args, evaluate: { ...inRanks, mode: "workers", maxWaiting: 2 } })).toEqual({
+      ...{ checkpoints: 8, less: "lower train.evaluate.saveBestLimit or train.evaluate.maxWaiting" },
+    });
+    expect(need({ args, evaluate: { ...inRanks, evalSteps: 40 } }).checkpoints).toBe(3);
+  });
+
+  test("counts the checkpoints that negatives are mined with, and the weights that stay for it", () => {
+    const mine = { topK: 20, negativesPerQuery: 1 };
+    const args = { maxSteps: 100, saveSteps: 100, saveTotalLimit: 5 };
+    const { checkpoints } = need({ args, refresh: { everySteps: 40, mine } });
+    expect(checkpoints).toBeCloseTo(3 + (2 * checkpointBytes(size.parameters, 0)) / each, 9);
   });
 
   test.each([
