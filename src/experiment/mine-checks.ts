@@ -1,6 +1,6 @@
 /** Checks between options of mining that each are fine alone; pure, no file is touched. */
 import type { Problem } from "./explain.js";
-import type { CrossEncoderConfig, MineConfig, ModelConfig } from "./schema.js";
+import type { CrossEncoderConfig, MineConfig, ModelConfig, RetrieverConfig } from "./schema.js";
 
 /** Everything of a mine section that does not fit together; `base` is the path of its options. */
 export function checkMine(mine: MineConfig, base = "mine"): Problem[] {
@@ -24,6 +24,11 @@ function checkOutput({ output, parquet }: MineConfig, say: Say): void {
   }
 }
 
+/** What reports and files call a retriever; `index` is its place among them. */
+export function retrieverName({ name, run }: Pick<RetrieverConfig, "name" | "run">, index: number): string {
+  return name ?? `${run === undefined ? "model" : "run"}-${index + 1}`;
+}
+
 /** The models of a mine section with the paths of their options: other retrievers and the cross-encoder. */
 export function modelsOf(
   { retrievers, rescore }: Pick<MineConfig, "retrievers" | "rescore">,
@@ -37,49 +42,51 @@ export function modelsOf(
 
 type Say = (option: string, message: string) => void;
 
-function checkRange({ topK, rangeMin, rangeMax, negativesPerQuery }: MineConfig, say: Say): void {
+function checkRange(mine: MineConfig, say: Say): void {
+  const { topK, rangeMin, rangeMax, negativesPerQuery, retrievers, includeModel } = mine;
+  // As many as there are when no two lists share a passage.
+  const most = retrievers.reduce((sum, each) => sum + (each.topK ?? topK), includeModel ? topK : 0);
+  if (most === 0) return;
+  const option = retrievers.length === 0 ? "mine.topK" : "mine.topK or a retriever's own";
   if (rangeMax !== undefined && rangeMin >= rangeMax) {
     say("rangeMin", `the range from rank ${rangeMin} to below ${rangeMax} (mine.rangeMax) is empty`);
-  } else if (rangeMin >= topK) {
-    say("rangeMin", `skips all ${topK} retrieved passages (mine.topK)`);
+  } else if (rangeMin >= most) {
+    say("rangeMin", `skips all ${most} retrieved passages (${option})`);
   }
-  if (rangeMax !== undefined && rangeMax > topK) {
-    say(
-      "rangeMax",
-      `reaches to rank ${rangeMax}, but only ${topK} passages are retrieved; set mine.topK to ${rangeMax}`,
-    );
+  if (rangeMax !== undefined && rangeMax > most) {
+    say("rangeMax", `reaches to rank ${rangeMax}, but only ${most} passages are retrieved; raise ${option}`);
   }
-  const room = (rangeMax ?? topK) - rangeMin;
+  const room = (rangeMax ?? most) - rangeMin;
   if (room > 0 && negativesPerQuery > room) {
     say(
       "negativesPerQuery",
-      `asks for ${negativesPerQuery}, but the range from rank ${rangeMin} to below ${rangeMax ?? topK} holds ${room}; ` +
-        "raise mine.rangeMax or mine.topK",
+      `asks for ${negativesPerQuery}, but the range from rank ${rangeMin} to below ${rangeMax ?? most} holds ${room}; ` +
+        `raise ${rangeMax === undefined ? option : `mine.rangeMax or ${option}`}`,
     );
   }
 }
 
-function checkScores({ minScore, maxScore, marginTo, ...mine }: MineConfig, say: Say): void {
-  if (minScore !== undefined && maxScore !== undefined && minScore > maxScore) {
-    say("minScore", `keeps nothing: scores from ${minScore} up to ${maxScore} (mine.maxScore)`);
+function checkScores(mine: MineConfig, say: Say): void {
+  const { marginTo, rescore, retrievers } = mine;
+  const sections = [
+    ["", mine],
+    ...retrievers.map((each, index) => [`retrievers.${index}.`, each] as const),
+    ["rescore.", rescore],
+  ] as const;
+  for (const [inside, limits] of sections) {
+    const { minScore, maxScore } = limits ?? {};
+    if (minScore === undefined || maxScore === undefined || minScore <= maxScore) continue;
+    say(`${inside}minScore`, `keeps nothing: scores from ${minScore} up to ${maxScore} (mine.${inside}maxScore)`);
   }
-  const { rescore: limits } = mine;
-  if (limits?.minScore !== undefined && limits.maxScore !== undefined && limits.minScore > limits.maxScore) {
-    say(
-      "rescore.minScore",
-      `keeps nothing: scores from ${limits.minScore} up to ${limits.maxScore} (mine.rescore.maxScore)`,
-    );
-  }
-  if (limits?.topK !== undefined && limits.topK < mine.negativesPerQuery) {
+  if (rescore?.topK !== undefined && rescore.topK < mine.negativesPerQuery) {
     say(
       "rescore.topK",
-      `leaves ${limits.topK} candidates, fewer than mine.negativesPerQuery (${mine.negativesPerQuery})`,
+      `leaves ${rescore.topK} candidates, fewer than mine.negativesPerQuery (${mine.negativesPerQuery})`,
     );
   }
   const hasMargin = mine.absoluteMargin !== undefined || mine.relativeMargin !== undefined;
-  const { rescore } = mine;
   const isMeasured = rescore?.absoluteMargin !== undefined || rescore?.relativeMargin !== undefined;
-  const isRetrievers = mine.retrievers.some((each) => (each.absoluteMargin ?? each.relativeMargin) !== undefined);
+  const isRetrievers = retrievers.some((each) => (each.absoluteMargin ?? each.relativeMargin) !== undefined);
   if (!hasMargin && !isMeasured && !isRetrievers && marginTo !== "worst") {
     say(
       "marginTo",
@@ -105,7 +112,7 @@ function checkFilling(mine: MineConfig, say: Say): void {
 
 function checkRetrievers(mine: MineConfig, say: Say): void {
   const { retrievers, includeModel, fusion } = mine;
-  const names = retrievers.map(({ name }) => name);
+  const names = retrievers.map(retrieverName);
   retrievers.forEach(({ name, model, run }, index) => {
     const at = `retrievers.${index}`;
     if ((model === undefined) === (run === undefined)) {
@@ -114,8 +121,10 @@ function checkRetrievers(mine: MineConfig, say: Say): void {
     if (run !== undefined && mine.data.kind !== "source") {
       say(`${at}.run`, "ranks the passages of one source, but mine.data combines several; mine each one by itself");
     }
-    if (name !== undefined && names.indexOf(name) < index) say(`${at}.name`, `${name} is another retriever's name`);
-    if (name === "queries" || name === "snapshots") say(`${at}.name`, `${name} is the name of a file of the search`);
+    if (name === undefined) return;
+    if (names.some((other, place) => other === name && place !== index))
+      say(`${at}.name`, `${name} is another retriever's name`);
+    if (name === "base" && includeModel) say(`${at}.name`, "base is the name of the experiment's own model");
   });
   const count = retrievers.length + (includeModel ? 1 : 0);
   if (count === 0) say("includeModel", "is false and mine.retrievers is empty, so nobody is asked");

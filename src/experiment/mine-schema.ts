@@ -35,7 +35,7 @@ const limits = {
 export const retrieverFields = {
   name: z
     .string()
-    .regex(/^[\w.-]+$/, "letters, digits, '.', '_' and '-' only")
+    .regex(/^\w[\w.-]*$/, "letters, digits, '.', '_' and '-' only, the first a letter, a digit or '_'")
     .max(64)
     .optional()
     .describe("What reports and files call it; default: model-N or run-N with its place in the list, from 1."),
@@ -89,7 +89,9 @@ export const mineFields = {
     .min(0)
     .default(0)
     .describe("First rank that counts, from 0: what is ranked higher is skipped as a likely positive without a label."),
-  rangeMax: positive.optional().describe("The rank at which the range ends, itself not in it; default: mine.topK."),
+  rangeMax: positive
+    .optional()
+    .describe("The rank at which the range ends, itself not in it; default: none, it reaches to the last passage."),
   ranksOver: z
     .enum(["retrieved", "unjudged", "kept"])
     .default("retrieved")

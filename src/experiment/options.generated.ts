@@ -441,7 +441,7 @@ export interface RefreshMineInput {
    * @defaultValue `0`
    */
   rangeMin?: number | undefined;
-  /** The rank at which the range ends, itself not in it; default: mine.topK. */
+  /** The rank at which the range ends, itself not in it; default: none, it reaches to the last passage. */
   rangeMax?: number | undefined;
   /**
    * What ranks count: all retrieved passages, those that are not excluded as judged or as copies, or those that every other rule has left.
@@ -1047,7 +1047,7 @@ export interface MineInput {
    * @defaultValue `0`
    */
   rangeMin?: number | undefined;
-  /** The rank at which the range ends, itself not in it; default: mine.topK. */
+  /** The rank at which the range ends, itself not in it; default: none, it reaches to the last passage. */
   rangeMax?: number | undefined;
   /**
    * What ranks count: all retrieved passages, those that are not excluded as judged or as copies, or those that every other rule has left.

@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { retrieverName } from "../experiment/mine-checks.js";
 import type { MineConfig, ModelConfig, RetrieverConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
 import { positivePairs, type Retrieved, retrievedBy } from "./mining/cases.js";
@@ -30,7 +31,7 @@ export function retrieversOf(options: MineConfig, ownName: string): Retriever[] 
   const limits = { maxScore, minScore, absoluteMargin, relativeMargin };
   const own: Retriever[] = options.includeModel ? [{ name: ownName, topK, limits, model: null, run: null }] : [];
   const others = options.retrievers.map((each, index): Retriever => {
-    const name = each.name ?? `${each.run === undefined ? "model" : "run"}-${index + 1}`;
+    const name = retrieverName(each, index);
     // A share means the same on any scale; numbers on the model's scale say nothing of another's.
     const { maxScore, minScore, absoluteMargin } = each;
     const limits = { maxScore, minScore, absoluteMargin, relativeMargin: each.relativeMargin ?? relativeMargin };
@@ -83,7 +84,8 @@ export async function askAll(
       retrieved.push(retrievedFrom(run, queryRows, topK));
       continue;
     }
-    const place = model === null ? step : `${step}/${name}`;
+    // In a folder apart: a name may be that of a file beside it.
+    const place = model === null ? step : `${step}/retrievers/${name}`;
     await mkdir(context.runDir.file(place), { recursive: true });
     const found = await retrieve(model === null ? context : context.withModel(model), {
       phase: place,

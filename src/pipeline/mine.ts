@@ -114,7 +114,7 @@ async function mineSource(
   return {
     files: files.map(({ file, lines }) => [`${step}/${file}`, lines] as const),
     report: `${step}/report.json`,
-    counts: reportRows(found),
+    counts: reportRows(found, options),
     throughput,
   };
 }

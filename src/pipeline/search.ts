@@ -87,7 +87,7 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
       const whole = [title, passage]
         .filter((part) => part !== "")
         .join(" · ")
-        .replaceAll(/\\s+/g, " ");
+        .replaceAll(/\s+/g, " ");
       return [formatFloat32(score), id, whole.length > SHOWN_CHARS ? `${whole.slice(0, SHOWN_CHARS - 1)}…` : whole];
     });
     context.events.emit({ type: "summary", columns: ["score", "passage", text], rows: cells });

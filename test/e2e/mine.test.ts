@@ -121,7 +121,7 @@ test("killed in the middle of a search, the same command goes on and mines what 
 
   await writeMine("killed", options("cls"));
   const running = place.start("mine", "killed.ts");
-  const snapshots = join(place.folder, "runs/killed/mine-base/cls/snapshots");
+  const snapshots = join(place.folder, "runs/killed/mine-base/retrievers/cls/snapshots");
   await until(
     async () => (await readdir(snapshots).catch(() => [])).length > 0,
     60_000,

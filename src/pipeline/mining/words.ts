@@ -11,11 +11,11 @@ const WORDS: Readonly<Record<DropReason, string>> = {
   positiveText: "the very text of a positive",
   repeatedText: "the very text of a candidate before it",
   standIn: "standing in for the positive",
-  maxScore: "above mine.maxScore",
-  minScore: "below mine.minScore",
+  maxScore: "above",
+  minScore: "below",
   unknownPositive: "above a positive that was not retrieved",
-  absoluteMargin: "within mine.absoluteMargin",
-  relativeMargin: "within mine.relativeMargin",
+  absoluteMargin: "within",
+  relativeMargin: "within",
   filter: "refused by mine.filter",
   notRescored: "beyond mine.rescore.topK",
   rescoreMaxScore: "above mine.rescore.maxScore",
@@ -27,12 +27,26 @@ const WORDS: Readonly<Record<DropReason, string>> = {
 
 const number = (value: number): string => value.toLocaleString("en-US");
 
+/** The limits on retrievers' scores: each may stand in mine and in any retriever, which the report does not tell apart. */
+const LIMITS = ["maxScore", "minScore", "absoluteMargin", "relativeMargin"] as const;
+
+function placesOf(limit: (typeof LIMITS)[number], { retrievers, ...mine }: MineConfig): string {
+  const sections = [["mine", mine] as const, ...retrievers.map((each, at) => [`mine.retrievers.${at}`, each] as const)];
+  return sections.flatMap(([path, each]) => (each[limit] === undefined ? [] : [`${path}.${limit}`])).join(" or ");
+}
+
+function wordsOf(reason: DropReason, options: MineConfig): string {
+  const limit = LIMITS.find((each) => each === reason);
+  return limit === undefined ? WORDS[reason] : `${WORDS[reason]} ${placesOf(limit, options)}`;
+}
+
 /** The rows of the closing table: all candidates, those that each rule dropped, and what became of the others. */
-export function reportRows({ candidates, dropped, notChosen, queries }: MiningReport): [string, number][] {
+export function reportRows(report: MiningReport, options: MineConfig): [string, number][] {
+  const { candidates, dropped, notChosen, queries } = report;
   return [
     ["candidates", candidates],
     ...(Object.entries(dropped) as [DropReason, number][]).map(([reason, count]): [string, number] => [
-      `dropped: ${WORDS[reason]}`,
+      `dropped: ${wordsOf(reason, options)}`,
       count,
     ]),
     ["left over", notChosen],
@@ -72,10 +86,7 @@ function fewNegatives({ queries, dropped }: MiningReport, options: MineConfig): 
   if (queries.withFewer === 0) return [];
   const reasons = [
     ["mine.rangeMin", options.rangeMin > 0 && dropped.outOfRange],
-    ["mine.maxScore", dropped.maxScore],
-    ["mine.minScore", dropped.minScore],
-    ["mine.absoluteMargin", dropped.absoluteMargin],
-    ["mine.relativeMargin", dropped.relativeMargin],
+    ...LIMITS.map((limit) => [placesOf(limit, options), dropped[limit]] as const),
     ['mine.marginTo (to "best")', dropped.unknownPositive],
     ["mine.rescore.topK", dropped.notRescored],
     ["mine.rescore.maxScore", dropped.rescoreMaxScore],

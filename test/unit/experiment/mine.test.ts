@@ -69,10 +69,24 @@ test("names of Tevatron and FlagEmbedding, too; what has moved is said", () => {
 test("ranges that hold nothing, or less than is asked for", () => {
   expect(refusal({ rangeMin: 20, rangeMax: 20 })).toContain("is empty");
   expect(refusal({ rangeMin: 100 })).toContain("skips all 100");
-  expect(refusal({ rangeMax: 300 })).toContain("set mine.topK to 300");
+  expect(refusal({ rangeMax: 300 })).toContain("raise mine.topK");
   expect(refusal({ rangeMin: 95, negativesPerQuery: 6 })).toContain("holds 5");
   expect(refusal({ minScore: 0.9, maxScore: 0.1 })).toContain("keeps nothing");
+  const retrievers = [{ run: "bm25.run", minScore: 5, maxScore: -5 }];
+  expect(refusal({ retrievers })).toMatch(
+    /mine\.retrievers\.0\.minScore: keeps nothing.*mine\.retrievers\.0\.maxScore/,
+  );
   expect(refusal({ minNegatives: 11 })).toContain("leaves every query out");
+});
+
+test("ranks reach as far as the lists of all retrievers together", () => {
+  const run = "bm25.run";
+  expect(parsed({ topK: 12, rangeMax: 24, retrievers: [{ run }] })?.rangeMax).toBe(24);
+  expect(refusal({ topK: 12, rangeMax: 25, retrievers: [{ run }] })).toContain("only 24 passages are retrieved");
+  expect(parsed({ includeModel: false, rangeMin: 100, retrievers: [{ run, topK: 120 }] })?.rangeMin).toBe(100);
+  expect(refusal({ includeModel: false, rangeMin: 100, retrievers: [{ run, topK: 50 }] })).toContain("skips all 50");
+  expect(parsed({ topK: 5, negativesPerQuery: 10, retrievers: [{ run }] })?.topK).toBe(5);
+  expect(refusal({ topK: 5, negativesPerQuery: 11, retrievers: [{ run }] })).toContain("holds 10");
 });
 
 test("options that would do nothing", () => {
@@ -100,6 +114,14 @@ test("retrievers are a model or a run, with names of their own, and somebody has
       ],
     }),
   ).toContain("another retriever's name");
+  // Names by place, too, and the one that the experiment's model has.
+  expect(refusal({ retrievers: [{ run }, { run: "c.run", name: "run-1" }] })).toContain("another retriever's name");
+  expect(refusal({ retrievers: [{ run, name: "run-2" }, { run: "c.run" }] })).toContain("another retriever's name");
+  expect(refusal({ retrievers: [{ run, name: "base" }] })).toContain("the experiment's own model");
+  expect(parsed({ includeModel: false, retrievers: [{ run, name: "base" }] })?.retrievers).toHaveLength(1);
+  for (const name of ["..", ".", ".hidden", "-x", "a/b"]) {
+    expect(refusal({ retrievers: [{ run, name }] })).toContain("mine.retrievers.0.name");
+  }
   expect(refusal({ includeModel: false })).toContain("nobody is asked");
   expect(refusal({ includeModel: false, retrievers: [{ run }], maxScore: 1 })).toContain("set it in the retriever");
   const several = combined({ sources: [data, source({ corpus: "more.jsonl" })] });

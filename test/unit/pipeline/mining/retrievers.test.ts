@@ -1,10 +1,13 @@
 /** Several retrievers: how their lists become one, whose limits count, and runs as somebody else's ranking. */
 import { describe, expect, test } from "vitest";
 import { prepareSource } from "../../../../src/data/index.js";
+import type { MineConfig } from "../../../../src/experiment/schema.js";
 import { fuse } from "../../../../src/pipeline/mining/fuse.js";
+import { ReportBuilder } from "../../../../src/pipeline/mining/report.js";
 import { missingQueries, retrievedFrom, runSource } from "../../../../src/pipeline/mining/runs.js";
 import { selectNegatives } from "../../../../src/pipeline/mining/select.js";
-import type { MiningRules } from "../../../../src/pipeline/mining/types.js";
+import type { MiningRules, ScoreLimits } from "../../../../src/pipeline/mining/types.js";
+import { reportRows, warningsOf } from "../../../../src/pipeline/mining/words.js";
 import { newCollection, passages, queries } from "../../data/collection.js";
 import { DISTINCT, list, PLAIN_RULES, query } from "./cases.js";
 
@@ -55,6 +58,23 @@ test("a margin compares a passage with the positive as the same retriever scores
   // 1 lies above the positive in the first list, though below it in the second; 4 the other way round.
   expect(negatives.map(({ row }) => row)).toEqual([5, 3]);
   expect(dropped).toEqual({ annotated: 1, relativeMargin: 2 });
+});
+
+test("a limit that drops candidates is named where it stands", () => {
+  const named = (limits: ScoreLimits[], mine: Partial<MineConfig>): string[] => {
+    const report = new ReportBuilder(10, ["base", "bm25"]);
+    report.add(selectNegatives(query([dense, sparse]), { ...PLAIN_RULES, limits }, DISTINCT), null);
+    const options = { rangeMin: 0, negativesPerQuery: 10, retrievers: [], ...mine } as unknown as MineConfig;
+    const [warning] = warningsOf(report.finish(), [], options);
+    return [...reportRows(report.finish(), options).map(([name]) => name), warning?.hint ?? ""];
+  };
+  const own = named([{}, { maxScore: 10.5 }], { retrievers: [{ run: "bm25.run", maxScore: 10.5 }] });
+  expect(own).toContain("dropped: above mine.retrievers.0.maxScore");
+  expect(own).toContain("Raise mine.topK, or loosen mine.retrievers.0.maxScore.");
+  const both = { maxScore: 0.85, retrievers: [{ run: "bm25.run", maxScore: 10.5 }] };
+  expect(named([{ maxScore: 0.85 }, { maxScore: 10.5 }], both)).toContain(
+    "dropped: above mine.maxScore or mine.retrievers.0.maxScore",
+  );
 });
 
 describe("a run", () => {
