@@ -1,9 +1,10 @@
-/** What a training's weights come from besides its options: the data and the code of plugins. Others must not be gone on with. */
+/** What a training's weights come from besides its options: the data, the models and the code of plugins. Others must not be gone on with. */
 import { resolve } from "node:path";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { modelsOf } from "../experiment/mine-checks.js";
 import type { JournalEntry } from "../rundir/journal.js";
+import { changedModels, type LocalModels } from "./local-models.js";
 import { PluginSources } from "./plugin-sources.js";
 
 /** The journal's entry that comes before the first checkpoint. */
@@ -15,6 +16,8 @@ export interface LearnedFrom {
   readonly data: string;
   /** sha256 of each plugin's file, as the fingerprint of a model's vectors holds it. */
   readonly plugins: readonly string[];
+  /** Of the model that it begins with, and those that mine for it. */
+  readonly models?: LocalModels;
 }
 
 /** The plugins that shape a training, as written: the model's, and those of models that mine for it. */
@@ -47,8 +50,8 @@ export function begunOf(entries: readonly JournalEntry[]): Partial<LearnedFrom> 
 }
 
 /**
- * Weights that learned from other data, or from the loss or through the encoder of other code, must not be gone on with,
- * or passed off as trained with these.
+ * Weights that learned from other data, grew out of another model, or learned from the loss or through the encoder of
+ * other code, must not be gone on with, or passed off as trained with these.
  *
  * @param mark where `before` is from, in words that follow "is not what"
  * @throws QuarryError CONFIG that names what differs
@@ -62,6 +65,12 @@ export function refuseOthers(
   if (before?.data !== undefined && before.data !== now.data) {
     throw new QuarryError("CONFIG", "the training data is not what this run's checkpoints were trained on", {
       hint: "Put the files back as they were to go on, or choose another folder with --runDir.",
+    });
+  }
+  const [model] = changedModels(before?.models, now.models ?? {});
+  if (model !== undefined) {
+    throw new QuarryError("CONFIG", `the model ${model} is not what ${mark}`, {
+      hint: "Put its files back as they were to go on, or choose another folder with --runDir.",
     });
   }
   const [plugin] = editedPlugins(before, now, config);

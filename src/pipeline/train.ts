@@ -13,6 +13,7 @@ import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
 import { TrainingEvaluation } from "./evaluating/index.js";
 import { begunEntry, begunOf, type LearnedFrom, learnedFrom, refuseOthers } from "./learned-from.js";
+import { localModels } from "./local-models.js";
 import { prepareTraining } from "./prepare.js";
 import { openRefreshed } from "./refresh/batches.js";
 import { once } from "./step.js";
@@ -37,7 +38,8 @@ export async function trainStep(context: RunContext): Promise<TrainResult> {
   if (options === undefined) throw new TypeError("the experiment has no train section");
   const set = await prepareTraining(context, "train", options.data);
   try {
-    const from = learnedFrom(context.experiment, set.fingerprint, context.pluginSources);
+    const models = await localModels(context, "train");
+    const from = { ...learnedFrom(context.experiment, set.fingerprint, context.pluginSources), models };
     refuseOthers(begunOf(context.runDir.journal.entries), from, context.experiment);
     return await once(context, "train", set.fingerprint, () => trainOn(context, options, set, from));
   } finally {
@@ -98,9 +100,10 @@ async function trainOn(
       ...otherMachines(context, options),
     }),
     ...refreshed?.jobParts(),
-    // Ranks that start again after a death read the plugins again.
+    // Ranks that start again after a death read the plugins and, without a checkpoint, the model again.
     beforeStart: async () => {
-      const now = learnedFrom(context.experiment, set.fingerprint);
+      const models = await localModels(context, "train");
+      const now = { ...learnedFrom(context.experiment, set.fingerprint), models };
       refuseOthers(from, now, context.experiment, "this run began with");
     },
     beforeSeal: record.settle,

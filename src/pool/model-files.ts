@@ -42,15 +42,9 @@ export class ModelFiles {
   async announce(worker: string, checkpoints: readonly string[]): Promise<readonly ListedFolder[]> {
     const folders: ListedFolder[] = [];
     const announced = new Map<string, ReadonlyMap<string, string>>();
-    const list = async (checkpoint: string, folder: string, paths: readonly string[]): Promise<void> => {
+    for (const { checkpoint, folder, paths } of await foldersOf(checkpoints)) {
       folders.push({ checkpoint, files: await Promise.all(paths.map((path) => this.#describe(folder, path))) });
       announced.set(checkpoint, new Map(paths.map((path) => [path, join(folder, path)])));
-    };
-    for (const checkpoint of checkpoints) {
-      if (!(await isFolder(checkpoint))) continue;
-      const paths = await wanted(checkpoint);
-      await list(checkpoint, checkpoint, paths);
-      for (const [base, folder] of await basesOf(checkpoint, paths)) await list(base, folder, await wanted(folder));
     }
     this.#announced.set(worker, announced);
     return folders;
@@ -91,6 +85,28 @@ export class ModelFiles {
     sha256.catch(() => this.#hashes.delete(absolute));
     return { path, bytes: size, sha256: await sha256 };
   }
+}
+
+/** A folder of a model on this disk; paths are relative to it. */
+interface ModelFolder {
+  /** As ListedFolder has it. */
+  readonly checkpoint: string;
+  readonly folder: string;
+  readonly paths: readonly string[];
+}
+
+/** The files that checkpoints in folders, and the models that adapters among them were made for, consist of. */
+export async function foldersOf(checkpoints: readonly string[]): Promise<readonly ModelFolder[]> {
+  const folders: ModelFolder[] = [];
+  for (const checkpoint of checkpoints) {
+    if (!(await isFolder(checkpoint))) continue;
+    const paths = await wanted(checkpoint);
+    folders.push({ checkpoint, folder: checkpoint, paths });
+    for (const [base, folder] of await basesOf(checkpoint, paths)) {
+      folders.push({ checkpoint: base, folder, paths: await wanted(folder) });
+    }
+  }
+  return folders;
 }
 
 async function wanted(checkpoint: string): Promise<string[]> {
