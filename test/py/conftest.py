@@ -50,14 +50,17 @@ def tiny_of(
         import torch
         import transformers
 
-        is_encoder = model_type in ("bert", "roberta")
+        from quarry_runtime.modeling.resolved import OFFSET_POSITIONS
+
+        is_like_roberta = model_type in OFFSET_POSITIONS
+        is_encoder = model_type == "bert" or is_like_roberta
         size = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
         size |= {"num_hidden_layers": 2, "max_position_embeddings": 128}
         if model_type == "gpt2":
             size = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
         elif not is_encoder:
             size |= {"num_key_value_heads": 2}
-        pads = {"roberta": 1, "bert": 0}.get(model_type, 256)
+        pads = 1 if is_like_roberta else 0 if is_encoder else 256
         config = transformers.AutoConfig.for_model(
             model_type, vocab_size=2000, pad_token_id=pads, **{**size, **options}
         )
@@ -70,7 +73,7 @@ def tiny_of(
         else:
             source, tokens = tiny_gpt2, {"eos_token": "<|endoftext|>", "pad_token": "<|pad|>"}
         content = json.loads((source / "tokenizer.json").read_text())
-        if model_type == "roberta":
+        if is_like_roberta:
             vocabulary = content["model"]["vocab"]
             other = next(piece for piece, number in vocabulary.items() if number == 1)
             vocabulary["[PAD]"], vocabulary[other] = 1, 0

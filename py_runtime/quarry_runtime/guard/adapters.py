@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,28 @@ def add(transformer: Any, wish: AdapterSpec, base: tuple[str, str | None]) -> No
             hint=f"Linear modules of this model: {', '.join(linear)}.",
         ) from error
     config.base_model_name_or_path, config.revision = base
+
+
+def is_on(transformer: Any, targets: list[str] | None) -> bool:
+    """Whether the adapter lies on just those modules that `add` would put one on.
+
+    Args:
+        transformer: The base model with its adapter.
+        targets: Names of modules, as the user says; None stands for every linear one.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    modules = dict(transformer.named_modules())
+    adapted = {name for name, module in modules.items() if isinstance(module, BaseTunerLayer)}
+    names = _linear_modules(transformer) if targets is None else list(modules)
+    inside = tuple(f"{name}." for name in adapted)
+    free = {
+        name for name in names if not name.startswith(inside) and not re.fullmatch(_LEFT_OUT, name)
+    }
+    ends = tuple(f".{target}" for target in targets or [])
+    return adapted == {
+        name for name in adapted | free if targets is None or f".{name}".endswith(ends)
+    }
 
 
 def merge(transformer: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.adapters import add, fill
+from quarry_runtime.guard.adapters import add, fill, is_on
 from quarry_runtime.protocol.messages import ModelSpec
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def prepare_training(encoder: Encoder, spec: ModelSpec) -> None:
             )
         found = getattr(transformer, "peft_config", {}).get("default")
         if found is not None:
-            _check_same(found, spec)
+            _check_same(found, transformer, spec)
         elif spec.adapter is not None:
             add(transformer, spec.adapter, own.base_name())
         elif spec.quantization is not None:
@@ -58,18 +58,24 @@ def encoders_of(encoder: Any) -> list[Any]:
     return [encoder] if tower is None else [tower("query"), tower("passage")]
 
 
-def _check_same(found: Any, spec: ModelSpec) -> None:
+def _check_same(found: Any, transformer: Any, spec: ModelSpec) -> None:
     wish = spec.adapter
     if wish is None:
         return
-    theirs = {"r": found.r, "alpha": float(found.lora_alpha), "rslora": found.use_rslora}
-    theirs["dora"] = found.use_dora
-    ours = {"r": wish.r, "alpha": float(wish.alpha), "rslora": wish.rslora, "dora": wish.dora}
-    differing = [name for name, value in ours.items() if theirs[name] != value]
+    theirs = {"r": found.r, "alpha": float(found.lora_alpha), "dropout": found.lora_dropout}
+    theirs |= {"rslora": found.use_rslora, "dora": found.use_dora}
+    ours = {"r": wish.r, "alpha": float(wish.alpha), "dropout": wish.dropout}
+    ours |= {"rslora": wish.rslora, "dora": wish.dora}
+    differing = [f"{name} {theirs[name]}" for name, value in ours.items() if theirs[name] != value]
+    if not is_on(transformer, wish.target_modules):
+        targets = found.target_modules
+        named = targets if isinstance(targets, str) else ", ".join(sorted(targets))
+        if is_on(transformer, None):
+            named = "every linear module"
+        differing.append(f"{named} as targetModules")
     if differing:
-        said = ", ".join(f"{name} {theirs[name]}" for name in differing)
         raise ConfigError(
-            f"{spec.checkpoint} holds an adapter already, with {said}.",
+            f"{spec.checkpoint} holds an adapter already, with {', '.join(differing)}.",
             hint="Leave model.adapter out to go on with it, or merge it first: quarry export"
             " --merge.",
         )

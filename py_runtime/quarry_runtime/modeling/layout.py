@@ -152,7 +152,8 @@ def read_pipeline(
     head: list[HeadSpec] = []
     for number, (kind, path) in enumerate(listed):
         place = inside(folder, path)
-        name = kind.rsplit(".", 1)[-1]
+        # A class of another package may do anything under the same name.
+        name = kind.rsplit(".", 1)[-1] if kind.startswith("sentence_transformers.") else kind
         if name == "Transformer" and number == 0:
             transformer = place
         elif name == "Pooling" and number > 0 and pooling is None:
@@ -164,8 +165,9 @@ def read_pipeline(
         elif name != "Dropout" or pooling is None:
             raise ConfigError(
                 f"{folder} has a module {kind} at place {number}: Quarry cannot follow it.",
-                hint="Quarry follows Transformer, then Pooling, then Dense, LayerNorm and"
-                " Normalize in any order.",
+                hint="Quarry follows Transformer, then Pooling, then Dense, LayerNorm and Normalize"
+                " in any order, of sentence-transformers itself; a plugin's encoder can do what"
+                " others do.",
             )
     lengths = next(
         (transformer / name for name in _LENGTH_FILES if (transformer / name).is_file()), None
@@ -202,8 +204,9 @@ def _pooling(config: Mapping[str, Any], folder: Path) -> str:
 
 def _dense(folder: Path) -> DenseSpec:
     config = _plain(folder)
-    activation = str(config.get("activation_function") or "Identity").rsplit(".", 1)[-1]
-    if activation not in ACTIVATIONS:
+    written = str(config.get("activation_function") or "torch.nn.Identity")
+    package, _, activation = written.rpartition(".")
+    if activation not in ACTIVATIONS or not f"{package}.".startswith("torch.nn."):
         raise ConfigError(
             f"{folder / 'config.json'} has the activation {config['activation_function']}.",
             hint=f"Quarry knows these of torch.nn: {', '.join(ACTIVATIONS)}.",

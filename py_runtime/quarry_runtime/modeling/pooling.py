@@ -79,7 +79,9 @@ def _weighted_mean(
 
 def _max(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     out_BT1 = (counted_BT == 0).unsqueeze(-1)
-    return hidden_BTH.float().masked_fill(out_BT1, float("-inf")).amax(1)
+    largest_BH = hidden_BTH.float().masked_fill(out_BT1, float("-inf")).amax(1)
+    # A text without tokens: 0, as of the mean.
+    return largest_BH.masked_fill(out_BT1.all(1), 0.0)
 
 
 def _mean_sqrt_len(

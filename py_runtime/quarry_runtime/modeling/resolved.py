@@ -26,6 +26,12 @@ OFFSET_POSITIONS = {
     "mpnet",
     "longformer",
     "roberta-prelayernorm",
+    "data2vec-text",
+    "xmod",
+    "ibert",
+    "esm",
+    "luke",
+    "markuplm",
 }
 #: Part of every fingerprint: raise it when a change to the code of the built-in encoders, pooling or
 #: tokenising changes vectors, so that none that are stored pass for those of the new code.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.eos import end_once
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from quarry_runtime.modeling.text import Texts
 
 Side = Literal["query", "passage"]
+_PLURALS: dict[Side, str] = {"query": "Queries", "passage": "Passages"}
 
 
 class TokenIds(list[int]):
@@ -36,6 +38,9 @@ class Tokens:
         is_lower_case: Whether the checkpoint wants texts lower-cased first.
         eos: The token that every text ends with, exactly once; None leaves it to the tokenizer.
         is_prompt_pooled: False marks the prompt's tokens: ids are then TokenIds.
+
+    Raises:
+        ConfigError: a length that special tokens fill.
     """
 
     def __init__(
@@ -55,8 +60,12 @@ class Tokens:
         self._prompt_lengths: dict[tuple[Side, str], int] = {}
         self._fast: dict[Side, Any] = {}
         backend = getattr(tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            return
+        if backend is not None:
+            self._copy(backend, is_lower_case)
+        for side in ("query", "passage"):
+            self._check_room(side)
+
+    def _copy(self, backend: Any, is_lower_case: bool) -> None:
         from tokenizers import Tokenizer, normalizers
 
         for side in ("query", "passage"):
@@ -64,11 +73,22 @@ class Tokens:
             # safe across threads.
             copy = Tokenizer.from_str(backend.to_str())
             copy.no_padding()
-            copy.enable_truncation(lengths[side], direction="right")
+            copy.enable_truncation(self._lengths[side], direction="right")
             if is_lower_case:
                 present = [copy.normalizer] if copy.normalizer is not None else []
                 copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
             self._fast[side] = copy
+
+    def _check_room(self, side: Side) -> None:
+        """A tokenizer cuts nothing off where its special tokens alone are too many."""
+        bare = self._raw([""], side)[0]
+        least = 1 + len(bare if self._eos is None else end_once(bare, self._eos, len(bare) + 1))
+        if self._lengths[side] < least:
+            raise ConfigError(
+                f"{_PLURALS[side]} may have {self._lengths[side]} tokens, and special tokens alone"
+                f" are {least - 1}: nothing of a text would be left.",
+                hint=f"Set model.{side}MaxLength to {least} or more.",
+            )
 
     def __call__(
         self, texts: list[str], side: Side, prompts: Sequence[str | None] | None = None
@@ -91,13 +111,16 @@ class Tokens:
         return [self._marked(row, side, prompt) for row, prompt in zip(ids, before, strict=True)]
 
     def _encode(self, given: list[str], side: Side) -> list[list[int]]:
-        most = self._lengths[side]
+        ids, most = self._raw(given, side), self._lengths[side]
+        return ids if self._eos is None else [end_once(row, self._eos, most) for row in ids]
+
+    def _raw(self, given: list[str], side: Side) -> list[list[int]]:
+        """Ids as the tokenizer gives them, cut off."""
         if self._fast:
             # The fast variant leaves out offsets, which nobody reads here.
-            ids = [encoding.ids for encoding in self._fast[side].encode_batch_fast(given)]
-        else:
-            ids = self._tokenizer(given, truncation=True, max_length=most)["input_ids"]
-        return ids if self._eos is None else [end_once(row, self._eos, most) for row in ids]
+            return [encoding.ids for encoding in self._fast[side].encode_batch_fast(given)]
+        most = self._lengths[side]
+        return self._tokenizer(given, truncation=True, max_length=most)["input_ids"]
 
     def _marked(self, ids: list[int], side: Side, prompt: str) -> TokenIds:
         marked = TokenIds(ids)

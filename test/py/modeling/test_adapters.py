@@ -167,8 +167,27 @@ def test_training_goes_on_from_an_adapter_and_another_one_on_top_is_refused(
     assert config["base_model_name_or_path"] == str(tiny_bert)
     # The same wish again is what a resume says; another one would be forgotten.
     trained(model_spec(tmp_path / "first", adapter=wish()), tmp_path / "third")
-    with pytest.raises(ConfigError, match="holds an adapter already, with r 4, alpha 8"):
-        trained(model_spec(tmp_path / "first", adapter=wish(r=8, alpha=32)), tmp_path / "fourth")
+    for other, told in (
+        (wish(r=8, alpha=32), r"with r 4, alpha 8\.0\."),
+        (wish(dropout=0.5), r"with dropout 0\.0\."),
+        (wish(target_modules=["query"]), r"with every linear module as targetModules\."),
+    ):
+        with pytest.raises(ConfigError, match=f"holds an adapter already, {told}"):
+            load_encoder(model_spec(tmp_path / "first", adapter=other), "cpu", for_training=True)
+
+
+def test_a_resume_may_name_the_modules_of_its_adapter_again_and_no_others(
+    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    some = wish(target_modules=["query", "attention.output.dense"])
+    trained(model_spec(tiny_bert, adapter=some), tmp_path / "some")
+    load_encoder(model_spec(tmp_path / "some", adapter=some), "cpu", for_training=True)
+    for targets in (None, ["query"], ["query", "dense"]):
+        spec = model_spec(tmp_path / "some", adapter=wish(target_modules=targets))
+        with pytest.raises(
+            ConfigError, match=r"with attention\.output\.dense, query as targetModules"
+        ):
+            load_encoder(spec, "cpu", for_training=True)
 
 
 def test_what_is_made_of_an_adapter_finds_its_base_from_wherever_it_lies(

@@ -42,10 +42,46 @@ def test_vectors_are_the_same_alone_together_and_padded_on_either_side(
             np.testing.assert_allclose(encode(wide, TEXTS), alone, atol=1e-5, err_msg=pooling)
 
 
+LANGUAGE = {"languages": ["en_XX"], "default_language": "en_XX"}
+FEW = {"entity_vocab_size": 8, "entity_emb_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "options"),
+    [
+        ("data2vec-text", {}),
+        ("ibert", {}),
+        ("xmod", LANGUAGE),
+        ("esm", {"position_embedding_type": "absolute", "mask_token_id": 4}),
+        ("luke", FEW),
+        ("markuplm", {}),
+    ],
+)
+def test_relatives_of_roberta_count_their_own_positions_up_to_the_last_there_is(
+    model_type: str, options: dict[str, Any], tiny_of: Callable[..., Path], load: Callable[..., Any]
+) -> None:
+    sides = ("right", "left")
+    right, left = (
+        load(tiny_of(model_type, side, **options), passage_max_length=500) for side in sides
+    )
+    alone = np.concatenate([encode(right, [text]) for text in TEXTS])
+    np.testing.assert_allclose(encode(left, TEXTS), alone, atol=1e-5)
+    ids = right.tokenize(["a long text " * 100], "passage")["input_ids"]
+    assert len(ids[0]) == 128 - 2
+    assert np.isfinite(encode(right, ["a long text " * 100])).all()
+
+
 def test_padding_to_a_multiple_stops_at_the_models_positions() -> None:
     assert pad([[1] * 90], 0, "right", 64, 100)["input_ids"].shape == (1, 100)
     assert pad([[1] * 90], 0, "right", 64, 1000)["input_ids"].shape == (1, 128)
     assert pad([[1] * 64], 0, "left", 64, 1000)["input_ids"].shape == (1, 64)
+
+
+@pytest.mark.parametrize("mode", list(POOLING_NAMES.values()))
+def test_a_text_without_tokens_has_finite_numbers_whatever_the_pooling(mode: str) -> None:
+    hidden_BTH = torch.ones(2, 3, 4)
+    pooled_BH = pool(hidden_BTH, torch.tensor([[0, 0, 0], [1, 1, 0]]), mode)
+    assert torch.isfinite(pooled_BH).all()
 
 
 @pytest.mark.parametrize("mode", list(POOLING_NAMES.values()))

@@ -145,10 +145,12 @@ def test_modules_that_do_not_fit_each_other_are_named(
     with pytest.raises(ConfigError, match=r"2_Dense takes 64 dimensions and gets 32"):
         resolve(model_spec(tmp_path / "model", pooling="cls"))
     file = tmp_path / "model" / "2_Dense" / "config.json"
-    file.write_text(
-        json.dumps({**json.loads(file.read_text()), "module_input_name": "token_embeddings"})
-    )
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "module_input_name": "token_embeddings"}))
     with pytest.raises(ConfigError, match="works on token_embeddings"):
+        resolve(model_spec(tmp_path / "model"))
+    file.write_text(json.dumps({**config, "activation_function": "custom_st.Tanh"}))
+    with pytest.raises(ConfigError, match=r"has the activation custom_st\.Tanh"):
         resolve(model_spec(tmp_path / "model"))
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.text import join_titles, read_arrow
 from quarry_runtime.modeling.tokens import pad, plan_batches, tokenize
 
@@ -29,6 +30,25 @@ def test_each_side_has_its_own_prompt_and_length_and_keeps_its_last_special_toke
     assert query[-1] == passage[-1] == encoder.tokenizer.sep_token_id
     assert query[1:5] == encoder.tokenize(["ask: some"], "passage")["input_ids"][0][1:5]
     assert encoder.tokenize([], "query") == {"input_ids": []}
+
+
+def test_a_length_that_special_tokens_fill_is_refused_with_the_least_that_works(
+    tiny_bert: Path, tiny_of: Callable, load: Callable
+) -> None:
+    for length in (1, 2):
+        with pytest.raises(ConfigError, match="special tokens alone are 2") as caught:
+            load(tiny_bert, query_max_length=length)
+        assert caught.value.hint == "Set model.queryMaxLength to 3 or more."
+    assert (
+        len(load(tiny_bert, query_max_length=3).tokenize(["one two"], "query")["input_ids"][0]) == 3
+    )
+    # A tokenizer without special tokens, and with the one that is appended.
+    llama = tiny_of("llama")
+    assert load(llama, passage_max_length=1).contract.passage_max_length == 1
+    with pytest.raises(
+        ConfigError, match="Passages may have 1 tokens, and special tokens alone are 1"
+    ):
+        load(llama, passage_max_length=1, append_eos=True)
 
 
 def test_padding_goes_to_the_side_that_was_asked_for() -> None:
