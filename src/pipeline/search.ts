@@ -83,16 +83,23 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
     },
   );
   for (const { text, passages } of found.shown) {
-    const cells = passages.map(({ id, score, title, text: passage }) => {
-      const whole = [title, passage]
-        .filter((part) => part !== "")
-        .join(" · ")
-        .replaceAll(/\s+/g, " ");
-      return [formatFloat32(score), id, whole.length > SHOWN_CHARS ? `${whole.slice(0, SHOWN_CHARS - 1)}…` : whole];
-    });
+    const cells = passages.map(({ id, score, title, text: passage }) => [
+      formatFloat32(score),
+      id,
+      excerpt(title, passage),
+    ]);
     context.events.emit({ type: "summary", columns: ["score", "passage", text], rows: cells });
   }
   return { run: found.run, hits: found.hits, throughput: found.throughput };
+}
+
+/** The beginning of a passage on one line. */
+export function excerpt(title: string, text: string): string {
+  const whole = [title, text]
+    .filter((part) => part !== "")
+    .join(" · ")
+    .replaceAll(/\s+/g, " ");
+  return whole.length > SHOWN_CHARS ? `${whole.slice(0, SHOWN_CHARS - 1)}…` : whole;
 }
 
 function hashOf(texts: readonly string[]): string {
