@@ -10,13 +10,19 @@ from quarry_runtime.modeling.contract import resolve
 from quarry_runtime.modeling.layout import DenseSpec, HeadSpec, LayerNormSpec
 from quarry_runtime.modeling.plugins import load_plugins
 from quarry_runtime.modeling.resolved import Resolved
-from quarry_runtime.protocol.messages import ModelSpec
+from quarry_runtime.protocol.messages import ModelSpec, PluginFile
 
 
 def model_contract(
-    checkpoint: str, revision: str | None = None, trust_remote_code: bool = False
+    checkpoint: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    plugins: list[str] | None = None,
 ) -> dict[str, Any]:
     """Everything a checkpoint promises; reads its small files and the weights' headers only.
+
+    Args:
+        plugins: Files that are run where the checkpoint names what they register.
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: a checkpoint that is missing, broken or
@@ -28,7 +34,7 @@ def model_contract(
         trust_remote_code=trust_remote_code,
         encoder="auto",
         encoder_options={},
-        plugins=[],
+        plugins=[PluginFile(path=path, sha256=None) for path in plugins or []],
         pooling=None,
         normalize=None,
         similarity=None,

@@ -19,7 +19,7 @@ export function inspectCommand(): Command {
     .argument("[model]", "Hugging Face model id or folder; without it, only what is registered")
     .option("--revision <name>", "commit, tag or branch on the hub")
     .option("--trust-remote-code", "allow the checkpoint's own code; needs a commit as revision")
-    .option("--plugin <file...>", "Python files whose components are listed as well")
+    .option("--plugin <file...>", "Python files: what they register is known, and listed as well")
     .option("--timeout <seconds>", "how long Python may take (default: 120)")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
@@ -35,15 +35,15 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
     });
   const { inspectModel, listRegistered } = await import("../python/introspect.js");
   const { revision, trustRemoteCode } = flags;
+  const plugins = (flags.plugin ?? []).map((file) => resolve(file));
   const report =
     model === undefined
       ? null
       : await inspectModel(model, {
-          timeoutMs,
+          ...{ timeoutMs, plugins },
           ...(revision === undefined ? {} : { revision }),
           ...(trustRemoteCode === undefined ? {} : { trustRemoteCode }),
         });
-  const plugins = (flags.plugin ?? []).map((file) => resolve(file));
   const registered = await listRegistered({ timeoutMs, plugins });
   process.stdout.write(
     flags.json ? `${JSON.stringify({ model: report, ...registered }, null, 2)}\n` : `${describe(report, registered)}\n`,

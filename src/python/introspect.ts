@@ -77,6 +77,8 @@ export interface InspectOptions extends CallOptions {
   readonly revision?: string;
   /** Allows the checkpoint's own code; needs a revision that is a commit. */
   readonly trustRemoteCode?: boolean;
+  /** Plugins, as absolute paths, for a checkpoint that names what they register. */
+  readonly plugins?: readonly string[];
 }
 
 /**
@@ -88,8 +90,9 @@ export interface InspectOptions extends CallOptions {
  * const { dimension } = await inspectModel("sentence-transformers/all-MiniLM-L6-v2");
  */
 export async function inspectModel(checkpoint: string, options: InspectOptions = {}): Promise<ModelReport> {
-  const args = [checkpoint, options.revision ?? null, options.trustRemoteCode ?? false];
-  return parse(modelReport, await callPython("quarry_runtime.inspect", "model_contract", args, options));
+  const { revision = null, trustRemoteCode = false, plugins = [], ...call } = options;
+  const args = [checkpoint, revision, trustRemoteCode, plugins];
+  return parse(modelReport, await callPython("quarry_runtime.inspect", "model_contract", args, call));
 }
 
 /** Which Python files count. */

@@ -1,5 +1,5 @@
 /** Calls into Python: answers, errors that Python raises, and a Python that dies, hangs, or cannot be used. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -172,6 +172,16 @@ describe("quarry inspect", () => {
     const { exitCode, stderr } = await quarry("--plugin", plugin);
     expect(exitCode).toBe(2);
     expect(stderr).toContain(`Plugin ${plugin}:2: ZeroDivisionError`);
+  });
+
+  test("runs a plugin that the checkpoint needs", async () => {
+    const [plugin, model] = [join(folder, "pools.py"), join(folder, "pooled")];
+    await cp(join(folder, "model"), model, { recursive: true });
+    await writeFile(join(model, "quarry_encoder.json"), JSON.stringify({ pooling: "smallest" }));
+    const register = "from quarry_runtime.modeling.registry import register_pooling\n";
+    await writeFile(plugin, `${register}register_pooling("smallest")(lambda hidden, mask: hidden.amin(1))\n`);
+    expect((await quarry(model)).stderr).toContain("No pooling is called 'smallest'");
+    expect((await quarry(model, "--plugin", plugin)).stdout).toMatch(/^pooling {9}smallest, then length 1$/m);
   });
 
   test("writes JSON on request and nothing else", async () => {

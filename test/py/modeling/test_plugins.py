@@ -14,6 +14,7 @@ import torch
 
 from quarry_runtime.errors import ConfigError, IntegrityError, to_info
 from quarry_runtime.guard.hashes import sha256_of
+from quarry_runtime.inspect import model_contract
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.loss_check import checked_loss
@@ -195,6 +196,9 @@ def test_a_registered_pooling_is_used_saved_and_refused_by_others(
     encoder = load(tiny_bert, **given)
     assert encoder.contract.dimension == 64
     encoder.save(tmp_path / "saved")
+    assert (
+        model_contract(str(tmp_path / "saved"), plugins=given["plugins"])["pooling"] == "first_two"
+    )
     again = load(tmp_path / "saved", **{**given, "pooling": None})
     assert torch.equal(vectors_of(again), vectors_of(encoder))
     from sentence_transformers import SentenceTransformer
