@@ -109,7 +109,7 @@ class StoredFiles:
         self, files_N: NDArray[np.int32], offsets_N: NDArray[np.int32], out_NB: NDArray[np.uint8]
     ) -> None:
         for start, end in _runs(files_N, offsets_N, out_NB.shape[1]):
-            target = memoryview(out_NB[start:end]).cast("B")
+            target = out_NB[start:end].data.cast("B")
             number, offset = int(files_N[start]), int(offsets_N[start])
             while target:
                 try:

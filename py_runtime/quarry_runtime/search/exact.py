@@ -192,7 +192,12 @@ class ExactSearch:
         for first, best in self._blocks:
             queries_BD = self._queries_QD[first : first + best.query_count]
             for start in range(0, len(passages_ND), size):
-                yield first, best, start, self._scores(queries_BD, passages_ND[start : start + size])
+                yield (
+                    first,
+                    best,
+                    start,
+                    self._scores(queries_BD, passages_ND[start : start + size]),
+                )
 
     def _scores(self, queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> torch.Tensor:
         """Scores [Q, N], in memory that the next call writes over."""

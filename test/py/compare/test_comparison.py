@@ -111,8 +111,8 @@ def test_values_of_each_query_stand_in_for_a_run(files: dict[str, Path], tmp_pat
         compare([("a", files["a"]), ("b", values)], files["qrels"], Options(["RR"]))
 
 
-def kept(path: Path, *args: Any, **settings: Any) -> tuple[str, Path]:
-    path.write_text(json.dumps(measure(*args, ["RR"], **settings)))
+def kept(path: Path, run: Path, qrels: Path, **settings: Any) -> tuple[str, Path]:
+    path.write_text(json.dumps(measure(run, qrels, ["RR"], **settings)))
     return path.name, path
 
 
@@ -133,12 +133,15 @@ def test_values_that_rest_on_something_else_are_refused(
     values = kept(tmp_path / "one.json", files["a"], files["qrels"])
     inputs = [values, ("a", files["a"])]
     for options, message in (
-        ({"level": 2}, "one.json: its relevance level is 1, that of this comparison 2"),
-        ({"missing": "skip"}, "results is zero, that of this comparison skip"),
+        (
+            Options(["RR"], level=2),
+            "one.json: its relevance level is 1, that of this comparison 2",
+        ),
+        (Options(["RR"], missing="skip"), "results is zero, that of this comparison skip"),
     ):
         for others in (inputs, [values, values]):
             with pytest.raises(ConfigError, match=message):
-                compare(others, files["qrels"], Options(["RR"], **options))
+                compare(others, files["qrels"], options)
     other = kept(tmp_path / "two.json", files["a"], files["qrels"], level=2)
     with pytest.raises(
         ConfigError, match=r"two.json: its relevance level is 2, that of one.json 1"

@@ -103,11 +103,12 @@ def test_a_unit_that_is_cut_of_other_columns_or_length_is_refused(tmp_path: Path
     path = tmp_path / "vectors.arrow"
     written(path, VECTORS, "float32")
     files, good = StoredFiles([str(path)]), unit([0], [HEAD], None)
-    for frame, count, dtype in (
+    cases: list[tuple[memoryview, int, VectorDtype]] = [
         (good, 2, "float32"),
         (good[:-40], 1, "float32"),
         (good, 1, "int8"),
-    ):
+    ]
+    for frame, count, dtype in cases:
         with pytest.raises(ProtocolError):
             files.read(frame, count, 6, dtype)
     with pytest.raises(IntegrityError):

@@ -1,8 +1,8 @@
 /** The views that training learns from. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { buildMicroBatch, openTrainingSet, planStep } from "../../../src/data/index.js";
-import { jsonLines, newCollection, passages, queries, sourceOf } from "./collection.js";
+import { openTrainingSet } from "../../../src/data/index.js";
+import { newCollection, passages, queries, sourceOf } from "./collection.js";
 import { binary, multiLevel, tsv } from "./training-sets.js";
 
 const positives = sourceOf({ qrels: "train.tsv", minScore: 1 });

@@ -89,10 +89,13 @@ describe("arguments", () => {
   });
 
   test("that turn a switch off take no value, and are told from one that is misspelt or no switch", () => {
-    const refused = (argument: string) => expect(() => splitArguments([argument], flags));
-    refused("--no-train.dropout=1").toThrow("--no-train.dropout: takes no value; it stands for --train.dropout=false");
-    refused("--no-train.dropuot").toThrow("--no-train.dropuot: unknown option; did you mean --no-train.dropout?");
-    refused("--no-seed").toThrow("--no-seed: only switches are turned off; seed takes a whole number");
+    for (const [argument, message] of [
+      ["--no-train.dropout=1", "--no-train.dropout: takes no value; it stands for --train.dropout=false"],
+      ["--no-train.dropuot", "--no-train.dropuot: unknown option; did you mean --no-train.dropout?"],
+      ["--no-seed", "--no-seed: only switches are turned off; seed takes a whole number"],
+    ] as const) {
+      expect(() => splitArguments([argument], flags)).toThrow(message);
+    }
   });
 
   test("with a word behind a switch, where the command has all its operands, name the switch", () => {
