@@ -83,9 +83,10 @@ def export_model(
     temporary = to.with_name(f".{to.name}.{os.getpid()}.quarry-tmp")
     try:
         encoder.save(temporary)
-        own: dict[str, Any] = {}
+        # sentence-transformers looks for a base model in a folder of the adapter's name.
+        own: dict[str, Any] | None = {} if is_adapter and len(parts) > 1 else None
         if needs_trial(find_encoder(spec.encoder), encoder):
-            own["plugins"] = [Path(plugin.path).name for plugin in spec.plugins]
+            own = {"plugins": [Path(plugin.path).name for plugin in spec.plugins]}
             own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
         text = card(resolved, encoder.contract, {**facts, "isAdapter": is_adapter, "own": own})
         (temporary / "README.md").write_text(text, encoding="utf-8")

@@ -23,8 +23,8 @@ def card(resolved: Resolved, contract: ModelContract, facts: Mapping[str, Any]) 
         facts: `name`; `repository` or null; `license` or null; `base`, the checkpoint that training
             began with, or null; `experiment`, its configuration, or null; `data`, fingerprints by
             use; `measures`, values by measure and data set; `step` of training or null; `isAdapter`;
-            `versions` by package; `own`, the options that this model needs in Quarry and that other
-            libraries do not know of, empty for most.
+            `versions` by package; `own`, for a model that only Quarry can load, the options that
+            it needs there, else null.
     """
     base = _base_id(facts.get("base"))
     if facts["isAdapter"] and resolved.adapter is not None:
@@ -60,7 +60,7 @@ def _header(facts: Mapping[str, Any], base: str | None, license_name: str | None
         more["license"] = license_name
     if results:
         more |= {"model_name": facts["name"], "eval_results": results}
-    theirs = [] if facts["own"] else ["sentence-transformers"]
+    theirs = ["sentence-transformers"] if facts["own"] is None else []
     data = hub.ModelCardData(
         library_name=theirs[0] if theirs else "quarry",
         pipeline_tag="sentence-similarity",
@@ -100,10 +100,11 @@ def _shape(contract: ModelContract) -> str:
 
 def _usage(title: str, facts: Mapping[str, Any]) -> str:
     name = json.dumps(title)
-    if facts["own"]:
-        told = f"## Use\n\nWith Quarry and {', '.join(facts['own']['plugins'])}, and nothing else:"
-        own = json.dumps(facts["own"])
-        return f"{told}\n\n{_script(f'{name}, {own}')}"
+    own = facts["own"]
+    if own is not None:
+        needed = ", ".join(["Quarry", *own.get("plugins", [])])
+        options = f", {json.dumps(own)}" if own else ""
+        return f"## Use\n\nWith {needed}, and nothing else:\n\n{_script(name + options)}"
     needs = " peft" if facts["isAdapter"] else ""
     # A name of its own for each side: the prompts lie under query and document.
     return f"""## Use

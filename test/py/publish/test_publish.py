@@ -224,3 +224,21 @@ def test_towers_are_exported_as_two(
     both: Any = load(tmp_path / "out")
     assert np.array_equal(encode(both.tower("passage")), encode(load(tiny_bert)))
     assert (tmp_path / "out" / "query_0_Transformer" / "model.safetensors").is_file()
+
+
+def test_the_card_of_two_encoders_adapters_names_sentence_transformers_only_once_they_are_merged(
+    adapted: Path, model_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    spec = model_spec(adapted, towers="separate")
+    for is_merged in (False, True):
+        folder = tmp_path / str(is_merged)
+        publish.export_model(spec, folder, FACTS, is_merged, None)
+        card = (folder / "README.md").read_text()
+        assert ("model = SentenceTransformer(" in card) == is_merged
+        assert ("library_name: sentence-transformers" in card) == is_merged
+    # A release that loads what is not merged makes the other card needless.
+    with pytest.raises(OSError, match="no file named"):
+        SentenceTransformer(str(tmp_path / "False"), device="cpu")
+    SentenceTransformer(str(tmp_path / "True"), device="cpu")
