@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from quarry_runtime.errors import ConfigError, DataError
 from quarry_runtime.guard import onednn
 from quarry_runtime.modeling.registry import similarities
-from quarry_runtime.search import exact
+from quarry_runtime.search import exact, topk
 from quarry_runtime.search.exact import ExactSearch
 from quarry_runtime.search.products import dot_into, dots_of_one
 from quarry_runtime.search.tracked import TrackedPairs
@@ -155,7 +155,7 @@ def test_any_similarity_and_split_equals_brute_force_with_tracked_pairs(
 def test_tracked_pairs_are_found_in_every_block_of_queries_and_strip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exact, "_QUERIES", 100)
+    monkeypatch.setitem(exact._QUERIES, "cpu", 100)
     queries_QD, passages_ND = vectors(250, 16, 0), vectors(3_000, 16, 1)
     rows_T = np.sort(np.random.default_rng(0).integers(0, 3_000, 500).astype(np.int32))
     queries_T = np.random.default_rng(1).integers(0, 250, 500).astype(np.int32)
@@ -168,6 +168,25 @@ def test_tracked_pairs_are_found_in_every_block_of_queries_and_strip(
     np.testing.assert_allclose(tracked.snapshot(), expected, atol=1e-4)
     assert np.isneginf(half[rows_T >= 2_000]).all()
     assert np.isfinite(half[rows_T < 2_000]).all()
+
+
+@pytest.mark.parametrize("unit", [30, 700])
+@pytest.mark.parametrize("kib", [0, 64, 1_000_000])
+def test_blocks_of_queries_share_the_memory_that_waits_and_find_the_same(
+    monkeypatch: pytest.MonkeyPatch, unit: int, kib: int
+) -> None:
+    monkeypatch.setitem(exact._QUERIES, "cpu", 20)
+    monkeypatch.setattr(topk, "_WAITING_BYTES", kib * 1024)
+    queries_QD, passages_ND = vectors(110, 16, 0), vectors(6_000, 16, 1)
+    search, most = ExactSearch(queries_QD, 5), 0
+    for start in range(0, 6_000, unit):
+        rows = numbers(6_000)[start : start + unit]
+        search.add(passages_ND[start : start + unit], rows, rows)
+        waiting = [best._waiting for _, best in search._blocks]
+        most = max(most, sum(each[0].nbytes for each in waiting if each is not None))
+    assert most <= max(kib * 1024, 4 * 110 * 5)
+    scores_QN = queries_QD @ passages_ND.T
+    assert np.array_equal(search.snapshot()[1], scores_QN.topk(5).indices.numpy())
 
 
 @pytest.mark.parametrize("queries", [1, 2, 65, 1_100])
