@@ -4,7 +4,7 @@ import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { JournalEntry } from "../rundir/journal.js";
 import type { RunContext } from "./context.js";
-import { changedModels, type LocalModels, localModels } from "./local-models.js";
+import { changedModels, type LocalModels, localModels, localPlugins } from "./local-models.js";
 
 /** Which weights a step works with: the experiment's own, or a checkpoint trained in this run folder. */
 export interface ModelChoice {
@@ -35,7 +35,7 @@ export function findDone(context: RunContext, step: string): JournalEntry | unde
 }
 
 /**
- * Does a step unless the journal says that it is done, with the same data and models.
+ * Does a step unless the journal says that it is done, with the same data, models and plugins.
  *
  * @param data fingerprint of everything that the step reads
  * @param work its result must be plain JSON; it is durable before the step counts as done
@@ -43,19 +43,23 @@ export function findDone(context: RunContext, step: string): JournalEntry | unde
 export async function once<T>(context: RunContext, step: string, data: string, work: () => Promise<T>): Promise<T> {
   const entry = findDone(context, step);
   const models = await localModels(context, step);
-  const changed = changedModels(entry?.models as LocalModels | undefined, models);
+  const plugins = localPlugins(context, step);
+  const changed = [
+    ...changedModels(entry?.models as LocalModels | undefined, models).map((name) => `another model in ${name}`),
+    ...changedModels(entry?.plugins as LocalModels | undefined, plugins).map((name) => `other code in ${name}`),
+  ];
   if (entry?.data === data && changed.length === 0) {
     context.events.emit({ type: "log", source: "quarry", level: "info", text: `${step}: done before, nothing to do` });
     return entry.result as T;
   }
   if (entry !== undefined) {
-    const other = entry.data === data ? `another model in ${changed.join(" and ")}` : "other data";
-    const message = `${step} was done with ${other}; it is done again, and its files are replaced.`;
+    const other = entry.data === data ? changed : ["other data", ...changed];
+    const message = `${step} was done with ${other.join(" and ")}; it is done again, and its files are replaced.`;
     context.events.emit({ type: "warning", message, hint: null });
   }
   context.checkStop();
   const result = await work();
-  await context.runDir.journal.append({ type: "stepDone", step, data, models, result });
+  await context.runDir.journal.append({ type: "stepDone", step, data, models, plugins, result });
   return result;
 }
 

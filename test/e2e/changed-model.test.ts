@@ -1,5 +1,5 @@
-/** A model whose files change in place: old results are not shown as its own. */
-import { readFile, utimes } from "node:fs/promises";
+/** A model or plugin whose files change in place: old results are not shown as its own. */
+import { readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -71,3 +71,40 @@ test("a training that began with it is not gone on with", async () => {
   expect(exitCode).toBe(2);
   expect(stderr).toContain("the model ./cls is not what this run's checkpoints were trained with");
 }, 240_000);
+
+test("a plugin that was edited makes a step be done again, and an unused model does not", async () => {
+  await writeFile(join(place.folder, "own.py"), plugin("text"));
+  await writeFile(join(place.folder, "first.run"), "q1 Q0 p1 1 2.5 t\nq1 Q0 p2 2 1.5 t\n");
+  await place.experiment(
+    `
+    name: "edited",
+    model: biEncoder("./model", { encoder: "own", plugins: ["own.py"] }),
+    evaluate: { data: ${data("test")}, measures: ["nDCG@10"] },
+    mine: { data: ${data("test")}, includeModel: false, retrievers: [{ run: "first.run" }] },
+    workers: { count: 1 },
+    `,
+    "edited",
+  );
+  const run = async () => {
+    const { exitCode, stdout, stderr } = await place.quarry("run", "edited.ts");
+    expect(exitCode, stderr).toBe(0);
+    return [...stdout.matchAll(/(\S+ was done with .*); it is done again/g)].map(([, message]) => message);
+  };
+  expect(await run()).toEqual([]);
+  await writeFile(join(place.folder, "own.py"), plugin("text[::-1]"));
+  expect(await run()).toEqual(["evaluate-base was done with other code in own.py"]);
+  await change("model");
+  expect(await run()).toEqual(["evaluate-base was done with another model in ./model"]);
+}, 240_000);
+
+function plugin(text: string): string {
+  return [
+    "from quarry_runtime.modeling.encoder import Encoder",
+    "from quarry_runtime.modeling.registry import register_encoder",
+    "@register_encoder('own')",
+    "class Own(Encoder):",
+    "    def format_query(self, text, extras):",
+    `        return ${text}`,
+    "",
+  ].join("\n");
+}

@@ -12,7 +12,9 @@ import msgspec
 
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.modeling.adapter_files import AdapterFiles
-from quarry_runtime.modeling.layout import OWN_STATE, HeadSpec, NormalizeSpec
+from quarry_runtime.modeling.layout import OWN_STATE, POOLING_NAMES, HeadSpec, NormalizeSpec
+from quarry_runtime.modeling.registry import find_pooling, find_similarity
+from quarry_runtime.modeling.similarity import PRODUCTS
 from quarry_runtime.modeling.weights import WeightFacts
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
 
@@ -142,7 +144,7 @@ class Resolved:
             # Names without folders: the same model in another place is the same model.
             "files": [(file.name, sha256_of(file)) for file in files if file.is_file()],
             "code": [(file.name, sha256_of(file)) for file in self._code(spec)],
-            "plugins": _plugins(spec),
+            "plugins": self._plugins(spec),
             "encoderVersion": ENCODER_VERSION,
             "encoder": [spec.encoder, spec.encoder_options] if spec else ["auto", {}],
             "pooling": self.pooling,
@@ -171,20 +173,33 @@ class Resolved:
         }
         return {name: part for name, part in parts.items() if part is not None}
 
+    def _plugins(self, spec: ModelSpec | None) -> list[str]:
+        """What the plugins are, as the run has them, whatever lies there by now.
+
+        Only where one of them shapes vectors or scores: who works on a loss does not encode anew.
+        """
+        if spec is None or not self._is_shaped_by_plugins(spec):
+            return []
+        hashes = []
+        for plugin in spec.plugins:
+            if plugin.sha256 is not None:
+                hashes.append(plugin.sha256)
+            elif (file := Path(plugin.path)).is_file():
+                hashes.append(sha256_of(file))
+        return hashes
+
+    def _is_shaped_by_plugins(self, spec: ModelSpec) -> bool:
+        # Known names first: looking one up takes the seconds that torch takes.
+        poolings = set(self.pooling.split("+")) - set(POOLING_NAMES.values())
+        return (
+            spec.encoder != "auto"
+            or any(find_pooling(name).is_plugin for name in poolings)
+            or (self.similarity not in PRODUCTS and find_similarity(self.similarity).is_plugin)
+        )
+
     def _code(self, spec: ModelSpec | None) -> list[Path]:
         """The Python files of a checkpoint whose own code may run."""
         if spec is None or not spec.trust_remote_code:
             return []
         folders = [self.path, *([self.adapter.base_path] if self.adapter else [])]
         return sorted(file for folder in folders for file in folder.rglob("*.py"))
-
-
-def _plugins(spec: ModelSpec | None) -> list[str]:
-    """What the plugins are: as the run has it, whatever lies there by now."""
-    hashes = []
-    for plugin in spec.plugins if spec else []:
-        if plugin.sha256 is not None:
-            hashes.append(plugin.sha256)
-        elif (file := Path(plugin.path)).is_file():
-            hashes.append(sha256_of(file))
-    return hashes

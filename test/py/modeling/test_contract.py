@@ -141,7 +141,7 @@ def test_the_fingerprint_follows_whatever_shapes_a_vector_and_nothing_else(
     assert len({same, *others}) == 8
 
 
-def test_the_fingerprint_follows_a_checkpoints_own_code_where_it_may_run_and_a_users_plugins(
+def test_the_fingerprint_follows_a_checkpoints_own_code_where_it_may_run_and_plugins_that_shape_vectors(
     copy: Path, model_spec: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("QUARRY_CACHE", str(tmp_path / "cache"))
@@ -149,8 +149,9 @@ def test_the_fingerprint_follows_a_checkpoints_own_code_where_it_may_run_and_a_u
 
     def fingerprints() -> list[str]:
         trusting = model_spec(copy, trust_remote_code=True, revision="0" * 40)
-        extended = model_spec(copy, plugins=[str(plugin)])
-        specs = [model_spec(copy), trusting, extended]
+        extended = model_spec(copy, plugins=[str(plugin)], encoder="mine")
+        for_its_loss = model_spec(copy, plugins=[str(plugin)])
+        specs = [model_spec(copy), trusting, extended, for_its_loss]
         return [resolve(spec).contract("float32", spec).fingerprint for spec in specs]
 
     plugin.write_text("A = 1\n")
@@ -158,7 +159,11 @@ def test_the_fingerprint_follows_a_checkpoints_own_code_where_it_may_run_and_a_u
     (copy / "modeling_own.py").write_text("A = 1\n")
     plugin.write_text("A = 20\n")
     after = fingerprints()
-    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [
+        *(True, False, False),
+        # Who works on a loss does not encode anew.
+        True,
+    ]
 
 
 def test_inspecting_a_checkpoint_imports_neither_torch_nor_transformers(tiny_gpt2: Path) -> None:

@@ -285,9 +285,10 @@ def test_a_file_of_another_content_than_the_run_began_with_is_refused_before_it_
 def test_what_ran_is_what_counts_once_the_file_is_edited(
     tiny_bert: Path, model_spec: Callable, plugin: Callable
 ) -> None:
-    path = plugin("register_loss('steady')(object)\n")
+    path = plugin("@register_encoder('steady')\nclass Steady(Encoder): ...\n")
     spec = msgspec.structs.replace(
-        model_spec(tiny_bert), plugins=[PluginFile(path=path, sha256=sha256_of(Path(path)))]
+        model_spec(tiny_bert, encoder="steady"),
+        plugins=[PluginFile(path=path, sha256=sha256_of(Path(path)))],
     )
     before = load_encoder(spec, "cpu").contract.fingerprint
     Path(path).write_text("1 / 0\n")
