@@ -6,7 +6,7 @@ import type { CrossEncoderConfig, MineConfig, ModelConfig, RetrieverConfig } fro
 export function checkMine(mine: MineConfig, base = "mine"): Problem[] {
   const problems: Problem[] = [];
   const say = (option: string, message: string): void => {
-    problems.push({ path: [...base.split("."), ...option.split(".")], message });
+    problems.push({ path: [...base.split("."), ...option.split(".")], message: inSection(message, base) });
   };
   checkRange(mine, say);
   checkScores(mine, say);
@@ -14,6 +14,11 @@ export function checkMine(mine: MineConfig, base = "mine"): Problem[] {
   checkOutput(mine, say);
   checkRetrievers(mine, say);
   return problems;
+}
+
+/** Words that name options of `mine`, for a section of the same options that stands elsewhere. */
+export function inSection(words: string, section: string): string {
+  return words.replace(/\bmine\.(?=[a-z])/g, `${section}.`);
 }
 
 const BY_ID: readonly string[] = ["qrels", "triples", "grouped-jsonl", "run"];

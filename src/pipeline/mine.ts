@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { callFilter } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { inSection } from "../experiment/mine-checks.js";
 import type { MineConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
 import { openRescore } from "./mine-rescore.js";
@@ -42,7 +43,7 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
   const use = { name: "mine", data: options.data, ...(also === "" ? {} : { also }) };
   try {
     return await onceOnSource(context, step, use, (source) =>
-      mineSource(context, { step, choice: model, source, retrievers, runs }, options),
+      mineSource(context, { step, section: "mine", choice: model, source, retrievers, runs }, options),
     );
   } finally {
     for (const run of runs) run?.close();
@@ -50,14 +51,15 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
 }
 
 /**
- * Mines with these options whatever the journal says, into a folder of the run.
+ * Mines with the options of another section whatever the journal says, into a folder of the run.
  *
  * @param step path of the folder, and what its phases are called
+ * @param section path of the options in the experiment, for messages
  * @param draw different numbers draw differently where mining draws at random
  */
 export async function mineInto(
   context: RunContext,
-  step: string,
+  { step, section }: { readonly step: string; readonly section: string },
   choice: ModelChoice,
   options: MineConfig,
   draw = 0,
@@ -67,7 +69,7 @@ export async function mineInto(
   try {
     const source = await prepare(context, step, options.data);
     try {
-      return await mineSource(context, { step, choice, source, retrievers, runs }, options, draw);
+      return await mineSource(context, { step, section, choice, source, retrievers, runs }, options, draw);
     } finally {
       source.close();
     }
@@ -78,12 +80,12 @@ export async function mineInto(
 
 async function mineSource(
   context: RunContext,
-  work: Omit<Parameters<typeof askAll>[1], "queryRows">,
+  work: Omit<Parameters<typeof askAll>[1], "queryRows"> & { readonly section: string },
   options: MineConfig,
   draw = 0,
 ): Promise<MineResult> {
-  const { step, source, retrievers } = work;
-  const queryRows = queryRowsOf(source, options);
+  const { step, section, source, retrievers } = work;
+  const queryRows = queryRowsOf(source, options, section);
   await mkdir(context.runDir.file(step), { recursive: true });
   const { retrieved, throughput } = await askAll(context, { ...work, queryRows });
   const limits = retrievers.map((retriever) => retriever.limits);
@@ -109,12 +111,15 @@ async function mineSource(
     names: retrievers.map(({ name }) => name),
     queryCount: queryRows.length,
   });
-  tell(context, found, files, options);
+  for (const { message, hint } of warningsOf(found, files, options)) {
+    const said = { message: inSection(message, section), hint: hint && inSection(hint, section) };
+    context.events.emit({ type: "warning", ...said });
+  }
   await context.runDir.writeJson(`${step}/report.json`, { ...found, files });
   return {
     files: files.map(({ file, lines }) => [`${step}/${file}`, lines] as const),
     report: `${step}/report.json`,
-    counts: reportRows(found, options),
+    counts: reportRows(found, options).map(([row, count]) => [inSection(row, section), count] as const),
     throughput,
   };
 }
@@ -160,15 +165,12 @@ async function writeNegatives(
   });
 }
 
-function queryRowsOf(source: PreparedSource, options: MineConfig): Int32Array {
-  if (options.queries === "judged") return requireQrels(source, "mine.data").queryRows;
+function queryRowsOf(source: PreparedSource, options: MineConfig, section: string): Int32Array {
+  const option = `${section}.data`;
+  if (options.queries === "judged") return requireQrels(source, option).queryRows;
   const rows = queriesToMine(source, options.queries);
   if (rows.length > 0) return rows;
-  throw new QuarryError("DATA", "mine.data: there are no queries to mine for", {
-    hint: "Give mine.data a queries file.",
+  throw new QuarryError("DATA", `${option}: there are no queries to mine for`, {
+    hint: `Give ${option} a queries file.`,
   });
-}
-
-function tell(context: RunContext, report: MiningReport, files: readonly WrittenFile[], options: MineConfig): void {
-  for (const warning of warningsOf(report, files, options)) context.events.emit({ type: "warning", ...warning });
 }

@@ -41,7 +41,11 @@ export async function recordEvaluation(
     ...estimatesOf(evaluated.step, sets),
   });
   const queryCount = sets.reduce((sum, set) => sum + set.queryCount, 0);
-  if (isSuite) tellMetrics(context, evaluated, AVERAGE, { values, queryCount });
+  if (isSuite) {
+    const isLook = sets.some(({ part }) => part !== undefined);
+    const label = isLook ? `${evaluated.label}, parts of the passages` : evaluated.label;
+    tellMetrics(context, { ...evaluated, label }, AVERAGE, { values, queryCount });
+  }
   return { values, sets };
 }
 

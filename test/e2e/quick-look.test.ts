@@ -85,3 +85,24 @@ test("another part belongs into another run folder", async () => {
   expect(other.exitCode).toBe(2);
   expect(other.stderr).toContain("evaluate.subCorpus.passages: 200 → 300");
 }, 60_000);
+
+test("the average of several data sets says that they were searched in part", async () => {
+  const data = (name: string): string => `source({ corpus: "collection", qrels: "collection/qrels/${name}.tsv" })`;
+  await place.experiment(
+    `
+    name: "several",
+    model: biEncoder(${JSON.stringify(place.model)}),
+    evaluate: {
+      data: suite({ odd: ${data("test")}, even: ${data("train")} }),
+      measures: ["nDCG@10"],
+      subCorpus: { passages: 200 },
+    },
+    workers: { count: 1, unitSize: 64 },
+    `,
+    "several",
+  );
+  const { stdout, exitCode } = await place.quarry("run", "several.ts");
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(/even, model as it is, \d+ of 480 passages: nDCG@10 0\.\d{4} /);
+  expect(stdout).toMatch(/average, model as it is, parts of the passages: nDCG@10 0\.\d{4} /);
+}, 240_000);

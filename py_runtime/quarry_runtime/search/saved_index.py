@@ -84,6 +84,11 @@ class SavedIndex:
                     f"{name} is an option of {kind}, but the index is {manifest.kind}.",
                     hint=f"Take {name} out, or search an index of that kind.",
                 )
+        if nprobe is not None and manifest.nlist is not None and nprobe > manifest.nlist:
+            raise ConfigError(
+                f"nprobe looks into {nprobe} lists, but the index has {manifest.nlist}.",
+                hint=f"Set it to {manifest.nlist} or less.",
+            )
         options = IndexOptions(
             manifest.kind,
             manifest.metric,

@@ -45,7 +45,8 @@ export class Miner {
         const place = join(folder, `part-${part}`);
         const step = relative(this.context.runDir.path, place);
         // Every version draws anew where mining draws at random.
-        const found = await mineInto(side, step, { label: checkpoint, checkpoint: weights }, mine, version);
+        const choice = { label: checkpoint, checkpoint: weights };
+        const found = await mineInto(side, { step, section: "train.refresh.mine" }, choice, mine, version);
         const [[path, lines]] = found.files as [[string, number]];
         files.push({ part, path: relative(folder, this.context.runDir.file(path)), lines });
         const kept = [found.report, ...found.files.map(([file]) => file)];

@@ -133,6 +133,12 @@ def test_an_option_of_another_kind_of_index_is_refused(files: Paths) -> None:
                 search(files, f"--{other}", "3")
 
 
+def test_more_lists_than_the_index_has_are_refused(files: Paths) -> None:
+    build(files, "--kind", "ivf", "--nlist", "4")
+    with pytest.raises(ConfigError, match="looks into 5 lists, but the index has 4"):
+        search(files, "--nprobe", "5")
+
+
 def test_int8_vectors_take_their_scales(files: Paths) -> None:
     vectors = np.load(files["v"])
     scales = np.abs(vectors).max(1) / 127

@@ -70,7 +70,10 @@ test.each([
   ],
   [{ everySteps: 30 }, "no step would learn from new negatives: the first ones count after step 60 of 60"],
   [{ everySteps: 10, mine: { negativesPerQuery: 1 } }, "train.refresh.mine.negativesPerQuery: mines 1"],
-  [{ everySteps: 10, mine: { rangeMin: 200 } }, "train.refresh.mine.rangeMin: skips all 100 retrieved passages"],
+  [
+    { everySteps: 10, mine: { rangeMin: 200 } },
+    "train.refresh.mine.rangeMin: skips all 100 retrieved passages (train.refresh.mine.topK)",
+  ],
 ])("%j is refused", (refresh, words) => {
   expect(refusal({ refresh, args: { maxSteps: 60 } })).toContain(words);
 });
