@@ -25,13 +25,23 @@ export interface Retriever {
   readonly run: NonNullable<RetrieverConfig["run"]> | null;
 }
 
-/** The experiment's model comes first, then the others in order. */
+/**
+ * The experiment's model comes first, then the others in order.
+ *
+ * @throws QuarryError CONFIG for a retriever that is called what the experiment's model is called here
+ */
 export function retrieversOf(options: MineConfig, ownName: string): Retriever[] {
   const { maxScore, minScore, absoluteMargin, relativeMargin, topK } = options;
   const limits = { maxScore, minScore, absoluteMargin, relativeMargin };
   const own: Retriever[] = options.includeModel ? [{ name: ownName, topK, limits, model: null, run: null }] : [];
   const others = options.retrievers.map((each, index): Retriever => {
     const name = retrieverName(each, index);
+    if (name === ownName && options.includeModel) {
+      throw new QuarryError(
+        "CONFIG",
+        `mine.retrievers.${index}.name: ${name} is what the experiment's own model is called`,
+      );
+    }
     // A share means the same on any scale; numbers on the model's scale say nothing of another's.
     const { maxScore, minScore, absoluteMargin } = each;
     const limits = { maxScore, minScore, absoluteMargin, relativeMargin: each.relativeMargin ?? relativeMargin };

@@ -42,7 +42,13 @@ function member({ name, sentence, origin, options }: RegisteredComponent, folder
     const text = `${option.sentence}${fallback}`.trim();
     const mark = option.isRequired ? "" : "?";
     const type = option.isRequired ? option.typescript : `${option.typescript} | undefined`;
-    return [...(text === "" ? [] : [`      ${comment(text)}`]), `      ${camel(option.name)}${mark}: ${type};`];
+    const inScripts = camel(option.name);
+    // Of `k_2` and `k2` the first keeps the name that Python has for it.
+    const isTaken = inScripts !== option.name && options.some((other) => other.name === inScripts);
+    return [
+      ...(text === "" ? [] : [`      ${comment(text)}`]),
+      `      ${isTaken ? option.name : inScripts}${mark}: ${type};`,
+    ];
   });
   return [head, `    ${key(name)}: {`, ...fields, "    };"];
 }
