@@ -9,19 +9,25 @@ from numpy.typing import NDArray
 from quarry_runtime.search.keys import LOWEST, scores_of
 
 
+# Lists of few queries have room for so many candidates, and for up to so many all together.
+_ROOM, _ROOM_OF_ALL = 512, 16_384
+
+
 class BestLists:
     """Lists of (score, id rank) keys and rows; the best k are kept when a list is cut.
 
     Candidates go behind place k, at most `room` of them before the next cut. Which order they came
-    in decides nothing: keys differ. Memory: 12 bytes for each of Q * (k + room) slots.
+    in decides nothing: keys differ. Memory: 12 bytes for each of Q * (2 k + 64) slots, at most
+    200 KB more for few queries.
 
     Shapes: Q queries, K places, W = K + room slots, U used slots.
     """
 
     def __init__(self, query_count: int, k: int, device: torch.device) -> None:
         self.k = k
-        # A cut costs about as much for each slot, so room for k more halves the cost per candidate.
-        self.room = k + 64
+        # A cut costs about as much for each slot, so room for k more halves the cost per candidate. Of few
+        # queries it costs its calls, so there are few.
+        self.room = max(k + 64, min(_ROOM, _ROOM_OF_ALL // max(1, query_count)))
         shape = (query_count, k + self.room)
         self.keys_QW = torch.full(shape, LOWEST, device=device)
         self.rows_QW = torch.full(shape, -1, dtype=torch.int32, device=device)

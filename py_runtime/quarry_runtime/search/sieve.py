@@ -14,7 +14,7 @@ _STRIP_SCORES = 2 * 1024 * 1024
 # Passages of a chunk; only chunks whose maximum reaches the bound are looked at score by score.
 _CHUNK = 64
 # That pays where fewer than one chunk in so many has such a maximum.
-_RARE = 3
+_RARE = 20
 # Chunks whose maxima give a first bound of the k-th score; longer ones gain little.
 _LONGEST_CHUNK = 64
 
@@ -106,6 +106,9 @@ class Sieve:
         )
         self._rows[slots_M] = rows_N.take(columns_M)
         self._fill_Q += counts_Q
+        # Now rather than when the next one like it finds no room: it would have to be looked at twice.
+        if (self._fill_Q + counts_Q).max() > self._width:
+            self.cut()
 
     def _reaching(self, scores_QN: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
         """Queries, ascending, and columns of the scores that reach their query's bound."""
