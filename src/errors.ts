@@ -53,11 +53,16 @@ export class QuarryError extends Error {
   }
 }
 
+/** What ends work that a user, or whoever called, asked to stop. */
+export function interrupted(options: QuarryErrorOptions = {}): QuarryError {
+  return new QuarryError("INTERRUPTED", "Stopped on request.", options);
+}
+
 /** Wraps whatever was thrown, so that callers deal with one family only. */
 export function toQuarryError(thrown: unknown): QuarryError {
   if (thrown instanceof QuarryError) return thrown;
   if (thrown instanceof Error && thrown.name === "AbortError") {
-    return new QuarryError("INTERRUPTED", "Stopped on request.", { cause: thrown });
+    return interrupted({ cause: thrown });
   }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new QuarryError("INTERNAL", message, { cause: thrown, hint: "Run again with --debug and report the trace." });

@@ -1,5 +1,5 @@
 /** Scores and compares runs that lie on the disk, whoever made them; no experiment, no run folder. */
-import { QuarryError } from "../errors.js";
+import { interrupted, QuarryError } from "../errors.js";
 import { measuresOf } from "../experiment/measures.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { type Measured, measure } from "./measure.js";
@@ -65,7 +65,7 @@ export function commandContext(signal: AbortSignal = new AbortController().signa
       return python;
     },
     checkStop: () => {
-      if (signal.aborted) throw new QuarryError("INTERRUPTED", "Stopped on request.");
+      if (signal.aborted) throw interrupted();
     },
   };
 }

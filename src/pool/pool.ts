@@ -1,6 +1,6 @@
 /** The shell around the pool's logic: feeds events in, carries actions out. */
 import { randomBytes } from "node:crypto";
-import { QuarryError, toQuarryError } from "../errors.js";
+import { interrupted, QuarryError, toQuarryError } from "../errors.js";
 import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PoolAction, PoolEvent } from "./actions.js";
@@ -22,7 +22,7 @@ import { Reception } from "./reception.js";
 import { advance } from "./reducer.js";
 import { PoolReport } from "./report.js";
 import type { Place } from "./resources.js";
-import { interrupted, Run } from "./run.js";
+import { Run } from "./run.js";
 import { emptyPool, isAlive, type PoolState } from "./state.js";
 import { Supply } from "./supply.js";
 import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, ScoreJob, SearchJob, WorkerPool } from "./types.js";

@@ -140,7 +140,3 @@ function differences(left: Contract, right: Contract): string {
     .map((key) => `${key} ${JSON.stringify(left[key])} and ${JSON.stringify(right[key])}`);
   return told.join(", ").slice(0, 1_000);
 }
-
-export function interrupted(): QuarryError {
-  return new QuarryError("INTERRUPTED", "Stopped on request.");
-}
