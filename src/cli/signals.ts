@@ -10,6 +10,11 @@ export type StopSignal = keyof typeof EXIT_STATUS_OF;
 export interface SignalWatch {
   /** As if the signal had come: the dashboard reads Ctrl-C as a key. */
   raise(signal: StopSignal): void;
+  /**
+   * Asks for a stop without being a signal: whoever reads the output is gone. Ctrl-C ends the reader in the same pipe
+   * and a closed terminal hangs up, so a signal beside it, before or after, is not the second one.
+   */
+  stop(signal: StopSignal): void;
   close(): void;
   /** Closes it for a command that is over: a signal that comes in its last moments leaves it the status that it has, until Node takes itself down. */
   settle(): void;
@@ -22,10 +27,16 @@ export interface SignalWatch {
  */
 export function watchSignals(onFirst: (signal: StopSignal) => void): SignalWatch {
   let isStopping = false;
-  const raise = (signal: StopSignal): void => {
-    if (isStopping) stopNow(signal);
+  let isSignalled = false;
+  const stop = (signal: StopSignal): void => {
+    if (isStopping) return;
     isStopping = true;
     onFirst(signal);
+  };
+  const raise = (signal: StopSignal): void => {
+    if (isSignalled) stopNow(signal);
+    isSignalled = true;
+    stop(signal);
   };
   const handlers = (Object.keys(EXIT_STATUS_OF) as StopSignal[]).map(
     (signal) => [signal, () => raise(signal)] as const,
@@ -36,6 +47,7 @@ export function watchSignals(onFirst: (signal: StopSignal) => void): SignalWatch
   };
   return {
     raise,
+    stop,
     close,
     settle: () => {
       for (const [signal] of handlers) process.on(signal, () => process.exit());

@@ -113,8 +113,8 @@ async function runVerb(name: VerbName, file: string, flags: Flags, overrides: re
     kind,
     onInterrupt: () => signals.raise("SIGINT"),
     onReaderGone: () => {
-      stoppedBy.words = "stopped: nobody reads the output any more";
-      signals.raise("SIGINT");
+      stoppedBy.words ||= "stopped: nobody reads the output any more";
+      signals.stop("SIGINT");
     },
   });
   let failure: { thrown: unknown } | null = null;

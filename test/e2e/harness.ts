@@ -31,6 +31,8 @@ export interface Workplace {
   quarry(...args: readonly string[]): Promise<Finished>;
   /** Starts the command line in the folder, as the leader of a process group as a terminal's foreground job is. */
   start(...args: readonly string[]): Running;
+  /** The same below a shell script, which calls it as `"$@"`. */
+  startIn(script: string, ...args: readonly string[]): Running;
   /** Writes experiment.ts; `body` is what stands inside defineExperiment({ … }). */
   experiment(body: string, name?: string): Promise<string>;
   remove(): Promise<void>;
@@ -61,6 +63,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
       return path;
     },
     start,
+    startIn: (script, ...args) => execa("bash", ["-c", script, "bash", process.execPath, MAIN, ...args], settings),
     quarry: async (...args) => {
       const { exitCode, stdout, stderr } = await start(...args);
       return { exitCode, stdout, stderr };

@@ -10,29 +10,52 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => place.remove());
 
-test("a signal to the whole process group saves the last step", async () => {
-  await place.experiment(`
-    name: "group",
+async function training(name: string) {
+  await place.experiment(
+    `
+    name: "${name}",
     model: biEncoder(${JSON.stringify(place.model)}),
     train: {
       data: binary({ positives: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }) }),
       globalBatchSize: 4,
       args: { maxSteps: 5_000, saveSteps: 5_000 },
     },
-  `);
+    `,
+    name,
+  );
+  const folder = join(place.folder, "runs", name, "train");
   const steps = async (): Promise<{ step: number }[]> =>
-    (await readFile(join(place.folder, "runs/group/train/steps.jsonl"), "utf8").catch(() => ""))
+    (await readFile(join(folder, "steps.jsonl"), "utf8").catch(() => ""))
       .trim()
       .split("\n")
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line));
-  const running = place.start("train", "experiment.ts");
-  await until(async () => (await steps()).length > 3, 60_000, "training begins");
+  return {
+    begun: () => until(async () => (await steps()).length > 3, 60_000, "training begins"),
+    /** The last step has a checkpoint, and nothing runs any more. */
+    isSaved: async () => {
+      expect(await readdir(folder)).toContain(`checkpoint-${(await steps()).at(-1)?.step}`);
+      expect(await findProcesses("quarry_runtime", place.folder)).toEqual([]);
+    },
+  };
+}
+
+test("a signal to the whole process group saves the last step", async () => {
+  const { begun, isSaved } = await training("group");
+  const running = place.start("train", "group.ts");
+  await begun();
   process.kill(-(running.pid as number), "SIGINT");
   const { exitCode, stderr } = await running;
   expect(exitCode, stderr).toBe(130);
-  const last = (await steps()).at(-1)?.step as number;
-  const checkpoints = await readdir(join(place.folder, "runs/group/train"));
-  expect(checkpoints).toContain(`checkpoint-${last}`);
-  expect(await findProcesses("quarry_runtime", place.folder)).toEqual([]);
+  await isSaved();
+}, 120_000);
+
+test("so it does where the output goes through a pipe whose reader the signal ends", async () => {
+  const { begun, isSaved } = await training("piped");
+  const running = place.startIn('"$@" 2>&1 | cat > seen.txt', "train", "piped.ts");
+  await begun();
+  process.kill(-(running.pid as number), "SIGINT");
+  await until(async () => (await findProcesses("piped.ts", place.folder)).length === 0, 60_000, "the command ends");
+  await running;
+  await isSaved();
 }, 120_000);

@@ -34,6 +34,20 @@ test("a key in the dashboard counts like the signal", () => {
   expect(heard).toEqual(["SIGINT"]);
 });
 
+test("a reader of the output that is gone is no signal: neither the second one, nor the first of two", () => {
+  const exit = vi.spyOn(process, "exit").mockImplementation((status) => {
+    throw new Error(`exit ${status}`);
+  });
+  const heard: StopSignal[] = [];
+  watch = watchSignals((found) => heard.push(found));
+  watch.stop("SIGINT");
+  process.emit("SIGHUP");
+  watch.stop("SIGINT");
+  expect(heard).toEqual(["SIGINT"]);
+  expect(exit).not.toHaveBeenCalled();
+  expect(() => process.emit("SIGHUP")).toThrow("exit 129");
+});
+
 test("after closing nothing listens any more", () => {
   const before = process.listenerCount("SIGTERM");
   watch = watchSignals(() => {});
