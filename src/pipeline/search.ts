@@ -55,11 +55,13 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
   const data = options.texts === undefined ? options.data : await withTexts(context, step, options);
   const { index } = options;
   const saved = index !== "exact" && "folder" in index ? { ...index, ...(await savedIndex(context, index)) } : null;
-  const how = index === "exact" ? "" : ` ${JSON.stringify(saved ?? index)}`;
+  // Nothing binds a folder in which only questions were asked: its next one may be for another model.
+  const vectors = { model: context.config.model, dtype: context.config.embeddings.dtype };
+  const also = [`top ${options.topK}`, index === "exact" ? [] : JSON.stringify(saved ?? index), hashOf(vectors)];
   const found = await onceOnSource(
     context,
     step,
-    { name: "search", data, also: `top ${options.topK}${how}` },
+    { name: "search", data, also: also.flat().join(" ") },
     async (source) => {
       const rows = source.encodableQueries;
       if (rows.length === 0) {
@@ -102,8 +104,8 @@ export function excerpt(title: string, text: string): string {
   return whole.length > SHOWN_CHARS ? `${whole.slice(0, SHOWN_CHARS - 1)}…` : whole;
 }
 
-function hashOf(texts: readonly string[]): string {
-  return createHash("sha256").update(JSON.stringify(texts)).digest("hex").slice(0, 12);
+function hashOf(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12);
 }
 
 /** The search's data with the questions as its only queries. */

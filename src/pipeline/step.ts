@@ -53,7 +53,7 @@ export async function once<T>(context: RunContext, step: string, data: string, w
     return entry.result as T;
   }
   if (entry !== undefined) {
-    const other = entry.data === data ? changed : ["other data", ...changed];
+    const other = entry.data === data ? changed : ["other data or options", ...changed];
     const message = `${step} was done with ${other.join(" and ")}; it is done again, and its files are replaced.`;
     context.events.emit({ type: "warning", message, hint: null });
   }

@@ -97,6 +97,27 @@ test("a plugin that was edited makes a step be done again, and an unused model d
   expect(await run()).toEqual(["evaluate-base was done with another model in ./model"]);
 }, 240_000);
 
+test("a question is answered by the model that is named now", async () => {
+  await place.experiment(
+    `
+    name: "asked",
+    model: biEncoder("./model"),
+    search: { data: source({ corpus: "collection" }), topK: 3 },
+    workers: { count: 1 },
+    `,
+    "asked",
+  );
+  const ask = async (...args: string[]) => {
+    const { exitCode, stdout, stderr } = await place.quarry("search", "asked.ts", "--text", "some words", ...args);
+    expect(exitCode, stderr).toBe(0);
+    return stdout.match(/score +passage[^]*?\n\n/)?.[0];
+  };
+  const first = await ask();
+  expect(first).toMatch(/0\.\d+ +p\d+/);
+  expect(await ask("--model.pooling", "cls")).not.toBe(first);
+  expect(await ask()).toBe(first);
+}, 240_000);
+
 function plugin(text: string): string {
   return [
     "from quarry_runtime.modeling.encoder import Encoder",

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from quarry_runtime.errors import DataError, IntegrityError
+from quarry_runtime.errors import DataError
 from quarry_runtime.measuring.names import MAX_GRADE
 
 Ranking = dict[str, float]
@@ -97,8 +97,8 @@ def read_run(path: Path) -> Iterator[tuple[str, Ranking]]:
     """Yields each query's passages and scores, one query in memory at a time.
 
     Raises:
-        DataError: for a line that is not of the form, or a passage given twice.
-        IntegrityError: for a score that is not a number.
+        DataError: for a line that is not of the form, a passage given twice, or a score that is no
+            number.
         Scattered: when a query's lines do not stand together; `read_scattered_run` reads such files.
     """
     seen: set[str] = set()
@@ -142,5 +142,8 @@ def _results(path: Path) -> Iterator[tuple[int, str, str, float]]:
         query, passage = _id(fields[0], path, number), _id(fields[2], path, number)
         score = float(fields[4])
         if math.isnan(score):
-            raise IntegrityError(f"{path}:{number}: passage {passage} has the score NaN.")
+            raise DataError(
+                f"{path}:{number}: passage {passage} has the score NaN.",
+                hint="Give it a number, or take the line out: a passage without a score has no rank.",
+            )
         yield number, query, passage, score

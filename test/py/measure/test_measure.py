@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_runtime.errors import ConfigError, DataError, IntegrityError
+from quarry_runtime.errors import ConfigError, DataError
 from quarry_runtime.measure import main, measure
 from quarry_runtime.measuring.names import MEASURES
 from quarry_runtime.measuring.scores import cut
@@ -64,7 +64,7 @@ def test_results_without_judgements_do_not_count(tmp_path: Path) -> None:
 
 def test_a_score_that_is_not_a_number_is_refused_with_its_line(tmp_path: Path) -> None:
     files = write(tmp_path, "q Q0 a 1 1 t\nq Q0 b 2 nan t\n", "q 0 a 1\n")
-    with pytest.raises(IntegrityError, match=r"a\.run:2: passage b has the score NaN"):
+    with pytest.raises(DataError, match=r"a\.run:2: passage b has the score NaN"):
         measure(*files, ["P@1"])
 
 
