@@ -7,8 +7,9 @@ import { expect, test } from "vitest";
 import { CheckedFile } from "../../../src/data/storage/checked-file.js";
 import { CheckedWriter, writeChecked } from "../../../src/data/storage/checked-writer.js";
 import { FileSink } from "../../../src/data/storage/file-sink.js";
+import { grown } from "../../../src/data/storage/growing.js";
 import { crc32Of, idChecksum, textChecksum } from "../../../src/data/texts/checksums.js";
-import { IdIndex, IndexBuilder } from "../../../src/data/texts/id-index.js";
+import { FULL, IdIndex, IndexBuilder, NEW } from "../../../src/data/texts/id-index.js";
 import { rankIds } from "../../../src/data/texts/id-order.js";
 import { newCollection } from "./collection.js";
 
@@ -86,6 +87,30 @@ test("the index finds each id's first row and nothing else, whatever was guessed
     }),
     { numRuns: 15 },
   );
+});
+
+test("an index takes what its limits hold to the last byte, whatever was guessed, and says when it is full", () => {
+  const ids = Array.from({ length: 40_000 }, (_, row) => Buffer.from(`msmarco_passage_00_${100_000_000 + row}`));
+  const add = (builder: IndexBuilder, id: Buffer) => builder.add(id, 0, id.byteLength);
+  const limits = { idBytes: ids.length * 28, ids: 1e6 };
+  const builder = new IndexBuilder(limits);
+  for (const [row, id] of ids.entries()) {
+    expect(add(builder, id)).toBe(NEW);
+    if (row === 9_999) builder.expect(10_000 / ids.length);
+  }
+  expect(builder.ids().bytes.byteLength).toBeLessThanOrEqual(limits.idBytes);
+  expect(add(builder, Buffer.from("x"))).toBe(FULL);
+  expect(add(builder, ids[7] as Buffer)).toBe(7);
+  expect(builder.ids().count).toBe(ids.length);
+  const few = new IndexBuilder({ idBytes: 1e6, ids: 2 });
+  expect(["a", "b", "c", "b"].map((id) => add(few, Buffer.from(id)))).toEqual([NEW, NEW, FULL, 1]);
+});
+
+test("what grows ahead stops at the limit, and only goes beyond it where it must", () => {
+  expect(grown(1 << 16, 70_000, 1, 2 ** 32 - 1)).toBe(1 << 17);
+  expect(grown(3e9, 3e9 + 1, 1, 2 ** 32 - 1)).toBe(2 ** 32 - 1);
+  expect(grown(100, 101, 1, 120)).toBe(120);
+  expect(grown(120, 121, 1, 120)).toBe(121);
 });
 
 test("ranks order ids as their bytes do, with long common beginnings and ids that begin others", () => {
