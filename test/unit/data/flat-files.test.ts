@@ -1,4 +1,5 @@
 /** What large tables rest on: checksums, flat files written in pieces, the index of ids and their order. */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -55,6 +56,16 @@ test("numbers written in any pieces make the file that writing them at once make
     }),
     { numRuns: 40 },
   );
+});
+
+test("an array too long for one call is written and hashed in pieces, to the same file", () => {
+  const { dir } = newCollection();
+  const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at * 7));
+  const sink = new FileSink(join(dir, "cut"), 4_099);
+  sink.write(bytes);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  expect(sink.finish()).toEqual({ bytes: bytes.byteLength, sha256 });
+  expect(readFileSync(join(dir, "cut"))).toEqual(bytes);
 });
 
 test("the index finds each id's first row and nothing else, whatever was guessed about the size", () => {
