@@ -6,7 +6,6 @@ import type { VectorView } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
 import type { IndexConfig } from "../experiment/schema.js";
 import type { ModelContract } from "../protocol/messages.js";
-import { bytesOf } from "../protocol/tensor.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
 import { exportNpy, writeNpy } from "./export-vectors.js";
@@ -109,7 +108,8 @@ export async function searchIndex(
     const path = join(temporary, "queries.npy");
     await writeNpy(path, "<f4", [queryCount, dimension], async function* () {
       for (let from = 0; from < queryCount; from += QUERY_ROWS) {
-        yield bytesOf(await queries(from, Math.min(queryCount, from + QUERY_ROWS)));
+        const part = await queries(from, Math.min(queryCount, from + QUERY_ROWS));
+        yield new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
       }
     });
     const { threads } = context.config.workers;
