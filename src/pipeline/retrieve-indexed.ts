@@ -125,12 +125,10 @@ export async function retrieveSaved(
   const ranked = await search(context, options.phase, wanted);
   const ids = await idsOf(saved.folder);
   const { passages } = options.source;
-  const known = (row: number): number => {
-    const own = passages.rowOf(ids[row] as string);
-    // An id of several corpora stands behind its source's name in the index, and alone in the table.
-    return own >= 0 && passages.qualifiedId(own) === ids[row] ? own : -1;
+  const told = (row: number, text: (own: number) => string): string => {
+    const own = passages.rowOfQualified(ids[row] as string);
+    return own < 0 ? "" : text(own);
   };
-  const told = (row: number, text: (own: number) => string): string => (known(row) < 0 ? "" : text(known(row)));
   return {
     ranked,
     passages: {
