@@ -7,6 +7,7 @@ import { prepareSource } from "../../src/data/index.js";
 import type { PreparedSource } from "../../src/data/types.js";
 import type { VectorUnits } from "../../src/embeddings/vector-view.js";
 import { biEncoder, defineExperiment, source } from "../../src/experiment/define.js";
+import { batchSizeOf } from "../../src/pipeline/batch-size.js";
 import { RunContext } from "../../src/pipeline/context.js";
 import { describe } from "../../src/pipeline/describe.js";
 import { withVectors } from "../../src/pipeline/embed.js";
@@ -30,14 +31,19 @@ afterAll(async () => {
   await place.remove();
 });
 
-async function inContext<T>(name: string, isStored: boolean, work: (context: RunContext) => Promise<T>): Promise<T> {
+async function inContext<T>(
+  name: string,
+  isStored: boolean,
+  work: (context: RunContext) => Promise<T>,
+  batchSize: number | "auto" = 8,
+): Promise<T> {
   const data = source({ corpus: place.collection, qrels: join(place.collection, "qrels/test.tsv") });
   const experiment = defineExperiment({
     name,
     model: biEncoder(place.model, { dtype: "float32" }),
     evaluate: { data },
     embeddings: { store: isStored },
-    workers: { count: 1, threads: 1, unitSize: 32, batchSize: 8, device: "cpu" },
+    workers: { count: 1, threads: 1, unitSize: 32, batchSize, device: "cpu" },
     cacheDir: join(place.folder, "cache"),
   });
   const path = join(place.folder, "runs", name);
@@ -131,6 +137,20 @@ test("query vectors that are read part by part from the store are those that are
       expect(parts.flatMap((part) => [...part])).toEqual([...all]);
     }
   });
+}, 240_000);
+
+test("parts of a run that measure batch sizes at once go on with one size for a model, and record all of them", async () => {
+  const work = async (context: RunContext): Promise<void> => {
+    const { passages, searchRows } = prepared;
+    const labels = ["one", "one", "other"];
+    const sizes = await Promise.all(
+      labels.map((label) => batchSizeOf(context, { ...BASE_MODEL, label }, passages, searchRows)),
+    );
+    expect(sizes[0]).toBe(sizes[1]);
+    const recorded = await context.runDir.readJson("batch-size.json");
+    expect(recorded).toMatchObject({ one: { batchSize: sizes[0] }, other: { batchSize: sizes[2] } });
+  };
+  await inContext("measured", false, work, "auto");
 }, 240_000);
 
 /** Searches the vectors of all passages in a way of its own; vectors that turn out damaged are encoded again. */
