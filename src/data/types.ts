@@ -19,6 +19,8 @@ export interface TextTable {
   qualifiedId(row: number): string;
   /** The row of an id, or -1. */
   rowOf(id: string): number;
+  /** The row whose qualifiedId() is this, or -1. */
+  rowOfQualified(id: string): number;
   /** Rank of each row's id among all ids ordered as UTF-8 bytes, [rowCount]; breaks ties between equal scores. */
   readonly idRanks: Int32Array;
   title(row: number): string;

@@ -64,8 +64,12 @@ export async function textKeys(
     async build(folder) {
       const { keys, lengths } = await computeKeys(table, rows, signal);
       const sink = new FileSink(join(folder, FILE));
-      writeChecked(sink, [keys, lengths]);
-      return { files: { [FILE]: sink.finish() }, content: { rowCount: rows.length } };
+      try {
+        writeChecked(sink, [keys, lengths]);
+        return { files: { [FILE]: sink.finish() }, content: { rowCount: rows.length } };
+      } finally {
+        sink.abandon();
+      }
     },
     open(folder, { rowCount }, onDamage) {
       const file = new CheckedFile(join(folder, FILE), rowCount * (KEY_WORDS + 1) * 4, onDamage);

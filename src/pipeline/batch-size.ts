@@ -72,8 +72,8 @@ async function measuredOnce(
   { name, unit }: { readonly name: string; readonly unit: string },
   sampled: () => Pick<ProbeJob, "probed" | "frame" | "rowCount">,
 ): Promise<number> {
-  const known = (await recorded(context))[key];
-  if (known !== undefined) return known.batchSize;
+  const known = (await context.runDir.readJson(FILE)) as Recorded | null;
+  if (known?.[key] !== undefined) return known[key].batchSize;
   const pool = await context.pool();
   const [best] = await pool.probe({
     ...sampled(),
@@ -81,15 +81,13 @@ async function measuredOnce(
     signal: context.signal,
   });
   if (best === undefined) throw new TypeError("a probe names at least one batch size");
-  await context.runDir.writeJson(FILE, { ...(await recorded(context)), [key]: best });
-  const rate = best.textsPerSecond.toFixed(1);
-  const text = `${name} ${best.batchSize} is the fastest one on this machine (${rate} ${unit}/s on one worker)`;
+  // Of two parts of a run that measure at once, in training, the first one decides for both.
+  const recorded = await context.runDir.updateJson<Recorded>(FILE, (before) => ({ [key]: best, ...before }));
+  const { batchSize, textsPerSecond } = recorded[key] ?? best;
+  const rate = textsPerSecond.toFixed(1);
+  const text = `${name} ${batchSize} is the fastest one on this machine (${rate} ${unit}/s on one worker)`;
   context.events.emit({ type: "log", source: "quarry", level: "info", text });
-  return best.batchSize;
-}
-
-async function recorded({ runDir }: RunContext): Promise<Recorded> {
-  return ((await runDir.readJson(FILE)) ?? {}) as Recorded;
+  return batchSize;
 }
 
 /** So many rows, evenly spread. */

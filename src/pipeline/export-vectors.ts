@@ -40,18 +40,19 @@ export async function exportNpy(view: VectorView, path: string, scales: string):
   return { type, hasScales: true };
 }
 
-async function writeNpy(
+/** Writes an array in C order from its bytes; it appears when it is whole. */
+export async function writeNpy(
   path: string,
   type: NpyType,
   shape: readonly number[],
-  blocks: () => Iterable<Uint8Array>,
+  blocks: () => Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const temporary = temporaryName(path);
   try {
     const file = await open(temporary, "w");
     try {
       await file.appendFile(npyHeader(type, shape));
-      for (const block of blocks()) await file.appendFile(block);
+      for await (const block of blocks()) await file.appendFile(block);
       await file.sync();
     } finally {
       await file.close();

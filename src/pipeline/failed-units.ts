@@ -84,8 +84,10 @@ export async function leaveOut(
           : "Mend or remove these texts, or leave them out with --embeddings.unencodable warn; finished passages are not done again.";
     throw new QuarryError(first.code, `${poison.length} ${plural} cannot be encoded:${list}`, { hint });
   }
-  const recorded = ((await context.runDir.readJson(FILE)) ?? {}) as Recorded;
-  await context.runDir.writeJson(FILE, { ...recorded, [scope]: [...(recorded[scope] ?? []), ...poison] });
+  await context.runDir.updateJson<Recorded>(FILE, (before) => ({
+    ...before,
+    [scope]: [...(before?.[scope] ?? []), ...poison],
+  }));
   const message = `${poison.length} ${plural} cannot be encoded and ${poison.length === 1 ? "is" : "are"} left out:${list}`;
   if (policy === "warn") context.events.emit({ type: "warning", message, hint: null });
   else context.events.emit({ type: "log", source: "quarry", level: "info", text: message });

@@ -8,10 +8,14 @@ import type { IndexConfig } from "../experiment/schema.js";
 import type { ModelContract } from "../protocol/messages.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
-import { exportNpy } from "./export-vectors.js";
-import { npyHeader, readNpy } from "./npy.js";
+import { exportNpy, writeNpy } from "./export-vectors.js";
+import { readNpy } from "./npy.js";
 import { inTemporaryFolder, runtimeOutput } from "./runtime-command.js";
+import type { ReadQueries } from "./search-tiles.js";
 import type { TopK } from "./top-k.js";
+
+/** Queries whose vectors are written at a time. */
+const QUERY_ROWS = 65_536;
 
 /** What of an index's manifest is of use here; the runtime checks the whole of it. */
 export interface IndexManifest {
@@ -77,7 +81,6 @@ export async function buildIndex(
 /**
  * Searches an index; rows are places in its list of ids.
  *
- * @param queries [queryCount × dimension]
  * @throws QuarryError CONFIG for an index of another model, INTEGRITY for damaged files.
  */
 export async function searchIndex(
@@ -85,6 +88,7 @@ export async function searchIndex(
   {
     folder,
     contract,
+    queryCount,
     queries,
     topK,
     nprobe,
@@ -92,18 +96,22 @@ export async function searchIndex(
   }: {
     readonly folder: string;
     readonly contract: ModelContract;
-    readonly queries: Float32Array;
+    readonly queryCount: number;
+    readonly queries: ReadQueries;
     readonly topK: number;
     readonly nprobe?: number | undefined;
     readonly ef?: number | undefined;
   },
 ): Promise<TopK> {
   const { dimension, fingerprint } = contract;
-  const queryCount = queries.length / dimension;
   return inTemporaryFolder(async (temporary) => {
     const path = join(temporary, "queries.npy");
-    const bytes = new Uint8Array(queries.buffer, queries.byteOffset, queries.byteLength);
-    await writeFileDurably(path, Buffer.concat([npyHeader("<f4", [queryCount, dimension]), bytes]));
+    await writeNpy(path, "<f4", [queryCount, dimension], async function* () {
+      for (let from = 0; from < queryCount; from += QUERY_ROWS) {
+        const part = await queries(from, Math.min(queryCount, from + QUERY_ROWS));
+        yield new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+      }
+    });
     const { threads } = context.config.workers;
     const named = { index: folder, queries: path, k: topK, nprobe, ef, fingerprint, threads, out: temporary };
     await runtimeOutput(context, "index", ["search", ...flags(named)], "the index could not be searched");

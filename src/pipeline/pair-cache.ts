@@ -1,13 +1,14 @@
 /** Scores of pairs that outlive their run: shards of checked blocks, only ever appended to. */
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { buildingName, sweep } from "../data/cache/builders.js";
+import { KEY_WORDS, KeyTable } from "../embeddings/index.js";
 import type { CrossEncoderContract } from "../protocol/messages.js";
 import { diskError, syncFolder, writeFileDurably } from "../rundir/durable.js";
-import { KEY_BYTES, type PairKeys } from "./pair-keys.js";
+import { KEY_BYTES, type PairKeys, wordsOf } from "./pair-keys.js";
 import { MODEL_FILE, pairScoresFolder, SHARD_SUFFIX } from "./pair-list.js";
 
 /** A block: magic, crc32 over what follows it, number of pairs, their keys, their scores as float32. */
@@ -20,7 +21,8 @@ const MAX_SHARD_BYTES = 64 << 20;
 
 /**
  * The known scores of one cross-encoder. Keys are made with its fingerprint, so a shard in the wrong folder answers
- * nothing; a damaged block is as if it had never been written. Several processes may write: each has shards of its own.
+ * nothing; a damaged block is as if it had never been written. Several processes may write: each has shards of its own,
+ * and hears of what others wrote when it reads for the first time. From then on all scores are held, some 30 bytes a pair.
  *
  * @example
  * const cache = await PairCache.open(cacheDir, contract);
@@ -32,6 +34,8 @@ export class PairCache {
   #shard: { readonly file: FileHandle; readonly path: string; bytes: number } | null = null;
   /** Appends wait for each other. */
   #last: Promise<void> = Promise.resolve();
+  /** Bits of the scores by their keys: mining asks for scores again and again, and shards may be gigabytes. */
+  #known: Promise<KeyTable> | null = null;
 
   private constructor(
     private readonly folder: string,
@@ -59,14 +63,14 @@ export class PairCache {
 
   /** The score of each pair, NaN for those that nobody scored yet. Of two scores of one pair the older one counts. */
   async read(keys: PairKeys): Promise<Float32Array> {
+    this.#known ??= this.#readAll();
+    const known = await this.#known;
     const scores = new Float32Array(keys.count).fill(Number.NaN);
-    const shards = (await readdir(this.folder)).filter((name) => name.endsWith(SHARD_SUFFIX)).sort();
-    for (const name of shards) {
-      const shard = await readFile(join(this.folder, name));
-      for (const [start] of wholeBlocks(shard)) takeBlock(shard, start, keys, scores);
+    const bits = new Int32Array(scores.buffer);
+    for (let pair = 0; pair < keys.count; pair += 1) {
+      const found = known.get(keys.words, pair * KEY_WORDS);
+      if (found !== -1) bits[pair] = found;
     }
-    // Pairs that say the same have the same key: their first one has its score.
-    for (const [pair, first] of keys.first.entries()) scores[pair] = scores[first] as number;
     return scores;
   }
 
@@ -77,7 +81,10 @@ export class PairCache {
    * @throws QuarryError ENVIRONMENT when the disk is full or refuses
    */
   append(keys: Uint8Array, scores: Float32Array): Promise<void> {
-    const appended = this.#last.then(() => this.#append(blockOf(keys, scores)));
+    const appended = this.#last.then(async () => {
+      await this.#append(blockOf(keys, scores));
+      if (this.#known !== null) addAll(await this.#known, wordsOf(keys), bitsOf(scores));
+    });
     this.#last = appended.catch(() => {});
     return appended;
   }
@@ -87,6 +94,21 @@ export class PairCache {
     await this.#shard?.file.close();
     this.#shard = null;
     await rm(this.mark, { force: true });
+  }
+
+  async #readAll(): Promise<KeyTable> {
+    const names = (await readdir(this.folder)).filter((name) => name.endsWith(SHARD_SUFFIX)).sort();
+    const paths = names.map((name) => join(this.folder, name));
+    const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+    const known = new KeyTable(Math.ceil(sizes.reduce((sum, size) => sum + size, 0) / ENTRY_BYTES));
+    for (const path of paths) {
+      const shard = await readFile(path);
+      for (const [start, end] of wholeBlocks(shard)) {
+        const scoresAt = end - shard.readUInt32LE(start + MAGIC.byteLength + 4) * 4;
+        addAll(known, wordsOf(shard.subarray(start + HEAD_BYTES, scoresAt)), wordsOf(shard.subarray(scoresAt, end)));
+      }
+    }
+    return known;
   }
 
   async #append(block: Buffer): Promise<void> {
@@ -157,12 +179,11 @@ function blockEnd(shard: Buffer, at: number): number {
   return crc32(body) === shard.readUInt32LE(at + MAGIC.byteLength) ? end : -1;
 }
 
-function takeBlock(shard: Buffer, at: number, keys: PairKeys, scores: Float32Array): void {
-  const count = shard.readUInt32LE(at + MAGIC.byteLength + 4);
-  const start = at + HEAD_BYTES;
-  for (let entry = 0; entry < count; entry += 1) {
-    const pair = keys.find(shard, start + entry * KEY_BYTES);
-    if (pair === -1 || !Number.isNaN(scores[pair])) continue;
-    scores[pair] = shard.readFloatLE(start + count * KEY_BYTES + entry * 4);
-  }
+/** Of two scores of a key the first one stays. */
+function addAll(known: KeyTable, keys: Int32Array, scores: Int32Array): void {
+  for (const [pair, score] of scores.entries()) known.add(keys, pair * KEY_WORDS, score);
+}
+
+function bitsOf(scores: Float32Array): Int32Array {
+  return new Int32Array(scores.buffer, scores.byteOffset, scores.length);
 }

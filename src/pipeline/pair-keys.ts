@@ -2,48 +2,37 @@
 import { createHash } from "node:crypto";
 import { DIGEST_BYTES, digestTexts, type PairRows } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
+import { KEY_WORDS, KeyTable } from "../embeddings/index.js";
 
 export const KEY_BYTES = 16;
 
-/** The keys of a job's pairs, and which of its pairs has a given key. */
+/** The keys of a job's pairs. */
 export class PairKeys {
   /** For each pair the first one with the same key: equal pairs are scored once. */
   readonly first: Int32Array;
-  readonly #slots: Int32Array;
-  readonly #mask: number;
+  /** The bytes as KeyTable takes them. */
+  readonly words: Int32Array;
 
   /** @param bytes KEY_BYTES for each pair, in their order. */
-  constructor(readonly bytes: Buffer) {
+  constructor(readonly bytes: Uint8Array) {
+    this.words = wordsOf(bytes);
     const count = bytes.byteLength / KEY_BYTES;
-    let size = 16;
-    while (size < 2 * count) size *= 2;
-    this.#mask = size - 1;
-    this.#slots = new Int32Array(size).fill(-1);
+    const known = new KeyTable(count);
     this.first = new Int32Array(count);
     for (let pair = 0; pair < count; pair += 1) {
-      const slot = this.#slotOf(bytes, pair * KEY_BYTES);
-      if (this.#slots[slot] === -1) this.#slots[slot] = pair;
-      this.first[pair] = this.#slots[slot] as number;
+      known.add(this.words, pair * KEY_WORDS, pair);
+      this.first[pair] = known.get(this.words, pair * KEY_WORDS);
     }
   }
 
   get count(): number {
     return this.first.length;
   }
+}
 
-  /** The first pair whose key lies at `at` of these bytes, or -1. */
-  find(bytes: Buffer, at: number): number {
-    return this.#slots[this.#slotOf(bytes, at)] as number;
-  }
-
-  /** Where a key lies, or the empty slot where it would; keys are hashes, so their first bytes spread well. */
-  #slotOf(bytes: Buffer, at: number): number {
-    for (let slot = bytes.readUInt32LE(at) & this.#mask; ; slot = (slot + 1) & this.#mask) {
-      const pair = this.#slots[slot] as number;
-      const start = pair * KEY_BYTES;
-      if (pair === -1 || bytes.compare(this.bytes, start, start + KEY_BYTES, at, at + KEY_BYTES) === 0) return slot;
-    }
-  }
+/** A copy, for numbers may begin anywhere in a file. */
+export function wordsOf(bytes: Uint8Array): Int32Array {
+  return new Int32Array(new Uint8Array(bytes).buffer);
 }
 
 /**

@@ -20,12 +20,11 @@ type Tables = { readonly queries: TextTable; readonly passages: TextTable };
  */
 export async function readRanking(path: string, tables: Tables): Promise<Map<number, Ranking>> {
   const found = new Map<number, { rows: number[]; scores: number[] }>();
-  const rowOf = passageRows(tables.passages);
   await readRun(path, ({ queryId, passageId, score, line }) => {
     const fail = (what: string): QuarryError => new QuarryError("DATA", `${path}:${line}: ${what}.`);
     const query = tables.queries.rowOf(queryId);
     if (query === -1) throw fail(`no query is called ${JSON.stringify(queryId)}`);
-    const passage = rowOf(passageId);
+    const passage = tables.passages.rowOfQualified(passageId);
     if (passage === -1) throw fail(`no passage is called ${JSON.stringify(passageId)}`);
     const list = found.get(query) ?? { rows: [], scores: [] };
     list.rows.push(passage);
@@ -86,17 +85,5 @@ function sorted(rows: Int32Array | readonly number[], scores: ArrayLike<number>,
   return {
     rows: Int32Array.from(order, (at) => rows[at] as number),
     scores: Float32Array.from(order, (at) => scores[at] as number),
-  };
-}
-
-/** Rows of passages by the ids that run files have. */
-function passageRows(passages: TextTable): (id: string) => number {
-  let qualified: Map<string, number> | null = null;
-  return (id) => {
-    const row = passages.rowOf(id);
-    // With several corpora an id alone may stand for another passage than the one that goes by it in run files.
-    if (row !== -1 && passages.qualifiedId(row) === id) return row;
-    qualified ??= new Map(Array.from({ length: passages.rowCount }, (_, at) => [passages.qualifiedId(at), at]));
-    return qualified.get(id) ?? -1;
   };
 }

@@ -34,12 +34,11 @@ export async function recordEvaluation(
   const shown = isSuite
     ? { ...Object.fromEntries(sets.map(({ name, values: own }) => [name, own])), [AVERAGE]: values }
     : values;
-  const metrics = ((await context.runDir.readJson("metrics.json")) ?? {}) as Record<string, unknown>;
-  await context.runDir.writeJson("metrics.json", {
-    ...metrics,
+  await context.runDir.updateJson<Record<string, unknown>>("metrics.json", (before) => ({
+    ...before,
     [evaluated.step]: shown,
     ...estimatesOf(evaluated.step, sets),
-  });
+  }));
   const queryCount = sets.reduce((sum, set) => sum + set.queryCount, 0);
   if (isSuite) {
     const isLook = sets.some(({ part }) => part !== undefined);

@@ -13,6 +13,7 @@ import { describe } from "./describe.js";
 import { type Embedded, withVectors } from "./embed.js";
 import { buildIndex, checkFaiss, type IndexManifest, idsOf, indexAt, searchIndex } from "./faiss.js";
 import type { RetrieveOptions } from "./retrieve.js";
+import type { ReadQueries } from "./search-tiles.js";
 import { storedQueries } from "./stored-queries.js";
 import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
@@ -59,13 +60,13 @@ export async function retrieveIndexed(
 
 async function searchBuilt(
   context: RunContext,
-  { phase, source }: Wanted,
+  { phase, source, queryRows }: Wanted,
   made: {
     readonly at: string;
     readonly index: IndexConfig;
     readonly contract: ModelContract;
     readonly embedded: Embedded;
-    readonly queries: Float32Array;
+    readonly queries: ReadQueries;
     readonly topK: number;
   },
 ): Promise<TopK> {
@@ -80,7 +81,7 @@ async function searchBuilt(
         return { value: undefined, done: rows.length };
       },
     );
-  const wanted = { folder: at, contract, queries, topK, nprobe: index.nprobe };
+  const wanted = { folder: at, contract, queryCount: queryRows.length, queries, topK, nprobe: index.nprobe };
   const known = await indexAt(at).catch(() => null);
   if (known === null) {
     // What lies there without a manifest is the rest of an index, which the runtime would not replace.
@@ -119,15 +120,15 @@ export async function retrieveSaved(
   await checkFaiss(context, contract);
   const queries = await storedQueries(context, options, contract);
   const topK = Math.max(1, Math.min(options.topK, saved.rowCount));
-  const ranked = await search(context, options.phase, { folder: saved.folder, contract, queries, topK, nprobe, ef });
+  const queryCount = options.queryRows.length;
+  const wanted = { folder: saved.folder, contract, queryCount, queries, topK, nprobe, ef };
+  const ranked = await search(context, options.phase, wanted);
   const ids = await idsOf(saved.folder);
   const { passages } = options.source;
-  const known = (row: number): number => {
-    const own = passages.rowOf(ids[row] as string);
-    // An id of several corpora stands behind its source's name in the index, and alone in the table.
-    return own >= 0 && passages.qualifiedId(own) === ids[row] ? own : -1;
+  const told = (row: number, text: (own: number) => string): string => {
+    const own = passages.rowOfQualified(ids[row] as string);
+    return own < 0 ? "" : text(own);
   };
-  const told = (row: number, text: (own: number) => string): string => (known(row) < 0 ? "" : text(known(row)));
   return {
     ranked,
     passages: {
@@ -140,7 +141,7 @@ export async function retrieveSaved(
 }
 
 function search(context: RunContext, phase: string, options: Parameters<typeof searchIndex>[1]): Promise<TopK> {
-  const total = options.queries.length / options.contract.dimension;
+  const total = options.queryCount;
   return context.phase({ phase: `${phase}/search`, label: "search the index", unit: "queries", total }, async () => ({
     value: await searchIndex(context, options),
     done: total,

@@ -27,7 +27,7 @@ export interface RetrieveOptions {
   readonly topK: number;
   /** Pairs whose scores are wanted also outside the best; `queries` counts places in queryRows, `rows` are passages. */
   readonly tracked?: TrackedPairs;
-  /** Queries searched for at a time; default: as many as 128 MiB of lists hold, 65,536 at most. */
+  /** Queries searched for at a time; default: as many as tileOf() allows. */
   readonly tileQueries?: number;
 }
 
@@ -64,7 +64,7 @@ async function searchStored(
   const { phase, folder, source } = options;
   const { passages, searchRows } = source;
   const batchSize = (): Promise<number> => batchSizeOf(context, options.model, passages, searchRows);
-  const vectors = await storedQueries(context, options, contract);
+  const queries = await storedQueries(context, options, contract);
   const { dtype } = context.config.embeddings;
   const wanted = {
     phase: `${phase}/passages`,
@@ -91,11 +91,12 @@ async function searchStored(
       contract,
       plugins: model.plugins,
       vectorDtype: dtype,
-      queries: vectors,
+      queryCount: options.queryRows.length,
+      queries,
       topK,
       passages,
       tracked: options.tracked,
-      tileQueries: options.tileQueries ?? tileOf(topK),
+      tileQueries: options.tileQueries ?? tileOf(topK, contract.dimension, true),
     });
   }
 }
@@ -114,6 +115,28 @@ async function searchStreaming(
   const scope = `${contract.fingerprint}/${passages.fingerprint}`;
   const unitsWithout = (leftOut: ReadonlySet<number>): UnitList =>
     textUnits(passages, searchRows, unitSize, "passages", leftOut);
+  const topK = Math.min(options.topK, searchRows.length);
+  const tileQueries = options.tileQueries ?? tileOf(topK, contract.dimension, false);
+  const tileCount = Math.ceil(queryRows.length / tileQueries);
+  const readQueries = (from: number, to: number): Promise<Float32Array> => {
+    const rows = queryRows.subarray(from, to);
+    return queryVectors(context, {
+      phase: `${phase}/queries`,
+      path: context.runDir.file(folder, tileCount > 1 ? `queries-${from}.f32` : "queries.f32"),
+      key: JSON.stringify([key, digest(rows)]),
+      model,
+      batchSize,
+      queries,
+      queryRows: rows,
+    });
+  };
+  if (tileCount > 1) {
+    const message = `${queryRows.length} queries are searched for in ${tileCount} parts, each of which encodes all passages.`;
+    const hint = "Search for fewer queries, or with a lower topK; with embeddings.store passages are encoded once.";
+    context.events.emit({ type: "warning", message, hint });
+  }
+  // All of them before any passage: what is wrong with a query is told at once.
+  for (let from = 0; from < queryRows.length; from += tileQueries) await readQueries(from, from + tileQueries);
   const found = await searchTiles(context, {
     phase: `${phase}/passages`,
     label: "encode and search passages",
@@ -129,20 +152,12 @@ async function searchStreaming(
     contract,
     plugins: model.plugins,
     vectorDtype: context.config.embeddings.dtype,
-    queries: await queryVectors(context, {
-      phase: `${phase}/queries`,
-      path: context.runDir.file(folder, "queries.f32"),
-      key: JSON.stringify([key, digest(queryRows)]),
-      model,
-      batchSize,
-      queries,
-      queryRows,
-    }),
-    topK: Math.min(options.topK, searchRows.length),
+    queryCount: queryRows.length,
+    queries: readQueries,
+    topK,
     passages,
     tracked: options.tracked,
-    // Each tile would encode all passages again.
-    tileQueries: Math.max(1, queryRows.length),
+    tileQueries,
   });
   return toRetrieval(found, found.throughput);
 }

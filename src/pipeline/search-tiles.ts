@@ -10,6 +10,9 @@ import { SnapshotStore } from "./snapshots.js";
 import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
 
+/** Gives the vectors of queries [from, to), [(to - from) × dimension]. */
+export type ReadQueries = (from: number, to: number) => Promise<Float32Array>;
+
 /** What is searched, how, and for whom. */
 export interface SearchOptions {
   readonly phase: string;
@@ -27,8 +30,9 @@ export interface SearchOptions {
   readonly contract: ModelContract;
   readonly plugins: readonly PluginFile[];
   readonly vectorDtype: VectorDtype;
-  /** [queryCount × contract.dimension]. */
-  readonly queries: Float32Array;
+  readonly queryCount: number;
+  /** Asked for tile by tile. */
+  readonly queries: ReadQueries;
   readonly topK: number;
   readonly passages: TextTable;
   /** In any order. */
@@ -45,19 +49,28 @@ export interface Found {
   readonly throughput: Throughput;
 }
 
-/** Lists of a tile, in bytes: each worker holds one, and hands in copies. */
-const TILE_BYTES = 128 << 20;
-const TILE_QUERIES = 65_536;
+/** What a tile holds at most. Each worker holds the lists of one, and hands in copies. */
+interface TileLimits {
+  readonly queries: number;
+  readonly listBytes: number;
+}
 
-/** Queries in a tile of stored vectors: each tile takes all passages again, but lists are dear to hold. */
-export function tileOf(topK: number): number {
-  return Math.max(1, Math.min(TILE_QUERIES, Math.floor(TILE_BYTES / (topK * 8))));
+/** Each tile reads all passages again: cheap, where lists are dear to hold. */
+const STORED_TILE: TileLimits = { queries: 65_536, listBytes: 128 << 20 };
+/** Each tile encodes all passages again. Scores and rows of a snapshot are a frame each, of MAX_FRAME_BYTES at most. */
+const STREAMED_TILE: TileLimits = { queries: Number.POSITIVE_INFINITY, listBytes: 1 << 30 };
+/** Vectors of a tile: neither a hash nor a read takes more in one call. */
+const VECTOR_BYTES = 2 ** 31 - 1;
+
+/** Queries in a tile, as many as it may hold. */
+export function tileOf(topK: number, dimension: number, isStored: boolean): number {
+  const { queries, listBytes } = isStored ? STORED_TILE : STREAMED_TILE;
+  return Math.max(1, Math.min(queries, Math.floor(listBytes / (topK * 8)), Math.floor(VECTOR_BYTES / (dimension * 4))));
 }
 
 /** Searches; what snapshots of an earlier call cover is not done again. */
 export async function searchTiles(context: RunContext, options: SearchOptions): Promise<Found> {
-  const { queries, contract, topK, phase, units, tileQueries } = options;
-  const queryCount = queries.length / contract.dimension;
+  const { queryCount, topK, phase, units, tileQueries } = options;
   const scores = new Float32Array(queryCount * topK);
   const rows = new Int32Array(queryCount * topK);
   const tracked = options.tracked === undefined ? null : new Float32Array(options.tracked.rows.length).fill(Number.NaN);
@@ -89,7 +102,7 @@ export async function searchTiles(context: RunContext, options: SearchOptions): 
 async function searchTile(context: RunContext, options: SearchOptions, from: number, to: number, name: string) {
   const { contract, topK, phase, model, plugins, vectorDtype, batchSize } = options;
   const { dimension, similarity, normalize } = contract;
-  const queries = options.queries.subarray(from * dimension, to * dimension);
+  const queries = await options.queries(from, to);
   const { pairs, tracked } = pairsOf(options.tracked, from, to);
   const hash = createHash("sha256").update(JSON.stringify([options.key, topK, vectorDtype, options.units.count, name]));
   for (const part of [queries, tracked.queries, tracked.rows]) {

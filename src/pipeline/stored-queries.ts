@@ -4,9 +4,13 @@ import type { ModelContract } from "../protocol/messages.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { withVectors } from "./embed.js";
+import type { ReadQueries } from "./search-tiles.js";
 import type { ModelChoice } from "./step.js";
 
-/** Vectors of a source's queries, [queryRows.length × dimension]; few, so they keep all their bits. */
+/** Vectors of so many bytes are read once and kept; of more, each part is read when it is asked for. */
+const KEPT_BYTES = 128 << 20;
+
+/** Encodes what the store lacks of a source's queries, and reads them from it; few, so they keep all their bits. */
 export async function storedQueries(
   context: RunContext,
   options: {
@@ -17,21 +21,25 @@ export async function storedQueries(
     readonly queryRows: Int32Array;
   },
   contract: ModelContract,
-): Promise<Float32Array> {
+  keptBytes = KEPT_BYTES,
+): Promise<ReadQueries> {
   const { phase, folder, source, queryRows } = options;
-  return withVectors(
-    context,
-    {
-      phase: `${phase}/queries`,
-      plan: `${folder}/queries.plan`,
-      model: context.modelSpec(options.model.checkpoint),
-      contract,
-      side: "query",
-      dtype: "float32",
-      table: source.queries,
-      rows: queryRows,
-      batchSize: () => batchSizeOf(context, options.model, source.passages, source.searchRows),
-    },
-    async ({ view }) => new Float32Array(view.read(0, queryRows.length).bytes.buffer),
-  );
+  const { dimension } = contract;
+  const wanted = {
+    phase: `${phase}/queries`,
+    plan: `${folder}/queries.plan`,
+    model: context.modelSpec(options.model.checkpoint),
+    contract,
+    side: "query",
+    dtype: "float32",
+    table: source.queries,
+    rows: queryRows,
+    batchSize: () => batchSizeOf(context, options.model, source.passages, source.searchRows),
+  } as const;
+  const read: ReadQueries = (from, to) =>
+    withVectors(context, wanted, async ({ view }) => new Float32Array(view.read(from, to).bytes.buffer));
+  const isKept = queryRows.length * dimension * 4 <= keptBytes;
+  // All are encoded now, however many are read.
+  const kept = await read(0, isKept ? queryRows.length : 0);
+  return isKept ? async (from, to) => kept.subarray(from * dimension, to * dimension) : read;
 }

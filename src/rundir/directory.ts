@@ -27,6 +27,14 @@ export interface RunDir {
   /** Null where there is no such file. */
   readJson(name: string): Promise<unknown>;
   /**
+   * Writes what `change` makes of a file's content, null where there is no such file, and gives it back. Parts of a run
+   * that do so at the same time take turns, so that none loses what another one wrote.
+   *
+   * @example
+   * await runDir.updateJson<Sizes>("sizes.json", (before) => ({ ...before, [name]: size }));
+   */
+  updateJson<T>(name: string, change: (before: T | null) => T): Promise<T>;
+  /**
    * Adds facts to environment.json: versions, seed, fingerprints. Objects are joined key by key, newer values win.
    *
    * @example
@@ -115,6 +123,8 @@ function boundDifferences(earlier: unknown, options: RunDirOptions, entries: Jou
 
 class OpenRunDir implements RunDir {
   #isClosed = false;
+  /** Updates wait for each other. */
+  #lastUpdate: Promise<unknown> = Promise.resolve();
 
   constructor(
     readonly path: string,
@@ -139,6 +149,16 @@ class OpenRunDir implements RunDir {
 
   readJson(name: string): Promise<unknown> {
     return readJsonFile(this.file(name));
+  }
+
+  updateJson<T>(name: string, change: (before: T | null) => T): Promise<T> {
+    const update = this.#lastUpdate.then(async () => {
+      const after = change((await this.readJson(name)) as T | null);
+      await this.writeJson(name, after);
+      return after;
+    });
+    this.#lastUpdate = update.catch(() => {});
+    return update;
   }
 
   recordEnvironment(facts: Facts): Promise<void> {

@@ -49,23 +49,10 @@ async function ownFacts(): Promise<Json> {
   };
 }
 
-const fileName = "environment.json";
-/** Two parts of a run may report at once; reading, joining and writing happen one after the other. */
-const turns = new WeakMap<EnvironmentFolder, Promise<void>>();
-
-/** The part of a run folder that is needed here. */
-type EnvironmentFolder = Pick<RunDir, "readJson" | "writeJson">;
-
 /** Adds facts to the folder's environment.json; what was written before stays unless it is named again. */
-export function addFacts(runDir: EnvironmentFolder, facts: Facts): Promise<void> {
-  const turn = (turns.get(runDir) ?? Promise.resolve()).then(async () => {
-    const before = await runDir.readJson(fileName);
-    const older = merge(isJson(before) ? before : {}, await ownFacts());
-    await runDir.writeJson(fileName, merge(older, facts));
-  });
-  turns.set(
-    runDir,
-    turn.catch(() => {}),
+export async function addFacts(runDir: Pick<RunDir, "updateJson">, facts: Facts): Promise<void> {
+  const own = await ownFacts();
+  await runDir.updateJson<unknown>("environment.json", (before) =>
+    merge(merge(isJson(before) ? before : {}, own), facts),
   );
-  return turn;
 }

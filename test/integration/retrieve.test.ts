@@ -7,12 +7,14 @@ import { prepareSource } from "../../src/data/index.js";
 import type { PreparedSource } from "../../src/data/types.js";
 import type { VectorUnits } from "../../src/embeddings/vector-view.js";
 import { biEncoder, defineExperiment, source } from "../../src/experiment/define.js";
+import { batchSizeOf } from "../../src/pipeline/batch-size.js";
 import { RunContext } from "../../src/pipeline/context.js";
 import { describe } from "../../src/pipeline/describe.js";
 import { withVectors } from "../../src/pipeline/embed.js";
 import { throwFailed } from "../../src/pipeline/failed-units.js";
 import { type Retrieval, retrieve } from "../../src/pipeline/retrieve.js";
 import { BASE_MODEL } from "../../src/pipeline/step.js";
+import { storedQueries } from "../../src/pipeline/stored-queries.js";
 import type { Snapshot } from "../../src/pool/types.js";
 import { EventStream } from "../../src/report/events.js";
 import { openRunDir } from "../../src/rundir/directory.js";
@@ -29,14 +31,19 @@ afterAll(async () => {
   await place.remove();
 });
 
-async function inContext<T>(name: string, isStored: boolean, work: (context: RunContext) => Promise<T>): Promise<T> {
+async function inContext<T>(
+  name: string,
+  isStored: boolean,
+  work: (context: RunContext) => Promise<T>,
+  batchSize: number | "auto" = 8,
+): Promise<T> {
   const data = source({ corpus: place.collection, qrels: join(place.collection, "qrels/test.tsv") });
   const experiment = defineExperiment({
     name,
     model: biEncoder(place.model, { dtype: "float32" }),
     evaluate: { data },
     embeddings: { store: isStored },
-    workers: { count: 1, threads: 1, unitSize: 32, batchSize: 8, device: "cpu" },
+    workers: { count: 1, threads: 1, unitSize: 32, batchSize, device: "cpu" },
     cacheDir: join(place.folder, "cache"),
   });
   const path = join(place.folder, "runs", name);
@@ -96,6 +103,55 @@ test.each([true, false])(
   },
   240_000,
 );
+
+test("without the store each tile keeps its query vectors, encodes all passages, and says what that costs", async () => {
+  await inContext("tiled", false, async (context) => {
+    const encoded: Record<string, number> = {};
+    const warnings: string[] = [];
+    context.events.subscribe((event) => {
+      if (event.type === "warning") warnings.push(event.message);
+      if (event.type === "phaseFinished") encoded[event.phase] = (encoded[event.phase] ?? 0) + event.done;
+    });
+    const queryRows = prepared.encodableQueries;
+    const options = { model: BASE_MODEL, source: prepared, queryRows, phase: "all", folder: "all", topK: 3 };
+    const first = await retrieve(context, { ...options, tileQueries: 5 });
+    expect(warnings).toEqual(["12 queries are searched for in 3 parts, each of which encodes all passages."]);
+    expect(encoded).toEqual({ "all/queries": 12, "all/passages": 3 * prepared.searchRows.length });
+    const again = await retrieve(context, { ...options, tileQueries: 5 });
+    expect(again.ranked).toEqual(first.ranked);
+    expect(encoded["all/queries"]).toBe(12);
+  });
+}, 240_000);
+
+test("query vectors that are read part by part from the store are those that are read at once", async () => {
+  await inContext("parts", true, async (context) => {
+    const contract = await describe(context, BASE_MODEL);
+    const queryRows = prepared.encodableQueries;
+    const options = { model: BASE_MODEL, source: prepared, queryRows, phase: "parts", folder: "parts" };
+    const kept = await storedQueries(context, options, contract);
+    const read = await storedQueries(context, options, contract, 0);
+    const all = await kept(0, queryRows.length);
+    expect(all.length).toBe(queryRows.length * contract.dimension);
+    for (const readQueries of [kept, read]) {
+      const parts = [await readQueries(0, 5), await readQueries(5, queryRows.length)];
+      expect(parts.flatMap((part) => [...part])).toEqual([...all]);
+    }
+  });
+}, 240_000);
+
+test("parts of a run that measure batch sizes at once go on with one size for a model, and record all of them", async () => {
+  const work = async (context: RunContext): Promise<void> => {
+    const { passages, searchRows } = prepared;
+    const labels = ["one", "one", "other"];
+    const sizes = await Promise.all(
+      labels.map((label) => batchSizeOf(context, { ...BASE_MODEL, label }, passages, searchRows)),
+    );
+    expect(sizes[0]).toBe(sizes[1]);
+    const recorded = await context.runDir.readJson("batch-size.json");
+    expect(recorded).toMatchObject({ one: { batchSize: sizes[0] }, other: { batchSize: sizes[2] } });
+  };
+  await inContext("measured", false, work, "auto");
+}, 240_000);
 
 /** Searches the vectors of all passages in a way of its own; vectors that turn out damaged are encoded again. */
 async function searchVectors(

@@ -7,6 +7,9 @@ const BUFFER_BYTES = 1 << 20;
 /** How much may wait for the disk before its writing is started: the last flush then has little left to do. */
 const AHEAD_BYTES = 256 << 20;
 
+/** Neither a hash nor a write takes 2 GiB in one call. */
+const PIECE_BYTES = 64 << 20;
+
 /** What a manifest records of a file. */
 export interface WrittenFile {
   readonly bytes: number;
@@ -24,7 +27,10 @@ export class FileSink {
   #syncError: Error | null = null;
   #isOpen = true;
 
-  constructor(path: string) {
+  constructor(
+    path: string,
+    private readonly pieceBytes = PIECE_BYTES,
+  ) {
     this.#fd = openSync(path, "wx", 0o644);
   }
 
@@ -43,8 +49,11 @@ export class FileSink {
 
   flush(): void {
     for (const bytes of this.#pending) {
-      this.#hash.update(bytes);
-      for (let done = 0; done < bytes.byteLength; ) done += writeSync(this.#fd, bytes, done);
+      for (let at = 0; at < bytes.byteLength; at += this.pieceBytes) {
+        const piece = bytes.subarray(at, at + this.pieceBytes);
+        this.#hash.update(piece);
+        for (let done = 0; done < piece.byteLength; ) done += writeSync(this.#fd, piece, done);
+      }
     }
     this.#pending = [];
     this.#pendingBytes = 0;

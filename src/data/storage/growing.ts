@@ -1,10 +1,14 @@
 /** Buffers that grow while a file is read whose length in records nobody knows. */
 
+/** The longest array: what Node 20 allows, less the byte that keeps an end in 32 bits. */
+export const MAX_BYTES = 2 ** 32 - 1;
 /** From here on a buffer grows by half instead of doubling: what is copied and what lies idle stay small. */
 const LARGE_BYTES = 16 << 20;
 
-function grown(capacity: number, bytesEach: number): number {
-  return capacity * bytesEach < LARGE_BYTES ? capacity * 2 : Math.ceil(capacity * 1.5);
+/** The next capacity; growing ahead stops at `limit`, what is needed now does not. */
+export function grown(capacity: number, needed: number, bytesEach: number, limit: number): number {
+  const ahead = capacity * bytesEach < LARGE_BYTES ? capacity * 2 : Math.ceil(capacity * 1.5);
+  return Math.max(needed, Math.min(ahead, limit));
 }
 
 /** Bytes of many spans, one after the other. */
@@ -12,8 +16,8 @@ export class GrowingBytes {
   bytes: Uint8Array;
   length = 0;
 
-  constructor(capacity = 1 << 16) {
-    this.bytes = new Uint8Array(capacity);
+  constructor(private readonly limit = MAX_BYTES) {
+    this.bytes = new Uint8Array(Math.min(1 << 16, limit));
   }
 
   /** Makes room for `capacity` bytes in all; room that is never used stays untouched and costs no memory. */
@@ -27,7 +31,9 @@ export class GrowingBytes {
   append(source: Uint8Array, start: number, end: number): void {
     const length = end - start;
     const at = this.length;
-    if (at + length > this.bytes.byteLength) this.reserve(Math.max(grown(this.bytes.byteLength, 1), at + length));
+    if (at + length > this.bytes.byteLength) {
+      this.reserve(grown(this.bytes.byteLength, at + length, 1, this.limit));
+    }
     // Ids are a few bytes long: copying them one by one is faster than making a view for set().
     if (length < 24) {
       const { bytes } = this;
@@ -57,7 +63,9 @@ export class GrowingNumbers<Numbers extends Int32Array | Uint32Array | Float32Ar
   }
 
   push(value: number): void {
-    if (this.length === this.numbers.length) this.reserve(grown(this.length, 4));
+    if (this.length === this.numbers.length) {
+      this.reserve(grown(this.length, this.length + 1, 4, MAX_BYTES >>> 2));
+    }
     this.numbers[this.length] = value;
     this.length += 1;
   }

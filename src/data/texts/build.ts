@@ -7,6 +7,7 @@ import type { InputFile } from "../readers/input.js";
 import type { Format, SourceFile } from "../readers/reader.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { BatchBuilder, type OptionalColumns } from "./batch-builder.js";
+import type { IndexLimits } from "./id-index.js";
 import { tableTarget, threadFile } from "./table-target.js";
 import { EMPTY_FILE, type Place, type Places, TABLE_FILE, type WrittenTable } from "./table-writer.js";
 
@@ -54,6 +55,7 @@ export interface BuildOptions {
   readonly onFinishing?: (share: number) => void;
   /** What the writing thread runs; null: no thread. Default: as the size of the files suggests. */
   readonly thread?: URL | null | undefined;
+  readonly limits?: IndexLimits;
 }
 
 /**
@@ -75,7 +77,9 @@ export async function buildTexts(
   const totalBytes = inputs.reduce((sum, { size }) => sum + size, 0);
   const thread = options.thread === undefined ? threadFile(totalBytes) : options.thread;
   const builder = new BatchBuilder(columns);
-  const target = tableTarget({ folder, ...columns, mayRepeat }, builder, thread, options.signal);
+  const paths = inputs.map(({ input }) => input.path);
+  const plan = { folder, paths, ...columns, mayRepeat, limits: options.limits };
+  const target = tableTarget(plan, builder, thread, options.signal);
   const bad = new BadLines();
   try {
     let bytesBefore = 0;

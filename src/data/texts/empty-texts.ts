@@ -13,6 +13,7 @@ export const emptyTexts: TextTable = {
   id: noRow,
   qualifiedId: noRow,
   rowOf: () => -1,
+  rowOfQualified: () => -1,
   title: noRow,
   text: noRow,
   textHash: noRow,

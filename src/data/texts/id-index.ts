@@ -1,26 +1,37 @@
 /** From id to row: open addressing over flat slots of (lane, lane, row + 1), memory-mapped. */
 import { BLOCK_BYTES, CheckedFile } from "../storage/checked-file.js";
-import { GrowingBytes, GrowingNumbers } from "../storage/growing.js";
+import { GrowingBytes, GrowingNumbers, MAX_BYTES } from "../storage/growing.js";
 import { areEqual, hashId } from "./id-hash.js";
 import type { IdBytes } from "./id-order.js";
 
 const SLOT_NUMBERS = 3;
 const SLOTS_PER_BLOCK = BLOCK_BYTES / (SLOT_NUMBERS * 4);
 const MAX_LOAD = 0.6;
-/** A larger table is not made on a guess. */
-const MAX_SLOTS = 2 ** 28;
+/** What add() answers for an id that is new, and for one that there is no room for. */
+export const NEW = -1;
+export const FULL = -2;
+
+/** What an index holds at most. */
+export interface IndexLimits {
+  readonly idBytes: number;
+  readonly ids: number;
+}
+
+/** 32-bit ends reach so far; a table of 2^28 slots takes 3 GiB, and the next one would be longer than an array may be. */
+export const INDEX_LIMITS: IndexLimits = { idBytes: MAX_BYTES, ids: Math.floor(2 ** 28 * MAX_LOAD) };
 /** For how many more ids there is to be room at any time. */
 const AHEAD = 65_536;
 
 /** Builds an index id by id. In memory: 12 bytes a slot, 4 bytes an id, and the ids' bytes. */
 export class IndexBuilder {
-  readonly #bytes = new GrowingBytes();
+  readonly #bytes: GrowingBytes;
   readonly #ends = new GrowingNumbers((length) => new Uint32Array(length));
   readonly #lanes = new Int32Array(2);
   #table = new Int32Array(256 * SLOT_NUMBERS);
   #count = 0;
 
-  constructor() {
+  constructor(private readonly limits = INDEX_LIMITS) {
+    this.#bytes = new GrowingBytes(limits.idBytes);
     this.#ends.push(0);
   }
 
@@ -34,14 +45,20 @@ export class IndexBuilder {
     if (!(share > 0 && share < 1)) return;
     const near = this.#count + AHEAD;
     const expected = Math.max(near, Math.ceil((this.#count / share) * 1.02));
-    if (expected > MAX_SLOTS * MAX_LOAD) return;
+    if (expected > this.limits.ids) return;
     const bytesEach = (this.#bytes.length / this.#count) * 1.1 + 1;
     if (near + 1 > this.#ends.numbers.length) this.#ends.reserve(expected + 1);
-    if (near * bytesEach > this.#bytes.bytes.byteLength) this.#bytes.reserve(Math.ceil(expected * bytesEach));
+    if (near * bytesEach > this.#bytes.bytes.byteLength) {
+      this.#bytes.reserve(Math.min(Math.ceil(expected * bytesEach), this.limits.idBytes));
+    }
     if (near > (this.#table.length / SLOT_NUMBERS) * MAX_LOAD) this.#grow(slotsFor(expected));
   }
 
-  /** Adds the id in [start, end) as the next row; an id that is there already adds nothing and gives its row, else -1. */
+  /**
+   * Adds the id in [start, end) as the next row.
+   *
+   * @returns the row of an id that is there already, which adds nothing; else NEW, or FULL where it was not added
+   */
   add(bytes: Uint8Array, start: number, end: number): number {
     hashId(bytes, start, end, this.#lanes);
     const table = this.#table;
@@ -61,12 +78,13 @@ export class IndexBuilder {
       }
       slot = (slot + 1) & last;
     }
+    if (this.#count === this.limits.ids || this.#bytes.length + length > this.limits.idBytes) return FULL;
     put(table, slot, one, two, this.#count);
     this.#bytes.append(bytes, start, end);
     this.#ends.push(this.#bytes.length);
     this.#count += 1;
     if (this.#count > (last + 1) * MAX_LOAD) this.#grow((last + 1) * 2);
-    return -1;
+    return NEW;
   }
 
   /** What IdIndex reads; the builder lets go of it and takes no more ids. */

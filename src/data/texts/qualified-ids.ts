@@ -23,6 +23,18 @@ export class QualifiedIds {
     return this.#isPlain(part, id) ? id : Buffer.concat([this.#prefixes[part] as Buffer, id]);
   }
 
+  /** The row, in the parts' numbering, whose qualified id this is, or -1. */
+  rowOf(id: Uint8Array): number {
+    const named = this.#prefixes.findIndex((prefix) => beginsWith(id, prefix));
+    const own = id.subarray(this.#prefixes[named]?.byteLength ?? 0);
+    for (const [part, { table, offset }] of this.parts.entries()) {
+      if (named !== -1 && named !== part) continue;
+      const row = table.rowOfBytes(own, 0, own.byteLength);
+      if (row !== -1 && this.#isPlain(part, own) === (named === -1)) return row + offset;
+    }
+    return -1;
+  }
+
   /**
    * The rank of each row's qualified id among all, in the parts' numbering: merges the orders that the tables have, for
    * prefixes leave the order within a table as it is.
@@ -43,9 +55,7 @@ export class QualifiedIds {
   }
 
   #isPlain(part: number, id: Uint8Array): boolean {
-    for (const prefix of this.#prefixes) {
-      if (id.byteLength >= prefix.byteLength && areEqual(id, 0, prefix, 0, prefix.byteLength)) return false;
-    }
+    if (this.#prefixes.some((prefix) => beginsWith(id, prefix))) return false;
     return this.parts.every(({ table }, other) => other === part || table.rowOfBytes(id, 0, id.byteLength) === -1);
   }
 
@@ -88,6 +98,10 @@ interface Sorted {
   readonly prefix: Buffer | null;
   at: number;
   head: Uint8Array | null;
+}
+
+function beginsWith(id: Uint8Array, prefix: Uint8Array): boolean {
+  return id.byteLength >= prefix.byteLength && areEqual(id, 0, prefix, 0, prefix.byteLength);
 }
 
 function isBefore(one: Uint8Array, other: Uint8Array): boolean {

@@ -106,6 +106,10 @@ export class StoredTexts implements TextTable {
     return this.rowOfBytes(bytes, 0, bytes.byteLength);
   }
 
+  rowOfQualified(id: string): number {
+    return this.rowOf(id);
+  }
+
   /** The row of the id in [start, end), or -1. */
   rowOfBytes(bytes: Uint8Array, start: number, end: number): number {
     return this.#index.find(bytes, start, end, (row) => {

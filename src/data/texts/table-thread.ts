@@ -1,5 +1,6 @@
 /** The thread that writes a table: takes batches in order, gives their buffers back, ends with what was written. */
 import { type MessagePort, workerData } from "node:worker_threads";
+import { QuarryError } from "../../errors.js";
 import { buffersOf, type RowBatch } from "./batch-builder.js";
 import { type TablePlan, TableWriter, type WrittenTable } from "./table-writer.js";
 
@@ -22,8 +23,8 @@ export type FromThread =
   | { readonly kind: "free"; readonly batch: RowBatch }
   | { readonly kind: "progress"; readonly share: number }
   | { readonly kind: "written"; readonly table: WrittenTable }
-  /** An error loses its code on the way, so that travels beside it. */
-  | { readonly kind: "failed"; readonly error: unknown; readonly code: string | null };
+  /** An error loses its code and hint on the way, so they travel beside it. */
+  | { readonly kind: "failed"; readonly error: unknown; readonly code: string | null; readonly hint: string | null };
 
 serve(workerData as ThreadData);
 
@@ -40,7 +41,8 @@ function serve({ plan, taken, port }: ThreadData): void {
   const fail = (error: unknown): void => {
     writer?.abandon();
     const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
-    send({ kind: "failed", error, code });
+    const hint = error instanceof QuarryError ? (error.hint ?? null) : null;
+    send({ kind: "failed", error, code, hint });
   };
   const pause = async (share: number): Promise<void> => {
     if (performance.now() - toldAt < PROGRESS_MS) return;

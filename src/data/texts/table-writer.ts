@@ -1,7 +1,7 @@
 /** The second half of building a table: takes batches of rows, leaves repeated ids out, writes table, index and ranks. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
-import { EXAMPLE_LIMIT } from "../failures.js";
+import { dataError, EXAMPLE_LIMIT } from "../failures.js";
 import { CheckedWriter } from "../storage/checked-writer.js";
 import { FileSink, type WrittenFile } from "../storage/file-sink.js";
 import { growingInt32 } from "../storage/growing.js";
@@ -9,7 +9,7 @@ import { ArrowFile, type BatchColumns, type BatchPlace, bufferStarts, type Strin
 import { BATCH_ROWS, type OptionalColumns, type RowBatch, type RowStrings } from "./batch-builder.js";
 import { idChecksumOf, promptChecksumOf, textChecksumOf, titleChecksumOf } from "./checksums.js";
 import { ContentHash } from "./content-hash.js";
-import { IndexBuilder } from "./id-index.js";
+import { FULL, INDEX_LIMITS, IndexBuilder, type IndexLimits, NEW } from "./id-index.js";
 import { rankSteps } from "./id-order.js";
 
 export const TABLE_FILE = "table.arrow";
@@ -25,8 +25,12 @@ const PIECE = 1 << 18;
 /** What a table is to be made of; plain data, so that it can travel to another thread. */
 export interface TablePlan extends OptionalColumns {
   readonly folder: string;
+  /** The files, as messages name them. */
+  readonly paths: readonly string[];
   /** For each file whether equal records may come again. */
   readonly mayRepeat: readonly boolean[];
+  /** Tests make them small. */
+  readonly limits?: IndexLimits | undefined;
 }
 
 /** A record at fault; `file` counts the table's files, lines count from 1. */
@@ -64,7 +68,7 @@ export class TableWriter {
   readonly #plan: TablePlan;
   readonly #table: ArrowFile;
   readonly #hash: ContentHash;
-  readonly #ids = new IndexBuilder();
+  readonly #ids: IndexBuilder;
   readonly #idChecks = new Int32Array(BATCH_ROWS);
   readonly #textChecks = new Int32Array(BATCH_ROWS);
   /** Of each row, kept only where equal records may come again. */
@@ -77,6 +81,7 @@ export class TableWriter {
 
   constructor(plan: TablePlan) {
     this.#plan = plan;
+    this.#ids = new IndexBuilder(plan.limits);
     this.#table = new ArrowFile(join(plan.folder, TABLE_FILE), plan);
     this.#hash = new ContentHash(TEXTS_VERSION);
   }
@@ -164,7 +169,8 @@ export class TableWriter {
     for (let row = 0; row < rowCount; row += 1) {
       const known = this.#ids.add(ids.bytes, ids.offsets[row] as number, ids.offsets[row + 1] as number);
       const check = this.#textChecks[row] as number;
-      if (known === -1) {
+      if (known === FULL) throw this.#full(batch, row);
+      if (known === NEW) {
         if (keepsChecks) this.#allTextChecks.push(check);
         if (kept !== row) moveRow(batch, row, kept, this.#idChecks, this.#textChecks);
         kept += 1;
@@ -180,6 +186,14 @@ export class TableWriter {
     }
     batch.rowCount = kept;
     this.#rowCount += kept;
+  }
+
+  #full({ file, lines }: RowBatch, row: number): Error {
+    const { ids, idBytes } = this.#plan.limits ?? INDEX_LIMITS;
+    const [most, bytes] = [ids, idBytes].map((limit) => limit.toLocaleString("en-US"));
+    const what = `the index of ids is full: one table takes at most ${most} ids, of ${bytes} bytes in all.`;
+    const hint = "Shorten the ids, or make several sources of these texts and join them with combined().";
+    return dataError(this.#plan.paths[file] as string, lines[row] as number, what, hint);
   }
 
   #noteEmpty(batch: RowBatch, firstRow: number): void {

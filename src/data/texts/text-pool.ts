@@ -105,6 +105,10 @@ export class TextPool implements TextTable {
     return -1;
   }
 
+  rowOfQualified(id: string): number {
+    return this.#parts.length === 1 ? this.rowOf(id) : this.#qualifiedIds().rowOf(Buffer.from(id, "utf8"));
+  }
+
   title(row: number): string {
     const { table, offset } = partOf(this.#parts, row);
     return table.title(row - offset);

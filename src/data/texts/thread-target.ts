@@ -1,6 +1,6 @@
 /** Hands batches to the writing thread, a few at a time, and gets their buffers and its failures back. */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
-import { QuarryError } from "../../errors.js";
+import { type ErrorCode, EXIT_STATUS, QuarryError } from "../../errors.js";
 import { type BatchBuilder, buffersOf, type RowBatch } from "./batch-builder.js";
 import type { TableTarget } from "./table-target.js";
 import type { FromThread, ThreadData, ToThread } from "./table-thread.js";
@@ -85,8 +85,7 @@ export class ThreadTarget implements TableTarget {
     } else if (message.kind === "written") {
       this.#written = message.table;
     } else {
-      const { error, code } = message;
-      this.#failure ??= { thrown: error instanceof Error && code !== null ? Object.assign(error, { code }) : error };
+      this.#failure ??= { thrown: failureOf(message) };
     }
     this.#onMessage();
   }
@@ -114,6 +113,13 @@ export class ThreadTarget implements TableTarget {
   #throwIfFailed(): void {
     if (this.#failure !== null) throw this.#failure.thrown;
   }
+}
+
+/** The error as it was thrown in the thread. */
+function failureOf({ error, code, hint }: Extract<FromThread, { kind: "failed" }>): unknown {
+  if (!(error instanceof Error) || code === null) return error;
+  if (!(code in EXIT_STATUS)) return Object.assign(error, { code });
+  return new QuarryError(code as ErrorCode, error.message, { cause: error, ...(hint === null ? {} : { hint }) });
 }
 
 function died(how: string): QuarryError {

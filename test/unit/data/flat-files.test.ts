@@ -1,4 +1,5 @@
 /** What large tables rest on: checksums, flat files written in pieces, the index of ids and their order. */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -7,8 +8,9 @@ import { expect, test } from "vitest";
 import { CheckedFile } from "../../../src/data/storage/checked-file.js";
 import { CheckedWriter, writeChecked } from "../../../src/data/storage/checked-writer.js";
 import { FileSink } from "../../../src/data/storage/file-sink.js";
+import { grown } from "../../../src/data/storage/growing.js";
 import { crc32Of, idChecksum, textChecksum } from "../../../src/data/texts/checksums.js";
-import { IdIndex, IndexBuilder } from "../../../src/data/texts/id-index.js";
+import { FULL, IdIndex, IndexBuilder, NEW } from "../../../src/data/texts/id-index.js";
 import { rankIds } from "../../../src/data/texts/id-order.js";
 import { newCollection } from "./collection.js";
 
@@ -56,6 +58,16 @@ test("numbers written in any pieces make the file that writing them at once make
   );
 });
 
+test("an array too long for one call is written and hashed in pieces, to the same file", () => {
+  const { dir } = newCollection();
+  const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at * 7));
+  const sink = new FileSink(join(dir, "cut"), 4_099);
+  sink.write(bytes);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  expect(sink.finish()).toEqual({ bytes: bytes.byteLength, sha256 });
+  expect(readFileSync(join(dir, "cut"))).toEqual(bytes);
+});
+
 test("the index finds each id's first row and nothing else, whatever was guessed about the size", () => {
   const ids = fc.array(fc.string({ minLength: 1, maxLength: 3 }), { maxLength: 3000, size: "max" });
   fc.assert(
@@ -86,6 +98,30 @@ test("the index finds each id's first row and nothing else, whatever was guessed
     }),
     { numRuns: 15 },
   );
+});
+
+test("an index takes what its limits hold to the last byte, whatever was guessed, and says when it is full", () => {
+  const ids = Array.from({ length: 40_000 }, (_, row) => Buffer.from(`msmarco_passage_00_${100_000_000 + row}`));
+  const add = (builder: IndexBuilder, id: Buffer) => builder.add(id, 0, id.byteLength);
+  const limits = { idBytes: ids.length * 28, ids: 1e6 };
+  const builder = new IndexBuilder(limits);
+  for (const [row, id] of ids.entries()) {
+    expect(add(builder, id)).toBe(NEW);
+    if (row === 9_999) builder.expect(10_000 / ids.length);
+  }
+  expect(builder.ids().bytes.byteLength).toBeLessThanOrEqual(limits.idBytes);
+  expect(add(builder, Buffer.from("x"))).toBe(FULL);
+  expect(add(builder, ids[7] as Buffer)).toBe(7);
+  expect(builder.ids().count).toBe(ids.length);
+  const few = new IndexBuilder({ idBytes: 1e6, ids: 2 });
+  expect(["a", "b", "c", "b"].map((id) => add(few, Buffer.from(id)))).toEqual([NEW, NEW, FULL, 1]);
+});
+
+test("what grows ahead stops at the limit, and only goes beyond it where it must", () => {
+  expect(grown(1 << 16, 70_000, 1, 2 ** 32 - 1)).toBe(1 << 17);
+  expect(grown(3e9, 3e9 + 1, 1, 2 ** 32 - 1)).toBe(2 ** 32 - 1);
+  expect(grown(100, 101, 1, 120)).toBe(120);
+  expect(grown(120, 121, 1, 120)).toBe(121);
 });
 
 test("ranks order ids as their bytes do, with long common beginnings and ids that begin others", () => {

@@ -156,7 +156,7 @@ test("a template without {text} or with another name is refused", () => {
   expect(of("{text} { }")).toThrow(/there is no \{ \}/);
 });
 
-test("ids are qualified only where several tables have them, are all different, and rank as they are written", async () => {
+test("ids are qualified only where several tables have them, are all different, found and ranked as they are written", async () => {
   const id = fc.constantFrom("a", "b", "B", "ab", "1:a", "two:b", "2:a", "é", "10", "two", "1:1:a");
   const table = fc.uniqueArray(id, { minLength: 1, maxLength: 8 });
   await fc.assert(
@@ -182,6 +182,10 @@ test("ids are qualified only where several tables have them, are all different, 
       }
       const order = written.toSorted((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
       expect([...pool.idRanks]).toEqual(written.map((each) => order.indexOf(each)));
+      expect(written.map((each) => pool.rowOfQualified(each))).toEqual([...all.keys()]);
+      for (const other of [...all, ...all.map((plain) => `two:${plain}`), "3:", "none"]) {
+        expect(pool.rowOfQualified(other)).toBe(written.indexOf(other));
+      }
       for (const source of opened) source.close();
     }),
     { numRuns: 30 },

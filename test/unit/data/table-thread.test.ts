@@ -58,6 +58,18 @@ test("a thread that cannot write says why, with the code of the system", async (
   }
 });
 
+test("more ids than an index holds are an error of the data, with and without a thread", async () => {
+  for (const thread of [null, threadOverSources()]) {
+    const building = buildTable([recordsFormat(records(100))], { thread, limits: { ids: 60, idBytes: 1e6 } });
+    await expect(building).rejects.toMatchObject({
+      name: "QuarryError",
+      code: "DATA",
+      message: "/records/0:61: the index of ids is full: one table takes at most 60 ids, of 1,000,000 bytes in all.",
+      hint: expect.stringContaining("combined()"),
+    });
+  }
+});
+
 test("a thread that dies is an error, not a wait without end", async () => {
   const dying = pathToFileURL(newCollection().write("dying.mjs", "process.exit(7);"));
   await expect(buildTable([recordsFormat(records(10))], { thread: dying })).rejects.toThrow(/ended with status 7/);

@@ -22,7 +22,7 @@ function table(ids: readonly string[], qualified = ids): TextTable {
     rowCount: ids.length,
     idRanks,
     rowOf: (id) => ids.indexOf(id),
-    qualifiedId: (row) => qualified[row] as string,
+    rowOfQualified: (id) => qualified.indexOf(id),
   };
   return part as TextTable;
 }

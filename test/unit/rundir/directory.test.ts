@@ -143,6 +143,18 @@ test("events that wait are written when the folder is closed, and later ones are
   expect((await readFile(join(path, "events.jsonl"), "utf8")).trimEnd().split("\n")).toHaveLength(1);
 });
 
+test("of a file that many parts of a run change at once nothing is lost, also when one of them fails", async () => {
+  const run = await openRunDir({ path, config });
+  const add = (name: string) => run.updateJson<object>("sizes.json", (before) => ({ ...before, [name]: name.length }));
+  const fails = run.updateJson("sizes.json", () => {
+    throw new Error("no size");
+  });
+  const written = await Promise.all([add("a"), expect(fails).rejects.toThrow("no size"), add("bb"), add("ccc")]);
+  expect(written[3]).toEqual({ a: 1, bb: 2, ccc: 3 });
+  expect(await run.readJson("sizes.json")).toEqual({ a: 1, bb: 2, ccc: 3 });
+  await run.close();
+});
+
 test("environment.json gathers what becomes known bit by bit", async () => {
   const run = await openRunDir({ path, config });
   await Promise.all([
