@@ -4,6 +4,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { crc32 } from "node:zlib";
+import { encode } from "@msgpack/msgpack";
 import { execa } from "execa";
 import { afterEach, describe, expect, it } from "vitest";
 import { Dealer } from "zeromq";
@@ -195,6 +197,25 @@ describe("what does not follow the protocol", () => {
     expect(vectors.size).toBe(20);
     expect([...times.values()].every((count) => count === 1)).toBe(true);
     expect(warnings().filter((text) => text.includes("broke the protocol"))).toHaveLength(1);
+  });
+
+  it("from a command of another release is not held against a worker that dies before its hello", async () => {
+    const { pool, runDir, pids, warnings } = await open({});
+    const { ticket } = JSON.parse(readFileSync(join(runDir, "pool.json"), "utf8")) as { ticket: string };
+    const { endpoint } = JSON.parse(readFileSync(ticket, "utf8")) as { endpoint: string };
+    const dealer = new Dealer({ linger: 0 });
+    dealer.connect(endpoint);
+    const header = encode({ type: "hello", v: 3, role: "control", pid: 1 });
+    const trailer = Buffer.alloc(4);
+    trailer.writeUInt32LE(crc32(header));
+    await dealer.send([header, trailer]);
+    await until(() => warnings().some((text) => text.includes("speaks protocol version 3")));
+    dealer.close();
+    const described = pool.describe(fakeModel);
+    await until(() => pids().length > 0);
+    process.kill(pids()[0] as number, "SIGKILL");
+    expect(await described).toMatchObject({ architecture: "Fake" });
+    expect(warnings()[1]).toMatch(/^worker-\d was killed by SIGKILL with nothing in hand; /);
   });
 
   it("from strangers is turned away in bulk and told once", async () => {
