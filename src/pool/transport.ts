@@ -122,7 +122,8 @@ export async function openTransport(listeners: TransportListeners, options: Tran
       accepted.add(peer);
       return decoded;
     } catch (thrown) {
-      accepted.delete(peer);
+      if (accepted.delete(peer)) forgotten.add(peer);
+      else if (forgotten.has(peer)) return null;
       const error = toQuarryError(thrown);
       // Bytes that were no message at all are not answered.
       if (isAddressee || thrown instanceof VersionMismatch) refuse(peer, error);
