@@ -14,8 +14,8 @@ import { sweepStaleTickets, type TicketContent, writeTicket } from "./ticket.js"
 export interface TransportListeners {
   /** A message of a peer whose hello (always its first message) carried the token. */
   onMessage(peer: string, message: UpMessage, frames: Uint8Array[]): void;
-  /** A peer that is dropped: nothing of it is heard any more. `wasAccepted` tells workers from strangers. */
-  onViolation(peer: string, error: QuarryError, wasAccepted: boolean): void;
+  /** A peer that is dropped: nothing of it is heard any more. */
+  onViolation(peer: string, error: QuarryError): void;
   /** Some connection ended, and a message to each peer will show whose. */
   onDisconnect?(): void;
   /** A message could not be handed over: the peer is gone. */
@@ -43,8 +43,6 @@ export interface Transport {
   forget(peer: string): void;
   /** Whether the peer came over TCP, and so perhaps from another machine. */
   isRemote(peer: string): boolean;
-  /** Waits until everything queued was handed to the sockets. */
-  flush(): Promise<void>;
   /** Closes the sockets and removes the folder. */
   close(): Promise<void>;
 }
@@ -67,7 +65,7 @@ export async function openTransport(listeners: TransportListeners, options: Tran
   let gate: Gate | null = null;
   try {
     await socket.bind(ticket.endpoint);
-    const onIntruder = (error: QuarryError): void => listeners.onViolation(REMOTE, error, false);
+    const onIntruder = (error: QuarryError): void => listeners.onViolation(REMOTE, error);
     if (options.listen !== undefined) gate = await openGate(options.listen, onIntruder);
   } catch (thrown) {
     socket.close();
@@ -127,7 +125,7 @@ export async function openTransport(listeners: TransportListeners, options: Tran
       const error = toQuarryError(thrown);
       // Bytes that were no message at all are not answered.
       if (isAddressee || thrown instanceof VersionMismatch) refuse(peer, error);
-      listeners.onViolation(peer, error, wasAccepted);
+      listeners.onViolation(peer, error);
       return null;
     }
   }
@@ -146,9 +144,6 @@ export async function openTransport(listeners: TransportListeners, options: Tran
       if (accepted.delete(peer)) forgotten.add(peer);
     },
     isRemote: (peer) => peer.startsWith(REMOTE),
-    flush: async () => {
-      await Promise.all([local.flush(), remote?.flush()]);
-    },
     close: async () => {
       if (isClosed) return;
       isClosed = true;
