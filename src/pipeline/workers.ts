@@ -19,7 +19,7 @@ const LOOK_MS = 250;
 export async function listWorkers(runDir: string): Promise<readonly WorkerLine[]> {
   const control = await connect(runDir);
   try {
-    return (await control.ask("list")).workers;
+    return await control.list();
   } finally {
     control.close();
   }
@@ -38,11 +38,10 @@ export async function drainWorker(
 ): Promise<void> {
   const control = await connect(runDir);
   try {
-    const { isDone, text } = await control.ask("drain", worker);
+    const { isDone, text } = await control.drain(worker);
     if (!isDone) throw new QuarryError("CONFIG", text, { hint: `quarry workers --run ${runDir}` });
     if (options.isWaiting === false) return;
-    const isHere = async (): Promise<boolean> =>
-      (await control.ask("list")).workers.some(({ name }) => name === worker);
+    const isHere = async (): Promise<boolean> => (await control.list()).some(({ name }) => name === worker);
     while (await isHere()) await delay(LOOK_MS, undefined, options.signal ? { signal: options.signal } : {});
   } finally {
     control.close();

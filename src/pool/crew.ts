@@ -256,7 +256,12 @@ export class Crew {
 
   private violated(peer: string, error: QuarryError): void {
     const worker = this.#nameAt(peer);
-    if (worker !== undefined) return this.kill(worker, `broke the protocol (${error.message})`);
+    if (worker !== undefined) {
+      const what = error.code === "PROTOCOL" ? "broke the protocol" : "could not be answered";
+      return this.kill(worker, `${what} (${error.message})`);
+    }
+    // A user's command: whoever gave it has been told.
+    if (this.#controllers.delete(peer)) return;
     // Of a process of ours only: a command of another release that asks about the run says nothing of its workers.
     if (error instanceof VersionMismatch && !this.#transport.isRemote(peer)) {
       const seat = [...this.#seats.values()].find(({ process }) => process !== null && process.pid === error.pid);

@@ -42,6 +42,14 @@ describe("a command to a pool", () => {
     await Promise.all([expect(working).rejects.toMatchObject({ code: "INTERRUPTED" }), pool.close()]);
   });
 
+  it("lists every worker, however many there are", async () => {
+    // Places that nobody has needed yet.
+    const { runDir } = await open({}, { count: 1_200 });
+    const names = (await listWorkers(runDir)).map(({ name }) => name);
+    expect(names).toEqual(Array.from({ length: 1_200 }, (_, index) => `worker-${index}`));
+    await expect(drainWorker(runDir, "gpu")).rejects.toThrow(/ worker-19 and 1180 more\.$/);
+  });
+
   it("drains a worker of its own: it ends cleanly, its place stays empty, no unit is done twice", async () => {
     const { pool, pids, runDir, warnings, events } = await open({ secondsPerUnit: 0.02 });
     const { job, vectors, times } = collectVectors(fakeUnits(400));

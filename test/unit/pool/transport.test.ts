@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { Dealer } from "zeromq";
 import { openTransport } from "../../../src/pool/transport.js";
-import { encodeMessage } from "../../../src/protocol/codec.js";
+import { decodeDown, encodeMessage } from "../../../src/protocol/codec.js";
 import type { UpMessage } from "../../../src/protocol/messages.js";
 import { PROTOCOL_VERSION } from "../../../src/protocol/version.js";
 import { until } from "../../fixtures/fake-pool.js";
@@ -86,6 +86,38 @@ test("what a worker had still sent when it broke the protocol is no stranger's",
     expect(violations).toHaveLength(1);
   } finally {
     dealer.close();
+    await transport.close();
+  }
+});
+
+test("what cannot be answered costs its sender the connection, and nobody else anything", async () => {
+  const heard: string[] = [];
+  const violations: string[] = [];
+  const transport = await openTransport({
+    onMessage: (_, message) => {
+      if (message.type === "bye") throw new Error("no answer to that");
+      heard.push(message.type);
+    },
+    onViolation: (_, { message }) => violations.push(message),
+  });
+  const ticket = JSON.parse(readFileSync(transport.ticketPath, "utf8")) as { endpoint: string; token: string };
+  const dealers = [0, 1].map(() => new Dealer({ linger: 0, receiveTimeout: 5_000 }));
+  const [asks, other] = dealers as [Dealer, Dealer];
+  try {
+    for (const dealer of dealers) {
+      dealer.connect(ticket.endpoint);
+      await dealer.send(encodeMessage(helloWith(ticket.token)) as Buffer[]);
+    }
+    await asks.send(encodeMessage({ v: PROTOCOL_VERSION, type: "bye", reason: "drained" }) as Buffer[]);
+    expect(decodeDown(await asks.receive()).message).toMatchObject({
+      type: "refuse",
+      error: { code: "INTERNAL", message: "no answer to that" },
+    });
+    await other.send(encodeMessage({ v: PROTOCOL_VERSION, type: "leave", reason: "SIGTERM" }) as Buffer[]);
+    await until(() => heard.includes("leave"));
+    expect(violations).toEqual(["no answer to that"]);
+  } finally {
+    for (const dealer of dealers) dealer.close();
     await transport.close();
   }
 });
