@@ -8,6 +8,9 @@ import type { Controlled, PoolControl } from "../pool/control.js";
 /** A worker as `quarry workers` shows it. */
 export type WorkerLine = Controlled["workers"][number];
 
+/** What became of a worker that was drained: it `left`, or will (`leaving`), or the run's workers `ended` before it had. */
+export type Drained = "leaving" | "left" | "ended";
+
 /** Between two looks at whether a drained worker is gone. */
 const LOOK_MS = 250;
 
@@ -35,14 +38,21 @@ export async function drainWorker(
   runDir: string,
   worker: string,
   options: { readonly isWaiting?: boolean; readonly signal?: AbortSignal } = {},
-): Promise<void> {
+): Promise<Drained> {
   const control = await connect(runDir);
   try {
     const { isDone, text } = await control.drain(worker);
     if (!isDone) throw new QuarryError("CONFIG", text, { hint: `quarry workers --run ${runDir}` });
-    if (options.isWaiting === false) return;
-    const isHere = async (): Promise<boolean> => (await control.list()).some(({ name }) => name === worker);
-    while (await isHere()) await delay(LOOK_MS, undefined, options.signal ? { signal: options.signal } : {});
+    if (options.isWaiting === false) return "leaving";
+    const isHere = async (): Promise<boolean> =>
+      !control.isOver() && (await control.list()).some(({ name }) => name === worker);
+    try {
+      while (await isHere()) await delay(LOOK_MS, undefined, options.signal ? { signal: options.signal } : {});
+    } catch (thrown) {
+      // It did not answer because it has ended, and the worker with it.
+      if (!control.isOver()) throw thrown;
+    }
+    return control.isOver() ? "ended" : "left";
   } finally {
     control.close();
   }

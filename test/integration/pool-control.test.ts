@@ -69,6 +69,23 @@ describe("a command to a pool", () => {
     expect(events.filter((event) => event.type === "worker" && event.state === "stopped")).toHaveLength(1);
   });
 
+  it("has what it asked for when the run ends before the drained worker could leave", async () => {
+    const { pool, pids, runDir } = await open({ secondsPerUnit: 30 });
+    const working = pool.encode(collectVectors(fakeUnits(4)).job);
+    await until(() => pids().length === 2);
+    const isBusy = async (): Promise<boolean> => (await listWorkers(runDir)).every(({ state }) => state === "busy");
+    while (!(await isBusy()));
+    const draining = quarry("drain", "worker-1", "--run", runDir);
+    const isAsked = async (): Promise<boolean> => (await listWorkers(runDir)).some(({ state }) => state === "leaving");
+    while (!(await isAsked()));
+    await Promise.all([expect(working).rejects.toMatchObject({ code: "INTERRUPTED" }), pool.close()]);
+    expect(await draining).toMatchObject({
+      stdout: "worker-1 is gone: the run's workers have ended.",
+      stderr: "",
+      exitCode: 0,
+    });
+  });
+
   it("is refused for a worker that is not there and for the last one", async () => {
     const { pool, runDir } = await open({}, { count: 1 });
     await pool.describe(fakeModel);
