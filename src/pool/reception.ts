@@ -19,7 +19,7 @@ export interface Launched {
   close(leaveMs?: number): Promise<void>;
 }
 
-/** How a pool's workers on other machines are started; called once the socket is open. */
+/** How a pool's workers on other machines are started; called once the socket is open. Where it rejects, none of them runs. */
 export type Launch = (reception: {
   /** A ticket with a client key of its own, over TCP; raises INTERNAL when the pool does not listen. */
   readonly admit: () => TicketContent;
