@@ -116,7 +116,7 @@ export type {
   Verb,
   VerbOptions,
 } from "./pipeline/types.js";
-export { drainWorker, findRunAtWork, listWorkers, type WorkerLine } from "./pipeline/workers.js";
+export { type Drained, drainWorker, findRunAtWork, listWorkers, type WorkerLine } from "./pipeline/workers.js";
 export {
   type InspectOptions,
   inspectModel,

@@ -9,6 +9,7 @@ import socket as sockets
 import threading
 import time
 import uuid
+import weakref
 from collections import deque
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +85,8 @@ class Connection:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
+        # Once nobody can write to it any more: its number may be another file's then.
+        weakref.finalize(self, os.close, self._wake_write).atexit = False
         self._hello = encode(_hello(self._ticket.token, name, role, device, threads))
         self._outbox.append(self._hello)
         self._thread = threading.Thread(target=self._run, name="connection", daemon=True)

@@ -74,6 +74,8 @@ class ModelFiles:
         self._peer = peer
         self._put_aside = put_aside
         self._folders: dict[str, Path] = {}
+        #: Kept, so that nobody prunes what this worker may load again.
+        self._cached: list[CachedModel] = []
 
     def take(self, message: Files) -> None:
         """Brings the files; tasks that name this checkpoint find them from now on.
@@ -117,7 +119,8 @@ class ModelFiles:
         check_names(message.files)
         if is_same(Path(message.checkpoint), message.files):
             return Path(message.checkpoint)
-        cached = CachedModel.of(message.files)
+        cached = CachedModel.of(message.files, message.checkpoint)
+        self._cached.append(cached)
         while cached.missing():
             with cached.lock() as is_ours:
                 if is_ours:

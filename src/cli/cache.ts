@@ -29,7 +29,7 @@ export function cacheCommand(setStatus: (status: number) => void): Command {
     .option("--older-than <days>", "entries not used for so long as well")
     .option("--stale", "entries whose sources are gone or have changed as well")
     .option("--all", "every entry")
-    .option("--kind <kind...>", "only entries of these kinds, e.g. texts, embeddings, pair-scores")
+    .option("--kind <kind...>", "only entries of these kinds, e.g. texts, embeddings, pair-scores, models")
     .option("--dry-run", "only show what would be removed");
   const cache = new Command("cache");
   return cache

@@ -1,12 +1,18 @@
 /** `quarry workers` and `quarry drain`: look at the workers of a run that is going on, and take one out. */
 import { Command } from "commander";
-import type { WorkerLine } from "../index.js";
+import type { Drained, WorkerLine } from "../index.js";
 
 interface Flags {
   readonly run?: string;
   readonly json?: boolean;
   readonly wait?: boolean;
 }
+
+const WORDS: Record<Drained, (worker: string) => string> = {
+  leaving: (worker) => `${worker} will leave.`,
+  left: (worker) => `${worker} has left.`,
+  ended: (worker) => `${worker} is gone: the run's workers have ended.`,
+};
 
 /** Makes `quarry workers`. */
 export function workersCommand(): Command {
@@ -28,8 +34,8 @@ export function drainCommand(): Command {
     .option("--no-wait", "return at once instead of when it is gone")
     .action(async (worker: string, flags: Flags) => {
       const { drainWorker } = await import("../index.js");
-      await drainWorker(await runOf(flags), worker, { isWaiting: flags.wait !== false });
-      process.stdout.write(flags.wait === false ? `${worker} will leave.\n` : `${worker} has left.\n`);
+      const drained = await drainWorker(await runOf(flags), worker, { isWaiting: flags.wait !== false });
+      process.stdout.write(`${WORDS[drained](worker)}\n`);
     });
 }
 

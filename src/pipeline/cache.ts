@@ -1,4 +1,4 @@
-/** The cache as a whole: the entries of the data plane, each encoder's vectors, each cross-encoder's scores. */
+/** The cache as a whole: the entries of the data plane, each encoder's vectors, each cross-encoder's scores, models from elsewhere. */
 import { existsSync } from "node:fs";
 import { cacheError } from "../data/failures.js";
 import {
@@ -16,8 +16,9 @@ import {
 import { lookAtEmbeddings, verifyVectors } from "../embeddings/index.js";
 import { lookAtPairScores } from "./pair-list.js";
 import { verifyPairScores } from "./pair-verify.js";
+import { lookAtReceived } from "./received-models.js";
 
-/** How what a model left is verified; what is being built or removed is neither. */
+/** How what a model left is verified; a checkpoint is by each worker that takes it, what is being built or removed by nobody. */
 const VERIFY = { embeddings: verifyVectors, "pair-scores": verifyPairScores };
 
 /**
@@ -34,8 +35,8 @@ export async function listCache(cacheDir: string, options: Pick<PruneOptions, "s
 }
 
 /**
- * Removes damaged entries and unfinished ones whose builder is gone, and what the options add; vectors and scores go model by
- * model, never while somebody adds to them.
+ * Removes damaged entries and unfinished ones whose builder is gone, and what the options add; vectors, scores and
+ * checkpoints go model by model, never while somebody adds to them or needs them.
  *
  * @param cacheDir the folder that QUARRY_CACHE or the option cacheDir names.
  * @throws QuarryError ENVIRONMENT when the folder cannot be read or written.
@@ -96,5 +97,5 @@ export async function verifyCache(cacheDir: string, options: VerifyOptions = {})
 }
 
 function ofModels(cacheDir: string): SeenEntry[] {
-  return [...lookAtEmbeddings(cacheDir), ...lookAtPairScores(cacheDir)];
+  return [...lookAtEmbeddings(cacheDir), ...lookAtPairScores(cacheDir), ...lookAtReceived(cacheDir)];
 }

@@ -8,6 +8,9 @@ import type { Controlled, PoolControl } from "../pool/control.js";
 /** A worker as `quarry workers` shows it. */
 export type WorkerLine = Controlled["workers"][number];
 
+/** What became of a worker that was drained: it `left`, or will (`leaving`), or the run's workers `ended` before it had. */
+export type Drained = "leaving" | "left" | "ended";
+
 /** Between two looks at whether a drained worker is gone. */
 const LOOK_MS = 250;
 
@@ -19,7 +22,7 @@ const LOOK_MS = 250;
 export async function listWorkers(runDir: string): Promise<readonly WorkerLine[]> {
   const control = await connect(runDir);
   try {
-    return (await control.ask("list")).workers;
+    return await control.list();
   } finally {
     control.close();
   }
@@ -35,15 +38,21 @@ export async function drainWorker(
   runDir: string,
   worker: string,
   options: { readonly isWaiting?: boolean; readonly signal?: AbortSignal } = {},
-): Promise<void> {
+): Promise<Drained> {
   const control = await connect(runDir);
   try {
-    const { isDone, text } = await control.ask("drain", worker);
+    const { isDone, text } = await control.drain(worker);
     if (!isDone) throw new QuarryError("CONFIG", text, { hint: `quarry workers --run ${runDir}` });
-    if (options.isWaiting === false) return;
+    if (options.isWaiting === false) return "leaving";
     const isHere = async (): Promise<boolean> =>
-      (await control.ask("list")).workers.some(({ name }) => name === worker);
-    while (await isHere()) await delay(LOOK_MS, undefined, options.signal ? { signal: options.signal } : {});
+      !control.isOver() && (await control.list()).some(({ name }) => name === worker);
+    try {
+      while (await isHere()) await delay(LOOK_MS, undefined, options.signal ? { signal: options.signal } : {});
+    } catch (thrown) {
+      // It did not answer because it has ended, and the worker with it.
+      if (!control.isOver()) throw thrown;
+    }
+    return control.isOver() ? "ended" : "left";
   } finally {
     control.close();
   }

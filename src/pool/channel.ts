@@ -28,7 +28,6 @@ export class Channel {
   readonly #listeners: ChannelListeners;
   readonly #outgoing: { readonly identity: string; readonly parts: readonly Uint8Array[] }[] = [];
   readonly #receiving: Promise<void>;
-  #pumping = Promise.resolve();
   #isPumping = false;
   #isClosed = false;
 
@@ -43,12 +42,7 @@ export class Channel {
 
   send(identity: string, parts: readonly Uint8Array[]): void {
     this.#outgoing.push({ identity, parts });
-    if (!this.#isPumping) this.#pumping = this.#pump();
-  }
-
-  /** Waits until everything queued was handed to the socket. */
-  async flush(): Promise<void> {
-    while (this.#isPumping) await this.#pumping;
+    if (!this.#isPumping) void this.#pump();
   }
 
   async close(): Promise<void> {

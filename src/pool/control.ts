@@ -1,5 +1,6 @@
 /** The other end of a user's command: asks the pool that is at work on a run folder. */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -17,7 +18,11 @@ export type Controlled = Extract<DownMessage, { type: "controlled" }>;
 /** A connection to a pool. */
 export interface PoolControl {
   /** @throws QuarryError ENVIRONMENT when the pool is gone. */
-  ask(action: "list" | "drain", worker?: string): Promise<Controlled>;
+  list(): Promise<Controlled["workers"]>;
+  /** Whether the pool lets the worker go, and why not; raises as `list` does. */
+  drain(worker: string): Promise<Pick<Controlled, "isDone" | "text">>;
+  /** Whether the pool is closed, or its process dead. */
+  isOver(): boolean;
   close(): void;
 }
 
@@ -35,21 +40,31 @@ export async function openControl(runDir: string): Promise<PoolControl> {
   const socket = new Dealer({ linger: 0, receiveTimeout: ANSWER_MS });
   socket.connect(content.endpoint);
   await socket.send(encodeMessage(helloOf(content.token)) as Uint8Array[] as Buffer[]);
-  return {
-    ask: async (action, worker) => {
-      const message = { v: PROTOCOL_VERSION, type: "control", action, worker: worker ?? null } as const;
-      await socket.send(encodeMessage(message) as Buffer[]);
-      for (;;) {
-        const parts = await socket.receive().catch(() => null);
-        if (parts === null) throw gone(runDir, pid);
-        const { message: answer } = decodeDown(parts);
-        if (answer.type === "controlled") return answer;
-        if (answer.type === "refuse") {
-          const { code, message: text, hint } = answer.error;
-          throw new QuarryError(code, text, hint === null ? {} : { hint });
-        }
+  const ask = async (action: "list" | "drain", worker: string | null): Promise<Controlled> => {
+    const message = { v: PROTOCOL_VERSION, type: "control", action, worker } as const;
+    await socket.send(encodeMessage(message) as Buffer[]);
+    for (;;) {
+      const parts = await socket.receive().catch(() => null);
+      if (parts === null) throw gone(runDir, pid);
+      const { message: answer } = decodeDown(parts);
+      if (answer.type === "controlled") return answer;
+      if (answer.type === "refuse") {
+        const { code, message: text, hint } = answer.error;
+        throw new QuarryError(code, text, hint === null ? {} : { hint });
       }
+    }
+  };
+  return {
+    list: async () => {
+      const all: Controlled["workers"] = [];
+      for (let part = await ask("list", null); part.workers.length > 0; ) {
+        all.push(...part.workers);
+        part = await ask("list", all.at(-1)?.name ?? null);
+      }
+      return all.sort((one, other) => one.name.localeCompare(other.name, "en", { numeric: true }));
     },
+    drain: (worker) => ask("drain", worker),
+    isOver: () => !existsSync(ticket) || !isAlive(pid),
     close: () => socket.close(),
   };
 }

@@ -38,7 +38,7 @@ export interface Death {
   readonly how: string;
   /** Of its process, where that was started here. */
   readonly ending: Ending | null;
-  /** Set when the process spoke another protocol version. */
+  /** Set when its process spoke another protocol version. */
   readonly mismatch: VersionMismatch | null;
 }
 
@@ -61,6 +61,8 @@ interface Seat {
   peer: string | null;
   /** Why the process was or will be ended, in words that follow the worker's name. */
   reason: string | null;
+  /** Set when the process said hello in another protocol version. */
+  mismatch: VersionMismatch | null;
 }
 
 /** How often silence is looked for. */
@@ -84,7 +86,6 @@ export class Crew {
   readonly #vigil: Vigil;
   readonly #transport: Transport;
   readonly #timer: NodeJS.Timeout;
-  #mismatch: VersionMismatch | null = null;
   #strangerCount = 0;
   #isClosing = false;
 
@@ -111,7 +112,7 @@ export class Crew {
     this.#listeners = listeners;
     this.#transport = transport;
     this.#seats = new Map(
-      options.places.map((place) => [place.name, { place, process: null, peer: null, reason: null }]),
+      options.places.map((place) => [place.name, { place, process: null, peer: null, reason: null, mismatch: null }]),
     );
     this.#vigil = new Vigil({ heartbeatTimeoutMs, unitTimeoutMs, startTimeoutMs, intervalMs });
     const isTaken = (name: string): boolean => this.#seats.has(name);
@@ -138,7 +139,7 @@ export class Crew {
       command === undefined
         ? launchFork({ ...common, argv: ["worker", ...argv] })
         : launchLocal({ ...common, command: [...command, ...argv] });
-    Object.assign(seat, { process, peer: null, reason: null });
+    Object.assign(seat, { process, peer: null, reason: null, mismatch: null });
     this.#vigil.begin(worker);
     void process.ended.then(async (ending) => {
       await delay(LAST_WORDS_MS);
@@ -255,17 +256,25 @@ export class Crew {
 
   private violated(peer: string, error: QuarryError): void {
     const worker = this.#nameAt(peer);
-    if (worker !== undefined) return this.kill(worker, `broke the protocol (${error.message})`);
-    if (error instanceof VersionMismatch && !this.#transport.isRemote(peer)) this.#mismatch = error;
+    if (worker !== undefined) {
+      const what = error.code === "PROTOCOL" ? "broke the protocol" : "could not be answered";
+      return this.kill(worker, `${what} (${error.message})`);
+    }
+    // A user's command: whoever gave it has been told.
+    if (this.#controllers.delete(peer)) return;
+    // Of a process of ours only: a command of another release that asks about the run says nothing of its workers.
+    if (error instanceof VersionMismatch && !this.#transport.isRemote(peer)) {
+      const seat = [...this.#seats.values()].find(({ process }) => process !== null && process.pid === error.pid);
+      if (seat !== undefined) seat.mismatch = error;
+    }
     // Once: ten thousand connections of a port scanner must not become ten thousand warnings.
     if (this.#strangerCount === 0) this.#listeners.onStranger(error);
     this.#strangerCount += 1;
   }
 
   #buried(seat: Seat, ending: Ending): void {
-    const { name } = seat.place;
-    // A version is only believed of a process that never got as far as a hello.
-    const mismatch = seat.peer === null && seat.reason === null ? this.#mismatch : null;
+    const { place, mismatch } = seat;
+    const { name } = place;
     const how = seat.reason ?? (ending.signal === null ? ending.how : `was ${ending.how}`);
     this.#unseat(seat);
     this.#vigil.drop(name);

@@ -19,13 +19,18 @@ export interface Launched {
   close(leaveMs?: number): Promise<void>;
 }
 
-/** How a pool's workers on other machines are started; called once the socket is open. */
+/** How a pool's workers on other machines are started; called once the socket is open. Where it rejects, none of them runs. */
 export type Launch = (reception: {
   /** A ticket with a client key of its own, over TCP; raises INTERNAL when the pool does not listen. */
   readonly admit: () => TicketContent;
   /** Ticket for processes on this machine. */
   readonly ticketPath: string;
 }) => Promise<Launched>;
+
+/** Workers in one answer: half of what a header has room for, so that the hosts' names may be of any length. */
+const LISTED = 500;
+/** Workers that an error names. */
+const NAMED = 20;
 
 /** Meets whoever comes. */
 export class Reception {
@@ -76,21 +81,28 @@ export class Reception {
     this.#report.note("No worker is here; the work waits until one joins.", this.#howToJoin());
   }
 
-  /** Answers a user's command; `leave` is called for a worker that is to be drained. */
+  /**
+   * Answers a user's command; `leave` is called for a worker that is to be drained. A list comes in parts, in the order
+   * of the names; each is asked for with the last name of the one before.
+   */
   control({ action, worker: name }: Control, leave: (worker: string) => void): Controlled {
     const workers = [...this.#state.workers.values()].filter(({ phase }) => phase !== "retired");
-    const answer = (isDone: boolean, text: string): Controlled => ({
+    const answer = (isDone: boolean, text: string, listed: readonly Worker[] = []): Controlled => ({
       v: PROTOCOL_VERSION,
       type: "controlled",
       isDone,
       text,
-      workers: workers.slice(0, 1_000).map((worker) => this.#line(worker)),
+      workers: listed.map((worker) => this.#line(worker)),
     });
-    if (action === "list") return answer(true, "");
+    if (action === "list") {
+      const after = workers.filter((each) => name === null || each.name > name);
+      return answer(true, "", after.sort((one, other) => (one.name < other.name ? -1 : 1)).slice(0, LISTED));
+    }
     const worker = workers.find((each) => each.name === name);
     if (worker === undefined) {
-      const names = workers.map((each) => each.name).join(", ") || "none";
-      return answer(false, `No worker is called ${name ?? "so"}; there are: ${names}.`);
+      const names = workers.slice(0, NAMED).map((each) => each.name);
+      const more = workers.length > NAMED ? ` and ${workers.length - NAMED} more` : "";
+      return answer(false, `No worker is called ${name ?? "so"}; there are: ${names.join(", ") || "none"}${more}.`);
     }
     if (!this.#state.isOpen && workers.every((each) => each === worker || each.isLeaving)) {
       return answer(false, `${worker.name} is the last worker and no other can join: stop the run instead (Ctrl-C).`);

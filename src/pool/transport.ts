@@ -10,12 +10,12 @@ import { Channel, type ChannelListeners, ROUTER_OPTIONS } from "./channel.js";
 import { type Gate, openGate } from "./gate.js";
 import { sweepStaleTickets, type TicketContent, writeTicket } from "./ticket.js";
 
-/** Who hears what arrives. Called one at a time; must not throw. */
+/** Who hears what arrives. Called one at a time. */
 export interface TransportListeners {
-  /** A message of a peer whose hello (always its first message) carried the token. */
+  /** A message of a peer whose hello (always its first message) carried the token; a throw drops the peer. */
   onMessage(peer: string, message: UpMessage, frames: Uint8Array[]): void;
-  /** A peer that is dropped: nothing of it is heard any more. `wasAccepted` tells workers from strangers. */
-  onViolation(peer: string, error: QuarryError, wasAccepted: boolean): void;
+  /** A peer that is dropped: nothing of it is heard any more. PROTOCOL, or whatever `onMessage` threw; must not throw. */
+  onViolation(peer: string, error: QuarryError): void;
   /** Some connection ended, and a message to each peer will show whose. */
   onDisconnect?(): void;
   /** A message could not be handed over: the peer is gone. */
@@ -43,8 +43,6 @@ export interface Transport {
   forget(peer: string): void;
   /** Whether the peer came over TCP, and so perhaps from another machine. */
   isRemote(peer: string): boolean;
-  /** Waits until everything queued was handed to the sockets. */
-  flush(): Promise<void>;
   /** Closes the sockets and removes the folder. */
   close(): Promise<void>;
 }
@@ -67,7 +65,7 @@ export async function openTransport(listeners: TransportListeners, options: Tran
   let gate: Gate | null = null;
   try {
     await socket.bind(ticket.endpoint);
-    const onIntruder = (error: QuarryError): void => listeners.onViolation(REMOTE, error, false);
+    const onIntruder = (error: QuarryError): void => listeners.onViolation(REMOTE, error);
     if (options.listen !== undefined) gate = await openGate(options.listen, onIntruder);
   } catch (thrown) {
     socket.close();
@@ -85,11 +83,7 @@ export async function openTransport(listeners: TransportListeners, options: Tran
 
   function heard(prefix: string): ChannelListeners {
     return {
-      onParts: (identity, parts) => {
-        const peer = prefix + identity;
-        const decoded = read(peer, parts);
-        if (decoded !== null) listeners.onMessage(peer, decoded.message, decoded.frames);
-      },
+      onParts: (identity, parts) => hear(prefix + identity, parts),
       onUnreachable: (identity) => listeners.onUnreachable?.(prefix + identity),
       onDisconnect: () => listeners.onDisconnect?.(),
     };
@@ -107,6 +101,23 @@ export async function openTransport(listeners: TransportListeners, options: Tran
     send(peer, { v: PROTOCOL_VERSION, type: "refuse", error: info });
   }
 
+  function drop(peer: string, error: QuarryError, isAddressee: boolean): void {
+    if (accepted.delete(peer)) forgotten.add(peer);
+    if (isAddressee) refuse(peer, error);
+    listeners.onViolation(peer, error);
+  }
+
+  function hear(peer: string, parts: readonly Uint8Array[]): void {
+    const decoded = read(peer, parts);
+    if (decoded === null) return;
+    try {
+      listeners.onMessage(peer, decoded.message, decoded.frames);
+    } catch (thrown) {
+      // It costs its sender the connection: thrown on, it would leave the socket without a reader.
+      drop(peer, toQuarryError(thrown), true);
+    }
+  }
+
   function read(peer: string, parts: readonly Uint8Array[]): Decoded<UpMessage> | null {
     const wasAccepted = accepted.has(peer);
     let isAddressee = wasAccepted;
@@ -122,11 +133,9 @@ export async function openTransport(listeners: TransportListeners, options: Tran
       accepted.add(peer);
       return decoded;
     } catch (thrown) {
-      accepted.delete(peer);
-      const error = toQuarryError(thrown);
+      if (!wasAccepted && forgotten.has(peer)) return null;
       // Bytes that were no message at all are not answered.
-      if (isAddressee || thrown instanceof VersionMismatch) refuse(peer, error);
-      listeners.onViolation(peer, error, wasAccepted);
+      drop(peer, toQuarryError(thrown), isAddressee || thrown instanceof VersionMismatch);
       return null;
     }
   }
@@ -145,9 +154,6 @@ export async function openTransport(listeners: TransportListeners, options: Tran
       if (accepted.delete(peer)) forgotten.add(peer);
     },
     isRemote: (peer) => peer.startsWith(REMOTE),
-    flush: async () => {
-      await Promise.all([local.flush(), remote?.flush()]);
-    },
     close: async () => {
       if (isClosed) return;
       isClosed = true;

@@ -14,7 +14,11 @@ export const MAX_FRAMES = 16;
 
 /** A peer whose messages are sound but of another protocol version. */
 export class VersionMismatch extends QuarryError {
-  constructor(readonly version: number) {
+  /** @param pid of its process, where the message was a hello */
+  constructor(
+    readonly version: number,
+    readonly pid: number | null,
+  ) {
     super("PROTOCOL", `The peer speaks protocol version ${version}, this is version ${PROTOCOL_VERSION}.`, {
       hint: "Install the same release of Quarry on both sides, or run `npm run setup` again.",
     });
@@ -92,9 +96,10 @@ function decodeParts<Message>(schema: Schema<Message>, parts: readonly Uint8Arra
   } catch (thrown) {
     throw protocolError("its header is not msgpack", thrown);
   }
-  // The envelope (crc32, map, `v`) is the same in every version, so that another one can be named, not just refused.
-  const version = typeof value === "object" && value !== null && "v" in value ? value.v : undefined;
-  if (Number.isInteger(version) && version !== PROTOCOL_VERSION) throw new VersionMismatch(version as number);
+  // The envelope (crc32, map, `v`, a hello's `pid`) is the same in every version, so that another one can be named and
+  // known, not just refused.
+  const { v, pid } = value as { readonly v?: unknown; readonly pid?: unknown };
+  if (isInteger(v) && v !== PROTOCOL_VERSION) throw new VersionMismatch(v, isInteger(pid) ? pid : null);
   return { message: parse(schema, value), frames };
 }
 
@@ -105,6 +110,8 @@ function parse<Message>(schema: Schema<Message>, value: unknown): Message {
   const where = issue === undefined || issue.path.length === 0 ? "" : ` at ${issue.path.join(".").slice(0, 200)}`;
   throw protocolError(`it does not follow the protocol${where}: ${(issue?.message ?? "").slice(0, 500)}`);
 }
+
+const isInteger = (value: unknown): value is number => Number.isInteger(value);
 
 function checkFrames(frames: readonly Uint8Array[]): void {
   if (frames.length > MAX_FRAMES) throw protocolError(`it has ${frames.length} binary frames, at most ${MAX_FRAMES}`);

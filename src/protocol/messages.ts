@@ -108,7 +108,7 @@ export const upMessage = z.discriminatedUnion("type", [
   z.strictObject({ v, type: z.literal("leave"), reason: text }),
   /** A worker on another machine asks for a piece of a file of what was announced under this name. */
   z.strictObject({ v, type: z.literal("fetch"), checkpoint: path, file: path, offset: count }),
-  /** A user's command; answered by `controlled`. */
+  /** A user's command; answered by `controlled`. `drain` names whom, `list` the last worker of the part before. */
   z.strictObject({ v, type: z.literal("control"), action: z.enum(["list", "drain"]), worker: name.nullable() }),
   /** A rank asks for one of its own micro-batches; steps and micro-steps count from 0. */
   z.strictObject({ v, type: z.literal("next"), step: count, microStep: count, rank: count }),

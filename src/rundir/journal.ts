@@ -25,9 +25,13 @@ export interface Journal {
   close(): Promise<void>;
 }
 
-function parseEntry(line: string): JournalEntry | null {
+const newline = 0x0a;
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+function parseEntry(line: Uint8Array): JournalEntry | null {
   try {
-    const value: unknown = JSON.parse(line);
+    // A flipped bit inside a string is mostly no UTF-8; decoded loosely it would pass for another text.
+    const value: unknown = JSON.parse(utf8.decode(line));
     const isEntry = typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";
     return isEntry ? (value as JournalEntry) : null;
   } catch {
@@ -35,21 +39,24 @@ function parseEntry(line: string): JournalEntry | null {
   }
 }
 
-/** The entries of a journal's text. A broken last line is a torn write and dropped; one in the middle is damage. */
-function parseEntries(text: string, path: string): { entries: JournalEntry[]; bytes: number } {
-  const lines = text.split("\n").slice(0, -1);
+/**
+ * The entries of a journal, and how many bytes they take. A torn write is dropped: a last line without its newline, or
+ * with blocks that a power cut left as zeros. Any other broken line was durable once, and is damage.
+ */
+function parseEntries(raw: Buffer, path: string): { entries: JournalEntry[]; bytes: number } {
   const entries: JournalEntry[] = [];
   let bytes = 0;
-  for (const [index, line] of lines.entries()) {
+  for (let end = raw.indexOf(newline); end >= 0; end = raw.indexOf(newline, bytes)) {
+    const line = raw.subarray(bytes, end);
     const entry = parseEntry(line);
-    if (entry === null && index === lines.length - 1) break;
+    if (entry === null && end === raw.lastIndexOf(newline) && line.includes(0)) break;
     if (entry === null) {
-      throw new QuarryError("INTEGRITY", `${path}:${index + 1}: this line of the journal is damaged.`, {
+      throw new QuarryError("INTEGRITY", `${path}:${entries.length + 1}: this line of the journal is damaged.`, {
         hint: "Choose another folder with --runDir, or restore the file from a copy.",
       });
     }
     entries.push(entry);
-    bytes += Buffer.byteLength(line) + 1;
+    bytes = end + 1;
   }
   return { entries, bytes };
 }
@@ -96,12 +103,12 @@ class FileJournal implements Journal {
 /**
  * Opens a journal, or begins one.
  *
- * @throws QuarryError INTEGRITY with file:line when a line other than the last is broken.
+ * @throws QuarryError INTEGRITY with file:line when a line is damaged; a torn last one is dropped.
  */
 export async function openJournal(path: string): Promise<Journal> {
   const { file } = await openLines(path);
   try {
-    const { entries, bytes } = parseEntries(await file.readFile("utf8"), path);
+    const { entries, bytes } = parseEntries(await file.readFile(), path);
     await file.truncate(bytes);
     return new FileJournal(path, file, entries, bytes);
   } catch (thrown) {
@@ -113,12 +120,12 @@ export async function openJournal(path: string): Promise<Journal> {
 /**
  * The entries of a journal that somebody else may be writing; nothing is changed. None where there is no journal.
  *
- * @throws QuarryError INTEGRITY with file:line when a line other than the last is broken.
+ * @throws QuarryError INTEGRITY with file:line when a line is damaged; a torn last one is dropped.
  */
 export async function readJournal(path: string): Promise<Journal["entries"]> {
-  const text = await readFile(path, "utf8").catch((thrown: NodeJS.ErrnoException) => {
-    if (thrown.code === "ENOENT") return "";
+  const raw = await readFile(path).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === "ENOENT") return Buffer.alloc(0);
     throw diskError(thrown, dirname(path));
   });
-  return parseEntries(text, path).entries;
+  return parseEntries(raw, path).entries;
 }

@@ -15,7 +15,7 @@ import type { TrainJob, TrainNodes } from "./job.js";
 export interface Meeting {
   /** What this machine's launcher adds to its command line. */
   readonly arguments: readonly string[];
-  /** Starts the others. */
+  /** Starts the others; where it rejects, none of them runs. */
   start(admit: () => TicketContent): Promise<Launched>;
 }
 
@@ -48,6 +48,9 @@ export async function arrangeMeeting(job: TrainJob, nodes: TrainNodes, maxRestar
   const numbers = firstNumbers(nodes);
   const argumentsOf = (index: number): string[] => [...forOthers, "--node", String(numbers[index])];
   const tickets: string[] = [];
+  const removeTickets = (): void => {
+    for (const path of tickets) rmSync(path, { force: true });
+  };
   const start = async (admit: () => TicketContent): Promise<Launched> => {
     const launched = await launchNodes({
       ...{ nodes: nodes.others, logDir: job.logDir, runDir: nodes.runDir, events: job.events },
@@ -72,11 +75,14 @@ export async function arrangeMeeting(job: TrainJob, nodes: TrainNodes, maxRestar
           });
         },
       },
-    })({ admit, ticketPath: "" });
+    })({ admit, ticketPath: "" }).catch((thrown: unknown) => {
+      removeTickets();
+      throw thrown;
+    });
     return {
       ended: launched.ended,
       close: async (leaveMs) => {
-        for (const path of tickets) rmSync(path, { force: true });
+        removeTickets();
         await launched.close(leaveMs);
       },
     };

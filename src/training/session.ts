@@ -103,6 +103,7 @@ class Session {
     this.#transport = transport;
     const timers = [setInterval(() => this.#tick(), TICK_MS), setInterval(() => this.#ping(), SIGN_OF_LIFE_MS)];
     const stop = (): void => this.#stop();
+    let child: TorchrunProcess | null = null;
     let others: Launched | null = null;
     let isTrained = false;
     const halt = (): void => this.#stop(false);
@@ -115,7 +116,7 @@ class Session {
       const limits = { maxRestarts, threads, signal: stopping };
       const options = { python, ticketPath, ranks, logDir, onRankDeath, ...limits, ...joining };
       for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
-      const child = await startTorchrun(options);
+      child = await startTorchrun(options);
       others = (await meeting?.start(() => transport.admit())) ?? null;
       if (nodes !== undefined && nodes.least > 1) void others?.ended.then(() => this.#miss());
       void this.#awaitExit(child);
@@ -126,12 +127,12 @@ class Session {
       const end = await this.#ended;
       isTrained = end.kind === "trained";
       if (isTrained) await Promise.race([child.exited, sleep(LEAVE_MS, undefined, { ref: false })]);
-      child.kill();
-      await child.exited;
-      await gone(this.#pids);
-      if (child.pid !== undefined) await groupGone(child.pid);
       return end;
     } finally {
+      child?.kill();
+      await child?.exited;
+      await gone(this.#pids);
+      if (child?.pid !== undefined) await groupGone(child.pid);
       signal?.removeEventListener("abort", stop);
       halting?.removeEventListener("abort", halt);
       for (const timer of timers) clearInterval(timer);

@@ -86,6 +86,18 @@ it("ends with a look into its log when a machine cannot be reached", async () =>
   await bench.close();
 });
 
+it("ends its own part too when another machine cannot even be asked", async () => {
+  const bench = await TrainingBench.open();
+  const { nodes: others } = workersSchema.parse({ nodes: [{ kind: "manual" }] });
+  const runDir = join(bench.folder, "removed");
+  const nodes = { others, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir };
+  const { job } = bench.job("not-asked", { ...options, ranks: 2, nodes });
+  // Where the ticket should be.
+  await expect(runTraining(job)).rejects.toThrow("ENOENT");
+  isClean();
+  await bench.close();
+});
+
 it("trains with a machine on which somebody pastes the command that is told", async () => {
   const bench = await TrainingBench.open();
   const alone = bench.job("alone", options);

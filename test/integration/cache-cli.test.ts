@@ -1,4 +1,5 @@
 /** `quarry cache` as a process of its own: tables, JSON, exit statuses, and what it leaves of the cache. */
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,6 +11,7 @@ import { prepareSource } from "../../src/data/index.js";
 import type { CacheEntry, CacheReport, PruneReport } from "../../src/index.js";
 import { PairCache } from "../../src/pipeline/pair-cache.js";
 import { KEY_BYTES } from "../../src/pipeline/pair-keys.js";
+import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
 import { crossContract } from "../fixtures/cross-contract.js";
 import { abandonedName } from "../unit/embeddings/stores.js";
@@ -195,6 +197,47 @@ describe("scores of pairs", () => {
     expect(left).toMatchObject({ state: "complete", bytes: 76 });
     expect((await quarry("prune", "--all", "--kind", "pair-scores")).stdout).toMatch(/^1 removed/m);
     expect(existsSync(folder)).toBe(false);
+  });
+});
+
+describe("models that came over the wire", () => {
+  const models = (): Promise<string[]> => readdir(join(cache, "models"));
+
+  /** As a worker that takes a model: holds it until its stdin ends. */
+  async function worker(checkpoint: string) {
+    const { executable, env } = await findPython();
+    const script = `
+import hashlib, sys
+from quarry_runtime.guard.model_cache import CachedModel
+from quarry_runtime.protocol.messages import ModelFile
+data, name = b"weights of " + sys.argv[1].encode(), "1_Pooling/config.json"
+cached = CachedModel.of([ModelFile(path=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())], sys.argv[1])
+(cached.folder / name).parent.mkdir(exist_ok=True)
+(cached.folder / name).write_bytes(data)
+print("here", flush=True)
+sys.stdin.read()
+`;
+    const child = execa(executable, ["-c", script, checkpoint], { env: { ...env, QUARRY_CACHE: cache } });
+    await once(child.stdout, "data");
+    return { child };
+  }
+
+  test("are listed and pruned like the rest, but for those that a worker needs", async () => {
+    const [needed, done] = await Promise.all(["/run/checkpoint-8", "/run/checkpoint-4"].map(worker));
+    done?.child.stdin.end();
+    await done?.child;
+    const { stdout } = await quarry("list");
+    expect(stdout).toMatch(/^models +\d+ B {2}now +complete {2}[0-9a-f]{64} +\/run\/checkpoint-4$/m);
+    expect(stdout).toMatch(/^models +\d+ B {2}now +building {2}[0-9a-f]{64} +a worker needs it now$/m);
+    expect((await quarry("prune", "--older-than", "30")).stdout).toMatch(/^Nothing to remove/);
+    expect((await quarry("prune", "--all", "--kind", "models")).stdout).toMatch(/^1 removed, .*; 4 kept/m);
+    expect(await models()).toHaveLength(1);
+    needed?.child.kill("SIGKILL");
+    await needed?.child.catch(() => {});
+    const old = Date.now() / 1000 - 40 * 24 * 3600;
+    for (const name of await models()) await utimes(join(cache, "models", name, ".use"), old, old);
+    expect((await quarry("prune", "--older-than", "30")).stdout).toMatch(/^1 removed/m);
+    expect(await models()).toEqual([]);
   });
 });
 

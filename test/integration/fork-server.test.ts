@@ -118,3 +118,36 @@ test.skipIf(!canFork)("a server without forks is kept for a minute, and no longe
     vi.useRealTimers();
   }
 });
+
+test.skipIf(!canFork)(
+  "a server is kept for its fork, though one that was given up ended after all others",
+  async () => {
+    // In the server's place: `late` is given up before it is made, and its end is told after that of `first`.
+    const make = (id: number): string => `sleep 600 & made=$!; echo "{\\"forked\\": ${id}, \\"pid\\": $made}"; read go`;
+    const ended = (pid: string): string => `{\\"ended\\": ${pid}, \\"status\\": -9}`;
+    const executable = server("tells-late", [
+      ...["read first", make(0), "read late", "wait $made", `echo "${ended("$made")}\n${ended("1")}"`],
+      ...["read last", make(2), `read next; echo '{"refused": 3, "why": "by the same server"}'`, "read end"],
+    ]);
+    const ask = (name: string) =>
+      launchFork({ name, argv: ["none"], python: { ...python, executable }, env: {}, logDir });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const first = ask("first");
+      await first.started;
+      ask("late").signal("SIGKILL");
+      first.signal("SIGKILL");
+      await first.ended;
+      const last = ask("last");
+      await last.started;
+      vi.advanceTimersByTime(60_001);
+      const next = ask("next");
+      await next.started;
+      for (const fork of [last, next]) fork.signal("SIGKILL");
+      expect((await next.ended).how).toBe("could not be started (by the same server)");
+      await last.ended;
+    } finally {
+      vi.useRealTimers();
+    }
+  },
+);

@@ -42,6 +42,14 @@ describe("a command to a pool", () => {
     await Promise.all([expect(working).rejects.toMatchObject({ code: "INTERRUPTED" }), pool.close()]);
   });
 
+  it("lists every worker, however many there are", async () => {
+    // Places that nobody has needed yet.
+    const { runDir } = await open({}, { count: 1_200 });
+    const names = (await listWorkers(runDir)).map(({ name }) => name);
+    expect(names).toEqual(Array.from({ length: 1_200 }, (_, index) => `worker-${index}`));
+    await expect(drainWorker(runDir, "gpu")).rejects.toThrow(/ worker-19 and 1180 more\.$/);
+  });
+
   it("drains a worker of its own: it ends cleanly, its place stays empty, no unit is done twice", async () => {
     const { pool, pids, runDir, warnings, events } = await open({ secondsPerUnit: 0.02 });
     const { job, vectors, times } = collectVectors(fakeUnits(400));
@@ -59,6 +67,23 @@ describe("a command to a pool", () => {
     expect(pids()).toHaveLength(1);
     expect(warnings()).toEqual([]);
     expect(events.filter((event) => event.type === "worker" && event.state === "stopped")).toHaveLength(1);
+  });
+
+  it("has what it asked for when the run ends before the drained worker could leave", async () => {
+    const { pool, pids, runDir } = await open({ secondsPerUnit: 30 });
+    const working = pool.encode(collectVectors(fakeUnits(4)).job);
+    await until(() => pids().length === 2);
+    const isBusy = async (): Promise<boolean> => (await listWorkers(runDir)).every(({ state }) => state === "busy");
+    while (!(await isBusy()));
+    const draining = quarry("drain", "worker-1", "--run", runDir);
+    const isAsked = async (): Promise<boolean> => (await listWorkers(runDir)).some(({ state }) => state === "leaving");
+    while (!(await isAsked()));
+    await Promise.all([expect(working).rejects.toMatchObject({ code: "INTERRUPTED" }), pool.close()]);
+    expect(await draining).toMatchObject({
+      stdout: "worker-1 is gone: the run's workers have ended.",
+      stderr: "",
+      exitCode: 0,
+    });
   });
 
   it("is refused for a worker that is not there and for the last one", async () => {

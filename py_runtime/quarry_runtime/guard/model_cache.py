@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,8 +63,10 @@ def is_same(folder: Path, files: Sequence[ModelFile]) -> bool:
 class CachedModel:
     """The place of one list of files; equal lists share it, whatever their model is called.
 
+    While it lives `quarry cache prune` leaves the folder alone.
+
     Example:
-        cached = CachedModel.of(files)
+        cached = CachedModel.of(files, "runs/x/train/checkpoint-500")
         with cached.lock() as is_ours:
             ...
     """
@@ -72,20 +75,25 @@ class CachedModel:
     files: Sequence[ModelFile]
 
     @staticmethod
-    def of(files: Sequence[ModelFile]) -> CachedModel:
-        """Raises IntegrityError for names that are refused, EnvironmentFault without a folder."""
+    def of(files: Sequence[ModelFile], called: str = "") -> CachedModel:
+        """Makes the folder; `called` is what a list of the cache says it is.
+
+        Raises IntegrityError for names that are refused, EnvironmentFault without a folder.
+        """
         check_names(files)
         facts = sorted((file.path, file.bytes, file.sha256) for file in files)
         name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         folder = _root() / name
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            claim = _claim(folder, called)
         except OSError as error:
             raise EnvironmentFault(
                 f"There is no room for models: {folder} cannot be made ({error.strerror}).",
                 hint="Set QUARRY_CACHE to a folder that this machine can write to.",
             ) from error
-        return CachedModel(folder, files)
+        cached = CachedModel(folder, files)
+        weakref.finalize(cached, os.close, claim).atexit = False
+        return cached
 
     def missing(self) -> list[ModelFile]:
         """Files that are not there, or are there with other bytes than they should have."""
@@ -112,7 +120,8 @@ class CachedModel:
         if needed > free:
             raise EnvironmentFault(
                 f"The model needs {needed:,} bytes; {self.folder.parent} has {free:,} free.",
-                hint="Set QUARRY_CACHE to a bigger disk, or remove models that are done with.",
+                hint="Set QUARRY_CACHE to a bigger disk, or remove models that are done with:"
+                " quarry cache prune --all --kind models.",
             )
 
 
@@ -172,6 +181,28 @@ class Part:
         """Keeps what is here for the next try."""
         with contextlib.suppress(OSError):
             self._stream.close()
+
+
+def _claim(folder: Path, called: str) -> int:
+    """A descriptor whose shared lock says that the folder is in use (src/pipeline/received-models.ts);
+    the kernel takes it back when the process ends.
+    """
+    path = folder / ".use"
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            claim = os.open(path, flags, 0o600)
+            fcntl.flock(claim, fcntl.LOCK_SH)
+            # A prune that was quicker has taken the folder away, and this file with it.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(claim)):
+                # For people only: a full disk is told where it matters.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(claim, 0)
+                    os.pwrite(claim, called.encode(), 0)
+                os.utime(claim)
+                return claim
+            os.close(claim)
 
 
 @contextlib.contextmanager

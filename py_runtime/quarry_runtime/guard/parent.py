@@ -26,7 +26,7 @@ def tie_to_parent() -> None:
     PDEATHSIG (17 ms, Linux only) fires when the parent dies; the check of the parent's id
     afterwards closes the gap before it was set; end of file on stdin (22 ms) tells of a parent on
     any system, but a forked sibling can hold the pipe open. A process that came from a fork server
-    (see training.preload) is tied to whoever asked for it as well, by a pipe of their own.
+    (see quarry_runtime.preload) is tied to whoever asked for it as well, by a pipe of their own.
     """
     global _is_tied
     if _is_tied:

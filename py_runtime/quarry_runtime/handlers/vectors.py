@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import IntegrityError, ProtocolError
+from quarry_runtime.errors import EnvironmentFault, IntegrityError, ProtocolError
 from quarry_runtime.search.stored import VectorDtype
 
 _NUMPY: dict[str, type[np.generic]] = {
@@ -63,9 +63,13 @@ def read_vectors(
     )
 
 
+# A search may name 1,000 shards, and a process mostly may open 1,024 files.
+MAX_OPEN_FILES = 64
+
+
 class StoredFiles:
     """Files of stored vectors on a disk that the orchestrator sees as well; each is opened when a
-    unit first names it, and stays so: what is deleted meanwhile can still be read.
+    unit first names it, and the last 64 stay so: what is deleted meanwhile can still be read.
 
     They are read, not mapped: a file that somebody cuts short is an error then, not the end of the
     process, and the copy is made ahead of the device, without Python's lock.
@@ -73,6 +77,7 @@ class StoredFiles:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
+        #: The one that was read last is at the end.
         self._files: dict[int, FileIO] = {}
 
     def read(
@@ -82,8 +87,10 @@ class StoredFiles:
 
         Raises:
             ProtocolError: a stream that is cut, of other columns, or of another number of rows; a
-                file that the task does not name.
-            IntegrityError: a file that has gone or ends too early.
+                file that the task does not name; a place before its begin.
+            IntegrityError: a file that has gone or ends too early: what it held has to be made
+                again.
+            EnvironmentFault: a file that cannot be read for any other reason; it may be whole.
         """
         try:
             table = _table(frame)
@@ -97,6 +104,8 @@ class StoredFiles:
             raise ProtocolError(f"A unit of {row_count} rows holds {len(rows)}.")
         if row_count > 0 and (files.min() < 0 or files.max() >= len(self._paths)):
             raise ProtocolError("A unit names a file that its task does not.")
+        if any((place < 0).any() for place in (offsets, scale_offsets) if place is not None):
+            raise ProtocolError("A unit names a place before the begin of a file.")
         codes = torch.empty((row_count, dimension), dtype=_TORCH[dtype])
         self._gather(files, offsets, codes.view(torch.uint8).numpy())
         scales = None
@@ -116,16 +125,24 @@ class StoredFiles:
                     file = self._file(number)
                     file.seek(offset)
                     count = file.readinto(target)
-                except (OSError, ValueError) as error:
-                    raise IntegrityError(f"{self._paths[number]}: {error}.") from error
+                except (FileNotFoundError, NotADirectoryError) as error:
+                    raise IntegrityError(f"{self._paths[number]} has gone.") from error
+                except OSError as error:
+                    raise EnvironmentFault(
+                        f"{self._paths[number]} cannot be read: {error.strerror}.",
+                        hint="Look at its permissions, its disk, and the limit of open files"
+                        " (ulimit -n).",
+                        is_retryable=True,
+                    ) from error
                 if count == 0:
                     raise IntegrityError(f"{self._paths[number]} ends at byte {offset}.")
                 target, offset = target[count:], offset + count
 
     def _file(self, number: int) -> FileIO:
-        file = self._files.get(number)
-        if file is None:
-            file = self._files[number] = FileIO(self._paths[number])
+        file = self._files.pop(number, None) or FileIO(self._paths[number])
+        self._files[number] = file
+        if len(self._files) > MAX_OPEN_FILES:
+            self._files.pop(next(iter(self._files))).close()
         return file
 
 

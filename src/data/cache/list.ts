@@ -19,7 +19,7 @@ export type CacheState = "complete" | "stale" | "damaged" | "building" | "unfini
 
 /** One thing in the cache. */
 export interface CacheEntry {
-  /** "texts", "qrels", …; "unfinished" for a build without an entry yet; "embedded" for the built-in collection. */
+  /** "texts", "qrels", …; "models" for checkpoints that came over the wire; "unfinished" for a build without an entry yet; "embedded" for the built-in collection. */
   readonly kind: string;
   /** The folder's name. */
   readonly name: string;
@@ -43,6 +43,8 @@ export interface SeenEntry {
   readonly entry: CacheEntry;
   readonly seen: string;
   readonly manifest: Manifest | null;
+  /** Does something while nobody can begin to use it; false where somebody does. For what cannot go away under its users. */
+  readonly whileUnused?: (work: () => boolean) => boolean;
 }
 
 /** How looking through a cache may be stopped. */
@@ -177,15 +179,20 @@ function lookAtBuild(path: string, name: string): CacheEntry {
 }
 
 /**
- * A part of the cache with a folder for each model, named by 32 hexadecimal digits.
+ * A part of the cache with a folder for each model.
  *
  * @param describe may meet a folder that another process removes
+ * @param names what folders of models are called: by 32 hexadecimal digits
  */
-export function lookAtModels(folder: string, describe: (path: string, name: string) => CacheEntry): SeenEntry[] {
+export function lookAtModels(
+  folder: string,
+  describe: (path: string, name: string) => CacheEntry,
+  names = /^[0-9a-f]{32}$/,
+): SeenEntry[] {
   return namesIn(folder).flatMap((name) => {
     const path = join(folder, name);
     const seen = identityOf(path);
-    const isModel = /^[0-9a-f]{32}$/.test(name);
+    const isModel = names.test(name);
     if ((!isModel && !isBuildingName(name)) || seen === null) return [];
     const entry = ifThere(() => (isModel ? describe(path, name) : lookAtBuild(path, name)));
     return entry === null ? [] : [{ entry, seen, manifest: null }];
@@ -280,7 +287,8 @@ function embeddedEntry(path: string): CacheEntry | null {
 }
 
 /** Bytes of all files below a folder, and when the last one was written. */
-function measure(folder: string): { bytes: number; newestMs: number } {
+/** Bytes of a folder and all below it, and when something of it was last written. */
+export function measure(folder: string): { bytes: number; newestMs: number } {
   const own = lstatSync(folder);
   let bytes = 0;
   let newestMs = own.mtimeMs;

@@ -71,8 +71,8 @@ function isWanted({ kind, state, lastUsedAt }: CacheEntry, options: PruneOptions
   return !(options.olderThanDays !== undefined && ageDays > options.olderThanDays);
 }
 
-function remove({ entry, seen }: SeenEntry): boolean {
-  if (entry.state !== "unfinished") return removeEntry(entry.path, seen);
+function remove({ entry, seen, whileUnused = (work) => work() }: SeenEntry): boolean {
+  if (entry.state !== "unfinished") return whileUnused(() => removeEntry(entry.path, seen));
   if (!isAbandoned(entry.path, entry.name)) return false;
   rmSync(entry.path, { recursive: true, force: true });
   return true;

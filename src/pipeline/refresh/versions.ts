@@ -63,9 +63,11 @@ export class Versions {
     if (known !== undefined) return known;
     const opening = this.#openVersion(version, mined);
     this.#opened.set(version, opening);
+    // It may have been forgotten meanwhile, and be opened anew by somebody else.
+    const isWanted = (): boolean => this.#opened.get(version) === opening;
     opening.then(
-      (opened) => this.#opened.set(version, opened),
-      () => this.#opened.delete(version),
+      (opened) => isWanted() && this.#opened.set(version, opened),
+      () => isWanted() && this.#opened.delete(version),
     );
     return opening;
   }

@@ -142,7 +142,7 @@ class ForkServer {
   readonly #onEnd: () => void;
   readonly #pid: number | undefined;
   #count = 0;
-  #linger: NodeJS.Timeout | null = null;
+  #linger: NodeJS.Timeout | undefined;
 
   constructor({ python, env, logDir }: ForkOptions, onEnd: () => void) {
     const log = openLog(logDir, "fork-server");
@@ -186,7 +186,7 @@ class ForkServer {
     const id = this.#count++;
     const fork = new Fork(name, log, () => this.#forget(id, fork.pid));
     this.#asked.set(id, fork);
-    if (this.#linger !== null) clearTimeout(this.#linger);
+    clearTimeout(this.#linger);
     this.#answers.ref();
     const all = { ...python.env, ...env };
     this.#send({ fork: id, argv, output: output ?? log.path, cwd: process.cwd(), env: all });
@@ -234,6 +234,8 @@ class ForkServer {
 
   #idle(): void {
     this.#answers.unref();
+    // Also the end of a fork that was given up is told, perhaps after that of the last one.
+    clearTimeout(this.#linger);
     this.#linger = setTimeout(() => {
       this.#onEnd(); // whoever comes now gets another
       this.#requests.end();

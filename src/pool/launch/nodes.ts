@@ -47,7 +47,13 @@ const STOP_MS = 3_000;
 export function launchNodes(options: NodesOptions): Launch {
   return async ({ admit }) => {
     const nodes = new Nodes(options);
-    nodes.start(() => ticketLine(admit()));
+    try {
+      nodes.start(() => ticketLine(admit()));
+    } catch (thrown) {
+      // Nobody else knows of those that were started before.
+      await nodes.close(0);
+      throw thrown;
+    }
     return nodes;
   };
 }

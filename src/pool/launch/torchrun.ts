@@ -1,11 +1,11 @@
 /** Starts torchrun for one training launch, keeps its life line, and sorts what it prints into one log a rank. */
-import { createWriteStream, type WriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { PythonEnvironment } from "../../python/environment.js";
 import { startAgent } from "./agent.js";
 import type { Ending } from "./local.js";
+import { RankLogs } from "./rank-logs.js";
 
 /** What a launch needs. */
 export interface TorchrunOptions {
@@ -49,8 +49,6 @@ export interface TorchrunProcess {
   kill(): void;
 }
 
-const KEPT_LINES = 20;
-
 /** Starts torchrun; call it from the main thread, because PR_SET_PDEATHSIG follows the thread that spawned. */
 export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunProcess> {
   const ownLogs = join(options.logDir, "torchrun");
@@ -60,7 +58,7 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
     ...["--ranks", String(options.ranks), "--max-restarts", String(options.maxRestarts)],
     ...["--log-dir", ownLogs, "--threads", String(options.threads), ...(options.meeting ?? [])],
   ]);
-  const logs = new LogFiles(options.logDir);
+  const logs = new RankLogs(options.logDir);
   const readers = agent.output.map((stream) => {
     const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
     lines.on("line", (line) => {
@@ -102,45 +100,4 @@ export function parseLine(line: string): { readonly rank: number | null; readonl
 export function parseDeath(text: string): RankDeath | null {
   const found = /failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)/.exec(text);
   return found === null ? null : { exitCode: Number(found[1]), rank: Number(found[2]), pid: Number(found[3]) };
-}
-
-/** One appended file a rank and one for torchrun itself, with the last lines of each at hand for an error. */
-class LogFiles {
-  readonly #dir: string;
-  readonly #files = new Map<string, { readonly stream: WriteStream; readonly last: string[] }>();
-
-  constructor(dir: string) {
-    this.#dir = dir;
-  }
-
-  add(rank: number | null, text: string): void {
-    const name = rank === null ? "torchrun" : `rank-${rank}`;
-    let file = this.#files.get(name);
-    if (file === undefined) {
-      const stream = createWriteStream(join(this.#dir, `${name}.log`), { flags: "a" });
-      // A full disk must not end the training: the events still tell what happens.
-      stream.on("error", () => undefined);
-      file = { stream, last: [] };
-      this.#files.set(name, file);
-    }
-    file.stream.write(`${text}\n`);
-    file.last.push(text);
-    if (file.last.length > KEPT_LINES) file.last.shift();
-  }
-
-  lastLines(rank: number | null): readonly string[] {
-    return this.#files.get(rank === null ? "torchrun" : `rank-${rank}`)?.last ?? [];
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(
-      [...this.#files.values()].map(
-        ({ stream }) =>
-          new Promise<void>((resolve) => {
-            stream.once("close", resolve);
-            stream.end();
-          }),
-      ),
-    );
-  }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -303,6 +304,24 @@ def test_join_explains_what_it_cannot_use(orchestrator: Orchestrator) -> None:
         assert process.returncode == 4
     assert b"What stdin holds is no ticket" in out
     assert b"Traceback" not in out
+
+
+def test_as_many_connections_as_evaluations_leave_no_descriptor_open(
+    orchestrator: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quarry_runtime.connection.tie_to_parent", lambda: None)
+
+    def evaluate() -> int:
+        connection = Connection(orchestrator.ticket(), "rank-0", "worker")
+        orchestrator.next()
+        connection.close()
+        del connection
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    # The orchestrator's side closes in its own time.
+    counts = [evaluate() for _ in range(8)]
+    assert min(counts[4:]) <= counts[0]
 
 
 def test_closing_while_nobody_is_there_takes_no_time(orchestrator: Orchestrator) -> None:

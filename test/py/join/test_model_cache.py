@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import shutil
 import string
 from collections import deque
 from collections.abc import Callable
@@ -83,7 +85,9 @@ def bring(sender: Sender, files: list[ModelFile], checkpoint: str = "/not/here")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = [file for file in folder.rglob("*") if file.is_file() and file.name != ".lock"]
+    files = [
+        file for file in folder.rglob("*") if file.is_file() and file.name not in (".lock", ".use")
+    ]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
@@ -187,6 +191,25 @@ def test_damage_in_what_was_left_is_found_and_fetched_again() -> None:
     assert contents(bring(sender, listed())) == CONTENT
     offsets = [offset for name, offset in sender.fetched if name == "model.safetensors"]
     assert offsets == [5000, 0]
+
+
+def test_a_folder_that_is_pruned_while_it_is_taken_is_made_anew(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+    pruned: list[Path] = []
+
+    def prune_first(file: Any, operation: int) -> None:
+        if not pruned:
+            pruned.extend((cache / "models").iterdir())
+            shutil.rmtree(pruned[0])
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", prune_first)
+    folder = bring(Sender(), listed())
+    assert pruned == [folder]
+    assert contents(folder) == CONTENT
+    assert (folder / ".use").read_text() == "/not/here"
 
 
 def test_a_link_in_the_place_of_a_part_is_not_followed(tmp_path: Path) -> None:

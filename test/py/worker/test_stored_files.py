@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from quarry_runtime.errors import IntegrityError, ProtocolError
+from quarry_runtime.errors import EnvironmentFault, IntegrityError, ProtocolError
 from quarry_runtime.handlers.vectors import StoredFiles, StoredUnit
 from quarry_runtime.search.stored import VectorDtype, to_stored
 
@@ -73,7 +76,7 @@ def read(path: Path, files: list[int], offsets: list[int], row_count: int) -> St
 
 def test_a_file_that_has_gone_or_ends_too_early_is_named_as_damaged(tmp_path: Path) -> None:
     path = tmp_path / "vectors.arrow"
-    with pytest.raises(IntegrityError, match=r"vectors\.arrow.*No such file"):
+    with pytest.raises(IntegrityError, match=r"vectors\.arrow has gone"):
         read(path, [0], [HEAD], 1)
     written(path, VECTORS[:3], "float32")
     for offset in (HEAD + 2 * 24 + 1, 10_000):
@@ -89,6 +92,44 @@ def test_what_is_open_is_read_on_when_the_file_is_deleted(tmp_path: Path) -> Non
     path.unlink()
     later = files.read(unit([0], [HEAD], None), 1, 6, "float32")
     assert torch.equal(first.codes, later.codes)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_of_a_thousand_files_few_are_open_at_a_time(tmp_path: Path) -> None:
+    paths = [tmp_path / f"shard-{number}" for number in range(300)]
+    for number, path in enumerate(paths):
+        path.write_bytes(np.full(6, number, np.float32).tobytes())
+    before, files = open_files(), StoredFiles([str(path) for path in paths])
+    order = [*range(300), *range(299, -1, -1)]
+    seen = files.read(unit(order, [0] * 600, None), 600, 6, "float32")
+    assert seen.codes[:, 0].tolist() == order
+    assert open_files() - before <= 64
+
+
+def test_a_file_that_may_be_whole_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="cannot be read: Is a directory"):
+        read(tmp_path, [0], [0], 1)
+    path = tmp_path / "vectors.arrow"
+    written(path, VECTORS, "float32")
+    frame, files = unit([0], [HEAD], None), StoredFiles([str(path)])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files(), limits[1]))
+    held: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        with pytest.raises(EnvironmentFault, match="Too many open files") as caught:
+            files.read(frame, 1, 6, "float32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in held:
+            os.close(descriptor)
+    assert caught.value.is_retryable
+    assert torch.equal(files.read(frame, 1, 6, "float32").codes[0], torch.from_numpy(VECTORS[0]))
 
 
 @pytest.mark.parametrize("file", [-1, 1])
@@ -111,7 +152,7 @@ def test_a_unit_that_is_cut_of_other_columns_or_length_is_refused(tmp_path: Path
     for frame, count, dtype in cases:
         with pytest.raises(ProtocolError):
             files.read(frame, count, 6, dtype)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(ProtocolError, match="before the begin"):
         read(path, [0], [-1], 1)
 
 

@@ -1,11 +1,14 @@
 /** Pruning what models left in the cache, by several at once, and by one that is killed. */
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { pruneSeen } from "../../../src/data/index.js";
 import { lookAtEmbeddings } from "../../../src/embeddings/index.js";
 import { listCache, pruneCache } from "../../../src/pipeline/cache.js";
+import { lookAtReceived } from "../../../src/pipeline/received-models.js";
 import { abandonedName } from "../embeddings/stores.js";
 
 let cache: string;
@@ -32,6 +35,23 @@ test("vectors that somebody begins to add to since they were looked at stay", ()
   mkdirSync(join(model, "begun"));
   expect(pruneSeen(seen, { isAllRemoved }).removed).toEqual([]);
   expect(readdirSync(model).sort()).toEqual(["begun", "places.bin"]);
+});
+
+test("a model that a worker takes since it was looked at stays", async () => {
+  const received = join(cache, "models", "b".repeat(64));
+  mkdirSync(received, { recursive: true });
+  writeFileSync(join(received, ".use"), "checkpoint-4");
+  const seen = lookAtReceived(cache);
+  expect(seen).toMatchObject([{ entry: { kind: "models", state: "complete", sources: ["checkpoint-4"] } }]);
+  const worker = execa("flock", ["--shared", join(received, ".use"), "cat"], { reject: false });
+  worker.stdin.write("here");
+  await once(worker.stdout, "data");
+  expect(pruneSeen(seen, { isAllRemoved }).removed).toEqual([]);
+  expect(lookAtReceived(cache)).toMatchObject([{ entry: { state: "building" } }]);
+  worker.stdin.end();
+  await worker;
+  expect(pruneSeen(lookAtReceived(cache), { isAllRemoved }).removed).toHaveLength(1);
+  expect(readdirSync(join(cache, "models"))).toEqual([]);
 });
 
 test("what a prune that was killed left is listed, and goes with the next one", async () => {

@@ -1,5 +1,14 @@
 /** Launchers of workers on other machines: what they call, what they hand over, and that no secret shows. */
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -9,7 +18,7 @@ import { type LaunchSettings, quoted } from "../../../src/pool/launch/node.js";
 import { launchNodes } from "../../../src/pool/launch/nodes.js";
 import type { Launched } from "../../../src/pool/reception.js";
 import { EventStream, type QuarryEvent } from "../../../src/report/events.js";
-import { until } from "../../fixtures/fake-pool.js";
+import { processesWith, until } from "../../fixtures/fake-pool.js";
 
 let folder: string;
 let events: QuarryEvent[];
@@ -194,6 +203,15 @@ describe("a node that ends", () => {
     await launch({ kind: "ssh", host: "gpu1" });
     await launched?.ended;
     expect(events.map(({ type }) => type)).toEqual(["log"]);
+  });
+
+  it("that cannot be started ends those that were started before it", async () => {
+    // Where its log should be.
+    mkdirSync(join(folder, "logs", "node-1.log"), { recursive: true });
+    behave("exec sleep 600");
+    const launching = launch({ kind: "ssh", host: "gpu1" }, { kind: "ssh", host: "gpu2" });
+    await expect(launching).rejects.toThrow("EISDIR");
+    expect(processesWith(`DOUBLES=${folder}`)).toEqual([]);
   });
 
   it("is not waited for while somebody may still start workers by hand", async () => {

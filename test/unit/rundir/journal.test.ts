@@ -62,3 +62,25 @@ test("a broken line in the middle is damage, named with file and line", async ()
   const thrown = await openJournal(path).catch((e) => e);
   expect(thrown).toMatchObject({ code: "INTEGRITY", message: expect.stringContaining("journal.jsonl:2") });
 });
+
+test.each(["in a text", "in a field's name"])(
+  "one flipped bit %s of the last entry is damage, and no byte is changed",
+  async (where) => {
+    const journal = await openJournal(path);
+    await journal.append({ type: "stepDone", step: "train", text: "in a text", "in a field's name": 1 });
+    await journal.close();
+    const bytes = await readFile(path);
+    const at = bytes.indexOf(where);
+    bytes[at] = (bytes[at] ?? 0) ^ 0x80;
+    await writeFile(path, bytes);
+    const thrown = await openJournal(path).catch((e) => e);
+    expect(thrown).toMatchObject({ code: "INTEGRITY", message: expect.stringContaining("journal.jsonl:1") });
+    expect(await readFile(path)).toEqual(bytes);
+  },
+);
+
+test("a whole last line that is no JSON any more is damage, not a torn write", async () => {
+  await writeFile(path, '{"type":"a","time":1}\n{"type":"b"<"time":2}\n');
+  const thrown = await openJournal(path).catch((e) => e);
+  expect(thrown).toMatchObject({ code: "INTEGRITY", message: expect.stringContaining("journal.jsonl:2") });
+});
