@@ -88,6 +88,15 @@ describe("check", () => {
     expect(report.sources).toMatchObject([{ options: ["part1.data"], judgements: 6 }]);
   });
 
+  test("tells what keeps a source from opening besides its bad lines, the second time as the first", async () => {
+    const { context } = newCollection({ ...files, "corpus.jsonl": `${files["corpus.jsonl"]}no json\n` });
+    const missing = searching(sourceOf({ qrels: "missing.tsv" }));
+    const first = await checkSources(missing, context);
+    expect(first.problems).toMatchObject([{ message: expect.stringMatching(/missing\.tsv: no such file/) }]);
+    expect(first.faults).toMatchObject([{ kind: "badLines", count: 1, policy: "error" }]);
+    expect(await checkSources(missing, context)).toEqual(first);
+  });
+
   test("reports sets that come out empty", async () => {
     const { context } = newCollection(files);
     const data = training(pairs({ positives: sourceOf({ qrels: "train.tsv", minScore: 2 }) }));
