@@ -1,7 +1,7 @@
 /** What the batch of a training step holds, each text traced to its file and line and to the judgement that chose it. */
-import { tableFromIPC } from "apache-arrow";
 import { buildMicroBatch, isMasked } from "../batches.js";
 import { planStep } from "../plan.js";
+import { gatheredStrings } from "../texts/gathered.js";
 import type { DataContext, Group, JudgementOrigin, MicroBatch, Origin, TrainingSet } from "../types.js";
 import { openTrainingSet } from "../views/open-training-set.js";
 import type { InspectedData, InspectedTraining } from "./inspected.js";
@@ -139,14 +139,13 @@ function shownGroups(
 }
 
 function textsOf(stream: Uint8Array): (at: number) => Pick<ShownText, "title" | "text" | "prompt" | "extras"> {
-  const table = tableFromIPC(stream);
-  const column = (name: string) => table.getChild(name);
-  const [title, text, prompt, extras] = ["title", "text", "prompt", "extras"].map(column);
+  const columns = gatheredStrings(stream);
+  const [title, text, prompt, extras] = (["title", "text", "prompt", "extras"] as const).map(columns);
   return (at) => ({
-    title: String(title?.get(at) ?? ""),
-    text: String(text?.get(at) ?? ""),
-    prompt: (prompt?.get(at) ?? null) as string | null,
-    ...(extras == null ? {} : { extras: JSON.parse((extras.get(at) ?? "{}") as string) as Record<string, unknown> }),
+    title: title?.(at) ?? "",
+    text: text?.(at) ?? "",
+    prompt: prompt?.(at) ?? null,
+    ...(extras == null ? {} : { extras: JSON.parse(extras(at) ?? "{}") as Record<string, unknown> }),
   });
 }
 

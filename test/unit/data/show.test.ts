@@ -5,7 +5,7 @@ import { showStepOf } from "../../../src/data/inspect/show.js";
 import { planStep } from "../../../src/data/plan.js";
 import { openTrainingSet } from "../../../src/data/views/open-training-set.js";
 import type { MultiLevelConfig, SourceConfig, TrainingDataConfig } from "../../../src/experiment/schema.js";
-import { type Collection, newCollection, qrels, sourceOf } from "./collection.js";
+import { type Collection, jsonLines, newCollection, qrels, sourceOf } from "./collection.js";
 import { files, pairs, training } from "./inspected.js";
 
 describe("show", () => {
@@ -89,6 +89,19 @@ describe("show", () => {
       positives: combined,
     });
     expect(await judgedOf(data)).toEqual(["q0 d0 1: b:3", "q1 d1 1: a:3"]);
+  });
+
+  test("texts begin as they are written, with U+FEFF as well", async () => {
+    const marked = (id: string): string => jsonLines([{ _id: id, title: "\ufefft", text: "\ufeffx\ufeff" }]);
+    const { context } = newCollection({
+      "corpus.jsonl": marked("d0"),
+      "queries.jsonl": marked("q0"),
+      "train.tsv": qrels([["q0", "d0", 1]]),
+    });
+    const source = sourceOf({ qrels: "train.tsv", prompts: { query: "\ufeffask: " } });
+    const { groups } = await showStepOf(training(pairs({ positives: source, negativesPerQuery: 0 })), context, 0);
+    const text = { title: "\ufefft", text: "\ufeffx\ufeff" };
+    expect(groups[0]).toMatchObject({ query: { ...text, prompt: "\ufeffask: " }, passages: [text] });
   });
 
   test("marks paddings, and counts for how many queries a passage is masked", async () => {
