@@ -32,6 +32,7 @@ export {
 } from "./readers/registry.js";
 export { readRun } from "./readers/trec-run.js";
 export { prepareSource } from "./source.js";
+export { gatheredStrings } from "./texts/gathered.js";
 export type * from "./types.js";
 export { textUnits } from "./units.js";
 export { openTrainingSet } from "./views/open-training-set.js";

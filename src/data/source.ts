@@ -176,9 +176,9 @@ export async function openSources(
       const passageOffset = place.passages.add(source.passages, styleOf(source.config, "passage"), source.config.name);
       if (source.queries !== null) place.queries.add(source.queries, styleOf(source.config, "query"));
       if (source.qrels === null || source.queries === null) return [];
-      const algebra = configs[index] as SourceConfig;
-      const judged = isMerged ? new MaterializedQrels({ ...source.qrels.parts, algebra }) : undefined;
-      return [{ qrels: source.qrels, judged, queries: source.queries, passageOffset }];
+      const config = configs[index] as SourceConfig;
+      const judged = isMerged ? new MaterializedQrels({ ...source.qrels.parts, algebra: config }) : undefined;
+      return [{ source: config, qrels: source.qrels, judged, queries: source.queries, passageOffset }];
     });
     refuseOtherTexts(place.queries, compared);
     const qrels = sides.length === 0 ? null : mergeSources(place.queries, sides, rule, context);

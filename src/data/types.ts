@@ -1,5 +1,5 @@
 /** What the data plane offers to the rest of Quarry: tables of texts, judgements on row numbers, groups for training. */
-import type { SearchDataConfig, ValidationConfig } from "../experiment/schema.js";
+import type { SearchDataConfig, SourceConfig, ValidationConfig } from "../experiment/schema.js";
 import type { Finding } from "./findings.js";
 
 /** Where a record came from, for messages and traces. */
@@ -118,6 +118,13 @@ export interface Group {
   readonly part: number;
 }
 
+/** The judgement that counts for a pair, for traces. */
+export interface JudgementOrigin {
+  readonly origin: Origin;
+  /** What it came through. */
+  readonly source: SourceConfig;
+}
+
 /** What a model learns from; several corpora share one numbering (offset of the corpus + row). */
 export interface TrainingSet {
   /** Queries that can form a group. */
@@ -156,6 +163,8 @@ export interface TrainingSet {
   passageId(row: number): string;
   queryOrigin(row: number): Origin;
   passageOrigin(row: number): Origin;
+  /** The judgement that put a passage into its place of a group; null for a padding. */
+  judgement(group: Group, place: number): JudgementOrigin | null;
   close(): void;
 }
 

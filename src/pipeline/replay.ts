@@ -108,7 +108,7 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
       const microSteps: ReplayedMicroStep[] = [];
       for (let microStep = 0; microStep < layout.accumulationSteps; microStep += 1) {
         const [first, own] = groupsOf(groups, microStep, layout);
-        const { groups: found } = await showGroups(set, own, shown, look.context, { step: step - 1, first });
+        const { groups: found } = showGroups(set, own, shown, { step: step - 1, first, seed: look.context.seed });
         microSteps.push({
           microStep,
           groups: found,

@@ -240,19 +240,21 @@ async function markStale(
     const isStale = reason !== null && each.entry.state === "complete";
     marked.push({ ...each, entry: { ...each.entry, sources: paths, ...(isStale && { state: "stale", reason }) } });
   }
-  // Judgements speak of row numbers: without the texts they were built over, nothing asks for them.
-  const tables = new Set(marked.flatMap((each) => (each.entry.state === "complete" ? fingerprintOf(each) : [])));
+  // Judgements speak of row numbers, relations of judgements: without what they were built over, nothing asks for them.
+  const named = new Set(marked.flatMap((each) => (each.entry.state === "complete" ? fingerprintOf(each) : [])));
   return marked.map((each) => {
-    const isAlone = each.manifest?.basis.some((fingerprint) => !tables.has(fingerprint)) ?? false;
+    const isAlone = each.manifest?.basis.some((fingerprint) => !named.has(fingerprint)) ?? false;
     if (!isAlone || each.entry.state !== "complete") return each;
     return {
       ...each,
-      entry: { ...each.entry, state: "stale", reason: "the texts it speaks about are gone or changed" },
+      entry: { ...each.entry, state: "stale", reason: "the texts or judgements it speaks about are gone or changed" },
     };
   });
 }
 
-function fingerprintOf({ manifest }: SeenEntry): string[] {
+function fingerprintOf({ entry, manifest }: SeenEntry): string[] {
+  // Judgements are named by their key (openQrels), tables by their content.
+  if (entry.kind === "qrels") return manifest === null ? [] : [manifest.key.join(" ")];
   const content = manifest?.content;
   const isTold = typeof content === "object" && content !== null && "fingerprint" in content;
   return isTold ? [String(content.fingerprint)] : [];

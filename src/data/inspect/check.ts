@@ -122,7 +122,6 @@ class Check {
   ): Promise<Opened | null> {
     const validation = this.context.validation ?? DEFAULT_VALIDATION;
     const attempts = validation.badLines !== "error" || this.#isLenient ? [true] : mayRetry ? [false, true] : [false];
-    let strict: QuarryError | null = null;
     for (const isLenient of attempts) {
       const badLines = isLenient && validation.badLines === "error" ? "drop" : validation.badLines;
       try {
@@ -132,12 +131,8 @@ class Check {
         return opened;
       } catch (thrown) {
         if (!(thrown instanceof QuarryError) || (thrown.code !== "DATA" && thrown.code !== "CONFIG")) throw thrown;
-        if (thrown.code === "DATA" && isLenient !== attempts.at(-1)) {
-          strict = thrown;
-          continue;
-        }
-        // Where nothing can be read at all, the first line at fault says more than that nothing was left.
-        this.#blame(option, thrown.message.includes("cannot be read") ? thrown : (strict ?? thrown));
+        if (thrown.code === "DATA" && isLenient !== attempts.at(-1)) continue;
+        this.#blame(option, thrown);
         return null;
       }
     }

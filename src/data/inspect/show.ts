@@ -1,9 +1,8 @@
 /** What the batch of a training step holds, each text traced to its file and line and to the judgement that chose it. */
-import { tableFromIPC } from "apache-arrow";
 import { buildMicroBatch, isMasked } from "../batches.js";
 import { planStep } from "../plan.js";
-import { type OpenedSource, openSource } from "../source.js";
-import type { DataContext, Group, MicroBatch, Origin, TrainingSet } from "../types.js";
+import { gatheredStrings } from "../texts/gathered.js";
+import type { DataContext, Group, JudgementOrigin, MicroBatch, Origin, TrainingSet } from "../types.js";
 import { openTrainingSet } from "../views/open-training-set.js";
 import type { InspectedData, InspectedTraining } from "./inspected.js";
 
@@ -67,7 +66,8 @@ export async function showStepOf(
   const { data, globalBatchSize } = train;
   const set = await openTrainingSet(data, context);
   try {
-    return await showGroups(set, planStep(set, step, globalBatchSize), { sources, train }, context, { step, first: 0 });
+    const groups = planStep(set, step, globalBatchSize);
+    return showGroups(set, groups, { sources, train }, { step, first: 0, seed: context.seed });
   } finally {
     set.close();
   }
@@ -76,39 +76,27 @@ export async function showStepOf(
 /**
  * Shows groups that were planned already, as one micro-step.
  *
- * @param of the step, and the place of the first group in it
+ * @param of the step, the place of the first group in it, and the seed that the set was opened with
  */
-export async function showGroups(
+export function showGroups(
   set: TrainingSet,
   groups: readonly Group[],
   { sources, train }: Pick<InspectedData, "sources"> & { readonly train: InspectedTraining },
-  context: DataContext,
-  of: { readonly step: number; readonly first: number },
-): Promise<ShownStep> {
+  of: { readonly step: number; readonly first: number; readonly seed: number },
+): ShownStep {
   const { globalBatchSize } = train;
-  const placed = sources.filter(([option]) => option.startsWith("train."));
-  const opened: OpenedSource[] = [];
-  try {
-    for (const [, source] of placed) opened.push(await openSource(source, context));
-    const tracer = new Tracer(
-      placed.map(([option]) => option),
-      opened,
-    );
-    const share = { rank: 0, worldSize: 1, microStep: 0, accumulationSteps: 1, queriesPerRank: groups.length };
-    const batch = buildMicroBatch(set, groups, share);
-    return {
-      step: of.step,
-      seed: context.seed,
-      stepsPerEpoch: Math.ceil(set.queryCount / globalBatchSize),
-      globalBatchSize,
-      passagesPerQuery: set.passagesPerQuery,
-      fingerprint: set.fingerprint,
-      maskedPositives: batch.maskedPositives,
-      groups: shownGroups(set, groups, batch, of.step * globalBatchSize + of.first, globalBatchSize, tracer),
-    };
-  } finally {
-    for (const source of opened) source.close();
-  }
+  const share = { rank: 0, worldSize: 1, microStep: 0, accumulationSteps: 1, queriesPerRank: groups.length };
+  const batch = buildMicroBatch(set, groups, share);
+  return {
+    step: of.step,
+    seed: of.seed,
+    stepsPerEpoch: Math.ceil(set.queryCount / globalBatchSize),
+    globalBatchSize,
+    passagesPerQuery: set.passagesPerQuery,
+    fingerprint: set.fingerprint,
+    maskedPositives: batch.maskedPositives,
+    groups: shownGroups(set, groups, batch, of.step * globalBatchSize + of.first, globalBatchSize, sources),
+  };
 }
 
 function shownGroups(
@@ -117,7 +105,7 @@ function shownGroups(
   batch: MicroBatch,
   firstPlace: number,
   globalBatchSize: number,
-  tracer: Tracer,
+  sources: InspectedData["sources"],
 ): ShownGroup[] {
   const queries = textsOf(batch.queries);
   const passages = textsOf(batch.passages);
@@ -143,7 +131,7 @@ function shownGroups(
           label: group.labels[index] as number,
           role: isPadding ? ("padding" as const) : isPositive ? ("positive" as const) : ("negative" as const),
           maskedFor: countMasked(batch, column),
-          judged: isPadding ? null : tracer.find(query, { id, origin }, isPositive),
+          judged: judgedIn(set.judgement(group, index), sources),
         };
       }),
     };
@@ -151,14 +139,13 @@ function shownGroups(
 }
 
 function textsOf(stream: Uint8Array): (at: number) => Pick<ShownText, "title" | "text" | "prompt" | "extras"> {
-  const table = tableFromIPC(stream);
-  const column = (name: string) => table.getChild(name);
-  const [title, text, prompt, extras] = ["title", "text", "prompt", "extras"].map(column);
+  const columns = gatheredStrings(stream);
+  const [title, text, prompt, extras] = (["title", "text", "prompt", "extras"] as const).map(columns);
   return (at) => ({
-    title: String(title?.get(at) ?? ""),
-    text: String(text?.get(at) ?? ""),
-    prompt: (prompt?.get(at) ?? null) as string | null,
-    ...(extras == null ? {} : { extras: JSON.parse((extras.get(at) ?? "{}") as string) as Record<string, unknown> }),
+    title: title?.(at) ?? "",
+    text: text?.(at) ?? "",
+    prompt: prompt?.(at) ?? null,
+    ...(extras == null ? {} : { extras: JSON.parse(extras(at) ?? "{}") as Record<string, unknown> }),
   });
 }
 
@@ -169,35 +156,10 @@ function countMasked({ mask, columnCount, queryCount }: MicroBatch, column: numb
   return count;
 }
 
-/** Finds the judgement behind a place of a group, in the sources as the experiment names them. */
-class Tracer {
-  constructor(
-    private readonly options: readonly string[],
-    private readonly sources: readonly OpenedSource[],
-  ) {}
-
-  find(
-    query: { readonly id: string },
-    passage: { readonly id: string; readonly origin: Origin },
-    isPositive: boolean,
-  ): ShownPassage["judged"] {
-    // The last source of several counts; negatives are looked for among the sources of negatives first.
-    const order = this.sources.map((_, index) => index).reverse();
-    const isNegatives = (index: number): boolean => (this.options[index] as string).includes(".negatives");
-    order.sort((one, other) => Number(isNegatives(one) === isPositive) - Number(isNegatives(other) === isPositive));
-    for (const index of order) {
-      const { config, queries, passages, qrels } = this.sources[index] as OpenedSource;
-      const queryRow = queries?.rowOf(query.id) ?? -1;
-      const row = passages.rowOf(passage.id);
-      if (qrels === null || queryRow === -1 || row === -1 || !isSamePlace(passages.origin(row), passage.origin))
-        continue;
-      const origin = qrels.origin(queryRow, row);
-      if (origin !== null) return { origin, source: config.name ?? (this.options[index] as string) };
-    }
-    return null;
-  }
-}
-
-function isSamePlace(one: Origin, other: Origin): boolean {
-  return one.file === other.file && one.line === other.line;
+/** A source without a name is called by its option. */
+function judgedIn(judgement: JudgementOrigin | null, sources: InspectedData["sources"]): ShownPassage["judged"] {
+  if (judgement === null) return null;
+  const { origin, source } = judgement;
+  const [option] = sources.find(([, placed]) => placed === source) ?? ["train.refresh"];
+  return { origin, source: source.name ?? option };
 }

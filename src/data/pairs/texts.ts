@@ -1,18 +1,8 @@
 /** Pairs of query and passage as a cross-encoder reads them: frames for the wire, digests for a cache. */
 import { createHash } from "node:crypto";
-import {
-  Field,
-  Int32,
-  makeData,
-  RecordBatch,
-  RecordBatchStreamWriter,
-  Schema,
-  Struct,
-  type Table,
-  tableFromIPC,
-  Utf8,
-} from "apache-arrow";
+import { Field, Int32, makeData, RecordBatch, RecordBatchStreamWriter, Schema, Struct, Utf8 } from "apache-arrow";
 import { QuarryError } from "../../errors.js";
+import { gatheredBytes } from "../texts/gathered.js";
 import type { TextTable } from "../types.js";
 
 /** Bytes of one text's digest. */
@@ -20,6 +10,7 @@ export const DIGEST_BYTES = 32;
 /** Offsets of Arrow's utf8 columns are 32 bits wide. */
 const MAX_BYTES = 2 ** 31 - 1;
 const SPACE = new Uint8Array([0x20]);
+const NOTHING = new Uint8Array(0);
 
 const schema = new Schema([
   new Field("row", new Int32()),
@@ -29,23 +20,10 @@ const schema = new Schema([
 ]);
 
 /** Titles and texts of some rows as bytes, with templates applied; prompts belong to bi-encoders and are left out. */
-class RowTexts {
-  readonly #titles: Strings;
-  readonly #texts: Strings;
-
-  constructor(table: TextTable, rows: Int32Array) {
-    const gathered = tableFromIPC(table.gather(rows));
-    this.#titles = stringsOf(gathered, "title");
-    this.#texts = stringsOf(gathered, "text");
-  }
-
-  title(at: number): Uint8Array {
-    return slice(this.#titles, at);
-  }
-
-  text(at: number): Uint8Array {
-    return slice(this.#texts, at);
-  }
+function rowTexts(table: TextTable, rows: Int32Array): Record<"title" | "text", (at: number) => Uint8Array> {
+  const columns = gatheredBytes(table.gather(rows));
+  const [titles, texts] = [columns("title"), columns("text")];
+  return { title: (at) => titles?.(at) ?? NOTHING, text: (at) => texts?.(at) ?? NOTHING };
 }
 
 /**
@@ -63,8 +41,8 @@ export function gatherPairs(
 ): Uint8Array {
   const distinct = [...new Set(queryRows)];
   const places = new Map(distinct.map((row, place) => [row, place]));
-  const queries = new RowTexts(tables.queries, Int32Array.from(distinct));
-  const passages = new RowTexts(tables.passages, passageRows);
+  const queries = rowTexts(tables.queries, Int32Array.from(distinct));
+  const passages = rowTexts(tables.passages, passageRows);
   const joined = distinct.map((_, place) => join(queries.title(place), queries.text(place)));
   const pairs = [...numbers.keys()];
   const columns = [
@@ -90,7 +68,7 @@ export function digestTexts(table: TextTable, rows: Int32Array): Buffer {
   const length = Buffer.alloc(4);
   for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
     const chunk = rows.subarray(start, start + CHUNK_ROWS);
-    const texts = new RowTexts(table, chunk);
+    const texts = rowTexts(table, chunk);
     for (let at = 0; at < chunk.length; at += 1) {
       const title = texts.title(at);
       length.writeUInt32LE(title.byteLength);
@@ -107,22 +85,6 @@ const CHUNK_ROWS = 4_096;
 /** As the worker joins a passage's title and text. */
 function join(title: Uint8Array, text: Uint8Array): Uint8Array {
   return title.byteLength === 0 ? text : Buffer.concat([title, SPACE, text]);
-}
-
-interface Strings {
-  readonly offsets: Int32Array;
-  readonly bytes: Uint8Array;
-}
-
-function stringsOf(table: Table, name: string): Strings {
-  const data = table.getChild(name)?.data[0];
-  // A table of no rows may have no batch.
-  if (data === undefined) return { offsets: new Int32Array(1), bytes: new Uint8Array(0) };
-  return { offsets: data.valueOffsets as Int32Array, bytes: data.values as Uint8Array };
-}
-
-function slice({ offsets, bytes }: Strings, at: number): Uint8Array {
-  return bytes.subarray(offsets[at], offsets[at + 1]);
 }
 
 function column(pieces: readonly Uint8Array[]) {

@@ -1,17 +1,18 @@
 /** Judgements of several sources over one numbering of queries and passages: who wins where two judge a pair. */
 import { QuarryError } from "../../errors.js";
-import type { MergeRule } from "../../experiment/schema.js";
+import type { MergeRule, SourceConfig } from "../../experiment/schema.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
 import type { Finding } from "../findings.js";
 import { formatFloat32 } from "../float32.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { TextPool } from "../texts/text-pool.js";
-import type { Judgements, Origin, Qrels } from "../types.js";
+import type { JudgementOrigin, Judgements, Origin, Qrels } from "../types.js";
 import type { MaterializedQrels } from "./materialized.js";
 import { QueryLinks } from "./query-links.js";
 
 /** One source's judgements, and where its passages begin in the numbering. */
 export interface Side {
+  readonly source: SourceConfig;
   readonly qrels: MaterializedQrels;
   readonly queries: StoredTexts;
   readonly passageOffset: number;
@@ -32,8 +33,7 @@ interface Conflict {
 }
 
 /** What one source says of a pair. */
-interface Judging {
-  readonly origin: Origin;
+interface Judging extends JudgementOrigin {
   readonly passageId: string;
   /** The score that counts for it; null where its filters left the judgement out. */
   readonly score: number | null;
@@ -113,18 +113,21 @@ export class MergedQrels implements Qrels {
     return false;
   }
 
-  /** Where the judgement that counts was read; where the filters left none of a pair, the one that would have counted. */
   origin(query: number, passage: number): Origin | null {
+    return this.judgement(query, passage)?.origin ?? null;
+  }
+
+  /** The judgement that counts for a pair; where the filters left none, the one that would have counted. */
+  judgement(query: number, passage: number): JudgementOrigin | null {
     const judging = this.#judging(query, passage);
     const kept = judging.filter(({ score }) => score !== null);
     const found = kept.length > 0 ? kept : judging;
-    if (this.rule === "first") return found[0]?.origin ?? null;
-    if (this.rule !== "max") return found.at(-1)?.origin ?? null;
-    const best = found.reduce<Judging | undefined>(
-      (most, each) => (most === undefined || (each.score ?? 0) >= (most.score ?? 0) ? each : most),
-      undefined,
+    if (this.rule === "first") return found[0] ?? null;
+    if (this.rule !== "max") return found.at(-1) ?? null;
+    return found.reduce<Judging | null>(
+      (most, each) => (most === null || (each.score ?? 0) >= (most.score ?? 0) ? each : most),
+      null,
     );
-    return best?.origin ?? null;
   }
 
   /**
@@ -206,7 +209,7 @@ export class MergedQrels implements Qrels {
 
   /** The sources that judge a pair, in order. */
   #judging(query: number, passage: number): Judging[] {
-    return this.#sides.flatMap(({ qrels, links, passageOffset }) => {
+    return this.#sides.flatMap(({ source, qrels, links, passageOffset }) => {
       const row = links.rowOf(query);
       const own = passage - passageOffset;
       if (row === -1 || own < 0 || own >= qrels.passages.rowCount) return [];
@@ -216,7 +219,7 @@ export class MergedQrels implements Qrels {
       const at = kept.rows.indexOf(own);
       const one = { rows: kept.rows.subarray(at, at + 1), scores: kept.scores.subarray(at, at + 1) };
       const score = at === -1 ? null : (qrels.transform(one, row).scores[0] as number);
-      return [{ origin, score, passageId: qrels.passages.id(own) }];
+      return [{ origin, source, score, passageId: qrels.passages.id(own) }];
     });
   }
 

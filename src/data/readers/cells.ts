@@ -1,4 +1,5 @@
 /** Cuts lines into cells: at one separator or at any white space. */
+import { ByteSearch } from "./byte-search.js";
 import type { InputFile } from "./input.js";
 import { readLines } from "./lines.js";
 
@@ -39,21 +40,22 @@ export function cellTexts(cells: Cells): string[] {
 export function cutAt(separator: number): CellCutter {
   return (input, onCells) => {
     const cells = newCells();
+    const separators = new ByteSearch(separator);
     return readLines(input, (bytes, start, end, line) => {
-      fillCells(cells, bytes, start, end, separator);
+      fillCells(cells, bytes, start, end, separators);
       onCells(cells, line);
     });
   };
 }
 
 /** Cells of [start, end) of `bytes`. */
-export function fillCells(cells: Cells, bytes: Buffer, start: number, end: number, separator: number): void {
+export function fillCells(cells: Cells, bytes: Buffer, start: number, end: number, separators: ByteSearch): void {
   cells.bytes = bytes;
   cells.count = 0;
   let from = start;
   for (;;) {
-    const found = bytes.indexOf(separator, from);
-    if (found === -1 || found >= end) break;
+    const found = separators.find(bytes, from, end);
+    if (found === -1) break;
     addCell(cells, from, found);
     from = found + 1;
   }

@@ -1,6 +1,7 @@
 /** Cuts CSV into cells by RFC 4180: quoted cells may hold separators, doubled quotes and line ends. */
 import { dataError } from "../failures.js";
 import { GrowingBytes } from "../storage/growing.js";
+import { ByteSearch } from "./byte-search.js";
 import { addCell, type CellCutter, fillCells, newCells } from "./cells.js";
 import { readLines } from "./lines.js";
 
@@ -15,6 +16,8 @@ const HINT = 'In CSV a quote inside a quoted cell is written twice, e.g. "say ""
 export function cutCsv(separator: number): CellCutter {
   return async (input, onCells) => {
     const cells = newCells();
+    const quotes = new ByteSearch(QUOTE);
+    const separators = new ByteSearch(separator);
     // What a record with quotes says once they are off; its cells are cut while it is copied here.
     const content = new GrowingBytes();
     let openedAt = 0;
@@ -32,8 +35,8 @@ export function cutCsv(separator: number): CellCutter {
       let at = start;
       for (;;) {
         if (isOpen) {
-          const quote = bytes.indexOf(QUOTE, at);
-          if (quote === -1 || quote >= end) {
+          const quote = quotes.find(bytes, at, end);
+          if (quote === -1) {
             content.append(bytes, at, end);
             return false;
           }
@@ -55,8 +58,8 @@ export function cutCsv(separator: number): CellCutter {
           continue;
         }
         // What is left of a cell outside quotes; a quote in its middle is a character as any other.
-        const found = bytes.indexOf(separator, at);
-        const to = found === -1 || found > end ? end : found;
+        const found = separators.find(bytes, at, end);
+        const to = found === -1 ? end : found;
         content.append(bytes, at, to);
         endCell();
         if (to === end) return true;
@@ -68,9 +71,8 @@ export function cutCsv(separator: number): CellCutter {
       if (!isOpen) {
         if (start === end) return;
         openedAt = line;
-        const quote = bytes.indexOf(QUOTE, start);
-        if (quote === -1 || quote >= end) {
-          fillCells(cells, bytes, start, end, separator);
+        if (quotes.find(bytes, start, end) === -1) {
+          fillCells(cells, bytes, start, end, separators);
           if (!isBroken) onCells(cells, line);
           isBroken = false;
           return;

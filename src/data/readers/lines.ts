@@ -8,7 +8,7 @@ const CR = 13;
 /** A longer line is a file that is no line-wise file at all. */
 const MAX_LINE_BYTES = 1 << 28;
 
-/** Takes the line [start, end) of `bytes`, without its end; valid during the call only. */
+/** Takes the line [start, end) of `bytes`, without its end; valid during the call only. Other contents are another `bytes`. */
 export type LineHandler = (bytes: Buffer, start: number, end: number, line: number) => void;
 
 /** What formats whose records may take several lines need to know. */
@@ -104,14 +104,13 @@ class LineCutter {
   }
 
   #cut(to: number): void {
-    const bytes = this.#pending;
-    const all = bytes.subarray(0, to);
-    const isClean = isUtf8(all) && !all.includes(0);
-    const hasReturns = all.includes(CR);
+    const bytes = this.#pending.subarray(0, to);
+    const isClean = isUtf8(bytes) && !bytes.includes(0);
+    const hasReturns = bytes.includes(CR);
     const keepsEmpty = this.options.keepsEmpty === true;
     for (let start = 0; start < to; ) {
       const found = bytes.indexOf(LF, start);
-      const hasEnd = found !== -1 && found < to;
+      const hasEnd = found !== -1;
       const next = hasEnd ? found + 1 : to;
       let end = hasEnd ? found : to;
       this.#line += 1;

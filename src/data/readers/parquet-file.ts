@@ -92,8 +92,11 @@ export async function readRowGroups(
   let firstRow = 0;
   let counted = 0;
   try {
-    const metadata = await told(path, "its metadata", () => parquet.parquetMetadataAsync(buffer));
-    const names = choose(columns(parquet, metadata));
+    const [metadata, found] = await told(path, "its metadata", async () => {
+      const read = await parquet.parquetMetadataAsync(buffer);
+      return [read, columns(parquet, read)] as const;
+    });
+    const names = choose(found);
     const options = {
       file: buffer,
       metadata,

@@ -4,62 +4,74 @@ import { dataError, fileError } from "../failures.js";
 import { putExtras } from "./extras.js";
 import type { InputFile } from "./input.js";
 import { lineTexts } from "./lines.js";
-import type { Format, Role, Span } from "./reader.js";
+import type { Format, Role, Sample, Span } from "./reader.js";
 import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointTo, shorten } from "./records.js";
-import type { ReaderFile, ReaderOptions } from "./registry.js";
+import type { ReaderFile, ReaderId, ReaderJudgement, ReaderOptions, ReaderText } from "./registry.js";
 
 /** The format of a registered reader; its version holds the hash of its source. */
 export function registeredFormat(reader: ReaderOptions & { readonly version: string }): Format {
-  const { name, version, matches, texts, judgements, ids } = reader;
+  const { name, version, texts, judgements, ids } = reader;
   return {
     name,
     version,
     hasPrompts: texts !== undefined,
     needsMainThread: true,
     options: ["extras"],
-    matches: (sample) => matches?.(sample.name, sample.head.toString("utf8")) === true,
+    matches: (sample, _role, { path }) => isMatch(reader, sample, path),
     ...(texts && {
       async readTexts(input, { extras: names = [] }, role, onRecord) {
         const record = newTextRecord();
-        await readAll(reader, input, role, texts, (value, checks) => {
-          const { line } = checks;
+        const fill = (value: ReaderText, checks: Checks): boolean => {
           const { id, text, title, prompt, extras } = value;
-          if (!checks.putId(record.id, id, "id") || !checks.putText(record.text, text, "text")) return;
-          if (!checks.putText(record.title, title ?? "", "title")) return;
-          if (!checks.putText(record.prompt, prompt ?? "", "prompt")) return;
+          if (!checks.putId(record.id, id, "id") || !checks.putText(record.text, text, "text")) return false;
+          if (!checks.putText(record.title, title ?? "", "title")) return false;
+          if (!checks.putText(record.prompt, prompt ?? "", "prompt")) return false;
           if (names.length > 0) {
             putExtras(record.extras, names, (index) => jsonOf(extras?.[names[index] as string]));
           }
-          record.line = line;
-          onRecord(record);
-        });
+          record.line = checks.line;
+          return true;
+        };
+        await readAll(reader, input, role, texts, fill, () => onRecord(record));
       },
     }),
     ...(judgements && {
       async readJudgements(input, _file, onRecord) {
         const record = newJudgementRecord();
-        await readAll(reader, input, "qrels", judgements, (value, checks) => {
+        const fill = (value: ReaderJudgement, checks: Checks): boolean => {
           const { queryId, passageId, score } = value;
-          if (!checks.putId(record.query, queryId, "queryId")) return;
-          if (!checks.putId(record.passage, passageId, "passageId")) return;
+          if (!checks.putId(record.query, queryId, "queryId")) return false;
+          if (!checks.putId(record.passage, passageId, "passageId")) return false;
           record.score = typeof score === "number" ? Math.fround(score) : Number.NaN;
           record.line = checks.line;
-          if (Number.isFinite(record.score)) onRecord(record);
-          else checks.refuse(`score is no finite number: ${shown(score)}`, "Give a number.");
-        });
+          if (Number.isFinite(record.score)) return true;
+          return checks.refuse(`score is no finite number: ${shown(score)}`, "Give a number.");
+        };
+        await readAll(reader, input, "qrels", judgements, fill, () => onRecord(record));
       },
     }),
     ...(ids && {
       async readIds(input, _file, onRecord) {
         const record = newIdRecord();
-        await readAll(reader, input, "ids", ids, (value, checks) => {
-          const id = typeof value === "string" ? value : value.id;
+        const fill = (value: ReaderId, checks: Checks): boolean => {
           record.line = checks.line;
-          if (checks.putId(record.id, id, "id")) onRecord(record);
-        });
+          return checks.putId(record.id, typeof value === "string" ? value : value.id, "id");
+        };
+        await readAll(reader, input, "ids", ids, fill, () => onRecord(record));
       },
     }),
   };
+}
+
+function isMatch({ name, matches }: ReaderOptions, sample: Sample, path: string): boolean {
+  try {
+    return matches?.(sample.name, sample.head.toString("utf8")) === true;
+  } catch (thrown) {
+    throw new QuarryError("CONFIG", `${path}: the function matches of the reader ${name} failed: ${reasonOf(thrown)}`, {
+      hint: "It is asked about every file that names no format: let it give false for those that are not its own.",
+      cause: thrown,
+    });
+  }
 }
 
 /** A value as JSON; null for none, and for what JSON has no word for. */
@@ -100,17 +112,24 @@ class Checks {
   }
 }
 
-/** Calls `onValue` for all that a reader gives; its own failures become errors with the place it had come to. */
+/**
+ * Goes through all that a reader gives; its own failures, those of a value's getters among them, become errors with the
+ * place it had come to.
+ *
+ * @param fill checks a value and puts it into the record that `give` hands on; false where it was refused
+ */
 async function readAll<T extends { readonly line?: number | undefined } | string>(
   reader: { readonly name: string },
   input: InputFile,
   role: Role,
   read: (file: ReaderFile) => AsyncIterable<T> | Iterable<T>,
-  onValue: (value: T, checks: Checks) => void,
+  fill: (value: T, checks: Checks) => boolean,
+  give: () => void,
 ): Promise<void> {
   const checks = new Checks(reader.name, input);
   let lineGiven = 0;
   let count = 0;
+  let isReading = false;
   let isOurs = false;
   const file: ReaderFile = {
     path: input.path,
@@ -126,24 +145,35 @@ async function readAll<T extends { readonly line?: number | undefined } | string
   try {
     for await (const value of iterable(read.call(reader, file), reader.name)) {
       count += 1;
+      checks.line = lineGiven > 0 ? lineGiven : count;
+      isReading = true;
       const isRecord = typeof value === "string" || (typeof value === "object" && value !== null);
       const own: unknown = isRecord && typeof value === "object" ? value.line : undefined;
-      checks.line = typeof own === "number" ? own : lineGiven > 0 ? lineGiven : count;
-      isOurs = true;
+      if (typeof own === "number") checks.line = own;
       if (own !== undefined && !(Number.isInteger(own) && (own as number) > 0)) {
         checks.refuse(`line is no whole number from 1: ${shown(own)}`, "Leave it out, or count from 1.");
-      } else if (isRecord) onValue(value, checks);
-      else input.fault(checks.line, `the reader ${reader.name} gave no record: ${shown(value)}`, "Give objects.");
-      isOurs = false;
+      } else if (!isRecord) {
+        input.fault(checks.line, `the reader ${reader.name} gave no record: ${shown(value)}`, "Give objects.");
+      } else if (fill(value, checks)) {
+        isOurs = true;
+        give();
+        isOurs = false;
+      }
+      isReading = false;
     }
   } catch (thrown) {
-    // What the reading of the file, the checks and the taker of records throw says what it means.
+    // What the reading of the file, the checks and whoever takes the records throw says what it means.
     if (isOurs || thrown instanceof QuarryError || (thrown instanceof Error && thrown.name === "AbortError"))
       throw thrown;
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    const message = `the reader ${reader.name} failed: ${shorten(reason, 200)}`;
-    throw dataError(input.path, Math.max(lineGiven, 1), message, "Mend the reader or the file.", thrown);
+    const line = isReading ? checks.line : Math.max(lineGiven, 1);
+    const message = `the reader ${reader.name} failed: ${reasonOf(thrown)}`;
+    throw dataError(input.path, line, message, "Mend the reader or the file.", thrown);
   }
+}
+
+function reasonOf(thrown: unknown): string {
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  return shorten(reason.replaceAll(/\s+/g, " "), 200);
 }
 
 function iterable<T>(given: AsyncIterable<T> | Iterable<T>, name: string): AsyncIterable<T> | Iterable<T> {

@@ -29,6 +29,10 @@ export class BinaryView extends View {
     return this.qrels.positives.labels(query).rows;
   }
 
+  protected override qrelsOf(place: number): MergedQrels | null {
+    return place === 0 ? this.qrels.positives : this.qrels.negatives;
+  }
+
   protected override candidates(query: number, epoch: number, count: number): Judgements {
     const { seed, passagesPerQuery } = this.parts;
     const { kind, positiveChoice, negativeChoice } = this.options;

@@ -37,23 +37,26 @@ export interface CommonPairs {
  * What two sets have in common, from the cache or built. Where both are the same stored judgements, `both` is empty:
  * every pair would stand there.
  *
- * @param key names the two sets of stored judgements.
+ * @param key names the two sets of stored judgements, those of the positives first.
  */
 export async function openCommonPairs(
   positives: JudgedTables,
   negatives: JudgedTables,
-  key: readonly string[],
+  key: readonly [positives: string, negatives: string],
   cacheDir: string,
 ): Promise<CommonPairs> {
   return openEntry<Content, CommonPairs>(cacheDir, {
     kind: "relations",
-    key: [VERSION, ...key],
+    key: [VERSION, key[0], "|", key[1]],
     reader: VERSION,
     sources: [],
-    basis: [positives, negatives].flatMap(({ queries, passages }) => [queries.fingerprint, passages.fingerprint]),
+    basis: [
+      ...[positives, negatives].flatMap(({ queries, passages }) => [queries.fingerprint, passages.fingerprint]),
+      ...key,
+    ],
     content,
     build: async (folder) => {
-      const { both, copies } = findCommonPairs(positives, negatives, key.at(0) === key.at(-1));
+      const { both, copies } = findCommonPairs(positives, negatives, key[0] === key[1]);
       const sink = new FileSink(join(folder, PAIRS_FILE));
       try {
         writeChecked(sink, [both.queries, both.passages, copies.queries, copies.negatives, copies.positives]);

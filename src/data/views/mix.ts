@@ -1,7 +1,7 @@
 /** Several views as one training set: whose turn it is, one numbering of queries, batch rules that hold across parts. */
 import { QuarryError } from "../../errors.js";
 import { TextPool } from "../texts/text-pool.js";
-import type { Group, Judgements, Origin, TrainingSet } from "../types.js";
+import type { Group, JudgementOrigin, Judgements, Origin, TrainingSet } from "../types.js";
 import { holds } from "./ascending.js";
 import { Shares } from "./shares.js";
 
@@ -141,6 +141,11 @@ export class MixedSet implements TrainingSet {
 
   passageOrigin(row: number): Origin {
     return this.#first.passageOrigin(row);
+  }
+
+  judgement(group: Group, place: number): JudgementOrigin | null {
+    const { set, queries } = this.parts[group.part] as MixPart;
+    return set.judgement({ ...group, query: this.#rowIn(queries, group.query) }, place);
   }
 
   partName(part: number): string {

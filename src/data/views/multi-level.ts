@@ -22,6 +22,10 @@ export class MultiLevelView extends View {
     return rows.filter((_, at) => (scores[at] as number) > 0);
   }
 
+  protected override qrelsOf(): MergedQrels {
+    return this.qrels;
+  }
+
   protected override candidates(query: number, epoch: number, count: number): Judgements {
     const all = graded(this.qrels, query, epoch, this.passagesPerQuery);
     if (!all.scores.some((label) => label > 0)) return NO_JUDGEMENTS;

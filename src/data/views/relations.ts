@@ -54,7 +54,7 @@ export async function openRelations(
       const [wanted, unwanted] = [positive.qrels, negative.qrels];
       if (wanted === null || unwanted === null) continue;
       const isOneFile = positive.qrelsKey === negative.qrelsKey;
-      const key = [positive.qrelsKey ?? "", "|", negative.qrelsKey ?? ""];
+      const key = [positive.qrelsKey ?? "", negative.qrelsKey ?? ""] as const;
       const common = await openCommonPairs(wanted.parts, unwanted.parts, key, context.cacheDir);
       pairs.push({ wanted, unwanted, isOneFile, common, keyOf: keysOver(negatives, unwanted, width) });
     }

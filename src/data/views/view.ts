@@ -2,8 +2,9 @@
 import type { QuarryError } from "../../errors.js";
 import { counted, dataError } from "../failures.js";
 import { permuted } from "../permutation.js";
+import type { MergedQrels } from "../qrels/merged.js";
 import type { TextPool } from "../texts/text-pool.js";
-import type { Group, Judgements, Origin, TrainingSet } from "../types.js";
+import type { Group, JudgementOrigin, Judgements, Origin, TrainingSet } from "../types.js";
 import { holds } from "./ascending.js";
 
 /** Queries whose known positives stay in memory. */
@@ -48,6 +49,9 @@ export abstract class View implements TrainingSet {
 
   /** Passages judged relevant to a query, in any order. */
   protected abstract relevant(query: number): Int32Array;
+
+  /** The judgements that a place of a group comes from. */
+  protected abstract qrelsOf(place: number): MergedQrels | null;
 
   get queryCount(): number {
     return this.eligible.length;
@@ -128,6 +132,11 @@ export abstract class View implements TrainingSet {
 
   passageOrigin(row: number): Origin {
     return this.parts.passages.origin(row);
+  }
+
+  judgement({ query, passages, count }: Group, place: number): JudgementOrigin | null {
+    if (place >= count) return null;
+    return this.qrelsOf(place)?.judgement(query, passages[place] as number) ?? null;
   }
 
   textHash(passage: number): number {

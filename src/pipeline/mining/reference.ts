@@ -1,4 +1,5 @@
 /** The positive's score that margins are measured from, as far as it is known. */
+import { formatFloat32 } from "../../data/index.js";
 import type { MarginTo, RankedList } from "./types.js";
 
 /** Scores of a query's positives on one retriever's scale. */
@@ -24,7 +25,8 @@ export function positiveScores(positives: readonly number[], list: RankedList): 
 
 /**
  * The score of the positive that `marginTo` names: the best one, the worst one, their mean, or the k-th best (the worst
- * one where there are fewer than k).
+ * one where there are fewer than k). It is the decimal that a file has for it: 0.9 - 0.85 is to be the 0.05 of another
+ * line, which the float32 nearest to 0.9 would miss.
  *
  * @returns undefined where it depends on a score that nobody knows. Such a score is at most `bound`, and every passage
  *   of the list has `bound` or more: whatever it is, no passage of the list lies below it.
@@ -33,11 +35,15 @@ export function reference({ scores, bound }: PositiveScores, marginTo: MarginTo)
   const known = scores.filter((score) => score !== undefined).sort((one, two) => two - one);
   const unknown = scores.length - known.length;
   if (marginTo === "mean") {
-    return unknown > 0 ? undefined : known.reduce((sum, score) => sum + score, 0) / known.length;
+    return unknown > 0 ? undefined : known.reduce((sum, score) => sum + asWritten(score), 0) / known.length;
   }
   const wanted = marginTo === "best" ? 1 : marginTo === "worst" ? scores.length : Math.min(marginTo, scores.length);
   const score = known[wanted - 1];
-  if (score === undefined || unknown === 0) return score;
+  if (score === undefined) return undefined;
   // One that is tracked may lie below the list, and then below the unknown one as well.
-  return score >= bound ? score : undefined;
+  return unknown === 0 || score >= bound ? asWritten(score) : undefined;
+}
+
+function asWritten(score: number): number {
+  return Number(formatFloat32(score));
 }

@@ -66,7 +66,7 @@ export function filterRules(queryRow: number, { accepts }: MiningRules): Rule[] 
 
 type Names = Readonly<Record<keyof ScoreLimits, DropReason>>;
 
-/** The four limits on a score; a candidate without one passes. */
+/** The four limits on a score; a candidate without one passes, and so does one that lies exactly at a limit. */
 export function limitRules(
   scoreOf: (candidate: Candidate) => number | undefined,
   limits: ScoreLimits,
@@ -76,14 +76,22 @@ export function limitRules(
 ): Rule[] {
   const { maxScore, minScore, absoluteMargin, relativeMargin } = limits;
   const found: Rule[] = [];
-  const when = (reason: DropReason, isTooMuch: (score: number) => boolean): void => {
+  const when = (reason: DropReason, isRefused: (score: number) => boolean): void => {
     found.push((candidate) => {
       const score = scoreOf(candidate);
-      return score !== undefined && isTooMuch(score) ? reason : null;
+      return score !== undefined && isRefused(score) ? reason : null;
     });
   };
-  if (maxScore !== undefined) when(names.maxScore, (score) => score > maxScore);
-  if (minScore !== undefined) when(names.minScore, (score) => score < minScore);
+  // Scores are float32: 0.7 is 0.699999988, which minScore 0.7 must keep.
+  const above = (limit: number) => {
+    const most = Math.fround(limit);
+    return (score: number): boolean => score > most;
+  };
+  if (maxScore !== undefined) when(names.maxScore, above(maxScore));
+  if (minScore !== undefined) {
+    const least = Math.fround(minScore);
+    when(names.minScore, (score) => score < least);
+  }
   const hasMargin = absoluteMargin !== undefined || relativeMargin !== undefined;
   if (!hasMargin || positives.scores.length === 0) return found;
   const from = reference(positives, marginTo);
@@ -91,11 +99,9 @@ export function limitRules(
     when("unknownPositive", () => true);
     return found;
   }
-  if (absoluteMargin !== undefined) when(names.absoluteMargin, (score) => score > from - absoluteMargin);
+  if (absoluteMargin !== undefined) when(names.absoluteMargin, above(from - absoluteMargin));
   // A share of the magnitude: of a negative score, 1 - margin times would lie above it.
-  if (relativeMargin !== undefined) {
-    when(names.relativeMargin, (score) => score > from - Math.abs(from) * relativeMargin);
-  }
+  if (relativeMargin !== undefined) when(names.relativeMargin, above(from - Math.abs(from) * relativeMargin));
   return found;
 }
 

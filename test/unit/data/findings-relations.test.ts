@@ -1,9 +1,10 @@
 /** What positives and negatives must not share: found exactly, told with places, left out as the policy says. */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_VALIDATION, type Finding } from "../../../src/data/findings.js";
+import { listCache, pruneCache } from "../../../src/data/index.js";
 import { openSources } from "../../../src/data/source.js";
 import { TextPool } from "../../../src/data/texts/text-pool.js";
 import type { DataContext } from "../../../src/data/types.js";
@@ -143,6 +144,26 @@ describe("positives and negatives", () => {
     const narrow = await compare(collection, [train], [{ ...mined, maxScore: 8 }], { duplicateTexts: "drop" });
     expect(narrow.excluded).toEqual([["q1", "c"]]);
     expect(entries()).toEqual(built);
+  });
+
+  test("leave an entry that is stale once the judgements of either side changed or are gone", async () => {
+    const collection = newCollection(small);
+    const root = collection.dir;
+    const context = { ...collection.context, cacheDir: join(root, "data") };
+    const relations = async () =>
+      (await listCache(root)).filter(({ kind }) => kind === "relations").map(({ state }) => state);
+    for (const file of ["train.tsv", "mined.tsv"] as const) {
+      await compare({ ...collection, context }, [train], [mined]);
+      expect(await relations()).toEqual(["complete"]);
+      collection.write(file, `${small[file]}q0\ta\t3\n`);
+      expect(await relations()).toEqual(["stale"]);
+      collection.write(file, small[file]);
+    }
+    rmSync(join(root, "mined.tsv"));
+    expect((await pruneCache(root, { isStaleRemoved: true })).removed.map(({ kind }) => kind).sort()).toEqual([
+      "qrels",
+      "relations",
+    ]);
   });
 });
 

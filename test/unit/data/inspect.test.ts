@@ -1,51 +1,13 @@
-/** Looking at an experiment's data: every fault at once, exact counts, and batches traced to their lines. */
-import { readFileSync } from "node:fs";
+/** Looking at an experiment's data: every fault at once, and exact counts. */
 import { describe, expect, test } from "vitest";
 import { checkSources } from "../../../src/data/inspect/check.js";
 import { labelBins, summarise } from "../../../src/data/inspect/histogram.js";
-import type { InspectedData, InspectedTraining } from "../../../src/data/inspect/inspected.js";
-import { showStepOf } from "../../../src/data/inspect/show.js";
+import type { InspectedData } from "../../../src/data/inspect/inspected.js";
 import { MEASURED_TEXTS, statsOfSources } from "../../../src/data/inspect/stats.js";
-import { planStep } from "../../../src/data/plan.js";
-import { openTrainingSet } from "../../../src/data/views/open-training-set.js";
 import { step } from "../../../src/experiment/function-step.js";
-import type { BinaryConfig, SourceConfig } from "../../../src/experiment/schema.js";
-import { type Collection, jsonLines, newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
-
-const files = {
-  "corpus.jsonl": passages(12),
-  "queries.jsonl": queries(6),
-  "train.tsv": qrels(Array.from({ length: 6 }, (_, at) => [`q${at}`, `d${at}`, 1])),
-  "mined.tsv": qrels(
-    Array.from({ length: 18 }, (_, at) => [`q${at % 6}`, `d${6 + ((at + Math.floor(at / 6)) % 6)}`, at / 4]),
-  ),
-};
-
-const positives = sourceOf({ qrels: "train.tsv", name: "train" });
-const negatives = sourceOf({ qrels: "mined.tsv", minScore: 1, groupRandomK: 2 });
-
-function pairs(options: Partial<BinaryConfig> = {}): InspectedTraining {
-  const data: BinaryConfig = {
-    kind: "binary",
-    positives,
-    negatives,
-    negativesPerQuery: 2,
-    positiveChoice: "rotate",
-    negativeChoice: "rotate",
-    tooFew: "fewer",
-    ...options,
-  };
-  return { data, globalBatchSize: 4 };
-}
-
-function training(train: InspectedTraining = pairs()) {
-  const { positives: one, negatives: other } = train.data as BinaryConfig;
-  const sources = [
-    ["train.data.positives", one as SourceConfig],
-    ["train.data.negatives", other as SourceConfig],
-  ] as const;
-  return { sources, searched: [], train };
-}
+import type { SourceConfig } from "../../../src/experiment/schema.js";
+import { jsonLines, newCollection, passages, qrels, queries, sourceOf } from "./collection.js";
+import { files, pairs, positives, training } from "./inspected.js";
 
 function searching(...sources: readonly SourceConfig[]): InspectedData {
   return {
@@ -124,6 +86,15 @@ describe("check", () => {
       { option: "part0.data", message: expect.stringMatching(/no\.tsv: no such file/), hint: expect.any(String) },
     ]);
     expect(report.sources).toMatchObject([{ options: ["part1.data"], judgements: 6 }]);
+  });
+
+  test("tells what keeps a source from opening besides its bad lines, the second time as the first", async () => {
+    const { context } = newCollection({ ...files, "corpus.jsonl": `${files["corpus.jsonl"]}no json\n` });
+    const missing = searching(sourceOf({ qrels: "missing.tsv" }));
+    const first = await checkSources(missing, context);
+    expect(first.problems).toMatchObject([{ message: expect.stringMatching(/missing\.tsv: no such file/) }]);
+    expect(first.faults).toMatchObject([{ kind: "badLines", count: 1, policy: "error" }]);
+    expect(await checkSources(missing, context)).toEqual(first);
   });
 
   test("reports sets that come out empty", async () => {
@@ -334,57 +305,5 @@ describe("bins", () => {
     const many = labelBins(Float32Array.from({ length: 100 }, (_, at) => at / 100));
     expect(many[0]).toEqual({ from: 0, below: 0.1, count: 10 });
     expect(many.reduce((sum, { count }) => sum + count, 0)).toBe(100);
-  });
-});
-
-describe("show", () => {
-  const lineOf = (collection: Collection, { file, line }: { file: string; line: number }): string =>
-    readFileSync(file.startsWith("/") ? file : `${collection.dir}/${file}`, "utf8").split("\n")[line - 1] ?? "";
-
-  test("gives a step's plan with the texts, and every place it names holds what it says", async () => {
-    const collection = newCollection(files);
-    const shown = await showStepOf(training(), collection.context, 1);
-    const set = await openTrainingSet(training().train.data, collection.context);
-    const groups = planStep(set, 1, 4);
-    expect(shown).toMatchObject({ step: 1, seed: 42, stepsPerEpoch: 2, globalBatchSize: 4, passagesPerQuery: 3 });
-    expect(shown.groups.map(({ place, epoch }) => [place, epoch])).toEqual([
-      [4, 0],
-      [5, 0],
-      [6, 1],
-      [7, 1],
-    ]);
-    expect(shown.groups.map(({ query, passages: own }) => [query.id, ...own.map(({ id }) => id)])).toEqual(
-      groups.map((group) => [set.queryId(group.query), ...[...group.passages].map((row) => set.passageId(row))]),
-    );
-    set.close();
-    for (const { query, passages: own } of shown.groups) {
-      expect(JSON.parse(lineOf(collection, query.origin))).toEqual({ _id: query.id, text: query.text });
-      for (const [at, { id, title, text, role, label, origin, judged }] of own.entries()) {
-        expect(JSON.parse(lineOf(collection, origin))).toEqual({ _id: id, title, text });
-        expect([role, label]).toEqual(at === 0 ? ["positive", 1] : ["negative", 0]);
-        expect(judged?.source).toBe(at === 0 ? "train" : "train.data.negatives");
-        const [judgedQuery, judgedPassage] = lineOf(collection, judged?.origin ?? { file: "", line: 0 }).split("\t");
-        expect([judgedQuery, judgedPassage]).toEqual([query.id, id]);
-      }
-    }
-  });
-
-  test("marks paddings, and counts for how many queries a passage is masked", async () => {
-    const collection = newCollection({
-      ...files,
-      "mined.tsv": qrels(Array.from({ length: 6 }, (_, at) => [`q${at}`, "d11", 1])),
-    });
-    const { groups } = await showStepOf(
-      training(pairs({ negatives: sourceOf({ qrels: "mined.tsv" }) })),
-      collection.context,
-      0,
-    );
-    expect(groups.map(({ passages: own }) => own.map(({ role }) => role))).toEqual(
-      groups.map(() => ["positive", "negative", "padding"]),
-    );
-    // One passage stands in all groups: it counts once.
-    const masked = groups.map(({ passages: own }) => own[1]?.maskedFor);
-    expect(masked).toEqual([0, 4, 4, 4]);
-    expect(groups[0]?.passages[2]?.judged).toBeNull();
   });
 });

@@ -1,5 +1,5 @@
 /** Reads texts for writing as the worker gets them: templates applied, prompts of their own beside them. */
-import { type Table, tableFromIPC, type Utf8 } from "apache-arrow";
+import { gatheredStrings } from "../../../data/index.js";
 import type { TextTable } from "../../../data/types.js";
 import type { MinedText } from "./entry.js";
 
@@ -8,12 +8,12 @@ export function readTexts(table: TextTable, rows: Iterable<number>): Map<number,
   const wanted = Int32Array.from(new Set(rows)).sort();
   const found = new Map<number, MinedText>();
   if (wanted.length === 0) return found;
-  const batch: Table<{ title: Utf8; text: Utf8; prompt: Utf8 }> = tableFromIPC(table.gather(wanted));
-  const [titles, texts, prompts] = [batch.getChild("title"), batch.getChild("text"), batch.getChild("prompt")];
+  const columns = gatheredStrings(table.gather(wanted));
+  const [titles, texts, prompts] = [columns("title"), columns("text"), columns("prompt")];
   for (const [at, row] of wanted.entries()) {
-    const title = titles?.get(at) ?? "";
-    const text = texts?.get(at) ?? "";
-    found.set(row, { title, text, whole: title === "" ? text : `${title} ${text}`, prompt: prompts?.get(at) ?? null });
+    const title = titles?.(at) ?? "";
+    const text = texts?.(at) ?? "";
+    found.set(row, { title, text, whole: title === "" ? text : `${title} ${text}`, prompt: prompts?.(at) ?? null });
   }
   return found;
 }

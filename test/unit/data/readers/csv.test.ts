@@ -1,6 +1,10 @@
 /** CSV by RFC 4180: quotes, line ends inside of them, separators. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { type CellCutter, cutAt } from "../../../../src/data/readers/cells.js";
+import { cutCsv } from "../../../../src/data/readers/csv-cells.js";
+import { InputFile } from "../../../../src/data/readers/input.js";
+import { newCollection } from "../collection.js";
 import { readContent } from "./read-file.js";
 
 describe("CSV", () => {
@@ -45,5 +49,23 @@ describe("CSV", () => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  test("a rare quote or separator is not searched for to the end of the file for every line", async () => {
+    const timeOf = async (cut: CellCutter, end: string): Promise<number> => {
+      const content = `the-id-of-a-query${end}\n`.repeat(150_000);
+      const input = new InputFile(newCollection().write("c.csv", content), { isLenient: false });
+      let count = 0;
+      const began = process.cpuUsage();
+      await cut(input, () => (count += 1));
+      expect(count).toBe(150_000);
+      return process.cpuUsage(began).user;
+    };
+    const csv = cutCsv(0x2c);
+    await timeOf(csv, ',"1"');
+    const quick = await timeOf(csv, ',"1"');
+    expect(await timeOf(csv, ",1")).toBeLessThan(10 * quick);
+    expect(await timeOf(csv, "")).toBeLessThan(10 * quick);
+    expect(await timeOf(cutAt(0x09), "")).toBeLessThan(10 * quick);
   });
 });

@@ -213,6 +213,18 @@ describe.skipIf(!hasPython)(`Parquet${hasPython ? "" : " (skipped: no Python env
     ]);
   });
 
+  test("a footer with any byte damaged is read, or told as an error of the file", async () => {
+    const whole = readFileSync(at("other.parquet"));
+    const footer = whole.byteLength - 8 - whole.readUInt32LE(whole.byteLength - 8);
+    for (let place = footer; place < whole.byteLength - 8; place += 1) {
+      const damaged = Buffer.from(whole);
+      damaged[place] = 66;
+      writeFileSync(at("footer.parquet"), damaged);
+      const thrown = await new Reading(parquet, at("footer.parquet")).texts("corpus").catch((error: unknown) => error);
+      if (thrown instanceof Error) expect(thrown).toBeInstanceOf(QuarryError);
+    }
+  });
+
   test("reading tells rows and bytes by row group, and stops between two when asked to", async () => {
     const stop = new AbortController();
     const seen: { lines: number; bytes: number }[] = [];

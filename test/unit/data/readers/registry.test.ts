@@ -114,6 +114,26 @@ describe("a registered reader", () => {
     await expect(readContent("x.gz", cut, "ids", { format: "bars" })).rejects.toThrow(/gzip data ends too early/);
   });
 
+  test("a record whose field cannot be had is its own failure, too", async () => {
+    const circular: Record<string, unknown> = { id: "b", text: "x", line: 7 };
+    circular["extras"] = { self: circular };
+    const bad = {
+      id: "b",
+      get text(): string {
+        throw new Error("no text today");
+      },
+    };
+    registerReader({ name: "getters", texts: () => [{ id: "a", text: "x" }, bad] });
+    registerReader({ name: "circular", texts: () => [circular as never] });
+    const got = readContent("x", "1\n", "corpus", { format: "getters" });
+    await expect(got).rejects.toMatchObject({
+      code: "DATA",
+      message: expect.stringMatching(/x:2: the reader getters failed: no text today/),
+    });
+    const turned = readContent("x", "1\n", "corpus", { format: "circular", extras: ["self"] });
+    await expect(turned).rejects.toMatchObject({ code: "DATA", message: expect.stringMatching(/x:7: .*circular/) });
+  });
+
   test.each<[string, object, RegExp]>([
     ["a taken name", { name: "bars", texts: () => [] }, /"bars" is taken/],
     ["a built-in name", { name: "jsonl", texts: () => [] }, /"jsonl" is taken/],
@@ -145,5 +165,15 @@ describe("a registered reader", () => {
       keys.add(formatKey(await formatOf(file, "ids"), file).replace(/key-\d/, "key"));
     }
     expect(keys.size).toBe(3);
+  });
+
+  test("whose matches fails is named with the file that it was asked about", async () => {
+    const isOwn = (name: string, head: string): boolean => name.endsWith(".kinds") && JSON.parse(head).kind === "faq";
+    registerReader({ name: "kinded", matches: isOwn, texts: () => [] });
+    await expect(readContent("x.kinds", "a\tone\n", "corpus")).rejects.toMatchObject({
+      code: "CONFIG",
+      message: expect.stringMatching(/x\.kinds: the function matches of the reader kinded failed: .*JSON/),
+      hint: expect.stringContaining("let it give false"),
+    });
   });
 });

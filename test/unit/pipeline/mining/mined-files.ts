@@ -30,13 +30,16 @@ const TOP_K = 8;
 
 /** Texts with everything that a file format may stumble over. */
 function collection(): Collection {
-  const odd = ['a "quoted" one', "tabs\tand\nlines", "naïve – 𝒳 \u2028 end", "back\\slash", "comma, semicolon;"];
+  const odd = ['a "quoted" one', "tabs\tand\nlines", "\ufeffnaïve – 𝒳 \u2028 end", "back\\slash", "comma, semicolon;"];
   const passages = Array.from({ length: PASSAGES }, (_, row) => ({
     _id: `d${row}`,
     title: row % 3 === 0 ? `Title ${row}` : "",
     text: `${odd[row % odd.length]} of passage ${row}`,
   }));
-  const queries = Array.from({ length: 5 }, (_, row) => ({ _id: `q${row}`, text: `what is "${row}"?` }));
+  const queries = Array.from({ length: 5 }, (_, row) => ({
+    _id: `q${row}`,
+    text: `${row === 2 ? "\ufeff" : ""}what is "${row}"?`,
+  }));
   const judged = ["q0\td0\t1", "q0\td5\t1", "q1\td1\t1", "q1\td2\t0", "q2\td3\t2", "q3\td4\t1"];
   return newCollection({
     "corpus.jsonl": jsonLines(passages),

@@ -63,6 +63,15 @@ describe("denoising", () => {
     expect(rows({ relativeMargin: 0.25 })).toEqual([12, 13]);
   });
 
+  test("keeps what lies exactly at a limit, though its scores are float32", () => {
+    const tenths = (row: number): number => ({ 10: 0.9, 99: 0.9, 11: 0.7, 12: 0.3, 13: 0.1 })[row] as number;
+    const left = (limits: Partial<RescoreRules>): number[] =>
+      mined(given, PLAIN_RULES, DISTINCT, { orderBy: "retriever", ...limits }, tenths).negatives.map(({ row }) => row);
+    expect(left({ maxScore: 0.3 })).toEqual([12, 13]);
+    expect(left({ minScore: 0.7 })).toEqual([11]);
+    expect(left({ absoluteMargin: 0.2 })).toEqual([11, 12, 13]);
+  });
+
   test("keeps the retriever's order, or takes the cross-encoder's", () => {
     expect(rows({ maxScore: 0.4, orderBy: "crossEncoder" })).toEqual([13, 12]);
   });

@@ -64,6 +64,29 @@ describe("ranks", () => {
   });
 });
 
+describe("limits", () => {
+  const tenths = list([10, 0.9], [11, 0.8], [12, 0.7], [13, 0.3], [14, 0.05]);
+
+  test("keep what lies exactly at them, though 0.7 is no float32", () => {
+    expect(rowsOf(query([tenths]), { limits: [{ minScore: 0.7 }] })).toEqual([10, 11, 12]);
+    expect(rowsOf(query([tenths]), { limits: [{ maxScore: 0.7 }] })).toEqual([12, 13, 14]);
+    expect(rowsOf(query([tenths]), { limits: [{ maxScore: 0.3 }] })).toEqual([13, 14]);
+  });
+
+  test("and so do margins, whatever the size of the two scores", () => {
+    const margin = (
+      limits: MiningRules["limits"][number],
+      positives = [10],
+      marginTo: MiningRules["marginTo"] = "worst",
+    ) => rowsOf(query([tenths], positives), { limits: [limits], marginTo });
+    expect(margin({ absoluteMargin: 0.2 })).toEqual([12, 13, 14]);
+    expect(margin({ absoluteMargin: 0.85 })).toEqual([14]);
+    expect(margin({ absoluteMargin: 0.1 }, [10, 12], "mean")).toEqual([13, 14]);
+    expect(margin({ absoluteMargin: 0.75 }, [10, 12], "mean")).toEqual([14]);
+    expect(margin({ relativeMargin: 2 / 3 })).toEqual([13, 14]);
+  });
+});
+
 describe("margins", () => {
   const given = query([five], [10, 12]);
 
