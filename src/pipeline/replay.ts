@@ -1,19 +1,18 @@
 /** Replays a training step of a run folder: the batch as it was, and the loss by training up to it once more, elsewhere. */
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { isMasked, openTrainingSet } from "../data/index.js";
 import { type ShownGroup, showGroups } from "../data/inspect/show.js";
 import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import { machineCount } from "../experiment/cross-checks.js";
-import { defineExperiment, type Experiment } from "../experiment/define.js";
-import { loadExperiment } from "../experiment/load.js";
-import type { ExperimentInput } from "../experiment/options.generated.js";
-import type { ExperimentConfig, TrainConfig } from "../experiment/schema.js";
+import type { Experiment } from "../experiment/define.js";
+import type { TrainConfig } from "../experiment/schema.js";
 import { type RecordedRun, readRunDir } from "../rundir/directory.js";
 import { deriveLayout, type Layout } from "../training/index.js";
 import { type DataOptions, Look } from "./data.js";
 import { begunOf, editedPlugins, learnedFrom } from "./learned-from.js";
+import { recordedExperiment } from "./recorded-experiment.js";
 import { switchesOf } from "./refresh/switches.js";
 import { Versions } from "./refresh/versions.js";
 import { type ReplayedLoss, replayLoss } from "./replay-loss.js";
@@ -131,31 +130,6 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
   } finally {
     given.close();
   }
-}
-
-/** The experiment that the folder recorded; its data from the script where one is given. */
-async function recordedExperiment(run: RecordedRun, script: string | undefined): Promise<Experiment> {
-  const config = run.experiment as ExperimentConfig;
-  if (script !== undefined) {
-    const { baseDir, config: current } = await loadExperiment(script);
-    if (current.train === undefined || config.train === undefined)
-      return defineExperiment(asInput(config), { baseDir });
-    const { train, ...rest } = config;
-    const { data } = current.train;
-    return defineExperiment(asInput({ ...rest, train: { ...train, data } }), { baseDir });
-  }
-  if (JSON.stringify([config.train?.data, config.train?.refresh?.mine]).includes('"kind":"step"')) {
-    throw new QuarryError("CONFIG", `${run.path}: the training data has functions, which only the script has.`, {
-      hint: "Name it: quarry replay <runDir> --experiment experiment.ts",
-    });
-  }
-  const { baseDir } = run.environment as { readonly baseDir?: string };
-  return defineExperiment(asInput(config), { baseDir: resolve(run.path, baseDir ?? ".") });
-}
-
-/** What was written with every default filled in is valid input again. */
-function asInput(config: ExperimentConfig): ExperimentInput {
-  return config as unknown as ExperimentInput;
 }
 
 /** The last line of a step counts: after a death a step may have been done again. */
