@@ -37,6 +37,9 @@ export interface RecordedStep {
   readonly rows?: string;
   readonly ranks?: number;
   readonly queriesPerRank?: number;
+  /** Null where all texts were encoded at once. */
+  readonly miniBatchSize?: number | null;
+  readonly lengthGroups?: TrainConfig["lengthGroups"];
 }
 
 /** A micro-step: what all ranks do at once, rank by rank. */
@@ -117,7 +120,10 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
       const isSameBatch = recorded?.rows === undefined ? null : recorded.rows === rows;
       const loss =
         options.loss === true
-          ? await replayLoss({ run, experiment, train, set, batches: versions, layout, look }, step)
+          ? await replayLoss(
+              { run, experiment, train: inPieces(train, recorded), set, batches: versions, layout, look },
+              step,
+            )
           : null;
       return {
         ...{ runDir: run.path, step, seed: experiment.config.seed, fingerprint: set.fingerprint, layout },
@@ -165,6 +171,12 @@ function layoutOf(train: TrainConfig, step: RecordedStep | null): Layout {
   const count = step?.ranks ?? (ranks === "auto" ? 1 : ranks) * machineCount(train);
   const queriesPerRank = step?.queriesPerRank ?? train.queriesPerRank;
   return deriveLayout({ globalBatchSize, queriesPerRank, ranks: count });
+}
+
+/** The training with the pieces that the step was encoded in; folders of older versions know those of the last start only. */
+function inPieces(train: TrainConfig, step: RecordedStep | null): TrainConfig {
+  const { miniBatchSize = train.miniBatchSize, lengthGroups = train.lengthGroups } = step ?? {};
+  return { ...train, miniBatchSize: miniBatchSize ?? undefined, lengthGroups };
 }
 
 function groupsOf(groups: readonly Group[], microStep: number, layout: Layout): readonly [number, readonly Group[]] {
