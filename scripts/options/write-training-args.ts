@@ -19,19 +19,27 @@ interface Field {
   readonly default: unknown;
 }
 
+interface Arguments {
+  readonly version: string;
+  readonly fields: readonly Field[];
+  /** The keywords that are each learning rate schedule's own. */
+  readonly schedules: Readonly<Record<string, readonly string[]>>;
+}
+
 /** Writes the files, or with `isCheck` only compares them. Gives the exit status. */
 export async function writeTrainingArgs(isCheck: boolean): Promise<number> {
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const python = await findPython();
-  const { version, fields } = readFields(root, python);
-  const complaints = misplaced(fields);
+  const found = readArguments(root, python);
+  const { version } = found;
+  const complaints = misplaced(found.fields);
   if (complaints.length > 0) {
     process.stderr.write(`${complaints.join("\n")}\nhint: see scripts/options/training-args.ts\n`);
     return 1;
   }
   let isStale = false;
   for (const [file, tool, text] of [
-    ["src/experiment/training-args.generated.ts", biome(root), typescript(version, fields)],
+    ["src/experiment/training-args.generated.ts", biome(root), typescript(found)],
     ["py_runtime/quarry_runtime/training/refused_arguments.py", ruff(root, python), pythonTable()],
   ] as const) {
     const formatted = format(tool, file, text);
@@ -44,13 +52,10 @@ export async function writeTrainingArgs(isCheck: boolean): Promise<number> {
   return isCheck && isStale ? 1 : 0;
 }
 
-function readFields(
-  root: string,
-  { executable, env }: PythonEnvironment,
-): { readonly version: string; readonly fields: readonly Field[] } {
+function readArguments(root: string, { executable, env }: PythonEnvironment): Arguments {
   const run = spawnSync(executable, [`${root}scripts/options/training_arguments.py`], { env, encoding: "utf8" });
   if (run.status !== 0) throw new Error(`TrainingArguments could not be read: ${run.stderr}`);
-  return JSON.parse(run.stdout) as { version: string; fields: Field[] };
+  return JSON.parse(run.stdout) as Arguments;
 }
 
 /** Fields with no place or more than one, and entries that name no field. */
@@ -64,10 +69,10 @@ function misplaced(fields: readonly Field[]): string[] {
   ];
 }
 
-function typescript(version: string, fields: readonly Field[]): string {
-  const choices = (name: string): string => {
+function typescript({ version, fields, schedules }: Arguments): string {
+  const choices = (name: string): string[] => {
     const all = fields.find((field) => field.name === name)?.choices ?? [];
-    return JSON.stringify(all.filter((value) => !LEFT_OUT[name]?.includes(value)));
+    return all.filter((value) => !LEFT_OUT[name]?.includes(value));
   };
   const handedOn = fields.filter(({ name }) => name in SENTENCES);
   return `/**
@@ -76,9 +81,16 @@ function typescript(version: string, fields: readonly Field[]): string {
  */
 import { z } from "zod";
 
-export const OPTIMIZERS = ${choices("optim")} as const;
+export const OPTIMIZERS = ${JSON.stringify(choices("optim"))} as const;
 
-export const SCHEDULES = ${choices("lr_scheduler_type")} as const;
+export const SCHEDULES = ${JSON.stringify(choices("lr_scheduler_type"))} as const;
+
+/** What each schedule takes as lrSchedulerKwargs. */
+export const SCHEDULE_KWARGS: Readonly<Record<(typeof SCHEDULES)[number], readonly string[]>> = {
+${choices("lr_scheduler_type")
+  .map((name) => `  ${name}: ${JSON.stringify(schedules[name])},`)
+  .join("\n")}
+};
 
 export const furtherArgs = {
 ${handedOn.map((field) => `  ${camel(field.name)}: ${zodOf(field)}.optional().describe(${JSON.stringify(sentenceOf(field))}),`).join("\n")}

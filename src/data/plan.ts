@@ -49,7 +49,9 @@ export function prefetchStep(set: TrainingSet, groups: readonly Group[]): void {
  * parts have queries, which shows every query once where the weights are the parts' numbers of queries.
  */
 export function stepsOf(set: TrainingSet, epochs: number, globalBatchSize: number): number {
-  return Math.max(1, Math.ceil((set.queryCount * epochs) / globalBatchSize));
+  // Without the last bits: 100 × 1.1 is 110.00000000000001 to a machine.
+  const groups = Number((set.queryCount * epochs).toPrecision(12));
+  return Math.max(1, Math.ceil(groups / globalBatchSize));
 }
 
 /**

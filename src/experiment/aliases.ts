@@ -83,6 +83,12 @@ export const OPTION_ALIASES = {
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 
+/** What of a value an alias does not take, though its option would: a share, where it stands for a number as well. */
+export function refusedByAlias(path: string, value: unknown): string | null {
+  if (camelCase(path) !== "train.args.warmupRatio" || !(Number(value) >= 1)) return null;
+  return `is a share of all steps, below 1, saw ${String(value)}; give warmupSteps for a number of steps`;
+}
+
 /** Other spellings of an option's values, by the option's path. */
 export const VALUE_ALIASES = {
   "model.pooling": {

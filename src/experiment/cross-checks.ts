@@ -8,6 +8,7 @@ import { checkModel } from "./model-checks.js";
 import { nearest } from "./nearest.js";
 import { checkPluginNames } from "./plugin-checks.js";
 import { checkRefresh, refreshTargets } from "./refresh.js";
+import { checkSchedule } from "./schedule-checks.js";
 import {
   type CrossEncoderConfig,
   type EvaluateConfig,
@@ -84,7 +85,11 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (train !== undefined) {
     checkTraining(train, say);
     checkMachines(train, workers.listen, say);
-    problems.push(...checkLosses(train, model.plugins.length > 0), ...checkRefresh(train));
+    problems.push(
+      ...checkLosses(train, model.plugins.length > 0),
+      ...checkSchedule(train.args),
+      ...checkRefresh(train),
+    );
     for (const [path, other] of train.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine"))
       checkCrossEncoder(other, path, say);
   }
@@ -203,23 +208,6 @@ function checkTraining(train: TrainConfig, say: Say): void {
   if (args.bf16 && args.fp16) say("train.args.fp16", "bf16 and fp16 exclude each other");
   if (args.maxSteps === 0)
     say("train.args.maxSteps", "0 steps train nothing; give a number of steps, or -1 for numTrainEpochs");
-  checkSchedule(args, say);
-}
-
-/** Schedules for which transformers has no default of one of these. */
-const SCHEDULE_NEEDS: Readonly<Partial<Record<string, readonly string[]>>> = {
-  cosine_with_min_lr: ["min_lr", "min_lr_rate"],
-  cosine_warmup_with_min_lr: ["min_lr", "min_lr_rate"],
-  warmup_stable_decay: ["num_decay_steps"],
-};
-
-function checkSchedule({ lrSchedulerType, lrSchedulerKwargs = {} }: TrainConfig["args"], say: Say): void {
-  const needed = SCHEDULE_NEEDS[lrSchedulerType];
-  if (needed === undefined || needed.filter((name) => (lrSchedulerKwargs[name] ?? null) !== null).length === 1) return;
-  say(
-    "train.args.lrSchedulerKwargs",
-    `${lrSchedulerType} needs ${needed.length > 1 ? "one of " : ""}${needed.join(", ")}`,
-  );
 }
 
 /** Whatever makes a checkpoint the best has to be measured. */

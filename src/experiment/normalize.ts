@@ -1,6 +1,6 @@
 /** Rewrites what a user wrote into Quarry's own names, so that validation and everything behind it knows one spelling. */
 import { z } from "zod";
-import { camelCase, OPTION_ALIASES, VALUE_ALIASES } from "./aliases.js";
+import { camelCase, OPTION_ALIASES, refusedByAlias, VALUE_ALIASES } from "./aliases.js";
 import { isPlainObject, type Problem } from "./explain.js";
 import { isStep } from "./function-step.js";
 import { hoistMiniBatch, ownLoss } from "./loss-aliases.js";
@@ -72,6 +72,8 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
       continue;
     }
     spellings.set(name, written);
+    const refused = refusedByAlias([...path, written].join("."), item);
+    if (refused !== null) problems.push({ path: [...path, written], message: refused });
     const place = placeOf(group, schemas);
     const own = typeof item === "string" && place !== group ? lookUp(VALUE_ALIASES, `${place}.${name}`, item) : null;
     result[name] = own ?? visit(item, child(schemas, name), [...path, name], problems);

@@ -1,5 +1,6 @@
 /** Options given on the command line: found among the arguments, typed by the schema, put into the experiment's input. */
 import { z } from "zod";
+import { refusedByAlias } from "./aliases.js";
 import {
   configError,
   expected,
@@ -78,6 +79,8 @@ export function splitArguments(
       continue;
     }
     const { path, isNegated, schemas } = found;
+    const refused = refusedByAlias(flag.slice(2), text ?? value);
+    if (refused !== null) problems.push({ path: [flag], message: refused });
     if (isNegated) {
       if (text === null) overrides.push({ path, value: false });
       else problems.push({ path: [flag], message: `takes no value; it stands for --${path}=false` });
@@ -140,7 +143,7 @@ export function applyOverrides(input: unknown, overrides: readonly Override[]): 
       schemas = next;
     }
     const typed = problem === null ? readValue(override.value, schemas) : null;
-    problem ??= typed?.problem ?? putIn(root, keys, typed?.value);
+    problem ??= refusedByAlias(override.path, override.value) ?? typed?.problem ?? putIn(root, keys, typed?.value);
     if (problem !== null) problems.push({ path: [override.path], message: problem });
   }
   if (problems.length > 0) throw configError(problems, "the overrides");

@@ -8,6 +8,20 @@ export const OPTIMIZERS = ["adamw_torch","adamw_torch_fused","adamw_torch_xla","
 
 export const SCHEDULES = ["linear","cosine","cosine_with_restarts","polynomial","constant","constant_with_warmup","inverse_sqrt","cosine_with_min_lr","cosine_warmup_with_min_lr","warmup_stable_decay"] as const;
 
+/** What each schedule takes as lrSchedulerKwargs. */
+export const SCHEDULE_KWARGS: Readonly<Record<(typeof SCHEDULES)[number], readonly string[]>> = {
+  linear: [],
+  cosine: ["num_cycles"],
+  cosine_with_restarts: ["num_cycles"],
+  polynomial: ["lr_end","power"],
+  constant: [],
+  constant_with_warmup: [],
+  inverse_sqrt: ["timescale"],
+  cosine_with_min_lr: ["num_cycles","min_lr","min_lr_rate"],
+  cosine_warmup_with_min_lr: ["num_cycles","min_lr","min_lr_rate","warmup_lr_rate"],
+  warmup_stable_decay: ["num_decay_steps","num_stable_steps","warmup_type","decay_type","min_lr_ratio","num_cycles"],
+};
+
 export const furtherArgs = {
   lrSchedulerKwargs: z.record(z.string(), z.unknown()).optional().describe("Further options of the schedule, e.g. { num_cycles: 2 } for \"cosine_with_restarts\"."),
   optimArgs: z.string().optional().describe("Further options of the optimiser as text, e.g. \"relative_step=False\"."),

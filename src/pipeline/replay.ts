@@ -1,19 +1,18 @@
 /** Replays a training step of a run folder: the batch as it was, and the loss by training up to it once more, elsewhere. */
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { isMasked, openTrainingSet } from "../data/index.js";
 import { type ShownGroup, showGroups } from "../data/inspect/show.js";
 import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import { machineCount } from "../experiment/cross-checks.js";
-import { defineExperiment, type Experiment } from "../experiment/define.js";
-import { loadExperiment } from "../experiment/load.js";
-import type { ExperimentInput } from "../experiment/options.generated.js";
-import type { ExperimentConfig, TrainConfig } from "../experiment/schema.js";
+import type { Experiment } from "../experiment/define.js";
+import type { TrainConfig } from "../experiment/schema.js";
 import { type RecordedRun, readRunDir } from "../rundir/directory.js";
 import { deriveLayout, type Layout } from "../training/index.js";
 import { type DataOptions, Look } from "./data.js";
 import { begunOf, editedPlugins, learnedFrom } from "./learned-from.js";
+import { recordedExperiment } from "./recorded-experiment.js";
 import { switchesOf } from "./refresh/switches.js";
 import { Versions } from "./refresh/versions.js";
 import { type ReplayedLoss, replayLoss } from "./replay-loss.js";
@@ -38,6 +37,9 @@ export interface RecordedStep {
   readonly rows?: string;
   readonly ranks?: number;
   readonly queriesPerRank?: number;
+  /** Null where all texts were encoded at once. */
+  readonly miniBatchSize?: number | null;
+  readonly lengthGroups?: TrainConfig["lengthGroups"];
 }
 
 /** A micro-step: what all ranks do at once, rank by rank. */
@@ -118,7 +120,10 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
       const isSameBatch = recorded?.rows === undefined ? null : recorded.rows === rows;
       const loss =
         options.loss === true
-          ? await replayLoss({ run, experiment, train, set, batches: versions, layout, look }, step)
+          ? await replayLoss(
+              { run, experiment, train: inPieces(train, recorded), set, batches: versions, layout, look },
+              step,
+            )
           : null;
       return {
         ...{ runDir: run.path, step, seed: experiment.config.seed, fingerprint: set.fingerprint, layout },
@@ -131,31 +136,6 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
   } finally {
     given.close();
   }
-}
-
-/** The experiment that the folder recorded; its data from the script where one is given. */
-async function recordedExperiment(run: RecordedRun, script: string | undefined): Promise<Experiment> {
-  const config = run.experiment as ExperimentConfig;
-  if (script !== undefined) {
-    const { baseDir, config: current } = await loadExperiment(script);
-    if (current.train === undefined || config.train === undefined)
-      return defineExperiment(asInput(config), { baseDir });
-    const { train, ...rest } = config;
-    const { data } = current.train;
-    return defineExperiment(asInput({ ...rest, train: { ...train, data } }), { baseDir });
-  }
-  if (JSON.stringify([config.train?.data, config.train?.refresh?.mine]).includes('"kind":"step"')) {
-    throw new QuarryError("CONFIG", `${run.path}: the training data has functions, which only the script has.`, {
-      hint: "Name it: quarry replay <runDir> --experiment experiment.ts",
-    });
-  }
-  const { baseDir } = run.environment as { readonly baseDir?: string };
-  return defineExperiment(asInput(config), { baseDir: resolve(run.path, baseDir ?? ".") });
-}
-
-/** What was written with every default filled in is valid input again. */
-function asInput(config: ExperimentConfig): ExperimentInput {
-  return config as unknown as ExperimentInput;
 }
 
 /** The last line of a step counts: after a death a step may have been done again. */
@@ -191,6 +171,12 @@ function layoutOf(train: TrainConfig, step: RecordedStep | null): Layout {
   const count = step?.ranks ?? (ranks === "auto" ? 1 : ranks) * machineCount(train);
   const queriesPerRank = step?.queriesPerRank ?? train.queriesPerRank;
   return deriveLayout({ globalBatchSize, queriesPerRank, ranks: count });
+}
+
+/** The training with the pieces that the step was encoded in; folders of older versions know those of the last start only. */
+function inPieces(train: TrainConfig, step: RecordedStep | null): TrainConfig {
+  const { miniBatchSize = train.miniBatchSize, lengthGroups = train.lengthGroups } = step ?? {};
+  return { ...train, miniBatchSize: miniBatchSize ?? undefined, lengthGroups };
 }
 
 function groupsOf(groups: readonly Group[], microStep: number, layout: Layout): readonly [number, readonly Group[]] {

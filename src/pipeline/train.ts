@@ -91,7 +91,7 @@ async function trainOn(
   );
   const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
   const { events, signal, runDir } = context;
-  const record = recordTraining(context, from, batches);
+  const record = recordTraining(context, options, from, batches);
   const job: TrainJob = {
     ...trainJob(context.experiment, options, set, batches, {
       ...{ python, events, signal, outputDir: runDir.file("train"), logDir: runDir.file("logs") },
@@ -147,9 +147,11 @@ async function trainOn(
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
  * names its batch), and notes in the journal, before the first checkpoint counts, what the weights learn from.
  */
-function recordTraining(context: RunContext, from: LearnedFrom, batches: Batches) {
+function recordTraining(context: RunContext, options: TrainConfig, from: LearnedFrom, batches: Batches) {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
+  // A resume may change them, and with dropout a step's loss depends on them.
+  const pieces = { miniBatchSize: options.miniBatchSize ?? null, lengthGroups: options.lengthGroups };
   let written: Promise<void> = Promise.resolve();
   const then = (work: () => Promise<void>): void => {
     // After a failure nothing more is written: a curve has no gaps.
@@ -162,7 +164,7 @@ function recordTraining(context: RunContext, from: LearnedFrom, batches: Batches
     if (event.type !== "trainStep") return;
     const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.
-    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), waitShare, negatives };
+    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), ...pieces, waitShare, negatives };
     then(() => appendFile(path, `${JSON.stringify(line)}\n`));
   });
   const told = (): Promise<void> =>

@@ -3,11 +3,13 @@ import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { step } from "../../src/experiment/function-step.js";
 import { replayStep } from "../../src/pipeline/replay.js";
 import { openWorkplace, type Workplace } from "../e2e/harness.js";
 import { refreshing, STEPS, stepLines, switchEntries, trainAndListen } from "./refresh-harness.js";
 
 let place: Workplace;
+const ANY = step({ name: "any", version: 1, fn: () => true });
 
 beforeAll(async () => {
   place = await openWorkplace({ passages: 160, queries: 24, isEachDifferent: true });
@@ -23,7 +25,9 @@ async function negatives(name: string, version: number): Promise<string[][]> {
 test("at fixed steps new negatives are mined, announced and learned from, and every step says how old they are", async () => {
   const run = (file: string): string => join(place.folder, "runs/fixed", file);
   const written: unknown[] = [];
-  const events = await trainAndListen(refreshing(place, "fixed", { everySteps: 6, switchAfterSteps: 3 }), (event) => {
+  const mine = { topK: 30, negativesPerQuery: 4, sampling: "random", filter: ANY } as const;
+  const refresh = { everySteps: 6, switchAfterSteps: 3, mine };
+  const events = await trainAndListen(refreshing(place, "fixed", refresh), (event) => {
     if (event.type !== "checkpoint") return;
     // Whoever is killed now goes on from this checkpoint, and never tells the steps before it again.
     const last = readFileSync(run("train/steps.jsonl"), "utf8").trim().split("\n").at(-1) ?? "";
@@ -71,11 +75,11 @@ test("at fixed steps new negatives are mined, announced and learned from, and ev
   expect((await readdir(join(folder, "1/part-0"))).sort()).toEqual(["negatives.tsv", "report.json"]);
 });
 
-test("a replay finds the batch of a step with the negatives that it had", async () => {
+test("a replay finds the batch of a step with the negatives that it had, functions of mining or not", async () => {
   const lines = await stepLines(place, "fixed");
-  for (const step of [9, 10, 16]) {
-    const replayed = await replayStep(join(place.folder, "runs/fixed"), { step });
-    expect(replayed).toMatchObject({ isSameBatch: true, rows: lines[step - 1]?.rows });
+  for (const number of [9, 10, 16]) {
+    const replayed = await replayStep(join(place.folder, "runs/fixed"), { step: number });
+    expect(replayed).toMatchObject({ isSameBatch: true, rows: lines[number - 1]?.rows });
   }
 });
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from quarry_runtime.errors import ConfigError
+from quarry_runtime.errors import ConfigError, QuarryError
+from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.training.compiling import check_compiler
 from quarry_runtime.training.refused_arguments import REFUSED
 
@@ -69,6 +72,31 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
         raise ConfigError(f"train.args: {error}") from error
     check_compiler(args)
     return args, keep
+
+
+@contextmanager
+def making(what: str, names: str) -> Iterator[None]:
+    """Blames a library's complaint on the options that something is made of.
+
+    Args:
+        what: What is being made, for the message.
+        names: The options of train.args, for the hint.
+
+    Raises:
+        ConfigError: whatever the library raised, but for want of memory.
+    """
+    try:
+        yield
+    except QuarryError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise ConfigError(
+            f"train.args: {what} cannot be made ({type(error).__name__}: {line}).",
+            hint=f"Look at {names}.",
+        ) from error
 
 
 def _check_sharding(given: dict[str, Any]) -> None:

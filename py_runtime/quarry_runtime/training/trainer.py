@@ -20,6 +20,7 @@ from quarry_runtime.errors import ConfigError, UnusableBatch
 from quarry_runtime.modeling.losses.temperature import Temperature
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
+from quarry_runtime.training.arguments import making
 from quarry_runtime.training.evaluation import is_due
 from quarry_runtime.training.feed import Feed, Rows
 from quarry_runtime.training.gather import gather_numbers, world_size
@@ -92,6 +93,14 @@ class QuarryTrainer(Trainer):
         if self.args.fsdp_plugin_args is not None and not self.is_fsdp_enabled:
             shard_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
             self.is_fsdp_enabled = True
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
+        with making("the optimiser", "optim, optimArgs, optimTargetModules and the betas"):
+            return super().create_optimizer(model)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        with making("the schedule", "lrSchedulerType, lrSchedulerKwargs and warmupSteps"):
+            return super().create_scheduler(num_training_steps, optimizer)
 
     def get_train_dataloader(self) -> Any:
         # Not prepared by accelerate, which would let rank 0 read everything and broadcast it.

@@ -4,14 +4,27 @@ import type { SearchDataConfig, SourceConfig } from "../../experiment/schema.js"
 import type { Retrieved } from "./cases.js";
 import type { RankedList } from "./types.js";
 
+/** What a source does to its own judgements; all else shapes its texts. */
+const JUDGEMENT_OPTIONS: ReadonlySet<string> = new Set<keyof SourceConfig>([
+  "querySubset",
+  "minScore",
+  "maxScore",
+  "filter",
+  "groupFilter",
+  "groupTopK",
+  "groupBottomK",
+  "groupFirstK",
+  "groupRandomK",
+  "scoreTransform",
+]);
+
 /**
- * The source that holds a run: the same passages and queries, with the run in the place of the judgements and without
- * what the source does to its own.
+ * The source that holds a run: the very same passages and queries, with the run in the place of the judgements and
+ * without what the source does to its own.
  */
 export function runSource(data: SourceConfig, run: NonNullable<SourceConfig["qrels"]>): SearchDataConfig {
-  const { kind, name, corpus, queries, prompts, templates } = data;
-  const named = Object.entries({ name, queries, prompts, templates }).filter(([, value]) => value !== undefined);
-  return { kind, corpus, qrels: run, ...(Object.fromEntries(named) as Partial<SourceConfig>) };
+  const texts = Object.entries(data).filter(([name]) => !JUDGEMENT_OPTIONS.has(name));
+  return { ...(Object.fromEntries(texts) as SourceConfig), qrels: run };
 }
 
 /**

@@ -99,6 +99,35 @@ def test_a_resume_saves_as_often_as_its_own_options_say(
     assert [message.step for message in resumed.told if isinstance(message, Checkpoint)] == [5, 8]
 
 
+@pytest.mark.parametrize(
+    ("args", "what"),
+    [
+        ({"adam_beta2": 1.0}, "the optimiser cannot be made (ValueError: Invalid beta"),
+        ({"optim": "galore_adamw"}, "the optimiser cannot be made ("),
+        (
+            {
+                "lr_scheduler_type": "warmup_stable_decay",
+                "lr_scheduler_kwargs": {"num_decay_steps": 1, "decay_type": "soon"},
+            },
+            "the schedule cannot be made (ValueError: Unknown decay type",
+        ),
+        (
+            {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"cycles": 2}},
+            "the schedule cannot be made (TypeError: ",
+        ),
+    ],
+)
+def test_what_optimiser_or_schedule_refuse_is_told_as_a_fault_of_the_arguments(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    args: dict[str, Any],
+    what: str,
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        build(fake_orchestrator(), args=args).train()
+    assert str(refused.value).startswith(f"train.args: {what}")
+
+
 def test_dropout_changes_the_curve_and_without_it_the_encoder_stays_in_eval_mode(
     build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
 ) -> None:

@@ -92,6 +92,13 @@ test("each epoch shows every query once, also where a step reaches into the next
   expect([stepsOf(set, 1, 5), stepsOf(set, 2, 12), stepsOf(set, 1, 100)]).toEqual([3, 2, 1]);
 });
 
+test("a part of an epoch makes no step more than its queries fill", () => {
+  const steps = (queryCount: number, epochs: number, batch: number): number =>
+    stepsOf({ queryCount } as TrainingSet, epochs, batch);
+  // 100 × 1.1 is 110.00000000000001 to a machine.
+  expect([steps(100, 1.1, 10), steps(100, 1.101, 10), steps(10, 0.3, 3), steps(3, 1.1, 1)]).toEqual([11, 12, 1, 4]);
+});
+
 test("no negative stands twice in a step or is another query's positive while others are free", async () => {
   for (const negativesPerQuery of [1, 2]) {
     const set = await sharedNegatives(negativesPerQuery);

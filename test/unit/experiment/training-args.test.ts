@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { biEncoder, binary, defineExperiment, lora, source } from "../../../src/experiment/define.js";
 import type { TrainingArgsInput } from "../../../src/experiment/options.generated.js";
-import { applyOverrides } from "../../../src/experiment/overrides.js";
+import { applyOverrides, splitArguments } from "../../../src/experiment/overrides.js";
 import { trainingArgsSchema } from "../../../src/experiment/schema.js";
 
 const define = (args: TrainingArgsInput) =>
@@ -62,6 +62,32 @@ test("a schedule is asked for what transformers has no default of", () => {
   expect(() => define({ lrSchedulerType: "warmup_stable_decay" })).toThrow("needs num_decay_steps");
   const lrSchedulerKwargs = { min_lr_rate: 0.1 };
   expect(() => define({ lrSchedulerType: "cosine_with_min_lr", lrSchedulerKwargs })).not.toThrow();
+});
+
+test("a schedule takes its own options only, and a beta stays below 1: transformers would say so once the model is loaded", () => {
+  expect(() => define({ lrSchedulerType: "linear", lrSchedulerKwargs: { num_cycles: 2 } })).toThrow(
+    "train.args.lrSchedulerKwargs.num_cycles: is no option of the schedule linear; it takes none",
+  );
+  expect(() => define({ lrSchedulerType: "cosine", lrSchedulerKwargs: { numCycles: 2 } })).toThrow(
+    "did you mean num_cycles?",
+  );
+  expect(() => define({ lrSchedulerType: "inverse_sqrt", lrSchedulerKwargs: { timescale: 9 } })).not.toThrow();
+  for (const name of ["adamBeta1", "adamBeta2"])
+    expect(() => define({ [name]: 1 })).toThrow(`train.args.${name}: expected a number of at least 0 and below 1`);
+});
+
+test("a share of the steps to warm up in is never taken for a number of steps", () => {
+  // Types know Quarry's names only.
+  const aliased = (args: object) => () => define(args as TrainingArgsInput);
+  expect(aliased({ warmupRatio: 1 })).toThrow(
+    "train.args.warmupRatio: is a share of all steps, below 1, saw 1; give warmupSteps for a number of steps",
+  );
+  expect(aliased({ warmup_ratio: 10 })).toThrow("train.args.warmup_ratio: is a share of all steps");
+  for (const flag of [["--train.args.warmup-ratio", "2"], ["--train.args.warmupRatio=2"]])
+    expect(() => splitArguments(flag, new Map())).toThrow("is a share of all steps, below 1, saw 2; give warmupSteps");
+  const path = "train.args.warmup_ratio";
+  expect(() => applyOverrides({ name: "x", model: biEncoder("m") }, [{ path, value: 1 }])).toThrow("give warmupSteps");
+  expect(define({ warmupSteps: 10 }).config.train?.args.warmupSteps).toBe(10);
 });
 
 test("no schedule is offered that waits for an evaluation inside of Trainer", () => {
