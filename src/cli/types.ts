@@ -1,8 +1,11 @@
 /** `quarry types`: the options of a user's own losses and encoders as TypeScript types. */
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { Command } from "commander";
 import { QuarryError } from "../errors.js";
+
+/** What the system says of a path that cannot be written. */
+const UNFIT = ["EISDIR", "EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST"];
 
 interface Flags {
   readonly plugin?: readonly string[];
@@ -34,18 +37,40 @@ async function writeTypes(script: string | undefined, flags: Flags): Promise<voi
   ]);
   const out = resolve(flags.out);
   const registered = await listRegistered({ plugins: [...new Set(plugins)] });
-  await writeFile(out, pluginDeclarations(registered, dirname(out)));
+  await write(out, pluginDeclarations(registered, dirname(out)), flags.out);
   const own = Object.values(registered)
     .flat()
     .filter(({ origin }) => origin !== "built-in");
   process.stdout.write(`${flags.out}: ${own.map(({ name }) => name).join(", ")}\n`);
 }
 
+async function write(out: string, text: string, named: string): Promise<void> {
+  try {
+    await mkdir(dirname(out), { recursive: true });
+    await writeFile(out, text);
+  } catch (cause) {
+    const { code = "", message = "" } = cause as NodeJS.ErrnoException;
+    if (!UNFIT.includes(code)) throw cause;
+    const why = code === "EISDIR" ? "it is a folder" : message;
+    throw new QuarryError("CONFIG", `--out: ${named} cannot be written: ${why}.`, {
+      hint: "Name a file, e.g. --out types/quarry-plugins.d.ts.",
+      cause,
+    });
+  }
+}
+
 /** The plugins of a script's models, as absolute paths. */
 async function pluginsOf(script: string | undefined): Promise<string[]> {
   if (script === undefined) return [];
-  const { loadExperiment } = await import("../experiment/load.js");
+  const [{ loadExperiment }, { modelsOf }] = await Promise.all([
+    import("../experiment/load.js"),
+    import("../experiment/mine-checks.js"),
+  ]);
   const { config, baseDir } = await loadExperiment(script);
-  const mined = config.mine?.retrievers.flatMap(({ model }) => model?.plugins ?? []) ?? [];
-  return [...config.model.plugins, ...mined].map((file) => resolve(baseDir, file));
+  const mining = [config.mine, config.train?.refresh?.mine].flatMap((mine) =>
+    mine === undefined ? [] : modelsOf(mine),
+  );
+  const models = [config.model, ...mining.map(([, model]) => model)];
+  const plugins = models.flatMap((model) => (model.kind === "biEncoder" ? model.plugins : []));
+  return plugins.map((file) => resolve(baseDir, file));
 }

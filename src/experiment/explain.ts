@@ -211,7 +211,8 @@ function sentenceAt(path: readonly PropertyKey[]): string {
   return sentence === "" ? `; expected ${expected(schemasAt(path))}` : `. ${sentence}`;
 }
 
-function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+/** What stands at a path; undefined where nothing does. */
+export function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   let value = input;
   for (const key of path) {
     if (typeof value !== "object" || value === null) return undefined;

@@ -9,7 +9,14 @@ export function checkIndexes(
   { encode, search, embeddings }: Pick<ExperimentConfig, "encode" | "search" | "embeddings">,
   say: (path: string, message: string) => void,
 ): void {
-  if (encode?.index !== undefined) checkKind(encode.index, "encode.index", say);
+  if (encode?.index !== undefined) {
+    if (encode.export !== "faiss")
+      say(
+        "encode.index",
+        `is what export "faiss" writes, but encode.export is ${encode.export}; change that, or leave the index out`,
+      );
+    checkKind(encode.index, "encode.index", say);
+  }
   const index = search?.index ?? "exact";
   if (index === "exact") return;
   if ("kind" in index) checkKind(index, "search.index", say);

@@ -48,14 +48,46 @@ export function hoistMiniBatch(train: Options, problems: Problem[]): Options {
   return { ...train, loss: Array.isArray(train["loss"]) ? kept : kept[0], miniBatchSize };
 }
 
+/**
+ * An option that takes the place of a loss's, in Quarry's own names.
+ *
+ * @param loss as the script has it, or as the command line names it
+ * @returns what the option says, or in words what is wrong with it
+ */
+export function ownLossOption(
+  loss: unknown,
+  option: string,
+  value: unknown,
+): readonly [name: string, unknown] | string {
+  const { name, loss: inner } = isPlainObject(loss) ? loss : {};
+  if (name === "MatryoshkaLoss") return ownLossOption(inner, option, value);
+  const alias = typeof name === "string" ? LOSS_ALIASES[name] : undefined;
+  const written = camelCase(option);
+  if (alias?.defaultScale === undefined || written !== "scale") return [alias?.rename?.[written] ?? option, value];
+  return isFactor(value) ? ["temperature", 1 / value] : noFactor(value);
+}
+
 /** `scale` multiplies the similarities. */
 function unscale(own: Options, defaultScale: number | null, path: readonly string[], problems: Problem[]): void {
-  const { scale } = own;
+  const { scale, temperature } = own;
   delete own["scale"];
-  const factor = scale ?? (own["temperature"] === undefined ? defaultScale : null);
+  const factor = scale ?? (temperature === undefined ? defaultScale : null);
   if (factor === null) return;
-  if (typeof factor === "number" && factor > 0) own["temperature"] ??= 1 / factor;
-  else problems.push({ path: [...path, "scale"], message: `expected a number above 0, saw ${shown(factor)}` });
+  const say = (message: string): void => {
+    problems.push({ path: [...path, "scale"], message });
+  };
+  if (!isFactor(factor)) say(noFactor(factor));
+  else if (typeof temperature === "number" && Math.abs(temperature * factor - 1) > 1e-9)
+    say(`is 1 / temperature, and ${factor} says something else than a temperature of ${temperature}; keep one of them`);
+  else own["temperature"] ??= 1 / factor;
+}
+
+function isFactor(value: unknown): value is number {
+  return typeof value === "number" && value > 0;
+}
+
+function noFactor(value: unknown): string {
+  return `expected a number above 0, saw ${shown(value)}`;
 }
 
 /** Both temperatures default to one, and the loss is multiplied by the square of the student's. */

@@ -190,6 +190,11 @@ export function measuresOf(written: readonly string[]): string[] {
   return [...new Set(found.map(([, canonical]) => canonical as string))];
 }
 
+/** Those of these measures that are means over queries, by which runs can be compared. */
+export function comparableMeasures(names: readonly string[]): string[] {
+  return names.filter((name) => lookUp(split(name).key)?.kind.mean === "mean");
+}
+
 function lookUp(key: string): { kind: MeasureKind; options: Record<string, string> } | null {
   const measure = byKey.get(key);
   if (measure !== undefined) return { kind: measure, options: {} };

@@ -10,7 +10,9 @@ import {
   type Problem,
   shown,
   suggest,
+  valueAt,
 } from "./explain.js";
+import { ownLossOption } from "./loss-aliases.js";
 import { nearest } from "./nearest.js";
 import { normalize, ownName } from "./normalize.js";
 import { experimentSchema } from "./schema.js";
@@ -23,6 +25,9 @@ export interface Override {
   /** Text is read as what the schema takes there; anything else is taken as it is. */
   readonly value: unknown;
 }
+
+/** Where a loss stands. */
+const LOSS = /^train\.loss(\.\d+)?$/;
 
 /** Arguments with the overrides taken out. */
 export interface SplitArguments {
@@ -128,9 +133,14 @@ function needsValue(schemas: readonly z.ZodType[] | null, [flag, next]: readonly
  */
 export function applyOverrides(input: unknown, overrides: readonly Override[]): unknown {
   if (overrides.length === 0) return input;
-  const { value: root } = normalize(input);
+  const { value: root, problems: told } = normalize(input);
   if (!isPlainObject(root)) return input;
+  // Put into Quarry's names, the script would not show them again.
+  const standing = told.filter(({ path }) => !overrides.some((override) => isWithin(override.path, path.join("."))));
+  if (standing.length > 0) throw configError(standing, "the experiment");
   const problems: Problem[] = [];
+  // Known before the others: an option of a loss is read in the words of the loss that it will be.
+  const named = new Map(overrides.map(({ path, value }) => [path, value]));
   for (const override of overrides) {
     const keys: string[] = [];
     let schemas = alternatives(experimentSchema);
@@ -142,12 +152,24 @@ export function applyOverrides(input: unknown, overrides: readonly Override[]): 
       keys.push(name);
       schemas = next;
     }
-    const typed = problem === null ? readValue(override.value, schemas) : null;
-    problem ??= refusedByAlias(override.path, override.value) ?? typed?.problem ?? putIn(root, keys, typed?.value);
+    const typed = problem === null ? readValue(override.value, schemas, keys) : null;
+    const group = keys.slice(0, -1);
+    const name = named.get([...group, "name"].join("."));
+    const loss = LOSS.test(group.join(".")) ? (name === undefined ? valueAt(input, group) : { name }) : null;
+    const own = ownLossOption(loss, keys.at(-1) ?? "", typed?.value);
+    problem ??=
+      refusedByAlias(override.path, override.value) ??
+      typed?.problem ??
+      (typeof own === "string" ? own : putIn(root, [...group, own[0]], own[1]));
     if (problem !== null) problems.push({ path: [override.path], message: problem });
   }
   if (problems.length > 0) throw configError(problems, "the overrides");
   return root;
+}
+
+/** Whether one of two paths leads to the other. */
+function isWithin(one: string, other: string): boolean {
+  return `${one}.`.startsWith(`${other}.`) || `${other}.`.startsWith(`${one}.`);
 }
 
 interface Found {
@@ -234,31 +256,36 @@ function atEquals(argument: string): { flag: string; text: string | null } {
 }
 
 /** Reads text as what the schema takes: a text option stays text whatever it looks like. */
-function readValue(value: unknown, schemas: readonly z.ZodType[]): { value: unknown; problem: string | null } {
+function readValue(
+  value: unknown,
+  schemas: readonly z.ZodType[],
+  path: readonly string[],
+): { value: unknown; problem: string | null } {
   if (typeof value !== "string") return { value, problem: null };
   const is = <T extends z.ZodType>(type: abstract new (...parts: never[]) => T): boolean =>
     schemas.some((schema) => schema instanceof type);
   const json = parseJson(value);
   if (is(z.ZodObject) && isPlainObject(json)) return { value: json, problem: null };
-  if (is(z.ZodArray) && (Array.isArray(json) || !is(z.ZodString) || value.includes(","))) {
-    return {
-      value: Array.isArray(json) ? json : value.split(/,(?![^()]*\))/).map((item) => readItem(item.trim(), schemas)),
-      problem: null,
-    };
+  if (is(z.ZodArray) && Array.isArray(json)) return { value: json, problem: null };
+  const items = child(
+    schemas.filter((schema) => schema instanceof z.ZodArray),
+    "0",
+  );
+  const isText = items.some((schema) => !(schema instanceof z.ZodObject));
+  if (is(z.ZodArray) && isText && (!is(z.ZodString) || value.includes(","))) {
+    const read = (item: string): unknown => readValue(item, items, path).value;
+    return { value: value.split(/,(?![^()]*\))/).map((item) => read(item.trim())), problem: null };
   }
   if (is(z.ZodNumber) && typeof json === "number") return { value: json, problem: null };
   if (is(z.ZodBoolean) && typeof json === "boolean") return { value: json, problem: null };
   if (is(z.ZodString) || is(z.ZodEnum) || is(z.ZodLiteral)) return { value, problem: null };
   if (is(z.ZodObject) || is(z.ZodRecord)) {
     if (isPlainObject(json)) return { value: json, problem: null };
-    return { value, problem: `is a group of options; name one of them or give JSON, saw ${shown(value)}` };
+    const wayOut = LOSS.test(path.join(".")) ? `write --${path.join(".")}.name ${value}` : "name one of them";
+    return { value, problem: `is a group of options; ${wayOut} or give JSON, saw ${shown(value)}` };
   }
   if (is(z.ZodUnknown)) return { value: json === undefined ? value : json, problem: null };
   return { value, problem: `expected ${expected(schemas)}, saw ${shown(value)}` };
-}
-
-function readItem(item: string, schemas: readonly z.ZodType[]): unknown {
-  return readValue(item, child(schemas, "0")).value;
 }
 
 function parseJson(text: string): unknown {

@@ -6,7 +6,14 @@ import type { Experiment } from "./define.js";
 import { configError, type Problem } from "./explain.js";
 import { modelsOf } from "./mine-checks.js";
 import { refreshTargets } from "./refresh.js";
-import { type MineConfig, type SourceConfig, stepNames, type TrainConfig } from "./schema.js";
+import {
+  type ExperimentConfig,
+  type FilesConfig,
+  type MineConfig,
+  type SourceConfig,
+  stepNames,
+  type TrainConfig,
+} from "./schema.js";
 import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
 
 /** Prefix of files in a data set on the hub. */
@@ -52,7 +59,8 @@ export function checkPaths(experiment: Experiment, sections: readonly Section[] 
   }
   for (const section of stepNames) {
     if (!sections.includes(section)) continue;
-    for (const [path, source] of sourcesOf(experiment, section)) problems.push(...checkSource(source, path, baseDir));
+    for (const [path, source] of dataOf(config, section)) problems.push(...checkSource(source, path, baseDir));
+    for (const [path, , run] of runsOf(config, section)) problems.push(...checkFiles(run, [path], baseDir));
   }
   if (problems.length > 0) throw configError(problems, "the experiment", `Relative paths start in ${baseDir}.`);
 }
@@ -71,12 +79,16 @@ function isFolderName(checkpoint: string): boolean {
   return /^(\.{0,2}\/|\.{1,2}$)/.test(checkpoint);
 }
 
-/** The sources of a section, each with the path of its option. */
+/** The sources of a section, each with the path of its option; a run file as the judgements of what it ranks. */
 export function sourcesOf({ config }: Experiment, section: Section): PlacedSource[] {
+  const runs = runsOf(config, section).map(([path, data, run]): PlacedSource => [path, { ...data, qrels: run }]);
+  return [...dataOf(config, section), ...runs];
+}
+
+function dataOf(config: ExperimentConfig, section: Section): PlacedSource[] {
   if (section === "train") return config.train === undefined ? [] : trainSources(config.train);
   const data = config[section]?.data;
-  const sources = data === undefined ? [] : searchSources(data, `${section}.data`);
-  return section === "mine" && config.mine !== undefined ? [...sources, ...runsOf(config.mine)] : sources;
+  return data === undefined ? [] : searchSources(data, `${section}.data`);
 }
 
 /** What is trained on, what it is measured on, and what refreshed negatives are mined from. */
@@ -85,28 +97,37 @@ function trainSources(train: TrainConfig): PlacedSource[] {
   const held = train.evaluate;
   const heldOut = held === undefined ? [] : searchSources(held.data, "train.evaluate.data");
   const own = data === undefined ? [] : searchSources(data, "train.refresh.mine.data");
-  const runs = refreshTargets(train).flatMap(({ mine }) => runsOf(mine, "train.refresh.mine"));
-  return [...trainingSources(train.data, "train.data"), ...heldOut, ...own, ...runs];
+  return [...trainingSources(train.data, "train.data"), ...heldOut, ...own];
 }
 
-/** Run files of retrievers, each as the judgements of the passages that it ranks. */
-function runsOf({ data, retrievers }: MineConfig, base = "mine"): PlacedSource[] {
-  return retrievers.flatMap(({ run }, index): PlacedSource[] =>
-    run === undefined || data.kind !== "source" ? [] : [[`${base}.retrievers.${index}`, { ...data, qrels: run }]],
+/** A ranking among retrievers: the path of its option, the source whose passages it ranks, its files. */
+export type PlacedRun = readonly [path: string, data: SourceConfig, run: FilesConfig];
+
+/** The run files that a section's retrievers are. */
+export function runsOf({ mine, train }: ExperimentConfig, section: Section): PlacedRun[] {
+  if (section === "mine") return mine === undefined ? [] : runsIn(mine, section);
+  if (section !== "train" || train === undefined) return [];
+  return refreshTargets(train).flatMap((target) => runsIn(target.mine, "train.refresh.mine"));
+}
+
+function runsIn({ data, retrievers }: MineConfig, base: string): PlacedRun[] {
+  return retrievers.flatMap(({ run }, index): PlacedRun[] =>
+    run === undefined || data.kind !== "source" ? [] : [[`${base}.retrievers.${index}.run`, data, run]],
   );
 }
 
 function checkSource(source: SourceConfig, path: string, baseDir: string): Problem[] {
-  const found: Problem[] = [];
-  const check = (name: string, written: string): void => {
+  const names = ["corpus", "queries", "qrels", "querySubset"] as const;
+  return names.flatMap((name) => checkFiles(source[name], [path, name], baseDir));
+}
+
+function checkFiles(files: FilesConfig | undefined, path: string[], baseDir: string): Problem[] {
+  return pathsOf(files).flatMap((written): Problem[] => {
     // What comes with Quarry or from the hub is made or fetched when it is needed.
-    if (written.startsWith(EMBEDDED) || written.startsWith(HUB)) return;
+    if (written.startsWith(EMBEDDED) || written.startsWith(HUB)) return [];
     const file = resolve(baseDir, written);
-    if (!existsSync(file)) found.push({ path: [path, name], message: missing(written, file) });
-  };
-  for (const name of ["corpus", "queries", "qrels", "querySubset"] as const)
-    for (const written of pathsOf(source[name])) check(name, written);
-  return found;
+    return existsSync(file) ? [] : [{ path, message: missing(written, file) }];
+  });
 }
 
 function pluginProblem(written: string, file: string): string | null {

@@ -1,9 +1,11 @@
 /** Scores and compares runs that lie on the disk, whoever made them; no experiment, no run folder. */
+import { readFile } from "node:fs/promises";
 import { interrupted, QuarryError } from "../errors.js";
-import { measuresOf } from "../experiment/measures.js";
+import { shown } from "../experiment/explain.js";
+import { comparableMeasures, measuresOf } from "../experiment/measures.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { type Measured, measure } from "./measure.js";
-import { commonQrels, findRun, trecQrels } from "./run-files.js";
+import { commonQrels, findRun, type RunFiles, trecQrels } from "./run-files.js";
 import { type CommandContext, inTemporaryFolder, runtimeCommand } from "./runtime-command.js";
 import type { CompareOptions, Comparison, MeasureOptions } from "./types.js";
 
@@ -11,6 +13,7 @@ const DEFAULT_MEASURES = ["nDCG@10", "RR@10", "R@100"];
 
 /** See `measureRun` in pipeline/index.ts. */
 export async function measureRun(run: string, options: MeasureOptions = {}): Promise<Measured> {
+  checkOptions(options, { relevanceLevel: 1, depth: 1, intervalsSeed: 0 });
   const measures = measuresOf(options.measures ?? DEFAULT_MEASURES);
   const found = findRun(run);
   if (found.run.endsWith(".json")) {
@@ -28,8 +31,9 @@ export async function measureRun(run: string, options: MeasureOptions = {}): Pro
 /** See `compareRuns` in pipeline/index.ts. */
 export async function compareRuns(runs: readonly string[], options: CompareOptions = {}): Promise<Comparison> {
   if (runs.length < 2) throw new QuarryError("CONFIG", "a comparison needs two runs or more.");
-  const measures = measuresOf(options.measures ?? DEFAULT_MEASURES);
+  checkOptions(options, { relevanceLevel: 1, seed: 0, samples: 1, top: 0 });
   const found = runs.map(findRun);
+  const measures = measuresOf(options.measures ?? (await measuresIn(found)));
   const qrels = commonQrels(found, options.qrels, "Name them with --qrels <file>.");
   const context = commandContext(options.signal);
   const { relevanceLevel, missing, seed = 42, samples, top = 5, allPairs = false } = options;
@@ -48,6 +52,41 @@ export async function compareRuns(runs: readonly string[], options: CompareOptio
       "the runs could not be compared",
     );
   });
+}
+
+/** @param least the smallest that each number may be */
+function checkOptions<Options extends Pick<MeasureOptions, "missing">>(
+  options: Options,
+  least: { readonly [Name in keyof Options]?: number },
+): void {
+  for (const [name, from] of Object.entries(least) as [keyof Options, number][]) {
+    const value = options[name];
+    if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= from)) continue;
+    throw new QuarryError("CONFIG", `${String(name)}: expected a whole number from ${from} on, saw ${shown(value)}`);
+  }
+  const { missing = "zero" } = options;
+  if (missing !== "zero" && missing !== "skip")
+    throw new QuarryError("CONFIG", `missing: expected "zero" or "skip", saw ${shown(missing)}`);
+}
+
+/** Files of values hold what somebody asked for: where they lack a default measure, all that they have in common. */
+async function measuresIn(runs: readonly RunFiles[]): Promise<readonly string[]> {
+  const files = runs.filter(({ run }) => run.endsWith(".json"));
+  const held = await Promise.all(files.map(async ({ run }) => comparableMeasures(await namesIn(run))));
+  const common = (held[0] ?? []).filter((measure) => held.every((names) => names.includes(measure)));
+  return common.length === 0 || DEFAULT_MEASURES.every((measure) => common.includes(measure))
+    ? DEFAULT_MEASURES
+    : common;
+}
+
+/** What cannot be read, the runtime tells with its place. */
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    const { mean } = JSON.parse(await readFile(path, "utf8")) as Partial<Measured>;
+    return Object.keys(mean ?? {});
+  } catch {
+    return [];
+  }
 }
 
 /** The same file twice is a comparison with itself; its lines still need names of their own. */

@@ -19,6 +19,7 @@ import { type Experiment, requireExperiment } from "../experiment/define.js";
 import { refreshedParts } from "../experiment/refresh.js";
 import { searchSources, setsOf, trainingSources } from "../experiment/sources.js";
 import type { PythonEnvironment } from "../python/environment.js";
+import { askedBy } from "./asked-data.js";
 import type { ResolveContext } from "./embedded.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
 
@@ -166,16 +167,11 @@ export class Look implements ResolveContext {
       const { data, globalBatchSize } = config.train;
       train = { data: await resolveTraining(this, data), globalBatchSize };
     }
-    const searched: InspectedData["searched"][number][] = [];
     // What is searched while training comes last: of passages that sections share, the first one's are looked at.
-    const { evaluate, mine, encode, search } = config;
-    const beside = { "train.evaluate": config.train?.evaluate, "train.refresh.mine": config.train?.refresh?.mine };
-    const sections = { evaluate, mine, encode, search, ...beside };
-    for (const [section, options] of this.only === null ? Object.entries(sections) : []) {
-      // Negatives are mined from the positives' own source where nothing else is said.
-      const sets = options?.data === undefined ? [] : setsOf(options.data, `${section}.data`);
-      for (const { path, data } of sets) searched.push({ path, data: await resolveSearch(this, data) });
-    }
+    const sections = this.only === null ? (["evaluate", "mine", "encode", "search", "train"] as const) : [];
+    const asked = sections.flatMap((section) => askedBy(config, section));
+    const searched: InspectedData["searched"][number][] = [];
+    for (const each of asked) searched.push({ ...each, data: await resolveSearch(this, each.data) });
     const sources = [
       ...(train === null ? [] : trainingSources(train.data, "train.data")),
       ...searched.flatMap(({ path, data }) => searchSources(data, path)),

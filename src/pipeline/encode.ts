@@ -1,7 +1,7 @@
 /** Encode: a source's texts become vectors in the store, and a file that other programs read. */
 import { mkdir } from "node:fs/promises";
 import type { TextTable } from "../data/types.js";
-import { QuarryError } from "../errors.js";
+import { rowsToEncode } from "./asked-data.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
@@ -18,18 +18,8 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
   if (options === undefined) throw new TypeError("the experiment has no encode section");
   const step = `encode-${model.label}`;
   return onceOnSource(context, step, { name: "encode", data: options.data }, async (source) => {
+    const rows = rowsToEncode(source, options);
     const table: TextTable = options.side === "passage" ? source.passages : source.queries;
-    if (table.rowCount === 0) {
-      throw new QuarryError("CONFIG", "encode.data has no queries", {
-        hint: "Name their file with encode.data.queries.",
-      });
-    }
-    const rows = options.side === "passage" ? source.searchRows : source.encodableQueries;
-    if (rows.length === 0) {
-      throw new QuarryError("DATA", `encode.data has no ${options.side} with a text`, {
-        hint: 'Check the file, or set validation.emptyTexts to "warn".',
-      });
-    }
     await mkdir(context.runDir.file(step), { recursive: true });
     const work = { step, model, options, table, rows };
     return (context.config.embeddings.store ? encodeStored : encodeToMatrix)(context, work);

@@ -60,7 +60,7 @@ export async function rankAndMeasure(
   options: Options,
 ) {
   const { seed, name } = context.config;
-  const { source, qrels, part, ofQueries } = quickLook(whole, requireQrels(whole, set.path), options, seed);
+  const { source, qrels, part, ofQueries } = quickLook(whole, requireQrels(whole, set.path), options, seed, set.path);
   await mkdir(context.runDir.file(step), { recursive: true });
   const files = {
     run: context.runDir.file(step, "run.trec"),

@@ -44,8 +44,10 @@ export async function joinCommandOf(runDir: string): Promise<string> {
  * Joins a run and stays until it needs no more.
  *
  * @returns the exit status
+ * @throws QuarryError CONFIG for an option that cannot be; ENVIRONMENT without Python.
  */
 export async function joinRun(options: JoinOptions): Promise<number> {
+  checkOptions(options);
   const { execa } = await import("execa");
   const python = await findPython();
   const isLine = options.ticket === "-";
@@ -81,6 +83,22 @@ export async function joinRun(options: JoinOptions): Promise<number> {
     throw new QuarryError("ENVIRONMENT", `${python.executable} could not be started: ${originalMessage ?? ""}`);
   }
   return exitCode ?? 128;
+}
+
+/** The same as the runtime's join.py takes. */
+const EXPECTED = {
+  workers: [/^(auto|[1-9]\d{0,3})$/, "auto or a whole number from 1 to 9999"],
+  device: [/^(auto|cpu|cuda)$/, "auto, cpu or cuda"],
+  threads: [/^(auto|[1-9]\d{0,3})$/, "auto or a whole number from 1 to 9999"],
+  name: [/^[\p{L}\p{N}_.-]{1,200}$/u, "letters, digits, dots, _ and - only"],
+} as const;
+
+function checkOptions(options: JoinOptions): void {
+  for (const [name, [pattern, expected]] of Object.entries(EXPECTED)) {
+    const value = options[name as keyof typeof EXPECTED];
+    if (value === undefined || pattern.test(value)) continue;
+    throw new QuarryError("CONFIG", `--${name}: expected ${expected}, saw ${value}`, { hint: "quarry join --help" });
+  }
 }
 
 async function firstLine(): Promise<string> {

@@ -2,13 +2,13 @@
 import { mkdir } from "node:fs/promises";
 import { callFilter } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
-import { QuarryError } from "../errors.js";
 import { inSection } from "../experiment/mine-checks.js";
 import type { MineConfig } from "../experiment/schema.js";
+import { rowsToMine } from "./asked-data.js";
 import type { RunContext } from "./context.js";
 import { openRescore } from "./mine-rescore.js";
 import { askAll, openRuns, retrieversOf } from "./mine-retrievers.js";
-import { casesOf, identityOf, queriesToMine } from "./mining/cases.js";
+import { casesOf, identityOf } from "./mining/cases.js";
 import { formatsOf } from "./mining/output/formats.js";
 import { writeParquet } from "./mining/output/parquet.js";
 import { NegativesWriter, type WrittenFile } from "./mining/output/writer.js";
@@ -17,7 +17,7 @@ import { type MiningReport, ReportBuilder } from "./mining/report.js";
 import type { MiningRules, QueryCase } from "./mining/types.js";
 import { reportRows, warningsOf } from "./mining/words.js";
 import { onceOnSource, prepare } from "./prepare.js";
-import { type ModelChoice, requireQrels } from "./step.js";
+import type { ModelChoice } from "./step.js";
 import type { Throughput } from "./summary.js";
 
 /** What mining wrote; the paths are relative to the run folder. */
@@ -85,7 +85,7 @@ async function mineSource(
   draw = 0,
 ): Promise<MineResult> {
   const { step, section, source, retrievers } = work;
-  const queryRows = queryRowsOf(source, options, section);
+  const queryRows = rowsToMine(source, options, section);
   await mkdir(context.runDir.file(step), { recursive: true });
   const { retrieved, throughput } = await askAll(context, { ...work, queryRows });
   const limits = retrievers.map((retriever) => retriever.limits);
@@ -162,15 +162,5 @@ async function writeNegatives(
       await writer.abandon();
       await rescore?.scorer.close();
     }
-  });
-}
-
-function queryRowsOf(source: PreparedSource, options: MineConfig, section: string): Int32Array {
-  const option = `${section}.data`;
-  if (options.queries === "judged") return requireQrels(source, option).queryRows;
-  const rows = queriesToMine(source, options.queries);
-  if (rows.length > 0) return rows;
-  throw new QuarryError("DATA", `${option}: there are no queries to mine for`, {
-    hint: `Give ${option} a queries file.`,
   });
 }

@@ -4,7 +4,7 @@ import { openTrainingSet, prepareSource, refuseUnfitGrades } from "../data/index
 import { isEvaluated } from "../data/inspect/inspected.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
 import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/schema.js";
-import { setsOf } from "../experiment/sources.js";
+import { askedBy } from "./asked-data.js";
 import type { RunContext } from "./context.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
 import { once, requireQrels } from "./step.js";
@@ -25,17 +25,11 @@ export async function lookThrough(context: RunContext, steps: readonly (typeof s
       if (step === "train" && train !== undefined) {
         (await openTrainingSet(await resolveTraining(context, train.data), dataContext)).close();
       }
-      const searched =
-        step === "train"
-          ? { "train.evaluate": train?.evaluate?.data, "train.refresh.mine": train?.refresh?.mine.data }
-          : { [step]: context.config[step]?.data };
-      const sets = Object.entries(searched).flatMap(([section, data]) =>
-        data === undefined ? [] : setsOf(data, `${section}.data`),
-      );
-      for (const set of sets) {
-        const source = await prepareSource(await resolveSearch(context, set.data), dataContext);
+      for (const { path, data, ask } of askedBy(context.config, step)) {
+        const source = await prepareSource(await resolveSearch(context, data), dataContext);
         try {
-          if (isEvaluated(set.path)) refuseUnfitGrades(requireQrels(source, set.path));
+          ask?.(source);
+          if (isEvaluated(path)) refuseUnfitGrades(requireQrels(source, path));
         } finally {
           source.close();
         }

@@ -47,6 +47,7 @@ export function quickLook(
   qrels: Qrels,
   options: Pick<EvaluateConfig, "subCorpus" | "sampleQueries">,
   seed: number,
+  path = "evaluate.data",
 ): QuickLook {
   const { subCorpus, sampleQueries } = options;
   const all = qrels.queryRows.length;
@@ -62,10 +63,11 @@ export function quickLook(
   const total = source.searchRows.length;
   const sampled = subCorpus.passages - (total - others.length);
   if (sampled < 1) {
+    const section = path.replace(/\.data\b.*$/, "");
     throw new QuarryError(
       "CONFIG",
-      `evaluate.subCorpus.passages: ${subCorpus.passages} leave no room beside the ${total - others.length} judged passages`,
-      { hint: `Take more, of ${total} passages in all, or fewer queries with evaluate.sampleQueries.` },
+      `${section}.subCorpus.passages: ${subCorpus.passages} leave no room beside the ${total - others.length} judged passages`,
+      { hint: `Take more, of ${total} passages in all, or fewer queries with ${section}.sampleQueries.` },
     );
   }
   const kept = new Set(sampleOf(others, sampled, subCorpus.seed ?? seed));

@@ -72,7 +72,7 @@ async function rerankSource(context: RunContext, work: RerankWork): Promise<SetR
   const { folder, evaluate, rerank } = work;
   const { seed } = context.config;
   // The queries and passages of the first stage, or the two would not be compared but their data.
-  const looked = quickLook(work.source, requireQrels(work.source, work.path), evaluate, seed);
+  const looked = quickLook(work.source, requireQrels(work.source, work.path), evaluate, seed, work.path);
   const { source, qrels, part, ofQueries } = looked;
   await mkdir(context.runDir.file(folder), { recursive: true });
   const files = {

@@ -160,7 +160,7 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   return {
     runDir: context.runDir.path,
     metrics: metricsOf(evaluations),
-    checkpoint: trained === null ? null : context.runDir.file(trained.checkpoint),
+    checkpoint: currentModel(context).checkpoint ?? null,
     files,
   };
 }

@@ -2,7 +2,6 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { execa } from "execa";
 import { type ErrorCode, EXIT_STATUS, QuarryError } from "../errors.js";
 import type { PythonEnvironment } from "../python/environment.js";
 
@@ -47,6 +46,8 @@ export async function runtimeOutput(
   purpose: string,
 ): Promise<string> {
   const python = await context.python();
+  // Loaded late: whoever only looks at data starts no process.
+  const { execa } = await import("execa");
   const result = await execa(python.executable, ["-m", "quarry_runtime", verb, ...args], {
     env: { ...python.env },
     extendEnv: false,

@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { formatFloat32 } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
-import { QuarryError } from "../errors.js";
 import type { SearchConfig } from "../experiment/schema.js";
 import { mapSearch } from "../experiment/sources.js";
 import { writeFileDurably } from "../rundir/durable.js";
+import { queriesToSearch } from "./asked-data.js";
 import type { RunContext } from "./context.js";
 import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
@@ -63,12 +63,7 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
     step,
     { name: "search", data, also: also.flat().join(" ") },
     async (source) => {
-      const rows = source.encodableQueries;
-      if (rows.length === 0) {
-        throw new QuarryError("DATA", "search.data has no query with a text", {
-          hint: "Name a file of queries with search.data.queries, or ask with --text.",
-        });
-      }
+      const rows = queriesToSearch(source);
       await mkdir(context.runDir.file(step), { recursive: true });
       const wanted = { phase: step, folder: step, model, source, queryRows: rows, topK: options.topK };
       const { ranked, passages, throughput } = await (saved !== null

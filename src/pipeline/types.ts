@@ -19,7 +19,7 @@ export interface RunResult {
    * these are the average, and each data set stands beside it under `base/<name>`.
    */
   readonly metrics: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  /** Folder of the checkpoint that steps after training work with: the last or the best; null when nothing was trained. */
+  /** Folder of the checkpoint that steps after training work with: the last or the best; null where the run folder has none. */
   readonly checkpoint: string | null;
   /** Written files by what they are, e.g. run files, mined qrels, stored vectors. */
   readonly files: Readonly<Record<string, string>>;

@@ -164,6 +164,16 @@ describe("quarry compare", () => {
     expect(stdout).toMatch(/ 0 +8 +0$/m);
   });
 
+  test("compares files of values by the measures that all of them have, where they lack a default one", async () => {
+    const files = { "short.json": ["RR", "P@5", "NumRet"], "other.json": ["P@5", "RR", "nDCG@10", "NumRet"] };
+    for (const [name, measures] of Object.entries(files)) {
+      const values = await measureRun(join(folder, "runs", "one"), { measures });
+      await writeFile(join(folder, name), JSON.stringify(values));
+    }
+    const found = await compareRuns(Object.keys(files).map((name) => join(folder, name)));
+    expect(found.comparisons.map(({ measure }) => measure)).toEqual(["RR", "P@5"]);
+  });
+
   test("refuses runs that were judged differently, and a single run", async () => {
     await writeFile(join(folder, "runs", "two", "evaluate-base", "qrels.trec"), "q0 0 good 1\n");
     const { exitCode, stderr } = await quarry("compare", "runs/one", "runs/two");

@@ -71,7 +71,8 @@ describe("two ranks with dropout on, evaluated every second step", () => {
   });
 
   test("evaluate works with the best checkpoint, and finds the very same values", async () => {
-    const { metrics } = await evaluate(beside.experiment);
+    const { metrics, checkpoint } = await evaluate(beside.experiment);
+    expect(checkpoint).toBe(runDir(name, `train/checkpoint-${best}`));
     const line = (await curveOf(name)).find(({ step }) => step === best);
     expect(metrics).toEqual({ [`checkpoint-${best}`]: line?.values });
   });

@@ -146,3 +146,23 @@ test("without a plugin the command says how to name one, with status 2", async (
   expect(exitCode).toBe(2);
   expect(stderr).toMatch(/no plugin is named\nhint: .*--plugin/);
 });
+
+test("plugins of models that mine are seen as well, and folders on the way to the file are made", async () => {
+  await writeFile(
+    join(folder, "mining.ts"),
+    `import { biEncoder, binary, defineExperiment, source } from "quarry";
+     const judged = source({ corpus: "c", qrels: "q" });
+     const retrievers = [{ model: biEncoder("m", { plugins: ["my.py"] }) }];
+     export default defineExperiment({ name: "mining", model: biEncoder("m"),
+       train: { data: binary({ positives: judged, negatives: judged, negativesPerQuery: 1 }), args: { maxSteps: 8 },
+         refresh: { everySteps: 2, mine: { retrievers } } } });`,
+  );
+  const types = (out: string) =>
+    execa(process.execPath, [main, "types", "mining.ts", "--out", out], { cwd: folder, reject: false });
+  const { stdout, stderr } = await types("made/for/it.d.ts");
+  expect({ stdout, stderr }).toEqual({ stdout: "made/for/it.d.ts: my_encoder, largest, my_loss, whole", stderr: "" });
+  expect(await readFile(join(folder, "made/for/it.d.ts"), "utf8")).toContain("my_loss: {");
+  const refused = await types("made");
+  expect(refused.stderr).toMatch(/^error: --out: made cannot be written: it is a folder\.\nhint: Name a file/);
+  expect(refused.exitCode).toBe(2);
+}, 60_000);

@@ -4,7 +4,7 @@ import type { Policy, SourceConfig } from "../../experiment/schema.js";
 import { DEFAULT_VALIDATION, describeFinding, type Finding, policyOf } from "../findings.js";
 import { refuseUnfitGrades } from "../qrels/grades.js";
 import { type OpenedSource, openSource, prepareSource } from "../source.js";
-import type { DataContext, Qrels, TrainingSet } from "../types.js";
+import type { DataContext, TrainingSet } from "../types.js";
 import { openTrainingSet } from "../views/open-training-set.js";
 import { type InspectedData, isEvaluated, isPart } from "./inspected.js";
 
@@ -60,13 +60,15 @@ export async function checkSources(data: InspectedData, context: DataContext): P
     opened.close();
   }
   const sets: { path: string; open: (own: DataContext) => Promise<{ close(): void }> }[] = [];
-  for (const { path, data: searched } of data.searched)
+  for (const { path, data: searched, ask } of data.searched)
     sets.push({
       path,
       open: async (own) => {
         const source = await prepareSource(searched, own);
-        if (isEvaluated(path) && source.qrels !== null)
-          check.tryOut(path, source, () => refuseUnfitGrades(source.qrels as Qrels, MOST_JUDGEMENTS));
+        check.tryOut(path, source, () => {
+          ask?.(source);
+          return !isEvaluated(path) || source.qrels === null || refuseUnfitGrades(source.qrels, MOST_JUDGEMENTS);
+        });
         return source;
       },
     });
@@ -140,7 +142,7 @@ class Check {
   }
 
   /**
-   * Does once what a run does with judgements, so that what it stops at is told now.
+   * Does once what a run does with the data, so that what it stops at is told now.
    *
    * @param look gives whether it saw all.
    */

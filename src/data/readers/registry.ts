@@ -79,7 +79,7 @@ export function registeredFormats(): readonly Format[] {
  *   matches: (fileName) => fileName.endsWith(".faq"),
  *   async *texts(file) {
  *     for await (const { text, line } of file.lines()) {
- *       const [id, question, answer] = text.split("|");
+ *       const [id = "", question = "", answer = ""] = text.split("|");
  *       yield { id, title: question, text: answer, line };
  *     }
  *   },

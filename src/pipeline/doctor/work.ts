@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { permuted, prepareSource } from "../../data/index.js";
-import type { InspectedData } from "../../data/inspect/inspected.js";
+import { type InspectedData, isRun } from "../../data/inspect/inspected.js";
 import type { DataContext, TextTable, TrainingSet } from "../../data/types.js";
 import type { ModelSpec } from "../../protocol/messages.js";
 import { type Layout, packMicroBatch, type TrainJob, trainTask } from "../../training/index.js";
@@ -75,6 +75,7 @@ export async function sampleSearched(
 ): Promise<SearchedSet[]> {
   const sets: SearchedSet[] = [];
   for (const [number, { path, data }] of searched.entries()) {
+    if (isRun(path)) continue;
     const source = await prepareSource(data, context);
     try {
       const { passages, queries, searchRows, encodableQueries, qrels } = source;

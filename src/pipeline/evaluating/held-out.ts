@@ -33,7 +33,8 @@ export class HeldOut {
       for (const set of setsOf(options.data, "train.evaluate.data")) {
         const source = await prepare(context, "train.evaluate", set.data);
         sets.push({ set, source });
-        const { part } = quickLook(source, requireQrels(source, set.path), options, context.config.seed);
+        const qrels = requireQrels(source, set.path);
+        const { part } = quickLook(source, qrels, options, context.config.seed, set.path);
         if (part !== null) tellPart(context, set.name, part);
       }
       return new HeldOut(options, sets);

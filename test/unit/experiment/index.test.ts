@@ -34,6 +34,9 @@ test.each([
 
 test("an index needs stored vectors, and an export's options are checked as well", () => {
   expect(() => define({ folder: "index" }, { embeddings: { store: false } })).toThrow(/search\.index: needs stored/);
+  expect(() => define("exact", { encode: { data, index: { kind: "ivf" } } })).toThrow(
+    'encode.index: is what export "faiss" writes, but encode.export is npy',
+  );
   const encode = { data, export: "faiss", index: { kind: "hnsw", nlist: 3 } };
   expect(() => define("exact", { encode })).toThrow(/^encode\.index\.nlist: is an option of ivf/);
 });

@@ -50,16 +50,22 @@ describe("a loss", () => {
       { name: "MultipleNegativesRankingLoss", scale: 0 },
       "train.loss.scale: expected a number above 0, saw the number 0",
     ],
+    [
+      { name: "MultipleNegativesRankingLoss", scale: 100, temperature: 0.05 },
+      "train.loss.scale: is 1 / temperature, and 100 says something else than a temperature of 0.05; keep one of them",
+    ],
   ])("%j is answered before Python starts", (loss, message) => {
     expect(problems(learn(loss))).toEqual([message]);
   });
 
-  test.each([[{ name: "kl", labelTemperature: 2 }], [{ name: "kl", label_temperature: 2, temperature: 1 }], [{}]])(
-    "%j is accepted",
-    (loss) => {
-      expect(() => parseExperiment({ name: "x", ...learn(loss) })).not.toThrow();
-    },
-  );
+  test.each([
+    [{ name: "kl", labelTemperature: 2 }],
+    [{ name: "kl", label_temperature: 2, temperature: 1 }],
+    [{ name: "MultipleNegativesRankingLoss", scale: 20, temperature: 0.05 }],
+    [{}],
+  ])("%j is accepted", (loss) => {
+    expect(() => parseExperiment({ name: "x", ...learn(loss) })).not.toThrow();
+  });
 
   test("of a plugin has a name and options of its own; those of Quarry's losses are still checked", () => {
     const plugged = biEncoder("some/model", { plugins: ["losses.py"] });

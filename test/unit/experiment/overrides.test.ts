@@ -180,6 +180,44 @@ describe("an override", () => {
     expect(() => configOf("--model.prompts", "q: ")).toThrow("model.prompts: is a group of options");
   });
 
+  test("of a loss is never its name alone, and says how to name it", () => {
+    expect(() => configOf("--train.loss", "kl")).toThrow(
+      'train.loss: is a group of options; write --train.loss.name kl or give JSON, saw the text "kl"',
+    );
+    expect(configOf("--train.loss", '[{"name":"cosent"},{}]').train?.loss).toMatchObject([{ name: "cosent" }, {}]);
+  });
+
+  test("of a loss is read in the words of the loss that the script, or the command line, names", () => {
+    const lossOf = (loss: object | object[], ...argv: string[]) => {
+      const written = { ...input, train: { ...input.train, loss } };
+      return parseExperiment(applyOverrides(written, splitArguments(argv, flags).overrides)).train?.loss;
+    };
+    const ranking = { name: "MultipleNegativesRankingLoss", scale: 20 };
+    expect(lossOf(ranking, "--train.loss.scale", "50")).toMatchObject({ name: "infonce", temperature: 0.02 });
+    expect(lossOf(ranking, "--train.loss.temperature", "0.1")).toMatchObject({ temperature: 0.1 });
+    expect(lossOf([{ name: "cosent" }, ranking], "--train.loss.1.scale", "50")).toMatchObject([
+      {},
+      { temperature: 0.02 },
+    ]);
+    const matryoshka = { name: "MatryoshkaLoss", loss: ranking, matryoshkaDims: [8] };
+    expect(lossOf(matryoshka, "--train.loss.scale", "50")).toMatchObject({ temperature: 0.02 });
+    const tempered = { name: "infonce", temperature: 0.05 };
+    const renamed = ["--train.loss.scale", "100", "--train.loss.name", "MultipleNegativesRankingLoss"];
+    expect(lossOf(tempered, ...renamed)).toMatchObject({ name: "infonce", temperature: 0.01 });
+    expect(() => lossOf(ranking, "--train.loss.scale", "0")).toThrow(
+      "train.loss.scale: expected a number above 0, saw the number 0",
+    );
+    expect(() => lossOf(tempered, "--train.loss.scale", "20")).toThrow("infonce has no such option");
+  });
+
+  test("hides nothing that is wrong with the script, unless it takes its place", () => {
+    const loss = { name: "MultipleNegativesRankingLoss", scale: 100, temperature: 0.05 };
+    const written = { ...input, train: { ...input.train, loss } };
+    const apply = (path: string, value: string) => parseExperiment(applyOverrides(written, [{ path, value }]));
+    expect(() => apply("seed", "1")).toThrow("train.loss.scale: is 1 / temperature, and 100 says something else");
+    expect(apply("train.loss.scale", "50").train?.loss).toMatchObject({ temperature: 0.02 });
+  });
+
   test("goes through the same validation as the script", () => {
     expect(() => configOf("--seed", "many")).toThrow(
       'seed: expected a whole number of at least 0 and of at most 4294967295, saw the text "many"',

@@ -84,6 +84,20 @@ test("every missing file is named as written and as resolved", () => {
   );
 });
 
+test("a run file that is missing is told once, under its own option", () => {
+  const [data, retrievers] = [demoSource("train"), [{ run: ["q.tsv", "no.run"] }]];
+  const mining = defineExperiment({ name: "x", model: biEncoder(demoModel), mine: { data, retrievers } }, { baseDir });
+  const refresh = { everySteps: 2, mine: { retrievers } };
+  const view = binary({ positives: data, negatives: data, negativesPerQuery: 1 });
+  const training = defineExperiment(
+    { name: "x", model: biEncoder(demoModel), train: { data: view, args: { maxSteps: 8 }, refresh } },
+    { baseDir },
+  );
+  const missing = `there is no "no.run" (looked for ${join(baseDir, "no.run")})`;
+  expect(() => checkPaths(mining)).toThrow(`mine.retrievers.0.run: ${missing}`);
+  expect(() => checkPaths(training)).toThrow(`train.refresh.mine.retrievers.0.run: ${missing}`);
+});
+
 test("only what is about to run is looked at", () => {
   const other = experiment(demoSource("heldout"), source({ corpus: "absent.jsonl" }));
   expect(() => checkPaths(other, ["evaluate"])).not.toThrow();
