@@ -67,6 +67,10 @@ def build(folder: Path, modules: list[Any], out: Path, **options: Any) -> Senten
     return model
 
 
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
 def ours(encoder: Any, texts: list[str], side: Any = "passage") -> NDArray[np.float32]:
     with torch.inference_mode():
         return encoder(encoder.collate(encoder.tokenize(texts, side)["input_ids"]), side).numpy()
@@ -162,3 +166,21 @@ def test_a_misspelt_pooling_is_answered_with_the_nearest(
     with pytest.raises(ConfigError, match="weightedmaen") as caught:
         resolve(model_spec(tiny_bert, pooling="weightedmaen"))
     assert (caught.value.hint or "").startswith("Did you mean weightedmean?")
+
+
+@pytest.mark.parametrize(
+    "lengths", [{"query_length": 9}, {"query_length": 21, "document_length": 9}]
+)
+def test_a_side_keeps_its_own_length_in_sentence_transformers(
+    lengths: dict[str, int], tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs")
+    edit(tmp_path / "theirs" / "sentence_bert_config.json", **lengths)
+    wishes = {"query_max_length": 30, "passage_max_length": 7}
+    for checkpoint, given in ((tmp_path / "theirs", {}), (tiny_bert, wishes)):
+        encoder = load(checkpoint, **given)
+        encoder.save(tmp_path / "ours")
+        again = SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+        for side, encode in (("query", again.encode_query), ("passage", again.encode_document)):
+            vectors = encode(TEXTS, batch_size=1, show_progress_bar=False)
+            np.testing.assert_allclose(vectors, ours(encoder, TEXTS, side), atol=1e-5)
