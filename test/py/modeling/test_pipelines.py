@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,49 @@ def test_a_side_keeps_its_own_length_in_sentence_transformers(
         for side, encode in (("query", again.encode_query), ("passage", again.encode_document)):
             vectors = encode(TEXTS, batch_size=1, show_progress_bar=False)
             np.testing.assert_allclose(vectors, ours(encoder, TEXTS, side), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tokenizer_args": {"model_max_length": 9}, "max_seq_length": 20},
+        {"processing_kwargs": {"text": {"max_length": 9}}, "query_length": 5},
+        {"model_args": {"trust_remote_code": True}, "config_args": {}, "unpad_inputs": False},
+    ],
+)
+def test_settings_of_the_transformer_are_followed(
+    settings: dict[str, Any], tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs")
+    edit(tmp_path / "theirs" / "sentence_bert_config.json", **settings)
+    peer = SentenceTransformer(str(tmp_path / "theirs"), device="cpu")
+    encoder = load(tmp_path / "theirs")
+    for side, encode in (("query", peer.encode_query), ("passage", peer.encode_document)):
+        vectors = encode(TEXTS, batch_size=1, show_progress_bar=False)
+        np.testing.assert_allclose(vectors, ours(encoder, TEXTS, side), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"config_args": {"num_hidden_layers": 1}}, "config_args.num_hidden_layers"),
+        ({"model_args": {"dtype": "float16"}}, "model_args.dtype"),
+        ({"tokenizer_args": {"padding_side": "left"}}, "tokenizer_args.padding_side"),
+        ({"processing_kwargs": {"common": {"a": 1}}}, "processing_kwargs.common.a"),
+        ({"query_expansion": {"strategy": "min"}}, "query_expansion.strategy"),
+        ({"module_output_name": "sentence_embedding"}, "module_output_name"),
+    ],
+)
+def test_settings_of_the_transformer_that_cannot_be_followed_are_named(
+    settings: dict[str, Any],
+    name: str,
+    tiny_bert: Path,
+    model_spec: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    from quarry_runtime.modeling.contract import resolve
+
+    build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs")
+    edit(tmp_path / "theirs" / "sentence_bert_config.json", **settings)
+    with pytest.raises(ConfigError, match=rf"sentence_bert_config\.json sets {re.escape(name)},"):
+        resolve(model_spec(tmp_path / "theirs"))
