@@ -187,6 +187,31 @@ def test_a_side_keeps_its_own_length_in_sentence_transformers(
             np.testing.assert_allclose(vectors, ours(encoder, TEXTS, side), atol=1e-5)
 
 
+LEFT = {"direction": "Left", "max_length": 9, "strategy": "LongestFirst", "stride": 0}
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("tokenizer_config.json", {"truncation_side": "left"}),
+        ("tokenizer.json", {"truncation": LEFT}),
+    ],
+)
+def test_texts_are_cut_on_the_side_that_the_tokenizer_says(
+    file: str, change: dict[str, Any], tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs")
+    texts = ["amber river " * 60 + "dog", *TEXTS]
+    right = load(tmp_path / "theirs").tokenize(texts, "query")
+    edit(tmp_path / "theirs" / file, **change)
+    peer = SentenceTransformer(str(tmp_path / "theirs"), device="cpu")
+    encoder = load(tmp_path / "theirs")
+    assert encoder.tokenize(texts, "query") != right
+    np.testing.assert_allclose(ours(encoder, texts), theirs(peer, texts), atol=1e-5)
+    encoder.save(tmp_path / "ours")
+    assert np.array_equal(ours(load(tmp_path / "ours"), texts), ours(encoder, texts))
+
+
 @pytest.mark.parametrize(
     "settings",
     [
