@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import inside, read_json
+from quarry_runtime.guard.locate import inside, read_json, unfollowed
 from quarry_runtime.modeling.transformer_settings import read_settings
 
 #: sentence-transformers' names of poolings, in the order in which several are concatenated.
@@ -160,12 +160,7 @@ def read_pipeline(
         elif name in _HEAD and pooling is not None:
             head.append(_HEAD[name](place))
         elif name != "Dropout" or pooling is None:
-            raise ConfigError(
-                f"{folder} has a module {kind} at place {number}: Quarry cannot follow it.",
-                hint="Quarry follows Transformer, then Pooling, then Dense, LayerNorm and Normalize"
-                " in any order, of sentence-transformers itself; a plugin's encoder can do what"
-                " others do.",
-            )
+            raise unfollowed(folder, kind, number)
     settings = read_settings(transformer)
     return Modules(
         layout="sentence-transformers",
