@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -17,6 +18,13 @@ from quarry_runtime.protocol.messages import AdapterSpec
 
 # The pooler of BERT's family gets no gradient: an adapter on it would keep DDP waiting.
 _LEFT_OUT = r"(.*\.)?pooler(\..*)?"
+_WEIGHTS = "adapter_model.safetensors"
+_PEFT = "base_model.model."
+#: Settings that name modules: one pattern, a list, or keys.
+_NAMING = (
+    "target_modules", "exclude_modules", "target_parameters", "modules_to_save",
+    "rank_pattern", "alpha_pattern", "trainable_token_indices",
+)  # fmt: skip
 
 
 def attach(transformer: Any, folder: Path, base: str, checkpoint: str) -> None:
@@ -38,10 +46,16 @@ def attach(transformer: Any, folder: Path, base: str, checkpoint: str) -> None:
     hint = "Check base_model_name_or_path in its adapter_config.json."
     try:
         # Not by transformers' load_adapter: 5.23 leaves DoRA's magnitudes as they are made up.
-        config = LoraConfig.from_peft_type(**read_json(folder / "adapter_config.json"))
+        with safe_open(folder / _WEIGHTS, "pt") as weights:
+            around = _around(weights.keys(), transformer)
+        written = _inner_settings(read_json(folder / "adapter_config.json"), around)
+        config = LoraConfig.from_peft_type(**written)
         config.inference_mode = False
         transformer.add_adapter(config)
+        _check_patterns(transformer, config, checkpoint)
         report = fill(transformer, folder)
+    except ConfigError:
+        raise
     except Exception as error:
         line = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
@@ -66,17 +80,50 @@ def fill(transformer: Any, folder: Path) -> Any:
     """
     from peft import set_peft_model_state_dict
 
-    state = _inner(load_file(folder / "adapter_model.safetensors"), transformer)
-    return set_peft_model_state_dict(transformer, state)
+    state = load_file(folder / _WEIGHTS)
+    before = _PEFT + _around(state, transformer)
+    inner = {name.removeprefix(before): value for name, value in state.items()}
+    return set_peft_model_state_dict(transformer, inner)
 
 
-def _inner(state: dict[str, torch.Tensor], transformer: Any) -> dict[str, torch.Tensor]:
-    """Weights under the names of the model alone, also where it was trained with a head on top."""
-    names = {name: name.removeprefix("base_model.model.") for name in state}
+def _around(names: Iterable[str], transformer: Any) -> str:
+    """What stands before all names, `model.` or the like, where it was trained with a head on top."""
     around = f"{transformer.base_model_prefix}."
-    if all(name.startswith(around) for name in names.values()):
-        names = {name: inner.removeprefix(around) for name, inner in names.items()}
-    return {names[name]: value for name, value in state.items()}
+    return around if all(name.startswith(_PEFT + around) for name in names) else ""
+
+
+def _inner_settings(config: dict[str, Any], around: str) -> dict[str, Any]:
+    """The configuration with the names and patterns of modules as the model alone has them."""
+
+    def inner(name: str) -> str:
+        # A pattern may escape the dot, and begin with a mark of its own.
+        return re.sub(rf"^(\^?){re.escape(around[:-1])}\\?\.", r"\1", name)
+
+    found = dict(config)
+    for setting in _NAMING if around else ():
+        match config.get(setting):
+            case str(name):
+                found[setting] = inner(name)
+            case list(names):
+                found[setting] = [inner(name) for name in names]
+            case dict(values):
+                found[setting] = {inner(name): value for name, value in values.items()}
+    return found
+
+
+def _check_patterns(transformer: nn.Module, config: Any, checkpoint: str) -> None:
+    """Refuses a rank or an alpha of modules that have none: peft would go by the usual one."""
+    names = _adapted(transformer)
+    for setting in ("rank_pattern", "alpha_pattern"):
+        for key in getattr(config, setting):
+            # As peft matches it.
+            if not any(re.match(rf"(.*\.)?({key})$", name) for name in names):
+                raise ConfigError(
+                    f"{setting} of the adapter {checkpoint} names {key}, and no module that it"
+                    " adapts is called so.",
+                    hint=f"Correct {setting} in its adapter_config.json; names are those within"
+                    f" {type(transformer).__name__}.",
+                )
 
 
 def add(transformer: Any, wish: AdapterSpec, base: tuple[str, str | None]) -> None:
@@ -127,10 +174,8 @@ def is_on(transformer: Any, targets: list[str] | None) -> bool:
         transformer: The base model with its adapter.
         targets: Names of modules, as the user says; None stands for every linear one.
     """
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
     modules = dict(transformer.named_modules())
-    adapted = {name for name, module in modules.items() if isinstance(module, BaseTunerLayer)}
+    adapted = _adapted(transformer)
     names = _linear_modules(transformer) if targets is None else list(modules)
     inside = tuple(f"{name}." for name in adapted)
     free = {
@@ -140,6 +185,13 @@ def is_on(transformer: Any, targets: list[str] | None) -> bool:
     return adapted == {
         name for name in adapted | free if targets is None or f".{name}".endswith(ends)
     }
+
+
+def _adapted(transformer: nn.Module) -> set[str]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    modules = transformer.named_modules()
+    return {name for name, module in modules if isinstance(module, BaseTunerLayer)}
 
 
 def merge(transformer: Any) -> None:

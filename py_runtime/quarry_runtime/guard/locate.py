@@ -81,13 +81,27 @@ def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool
 
 
 def missing_parts(folder: Path) -> list[str]:
-    """What a model folder lacks before it can be loaded; empty when it is whole."""
+    """What a model folder lacks before it can be loaded; empty when it is whole.
+
+    Raises:
+        ConfigError: what is lacking a transformer's files is another kind of module.
+    """
     missing: list[str] = []
-    for transformer in transformer_folders(folder):
-        missing += (
-            _missing_adapter(transformer) if is_adapter(transformer) else _missing(transformer)
-        )
+    for kind, module in _first_modules(folder):
+        lacking = _missing_adapter(module) if is_adapter(module) else _missing(module)
+        if lacking and kind.rsplit(".", 1)[-1] != "Transformer":
+            raise unfollowed(folder, kind, 0)
+        missing += lacking
     return missing
+
+
+def unfollowed(folder: Path, kind: str, place: int) -> ConfigError:
+    """What to say of a module of a pipeline that Quarry cannot follow."""
+    return ConfigError(
+        f"{folder} has a module {kind} at place {place}: Quarry cannot follow it.",
+        hint="Quarry follows Transformer, then Pooling, then Dense, LayerNorm and Normalize in any"
+        " order, of sentence-transformers itself; a plugin's encoder can do what others do.",
+    )
 
 
 def is_adapter(transformer: Path) -> bool:
@@ -126,16 +140,22 @@ def _missing_adapter(transformer: Path) -> list[str]:
 
 def transformer_folders(folder: Path) -> list[Path]:
     """Where the transformers lie: one, or the queries' and the passages' own."""
+    return [place for _, place in _first_modules(folder)]
+
+
+def _first_modules(folder: Path) -> list[tuple[str, Path]]:
+    """Kind and place of what each side begins with."""
     if (folder / ROUTER_FILE).is_file():
-        structure = read_json(folder / ROUTER_FILE).get("structure", {})
-        firsts = [str(ids[0]) for ids in structure.values() if ids]
-        return [inside(folder, first) for first in dict.fromkeys(firsts)]
+        router = read_json(folder / ROUTER_FILE)
+        firsts = [str(ids[0]) for ids in router.get("structure", {}).values() if ids]
+        kinds = router.get("types", {})
+        return [(str(kinds.get(each)), inside(folder, each)) for each in dict.fromkeys(firsts)]
     modules = folder / "modules.json"
     if modules.is_file():
         # At the top, or in 0_Transformer of old checkpoints.
         first = next(iter(read_json(modules)), {})
-        return [inside(folder, str(first.get("path", "")))]
-    return [folder]
+        return [(str(first.get("type")), inside(folder, str(first.get("path", ""))))]
+    return [("Transformer", folder)]
 
 
 def inside(folder: Path, relative: str) -> Path:

@@ -42,7 +42,9 @@ class AdapterFiles:
 
     def facts(self) -> dict[str, Any]:
         """What of the configuration shapes a vector, for the fingerprint."""
-        return {name: value for name, value in self.config.items() if name not in _NO_MATTER}
+        found = {name: value for name, value in self.config.items() if name not in _NO_MATTER}
+        # Vectors stored while full names there were passed over do not pass for today's.
+        return {**found, "hasNamesRead": True} if self.config.get("alpha_pattern") else found
 
 
 def read_adapter(transformer: Path, checkpoint: str) -> AdapterFiles | None:

@@ -22,7 +22,7 @@ from quarry_runtime.modeling.layout import (
     read_modules,
 )
 from quarry_runtime.modeling.registry import find_pooling, load_plugins
-from quarry_runtime.modeling.resolved import OFFSET_POSITIONS, Resolved
+from quarry_runtime.modeling.resolved import OFFSET_POSITIONS, RELATIVE_POSITIONS, Resolved
 from quarry_runtime.modeling.similarity import PRODUCTS, scorer
 from quarry_runtime.modeling.tower_layout import read_towers
 from quarry_runtime.modeling.weights import weight_facts
@@ -42,8 +42,22 @@ def resolve(spec: ModelSpec) -> Resolved:
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: see guard/locate.py; or a layout that Quarry
-        cannot follow.
+        cannot follow, or longer texts asked for than the model has positions for.
     """
+    found = _find(spec)
+    wishes = {"query": spec.query_max_length, "passage": spec.passage_max_length}
+    for side, wish in wishes.items():
+        own = found.query if side == "query" and found.query is not None else found
+        if wish is not None and wish > own.position_limit:
+            raise ConfigError(
+                f"model.{side}MaxLength is {wish}, and {own.checkpoint} has positions for"
+                f" {own.position_limit} tokens.",
+                hint=f"Set model.{side}MaxLength to {own.position_limit} or less.",
+            )
+    return found
+
+
+def _find(spec: ModelSpec) -> Resolved:
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
     towers = read_towers(path)
     if towers is not None:
@@ -189,7 +203,8 @@ def hidden_size(config: Mapping[str, Any]) -> int:
 
 def position_limit(config: Mapping[str, Any]) -> int:
     """Tokens that the model's positions allow; the wire's limit where there is none."""
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+    is_relative = config.get("model_type") in RELATIVE_POSITIONS
+    for name in () if is_relative else ("max_position_embeddings", "n_positions", "max_seq_len"):
         limit = config.get(name)
         if isinstance(limit, int) and limit > 0:
             offset = config.get("pad_token_id") or 0

@@ -163,7 +163,7 @@ class Encoder(nn.Module):
 
         Args:
             prefix: Put before the names of the modules' folders: see layout_write.pipeline.
-            max_length: Most tokens, for sentence-transformers; default: the longer of both sides'.
+            max_length: Most tokens, for sentence-transformers; default: each side's own.
         """
         from quarry_runtime.guard.own_state import save_own_state
         from quarry_runtime.guard.save import save_weights
@@ -173,7 +173,8 @@ class Encoder(nn.Module):
             dimension=resolved.hidden_size,
             pooling=contract.pooling,
             is_prompt_pooled=resolved.is_prompt_pooled,
-            max_length=max_length or max(contract.query_max_length, contract.passage_max_length),
+            query_max_length=max_length or contract.query_max_length,
+            passage_max_length=max_length or contract.passage_max_length,
             is_lower_case=resolved.is_lower_case,
             head=[described(module) for module in self.after_pooling],
             prefix=prefix,

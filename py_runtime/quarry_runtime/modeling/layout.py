@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import inside, read_json
+from quarry_runtime.guard.locate import inside, read_json, unfollowed
+from quarry_runtime.modeling.transformer_settings import read_settings
 
 #: sentence-transformers' names of poolings, in the order in which several are concatenated.
 POOLING_NAMES: dict[str, str] = {
@@ -33,10 +34,6 @@ ACTIVATIONS = (
     "Identity", "Tanh", "ReLU", "ReLU6", "GELU", "SiLU", "Mish", "ELU", "SELU", "LeakyReLU",
     "Sigmoid", "LogSigmoid", "Hardswish", "Hardsigmoid", "Hardtanh", "Softplus", "Softsign",
 )  # fmt: skip
-_LENGTH_FILES = tuple(
-    f"sentence_{name}_config.json"
-    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)
 #: Quarry's own: what sentence-transformers has no place for.
 QUARRY_FILE = "quarry_encoder.json"
 #: What a plugin's encoder learned that no other file holds.
@@ -163,16 +160,8 @@ def read_pipeline(
         elif name in _HEAD and pooling is not None:
             head.append(_HEAD[name](place))
         elif name != "Dropout" or pooling is None:
-            raise ConfigError(
-                f"{folder} has a module {kind} at place {number}: Quarry cannot follow it.",
-                hint="Quarry follows Transformer, then Pooling, then Dense, LayerNorm and Normalize"
-                " in any order, of sentence-transformers itself; a plugin's encoder can do what"
-                " others do.",
-            )
-    lengths = next(
-        (transformer / name for name in _LENGTH_FILES if (transformer / name).is_file()), None
-    )
-    settings = read_json(lengths) if lengths else {}
+            raise unfollowed(folder, kind, number)
+    settings = read_settings(transformer)
     return Modules(
         layout="sentence-transformers",
         pooling=pooling[0] if pooling else "mean",

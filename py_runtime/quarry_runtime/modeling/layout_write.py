@@ -36,7 +36,8 @@ def pipeline(
     dimension: int,
     pooling: str,
     is_prompt_pooled: bool,
-    max_length: int,
+    query_max_length: int,
+    passage_max_length: int,
     is_lower_case: bool,
     head: list[tuple[str, dict[str, Any]]],
     prefix: str = "",
@@ -45,7 +46,6 @@ def pipeline(
 
     Args:
         dimension: Size of a token's vector.
-        max_length: Most tokens of a text; the longer one where queries and passages differ.
         head: Kind and config of each module after the pooling.
         prefix: Put before the folders' names; without one the transformer lies at the top.
     """
@@ -56,7 +56,7 @@ def pipeline(
     ]
     files: dict[str, Any] = {
         _in(places[0], "sentence_bert_config.json"): {
-            "max_seq_length": max_length,
+            **_lengths(query_max_length, passage_max_length),
             "do_lower_case": is_lower_case,
         },
         _in(places[1], "config.json"): {
@@ -124,6 +124,15 @@ def write_files(folder: Path, files: Mapping[str, Any]) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def _lengths(query: int, passage: int) -> dict[str, int]:
+    """The longer one, and that of the other side where they differ: older releases know no such
+    name and refuse the file."""
+    longer = max(query, passage)
+    sides = {"query_length": query, "document_length": passage}
+    shorter = {name: length for name, length in sides.items() if length < longer}
+    return {"max_seq_length": longer, **shorter}
 
 
 def _pooling_mode(pooling: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from quarry_runtime.guard.hashes import sha256_of
+from quarry_runtime.guard.locate import read_json
 from quarry_runtime.modeling.adapter_files import AdapterFiles
 from quarry_runtime.modeling.layout import OWN_STATE, POOLING_NAMES, HeadSpec, NormalizeSpec
 from quarry_runtime.modeling.registry import find_pooling, find_similarity
@@ -35,6 +36,8 @@ OFFSET_POSITIONS = {
     "luke",
     "markuplm",
 }
+#: T5's family adds a bias by distance: its n_positions is the length of the pre-training, no limit.
+RELATIVE_POSITIONS = {"t5", "mt5", "umt5"}
 #: Part of every fingerprint: raise it when a change to the code of the built-in encoders, pooling or
 #: tokenising changes vectors, so that none that are stored pass for those of the new code.
 ENCODER_VERSION = 2
@@ -168,6 +171,7 @@ class Resolved:
             "withoutPrompt": not self.is_prompt_pooled or None,
             "appendEos": self.append_eos or None,
             "ownPositions": (self.has_own_positions and self.padding_side == "left") or None,
+            "truncation": "left" if _cuts_left(self.tokenizer) else None,
             "adapter": self.adapter.facts() if self.adapter else None,
             "quantization": spec.quantization if spec else None,
         }
@@ -203,3 +207,19 @@ class Resolved:
             return []
         folders = [self.path, *([self.adapter.base_path] if self.adapter else [])]
         return sorted(file for folder in folders for file in folder.rglob("*.py"))
+
+
+class _TokenizerFile(msgspec.Struct):
+    """What of tokenizer.json is asked for; a vocabulary of megabytes is skipped."""
+
+    truncation: dict[str, Any] | None = None
+
+
+def _cuts_left(folder: Path) -> bool:
+    """Whether a tokenizer cuts texts off at the left, as transformers reads it from its files."""
+    config, whole = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    side = read_json(config).get("truncation_side") if config.is_file() else None
+    if side is None and whole.is_file():
+        written = msgspec.json.decode(whole.read_bytes(), type=_TokenizerFile).truncation or {}
+        side = str(written.get("direction")).lower()
+    return side == "left"

@@ -34,7 +34,7 @@ class Tokens:
     Args:
         tokenizer: A transformers tokenizer.
         prompts: Text put before each text of a side.
-        lengths: Most tokens of a side, special tokens included; the right end is cut off.
+        lengths: Most tokens of a side, special tokens included; the end that the tokenizer says is cut off.
         is_lower_case: Whether the checkpoint wants texts lower-cased first.
         eos: The token that every text ends with, exactly once; None leaves it to the tokenizer.
         is_prompt_pooled: False marks the prompt's tokens: ids are then TokenIds.
@@ -73,7 +73,7 @@ class Tokens:
             # safe across threads.
             copy = Tokenizer.from_str(backend.to_str())
             copy.no_padding()
-            copy.enable_truncation(self._lengths[side], direction="right")
+            copy.enable_truncation(self._lengths[side], direction=self._tokenizer.truncation_side)
             if is_lower_case:
                 present = [copy.normalizer] if copy.normalizer is not None else []
                 copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def test_an_id_that_is_not_cached_is_named_with_the_place_and_a_way_out(tmp_path
     assert "some-org/absent" in caught.value.message
     assert str(tmp_path / "hub") in caught.value.message
     assert "hf download some-org/absent" in str(caught.value.hint)
+
+
+def test_a_model_that_begins_with_no_transformer_is_refused_by_its_modules_name(
+    copy: Path, tmp_path: Path
+) -> None:
+    (copy / "config.json").unlink()
+    static = "sentence_transformers.models.StaticEmbedding"
+    (copy / "modules.json").write_text(json.dumps([{"idx": 0, "path": "", "type": static}]))
+    put_into_cache(copy, tmp_path / "hub", "some-org/static")
+    for checkpoint in (str(copy), "some-org/static"):
+        with pytest.raises(ConfigError, match=rf"has a module {static} at place 0"):
+            locate(checkpoint)
+    router = {"structure": {"query": ["query_0_BoW"]}, "types": {"query_0_BoW": "a.package.BoW"}}
+    (copy / "router_config.json").write_text(json.dumps(router))
+    with pytest.raises(ConfigError, match=r"has a module a\.package\.BoW at place 0"):
+        locate(str(copy))
 
 
 def test_an_incomplete_snapshot_names_what_is_missing(tiny_bert: Path, tmp_path: Path) -> None:

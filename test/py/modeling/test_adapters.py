@@ -137,6 +137,56 @@ def test_an_adapter_that_was_trained_below_a_head_is_put_on_the_model_alone(
         load(tmp_path / "adapter")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"alpha_pattern": {"transformer.h.0.attn.c_attn": 64}},
+        {"rank_pattern": {r"^transformer\.h\.0\.attn\.c_attn": 2}},
+        {"target_modules": r"transformer\.h\.\d\.mlp\.c_fc"},
+        {"exclude_modules": ["transformer.h.0.attn.c_attn"]},
+    ],
+)
+def test_names_and_patterns_of_modules_below_a_head_are_those_of_the_model_alone(
+    settings: dict[str, Any], tiny_gpt2: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    import transformers
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny_gpt2)
+    plain = {"r": 4, "lora_alpha": 8, "target_modules": ["c_attn"], "fan_in_fan_out": True}
+    config = LoraConfig(task_type=TaskType.CAUSAL_LM, **{**plain, **settings})
+    peer: Any = get_peft_model(base, config).eval()
+    torch.manual_seed(0)
+    for name, parameter in peer.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    peer.save_pretrained(tmp_path / "adapter")
+    encoder = load(tmp_path / "adapter", pooling="mean", normalize=False)
+    ids = encoder.tokenize(TEXTS[:1], "passage")["input_ids"]
+    with torch.inference_mode():
+        states = peer(torch.tensor(ids), output_hidden_states=True).hidden_states
+    expected = states[-1].mean(1).numpy()
+    np.testing.assert_allclose(encode(encoder, TEXTS[:1]), expected, atol=1e-6)
+    encoder.save(tmp_path / "again")
+    assert np.array_equal(encode(load(tmp_path / "again")), encode(encoder))
+
+
+@pytest.mark.parametrize("setting", ["alpha_pattern", "rank_pattern"])
+def test_a_pattern_that_fits_no_module_of_an_adapter_is_named(
+    setting: str,
+    tiny_bert: Path,
+    model_spec: Callable[..., Any],
+    load: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    trained(model_spec(tiny_bert, adapter=wish()), tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, setting: {"electra.layer.0": 2}}))
+    with pytest.raises(ConfigError, match=rf"{setting} of the adapter .* names electra\.layer\.0"):
+        load(tmp_path / "adapter")
+
+
 def test_only_the_adapter_learns_and_every_part_of_it_gets_a_gradient(
     tiny_bert: Path, model_spec: Callable[..., Any]
 ) -> None:

@@ -45,17 +45,30 @@ def test_a_plain_transformers_checkpoint_gets_mean_pooling_length_1_and_cosine(
     assert resolved.query_max_length == 128
 
 
-def test_wishes_win_over_the_checkpoint_but_not_over_its_positions(
-    copy: Path, model_spec: Callable
-) -> None:
+def test_wishes_win_over_the_checkpoint(copy: Path, model_spec: Callable) -> None:
     wishes = {"pooling": "cls", "normalize": False, "similarity": "dot", "query_prompt": "q: "}
-    resolved = resolve(model_spec(copy, **wishes, query_max_length=10, passage_max_length=9999))
+    resolved = resolve(model_spec(copy, **wishes, query_max_length=10, passage_max_length=128))
     assert (resolved.pooling, resolved.normalize, resolved.similarity) == ("cls", False, "dot")
     assert (resolved.query_prompt, resolved.query_max_length, resolved.passage_max_length) == (
         "q: ",
         10,
         128,
     )
+
+
+def test_texts_longer_than_a_sides_own_model_has_positions_for_are_refused(
+    copy: Path, tiny_of: Callable, model_spec: Callable
+) -> None:
+    with pytest.raises(ConfigError, match=r"model\.passageMaxLength is 129, .* for 128") as caught:
+        resolve(model_spec(copy, passage_max_length=129))
+    assert caught.value.hint == "Set model.passageMaxLength to 128 or less."
+    long = str(tiny_of("bert", max_position_embeddings=300))
+    assert resolve(model_spec(copy, query_checkpoint=long, query_max_length=300)).query is not None
+    with pytest.raises(ConfigError, match=r"model\.queryMaxLength is 129"):
+        resolve(model_spec(long, query_checkpoint=str(copy), query_max_length=129))
+    # What a checkpoint itself says is cut down: RoBERTa's say 514 and have 512.
+    edit(copy / "sentence_bert_config.json", max_seq_length=514)
+    assert resolve(model_spec(copy)).passage_max_length == 128
 
 
 @pytest.mark.parametrize("name", ["document", "passage", "corpus"])
@@ -100,7 +113,14 @@ def test_the_position_limit_knows_robertas_offset() -> None:
         position_limit({"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0})
         == 512
     )
-    assert position_limit({"model_type": "t5"}) == 1_000_000
+
+
+def test_relative_positions_are_no_limit(copy: Path, model_spec: Callable) -> None:
+    for kind in ("t5", "mt5", "umt5"):
+        edit(copy / "config.json", model_type=kind, n_positions=64, max_position_embeddings=None)
+        edit(copy / "sentence_bert_config.json", max_seq_length=200)
+        resolved = resolve(model_spec(copy, passage_max_length=300))
+        assert (resolved.query_max_length, resolved.passage_max_length) == (200, 300)
 
 
 def test_weights_that_are_cut_short_are_found_from_their_header(

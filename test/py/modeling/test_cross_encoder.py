@@ -101,6 +101,20 @@ def test_the_activation_that_a_checkpoint_states_is_followed(
     np.testing.assert_allclose(scores(model, QUERIES, PASSAGES), expected, atol=1e-5)
 
 
+def test_settings_of_the_newer_layouts_transformer_are_followed_or_named(
+    tiny_cross: Callable, cross_spec: Callable, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saved"
+    reference(tiny_cross()).save_pretrained(str(saved))
+    edit(saved / "sentence_bert_config.json", processing_kwargs={"text": {"max_length": 12}})
+    expected = reference(saved).predict(list(zip(QUERIES, PASSAGES, strict=True)))
+    found = scores(load_cross_encoder(cross_spec(saved), "cpu"), QUERIES, PASSAGES)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    edit(saved / "sentence_bert_config.json", model_args={"dtype": "float16"})
+    with pytest.raises(ConfigError, match=r"sets model_args\.dtype"):
+        resolve_cross(cross_spec(saved))
+
+
 def test_the_newer_layout_states_the_activation_in_a_file_of_its_own(
     tiny_cross: Callable, cross_spec: Callable, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.layout import POOLING_NAMES
 from quarry_runtime.modeling.pooling import pool
 from quarry_runtime.modeling.tokens import TokenIds, pad
@@ -61,13 +62,14 @@ def test_relatives_of_roberta_count_their_own_positions_up_to_the_last_there_is(
     model_type: str, options: dict[str, Any], tiny_of: Callable[..., Path], load: Callable[..., Any]
 ) -> None:
     sides = ("right", "left")
-    right, left = (
-        load(tiny_of(model_type, side, **options), passage_max_length=500) for side in sides
-    )
+    folders = [tiny_of(model_type, side, **options) for side in sides]
+    right, left = (load(folder, passage_max_length=126) for folder in folders)
     alone = np.concatenate([encode(right, [text]) for text in TEXTS])
     np.testing.assert_allclose(encode(left, TEXTS), alone, atol=1e-5)
     ids = right.tokenize(["a long text " * 100], "passage")["input_ids"]
     assert len(ids[0]) == 128 - 2
+    with pytest.raises(ConfigError, match="has positions for 126 tokens"):
+        load(folders[0], passage_max_length=127)
     assert np.isfinite(encode(right, ["a long text " * 100])).all()
 
 

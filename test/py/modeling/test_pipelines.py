@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,10 @@ def build(folder: Path, modules: list[Any], out: Path, **options: Any) -> Senten
             nn.init.normal_(parameter, std=0.5)
     model.save(str(out), create_model_card=False)
     return model
+
+
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 def ours(encoder: Any, texts: list[str], side: Any = "passage") -> NDArray[np.float32]:
@@ -162,3 +167,92 @@ def test_a_misspelt_pooling_is_answered_with_the_nearest(
     with pytest.raises(ConfigError, match="weightedmaen") as caught:
         resolve(model_spec(tiny_bert, pooling="weightedmaen"))
     assert (caught.value.hint or "").startswith("Did you mean weightedmean?")
+
+
+@pytest.mark.parametrize(
+    "lengths", [{"query_length": 9}, {"query_length": 21, "document_length": 9}]
+)
+def test_a_side_keeps_its_own_length_in_sentence_transformers(
+    lengths: dict[str, int], tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs")
+    edit(tmp_path / "theirs" / "sentence_bert_config.json", **lengths)
+    wishes = {"query_max_length": 30, "passage_max_length": 7}
+    for checkpoint, given in ((tmp_path / "theirs", {}), (tiny_bert, wishes)):
+        encoder = load(checkpoint, **given)
+        encoder.save(tmp_path / "ours")
+        again = SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+        for side, encode in (("query", again.encode_query), ("passage", again.encode_document)):
+            vectors = encode(TEXTS, batch_size=1, show_progress_bar=False)
+            np.testing.assert_allclose(vectors, ours(encoder, TEXTS, side), atol=1e-5)
+
+
+LEFT = {"direction": "Left", "max_length": 9, "strategy": "LongestFirst", "stride": 0}
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("tokenizer_config.json", {"truncation_side": "left"}),
+        ("tokenizer.json", {"truncation": LEFT}),
+    ],
+)
+def test_texts_are_cut_on_the_side_that_the_tokenizer_says(
+    file: str, change: dict[str, Any], tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs")
+    texts = ["amber river " * 60 + "dog", *TEXTS]
+    right = load(tmp_path / "theirs").tokenize(texts, "query")
+    edit(tmp_path / "theirs" / file, **change)
+    peer = SentenceTransformer(str(tmp_path / "theirs"), device="cpu")
+    encoder = load(tmp_path / "theirs")
+    assert encoder.tokenize(texts, "query") != right
+    np.testing.assert_allclose(ours(encoder, texts), theirs(peer, texts), atol=1e-5)
+    encoder.save(tmp_path / "ours")
+    assert np.array_equal(ours(load(tmp_path / "ours"), texts), ours(encoder, texts))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tokenizer_args": {"model_max_length": 9}, "max_seq_length": 20},
+        {"processing_kwargs": {"text": {"max_length": 9}}, "query_length": 5},
+        {"model_args": {"trust_remote_code": True}, "config_args": {}, "unpad_inputs": False},
+    ],
+)
+def test_settings_of_the_transformer_are_followed(
+    settings: dict[str, Any], tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs")
+    edit(tmp_path / "theirs" / "sentence_bert_config.json", **settings)
+    peer = SentenceTransformer(str(tmp_path / "theirs"), device="cpu")
+    encoder = load(tmp_path / "theirs")
+    for side, encode in (("query", peer.encode_query), ("passage", peer.encode_document)):
+        vectors = encode(TEXTS, batch_size=1, show_progress_bar=False)
+        np.testing.assert_allclose(vectors, ours(encoder, TEXTS, side), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"config_args": {"num_hidden_layers": 1}}, "config_args.num_hidden_layers"),
+        ({"model_args": {"dtype": "float16"}}, "model_args.dtype"),
+        ({"tokenizer_args": {"padding_side": "left"}}, "tokenizer_args.padding_side"),
+        ({"processing_kwargs": {"common": {"a": 1}}}, "processing_kwargs.common.a"),
+        ({"query_expansion": {"strategy": "min"}}, "query_expansion.strategy"),
+        ({"module_output_name": "sentence_embedding"}, "module_output_name"),
+    ],
+)
+def test_settings_of_the_transformer_that_cannot_be_followed_are_named(
+    settings: dict[str, Any],
+    name: str,
+    tiny_bert: Path,
+    model_spec: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    from quarry_runtime.modeling.contract import resolve
+
+    build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs")
+    edit(tmp_path / "theirs" / "sentence_bert_config.json", **settings)
+    with pytest.raises(ConfigError, match=rf"sentence_bert_config\.json sets {re.escape(name)},"):
+        resolve(model_spec(tmp_path / "theirs"))
