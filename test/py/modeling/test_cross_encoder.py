@@ -85,8 +85,9 @@ def test_a_score_is_that_of_the_pair_alone_whichever_side_the_tokenizer_pads(
     folder = tiny_of("llama" if model_type == "xlnet" else model_type, side)
     config = transformers.AutoConfig.from_pretrained(folder, num_labels=1)
     if model_type == "xlnet":
-        sizes = {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64, "pad_token_id": 256}
-        config = transformers.XLNetConfig(vocab_size=2000, num_labels=1, **sizes)
+        sizes: dict[str, Any] = {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64}
+        sizes |= {"vocab_size": 2000, "pad_token_id": 256, "num_labels": 1}
+        config = transformers.XLNetConfig(**sizes)
     if model_type == "llama":
         # What the tokenizer pads with need not be what the classifier knows as padding.
         config.pad_token_id = 1999
