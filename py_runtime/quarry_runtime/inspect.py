@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.locate import read_json
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.contract import resolve
@@ -170,7 +171,10 @@ def _fast(resolved: Resolved) -> Any:
         return None
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:
+        raise ConfigError(f"{file}: {error}", hint="Fetch the checkpoint again.") from error
     tokenizer.no_padding()
     return tokenizer
 

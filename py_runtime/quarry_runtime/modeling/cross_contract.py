@@ -121,7 +121,6 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
     tokenizer_config = optional_json(transformer / "tokenizer_config.json")
     limit = position_limit(config)
     longest = longest_text(read_modules(path), tokenizer_config, limit)
-    side = tokenizer_config.get("padding_side", "right")
     return ResolvedCross(
         checkpoint=spec.checkpoint,
         path=path,
@@ -132,10 +131,24 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         label=label,
         max_length=min(spec.max_length or longest, limit),
         activation=activation,
-        padding_side="left" if side == "left" else "right",
+        padding_side=_padding_side(config, tokenizer_config, spec.trust_remote_code),
         weights=weight_facts(transformer),
         code_revision=spec.revision if spec.trust_remote_code else None,
     )
+
+
+def _padding_side(
+    config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], is_their_code: bool
+) -> Literal["left", "right"]:
+    """The side that the classifier does not read, whatever the tokenizer says.
+
+    Encoders read the first column, where padding on the left would stand; decoders look for the
+    last token; only XLNet reads the last column. Code of a checkpoint's own may do anything.
+    """
+    if is_their_code:
+        return "left" if tokenizer_config.get("padding_side") == "left" else "right"
+    is_xlnet = config.get("model_type") == "xlnet"
+    return "left" if is_xlnet and config.get("summary_type", "last") == "last" else "right"
 
 
 def _check_kind(checkpoint: str, config: Mapping[str, Any], architecture: str) -> None:

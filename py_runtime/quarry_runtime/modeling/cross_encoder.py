@@ -69,12 +69,13 @@ class CrossEncoder(nn.Module):
                 hint=f"Set maxLength to {specials + 2} or more; hundreds are usual.",
             )
         self._fast = _fast(tokenizer, contract.max_length)
-        padding, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-        self._pad_id: int = padding if padding is not None else end if end is not None else 0
         config: Any = classifier.config
-        if getattr(config, "pad_token_id", None) is None:
-            # Decoders look for a text's last token by it, and refuse batches without.
-            config.pad_token_id = self._pad_id
+        told = config.get_text_config()
+        own = getattr(told, "pad_token_id", None)
+        stated = (own, tokenizer.pad_token_id, tokenizer.eos_token_id)
+        self._pad_id: int = next((id for id in stated if id is not None and id >= 0), 0)
+        # Decoders look for a text's last token by it, and refuse batches without.
+        told.pad_token_id = self._pad_id
         parameters = inspect.signature(classifier.forward).parameters
         self._extra: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
         self._has_types = (
@@ -83,7 +84,7 @@ class CrossEncoder(nn.Module):
             # RoBERTa's family has the parameter and one type only.
             and getattr(config, "type_vocab_size", 2) > 1
         )
-        # As in the encoder: a score must not depend on how far its neighbours are padded.
+        # Only code of a checkpoint's own is padded so: a score must not depend on its neighbours.
         self._needs_positions = self._padding_side == "left" and "position_ids" in parameters
 
     def tokenize(self, queries: Sequence[str], passages: Sequence[str]) -> list[PairIds]:

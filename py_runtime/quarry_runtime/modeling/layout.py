@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quarry_runtime.errors import ConfigError
+from quarry_runtime.guard import shapes
 from quarry_runtime.guard.locate import inside, read_json, unfollowed
 from quarry_runtime.modeling.transformer_settings import read_settings
 
@@ -154,7 +155,7 @@ def read_pipeline(
         if name == "Transformer" and number == 0:
             transformer = place
         elif name == "Pooling" and number > 0 and pooling is None:
-            config = read_json(place / "config.json")
+            config = read_json(place / "config.json", shapes.Pooling)
             mode = own.get("pooling") or _pooling(config, place)
             pooling = mode, bool(config.get("include_prompt", True))
         elif name in _HEAD and pooling is not None:
@@ -192,7 +193,7 @@ def _pooling(config: Mapping[str, Any], folder: Path) -> str:
 
 
 def _dense(folder: Path) -> DenseSpec:
-    config = _plain(folder)
+    config = _plain(folder, shapes.Dense)
     written = str(config.get("activation_function") or "torch.nn.Identity")
     package, _, activation = written.rpartition(".")
     if activation not in ACTIVATIONS or not f"{package}.".startswith("torch.nn."):
@@ -211,7 +212,7 @@ def _dense(folder: Path) -> DenseSpec:
 
 
 def _layer_norm(folder: Path) -> LayerNormSpec:
-    return LayerNormSpec(_with_weights(folder), int(_plain(folder)["dimension"]))
+    return LayerNormSpec(_with_weights(folder), int(_plain(folder, shapes.LayerNorm)["dimension"]))
 
 
 def _normalize(folder: Path) -> NormalizeSpec:
@@ -223,9 +224,9 @@ def _normalize(folder: Path) -> NormalizeSpec:
 _HEAD = {"Dense": _dense, "LayerNorm": _layer_norm, "Normalize": _normalize}
 
 
-def _plain(folder: Path) -> dict[str, Any]:
+def _plain(folder: Path, shape: Any = dict) -> dict[str, Any]:
     """The config of a module that reads and writes the text's vector, not its tokens'."""
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", shape)
     names = (config.get("module_input_name"), config.get("module_output_name"))
     for name in names:
         if name not in (None, "sentence_embedding"):

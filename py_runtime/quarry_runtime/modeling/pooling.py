@@ -59,13 +59,13 @@ def _mean(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -
 def _cls(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     row_B = torch.arange(len(counted_BT), device=counted_BT.device)
     # argmax gives the first of equal values: the first token, behind any left padding.
-    return hidden_BTH[row_B, counted_BT.argmax(1)].float()
+    return _or_zero(hidden_BTH[row_B, counted_BT.argmax(1)].float(), counted_BT)
 
 
 def _last(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     row_B = torch.arange(len(counted_BT), device=counted_BT.device)
     last_B = counted_BT.shape[1] - 1 - counted_BT.flip(1).argmax(1)
-    return hidden_BTH[row_B, last_B].float()
+    return _or_zero(hidden_BTH[row_B, last_B].float(), counted_BT)
 
 
 def _weighted_mean(
@@ -80,8 +80,7 @@ def _weighted_mean(
 def _max(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     out_BT1 = (counted_BT == 0).unsqueeze(-1)
     largest_BH = hidden_BTH.float().masked_fill(out_BT1, float("-inf")).amax(1)
-    # A text without tokens: 0, as of the mean.
-    return largest_BH.masked_fill(out_BT1.all(1), 0.0)
+    return _or_zero(largest_BH, counted_BT)
 
 
 def _mean_sqrt_len(
@@ -90,6 +89,11 @@ def _mean_sqrt_len(
     weight_BT1 = counted_BT.unsqueeze(-1).float()
     total_BH = (hidden_BTH.float() * weight_BT1).sum(1)
     return total_BH / weight_BT1.sum(1).clamp_min(1e-9).sqrt()
+
+
+def _or_zero(pooled_BH: torch.Tensor, counted_BT: torch.Tensor) -> torch.Tensor:
+    """0 for a text without tokens, as of the mean: padding would tell of its neighbours."""
+    return pooled_BH.masked_fill((counted_BT == 0).all(1, keepdim=True), 0.0)
 
 
 #: Each takes token vectors [B, T, H], the tokens that count [B, T] and all tokens [B, T].

@@ -51,7 +51,7 @@ def read_towers(folder: Path) -> Towers | None:
     general = _optional(folder / "config_sentence_transformers.json")
 
     def side(name: str) -> Modules:
-        listed = [(str(types[each]), str(each)) for each in structure[name]]
+        listed = [(str(types.get(each)), str(each)) for each in structure[name]]
         return read_pipeline(folder, [*listed, *after], {**own, **own.get(name, {})}, general)
 
     return Towers(

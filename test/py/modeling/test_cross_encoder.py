@@ -75,6 +75,34 @@ def test_a_decoder_scores_a_pair_alike_whatever_stands_beside_it(
     assert np.ptp(together) > 0.01
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "mpnet", "xlnet", "llama"])
+def test_a_score_is_that_of_the_pair_alone_whichever_side_the_tokenizer_pads(
+    model_type: str, side: str, tiny_of: Callable[..., Path], cross_spec: Callable
+) -> None:
+    import transformers
+
+    folder = tiny_of("llama" if model_type == "xlnet" else model_type, side)
+    config = transformers.AutoConfig.from_pretrained(folder, num_labels=1)
+    if model_type == "xlnet":
+        sizes: dict[str, Any] = {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64}
+        sizes |= {"vocab_size": 2000, "pad_token_id": 256, "num_labels": 1}
+        config = transformers.XLNetConfig(**sizes)
+    if model_type == "llama":
+        # What the tokenizer pads with need not be what the classifier knows as padding.
+        config.pad_token_id = 1999
+    config.initializer_range = 0.2
+    torch.manual_seed(0)
+    kind = transformers.AutoModelForSequenceClassification
+    kind.from_config(config).save_pretrained(folder)
+    theirs = reference(folder)
+    pairs = list(zip(QUERIES[:6], PASSAGES[:6], strict=True))
+    expected = [theirs.predict([pair])[0] for pair in pairs]
+    found = scores(load_cross_encoder(cross_spec(folder), "cpu"), QUERIES[:6], PASSAGES[:6])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.ptp(found) > 0.01
+
+
 @pytest.mark.parametrize(
     ("stated", "activation"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.encoder import Encoder
@@ -121,8 +123,6 @@ def test_for_training_every_used_parameter_is_float32_and_gets_a_gradient(
 def test_lacking_weights_are_an_error_and_never_random_numbers(
     tiny_bert: Path, load: Callable, tmp_path: Path
 ) -> None:
-    from safetensors.numpy import load_file, save_file
-
     folder = Path(shutil.copytree(tiny_bert, tmp_path / "model"))
     weights = load_file(folder / "model.safetensors")
     del weights["encoder.layer.1.output.dense.weight"]
@@ -138,4 +138,30 @@ def test_an_unknown_architecture_is_a_config_error(
     config = (folder / "config.json").read_text().replace('"bert"', '"never_heard_of"')
     (folder / "config.json").write_text(config)
     with pytest.raises(ConfigError, match="cannot be loaded"):
+        load(folder)
+
+
+def test_a_weight_of_another_shape_is_named_with_both(
+    tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_bert, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 40}))
+    told = r"0\.intermediate\.dense\.bias is stored as \[64\], and config\.json makes it \[40\]; .* 5 more"
+    with pytest.raises(ConfigError, match=told):
+        load(folder)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_told_apart_from_broken_texts(
+    tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_bert, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 100}))
+    weights = load_file(folder / "model.safetensors")
+    name = "embeddings.word_embeddings.weight"
+    weights[name] = weights[name][:100]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    told = rf"ids go up to {config['vocab_size'] - 1}, and the model has embeddings for 100 tokens"
+    with pytest.raises(ConfigError, match=told):
         load(folder)

@@ -43,6 +43,18 @@ def test_vectors_are_the_same_alone_together_and_padded_on_either_side(
             np.testing.assert_allclose(encode(wide, TEXTS), alone, atol=1e-5, err_msg=pooling)
 
 
+def test_an_empty_text_without_tokens_has_one_vector_beside_any_neighbour(
+    tiny_of: Callable[..., Path], load: Callable[..., Any]
+) -> None:
+    for pooling in POOLING_NAMES.values():
+        encoder = load(tiny_of("gpt2"), pooling=pooling)
+        alone, beside_short, beside_long = (
+            encode(encoder, texts)[0] for texts in ([""], ["", "one"], ["", *TEXTS])
+        )
+        assert np.array_equal(alone, beside_short), pooling
+        assert np.array_equal(alone, beside_long), pooling
+
+
 LANGUAGE = {"languages": ["en_XX"], "default_language": "en_XX"}
 FEW = {"entity_vocab_size": 8, "entity_emb_size": 8}
 
@@ -80,10 +92,11 @@ def test_padding_to_a_multiple_stops_at_the_models_positions() -> None:
 
 
 @pytest.mark.parametrize("mode", list(POOLING_NAMES.values()))
-def test_a_text_without_tokens_has_finite_numbers_whatever_the_pooling(mode: str) -> None:
+def test_a_text_without_tokens_has_the_vector_0_whatever_the_pooling(mode: str) -> None:
     hidden_BTH = torch.ones(2, 3, 4)
     pooled_BH = pool(hidden_BTH, torch.tensor([[0, 0, 0], [1, 1, 0]]), mode)
-    assert torch.isfinite(pooled_BH).all()
+    assert not pooled_BH[0].any()
+    assert pooled_BH[1].all()
 
 
 @pytest.mark.parametrize("mode", list(POOLING_NAMES.values()))
