@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from quarry_runtime.search.keys import LOWEST, scores_of
 
-
 # Lists of few queries have room for so many candidates, and for up to so many all together.
 _ROOM, _ROOM_OF_ALL = 512, 16_384
 
