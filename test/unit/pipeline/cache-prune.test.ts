@@ -43,7 +43,7 @@ test("a model that a worker takes since it was looked at stays", async () => {
   writeFileSync(join(received, ".use"), "checkpoint-4");
   const seen = lookAtReceived(cache);
   expect(seen).toMatchObject([{ entry: { kind: "models", state: "complete", sources: ["checkpoint-4"] } }]);
-  const worker = execa("flock", ["--shared", join(received, ".use"), "cat"], { reject: false });
+  const worker = execa("sh", ["-c", 'exec flock --shared "$0" cat', join(received, ".use")], { reject: false });
   worker.stdin.write("here");
   await once(worker.stdout, "data");
   expect(pruneSeen(seen, { isAllRemoved }).removed).toEqual([]);
