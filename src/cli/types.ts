@@ -49,7 +49,7 @@ async function write(out: string, text: string, named: string): Promise<void> {
     await mkdir(dirname(out), { recursive: true });
     await writeFile(out, text);
   } catch (cause) {
-    const { code = "", message = "" } = cause as NodeJS.ErrnoException;
+    const { code = "", message } = cause as NodeJS.ErrnoException;
     if (!UNFIT.includes(code)) throw cause;
     const why = code === "EISDIR" ? "it is a folder" : message;
     throw new QuarryError("CONFIG", `--out: ${named} cannot be written: ${why}.`, {
