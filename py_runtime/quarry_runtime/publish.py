@@ -94,7 +94,8 @@ def export_model(
         if needs_trial(find_encoder(spec.encoder), encoder):
             own = {"plugins": [Path(plugin.path).name for plugin in spec.plugins]}
             own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
-        text = card(resolved, encoder.contract, {**facts, "isAdapter": is_adapter, "own": own})
+        told = {**facts, "isAdapter": is_adapter, "own": own, "isTrusted": spec.trust_remote_code}
+        text = card(resolved, encoder.contract, told)
         (temporary / "README.md").write_text(text, encoding="utf-8")
         if to.exists():
             to.rmdir()

@@ -37,9 +37,11 @@ describe("a stranger", () => {
     const content = JSON.parse(Buffer.from(coded, "base64url").toString()) as object;
     const forged = join(runDir, "forged.ticket");
     writeFileSync(forged, JSON.stringify({ ...content, ...changes }), { mode: 0o600 });
-    for (const name of ["evil.0", "evil.1"]) guests.push(await startGuest(forged, name, misbehaviour));
     const { job } = collectVectors(fakeUnits(60));
     const working = pool.encode(job);
+    // Of two that do not speak one language, one or the other finds out first; the one that does not sees a lost connection.
+    for (let at = 0; at < 2 || (warnings().length === 0 && at < 12); at += 1)
+      guests.push(await startGuest(forged, `evil.${at}`, misbehaviour));
     await until(() => warnings().length > 0);
     expect(await working).toMatchObject({ failed: [], rowCount: 240 });
     expect(warnings()).toHaveLength(1);

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from quarry_runtime.modeling.card_usage import library_of, usage
 from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.protocol.messages import ModelContract
 
@@ -24,19 +25,26 @@ def card(resolved: Resolved, contract: ModelContract, facts: Mapping[str, Any]) 
             began with, or null; `experiment`, its configuration, or null; `data`, fingerprints by
             use; `measures`, values by measure and data set; `step` of training or null; `isAdapter`;
             `versions` by package; `own`, for a model that only Quarry can load, the options that
-            it needs there, else null.
+            it needs there, else null; `isTrusted`, whether the model's own code may run.
     """
     base = _base_id(facts.get("base"))
     if facts["isAdapter"] and resolved.adapter is not None:
         base = _base_id(resolved.adapter.base) or base
-    header = _header(facts, base, facts.get("license") or _license(resolved))
+    library = library_of(resolved, facts)
+    header = _header(facts, library, base, facts.get("license") or _license(resolved))
     title = facts.get("repository") or facts["name"]
     parts = [f"# {title}", _sentence(contract, facts, base), _shape(contract)]
-    parts += [_usage(title, facts), _measures(facts), _training(facts)]
+    parts += [
+        usage(title, library, resolved, contract, facts, base),
+        _measures(facts),
+        _training(facts),
+    ]
     return "\n\n".join([f"---\n{header}---", *(part for part in parts if part)]) + "\n"
 
 
-def _header(facts: Mapping[str, Any], base: str | None, license_name: str | None) -> str:
+def _header(
+    facts: Mapping[str, Any], library: str, base: str | None, license_name: str | None
+) -> str:
     import huggingface_hub as hub
 
     results = [
@@ -60,11 +68,10 @@ def _header(facts: Mapping[str, Any], base: str | None, license_name: str | None
         more["license"] = license_name
     if results:
         more |= {"model_name": facts["name"], "eval_results": results}
-    theirs = ["sentence-transformers"] if facts["own"] is None else []
     data = hub.ModelCardData(
-        library_name=theirs[0] if theirs else "quarry",
+        library_name=library,
         pipeline_tag="sentence-similarity",
-        tags=[*theirs, "sentence-similarity", "feature-extraction", "quarry"],
+        tags=list(dict.fromkeys([library, "sentence-similarity", "feature-extraction", "quarry"])),
         **more,
     )
     return data.to_yaml().rstrip() + "\n"
@@ -96,43 +103,6 @@ def _shape(contract: ModelContract) -> str:
         ),
     ]
     return _table(("", ""), rows)
-
-
-def _usage(title: str, facts: Mapping[str, Any]) -> str:
-    name = json.dumps(title)
-    own = facts["own"]
-    if own is not None:
-        needed = ", ".join(["Quarry", *own.get("plugins", [])])
-        options = f", {json.dumps(own)}" if own else ""
-        return f"## Use\n\nWith {needed}, and nothing else:\n\n{_script(name + options)}"
-    needs = " peft" if facts["isAdapter"] else ""
-    # A name of its own for each side: the prompts lie under query and document.
-    return f"""## Use
-
-With [sentence-transformers](https://sbert.net) (`pip install sentence-transformers{needs}`):
-
-```python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer({name})
-queries = model.encode_query(["a question"])
-passages = model.encode_document(["a passage", "another passage"])
-print(model.similarity(queries, passages))
-```
-
-With Quarry:
-
-{_script(name)}"""
-
-
-def _script(model: str) -> str:
-    return f"""```ts
-export default defineExperiment({{
-  name: "search",
-  model: biEncoder({model}),
-  search: {{ data: source({{ corpus: "corpus.jsonl" }}), texts: ["a question"] }},
-}});
-```"""
 
 
 def _measures(facts: Mapping[str, Any]) -> str:

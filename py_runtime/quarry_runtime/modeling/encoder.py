@@ -67,8 +67,10 @@ class Encoder(nn.Module):
             eos,
             resolved.is_prompt_pooled,
         )
-        padding, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-        self._pad_id: int = padding if padding is not None else end if end is not None else 0
+        if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+            # Saved with it: sentence-transformers refuses batches of a tokenizer without one.
+            tokenizer.pad_token = tokenizer.eos_token
+        self._pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         parameters = inspect.signature(transformer.forward).parameters
         self._extra: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
         # With absolute positions a left-padded text would start at a position that depends on its

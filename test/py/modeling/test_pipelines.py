@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,23 @@ def test_a_prompt_is_left_out_of_the_pooling_where_the_checkpoint_says_so(
     assert np.array_equal(
         ours(load(tmp_path / "ours"), TEXTS, "query"), ours(encoder, TEXTS, "query")
     )
+
+
+def test_a_tokenizer_without_a_padding_token_is_saved_with_the_one_that_quarry_pads_with(
+    tiny_of: Callable[..., Path], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_of("llama"), tmp_path / "llama"))
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text())
+    del config["pad_token"]
+    file.write_text(json.dumps(config))
+    encoder = load(folder)
+    encoder.save(tmp_path / "ours")
+    texts = [text or "a <|endoftext|> within" for text in TEXTS]
+    again = SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+    together = again.encode(texts, show_progress_bar=False)
+    np.testing.assert_allclose(together, ours(encoder, texts), atol=1e-5)
+    assert np.array_equal(ours(load(tmp_path / "ours"), texts), ours(encoder, texts))
 
 
 def test_modules_that_do_not_fit_each_other_are_named(

@@ -40,19 +40,37 @@ def encode(encoder: Any) -> NDArray[np.float32]:
         return encoder(encoder.collate(encoder.tokenize(TEXTS, "passage")["input_ids"])).numpy()
 
 
-@pytest.fixture
-def adapted(tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path) -> Path:
-    """A folder with an adapter that changes vectors."""
-    wish = AdapterSpec(
-        r=4, alpha=8, dropout=0, target_modules=None, rslora=False, dora=False, base_dtype="float32"
-    )
-    encoder: Any = load_encoder(model_spec(tiny_bert, adapter=wish), "cpu", for_training=True)
+OWN_CODE = """
+from transformers import BertConfig, BertModel
+
+class OwnConfig(BertConfig):
+    model_type = "own"
+
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+
+
+def wish(**changes: Any) -> AdapterSpec:
+    plain: dict[str, Any] = {"r": 4, "alpha": 8, "dropout": 0, "target_modules": None}
+    plain |= {"rslora": False, "dora": False, "base_dtype": "float32"}
+    return AdapterSpec(**{**plain, **changes})
+
+
+def save_adapter(spec: Any, folder: Path) -> Path:
+    """An adapter that changes vectors."""
+    encoder: Any = load_encoder(spec, "cpu", for_training=True)
     torch.manual_seed(0)
     for parameter in encoder.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.2)
-    encoder.save(tmp_path / "adapter")
-    return tmp_path / "adapter"
+    encoder.save(folder)
+    return folder
+
+
+@pytest.fixture
+def adapted(tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path) -> Path:
+    return save_adapter(model_spec(tiny_bert, adapter=wish()), tmp_path / "adapter")
 
 
 def test_a_merged_adapter_is_a_plain_model_with_the_same_vectors_everywhere(
@@ -135,6 +153,57 @@ def test_the_card_has_a_header_that_the_hubs_client_reads_and_tells_how_it_came_
     assert json.dumps(FACTS["experiment"], indent=2) in card.text
     # Folders of the machine are nobody else's business.
     assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_card_of_a_dora_adapter_names_sentence_transformers_only_once_it_is_merged(
+    tiny_bert: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    adapter = save_adapter(model_spec(tiny_bert, adapter=wish(dora=True)), tmp_path / "adapter")
+    expected = encode(load(adapter))
+    for is_merged in (False, True):
+        folder = tmp_path / str(is_merged)
+        publish.export_model(model_spec(adapter), folder, FACTS, is_merged, None)
+        card = (folder / "README.md").read_text()
+        assert ("model = SentenceTransformer(" in card) == is_merged
+        assert ("library_name: sentence-transformers" in card) == is_merged
+        assert ("PeftModel.from_pretrained(" in card) != is_merged
+        # A release that reads the magnitudes makes the other card needless.
+        peer = SentenceTransformer(str(folder), device="cpu")
+        vectors = peer.encode(TEXTS, show_progress_bar=False)
+        assert np.allclose(vectors, expected, atol=1e-4) == is_merged
+
+
+def test_the_card_of_a_model_with_code_of_its_own_says_that_it_has_to_be_trusted(
+    tiny_bert: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    base = Path(shutil.copytree(tiny_bert, tmp_path / "base"))
+    (base / "own.py").write_text(OWN_CODE)
+    config = json.loads((base / "config.json").read_text())
+    classes = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    config |= {"model_type": "own", "auto_map": classes}
+    (base / "config.json").write_text(json.dumps(config))
+    trusting = {"trust_remote_code": True, "revision": "0" * 40}
+    publish.export_model(model_spec(base, **trusting), tmp_path / "out", FACTS, False, None)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert 'model = SentenceTransformer("scifact", trust_remote_code=True)' in card
+    assert 'biEncoder("scifact", {"trustRemoteCode": true, "revision": "<' in card
+    peer = SentenceTransformer(str(tmp_path / "out"), device="cpu", trust_remote_code=True)
+    vectors = peer.encode(TEXTS, show_progress_bar=False)
+    np.testing.assert_allclose(vectors, encode(load(base, **trusting)), atol=1e-5)
+
+
+def test_the_card_asks_for_a_release_that_knows_lengths_of_a_side_where_they_differ(
+    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    publish.export_model(
+        model_spec(tiny_bert, query_max_length=9), tmp_path / "out", FACTS, False, None
+    )
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert 'pip install "sentence-transformers>=6"' in card
 
 
 def test_a_folder_with_something_in_it_is_left_alone_and_a_failed_export_leaves_none(
