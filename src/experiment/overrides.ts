@@ -1,5 +1,6 @@
 /** Options given on the command line: found among the arguments, typed by the schema, put into the experiment's input. */
 import { z } from "zod";
+import { nearest } from "../nearest.js";
 import {
   configError,
   expected,
@@ -10,7 +11,6 @@ import {
   shown,
   suggest,
 } from "./explain.js";
-import { nearest } from "./nearest.js";
 import { normalize, ownName } from "./normalize.js";
 import { experimentSchema } from "./schema.js";
 import { alternatives, child, schemasAt } from "./shape.js";

@@ -16,7 +16,7 @@ import {
 } from "../data/index.js";
 import { lookAtEmbeddings, verifyVectors } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
-import { nearest } from "../experiment/nearest.js";
+import { nearest } from "../nearest.js";
 import { lookAtPairScores } from "./pair-list.js";
 import { verifyPairScores } from "./pair-verify.js";
 
