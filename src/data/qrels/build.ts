@@ -5,7 +5,7 @@ import { QuarryError } from "../../errors.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
 import { BadLines, FindingCounter, type StoredFinding, storedFinding } from "../findings.js";
 import { decode } from "../readers/json-line.js";
-import type { Format, JudgementRecord, SourceFile, Span } from "../readers/reader.js";
+import type { JudgementRecord, Span } from "../readers/reader.js";
 import type { SourceInput } from "../source-reading.js";
 import { CheckedWriter } from "../storage/checked-writer.js";
 import { FileSink, type WrittenFile } from "../storage/file-sink.js";
