@@ -1,5 +1,6 @@
 /** The data plane: what the rest of Quarry may use of it. */
 export { buildMicroBatch, isMasked } from "./batches.js";
+export { ENTRY_KINDS } from "./cache/entry.js";
 export { type CacheEntry, type CacheState, entriesOf, listCache, lookAtModels, type SeenEntry } from "./cache/list.js";
 export { dataFolder, defaultCacheDir } from "./cache/location.js";
 export { type PruneOptions, type PruneReport, pruneCache, pruneSeen } from "./cache/prune.js";

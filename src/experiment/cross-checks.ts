@@ -1,11 +1,12 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
+
+import { nearest } from "../nearest.js";
 import { checkEngines } from "./engine-checks.js";
 import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
 import { checkLosses } from "./losses.js";
 import { checkMine, modelsOf } from "./mine-checks.js";
 import { checkModel } from "./model-checks.js";
-import { nearest } from "./nearest.js";
 import { checkPluginNames } from "./plugin-checks.js";
 import { checkRefresh, refreshTargets } from "./refresh.js";
 import { checkSchedule } from "./schedule-checks.js";

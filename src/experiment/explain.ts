@@ -1,8 +1,8 @@
 /** Says in plain words what is wrong with an option, what was seen, and what was probably meant. */
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
+import { nearest } from "../nearest.js";
 import { camelCase, MOVED_OPTIONS, OPTION_ALIASES } from "./aliases.js";
-import { nearest } from "./nearest.js";
 import { allPaths, alternatives, child, fieldAt, isMark, namesOf, schemasAt } from "./shape.js";
 import { REFUSED_ARGS } from "./training-args.generated.js";
 

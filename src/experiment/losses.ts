@@ -1,9 +1,9 @@
 /** Checks losses and their options against what the Python runtime registers, so that a wrong one is answered before Python starts. */
 import { z } from "zod";
+import { nearest } from "../nearest.js";
 import { camelCase, LOSS_ALIASES } from "./aliases.js";
 import { expected, type Problem, shown } from "./explain.js";
 import { LOSSES, OF_OWN_PASSAGES } from "./losses.generated.js";
-import { nearest } from "./nearest.js";
 import { type LossConfig, lossSchema, type TrainConfig, type TrainingDataConfig } from "./schema.js";
 import { alternatives } from "./shape.js";
 

@@ -1,6 +1,6 @@
 /** Names of measures: whatever spelling people bring along becomes the one of ir_measures. */
 import { QuarryError } from "../errors.js";
-import { nearest } from "./nearest.js";
+import { nearest } from "../nearest.js";
 
 /** A measure, and what may stand behind its name; the same table as the Python runtime's measuring/names.py. */
 export interface MeasureKind {

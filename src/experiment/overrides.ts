@@ -1,5 +1,6 @@
 /** Options given on the command line: found among the arguments, typed by the schema, put into the experiment's input. */
 import { z } from "zod";
+import { nearest } from "../nearest.js";
 import { refusedByAlias } from "./aliases.js";
 import {
   configError,
@@ -13,7 +14,6 @@ import {
   valueAt,
 } from "./explain.js";
 import { ownLossOption } from "./loss-aliases.js";
-import { nearest } from "./nearest.js";
 import { normalize, ownName } from "./normalize.js";
 import { experimentSchema } from "./schema.js";
 import { alternatives, child, schemasAt } from "./shape.js";

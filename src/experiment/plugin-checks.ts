@@ -1,6 +1,7 @@
 /** Names that only a plugin can bring: refused where there is none, before Python starts. */
+
+import { nearest } from "../nearest.js";
 import type { Problem } from "./explain.js";
-import { nearest } from "./nearest.js";
 import type { ExperimentConfig, ModelConfig } from "./schema.js";
 
 /** Encoders and poolings that come with Quarry, named as in Python. A test compares them with the runtime's registry. */

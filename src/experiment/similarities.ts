@@ -1,6 +1,7 @@
 /** The similarities that come with Quarry, so that a wrong one is answered before Python starts. */
+
+import { nearest } from "../nearest.js";
 import type { Problem } from "./explain.js";
-import { nearest } from "./nearest.js";
 import type { ExperimentConfig } from "./schema.js";
 
 /** Names as in Python. A test compares them with the runtime's registry. */

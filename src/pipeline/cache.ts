@@ -4,6 +4,7 @@ import { cacheError } from "../data/failures.js";
 import {
   type CacheEntry,
   type CacheReport,
+  ENTRY_KINDS,
   listCache as listData,
   type PruneOptions,
   type PruneReport,
@@ -14,12 +15,17 @@ import {
   verifyCache as verifyData,
 } from "../data/index.js";
 import { lookAtEmbeddings, verifyVectors } from "../embeddings/index.js";
+import { QuarryError } from "../errors.js";
+import { nearest } from "../nearest.js";
 import { lookAtPairScores } from "./pair-list.js";
 import { verifyPairScores } from "./pair-verify.js";
 import { lookAtReceived } from "./received-models.js";
 
 /** How what a model left is verified; a checkpoint is by each worker that takes it, what is being built or removed by nobody. */
 const VERIFY = { embeddings: verifyVectors, "pair-scores": verifyPairScores };
+
+/** What may be pruned by itself. */
+const KINDS: readonly string[] = [...ENTRY_KINDS, ...Object.keys(VERIFY), "unfinished"];
 
 /**
  * Lists a cache folder, the largest entry first.
@@ -39,9 +45,10 @@ export async function listCache(cacheDir: string, options: Pick<PruneOptions, "s
  * checkpoints go model by model, never while somebody adds to them or needs them.
  *
  * @param cacheDir the folder that QUARRY_CACHE or the option cacheDir names.
- * @throws QuarryError ENVIRONMENT when the folder cannot be read or written.
+ * @throws QuarryError CONFIG for a kind that there is not, ENVIRONMENT when the folder cannot be read or written.
  */
 export async function pruneCache(cacheDir: string, options: PruneOptions = {}): Promise<PruneReport> {
+  for (const kind of options.kinds ?? []) if (!KINDS.includes(kind)) throw noKind(kind);
   const data = await pruneData(cacheDir, options);
   try {
     const models = pruneSeen(ofModels(cacheDir), options);
@@ -94,6 +101,13 @@ export async function verifyCache(cacheDir: string, options: VerifyOptions = {})
     report.damaged.push({ entry: told, files, isRemoved });
   }
   return report;
+}
+
+function noKind(kind: string): QuarryError {
+  const near = nearest(kind, KINDS);
+  return new QuarryError("CONFIG", `${JSON.stringify(kind)} is no kind of entry that can be pruned.`, {
+    hint: `${near === null ? "" : `Did you mean ${near}? `}Kinds are ${KINDS.join(", ")}.`,
+  });
 }
 
 function ofModels(cacheDir: string): SeenEntry[] {

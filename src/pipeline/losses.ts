@@ -2,8 +2,8 @@
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import { lossesOf } from "../experiment/losses.js";
-import { nearest } from "../experiment/nearest.js";
 import type { LossConfig, TrainConfig } from "../experiment/schema.js";
+import { nearest } from "../nearest.js";
 import type { LossSpec } from "../protocol/messages.js";
 
 /** Of a name on the wire. */

@@ -15,7 +15,7 @@ const arrows: Record<string, readonly string[]> = {
   cli: ["index", "experiment", "python", "report", "errors", "pipeline:t"],
   index: ["data", "experiment", "pipeline", "python", "report", "errors"],
   // A user's script imports "quarry"; the loader hands it the instance that is running.
-  experiment: ["errors", "index:lazy"],
+  experiment: ["nearest", "errors", "index:lazy"],
   pipeline: [
     "training",
     "pool",
@@ -25,17 +25,19 @@ const arrows: Record<string, readonly string[]> = {
     "report",
     "python",
     "experiment",
+    "nearest",
     "errors",
     "protocol:t",
   ],
   embeddings: ["data", "rundir", "errors", "protocol:t"],
   training: ["pool", "protocol", "errors", "data:t", "python:t", "report:t"],
   pool: ["protocol", "errors", "experiment:t", "python:t", "report:t"],
-  data: ["errors", "experiment:t"],
+  data: ["nearest", "errors", "experiment:t"],
   rundir: ["errors", "report:t"],
   report: ["errors:t"],
   python: ["errors"],
   protocol: ["errors"],
+  nearest: [],
   errors: [],
 };
 

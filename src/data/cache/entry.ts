@@ -27,9 +27,12 @@ const MAX_TRIES = 8;
 /** The manifest's time is when the entry was last used, to within this: opening should write next to never. */
 const TOUCH_MS = 3600 * 1000;
 
+/** What entries of the data plane hold; their folders' names begin with it. */
+export const ENTRY_KINDS = ["texts", "qrels", "subset", "relations", "keys"] as const;
+
 /** How an entry of one kind is made and opened. */
 export interface EntryRecipe<Content, Opened> {
-  readonly kind: string;
+  readonly kind: (typeof ENTRY_KINDS)[number];
   /** Everything that determines the content, hashed into the entry's name. */
   readonly key: readonly string[];
   /** Name and version of the reader, e.g. "beir-jsonl/1". */

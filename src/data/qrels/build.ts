@@ -4,9 +4,9 @@ import { z } from "zod";
 import { QuarryError } from "../../errors.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
 import { BadLines, FindingCounter, type StoredFinding, storedFinding } from "../findings.js";
-import type { InputFile } from "../readers/input.js";
 import { decode } from "../readers/json-line.js";
-import type { Format, JudgementRecord, SourceFile, Span } from "../readers/reader.js";
+import type { JudgementRecord, Span } from "../readers/reader.js";
+import type { SourceInput } from "../source-reading.js";
 import { CheckedWriter } from "../storage/checked-writer.js";
 import { FileSink, type WrittenFile } from "../storage/file-sink.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
@@ -36,13 +36,6 @@ export const qrelsContent = z.strictObject({
 });
 export type QrelsContent = z.output<typeof qrelsContent>;
 
-/** One file of judgements and who reads it. */
-export interface QrelsInput {
-  readonly input: InputFile;
-  readonly file: SourceFile;
-  readonly format: Format;
-}
-
 interface Tables {
   readonly queries: StoredTexts;
   readonly passages: StoredTexts;
@@ -62,7 +55,7 @@ const TURN = 1 << 20;
  * @throws QuarryError DATA for what a reader refuses, and for files without judgements.
  */
 export async function buildQrels(
-  inputs: readonly QrelsInput[],
+  inputs: readonly SourceInput[],
   tables: Tables,
   folder: string,
   signal?: AbortSignal,
@@ -91,7 +84,7 @@ export async function buildQrels(
 }
 
 async function readTriplets(
-  inputs: readonly QrelsInput[],
+  inputs: readonly SourceInput[],
   tables: Tables,
 ): Promise<{ log: TripletLog; findings: StoredFinding[]; readCount: number }> {
   const log = new TripletLog();

@@ -1,11 +1,9 @@
 /** Opens files of judgements over two tables, building their cache entry where there is none. */
-import { openEntry, type SourceStamp } from "../cache/entry.js";
-import { changedError, stampSource } from "../cache/source-stamp.js";
+import { openEntry } from "../cache/entry.js";
 import { counted } from "../failures.js";
-import { type FindingKind, judge, named, policyOf } from "../findings.js";
-import { formatKey, formatOf } from "../readers/formats.js";
-import type { Format, SourceFile } from "../readers/reader.js";
-import { inputOf } from "../texts/open-texts.js";
+import { type FindingKind, judge, named } from "../findings.js";
+import type { SourceFile } from "../readers/reader.js";
+import { sourceReading } from "../source-reading.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { DataContext } from "../types.js";
 import { places, warn } from "../warnings.js";
@@ -34,18 +32,8 @@ export async function openQrels(
   context: DataContext,
 ): Promise<OpenedQrels> {
   const { cacheDir, signal } = context;
-  const formats: Format[] = [];
-  const stamps: SourceStamp[] = [];
-  for (const file of files) {
-    stamps.push(await stampSource(file.path, cacheDir, signal));
-    formats.push(await formatOf(file, "qrels"));
-  }
-  const isLenient = policyOf(context, "badLines") !== "error";
-  const paths = files.map(({ path }) => path);
-  const reader = [...new Set(formats.map(({ name }) => name))].join(" ");
-  const hashes = stamps.map(({ sha256 }) => sha256);
-  const keys = files.map((file, index) => formatKey(formats[index] as Format, file));
-  const key = [QRELS_VERSION, tables.queries.fingerprint, tables.passages.fingerprint, ...keys, ...hashes];
+  const { paths, reader, stamps, inputs, refuseChanged, ...reading } = await sourceReading(files, "qrels", context);
+  const key = [QRELS_VERSION, tables.queries.fingerprint, tables.passages.fingerprint, ...reading.key];
   const opened = await openEntry<QrelsContent, { stored: StoredQrels; content: QrelsContent }>(cacheDir, {
     kind: "qrels",
     key,
@@ -54,16 +42,8 @@ export async function openQrels(
     basis: [tables.queries.fingerprint, tables.passages.fingerprint],
     content: qrelsContent,
     async build(folder) {
-      const inputs = files.map((file, index) => ({
-        file,
-        format: formats[index] as Format,
-        input: inputOf(file.path, stamps[index]?.size ?? 0, context, isLenient),
-      }));
-      const built = await buildQrels(inputs, tables, folder, signal);
-      for (const [index, path] of paths.entries()) {
-        const after = await stampSource(path, cacheDir, signal);
-        if (after.sha256 !== hashes[index]) throw changedError(path);
-      }
+      const built = await buildQrels(inputs(), tables, folder, signal);
+      await refuseChanged();
       return built;
     },
     open: (folder, content, onDamage) => ({ stored: new StoredQrels(folder, content, paths, onDamage), content }),

@@ -2,16 +2,14 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../../errors.js";
-import { openEntry, type SourceStamp } from "../cache/entry.js";
-import { changedError, stampSource } from "../cache/source-stamp.js";
-import { BadLines, FindingCounter, judge, named, policyOf, storedFinding } from "../findings.js";
-import { formatKey, formatOf } from "../readers/formats.js";
+import { openEntry } from "../cache/entry.js";
+import { BadLines, FindingCounter, judge, named, storedFinding } from "../findings.js";
 import { decode } from "../readers/json-line.js";
-import type { Format, SourceFile } from "../readers/reader.js";
+import type { SourceFile } from "../readers/reader.js";
+import { sourceReading } from "../source-reading.js";
 import { CheckedFile } from "../storage/checked-file.js";
 import { CheckedWriter } from "../storage/checked-writer.js";
 import { FileSink, type WrittenFile } from "../storage/file-sink.js";
-import { inputOf } from "../texts/open-texts.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { DataContext } from "../types.js";
 
@@ -42,22 +40,12 @@ export async function openSubset(
   queries: StoredTexts,
   context: DataContext,
 ): Promise<Subset> {
-  const { cacheDir, signal } = context;
-  const formats: Format[] = [];
-  const stamps: SourceStamp[] = [];
-  for (const file of files) {
-    stamps.push(await stampSource(file.path, cacheDir, signal));
-    formats.push(await formatOf(file, "ids"));
-  }
-  const isLenient = policyOf(context, "badLines") !== "error";
-  const paths = files.map(({ path }) => path);
-  const hashes = stamps.map(({ sha256 }) => sha256);
-  const keys = files.map((file, index) => formatKey(formats[index] as Format, file));
-  const key = [SUBSET_VERSION, queries.fingerprint, ...keys, ...hashes];
-  const opened = await openEntry<SubsetContent, { rows: Int32Array; content: SubsetContent }>(cacheDir, {
+  const { paths, reader, stamps, inputs, refuseChanged, ...reading } = await sourceReading(files, "ids", context);
+  const key = [SUBSET_VERSION, queries.fingerprint, ...reading.key];
+  const opened = await openEntry<SubsetContent, { rows: Int32Array; content: SubsetContent }>(context.cacheDir, {
     kind: "subset",
     key,
-    reader: [...new Set(formats.map(({ name }) => name))].join(" "),
+    reader,
     sources: stamps,
     basis: [queries.fingerprint],
     content: subsetContent,
@@ -65,9 +53,7 @@ export async function openSubset(
       const bad = new BadLines();
       const unknown = new FindingCounter("danglingIds", ["unknown query id", "unknown query ids"]);
       const isIn = new Uint8Array(queries.rowCount);
-      for (const [number, file] of files.entries()) {
-        const format = formats[number] as Format;
-        const input = inputOf(file.path, stamps[number]?.size ?? 0, context, isLenient);
+      for (const [number, { file, format, input }] of inputs().entries()) {
         bad.watch(input, number);
         if (format.readIds === undefined) throw noIds(file.path, format.name);
         let seen = 0;
@@ -78,9 +64,8 @@ export async function openSubset(
           else isIn[row] = 1;
         });
         if (seen === 0) throw bad.nothingIn(file.path, "query id");
-        const after = await stampSource(file.path, cacheDir, signal);
-        if (after.sha256 !== hashes[number]) throw changedError(file.path);
       }
+      await refuseChanged();
       const { written, rowCount } = writeRows(folder, isIn);
       const findings = [bad, unknown].flatMap((each) => each.stored() ?? []);
       return { files: { [SUBSET_FILE]: written }, content: { rowCount, findings } };

@@ -1,5 +1,6 @@
 /** Finds the format of a file: the one it names, else the first that recognises its name and beginning. */
 import { QuarryError } from "../../errors.js";
+import { editDistance } from "../../nearest.js";
 import { fileError } from "../failures.js";
 import { builtInFormats } from "./built-in.js";
 import { roleName } from "./field-names.js";
@@ -42,8 +43,8 @@ export function formatNamed(name: string, path = "format"): Format {
   if (found !== undefined) return found;
   const names = formats.map((format) => format.name);
   const near = names
-    .filter((each) => each.includes(name) || name.includes(each) || distance(each, name) <= 1 + name.length / 4)
-    .sort((one, other) => distance(one, name) - distance(other, name));
+    .filter((each) => each.includes(name) || name.includes(each) || editDistance(each, name) <= 1 + name.length / 4)
+    .sort((one, other) => editDistance(one, name) - editDistance(other, name));
   const meant = near.length === 0 ? "" : ` Did you mean ${near.slice(0, 3).join(" or ")}?`;
   throw new QuarryError("CONFIG", `${path}: unknown format ${JSON.stringify(name)}.${meant}`, {
     hint: `Formats are ${names.join(", ")}; registerReader adds one.`,
@@ -111,18 +112,4 @@ function checkOptions(file: SourceFile, format: Format): void {
       hint: `This format takes ${takes}; if the file is in another one, name it with { path, format }.`,
     });
   }
-}
-
-/** How many letters must be changed, added or left out to make one word of the other. */
-function distance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (let at = 1; at <= one.length; at += 1) {
-    const next = [at];
-    for (let to = 1; to <= other.length; to += 1) {
-      const swap = (row[to - 1] as number) + (one[at - 1] === other[to - 1] ? 0 : 1);
-      next.push(Math.min(swap, (row[to] as number) + 1, (next[to - 1] as number) + 1));
-    }
-    row = next;
-  }
-  return row[other.length] as number;
 }

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { QuarryError } from "../../errors.js";
 import { BadLines, type StoredFinding, storedFinding } from "../findings.js";
 import { UnseenExtras } from "../readers/extras.js";
-import type { InputFile } from "../readers/input.js";
 import type { Format, SourceFile } from "../readers/reader.js";
+import type { SourceInput } from "../source-reading.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { BatchBuilder, type OptionalColumns } from "./batch-builder.js";
 import type { IndexLimits } from "./id-index.js";
@@ -39,15 +39,6 @@ export const textsContent = z.strictObject({
 });
 export type TextsContent = z.output<typeof textsContent>;
 
-/** One file of a table and who reads it. */
-export interface TextsInput {
-  readonly input: InputFile;
-  readonly file: SourceFile;
-  readonly format: Format;
-  /** Bytes on the disk. */
-  readonly size: number;
-}
-
 /** How a table is built. */
 export interface BuildOptions {
   readonly signal?: AbortSignal | undefined;
@@ -65,7 +56,7 @@ export interface BuildOptions {
  * @throws QuarryError DATA for whatever a reader refuses and for a file without records.
  */
 export async function buildTexts(
-  inputs: readonly TextsInput[],
+  inputs: readonly SourceInput[],
   role: "corpus" | "queries",
   folder: string,
   options: BuildOptions = {},
@@ -111,7 +102,7 @@ export async function buildTexts(
 
 function contentOf(
   written: WrittenTable,
-  inputs: readonly TextsInput[],
+  inputs: readonly SourceInput[],
   columns: OptionalColumns,
   bad: BadLines,
 ): TextsContent {

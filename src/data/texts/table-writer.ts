@@ -7,6 +7,7 @@ import { FileSink, type WrittenFile } from "../storage/file-sink.js";
 import { growingInt32 } from "../storage/growing.js";
 import { ArrowFile, type BatchColumns, type BatchPlace, bufferStarts, type StringColumn } from "./arrow-file.js";
 import { BATCH_ROWS, type OptionalColumns, type RowBatch, type RowStrings } from "./batch-builder.js";
+import { isBlank } from "./blank.js";
 import { idChecksumOf, promptChecksumOf, textChecksumOf, titleChecksumOf } from "./checksums.js";
 import { ContentHash } from "./content-hash.js";
 import { FULL, INDEX_LIMITS, IndexBuilder, type IndexLimits, NEW } from "./id-index.js";
@@ -16,8 +17,10 @@ export const TABLE_FILE = "table.arrow";
 export const INDEX_FILE = "ids.index";
 export const RANKS_FILE = "ids.ranks";
 export const EMPTY_FILE = "empty.rows";
-/** Changes when the layout of the files, or what is hashed, changes. */
-export const TEXTS_VERSION = "texts/4";
+/** Changes when the layout of the files, or what counts as a fault, changes. */
+export const TEXTS_VERSION = "texts/5";
+/** Changes when what is hashed changes: run folders and stored vectors know tables by the hash. */
+const CONTENT_VERSION = "texts/4";
 
 /** Numbers written between two chances for others to run: 1 MiB. */
 const PIECE = 1 << 18;
@@ -83,7 +86,7 @@ export class TableWriter {
     this.#plan = plan;
     this.#ids = new IndexBuilder(plan.limits);
     this.#table = new ArrowFile(join(plan.folder, TABLE_FILE), plan);
-    this.#hash = new ContentHash(TEXTS_VERSION);
+    this.#hash = new ContentHash(CONTENT_VERSION);
   }
 
   /** Writes the rows of a batch whose ids are new; its buffers are changed, and free again when this returns. */
@@ -197,9 +200,9 @@ export class TableWriter {
   }
 
   #noteEmpty(batch: RowBatch, firstRow: number): void {
-    const { offsets } = batch.strings[2] as RowStrings;
+    const { bytes, offsets } = batch.strings[2] as RowStrings;
     for (let row = 0; row < batch.rowCount; row += 1) {
-      if (offsets[row] !== offsets[row + 1]) continue;
+      if (!isBlank(bytes, offsets[row] as number, offsets[row + 1] as number)) continue;
       this.#emptyRows.push(firstRow + row);
       this.#empty.count += 1;
       if (this.#empty.examples.length < EXAMPLE_LIMIT) this.#empty.examples.push(place(batch, row));

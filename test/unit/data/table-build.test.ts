@@ -1,11 +1,13 @@
 /** Building tables: several files, repeated ids, prompts, empty texts, bad lines; faults counted once, judged at every open. */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
 import type { Finding } from "../../../src/data/findings.js";
 import { DEFAULT_VALIDATION } from "../../../src/data/findings.js";
 import { asFile } from "../../../src/data/source-files.js";
 import { RandomFile } from "../../../src/data/storage/random-file.js";
+import { isBlank } from "../../../src/data/texts/blank.js";
 import { openTexts } from "../../../src/data/texts/open-texts.js";
 import type { StoredTexts } from "../../../src/data/texts/stored-texts.js";
 import type { ValidationConfig } from "../../../src/experiment/schema.js";
@@ -119,12 +121,26 @@ test("another policy for repeated ids and empty texts judges the same entry; not
 
 test("empty texts are counted and their rows kept in a file of the entry, however many there are", async () => {
   const count = 40_000;
-  const records = Array.from({ length: count }, (_, row) => ({ _id: `d${row}`, text: row % 3 === 0 ? "" : "t" }));
+  const records = Array.from({ length: count }, (_, row) => ({
+    _id: `d${row}`,
+    text: ["", " \u00a0\n", "t"][row % 3],
+  }));
   const { table, findings } = await open(newCollection({ "a.jsonl": jsonLines(records) }), ["a.jsonl"]);
-  const expected = records.flatMap(({ text }, row) => (text === "" ? [row] : []));
+  const expected = records.flatMap(({ text }, row) => (text === "t" ? [] : [row]));
   expect([...table.emptyRows]).toEqual(expected);
   expect(findings.map(({ kind, count: total }) => [kind, total])).toEqual([["emptyTexts", expected.length]]);
   table.close();
+});
+
+test("a text of white space alone is empty, whatever the white space, and a character beside it makes it none", () => {
+  const unit = fc.constantFrom(" ", "\t", "\n", "\u00a0", "\u1680", "\u2003", "\u2028", "\u3000", "\ufeff");
+  const other = fc.constantFrom("", "a", "é", "ß", "\u200b", "한", "あ", "、", "😀", "ﷺ");
+  fc.assert(
+    fc.property(fc.string({ unit }), other, fc.string({ unit }), (before, character, after) => {
+      const bytes = Buffer.from(`x${before}${character}${after}x`);
+      expect(isBlank(bytes, 1, bytes.byteLength - 1)).toBe(/^\s*$/.test(before + character + after));
+    }),
+  );
 });
 
 test("lines that cannot be read are left out and counted where the policy says so, and never elsewhere", async () => {

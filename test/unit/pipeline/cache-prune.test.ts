@@ -54,6 +54,16 @@ test("a model that a worker takes since it was looked at stays", async () => {
   expect(readdirSync(join(cache, "models"))).toEqual([]);
 });
 
+test("a misspelt kind is refused with the kinds there are, before anything is removed", async () => {
+  await expect(pruneCache(cache, { isAllRemoved, kinds: ["embedding"] })).rejects.toMatchObject({
+    code: "CONFIG",
+    message: '"embedding" is no kind of entry that can be pruned.',
+    hint: "Did you mean embeddings? Kinds are texts, qrels, subset, relations, keys, embeddings, pair-scores, unfinished.",
+  });
+  expect((await pruneCache(cache, { isAllRemoved, kinds: ["texts"] })).removed).toEqual([]);
+  expect((await pruneCache(cache, { isAllRemoved, kinds: ["embeddings"] })).removed).toHaveLength(1);
+});
+
 test("what a prune that was killed left is listed, and goes with the next one", async () => {
   renameSync(model, join(cache, "embeddings", abandonedName()));
   expect(await listCache(cache)).toMatchObject([{ kind: "unfinished", state: "unfinished", bytes: 5 }]);

@@ -1,7 +1,7 @@
 /** The distance behind "did you mean". */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { editDistance, nearest } from "../../../src/experiment/nearest.js";
+import { editDistance, nearest } from "../../src/nearest.js";
 
 const word = fc.string({ unit: fc.constantFrom("a", "b", "c", "d"), maxLength: 8 });
 
