@@ -25,7 +25,7 @@ import { lookAtReceived } from "./received-models.js";
 const VERIFY = { embeddings: verifyVectors, "pair-scores": verifyPairScores };
 
 /** What may be pruned by itself. */
-const KINDS: readonly string[] = [...ENTRY_KINDS, ...Object.keys(VERIFY), "unfinished"];
+const KINDS: readonly string[] = [...ENTRY_KINDS, ...Object.keys(VERIFY), "models", "unfinished"];
 
 /**
  * Lists a cache folder, the largest entry first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from quarry_runtime.guard.quantize import quantized, settle
 
 # Encoder-decoders whose first half is a text encoder of its own.
 _TEXT_ENCODERS = {"t5", "mt5", "umt5"}
+_SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model")
+# What transformers reads these files with: packages and their modules.
+_READERS = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
 
 
 def load_transformer(
@@ -96,8 +100,8 @@ def _load(
     }
     if code_revision is not None:
         remote["code_revision"] = code_revision
+    tokenizer = load_tokenizer(tokenizer_folder, checkpoint, remote)
     with _explained(checkpoint):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder, **remote)
         model, report = kind.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
@@ -147,12 +151,44 @@ def _check_vocabulary(model: Any, tokenizer: Any, checkpoint: str) -> None:
         )
 
 
-def load_tokenizer(folder: Path, checkpoint: str) -> Any:
-    """The tokenizer of a checkpoint whose model a plugin makes by itself."""
+def load_tokenizer(folder: Path, checkpoint: str, remote: dict[str, Any] | None = None) -> Any:
+    """The tokenizer of a checkpoint, also of one whose model a plugin makes by itself.
+
+    Args:
+        remote: What else transformers is told: see `_load`.
+
+    Raises:
+        ConfigError: files that are no tokenizer.
+        EnvironmentFault: a Python package that it needs is missing.
+    """
     import transformers
 
+    _check_sentencepiece(folder, checkpoint)
     with _explained(checkpoint):
-        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return transformers.AutoTokenizer.from_pretrained(
+            folder, **(remote or {"local_files_only": True})
+        )
+
+
+def _check_sentencepiece(folder: Path, checkpoint: str) -> None:
+    """transformers would ask for tiktoken, which reads files of another kind."""
+    if (folder / "tokenizer.json").is_file():
+        return
+    file = next((name for name in _SENTENCEPIECE if (folder / name).is_file()), None)
+    lacking = [name for name, module in _READERS.items() if not _is_installed(module)]
+    if file is not None and lacking:
+        raise EnvironmentFault(
+            f"{checkpoint} has its tokenizer in {file} alone, which takes {' and '.join(lacking)}"
+            " to read.",
+            hint=f"Install it into Quarry's environment: python -m pip install {' '.join(lacking)}",
+        )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def load_weights(module: nn.Module, file: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from quarry_runtime.errors import ConfigError
+from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.modeling.head import Dense
 from quarry_runtime.modeling.load import load_encoder
@@ -165,3 +166,14 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_told_apart_from_broken_t
     told = rf"ids go up to {config['vocab_size'] - 1}, and the model has embeddings for 100 tokens"
     with pytest.raises(ConfigError, match=told):
         load(folder)
+
+
+@pytest.mark.skipif(find_spec("sentencepiece") is not None, reason="sentencepiece is installed")
+def test_a_tokenizer_that_sentencepiece_alone_reads_names_the_packages_that_it_takes(
+    tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_bert, tmp_path / "model"))
+    (folder / "tokenizer.json").rename(folder / "spiece.model")
+    with pytest.raises(EnvironmentFault, match=r"tokenizer in spiece\.model alone") as caught:
+        load(folder)
+    assert "pip install sentencepiece" in (caught.value.hint or "")
