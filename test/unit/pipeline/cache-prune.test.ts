@@ -58,7 +58,7 @@ test("a misspelt kind is refused with the kinds there are, before anything is re
   await expect(pruneCache(cache, { isAllRemoved, kinds: ["embedding"] })).rejects.toMatchObject({
     code: "CONFIG",
     message: '"embedding" is no kind of entry that can be pruned.',
-    hint: "Did you mean embeddings? Kinds are texts, qrels, subset, relations, keys, embeddings, pair-scores, unfinished.",
+    hint: "Did you mean embeddings? Kinds are texts, qrels, subset, relations, keys, embeddings, pair-scores, models, unfinished.",
   });
   expect((await pruneCache(cache, { isAllRemoved, kinds: ["texts"] })).removed).toEqual([]);
   expect((await pruneCache(cache, { isAllRemoved, kinds: ["embeddings"] })).removed).toHaveLength(1);
