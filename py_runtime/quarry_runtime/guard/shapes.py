@@ -47,11 +47,26 @@ class _Own(msgspec.Struct, rename="camel"):
     document: _Own | None = None
 
 
+class _Call(msgspec.Struct):
+    max_length: _Length | None = None
+
+
+class _Calls(msgspec.Struct):
+    text: _Call | None = None
+
+
+class _Tokenizer(msgspec.Struct):
+    model_max_length: _Length | None = None
+
+
 class _Lengths(msgspec.Struct):
     max_seq_length: _Length | None = None
     query_length: _Length | None = None
     document_length: _Length | None = None
     do_lower_case: bool | None = None
+    processing_kwargs: _Calls | None = None
+    tokenizer_args: _Tokenizer | None = None
+    processor_kwargs: _Tokenizer | None = None
 
 
 class _Adapter(msgspec.Struct):

@@ -30,6 +30,11 @@ from quarry_runtime.inspect import model_contract
             {"max_seq_length": -1},
             "max_seq_length: Expected `int` >= 1",
         ),
+        (
+            "sentence_bert_config.json",
+            {"tokenizer_args": {"model_max_length": "9"}},
+            "tokenizer_args.model_max_length: Expected `int",
+        ),
         ("config_sentence_transformers.json", {"prompts": {"query": 3}}, "prompts[...]: Expected"),
         ("config_sentence_transformers.json", {"prompts": ["a"]}, "prompts: Expected `object"),
         ("quarry_encoder.json", {"queryMaxLength": "x"}, "queryMaxLength: Expected `int | null`"),
