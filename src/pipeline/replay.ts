@@ -40,6 +40,7 @@ export interface RecordedStep {
   /** Null where all texts were encoded at once. */
   readonly miniBatchSize?: number | null;
   readonly lengthGroups?: TrainConfig["lengthGroups"];
+  readonly fsdp?: boolean;
 }
 
 /** A micro-step: what all ranks do at once, rank by rank. */
@@ -173,10 +174,12 @@ function layoutOf(train: TrainConfig, step: RecordedStep | null): Layout {
   return deriveLayout({ globalBatchSize, queriesPerRank, ranks: count });
 }
 
-/** The training with the pieces that the step was encoded in; folders of older versions know those of the last start only. */
+/** The training with the pieces of the step; folders of older versions know those of the last start only. */
 function inPieces(train: TrainConfig, step: RecordedStep | null): TrainConfig {
-  const { miniBatchSize = train.miniBatchSize, lengthGroups = train.lengthGroups } = step ?? {};
-  return { ...train, miniBatchSize: miniBatchSize ?? undefined, lengthGroups };
+  const { miniBatchSize = train.miniBatchSize, lengthGroups = train.lengthGroups, fsdp = train.args.fsdp } = step ?? {};
+  const { fsdpConfig, ...rest } = train.args;
+  const args = { ...rest, fsdp, ...(fsdp && fsdpConfig !== undefined ? { fsdpConfig } : {}) };
+  return { ...train, miniBatchSize: miniBatchSize ?? undefined, lengthGroups, args };
 }
 
 function groupsOf(groups: readonly Group[], microStep: number, layout: Layout): readonly [number, readonly Group[]] {

@@ -150,8 +150,9 @@ async function trainOn(
 function recordTraining(context: RunContext, options: TrainConfig, from: LearnedFrom, batches: Batches) {
   const path = context.runDir.file("train", "steps.jsonl");
   const { journal } = context.runDir;
-  // A resume may change them, and with dropout a step's loss depends on them.
-  const pieces = { miniBatchSize: options.miniBatchSize ?? null, lengthGroups: options.lengthGroups };
+  // A resume may change them, and with dropout or in 16 bits a step's loss depends on them.
+  const { miniBatchSize = null, lengthGroups, args } = options;
+  const pieces = { miniBatchSize, lengthGroups, fsdp: args.fsdp };
   let written: Promise<void> = Promise.resolve();
   const then = (work: () => Promise<void>): void => {
     // After a failure nothing more is written: a curve has no gaps.

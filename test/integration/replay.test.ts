@@ -192,7 +192,7 @@ test("a folder whose training has begun takes another size of pieces, which chan
   });
   // What the folder holds of the experiment is that of the last start; a step's line knows how it was done.
   const recorded = (await lines())[4];
-  expect(recorded).toMatchObject({ miniBatchSize: null, lengthGroups: "auto" });
+  expect(recorded).toMatchObject({ miniBatchSize: null, lengthGroups: "auto", fsdp: false });
   const { loss } = await replayStep(runDir, { step: 5, loss: true });
   expect(Math.abs((loss?.loss ?? Number.NaN) - (recorded?.loss ?? 0))).toBeLessThan(1e-6);
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -29,6 +30,14 @@ def shard_on_cpu(accelerator: Accelerator, plugin_args: dict[str, Any]) -> None:
     # Whatever makes an AcceleratorState later (optimiser, schedule) copies it from there: without
     # it the clipping of gradients and no_sync would be those of ranks that hold all of the model.
     PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+
+
+def keep_outputs(accelerator: Accelerator) -> None:
+    """Leaves a sharded model's loss as it was computed: accelerate would round it to 8 bits of bfloat16."""
+    plugin: Any = getattr(accelerator.state, "fsdp_plugin", None)
+    policy = None if plugin is None else plugin.mixed_precision_policy
+    if policy is not None:
+        plugin.mixed_precision_policy = dataclasses.replace(policy, output_dtype=None)
 
 
 def whole_weights(model: nn.Module) -> dict[str, torch.Tensor]:

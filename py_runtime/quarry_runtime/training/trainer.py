@@ -28,7 +28,7 @@ from quarry_runtime.training.gradcache import cached_step
 from quarry_runtime.training.loss_state import save_loss
 from quarry_runtime.training.optimizer_state import load_state, save_state
 from quarry_runtime.training.retriever import Retriever
-from quarry_runtime.training.sharding import shard_on_cpu, whole_weights
+from quarry_runtime.training.sharding import keep_outputs, shard_on_cpu, whole_weights
 
 
 @dataclass
@@ -93,6 +93,7 @@ class QuarryTrainer(Trainer):
         if self.args.fsdp_plugin_args is not None and not self.is_fsdp_enabled:
             shard_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
             self.is_fsdp_enabled = True
+        keep_outputs(self.accelerator)
 
     def create_optimizer(self, model: nn.Module | None = None) -> Any:
         with making("the optimiser", "optim, optimArgs, optimTargetModules and the betas"):

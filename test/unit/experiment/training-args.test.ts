@@ -111,4 +111,8 @@ test("ways to hold and to run a model that no test has seen together are refused
   );
   for (const args of [{ fsdp: true }, { torchCompile: true }]) expect(refused(args)).not.toThrow();
   expect(refused({}, "4bit")).not.toThrow();
+  const still = { data, dropout: false, args: { gradientCheckpointing: true } };
+  expect(() => defineExperiment({ name: "x", model: biEncoder("m"), train: still })).toThrow(
+    "train.args.gradientCheckpointing: does not work together with dropout: false",
+  );
 });
