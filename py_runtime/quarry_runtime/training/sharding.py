@@ -35,7 +35,7 @@ def shard_on_cpu(accelerator: Accelerator, plugin_args: dict[str, Any]) -> None:
 def keep_outputs(accelerator: Accelerator) -> None:
     """Leaves a sharded model's loss as it was computed: accelerate would round it to 8 bits of bfloat16."""
     plugin: Any = getattr(accelerator.state, "fsdp_plugin", None)
-    policy = None if plugin is None else plugin.mixed_precision_policy
+    policy: Any = getattr(plugin, "mixed_precision_policy", None)
     if policy is not None:
         plugin.mixed_precision_policy = dataclasses.replace(policy, output_dtype=None)
 
