@@ -48,7 +48,7 @@ test("random passages pass the user's filter and the cross-encoder's limits, and
     rescore: rescoring(score, { maxScore: 0.5 }),
   });
   const drawn = mined.judgements.flatMap((line) => {
-    const [, query, passage] = /^what is "(\d)"\? \| .*passage (\d+) \| 0 \|/s.exec(line) ?? [];
+    const [, query, passage] = /^\ufeff?what is "(\d)"\? \| .*passage (\d+) \| 0 \|/s.exec(line) ?? [];
     return query === undefined ? [] : [[Number(query), Number(passage)]];
   });
   expect(mined.report.filled).toBe(4);
