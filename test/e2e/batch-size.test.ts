@@ -51,8 +51,9 @@ test("a cross-encoder is measured on its own pairs, once for all steps that shar
   const first = await place.quarry("evaluate", "experiment.ts");
   expect(first.exitCode, first.stderr).toBe(0);
   const recorded = JSON.parse(await readFile(file, "utf8")) as Record<string, { batchSize: number }>;
-  const [base, key = ""] = Object.keys(recorded);
-  expect(base).toBe("base");
+  const { base, ...others } = recorded;
+  expect(base).toBeDefined();
+  const [key = ""] = Object.keys(others);
   expect(key).toMatch(/^\S+ [0-9a-f]{16}$/);
   expect(key.startsWith(cross)).toBe(true);
   expect([4, 8, 16]).toContain(recorded[key]?.batchSize);
