@@ -135,8 +135,10 @@ async function searchStreaming(
     const hint = "Search for fewer queries, or with a lower topK; with embeddings.store passages are encoded once.";
     context.events.emit({ type: "warning", message, hint });
   }
-  // All of them before any passage: what is wrong with a query is told at once.
-  for (let from = 0; from < queryRows.length; from += tileQueries) await readQueries(from, from + tileQueries);
+  // All of them before any passage: what is wrong with a query is told at once. Those of one part are kept.
+  const only = tileCount > 1 ? null : await readQueries(0, queryRows.length);
+  for (let from = 0; only === null && from < queryRows.length; from += tileQueries)
+    await readQueries(from, from + tileQueries);
   const found = await searchTiles(context, {
     phase: `${phase}/passages`,
     label: "encode and search passages",
@@ -153,7 +155,7 @@ async function searchStreaming(
     plugins: model.plugins,
     vectorDtype: context.config.embeddings.dtype,
     queryCount: queryRows.length,
-    queries: readQueries,
+    queries: only === null ? readQueries : async () => only,
     topK,
     passages,
     tracked: options.tracked,

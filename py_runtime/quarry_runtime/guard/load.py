@@ -141,6 +141,7 @@ def _check_vocabulary(model: Any, tokenizer: Any, checkpoint: str) -> None:
     try:
         rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
     except NotImplementedError:
+        # A checkpoint's own code need not say where its embeddings are.
         rows = None
     highest = max(tokenizer.vocab_size - 1, tokenizer.pad_token_id or 0)
     if rows is not None and highest >= rows:
