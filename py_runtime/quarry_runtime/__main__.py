@@ -7,6 +7,8 @@ import os
 import sys
 import traceback
 
+from quarry_runtime.guard.imports import shorten_imports
+
 # Each module offers main(argv) -> exit status.
 VERBS = {
     "worker": "quarry_runtime.worker",
@@ -31,6 +33,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in VERBS:
         print(f"usage: python -m quarry_runtime {{{','.join(VERBS)}}} …", file=sys.stderr)
         return 2
+    shorten_imports()
     try:
         return importlib.import_module(VERBS[argv[0]]).main(argv[1:])
     except KeyboardInterrupt:

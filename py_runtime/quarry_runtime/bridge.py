@@ -12,6 +12,8 @@ import signal
 import sys
 from typing import Any
 
+from quarry_runtime.guard.imports import shorten_imports
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -39,6 +41,7 @@ def call(module: str, name: str, arguments: str) -> str:
         may give JSON text itself. What it prints goes nowhere: stdout belongs to Node.
     """
     noise = io.StringIO()
+    shorten_imports()
     try:
         with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
             value = getattr(importlib.import_module(module), name)(*json.loads(arguments))

@@ -1,0 +1,51 @@
+"""transformers is imported in less time, and is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+RUNTIME = str(Path(__file__).parents[3] / "py_runtime")
+LOOK = """
+import json, os, sys
+from quarry_runtime.guard.imports import shorten_imports
+shorten_imports()
+shorten_imports()
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+import transformers, transformers.models
+import transformers.modeling_utils
+readings = sum(path.endswith(os.sep + "modeling_bert.py") for path in opened)
+hasScipy = "scipy.optimize" in sys.modules
+from transformers.loss import loss_for_object_detection as losses
+rows, columns = losses.linear_sum_assignment([[4, 1, 3], [2, 0, 5], [3, 2, 2]])
+from transformers.utils import import_utils
+search = import_utils.create_import_structure_from_path
+found = search(os.path.dirname(transformers.models.__file__))
+import_utils.create_import_structure_from_path = search.__wrapped__
+print(json.dumps({
+    "readings": readings,
+    "isSame": found == search.__wrapped__(os.path.dirname(transformers.models.__file__)),
+    "hasBert": issubclass(transformers.BertModel, transformers.PreTrainedModel),
+    "hasScipy": hasScipy,
+    "assigned": [int(column) for column in columns],
+    "saysScipy": losses.is_scipy_available(),
+}))
+"""
+
+
+def test_models_are_listed_once_and_scipy_waits_until_it_is_called() -> None:
+    environment = {**os.environ, "PYTHONPATH": RUNTIME, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", LOOK]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "readings": 1,
+        "isSame": True,
+        "hasBert": True,
+        "hasScipy": False,
+        "assigned": [1, 0, 2],
+        "saysScipy": True,
+    }
