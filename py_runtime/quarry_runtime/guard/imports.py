@@ -1,8 +1,10 @@
-"""Makes the import of transformers shorter by what it does twice, and by what no text model needs.
+"""Makes the import of transformers shorter by what it does twice, and by what few models need.
 
-Seconds count before the first sample. Of the 5.9 s of CPU in which a worker is made ready to fork (a Zen 1),
-transformers 5.23 takes 0.55 for reading its 2,500 model files a second time, and 0.5 for scipy.optimize,
-which a loss of object detection wants. Where a version of transformers does either otherwise, nothing is changed.
+Seconds count before the first sample. In CPU time of a Zen 1, transformers 5.23: a worker is ready to fork
+after 5.9 s, of which 0.55 go into reading 2,500 model files a second time, and 0.5 into scipy.optimize, which
+a loss of object detection wants. A rank is ready after 7.5 s, of which 1.5 more go into bitsandbytes, where
+it is installed: it compiles, and peft imports it for weights in 8 or 4 bits. What a version of these
+packages does otherwise is left as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -55,14 +58,39 @@ def _linear_sum_assignment(*args: Any, **kwargs: Any) -> Any:
     return linear_sum_assignment(*args, **kwargs)
 
 
+def _leave_bitsandbytes_for_later(
+    execute: Callable[[ModuleType], None], module: ModuleType
+) -> None:
+    name = "bitsandbytes"
+    if name in sys.modules or (spec := importlib.util.find_spec(name)) is None:
+        execute(module)
+        return
+    later = _Later(name)
+    later.__spec__ = spec
+    sys.modules[name] = later
+    try:
+        execute(module)
+    finally:
+        # Only this module keeps it: whoever else asks gets the real one, and its errors.
+        del sys.modules[name]
+
+
+class _Later(ModuleType):
+    """Stands for a module until something is looked up in it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
 _HOOKS = {
+    "peft.helpers": _leave_bitsandbytes_for_later,
     "transformers.utils.import_utils": _list_models_once,
     "transformers.loss.loss_utils": _leave_scipy_for_later,
 }
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds what everybody finds, and puts a hook around the execution of two modules."""
+    """Finds what everybody finds, and puts a hook around the execution of some modules."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

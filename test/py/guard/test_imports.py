@@ -1,4 +1,4 @@
-"""transformers is imported in less time, and is the same."""
+"""transformers and peft are imported in less time, and are the same."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
 import transformers, transformers.models
 import transformers.modeling_utils
+import peft
+hasBitsandbytes = "bitsandbytes" in sys.modules
 readings = sum(path.endswith(os.sep + "modeling_bert.py") for path in opened)
 hasScipy = "scipy.optimize" in sys.modules
 from transformers.loss import loss_for_object_detection as losses
@@ -31,13 +33,15 @@ print(json.dumps({
     "isSame": found == search.__wrapped__(os.path.dirname(transformers.models.__file__)),
     "hasBert": issubclass(transformers.BertModel, transformers.PreTrainedModel),
     "hasScipy": hasScipy,
+    "hasBitsandbytes": hasBitsandbytes,
+    "dequantizes": callable(peft.helpers.bnb.functional.dequantize_4bit),
     "assigned": [int(column) for column in columns],
     "saysScipy": losses.is_scipy_available(),
 }))
 """
 
 
-def test_models_are_listed_once_and_scipy_waits_until_it_is_called() -> None:
+def test_models_are_listed_once_and_what_few_models_need_waits_until_it_is_used() -> None:
     environment = {**os.environ, "PYTHONPATH": RUNTIME, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", LOOK]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -46,6 +50,8 @@ def test_models_are_listed_once_and_scipy_waits_until_it_is_called() -> None:
         "isSame": True,
         "hasBert": True,
         "hasScipy": False,
+        "hasBitsandbytes": False,
+        "dequantizes": True,
         "assigned": [1, 0, 2],
         "saysScipy": True,
     }
