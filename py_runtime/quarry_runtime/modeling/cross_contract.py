@@ -97,8 +97,8 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: see guard/locate.py; or a checkpoint that is
-            no classifier, a label that it does not have, an activation that Quarry does not know, or
-            softmax of a single label.
+            no classifier, a label that it does not have, an activation that Quarry does not know,
+            softmax of a single label, or longer pairs asked for than it has positions for.
     """
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
     transformer = transformer_folders(path)[0]
@@ -120,6 +120,12 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         )
     tokenizer_config = optional_json(transformer / "tokenizer_config.json")
     limit = position_limit(config)
+    if spec.max_length is not None and spec.max_length > limit:
+        raise ConfigError(
+            f"maxLength is {spec.max_length}, and {spec.checkpoint} has positions for {limit} tokens,"
+            " query and passage together.",
+            hint=f"Set the cross-encoder's maxLength to {limit} or less.",
+        )
     longest = longest_text(read_modules(path), tokenizer_config, limit)
     return ResolvedCross(
         checkpoint=spec.checkpoint,
