@@ -12,7 +12,7 @@ import msgspec
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import locate, read_json, transformer_folders
+from quarry_runtime.guard.locate import is_adapter, locate, read_json, transformer_folders
 from quarry_runtime.modeling.contract import longest_text, optional_json, position_limit
 from quarry_runtime.modeling.layout import read_modules
 from quarry_runtime.modeling.resolved import TOKENIZER_FILES, DType
@@ -102,6 +102,12 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
     """
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
     transformer = transformer_folders(path)[0]
+    if is_adapter(transformer):
+        raise ConfigError(
+            f"{spec.checkpoint} is an adapter, and a cross-encoder is a whole checkpoint.",
+            hint="Merge it with peft: merge_and_unload() of the adapter on its base model, then"
+            " save_pretrained() of that and of the tokenizer.",
+        )
     config = read_json(transformer / "config.json")
     architecture = str((config.get("architectures") or [config.get("model_type", "unknown")])[0])
     _check_kind(spec.checkpoint, config, architecture)
