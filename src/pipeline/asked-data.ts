@@ -9,6 +9,7 @@ import { queriesToMine } from "./mining/cases.js";
 import { runSource } from "./mining/runs.js";
 import { quickLook } from "./quick-look.js";
 import { requireQrels } from "./step.js";
+import { refuseTooMany } from "./top-k.js";
 
 /** All that a section reads but what is trained on; the run files of its retrievers come last. */
 export function askedBy(config: ExperimentConfig, section: Section): InspectedSearch[] {
@@ -38,14 +39,17 @@ function dataOf(config: ExperimentConfig, section: Section): InspectedSearch[] {
   }
 }
 
-type Evaluated = Pick<EvaluateConfig, "data" | "subCorpus" | "sampleQueries">;
+type Evaluated = Pick<EvaluateConfig, "data" | "topK" | "subCorpus" | "sampleQueries">;
 
 function evaluated(section: string, options: Evaluated | undefined, seed: number): InspectedSearch[] {
   if (options === undefined) return [];
   return setsOf(options.data, `${section}.data`).map(({ path, data }) => ({
     path,
     data,
-    ask: (source) => quickLook(source, requireQrels(source, path), options, seed, path),
+    ask: (source) => {
+      const look = quickLook(source, requireQrels(source, path), options, seed, path);
+      refuseTooMany(look.qrels.queryRows.length, Math.min(options.topK, look.source.searchRows.length));
+    },
   }));
 }
 

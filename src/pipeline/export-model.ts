@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import { modelSchema } from "../experiment/schema.js";
+import { readJournal } from "../rundir/journal.js";
 import { commandContext } from "./compare.js";
 import { toModelSpec } from "./model-spec.js";
 import { inTemporaryFolder, runtimeCommand } from "./runtime-command.js";
@@ -109,8 +110,8 @@ async function trainedIn(runDir: string): Promise<string | null> {
     ...{ type: z.literal("stepDone"), step: z.literal("train") },
     result: z.looseObject({ checkpoint: z.string() }),
   });
-  const lines = (await readFile(join(runDir, "journal.jsonl"), "utf8")).trim().split("\n");
-  const found = lines.map((line) => done.safeParse(parsed(line)).data).findLast((entry) => entry !== undefined);
+  const entries = await readJournal(join(runDir, "journal.jsonl"));
+  const found = entries.map((entry) => done.safeParse(entry).data).findLast((entry) => entry !== undefined);
   return found?.result.checkpoint ?? null;
 }
 

@@ -12,6 +12,7 @@ import { prepare } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
 import type { ModelChoice } from "./step.js";
 import type { Throughput } from "./summary.js";
+import { refuseTooMany } from "./top-k.js";
 
 /** One retriever, before it is asked. */
 export interface Retriever {
@@ -84,6 +85,10 @@ export async function askAll(
 ): Promise<{ readonly retrieved: Retrieved[]; readonly throughput: Throughput }> {
   const { step, source, queryRows } = work;
   const retrieved: Retrieved[] = [];
+  // Of all of them: what the last one is refused for must be known before hours of the first.
+  for (const { topK, run } of work.retrievers) {
+    if (run === null) refuseTooMany(queryRows.length, Math.min(topK, source.searchRows.length));
+  }
   const pairs = positivePairs(source, queryRows);
   const throughput = { texts: 0, seconds: 0 };
   for (const [index, { name, topK, model }] of work.retrievers.entries()) {

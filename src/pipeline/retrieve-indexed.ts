@@ -16,7 +16,7 @@ import type { RetrieveOptions } from "./retrieve.js";
 import type { ReadQueries } from "./search-tiles.js";
 import { storedQueries } from "./stored-queries.js";
 import type { Throughput } from "./summary.js";
-import type { TopK } from "./top-k.js";
+import { refuseTooMany, type TopK } from "./top-k.js";
 
 /** What was found, in rows of `passages`. */
 export interface IndexedRetrieval {
@@ -24,6 +24,9 @@ export interface IndexedRetrieval {
   readonly passages: Pick<TextTable, "qualifiedId" | "title" | "text">;
   readonly throughput: Throughput;
 }
+
+/** FAISS hands in scores and rows as a file of 4-byte numbers each, read in one call of less than 2 GiB. */
+const MOST_INDEXED = 2 ** 29 - 256;
 
 type Wanted = Pick<RetrieveOptions, "phase" | "folder" | "model" | "source" | "queryRows" | "topK">;
 
@@ -33,6 +36,7 @@ export async function retrieveIndexed(
   options: Wanted,
   index: IndexConfig,
 ): Promise<IndexedRetrieval> {
+  refuseTooMany(options.queryRows.length, Math.min(options.topK, options.source.searchRows.length), MOST_INDEXED);
   const contract = await describe(context, options.model);
   await checkFaiss(context, contract);
   const queries = await storedQueries(context, options, contract);
@@ -116,11 +120,12 @@ export async function retrieveSaved(
   options: Wanted,
   { nprobe, ef, ...saved }: SavedIndexConfig & Awaited<ReturnType<typeof savedIndex>>,
 ): Promise<IndexedRetrieval> {
+  const topK = Math.max(1, Math.min(options.topK, saved.rowCount));
+  const queryCount = options.queryRows.length;
+  refuseTooMany(queryCount, topK, MOST_INDEXED);
   const contract = await describe(context, options.model);
   await checkFaiss(context, contract);
   const queries = await storedQueries(context, options, contract);
-  const topK = Math.max(1, Math.min(options.topK, saved.rowCount));
-  const queryCount = options.queryRows.length;
   const wanted = { folder: saved.folder, contract, queryCount, queries, topK, nprobe, ef };
   const ranked = await search(context, options.phase, wanted);
   const ids = await idsOf(saved.folder);

@@ -14,7 +14,7 @@ import { type Found, searchTiles, tileOf } from "./search-tiles.js";
 import type { ModelChoice } from "./step.js";
 import { storedQueries } from "./stored-queries.js";
 import type { Throughput } from "./summary.js";
-import type { TopK } from "./top-k.js";
+import { refuseTooMany, type TopK } from "./top-k.js";
 
 /** What to search for. */
 export interface RetrieveOptions {
@@ -49,6 +49,7 @@ export interface Retrieval {
  * const { ranked, trackedScores } = await retrieve(context, { ...options, tracked: { queries, rows } });
  */
 export async function retrieve(context: RunContext, options: RetrieveOptions): Promise<Retrieval> {
+  refuseTooMany(options.queryRows.length, Math.min(options.topK, options.source.searchRows.length));
   const contract = await describe(context, options.model);
   const model = context.modelSpec(options.model.checkpoint);
   const isStored = context.config.embeddings.store;

@@ -1,4 +1,5 @@
-/** Merging of ranked lists: the same result for any number of workers, in any order. */
+/** Ranked lists: how many there may be, and merging with the same result for any number of workers, in any order. */
+import { QuarryError } from "../errors.js";
 
 /** The best passages of each query, [queryCount × topK] row by row; -1 pads `rows`. */
 export interface TopK {
@@ -6,6 +7,28 @@ export interface TopK {
   readonly topK: number;
   readonly scores: Float32Array;
   readonly rows: Int32Array;
+}
+
+/** An array of Node 20 holds no more numbers. */
+const MOST_RESULTS = 2 ** 32;
+
+/**
+ * Refuses a search whose results would not fit into one array, before anything is encoded for it.
+ *
+ * @throws QuarryError CONFIG with the numbers.
+ */
+export function refuseTooMany(queryCount: number, topK: number, most = MOST_RESULTS): void {
+  if (queryCount * topK <= most) return;
+  const [queries, depth, all, limit] = [queryCount, topK, queryCount * topK, most].map((n) =>
+    n.toLocaleString("en-US"),
+  );
+  throw new QuarryError(
+    "CONFIG",
+    `${queries} queries with topK ${depth} have ${all} results, and a search ${limit} at most`,
+    {
+      hint: "Take a smaller topK, or search for parts of the queries, each in a run of its own.",
+    },
+  );
 }
 
 /**

@@ -1,9 +1,9 @@
 /** What a run has already achieved, one durable line each: the memory that a resume works from. */
-import { type FileHandle, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { crc32 } from "node:zlib";
 import { QuarryError } from "../errors.js";
 import { diskError } from "./durable.js";
-import { openLines } from "./jsonl.js";
 
 /** One thing that is done for good. `type` says what; the other fields are the writer's. */
 export interface JournalEntry {
@@ -28,10 +28,28 @@ export interface Journal {
 const newline = 0x0a;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
+// The last field of a line, over the object that the line is without it.
+const seal = /,"crc32":"([0-9a-f]{8})"\}$/;
+
+const checksum = (json: string): string => crc32(json).toString(16).padStart(8, "0");
+
+function toLine(entry: JournalEntry): string {
+  const json = JSON.stringify(entry);
+  return `${json.slice(0, -1)},"crc32":"${checksum(json)}"}`;
+}
+
+/** The line without its checksum; null where that fails. Lines of earlier versions have none. */
+function unsealed(text: string): string | null {
+  const found = seal.exec(text);
+  if (found === null) return text;
+  const json = `${text.slice(0, found.index)}}`;
+  return checksum(json) === found[1] ? json : null;
+}
+
 function parseEntry(line: Uint8Array): JournalEntry | null {
   try {
-    // A flipped bit inside a string is mostly no UTF-8; decoded loosely it would pass for another text.
-    const value: unknown = JSON.parse(utf8.decode(line));
+    // Decoded loosely, bytes that are no UTF-8 would pass for another text.
+    const value: unknown = JSON.parse(unsealed(utf8.decode(line)) ?? "");
     const isEntry = typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";
     return isEntry ? (value as JournalEntry) : null;
   } catch {
@@ -39,25 +57,30 @@ function parseEntry(line: Uint8Array): JournalEntry | null {
   }
 }
 
+/** Whether a power cut left blocks of the line as zeros; a single zero is a flipped bit of a space or an @. */
+const hasZeros = (line: Uint8Array): boolean => line.indexOf(0) !== line.lastIndexOf(0);
+
 /**
  * The entries of a journal, and how many bytes they take. A torn write is dropped: a last line without its newline, or
- * with blocks that a power cut left as zeros. Any other broken line was durable once, and is damage.
+ * with blocks that a power cut left as zeros. Any other broken line was durable once, and is damage; so is a whole last
+ * line that ends in another byte than a newline.
  */
 function parseEntries(raw: Buffer, path: string): { entries: JournalEntry[]; bytes: number } {
   const entries: JournalEntry[] = [];
+  const damage = () =>
+    new QuarryError("INTEGRITY", `${path}:${entries.length + 1}: this line of the journal is damaged.`, {
+      hint: "Choose another folder with --runDir, or restore the file from a copy.",
+    });
   let bytes = 0;
   for (let end = raw.indexOf(newline); end >= 0; end = raw.indexOf(newline, bytes)) {
     const line = raw.subarray(bytes, end);
     const entry = parseEntry(line);
-    if (entry === null && end === raw.lastIndexOf(newline) && line.includes(0)) break;
-    if (entry === null) {
-      throw new QuarryError("INTEGRITY", `${path}:${entries.length + 1}: this line of the journal is damaged.`, {
-        hint: "Choose another folder with --runDir, or restore the file from a copy.",
-      });
-    }
+    if (entry === null && end === raw.lastIndexOf(newline) && hasZeros(line)) break;
+    if (entry === null) throw damage();
     entries.push(entry);
     bytes = end + 1;
   }
+  if (raw.at(-1) !== 0 && parseEntry(raw.subarray(bytes, -1)) !== null) throw damage();
   return { entries, bytes };
 }
 
@@ -81,7 +104,7 @@ class FileJournal implements Journal {
   }
 
   async #write(entry: JournalEntry): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(entry)}\n`);
+    const line = Buffer.from(`${toLine(entry)}\n`);
     try {
       await this.file.appendFile(line);
       await this.file.datasync();
@@ -106,7 +129,7 @@ class FileJournal implements Journal {
  * @throws QuarryError INTEGRITY with file:line when a line is damaged; a torn last one is dropped.
  */
 export async function openJournal(path: string): Promise<Journal> {
-  const { file } = await openLines(path);
+  const file = await open(path, "a+", 0o644);
   try {
     const { entries, bytes } = parseEntries(await file.readFile(), path);
     await file.truncate(bytes);

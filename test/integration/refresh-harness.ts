@@ -5,6 +5,7 @@ import { biEncoder, binary, defineExperiment, type Experiment, source } from "..
 import type { ExperimentInput, RefreshInput } from "../../src/experiment/options.generated.js";
 import { train } from "../../src/pipeline/run.js";
 import { EventStream, type QuarryEvent } from "../../src/report/events.js";
+import { readJournal } from "../../src/rundir/journal.js";
 
 /** Where the tiny model and the collection lie. */
 export interface Place {
@@ -86,8 +87,8 @@ export async function stepLines({ folder }: Place, name: string): Promise<StepLi
 
 /** The switches of a run's journal. */
 export async function switchEntries({ folder }: Place, name: string): Promise<SwitchEntry[]> {
-  const entries = await linesOf<SwitchEntry>(join(folder, "runs", name, "journal.jsonl"));
-  return entries.filter(({ type }) => type === "negativesSwitched");
+  const entries = await readJournal(join(folder, "runs", name, "journal.jsonl"));
+  return entries.filter(({ type }) => type === "negativesSwitched") as unknown as SwitchEntry[];
 }
 
 /** What the evaluations of a run's training found, without their times. */

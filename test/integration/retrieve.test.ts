@@ -7,12 +7,14 @@ import { prepareSource } from "../../src/data/index.js";
 import type { PreparedSource } from "../../src/data/types.js";
 import type { VectorUnits } from "../../src/embeddings/vector-view.js";
 import { biEncoder, defineExperiment, source } from "../../src/experiment/define.js";
+import type { IndexConfig } from "../../src/experiment/schema.js";
 import { batchSizeOf } from "../../src/pipeline/batch-size.js";
 import { RunContext } from "../../src/pipeline/context.js";
 import { describe } from "../../src/pipeline/describe.js";
 import { withVectors } from "../../src/pipeline/embed.js";
 import { throwFailed } from "../../src/pipeline/failed-units.js";
 import { type Retrieval, retrieve } from "../../src/pipeline/retrieve.js";
+import { retrieveIndexed } from "../../src/pipeline/retrieve-indexed.js";
 import { BASE_MODEL } from "../../src/pipeline/step.js";
 import { storedQueries } from "../../src/pipeline/stored-queries.js";
 import type { Snapshot } from "../../src/pool/types.js";
@@ -103,6 +105,28 @@ test.each([true, false])(
   },
   240_000,
 );
+
+test("more results than can be held are refused before any work, by exact search and by an index", async () => {
+  await inContext("too-many", true, async (context) => {
+    const phases: string[] = [];
+    context.events.subscribe((event) => {
+      if (event.type === "phaseStarted") phases.push(event.phase);
+    });
+    const searchRows = new Int32Array(2 ** 13);
+    const asked = { model: BASE_MODEL, source: { ...prepared, searchRows, close: () => {} }, phase: "a", folder: "a" };
+    const [exact, indexed] = [new Int32Array(2 ** 19 + 1), new Int32Array(2 ** 16)];
+    await expect(retrieve(context, { ...asked, queryRows: exact, topK: 10_000 })).rejects.toMatchObject({
+      code: "CONFIG",
+      message: "524,289 queries with topK 8,192 have 4,294,975,488 results, and a search 4,294,967,296 at most",
+    });
+    const flat = { kind: "flat" } as IndexConfig;
+    await expect(retrieveIndexed(context, { ...asked, queryRows: indexed, topK: 8_192 }, flat)).rejects.toMatchObject({
+      code: "CONFIG",
+      message: "65,536 queries with topK 8,192 have 536,870,912 results, and a search 536,870,656 at most",
+    });
+    expect(phases).toEqual([]);
+  });
+});
 
 test("without the store each tile keeps its query vectors, encodes all passages, and says what that costs", async () => {
   await inContext("tiled", false, async (context) => {

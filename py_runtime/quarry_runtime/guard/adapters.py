@@ -20,6 +20,7 @@ from quarry_runtime.protocol.messages import AdapterSpec
 _LEFT_OUT = r"(.*\.)?pooler(\..*)?"
 _WEIGHTS = "adapter_model.safetensors"
 _PEFT = "base_model.model."
+_CLASSIFIERS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 #: Settings that name modules: one pattern, a list, or keys.
 _NAMING = (
     "target_modules", "exclude_modules", "target_parameters", "modules_to_save",
@@ -44,11 +45,18 @@ def attach(transformer: Any, folder: Path, base: str, checkpoint: str) -> None:
     from peft import LoraConfig
 
     hint = "Check base_model_name_or_path in its adapter_config.json."
+    settings = read_json(folder / "adapter_config.json")
     try:
         # Not by transformers' load_adapter: 5.23 leaves DoRA's magnitudes as they are made up.
         with safe_open(folder / _WEIGHTS, "pt") as weights:
-            around = _around(weights.keys(), transformer)
-        written = _inner_settings(read_json(folder / "adapter_config.json"), around)
+            names = list(weights.keys())
+        around = _around(names, transformer)
+        _refuse_classifier(settings, _heads(names, around), checkpoint)
+        written = _inner_settings(settings, around)
+        if around and written.get("modules_to_save"):
+            modules = {part for name, _ in transformer.named_modules() for part in name.split(".")}
+            kept = [name for name in written["modules_to_save"] if name.split(".")[-1] in modules]
+            written["modules_to_save"] = kept or None
         config = LoraConfig.from_peft_type(**written)
         config.inference_mode = False
         transformer.add_adapter(config)
@@ -81,15 +89,46 @@ def fill(transformer: Any, folder: Path) -> Any:
     from peft import set_peft_model_state_dict
 
     state = load_file(folder / _WEIGHTS)
-    before = _PEFT + _around(state, transformer)
-    inner = {name.removeprefix(before): value for name, value in state.items()}
+    around = _around(state, transformer)
+    heads = _heads(state, around)
+    inner = {
+        name.removeprefix(_PEFT + around): value
+        for name, value in state.items()
+        if _module_of(name) not in heads
+    }
     return set_peft_model_state_dict(transformer, inner)
 
 
 def _around(names: Iterable[str], transformer: Any) -> str:
-    """What stands before all names, `model.` or the like, where it was trained with a head on top."""
+    """What stands before all low-rank matrices, `model.` or the like, where it was trained with a
+    head on top; a head that was trained as a whole stands beside it."""
     around = f"{transformer.base_model_prefix}."
-    return around if all(name.startswith(_PEFT + around) for name in names) else ""
+    low_rank = [name for name in names if ".lora_" in name]
+    return around if all(name.startswith(_PEFT + around) for name in low_rank) else ""
+
+
+def _heads(names: Iterable[str], around: str) -> set[str]:
+    """What stands beside the model in a larger one: no vector depends on it."""
+    return {
+        _module_of(name)
+        for name in names
+        if around and not name.startswith(_PEFT + around) and ".lora_" not in name
+    }
+
+
+def _module_of(name: str) -> str:
+    """The outermost module of a weight's name."""
+    return name.removeprefix(_PEFT).partition(".")[0]
+
+
+def _refuse_classifier(config: dict[str, Any], heads: set[str], checkpoint: str) -> None:
+    if heads and config.get("task_type") in _CLASSIFIERS:
+        raise ConfigError(
+            f"The adapter {checkpoint} is one of a classifier ({config['task_type']}): beside low-rank"
+            f" matrices it holds {', '.join(sorted(heads))}, which makes labels or scores, no vectors.",
+            hint="For a cross-encoder merge it with peft (merge_and_unload, save_pretrained) and name"
+            " that folder; for vectors take an adapter of the model alone.",
+        )
 
 
 def _inner_settings(config: dict[str, Any], around: str) -> dict[str, Any]:

@@ -147,17 +147,27 @@ def transformer_folders(folder: Path) -> list[Path]:
 
 def _first_modules(folder: Path) -> list[tuple[str, Path]]:
     """Kind and place of what each side begins with."""
-    if (folder / ROUTER_FILE).is_file():
-        router = read_json(folder / ROUTER_FILE)
+    router = read_router(folder)
+    if router is not None:
         firsts = [str(ids[0]) for ids in router.get("structure", {}).values() if ids]
         kinds = router.get("types", {})
         return [(str(kinds.get(each)), inside(folder, each)) for each in dict.fromkeys(firsts)]
     modules = folder / "modules.json"
     if modules.is_file():
         # At the top, or in 0_Transformer of old checkpoints.
-        first = next(iter(read_json(modules)), {})
-        return [(str(first.get("type")), inside(folder, str(first.get("path", ""))))]
+        first = read_json(modules)[0]
+        return [(str(first["type"]), inside(folder, str(first.get("path", ""))))]
     return [("Transformer", folder)]
+
+
+def read_router(folder: Path) -> dict | None:
+    """The routes of a pipeline that begins with sentence-transformers' own Router."""
+    if not (folder / ROUTER_FILE).is_file():
+        return None
+    kind = str(read_json(folder / "modules.json")[0]["type"])
+    # A class of another package may do anything under the same name.
+    is_theirs = kind.startswith("sentence_transformers.") and kind.endswith(".Router")
+    return read_json(folder / ROUTER_FILE) if is_theirs else None
 
 
 def inside(folder: Path, relative: str) -> Path:

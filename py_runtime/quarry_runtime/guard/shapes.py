@@ -102,7 +102,7 @@ class LayerNorm(msgspec.Struct):
 
 _SHAPES: dict[str, Any] = {
     "model.safetensors.index.json": _Index,
-    "modules.json": list[_Module],
+    "modules.json": Annotated[list[_Module], msgspec.Meta(min_length=1)],
     "router_config.json": _Router,
     "config_sentence_transformers.json": _General,
     "quarry_encoder.json": _Own,

@@ -12,7 +12,7 @@ import msgspec
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import locate, read_json, transformer_folders
+from quarry_runtime.guard.locate import is_adapter, locate, read_json, transformer_folders
 from quarry_runtime.modeling.contract import longest_text, optional_json, position_limit
 from quarry_runtime.modeling.layout import read_modules
 from quarry_runtime.modeling.resolved import TOKENIZER_FILES, DType
@@ -97,11 +97,17 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: see guard/locate.py; or a checkpoint that is
-            no classifier, a label that it does not have, an activation that Quarry does not know, or
-            softmax of a single label.
+            no classifier, a label that it does not have, an activation that Quarry does not know,
+            softmax of a single label, or longer pairs asked for than it has positions for.
     """
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
     transformer = transformer_folders(path)[0]
+    if is_adapter(transformer):
+        raise ConfigError(
+            f"{spec.checkpoint} is an adapter, and a cross-encoder is a whole checkpoint.",
+            hint="Merge it with peft: merge_and_unload() of the adapter on its base model, then"
+            " save_pretrained() of that and of the tokenizer.",
+        )
     config = read_json(transformer / "config.json")
     architecture = str((config.get("architectures") or [config.get("model_type", "unknown")])[0])
     _check_kind(spec.checkpoint, config, architecture)
@@ -120,6 +126,12 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         )
     tokenizer_config = optional_json(transformer / "tokenizer_config.json")
     limit = position_limit(config)
+    if spec.max_length is not None and spec.max_length > limit:
+        raise ConfigError(
+            f"maxLength is {spec.max_length}, and {spec.checkpoint} has positions for {limit} tokens,"
+            " query and passage together.",
+            hint=f"Set the cross-encoder's maxLength to {limit} or less.",
+        )
     longest = longest_text(read_modules(path), tokenizer_config, limit)
     return ResolvedCross(
         checkpoint=spec.checkpoint,

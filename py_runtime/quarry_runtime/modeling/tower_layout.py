@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import ROUTER_FILE, read_json
+from quarry_runtime.guard.locate import ROUTER_FILE, read_json, read_router
 from quarry_runtime.modeling.layout import QUARRY_FILE, Modules, read_pipeline
 
 _ROUTER = "sentence_transformers.base.modules.router.Router"
@@ -36,9 +36,9 @@ def read_towers(folder: Path) -> Towers | None:
     Raises:
         ConfigError: other routes than query and document, or modules that Quarry cannot follow.
     """
-    if not (folder / ROUTER_FILE).is_file():
+    router = read_router(folder)
+    if router is None:
         return None
-    router = read_json(folder / ROUTER_FILE)
     structure, types = router.get("structure", {}), router.get("types", {})
     if sorted(structure) != ["document", "query"]:
         raise ConfigError(

@@ -23,6 +23,14 @@ def masked(bits_QC: Tensor, is_of_rank: bool, own_QP: Tensor | None = None) -> T
     return ((bits_QC & (reasons | _OWN_REPEAT)) != 0).scatter(1, own_QP, is_out_QP)
 
 
+def no_rivals(bits_QC: Tensor) -> Tensor:
+    """bool [Q, C]: True where the query must not count against what stands in the column.
+
+    What stands there is relevant to the query, or its label is in the query's own group.
+    """
+    return (bits_QC & (_ALWAYS | _OWN_REPEAT)) != 0
+
+
 def cut_to_rank(bits_QC: Tensor, positive_columns: Tensor, count: int) -> Tensor:
     """[Q, count]: the columns of this rank's own passages."""
     if bits_QC.shape[1] == count:

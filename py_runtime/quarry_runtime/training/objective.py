@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from quarry_runtime.modeling.loss_check import checked_loss
 from quarry_runtime.modeling.losses.inputs import AllQueries, BatchExtras, LossInputs
 from quarry_runtime.training.gather import gather_constant, gather_rows
-from quarry_runtime.training.mask import cut_to_rank, masked
+from quarry_runtime.training.mask import cut_to_rank, masked, no_rivals
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,13 @@ class _Views:
 
     def _make(self, is_global: bool, has_everyone: bool, own_columns_count: bool) -> LossInputs:
         batch = self._all_ranks() if is_global else _own_only(self._given)
-        mask_QC = masked(batch.mask, not is_global)
-        own_QP = batch.own_columns() if own_columns_count else None
-        batch = replace(batch, mask=masked(batch.mask, not is_global, own_QP))
+        bits_QC = batch.mask
+        own_QP = batch.own_columns()
+        counted = own_QP if own_columns_count else None
+        batch = replace(batch, mask=masked(bits_QC, not is_global, counted))
         if not has_everyone:
             return batch
+        mask_QC = masked(bits_QC, not is_global)
         gather = gather_constant if is_global else _same
         labels_GP = gather(batch.labels)
         group_size = batch.labels.shape[1]
@@ -169,6 +171,11 @@ class _Views:
             sources=gather(batch.sources),
             taking_part=torch.ones(len(labels_GP), dtype=torch.bool, device=labels_GP.device),
             mask=mask_GG[:, own_G].T,
+            own_mask=(
+                gather(no_rivals(bits_QC))[:, own_QP].permute(1, 2, 0)
+                if own_columns_count
+                else None
+            ),
         )
         return replace(batch, everyone=everyone)
 
@@ -191,7 +198,9 @@ def _restricted(batch: LossInputs, chosen_Q: Tensor, sources: tuple[int, ...]) -
     everyone = batch.everyone
     if everyone is not None:
         taking_part = _is_from(sources, everyone.sources)
-        everyone = replace(everyone, taking_part=taking_part, mask=everyone.mask[chosen_Q])
+        own_mask = None if everyone.own_mask is None else everyone.own_mask[chosen_Q]
+        mask = everyone.mask[chosen_Q]
+        everyone = replace(everyone, taking_part=taking_part, mask=mask, own_mask=own_mask)
     return replace(
         batch,
         queries=batch.queries[chosen_Q],

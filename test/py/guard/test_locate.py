@@ -64,6 +64,8 @@ def test_a_model_that_begins_with_no_transformer_is_refused_by_its_modules_name(
             locate(checkpoint)
     router = {"structure": {"query": ["query_0_BoW"]}, "types": {"query_0_BoW": "a.package.BoW"}}
     (copy / "router_config.json").write_text(json.dumps(router))
+    kind = "sentence_transformers.models.Router"
+    (copy / "modules.json").write_text(json.dumps([{"idx": 0, "path": "", "type": kind}]))
     with pytest.raises(ConfigError, match=r"has a module a\.package\.BoW at place 0"):
         locate(str(copy))
 

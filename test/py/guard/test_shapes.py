@@ -20,6 +20,7 @@ from quarry_runtime.inspect import model_contract
         ("config.json", [], "config.json: Expected `object`, got `array`"),
         ("config.json", {"model_type": 3}, "config.json, model_type: Expected `str | null`"),
         ("modules.json", {}, "modules.json: Expected `array`, got `object`"),
+        ("modules.json", [], "modules.json: Expected `array` of length >= 1"),
         ("modules.json", [{"path": ""}], "modules.json, [0]: Object missing required field `type`"),
         ("modules.json", [{"type": "a", "path": None}], "modules.json, [0].path: Expected `str`"),
         ("model.safetensors.index.json", {}, "missing required field `weight_map`"),
@@ -53,6 +54,9 @@ def test_a_value_of_a_wrong_type_is_named_with_its_file(
     file: str, content: Any, told: str, tiny_bert: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(tiny_bert, tmp_path / "model"))
+    if file == "router_config.json":
+        router = {"type": "sentence_transformers.models.Router"}
+        (folder / "modules.json").write_text(json.dumps([router]))
     if file.startswith("2_Dense"):
         modules = json.loads((folder / "modules.json").read_text())
         dense = {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}

@@ -28,6 +28,7 @@ def make_batch() -> MakeBatch:
         after: int = 0,
         dimension: int = 6,
         is_full: bool = False,
+        has_own_mask: bool = False,
     ) -> LossInputs:
         """`queries` groups of this rank behind `before` and in front of `after` groups of others."""
         draw = torch.Generator().manual_seed(seed)
@@ -58,6 +59,11 @@ def make_batch() -> MakeBatch:
                 sources=torch.zeros(groups, dtype=torch.int64),
                 taking_part=torch.ones(groups, dtype=torch.bool),
                 mask=mask[:, ::per_query][:, own].T,
+                own_mask=mask[:, before * per_query : (before + queries) * per_query].T.reshape(
+                    queries, per_query, groups
+                )
+                if has_own_mask
+                else None,
             ),
         )
 

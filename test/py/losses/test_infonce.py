@@ -44,13 +44,19 @@ def by_hand(batch: LossInputs, temperature: float, **options: Any) -> float:
         terms = [share(found[p], [found[n] for n in negatives], temperature) for p in positives]
         loss = sum(terms) / len(terms)
         if options.get("symmetric"):
-            back = [float(passages[first] @ each) for each in everyone.queries.detach().double()]
-            rivals = [
-                back[g]
-                for g in range(len(back))
-                if g != first // size and not everyone.mask[query, g] and back[g] <= limit
-            ]
-            loss = (loss + share(score, rivals, temperature)) / 2
+            back = []
+            for positive in positives:
+                mask = everyone.mask[query]
+                if everyone.own_mask is not None:
+                    mask = everyone.own_mask[query, positive - first]
+                rivals = [
+                    float(passages[positive] @ each)
+                    for g, each in enumerate(everyone.queries.detach().double())
+                    if g != first // size and not mask[g]
+                ]
+                rivals = [rival for rival in rivals if rival <= limit]
+                back.append(share(found[positive], rivals, temperature))
+            loss = (loss + sum(back) / len(back)) / 2
         total += loss
     return total / len(queries)
 
@@ -65,6 +71,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"inBatchNegatives": False},
     {"symmetric": True},
     {"minPositiveLabel": 2.0},
+    {"minPositiveLabel": 2.0, "symmetric": True},
+    {"minPositiveLabel": 1.0, "symmetric": True, "falseNegativeMargin": 0.1},
     {"minPositiveLabel": 2.0, "inBatchNegatives": False},
     {"falseNegativeScore": 0.3},
     {"falseNegativeMargin": 0.1},
@@ -87,7 +95,7 @@ OPTIONS: list[dict[str, Any]] = [
 def test_infonce_equals_its_definition_for_any_batch_and_mask(
     make_batch: Any, run: Any, options: dict[str, Any], temperature: float, **shape: int
 ) -> None:
-    batch = make_batch(**shape)
+    batch = make_batch(**shape, has_own_mask="minPositiveLabel" in options)
     loss = run("infonce", batch, temperature=temperature, **options)
     expected = by_hand(batch, temperature, **options)
     assert loss.item() == pytest.approx(expected, abs=1e-4, rel=1e-4)

@@ -19,6 +19,7 @@ from quarry_runtime.guard.model_cache import CachedModel
 from quarry_runtime.inspect import model_contract
 from quarry_runtime.model_files import ModelFiles
 from quarry_runtime.modeling.contract import resolve
+from quarry_runtime.modeling.cross_contract import resolve_cross
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.protocol.messages import AdapterSpec, Files, ModelFile
 
@@ -169,6 +170,56 @@ def test_names_and_patterns_of_modules_below_a_head_are_those_of_the_model_alone
     np.testing.assert_allclose(encode(encoder, TEXTS[:1]), expected, atol=1e-6)
     encoder.save(tmp_path / "again")
     assert np.array_equal(encode(load(tmp_path / "again")), encode(encoder))
+
+
+def saved_by_peft(model: Any, folder: Path, **settings: Any) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    peer = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, **settings)).eval()
+    torch.manual_seed(0)
+    for parameter in peer.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.3)
+    peer.save_pretrained(folder)
+    return peer
+
+
+@pytest.mark.parametrize("saved", ["ln_1", "wte", "lm_head"])
+def test_modules_that_were_trained_as_a_whole_come_with_the_adapter_and_a_head_is_left_out(
+    saved: str, tiny_gpt2: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    import transformers
+
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny_gpt2)
+    settings = {"target_modules": ["c_attn"], "fan_in_fan_out": True, "modules_to_save": [saved]}
+    peer = saved_by_peft(base, tmp_path / "adapter", task_type="CAUSAL_LM", **settings)
+    encoder = load(tmp_path / "adapter", pooling="mean", normalize=False)
+    ids = encoder.tokenize(TEXTS[:1], "passage")["input_ids"]
+    with torch.inference_mode():
+        states = peer(torch.tensor(ids), output_hidden_states=True).hidden_states
+    expected = states[-1].mean(1).numpy()
+    np.testing.assert_allclose(encode(encoder, TEXTS[:1]), expected, atol=1e-6)
+    encoder.save(tmp_path / "again")
+    assert np.array_equal(encode(load(tmp_path / "again")), encode(encoder))
+
+
+def test_an_adapter_of_a_classifier_says_what_it_holds_and_what_to_do_with_it(
+    tiny_bert: Path, load: Callable[..., Any], cross_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    import transformers
+
+    base = transformers.AutoModelForSequenceClassification.from_pretrained(tiny_bert)
+    saved_by_peft(base, tmp_path / "adapter", task_type="SEQ_CLS", target_modules=["query"])
+    with pytest.raises(
+        ConfigError, match=r"classifier \(SEQ_CLS\): .* it holds classifier"
+    ) as caught:
+        load(tmp_path / "adapter")
+    assert "merge_and_unload" in (caught.value.hint or "")
+    with pytest.raises(
+        ConfigError, match="is an adapter, and a cross-encoder is a whole"
+    ) as caught:
+        resolve_cross(cross_spec(tmp_path / "adapter"))
+    assert "merge_and_unload" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("setting", ["alpha_pattern", "rank_pattern"])

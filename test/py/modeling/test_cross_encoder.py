@@ -154,10 +154,8 @@ def test_the_newer_layout_states_the_activation_in_a_file_of_its_own(
     np.testing.assert_allclose(scores(model, QUERIES, PASSAGES), expected, atol=1e-5)
 
 
-def test_wishes_win_over_the_checkpoint_but_not_over_its_positions(
-    tiny_cross: Callable, cross_spec: Callable
-) -> None:
-    resolved = resolve_cross(cross_spec(tiny_cross(), max_length=9999, activation="identity"))
+def test_wishes_win_over_the_checkpoint(tiny_cross: Callable, cross_spec: Callable) -> None:
+    resolved = resolve_cross(cross_spec(tiny_cross(), max_length=128, activation="identity"))
     assert (resolved.max_length, resolved.activation, resolved.label_count) == (128, "identity", 1)
     model = load_cross_encoder(cross_spec(tiny_cross(), max_length=20), "cpu")
     assert max(map(len, model.tokenize(LONG_QUERIES, PASSAGES))) == 20
@@ -205,6 +203,7 @@ def test_a_classifier_that_would_be_random_is_refused(
     [
         ({"label": 1}, "has 1 label"),
         ({"max_length": 3}, "no room for two texts"),
+        ({"max_length": 129}, "maxLength is 129, and .* has positions for 128 tokens"),
         ({"trust_remote_code": True, "revision": "main"}, "trustRemoteCode"),
     ],
 )

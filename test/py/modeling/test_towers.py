@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,24 @@ def test_towers_whose_vectors_cannot_be_compared_are_refused(
     other = tiny_of("llama", hidden_size=16)
     with pytest.raises(ConfigError, match=r"have 16 dimensions, passages of .* have 32"):
         resolve(model_spec(tiny_bert, query_checkpoint=str(other)))
+
+
+def test_a_router_of_another_package_is_refused_by_name(
+    apart: Any, tmp_path: Path, model_spec: Callable[..., Any]
+) -> None:
+    apart.save(tmp_path / "pair")
+    file = tmp_path / "pair" / "modules.json"
+    file.write_text(json.dumps([{"idx": 0, "path": "", "type": "their.router.Router"}]))
+    with pytest.raises(ConfigError, match=r"has a module their\.router\.Router at place 0"):
+        resolve(model_spec(tmp_path / "pair"))
+
+
+def test_routes_that_no_router_names_are_left_alone(
+    tiny_bert: Path, tmp_path: Path, model_spec: Callable[..., Any]
+) -> None:
+    folder = Path(shutil.copytree(tiny_bert, tmp_path / "model"))
+    (folder / "router_config.json").write_text(json.dumps({"structure": {"query": ["gone"]}}))
+    assert resolve(model_spec(folder)).query is None
 
 
 def test_a_router_of_other_routes_is_named(

@@ -184,6 +184,51 @@ def test_a_loss_that_goes_by_labels_has_a_querys_passages_in_its_own_group_alone
     torch.testing.assert_close(found, expected / QUERIES)
 
 
+def test_in_the_other_direction_each_positive_is_set_against_the_queries_it_is_no_positive_for() -> (
+    None
+):
+    # Passages by number: the first two queries share 1, which the third has in its group as a negative;
+    # 4 is known to be relevant to the first query, and stands in the second one's group alone.
+    groups = [[1, 2, 3], [1, 4, 5], [6, 1, 7]]
+    known = [{1, 2, 4}, {1}, {6}]
+    labels = torch.tensor([[2.0, 3.0, 0.0], [2.0, 2.0, 2.0], [2.0, 1.0, 0.0]])
+    draw = torch.Generator().manual_seed(8)
+    queries_QD, vectors = torch.randn(3, 4, generator=draw), torch.randn(8, 4, generator=draw)
+    columns = [passage for group in groups for passage in group]
+    bits = torch.zeros(3, 9, dtype=torch.uint8)
+    for query, group in enumerate(groups):
+        for column, passage in enumerate(columns):
+            is_own = column // 3 == query
+            bits[query, column] |= 1 if passage in known[query] and column != 3 * query else 0
+            bits[query, column] |= 2 | 4 if passage in columns[:column] else 0
+            bits[query, column] |= 8 if passage in group and not is_own else 0
+    given = {
+        "queries_QD": queries_QD.clone().requires_grad_(),
+        "passages_BD": vectors[columns],
+        "positive_columns": torch.arange(3) * 3,
+        "mask": bits,
+        "labels": labels,
+        "counts": torch.full((3,), 3),
+    }
+
+    def found(**options: Any) -> float:
+        return Objective([Term(loss("infonce", temperature=1.0, minPositiveLabel=2, **options))])(
+            **given
+        ).item()
+
+    losses = []
+    for query, group in enumerate(groups):
+        picked = []
+        for passage, label in zip(group, labels[query], strict=True):
+            rivals = [g for g in range(3) if passage not in known[g] and passage not in groups[g]]
+            if label >= 2:
+                scores = queries_QD[[query, *rivals]] @ vectors[passage]
+                picked.append(-scores.log_softmax(0)[0].item())
+        losses.append(sum(picked) / len(picked))
+    backward = 2 * found(symmetric=True) - found()
+    assert backward == pytest.approx(sum(losses) / 3, abs=1e-5)
+
+
 def spec(**changes: Any) -> LossSpec:
     fields: dict[str, Any] = {"name": "infonce", "weight": 1, "sources": [], "matryoshka": None}
     return LossSpec(**{**fields, "options": {}, **changes})

@@ -1,7 +1,7 @@
 /** Merging gives what one sort over everything would give, however the passages were spread. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { mergeTopK } from "../../../src/pipeline/top-k.js";
+import { mergeTopK, refuseTooMany } from "../../../src/pipeline/top-k.js";
 
 interface Entry {
   readonly row: number;
@@ -53,5 +53,16 @@ test("merged lists equal one sort over all passages, with ties and with passages
       },
     ),
     { numRuns: 500 },
+  );
+});
+
+test("more results than an array holds are refused with the numbers and the way out", () => {
+  expect(() => refuseTooMany(4_294_967, 1_000)).not.toThrow();
+  expect(() => refuseTooMany(8_841_823, 1_000)).toThrow(
+    expect.objectContaining({
+      code: "CONFIG",
+      message: "8,841,823 queries with topK 1,000 have 8,841,823,000 results, and a search 4,294,967,296 at most",
+      hint: expect.stringContaining("smaller topK"),
+    }),
   );
 });

@@ -76,6 +76,9 @@ class InfoNCE(nn.Module):
     `batch.mask`, and those that the options take for false negatives. A query with several
     positives has the mean over them, each against the negatives alone.
 
+    `symmetric` adds the mean over the same positives, each against the queries of the batch for which
+    it is no positive: those of `batch.everyone`'s masks are left out.
+
     False negatives are told by the model's own similarities, before the temperature and without
     gradient: falseNegativeMargin 0.1 is the rule of Qwen3-Embedding (arXiv 2506.05176), and with the
     guide's similarities in their place, margin -m and ratio 1 - m are the absolute and the relative
@@ -122,15 +125,27 @@ class InfoNCE(nn.Module):
         loss = (losses_QP * shares_QP).sum(1).mean()
         if not options.symmetric:
             return loss
+        # The other direction: N of each query's own passages, the first one or all, pick their query.
         everyone = batch.everyone
         assert everyone is not None
-        firsts_QD = batch.own_passages()[:, 0]
-        with torch.autocast(firsts_QD.device.type, enabled=False):
-            backward_QG = firsts_QD.float() @ everyone.queries.float().T
-        own_queries_Q1 = (batch.positive_columns // batch.labels.shape[1]).unsqueeze(1)
-        excluded_QG = everyone.mask.scatter(1, own_queries_Q1, True)
-        losses_Q1 = _against(own_QP[:, :1], backward_QG, excluded_QG, limits_Q1, temperature)
-        return (loss + losses_Q1.mean()) / 2
+        mask_QNG = everyone.mask.unsqueeze(1) if everyone.own_mask is None else everyone.own_mask
+        passages_QND = batch.own_passages()[:, : mask_QNG.shape[1]]
+        passages_RD = passages_QND.flatten(0, 1)  # R = Q × N
+        with torch.autocast(passages_RD.device.type, enabled=False):
+            backward_RG = passages_RD.float() @ everyone.queries.float().T
+        own_queries_Q11 = (batch.positive_columns // batch.labels.shape[1])[:, None, None]
+        own_queries_QN1 = own_queries_Q11.expand(*passages_QND.shape[:2], 1)
+        excluded_RG = mask_QNG.scatter(2, own_queries_QN1, True).flatten(0, 1)
+        positives_QN = own_QP[:, : passages_QND.shape[1]]
+        limits_R1 = None
+        if limits_Q1 is not None:
+            limits_R1 = limits_Q1.expand_as(positives_QN).reshape(-1, 1)
+        losses_R1 = _against(
+            positives_QN.reshape(-1, 1), backward_RG, excluded_RG, limits_R1, temperature
+        )
+        losses_QN = losses_R1.view_as(positives_QN)
+        shares_QN = shares_QP[:, : positives_QN.shape[1]]
+        return (loss + (losses_QN * shares_QN).sum(1).mean()) / 2
 
     def _positives(self, batch: LossInputs) -> Tensor:
         """bool [Q, P]: the first passage, and those that the labels call positive."""

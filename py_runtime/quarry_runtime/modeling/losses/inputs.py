@@ -43,6 +43,9 @@ class AllQueries:
     #: bool [Q, G]: True where a query must not count as a negative of this rank's query's own first
     #: passage: it is relevant to both, or has a column already.
     mask: Tensor
+    #: bool [Q, P, G]: the same for each of this rank's own passages: it is relevant to that query too,
+    #: or stands in its group. Given to losses that set `own_columns_count = True`.
+    own_mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
