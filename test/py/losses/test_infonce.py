@@ -30,7 +30,7 @@ def by_hand(batch: LossInputs, temperature: float, **options: Any) -> float:
         if options.get("inBatchNegatives", True):
             others = [c for c in range(len(passages)) if not batch.mask[query, c]]
         else:
-            others = own
+            others = [c for c in own if not batch.mask[query, c]]
         score = float(queries[query] @ passages[first])
         limit = min(
             options.get("falseNegativeScore", float("inf")),

@@ -101,8 +101,11 @@ class InfoNCE(nn.Module):
         self.compares_queries = options.in_batch_negatives
         self.needs_all_passages = options.in_batch_negatives and options.gather_across_devices
         self.needs_all_queries = options.symmetric
-        # Copies of what a label calls positive must not stay as negatives in other groups.
-        self.own_columns_count = options.min_positive_label is not None
+        # Copies of what a label calls positive must not stay as negatives in other groups; and without
+        # these groups an own passage counts although it stands in one of them.
+        self.own_columns_count = (
+            options.min_positive_label is not None or not options.in_batch_negatives
+        )
 
     def forward(self, batch: LossInputs) -> Tensor:
         options = self.options
@@ -110,16 +113,13 @@ class InfoNCE(nn.Module):
         own_QP = batch.own_scores()
         is_positive_QP = self._positives(batch)
         limits_Q1 = self._limits(own_QP[:, :1].detach())
+        # The mask may cover the positives themselves, as it covers copies of them.
+        excluded_QP = batch.mask.gather(1, batch.own_columns()) | is_positive_QP
         if options.in_batch_negatives:
             scores_QC = batch.scores()
-            # The mask may cover the positives themselves, as it covers copies of them.
-            excluded_QC = batch.mask.scatter(
-                1,
-                batch.own_columns(),
-                batch.mask.gather(1, batch.own_columns()) | is_positive_QP,
-            )
+            excluded_QC = batch.mask.scatter(1, batch.own_columns(), excluded_QP)
         else:
-            scores_QC, excluded_QC = own_QP, is_positive_QP | ~batch.is_real()
+            scores_QC, excluded_QC = own_QP, excluded_QP
         losses_QP = _against(own_QP, scores_QC, excluded_QC, limits_Q1, temperature)
         shares_QP = is_positive_QP / is_positive_QP.sum(1, keepdim=True)
         loss = (losses_QP * shares_QP).sum(1).mean()
