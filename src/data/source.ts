@@ -9,6 +9,7 @@ import { mergeSources } from "./qrels/merge-sources.js";
 import type { MergedQrels, Side } from "./qrels/merged.js";
 import { openQrels } from "./qrels/open-qrels.js";
 import { refuseOtherTexts } from "./qrels/query-conflicts.js";
+import { repeatedQueries } from "./qrels/query-links.js";
 import { onlyRelevant } from "./qrels/relevant.js";
 import { RowSet } from "./qrels/row-set.js";
 import { openSubset } from "./qrels/subset.js";
@@ -18,7 +19,7 @@ import { listFiles, sourceFiles } from "./source-files.js";
 import { emptyTexts } from "./texts/empty-texts.js";
 import { openTexts } from "./texts/open-texts.js";
 import type { StoredTexts } from "./texts/stored-texts.js";
-import { styleOf } from "./texts/style.js";
+import { styleKey, styleOf } from "./texts/style.js";
 import { TextPool } from "./texts/text-pool.js";
 import type { DataContext, PreparedSource, PrepareSource } from "./types.js";
 
@@ -238,9 +239,18 @@ function passagesLeft({ sources, passages }: OpenedSources): Int32Array {
   return rowsBut(out, passages.rowCount);
 }
 
-/** Numbers of the queries that the validation leaves in. */
+/** Numbers of the queries that the validation leaves in, each once: an id in a later table is the query it was. */
 function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
   const out = new Set<number>();
+  for (const { number, part, first } of repeatedQueries(queries)) {
+    if (styleKey({ ...part.style, source: null }) !== styleKey({ ...first.style, source: null })) {
+      const query = `${queries.origin(number).file}: query ${JSON.stringify(queries.id(number))}`;
+      throw new QuarryError("CONFIG", `${query} is asked with different prompts or templates by two sources.`, {
+        hint: "Give all sources that hold these queries the same prompts.query and templates.query.",
+      });
+    }
+    out.add(number);
+  }
   for (const { queries: table, leftOutQueries, config } of sources) {
     if (table === null || leftOutQueries.length === 0) continue;
     const offset = queries.add(table, styleOf(config, "query"));

@@ -28,8 +28,11 @@ export interface EncodeResult {
 }
 
 /** Writes the ids of what was encoded, in the order of the vectors. */
-export async function writeIds(context: RunContext, { step, table }: EncodeWork, rows: Int32Array): Promise<string> {
-  const ids = `${step}/ids.json`;
-  await writeFileDurably(context.runDir.file(ids), JSON.stringify([...rows].map((row) => table.qualifiedId(row))));
-  return ids;
+export async function writeIds(context: RunContext, work: EncodeWork, rows: Int32Array): Promise<string> {
+  const { step, table, options } = work;
+  const file = `${step}/ids.json`;
+  // Queries with equal ids are the same query: theirs are never ambiguous.
+  const ids = [...rows].map((row) => (options.side === "query" ? table.id(row) : table.qualifiedId(row)));
+  await writeFileDurably(context.runDir.file(file), JSON.stringify(ids));
+  return file;
 }

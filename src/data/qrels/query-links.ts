@@ -1,4 +1,5 @@
 /** Which row of a source's own table stands for a query of the common numbering, and the other way round. */
+import type { TablePart } from "../texts/gather.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { TextPool } from "../texts/text-pool.js";
 
@@ -46,6 +47,18 @@ export class QueryLinks {
     // The pool may grow after the source was opened, so parts are looked at when they are first met.
     this.#isOwn[index] ??= this.pool.parts[index]?.table.fingerprint === this.own.fingerprint;
     return this.#isOwn[index];
+  }
+}
+
+/** Rows of the pool whose query has a number already, from a table before theirs; with both tables. */
+export function* repeatedQueries(pool: TextPool): Generator<{ number: number; part: TablePart; first: TablePart }> {
+  for (const [at, part] of pool.parts.entries()) {
+    const before = pool.parts.slice(0, at);
+    if (before.length === 0) continue;
+    for (let row = 0; row < part.table.rowCount; row += 1) {
+      const first = before.find((other) => find(part.table, row, other.table) !== -1);
+      if (first !== undefined) yield { number: part.offset + row, part, first };
+    }
   }
 }
 

@@ -247,6 +247,20 @@ describe("sources with several tables of queries", () => {
     const data = combined(sourceOf({ qrels: "a.tsv" }), sourceOf({ corpus: "b/corpus.jsonl", qrels: "b.tsv" }));
     const prepared = await prepareSource(data, context);
     expect([...(prepared.qrels?.queryRows ?? [])].map((row) => prepared.queries.text(row))).toEqual(["what is 0?"]);
+    const asked = [...prepared.encodableQueries].map((row) => prepared.queries.id(row));
+    expect(asked, "each is asked, mined for and encoded once").toEqual(["q0", "q1", "q2", "q3", "q4", "q5"]);
+  });
+
+  test("are refused where one query is asked with two prompts, also from one file", async () => {
+    const { context, dir } = newCollection({ ...files, "c.tsv": "q1\td1\t1\n", "b/queries.jsonl": queries(2) });
+    const prompts = { query: "Q: " };
+    const one = combined(sourceOf({ qrels: "a.tsv" }), sourceOf({ qrels: "c.tsv", prompts }));
+    const words = /query "q0" is asked with different prompts or templates by two sources/;
+    await expect(prepareSource(one, context)).rejects.toMatchObject({ code: "CONFIG", message: words });
+    const other = sourceOf({ corpus: "b/corpus.jsonl", qrels: "b.tsv", prompts });
+    const two = combined(sourceOf({ qrels: "a.tsv" }), other);
+    const message = expect.stringContaining(`${dir}/b/queries.jsonl: query "q0"`);
+    await expect(prepareSource(two, context)).rejects.toMatchObject({ code: "CONFIG", message });
   });
 
   test("take none from beside a corpus that only adds its passages, but those that it names", async () => {
@@ -272,8 +286,8 @@ test("one corpus under two passage styles is refused where it is searched, and t
     message: expect.stringContaining("corpus.jsonl: sources give the same passages different prompts or templates"),
     hint: expect.stringContaining("prompts.passage"),
   });
-  const asked = { ...styled, prompts: { query: "Q: " } };
-  expect((await prepareSource({ ...sources, sources: [asked, plain] }, context)).passages.rowCount).toBe(passageCount);
+  const asked = [styled, plain].map((each) => ({ ...each, prompts: { query: "Q: " } }));
+  expect((await prepareSource({ ...sources, sources: asked }, context)).passages.rowCount).toBe(passageCount);
   (await openTrainingSet(binary({ positives: styled, negatives: plain, negativesPerQuery: 1 }), context)).close();
 });
 
