@@ -7,7 +7,7 @@ import type { FileConfig, FilesConfig, SourceConfig } from "../experiment/schema
 /** A source's files, absolute, in order. */
 export interface SourceFiles {
   readonly corpus: readonly FileConfig[];
-  /** Null where the source has none: a corpus that is only searched or encoded. */
+  /** Null where the source has none: a corpus that is only searched or encoded, or `queries` is an empty list. */
   readonly queries: readonly FileConfig[] | null;
   readonly qrels: readonly FileConfig[];
   /** Null for all queries. */
@@ -29,7 +29,7 @@ export function sourceFiles(source: SourceConfig, baseDir: string): SourceFiles 
     source.queries === undefined
       ? besideCorpus(corpus[0]?.path ?? baseDir, qrels.length > 0)
       : listFiles(source.queries).map((file) => inFolder(file, baseDir, "queries"));
-  return { corpus, queries, qrels, querySubset };
+  return { corpus, queries: queries?.length === 0 ? null : queries, qrels, querySubset };
 }
 
 /** The queries file in the corpus's folder; null where there is none and none is needed. */

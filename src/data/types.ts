@@ -163,8 +163,8 @@ export interface TrainingSet {
   passageId(row: number): string;
   queryOrigin(row: number): Origin;
   passageOrigin(row: number): Origin;
-  /** The judgement that put a passage into its place of a group; null for a padding. */
-  judgement(group: Group, place: number): JudgementOrigin | null;
+  /** The judgement that put a passage into its place of a group of this epoch; null for a padding. */
+  judgement(group: Group, place: number, epoch: number): JudgementOrigin | null;
   close(): void;
 }
 

@@ -2,8 +2,16 @@
 import type { InspectedSearch } from "../data/inspect/inspected.js";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import type { FilesConfig } from "../experiment/data-schema.js";
 import { runsOf, type Section } from "../experiment/paths.js";
-import type { EncodeConfig, EvaluateConfig, ExperimentConfig, MineConfig } from "../experiment/schema.js";
+import type {
+  EncodeConfig,
+  EvaluateConfig,
+  ExperimentConfig,
+  MineConfig,
+  SearchDataConfig,
+  SourceConfig,
+} from "../experiment/schema.js";
 import { setsOf } from "../experiment/sources.js";
 import { queriesToMine } from "./mining/cases.js";
 import { runSource } from "./mining/runs.js";
@@ -29,7 +37,8 @@ function dataOf(config: ExperimentConfig, section: Section): InspectedSearch[] {
       return [{ path: "encode.data", data: encode.data, ask: (source) => rowsToEncode(source, encode) }];
     case "search":
       if (search === undefined) return [];
-      return [{ path: "search.data", data: search.data, ...(search.texts ? {} : { ask: queriesToSearch }) }];
+      if (search.texts !== undefined) return [{ path: "search.data", data: withQueries(search.data, []) }];
+      return [{ path: "search.data", data: search.data, ask: queriesToSearch }];
     case "train": {
       // Negatives are mined from the positives' own source where nothing else is said.
       const refresh = train?.refresh?.mine;
@@ -84,6 +93,12 @@ export function rowsToEncode(source: PreparedSource, { side }: Pick<EncodeConfig
   throw new QuarryError("DATA", `encode.data has no ${side} with a text`, {
     hint: 'Check the file, or set validation.emptyTexts to "warn".',
   });
+}
+
+/** Data whose passages are searched for other queries than its own. */
+export function withQueries(data: SearchDataConfig, queries: FilesConfig): SearchDataConfig {
+  const replaced = ({ qrels: _qrels, querySubset: _querySubset, ...source }: SourceConfig) => ({ ...source, queries });
+  return data.kind === "source" ? replaced(data) : { ...data, sources: data.sources.map(replaced) };
 }
 
 /** Rows of the queries to search for. @throws QuarryError DATA where there are none. */

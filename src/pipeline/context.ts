@@ -122,13 +122,15 @@ export class RunContext {
       readonly unit: "passages" | "queries" | "pairs" | "steps" | "lines" | "files";
       readonly total: number | null;
     },
-    work: () => Promise<{ readonly value: T; readonly done: number }>,
+    work: () => Promise<{ readonly value: T; readonly done: number; readonly isCached?: true }>,
   ): Promise<T> {
     this.checkStop();
     this.events.emit({ type: "phaseStarted", ...start });
     const begin = performance.now();
-    const { value, done } = await work();
-    this.events.emit({ type: "phaseFinished", phase: start.phase, seconds: (performance.now() - begin) / 1000, done });
+    const { value, done, isCached } = await work();
+    const seconds = (performance.now() - begin) / 1000;
+    const end = { type: "phaseFinished", phase: start.phase, seconds, done } as const;
+    this.events.emit(isCached === undefined ? end : { ...end, isCached });
     return value;
   }
 }

@@ -100,6 +100,6 @@ function withProgress<T>(
         });
       }),
     );
-    return { value, done: total() };
+    return { value, done: total(), ...(lines.size === 0 ? { isCached: true as const } : {}) };
   });
 }

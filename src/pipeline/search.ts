@@ -4,9 +4,8 @@ import { mkdir } from "node:fs/promises";
 import { formatFloat32 } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import type { SearchConfig } from "../experiment/schema.js";
-import { mapSearch } from "../experiment/sources.js";
 import { writeFileDurably } from "../rundir/durable.js";
-import { queriesToSearch } from "./asked-data.js";
+import { queriesToSearch, withQueries } from "./asked-data.js";
 import type { RunContext } from "./context.js";
 import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
@@ -108,10 +107,7 @@ async function withTexts(context: RunContext, step: string, { data, texts = [] }
   const path = context.runDir.file(step, "questions.jsonl");
   const lines = texts.map((text, index) => `${JSON.stringify({ _id: `text-${index + 1}`, text })}\n`);
   await writeFileDurably(path, lines.join(""));
-  return mapSearch(data, async ({ qrels: _qrels, querySubset: _querySubset, ...source }) => ({
-    ...source,
-    queries: path,
-  }));
+  return withQueries(data, path);
 }
 
 function hitsOf(ranked: TopK, queryRows: Int32Array, { queries, passages }: Tables): Hits[] {

@@ -34,7 +34,13 @@ export type EventBody =
       readonly total: number | null;
       readonly ratePerSecond: number | null;
     })
-  | (PhaseId & { readonly type: "phaseFinished"; readonly seconds: number; readonly done: number })
+  | (PhaseId & {
+      readonly type: "phaseFinished";
+      readonly seconds: number;
+      readonly done: number;
+      /** Nothing was to be done: the cache had all of it. */
+      readonly isCached?: true;
+    })
   | {
       readonly type: "worker";
       readonly worker: string;

@@ -37,8 +37,10 @@ function finishLine(phase: PhaseView): string {
   const seconds = phase.seconds ?? 0;
   const rate = phaseRate({ ...phase, ratePerSecond: null }, 0);
   const speed = rate === null ? "" : ` (${format.formatRate(rate)})`;
+  const time = format.formatDuration(seconds);
+  if (phase.isCached) return `${phase.label}: done in ${time}, the cache had all of it`;
   const count = `${format.formatCount(phase.done)} ${phase.unit}`;
-  return `${phase.label}: done, ${count} in ${format.formatDuration(seconds)}${speed}`;
+  return `${phase.label}: done, ${count} in ${time}${speed}`;
 }
 
 function stepLine(step: NonNullable<ViewState["training"]>): string {

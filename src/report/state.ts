@@ -19,6 +19,8 @@ export interface PhaseView {
   readonly total: number | null;
   readonly ratePerSecond: number | null;
   readonly seconds: number | null;
+  /** Whether the cache had all of it. */
+  readonly isCached: boolean;
 }
 
 export interface WorkerView {
@@ -111,7 +113,7 @@ export function reduce(state: ViewState, event: QuarryEvent): ViewState {
     case "phaseStarted": {
       const others = state.phases.filter((phase) => phase.id !== event.phase);
       const { phase: id, unit, total, time } = event;
-      const fresh = { done: 0, firstDone: null, ratePerSecond: null, seconds: null };
+      const fresh = { done: 0, firstDone: null, ratePerSecond: null, seconds: null, isCached: false };
       const phase = { id, label: oneLine(event.label), unit, total, startedAt: time, updatedAt: time, ...fresh };
       return { ...state, phases: [...others, phase] };
     }
@@ -129,6 +131,7 @@ export function reduce(state: ViewState, event: QuarryEvent): ViewState {
         ...phase,
         done: event.done,
         seconds: event.seconds,
+        isCached: event.isCached === true,
         updatedAt: event.time,
       }));
     case "worker":

@@ -164,10 +164,10 @@ describe("a worker that joined", () => {
     expect(warnings()).toEqual([]);
   });
 
-  it("and is killed is noticed at once; its work goes to others and its place is not refilled", async () => {
-    const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
+  it("and is killed is noticed by its connection's end; its work goes to others and its place is not refilled", async () => {
+    // Nobody's silence would be noticed within this test.
+    const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1, heartbeatTimeoutMs: 600_000 });
     await pool.describe(fakeModel);
-    const delays: number[] = [];
     for (let round = 0; round < 4; round += 1) {
       const guest = await come(`far.${round}`, { secondsPerUnit: 0.02 });
       await until(() => notes().some((text) => text.includes(`far.${round} joined`)));
@@ -175,16 +175,12 @@ describe("a worker that joined", () => {
       const working = pool.encode(job);
       await until(() => fake?.events.some((each) => each.type === "worker" && isBusy(each, `far.${round}`)) === true);
       const before = warnings().length;
-      const begin = performance.now();
       guest.kill("SIGKILL");
       await until(() => warnings().length > before);
-      delays.push(performance.now() - begin);
       expect(await working).toMatchObject({ failed: [], rowCount: 240 });
       expect(vectors.size).toBe(60);
       expect([...times.values()].every((count) => count === 1)).toBe(true);
     }
-    // Far less than heartbeatTimeoutMs (15 s): the connection's end was noticed.
-    expect(Math.max(...delays)).toBeLessThan(1_000);
     expect(warnings().every((text) => /^far\.\d lost its connection with .* in hand/.test(text))).toBe(true);
   });
 
@@ -234,8 +230,8 @@ describe("a worker that joined", () => {
     expect(warnings().join()).toMatch(/far\.0 does not fit in: far\.0 has another model than the others/);
   });
 
-  it("over the socket file of this machine is a guest as well, noticed at once when it is killed", async () => {
-    fake = await openFakePool({ secondsPerUnit: 0.02 }, { count: 1 });
+  it("over the socket file of this machine is a guest as well, noticed by its connection's end when it is killed", async () => {
+    fake = await openFakePool({ secondsPerUnit: 0.02 }, { count: 1, heartbeatTimeoutMs: 600_000 });
     const { pool, runDir, warnings } = fake;
     const { ticket } = JSON.parse(readFileSync(join(runDir, "pool.json"), "utf8")) as { ticket: string };
     await pool.describe(fakeModel);
@@ -245,10 +241,8 @@ describe("a worker that joined", () => {
     const { job, times } = collectVectors(fakeUnits(80));
     const working = pool.encode(job);
     await until(() => fake?.events.some((each) => each.type === "worker" && isBusy(each, "near.0")) === true);
-    const begin = performance.now();
     guest.kill("SIGKILL");
     await until(() => warnings().length > 0);
-    expect(performance.now() - begin).toBeLessThan(1_000);
     expect(warnings()[0]).toMatch(/^near\.0 lost its connection with .* in hand/);
     expect(await working).toMatchObject({ failed: [], rowCount: 320 });
     expect([...times.values()].every((count) => count === 1)).toBe(true);

@@ -240,17 +240,24 @@ def merge(transformer: Any) -> None:
         ConfigError: an adapter with numbers that are not finite.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
 
-    for name, module in list(transformer.named_modules()):
-        if not isinstance(module, BaseTunerLayer):
-            continue
-        layer: Any = module
-        try:
-            layer.merge(safe_merge=True)
-        except ValueError as error:
-            raise ConfigError(f"The adapter cannot be merged: {error}") from error
-        parent, _, own = name.rpartition(".")
-        setattr(transformer.get_submodule(parent), own, layer.get_base_layer())
+    # What was trained as a whole stands in a wrapper, which holds layers of its own.
+    for kind in (AuxiliaryTrainingWrapper, BaseTunerLayer):
+        for name, module in list(transformer.named_modules()):
+            if not isinstance(module, kind):
+                continue
+            layer: Any = module
+            try:
+                if kind is AuxiliaryTrainingWrapper:
+                    plain = layer.unload_and_optionally_merge_module(True, True, None)
+                else:
+                    layer.merge(safe_merge=True)
+                    plain = layer.get_base_layer()
+            except ValueError as error:
+                raise ConfigError(f"The adapter cannot be merged: {error}") from error
+            parent, _, own = name.rpartition(".")
+            setattr(transformer.get_submodule(parent), own, plain)
     # What save_pretrained goes by: it would write an adapter.
     transformer._hf_peft_config_loaded = False
     del transformer.peft_config

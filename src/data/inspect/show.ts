@@ -112,10 +112,11 @@ function shownGroups(
   const perQuery = set.passagesPerQuery;
   return groups.map((group, at) => {
     const place = firstPlace + at;
+    const { epoch } = set.at(place, globalBatchSize);
     const query = { id: set.queryId(group.query), ...queries(at), origin: set.queryOrigin(group.query) };
     return {
       place,
-      epoch: set.at(place, globalBatchSize).epoch,
+      epoch,
       part: set.partName(group.part),
       query,
       passages: [...group.passages].map((row, index) => {
@@ -131,7 +132,7 @@ function shownGroups(
           label: group.labels[index] as number,
           role: isPadding ? ("padding" as const) : isPositive ? ("positive" as const) : ("negative" as const),
           maskedFor: countMasked(batch, column),
-          judged: judgedIn(set.judgement(group, index), sources),
+          judged: judgedIn(set.judgement(group, index, epoch), sources),
         };
       }),
     };

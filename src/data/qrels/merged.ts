@@ -20,6 +20,9 @@ export interface Side {
   readonly judged?: MaterializedQrels | undefined;
 }
 
+/** Some of a source's judgements of a query, by its row there. */
+type Take = (side: Side, row: number) => Judgements;
+
 interface Linked extends Side {
   readonly links: QueryLinks;
 }
@@ -68,11 +71,8 @@ export class MergedQrels implements Qrels {
    * @throws QuarryError DATA under the rule `error` when two sources differ.
    */
   judgements(query: number, epoch: number, isExcluded?: (passage: number) => boolean): Judgements {
-    return this.#merge(query, this.rule, ({ qrels, passageOffset }, row) => {
-      const kept = qrels.kept(row);
-      const free = isExcluded === undefined ? kept : without(kept, passageOffset, isExcluded);
-      return qrels.transform(qrels.select(free, row, epoch), row);
-    });
+    const draw = drawnIn(epoch, isExcluded);
+    return this.#merge(query, this.rule, (side, row) => side.qrels.transform(draw(side, row), row));
   }
 
   /**
@@ -117,9 +117,19 @@ export class MergedQrels implements Qrels {
     return this.judgement(query, passage)?.origin ?? null;
   }
 
-  /** The judgement that counts for a pair; where the filters left none, the one that would have counted. */
-  judgement(query: number, passage: number): JudgementOrigin | null {
-    const judging = this.#judging(query, passage);
+  /**
+   * The judgement that counts for a pair; where the filters left none, the one that would have counted.
+   *
+   * @param epoch of a group: only what its group steps drew then counts; null for what any epoch may draw.
+   * @param isExcluded as of judgements().
+   */
+  judgement(
+    query: number,
+    passage: number,
+    epoch: number | null = null,
+    isExcluded?: (passage: number) => boolean,
+  ): JudgementOrigin | null {
+    const judging = this.#judging(query, passage, epoch === null ? undefined : drawnIn(epoch, isExcluded));
     const kept = judging.filter(({ score }) => score !== null);
     const found = kept.length > 0 ? kept : judging;
     if (this.rule === "first") return found[0] ?? null;
@@ -163,7 +173,7 @@ export class MergedQrels implements Qrels {
   #merge(
     query: number,
     rule: MergeRule,
-    take: (side: Side, row: number) => Judgements,
+    take: Take,
     onConflict: (conflict: Conflict) => void = (conflict) => this.#refuse(conflict),
   ): Judgements {
     let only: Judgements | null = null;
@@ -207,15 +217,16 @@ export class MergedQrels implements Qrels {
     };
   }
 
-  /** The sources that judge a pair, in order. */
-  #judging(query: number, passage: number): Judging[] {
-    return this.#sides.flatMap(({ source, qrels, links, passageOffset }) => {
+  /** The sources that judge a pair, in order; `take` gives the judgements of a query whose scores count. */
+  #judging(query: number, passage: number, take: Take = ({ qrels }, row) => qrels.kept(row)): Judging[] {
+    return this.#sides.flatMap((side) => {
+      const { source, qrels, links, passageOffset } = side;
       const row = links.rowOf(query);
       const own = passage - passageOffset;
       if (row === -1 || own < 0 || own >= qrels.passages.rowCount) return [];
       const origin = qrels.origin(row, own);
       if (origin === null) return [];
-      const kept = qrels.kept(row);
+      const kept = take(side, row);
       const at = kept.rows.indexOf(own);
       const one = { rows: kept.rows.subarray(at, at + 1), scores: kept.scores.subarray(at, at + 1) };
       const score = at === -1 ? null : (qrels.transform(one, row).scores[0] as number);
@@ -250,6 +261,14 @@ function add(
     }
     labels.set(passage, score);
   }
+}
+
+/** What the group steps draw in an epoch, of all but the excluded passages. */
+function drawnIn(epoch: number, isExcluded?: (passage: number) => boolean): Take {
+  return ({ qrels, passageOffset }, row) => {
+    const kept = qrels.kept(row);
+    return qrels.select(isExcluded === undefined ? kept : without(kept, passageOffset, isExcluded), row, epoch);
+  };
 }
 
 function shifted(isExcluded: (passage: number) => boolean, offset: number): (passageRow: number) => boolean {

@@ -29,8 +29,10 @@ export class BinaryView extends View {
     return this.qrels.positives.labels(query).rows;
   }
 
-  protected override qrelsOf(place: number): MergedQrels | null {
-    return place === 0 ? this.qrels.positives : this.qrels.negatives;
+  protected override sideOf(place: number, query: number) {
+    const { positives, negatives, relations } = this.qrels;
+    if (place === 0) return { qrels: positives };
+    return negatives && { qrels: negatives, ...exclusion(relations, query) };
   }
 
   protected override candidates(query: number, epoch: number, count: number): Judgements {
@@ -61,9 +63,13 @@ export class BinaryView extends View {
 export function usableNegatives(qrels: PairedQrels, query: number, epoch: number): Judgements {
   const { negatives, relations } = qrels;
   if (negatives === null) return NO_JUDGEMENTS;
+  return negatives.judgements(query, epoch, exclusion(relations, query).isExcluded);
+}
+
+/** What must not serve as a negative of a query; nothing to ask where that is nothing. */
+function exclusion(relations: Relations, query: number): { readonly isExcluded?: (passage: number) => boolean } {
   const excluded = relations.excludedNegatives(query);
-  if (excluded.length === 0) return negatives.judgements(query, epoch);
-  return negatives.judgements(query, epoch, (passage) => holds(excluded, passage));
+  return excluded.length === 0 ? {} : { isExcluded: (passage) => holds(excluded, passage) };
 }
 
 /** Queries with a positive, and with a negative where any are asked for, ascending. */

@@ -143,9 +143,9 @@ export class MixedSet implements TrainingSet {
     return this.#first.passageOrigin(row);
   }
 
-  judgement(group: Group, place: number): JudgementOrigin | null {
+  judgement(group: Group, place: number, epoch: number): JudgementOrigin | null {
     const { set, queries } = this.parts[group.part] as MixPart;
-    return set.judgement({ ...group, query: this.#rowIn(queries, group.query) }, place);
+    return set.judgement({ ...group, query: this.#rowIn(queries, group.query) }, place, epoch);
   }
 
   partName(part: number): string {

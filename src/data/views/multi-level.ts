@@ -22,8 +22,8 @@ export class MultiLevelView extends View {
     return rows.filter((_, at) => (scores[at] as number) > 0);
   }
 
-  protected override qrelsOf(): MergedQrels {
-    return this.qrels;
+  protected override sideOf() {
+    return { qrels: this.qrels };
   }
 
   protected override candidates(query: number, epoch: number, count: number): Judgements {

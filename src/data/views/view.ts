@@ -50,8 +50,11 @@ export abstract class View implements TrainingSet {
   /** Passages judged relevant to a query, in any order. */
   protected abstract relevant(query: number): Int32Array;
 
-  /** The judgements that a place of a group comes from. */
-  protected abstract qrelsOf(place: number): MergedQrels | null;
+  /** The judgements that a place of a group comes from, and the passages that leave before its group steps. */
+  protected abstract sideOf(
+    place: number,
+    query: number,
+  ): { readonly qrels: MergedQrels; readonly isExcluded?: (passage: number) => boolean } | null;
 
   get queryCount(): number {
     return this.eligible.length;
@@ -134,9 +137,9 @@ export abstract class View implements TrainingSet {
     return this.parts.passages.origin(row);
   }
 
-  judgement({ query, passages, count }: Group, place: number): JudgementOrigin | null {
-    if (place >= count) return null;
-    return this.qrelsOf(place)?.judgement(query, passages[place] as number) ?? null;
+  judgement({ query, passages, count }: Group, place: number, epoch: number): JudgementOrigin | null {
+    const side = place >= count ? null : this.sideOf(place, query);
+    return side?.qrels.judgement(query, passages[place] as number, epoch, side.isExcluded) ?? null;
   }
 
   textHash(passage: number): number {

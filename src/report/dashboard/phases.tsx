@@ -14,7 +14,9 @@ export function FinishedPhase({ phase, columns }: { readonly phase: PhaseView; r
         ✓
       </Cell>
       <Cell width={Math.max(8, columns - (hasRate ? 44 : 34))}>{phase.label}</Cell>
-      <Cell width={18} align="right" tone="quiet">{`${formatCount(phase.done)} ${phase.unit}`}</Cell>
+      <Cell width={18} align="right" tone="quiet">
+        {phase.isCached ? "in the cache" : `${formatCount(phase.done)} ${phase.unit}`}
+      </Cell>
       <Cell width={12} align="right" tone="quiet">
         {formatDuration(phase.seconds ?? 0)}
       </Cell>

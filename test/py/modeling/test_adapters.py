@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.guard.adapters import merge
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.model_cache import CachedModel
 from quarry_runtime.inspect import model_contract
@@ -201,6 +202,24 @@ def test_modules_that_were_trained_as_a_whole_come_with_the_adapter_and_a_head_i
     np.testing.assert_allclose(encode(encoder, TEXTS[:1]), expected, atol=1e-6)
     encoder.save(tmp_path / "again")
     assert np.array_equal(encode(load(tmp_path / "again")), encode(encoder))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"modules_to_save": ["LayerNorm"]}, {"trainable_token_indices": [97, 98, 99]}]
+)
+def test_a_merged_adapter_is_a_plain_model_whatever_was_trained_as_a_whole(
+    settings: dict[str, Any], tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    import transformers
+
+    base = transformers.AutoModel.from_pretrained(tiny_bert)
+    settings |= {"task_type": "FEATURE_EXTRACTION", "target_modules": ["query"]}
+    saved_by_peft(base, tmp_path / "adapter", **settings)
+    encoder, plain = load(tmp_path / "adapter"), load(tiny_bert)
+    expected = encode(encoder)
+    merge(encoder.transformer)
+    assert list(encoder.transformer.state_dict()) == list(plain.transformer.state_dict())
+    np.testing.assert_allclose(encode(encoder), expected, atol=1e-6)
 
 
 def test_an_adapter_of_a_classifier_says_what_it_holds_and_what_to_do_with_it(

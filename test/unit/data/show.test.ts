@@ -91,6 +91,31 @@ describe("show", () => {
     expect(await judgedOf(data)).toEqual(["q0 d0 1: b:3", "q1 d1 1: a:3"]);
   });
 
+  test("of merged sources, names one whose group step drew the passage", async () => {
+    const { context } = newCollection({
+      ...files,
+      "a.tsv": qrels(["d1", "d2"].map((id) => ["q0", id, 1])),
+      "b.tsv": qrels([
+        ["q0", "d1", 3],
+        ["q0", "d2", 1],
+      ]),
+    });
+    const sources = [sourceOf({ name: "a", qrels: "a.tsv" }), sourceOf({ name: "b", qrels: "b.tsv", groupTopK: 1 })];
+    const data: MultiLevelConfig = {
+      ...{ kind: "multiLevel", merge: "last", selection: "most", tooFew: "fewer" },
+      ...{ sources, passagesPerQuery: 2 },
+    };
+    const inspected = { sources: [], searched: [], train: { data, globalBatchSize: 1 } };
+    const { groups } = await showStepOf(inspected, context, 0);
+    const judged = groups.flatMap(({ passages: own }) =>
+      own.map(({ id, label, judged }) => [id, label, judged?.source, judged?.origin.line]),
+    );
+    expect(judged).toEqual([
+      ["d1", 3, "b", 2],
+      ["d2", 1, "a", 3],
+    ]);
+  });
+
   test("texts begin as they are written, with U+FEFF as well", async () => {
     const marked = (id: string): string => jsonLines([{ _id: id, title: "\ufefft", text: "\ufeffx\ufeff" }]);
     const { context } = newCollection({

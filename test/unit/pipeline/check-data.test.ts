@@ -97,6 +97,17 @@ test("ids in a run file that nothing has are faults like those of judgements", a
   expect(faults).toMatchObject([{ kind: "danglingIds", count: 1, options: ["mine.retrievers.0.run"] }]);
 });
 
+test("queries that a search with questions of its own passes over are not looked at", async () => {
+  const queries = join(folder, "broken.jsonl");
+  writeFileSync(queries, "no query\n");
+  const data = () => source({ corpus: folder, queries, qrels: join(folder, "qrels/test.tsv") });
+  expect(await check({ search: { data: data(), texts: ["what is it?"] } })).toMatchObject({
+    isSound: true,
+    sources: [{ passages: 96, queries: 0 }],
+  });
+  expect(await check({ search: { data: data() } })).toMatchObject({ isSound: false });
+});
+
 test("what steps can work with is sound, a run file counts as a source", async () => {
   const { isSound, sources } = await check({
     mine: { data: judged(), ...mining("sound.run") },

@@ -187,6 +187,8 @@ test("long and wide names are cut to their columns", () => {
     }),
     at(0, { type: "phaseStarted", phase: "a", label, unit: "passages", total: 8_841_823 }),
     at(9, { type: "phaseFinished", phase: "a", seconds: 9, done: 8_841_823 }),
+    at(9, { type: "phaseStarted", phase: "c", label: "prepare data", unit: "lines", total: null }),
+    at(9, { type: "phaseFinished", phase: "c", seconds: 0.2, done: 0, isCached: true }),
     at(9, { type: "phaseStarted", phase: "b", label, unit: "passages", total: 8_841_823 }),
     at(19, { type: "progress", phase: "b", done: 1_234_567, total: null, ratePerSecond: 12_345 }),
     at(19, { type: "metrics", phase: "a", label, values: { "nDCG@10": 0.5, "Success@1": 1 }, queryCount: 3 }),
@@ -200,6 +202,7 @@ test("long and wide names are cut to their columns", () => {
     quarry  コーパス-実験  resumed  evaluate                                    0:20
 
     ✓ 評価：東京大学の検索コーパスによる非…8,841,823 passages        9.0 s 982,425/s
+    ✓ prepare data                               in the cache        0.2 s
 
     ▸ 評価：東京大学の検索コーパスによる非常に長い名前の評価フェーズ（訓練前）… 0:11
       ━━─────────────  13 % 1,234,567/8,841,823 passages  12,345/s 10 min 15 s left

@@ -7,6 +7,7 @@ import { attachReporter, chooseKind } from "../../../src/report/index.js";
 import { jsonReporter } from "../../../src/report/json.js";
 import { plainReporter } from "../../../src/report/plain.js";
 import { Sink } from "../../../src/report/sink.js";
+import { emptyView, reduce } from "../../../src/report/state.js";
 import { recordedRun } from "../../fixtures/recorded-run.js";
 
 async function linesOf(kind: "plain" | "json", events: readonly QuarryEvent[]) {
@@ -18,6 +19,20 @@ async function linesOf(kind: "plain" | "json", events: readonly QuarryEvent[]) {
   err.end();
   return { stdout: await text(out), stderr: await text(err) };
 }
+
+test("data that the cache had is told as that, in lines and in JSON", async () => {
+  const time = Date.UTC(2026, 0, 1);
+  const phase = "evaluate-base/prepare";
+  const events: QuarryEvent[] = [
+    { time, type: "phaseStarted", phase, label: "prepare data", unit: "lines", total: null },
+    { time: time + 200, type: "phaseFinished", phase, seconds: 0.2, done: 0, isCached: true },
+  ];
+  const { stdout } = await linesOf("plain", events);
+  expect(stdout).toContain("prepare data: done in 0.2 s, the cache had all of it\n");
+  expect((await linesOf("json", events)).stdout).toContain('"done":0,"isCached":true}');
+  const view = events.reduce(reduce, emptyView);
+  expect(view.phases[0]).toMatchObject({ done: 0, isCached: true });
+});
 
 test("a whole run as plain lines", async () => {
   const { stdout, stderr } = await linesOf("plain", recordedRun());

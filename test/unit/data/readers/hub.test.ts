@@ -130,10 +130,3 @@ test("an answer without missing files passes, any other one is an error that lis
   expect(check).toThrow(QuarryError);
   expect(check).toThrow(/2 files of the hub are missing[^]*set\/a: no such file[^]*set\/b/);
 });
-
-test("a file is located within milliseconds", () => {
-  const cache = newCache();
-  const start = performance.now();
-  for (let round = 0; round < 100; round += 1) locate("hf://datasets/org/set/corpus.jsonl", cache);
-  expect((performance.now() - start) / 100).toBeLessThan(5);
-});
