@@ -46,6 +46,14 @@ export function diskError(thrown: unknown, folder: string): QuarryError {
   return new QuarryError("ENVIRONMENT", `Cannot write in ${folder}: ${(thrown as Error).message}.`, { cause: thrown });
 }
 
+/** Writes all bytes at a position: a disk that is nearly full may take fewer in one write, without an error. */
+export async function writeAll(file: nodeFiles.FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
+    at += bytesWritten;
+  }
+}
+
 /** Makes what was added to a file survive a power cut. */
 export async function syncFile(path: string): Promise<void> {
   const handle = await nodeFiles.open(path, "r+");
