@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
+from quarry_runtime.guard.durable import whole_file
 
 _BLOCK_ROWS = 8192
 
@@ -26,14 +26,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where the answer goes, as JSON")
     options = parser.parse_args(argv)
     vectors = Vectors(options.vectors, options.scales, options.ids)
-    temporary = options.to.with_name(f".{options.to.name}.{os.getpid()}.quarry-tmp")
-    try:
+    with whole_file(options.to) as temporary:
         write_parquet(vectors, temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, options.to)
-    finally:
-        temporary.unlink(missing_ok=True)
     options.out.write_text(json.dumps({"rowCount": len(vectors.ids)}), encoding="utf-8")
     return 0
 

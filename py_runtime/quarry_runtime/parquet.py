@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 from pyarrow import parquet
 
+from quarry_runtime.guard.durable import whole_file
 from quarry_runtime.measuring.json_file import write_json
 
 # A line has to fit into a block; blocks become row groups.
@@ -52,24 +52,20 @@ def to_parquet(lines: Path, target: Path, schema: pa.Schema, block_bytes: int = 
     Returns:
         The number of rows.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     rows = 0
-    try:
-        with parquet.ParquetWriter(temporary, schema, compression="snappy") as writer:
-            if lines.stat().st_size > 0:
-                with arrow_json.open_json(
-                    lines,
-                    read_options=arrow_json.ReadOptions(block_size=block_bytes),
-                    parse_options=arrow_json.ParseOptions(
-                        explicit_schema=schema, unexpected_field_behavior="error"
-                    ),
-                ) as batches:
-                    for batch in batches:
-                        writer.write_batch(batch)
-                        rows += batch.num_rows
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        whole_file(target) as temporary,
+        parquet.ParquetWriter(temporary, schema, compression="snappy") as writer,
+    ):
+        if lines.stat().st_size > 0:
+            with arrow_json.open_json(
+                lines,
+                read_options=arrow_json.ReadOptions(block_size=block_bytes),
+                parse_options=arrow_json.ParseOptions(
+                    explicit_schema=schema, unexpected_field_behavior="error"
+                ),
+            ) as batches:
+                for batch in batches:
+                    writer.write_batch(batch)
+                    rows += batch.num_rows
     return rows

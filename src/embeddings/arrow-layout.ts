@@ -21,6 +21,7 @@ import {
   Uint16,
 } from "apache-arrow";
 import { FileBlock, Footer } from "apache-arrow/ipc/metadata/file";
+import { type Frame, padded } from "../data/texts/ipc-stream.js";
 import { ITEM_BYTES, type VectorDtype } from "./types.js";
 
 /** One column: its type, and the bytes that a row takes. */
@@ -33,13 +34,6 @@ interface Column {
 interface BatchHead {
   readonly bytes: Uint8Array;
   readonly bodyBytes: number;
-  readonly starts: readonly number[];
-}
-
-/** A whole stream of one batch whose columns are still empty. */
-export interface Frame {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Where each column begins in `bytes`; multiples of 8. */
   readonly starts: readonly number[];
 }
 
@@ -134,7 +128,7 @@ export class ArrowLayout {
     let bodyBytes = 0;
     for (const { rowBytes } of this.#columns) {
       starts.push(bodyBytes);
-      bodyBytes += Math.ceil((rowBytes * rowCount) / 8) * 8;
+      bodyBytes += padded(rowBytes * rowCount);
     }
     if (bodyStart + bodyBytes + END_OF_STREAM.length !== stream.length) {
       throw new RangeError(`apache-arrow lays ${rowCount} rows out otherwise`);

@@ -1,6 +1,6 @@
 /** Which texts a job encodes, and in which units: written down when it begins, so that a resume works on the same units. */
 import { readFile } from "node:fs/promises";
-import { crc32 } from "node:zlib";
+import { bodyOf, checkedBytes } from "../rundir/checked-bytes.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { KeyTable } from "./key-table.js";
 import type { Places } from "./store.js";
@@ -9,7 +9,8 @@ import { KEY_WORDS, type TextKeys } from "./text-keys.js";
 /** Texts sorted by length together: many units' worth, and near enough to each other on a cold disk. */
 const WINDOW = 65_536;
 const MAGIC = "QPLAN001";
-const HEAD_BYTES = 48;
+/** The key, and zeros that bring the numbers to a multiple of 4. */
+const KEY_BYTES = 36;
 
 /** Places in the list of rows, in the order of the units. */
 export type EncodePlan = Int32Array;
@@ -86,18 +87,14 @@ export function covers(plan: EncodePlan, { keys }: TextKeys, places: Places): bo
  */
 export async function readPlan(path: string, key: string, count: number): Promise<EncodePlan | null> {
   const bytes = await readFile(path).catch(() => null);
-  if (bytes === null || bytes.length < HEAD_BYTES || bytes.length % 4 !== 0) return null;
-  if (bytes.toString("latin1", 0, 8) !== MAGIC || bytes.toString("latin1", 12, 44) !== key) return null;
-  if (crc32(bytes.subarray(12)) !== bytes.readUInt32LE(8)) return null;
-  const plan = new Int32Array(bytes.buffer.slice(bytes.byteOffset + HEAD_BYTES, bytes.byteOffset + bytes.length));
+  const body = bytes === null ? null : bodyOf(MAGIC, bytes);
+  if (body?.toString("latin1", 0, key.length) !== key) return null;
+  const plan = new Int32Array(body.buffer.slice(body.byteOffset + KEY_BYTES, body.byteOffset + body.length));
   return plan.every((at) => at >= 0 && at < count) ? plan : null;
 }
 
 export async function writePlan(path: string, key: string, plan: EncodePlan): Promise<void> {
-  const bytes = Buffer.alloc(HEAD_BYTES + plan.byteLength);
-  bytes.write(MAGIC, 0, "latin1");
-  bytes.write(key, 12, "latin1");
-  bytes.set(new Uint8Array(plan.buffer, plan.byteOffset, plan.byteLength), HEAD_BYTES);
-  bytes.writeUInt32LE(crc32(bytes.subarray(12)), 8);
-  await writeFileDurably(path, bytes);
+  const head = Buffer.alloc(KEY_BYTES);
+  head.write(key, "latin1");
+  await writeFileDurably(path, checkedBytes(MAGIC, head, plan));
 }

@@ -1,12 +1,13 @@
 /** Turns what a writer left into a shard: by the writer itself, or by whoever comes after one that was killed. */
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { buildingName, isAbandoned, isBuildingName } from "../data/cache/builders.js";
 import { syncFolder } from "../data/cache/sealed.js";
 import { isAbsent } from "../data/failures.js";
+import { writeAll } from "../rundir/durable.js";
 import type { ArrowLayout } from "./arrow-layout.js";
 import type { modelFacts } from "./model-key.js";
 import { KEYS_FILE, VECTORS_FILE, writeManifest } from "./shard-manifest.js";
@@ -59,22 +60,14 @@ export async function seal(
     }
     const tail = layout.fileTail(sound.map(([start, rowCount]) => ({ start, rowCount })));
     await file.truncate(fileBytes);
-    for (let at = 0; at < tail.length; ) {
-      at += (await file.write(tail, at, tail.length - at, fileBytes + at)).bytesWritten;
-    }
+    await writeAll(file, tail, fileBytes);
     fileBytes += tail.length;
     await file.sync();
   } finally {
     await file?.close();
   }
   const allKeys = Buffer.concat(keys);
-  const keysFile = await open(join(folder, KEYS_FILE), "w");
-  try {
-    await keysFile.writeFile(allKeys);
-    await keysFile.sync();
-  } finally {
-    await keysFile.close();
-  }
+  await writeFile(join(folder, KEYS_FILE), allKeys, { flush: true });
   writeManifest(folder, { model, fileBytes, keysCrc: crc32(allKeys), blocks: sound, dropped: [] });
   const shard = join(store, `shard-${randomBytes(8).toString("hex")}`);
   renameSync(folder, shard);

@@ -1,9 +1,7 @@
 /** What a shard of vectors says of itself: whose vectors it holds, and where its blocks lie. */
-import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { readSealed, syncFolder, writeSealed } from "../data/cache/sealed.js";
-import { temporaryName } from "../rundir/durable.js";
+import { readSealed, replaceSealed, syncFolder } from "../data/cache/sealed.js";
 import { keyOf } from "./model-key.js";
 
 export const VECTORS_FILE = "vectors.arrow";
@@ -34,9 +32,6 @@ export function readManifest(folder: string, modelKey: string): ShardManifest | 
 
 /** Writes or replaces a manifest: a reader finds the old one or the new one, whole. */
 export function writeManifest(folder: string, manifest: ShardManifest): void {
-  const path = join(folder, MANIFEST_FILE);
-  const temporary = temporaryName(path);
-  writeSealed(temporary, manifest);
-  renameSync(temporary, path);
+  replaceSealed(join(folder, MANIFEST_FILE), manifest);
   syncFolder(folder);
 }

@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import { buildingName } from "../data/cache/builders.js";
 import { syncFolder } from "../data/cache/sealed.js";
 import { isAbsent } from "../data/failures.js";
-import { diskError } from "../rundir/durable.js";
+import { diskError, writeAll } from "../rundir/durable.js";
 import type { ArrowLayout } from "./arrow-layout.js";
 import type { modelFacts } from "./model-key.js";
 import { JOURNAL_FILE, journalLine, seal } from "./sealing.js";
@@ -139,13 +139,5 @@ export class ShardWriter {
       // The folder was removed meanwhile: whoever needs its vectors finds none, and encodes them again.
       if (!isAbsent(thrown)) throw thrown;
     }
-  }
-}
-
-/** A write may take fewer bytes than it was given, on a disk that is nearly full, without an error. */
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
   }
 }

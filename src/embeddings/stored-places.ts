@@ -1,13 +1,12 @@
 /** Where the vectors of a large table lie, and the order to read them in: kept, so that no text of it is looked up again. */
 import { randomBytes } from "node:crypto";
-import { readdirSync, renameSync, rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { readNote, writeSealed } from "../data/cache/sealed.js";
+import { readNote, replaceSealed } from "../data/cache/sealed.js";
 import { CheckedFile } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
 import { FileSink } from "../data/storage/file-sink.js";
-import { temporaryName } from "../rundir/durable.js";
 import type { EmbeddingStore, Places } from "./store.js";
 
 /** Places none of which is missing, and the order in which a search reads them (readingOrder). */
@@ -61,7 +60,6 @@ export function readPlaces(store: EmbeddingStore, rows: string): KeptPlaces | nu
 export function keepPlaces(store: EmbeddingStore, rows: string, places: KeptPlaces, keptRows = KEPT_ROWS): void {
   const rowCount = places.rows.length;
   if (rowCount < keptRows) return;
-  const path = notePath(store, rows);
   const file = `places-${rows}-${randomBytes(8).toString("hex")}.bin`;
   try {
     const sink = new FileSink(join(store.folder, file));
@@ -71,9 +69,7 @@ export function keepPlaces(store: EmbeddingStore, rows: string, places: KeptPlac
     } finally {
       sink.abandon();
     }
-    const temporary = temporaryName(path);
-    writeSealed(temporary, { shards: store.shards.map(({ version }) => version), rowCount, file });
-    renameSync(temporary, path);
+    replaceSealed(notePath(store, rows), { shards: store.shards.map(({ version }) => version), rowCount, file });
     for (const name of readdirSync(store.folder)) {
       if (name.startsWith(`places-${rows}-`) && name !== file) rmSync(join(store.folder, name), { force: true });
     }

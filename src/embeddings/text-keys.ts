@@ -37,7 +37,7 @@ const SUFFIX_BYTES = 4;
 export function rowsKey(table: Pick<TextTable, "fingerprint">, rows: Int32Array): string {
   return createHash("sha256")
     .update(`${STORE_VERSION} ${table.fingerprint} ${rows.length} `)
-    .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
+    .update(rows)
     .digest("hex")
     .slice(0, 32);
 }

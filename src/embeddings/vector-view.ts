@@ -1,16 +1,12 @@
 /** The vectors of some rows of a table, in their order, read from the store's shards when they are asked for. */
+import type { TextUnits } from "../data/units.js";
 import { ArrowLayout } from "./arrow-layout.js";
 import type { OpenShard } from "./open-shard.js";
 import type { EmbeddingStore } from "./store.js";
 import type { KeptPlaces } from "./stored-places.js";
 
-/** A list of units that a pool takes (UnitList of src/pool/types.ts). */
-export interface VectorUnits {
-  readonly count: number;
-  id(index: number): string;
-  rowCount(index: number): number;
-  rows(index: number): Int32Array;
-  frame(index: number): Uint8Array;
+/** Units that may also be given as places in files, for workers that see them. */
+export interface VectorUnits extends TextUnits {
   readonly placed?: {
     readonly files: readonly string[];
     frame(index: number): Uint8Array;

@@ -4,6 +4,7 @@ import { QuarryError } from "../errors.js";
 import type { SourceConfig } from "../experiment/schema.js";
 import { pathsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
+import { environmentOutput } from "./runtime-command.js";
 
 const PREFIX = "embedded:stdlib/";
 
@@ -29,21 +30,8 @@ export async function resolveEmbedded(context: ResolveContext, source: SourceCon
       hint: `Use ${PREFIX}train or ${PREFIX}heldout.`,
     });
   }
-  const python = await context.python();
   const root = join(context.cacheDir, "embedded", "stdlib");
-  // Loaded late: most data needs no process.
-  const { execa } = await import("execa");
-  await execa(python.executable, ["-m", "quarry_runtime", "demo", "--out", root], {
-    env: { ...python.env },
-    extendEnv: false,
-    cancelSignal: context.signal,
-  }).catch((cause: unknown) => {
-    context.checkStop();
-    throw new QuarryError("ENVIRONMENT", "the embedded collection could not be built", {
-      cause,
-      hint: `Look at what Python said: ${cause instanceof Error ? cause.message.split("\n").slice(-2).join(" ") : String(cause)}`,
-    });
-  });
+  await environmentOutput(context, ["demo", "--out", root], "the embedded collection could not be built");
   const folder = join(root, split);
   return {
     ...source,

@@ -23,7 +23,7 @@ export async function encodeToMatrix(context: RunContext, work: EncodeWork): Pro
   const batchSize = await batchSizeOf(context, model, table, rows);
   const key = createHash("sha256")
     .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
-    .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
+    .update(rows)
     .digest("hex");
   const vectors = `${step}/vectors.npy`;
   const writer = await MatrixWriter.open(context.runDir.file(vectors), key, rows.length, unitSize);

@@ -1,8 +1,6 @@
 /** Writes stored vectors into files that other programs read; block by block, so that no matrix is ever whole in memory. */
-import { open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
 import type { VectorView } from "../embeddings/index.js";
-import { diskError, syncFolder, temporaryName } from "../rundir/durable.js";
+import { writeFileDurably } from "../rundir/durable.js";
 import { type NpyType, npyHeader } from "./npy.js";
 
 /** Vectors read at a time. */
@@ -47,22 +45,10 @@ export async function writeNpy(
   shape: readonly number[],
   blocks: () => Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const temporary = temporaryName(path);
-  try {
-    const file = await open(temporary, "w");
-    try {
-      await file.appendFile(npyHeader(type, shape));
-      for await (const block of blocks()) await file.appendFile(block);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncFolder(dirname(path));
-  } catch (thrown) {
-    await rm(temporary, { force: true });
-    throw diskError(thrown, path);
-  }
+  await writeFileDurably(path, async (file) => {
+    await file.write(npyHeader(type, shape));
+    for await (const block of blocks()) await file.write(block);
+  });
 }
 
 /** The upper halves of float32 numbers become those numbers. */

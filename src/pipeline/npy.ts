@@ -2,7 +2,7 @@
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { QuarryError } from "../errors.js";
-import { diskError, syncFolder } from "../rundir/durable.js";
+import { diskError, syncFolder, writeAll } from "../rundir/durable.js";
 
 const HEADER_BYTES = 128;
 
@@ -36,14 +36,6 @@ export async function readNpy(path: string, type: "<f4" | "<i4", shape: readonly
     bytes.length === 4 * shape.reduce((product, side) => product * side, 1);
   if (!isAsExpected) throw new QuarryError("INTEGRITY", `${path} is no array ${type} [${shape.join(" × ")}]`);
   return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
-}
-
-/** A write may take fewer bytes than it was given, on a disk that is nearly full, without an error. */
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
-  }
 }
 
 /**

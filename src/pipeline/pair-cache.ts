@@ -3,17 +3,18 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import { buildingName, sweep } from "../data/cache/builders.js";
 import { KEY_WORDS, KeyTable } from "../embeddings/index.js";
 import type { CrossEncoderContract } from "../protocol/messages.js";
+import { bodyOf, checkedBytes } from "../rundir/checked-bytes.js";
 import { diskError, syncFolder, writeFileDurably } from "../rundir/durable.js";
 import { KEY_BYTES, type PairKeys, wordsOf } from "./pair-keys.js";
 import { MODEL_FILE, pairScoresFolder, SHARD_SUFFIX } from "./pair-list.js";
 
-/** A block: magic, crc32 over what follows it, number of pairs, their keys, their scores as float32. */
-const MAGIC = Buffer.from("QPAIRB01", "latin1");
-const HEAD_BYTES = MAGIC.byteLength + 8;
+/** A block of checked bytes: number of pairs, their keys, their scores as float32. */
+const MAGIC = "QPAIRB01";
+const COUNT_AT = 12;
+const HEAD_BYTES = COUNT_AT + 4;
 const ENTRY_BYTES = KEY_BYTES + 4;
 const MAX_BLOCK_PAIRS = 1_000_000;
 /** Shards are read whole, so they stay small. */
@@ -82,7 +83,7 @@ export class PairCache {
    */
   append(keys: Uint8Array, scores: Float32Array): Promise<void> {
     const appended = this.#last.then(async () => {
-      await this.#append(blockOf(keys, scores));
+      await this.#append(checkedBytes(MAGIC, Int32Array.of(scores.length), keys, scores));
       if (this.#known !== null) addAll(await this.#known, wordsOf(keys), bitsOf(scores));
     });
     this.#last = appended.catch(() => {});
@@ -104,7 +105,7 @@ export class PairCache {
     for (const path of paths) {
       const shard = await readFile(path);
       for (const [start, end] of wholeBlocks(shard)) {
-        const scoresAt = end - shard.readUInt32LE(start + MAGIC.byteLength + 4) * 4;
+        const scoresAt = end - shard.readUInt32LE(start + COUNT_AT) * 4;
         addAll(known, wordsOf(shard.subarray(start + HEAD_BYTES, scoresAt)), wordsOf(shard.subarray(scoresAt, end)));
       }
     }
@@ -146,19 +147,6 @@ export class PairCache {
   }
 }
 
-function blockOf(keys: Uint8Array, scores: Float32Array): Buffer {
-  const block = Buffer.alloc(HEAD_BYTES + scores.length * ENTRY_BYTES);
-  MAGIC.copy(block);
-  block.writeUInt32LE(scores.length, MAGIC.byteLength + 4);
-  block.set(keys, HEAD_BYTES);
-  block.set(
-    new Uint8Array(scores.buffer, scores.byteOffset, scores.byteLength),
-    HEAD_BYTES + scores.length * KEY_BYTES,
-  );
-  block.writeUInt32LE(crc32(block.subarray(MAGIC.byteLength + 4)), MAGIC.byteLength);
-  return block;
-}
-
 /** Where every whole block of a shard lies; behind a damaged one the next magic is looked for. */
 export function* wholeBlocks(shard: Buffer): Generator<readonly [start: number, end: number]> {
   let at = shard.indexOf(MAGIC);
@@ -172,11 +160,10 @@ export function* wholeBlocks(shard: Buffer): Generator<readonly [start: number, 
 /** Where a block ends, or -1 for one that is cut or damaged. */
 function blockEnd(shard: Buffer, at: number): number {
   if (at + HEAD_BYTES > shard.byteLength) return -1;
-  const count = shard.readUInt32LE(at + MAGIC.byteLength + 4);
+  const count = shard.readUInt32LE(at + COUNT_AT);
   const end = at + HEAD_BYTES + count * ENTRY_BYTES;
   if (count > MAX_BLOCK_PAIRS || end > shard.byteLength) return -1;
-  const body = shard.subarray(at + MAGIC.byteLength + 4, end);
-  return crc32(body) === shard.readUInt32LE(at + MAGIC.byteLength) ? end : -1;
+  return bodyOf(MAGIC, shard.subarray(at, end)) === null ? -1 : end;
 }
 
 /** Of two scores of a key the first one stays. */

@@ -1,9 +1,9 @@
 /** Replaces what only stands for files by the files: embedded collections, files on the hub. */
 import { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "../data/index.js";
-import { QuarryError } from "../errors.js";
 import type { FilesConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "../experiment/schema.js";
 import { mapSearch, mapTraining, searchSources, trainingSources } from "../experiment/sources.js";
 import { type ResolveContext, resolveEmbedded } from "./embedded.js";
+import { environmentOutput } from "./runtime-command.js";
 
 /** Resolves what is evaluated, mined or encoded. */
 export async function resolveSearch(context: ResolveContext, data: SearchDataConfig): Promise<SearchDataConfig> {
@@ -30,24 +30,8 @@ export async function resolveTraining<Data extends TrainingDataConfig>(
 export async function fetchHubFiles(context: ResolveContext, sources: readonly SourceConfig[]): Promise<void> {
   const missing = missingHubFiles(hubFilesOf(sources));
   if (missing.length === 0) return;
-  const python = await context.python();
-  // Loaded late: a script that only looks at files it has need not wait for what starts processes.
-  const { execa } = await import("execa");
-  const result = await execa(python.executable, ["-m", "quarry_runtime", "fetch"], {
-    env: { ...python.env },
-    extendEnv: false,
-    cancelSignal: context.signal,
-    input: fetchRequest(missing),
-    reject: false,
-  });
-  context.checkStop();
-  if (result.exitCode !== 0) {
-    throw new QuarryError("ENVIRONMENT", "the files on the hub could not be fetched", {
-      cause: result,
-      hint: `Look at what Python said: ${result.stderr.trim().split("\n").slice(-2).join(" ")}`,
-    });
-  }
-  checkFetched(missing, result.stdout);
+  const purpose = "the files on the hub could not be fetched";
+  checkFetched(missing, await environmentOutput(context, ["fetch"], purpose, fetchRequest(missing)));
 }
 
 function onDisk(source: SourceConfig): SourceConfig {

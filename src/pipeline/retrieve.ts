@@ -170,7 +170,5 @@ function toRetrieval({ ranked, tracked }: Found, throughput: Throughput): Retrie
 }
 
 function digest(rows: Int32Array): string {
-  return createHash("sha256")
-    .update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength))
-    .digest("hex");
+  return createHash("sha256").update(rows).digest("hex");
 }

@@ -45,18 +45,44 @@ export async function runtimeOutput(
   args: readonly string[],
   purpose: string,
 ): Promise<string> {
+  const result = await callRuntime(context, [verb, ...args]);
+  if (result.exitCode !== 0) throw toldBy(result, purpose);
+  return result.stdout;
+}
+
+/**
+ * As runtimeOutput, for what fails only where something is wrong with the machine.
+ *
+ * @param input what the command reads on stdin
+ * @throws QuarryError ENVIRONMENT with the last words of Python.
+ */
+export async function environmentOutput(
+  context: CommandContext,
+  args: readonly string[],
+  purpose: string,
+  input?: string,
+): Promise<string> {
+  const result = await callRuntime(context, args, input);
+  if (result.exitCode === 0) return result.stdout;
+  throw new QuarryError("ENVIRONMENT", purpose, {
+    cause: result,
+    hint: `Look at what Python said: ${result.stderr.trim().split("\n").slice(-2).join(" ")}`,
+  });
+}
+
+async function callRuntime(context: CommandContext, args: readonly string[], input?: string) {
   const python = await context.python();
   // Loaded late: whoever only looks at data starts no process.
   const { execa } = await import("execa");
-  const result = await execa(python.executable, ["-m", "quarry_runtime", verb, ...args], {
+  const result = await execa(python.executable, ["-m", "quarry_runtime", ...args], {
     env: { ...python.env },
     extendEnv: false,
     cancelSignal: context.signal,
     reject: false,
+    ...(input === undefined ? {} : { input }),
   });
   context.checkStop();
-  if (result.exitCode !== 0) throw toldBy(result, purpose);
-  return result.stdout;
+  return result;
 }
 
 /** Gives a folder that is removed afterwards, whatever happens. */

@@ -105,9 +105,7 @@ async function searchTile(context: RunContext, options: SearchOptions, from: num
   const queries = await options.queries(from, to);
   const { pairs, tracked } = pairsOf(options.tracked, from, to);
   const hash = createHash("sha256").update(JSON.stringify([options.key, topK, vectorDtype, options.units.count, name]));
-  for (const part of [queries, tracked.queries, tracked.rows]) {
-    hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-  }
+  for (const part of [queries, tracked.queries, tracked.rows]) hash.update(part);
   const store = await SnapshotStore.open(join(context.runDir.file(options.folder, "snapshots"), name), {
     key: hash.digest("hex"),
     queryCount: to - from,

@@ -1,13 +1,12 @@
 /** Durable running top-k of every worker's life, so that a killed search goes on with the units that are missing. */
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import type { Snapshot } from "../pool/types.js";
+import { bodyOf, checkedBytes } from "../rundir/checked-bytes.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { mergeTopK, type TopK } from "./top-k.js";
 
 const MAGIC = "QTOPK002";
-const PREFIX_BYTES = 16;
 
 /** Which search snapshots are of. */
 export interface SearchIdentity {
@@ -86,39 +85,23 @@ export class SnapshotStore {
   }
 }
 
-function bytesOf(array: Float32Array | Int32Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-}
-
 function encode(header: Header, { scores, rows, tracked }: Part): Uint8Array {
   const json = Buffer.from(JSON.stringify(header));
-  const arrays = [scores, rows, tracked ?? new Float32Array(0)].map(bytesOf);
-  const size = arrays.reduce((sum, { length }) => sum + length, PREFIX_BYTES + json.length);
-  const out = Buffer.alloc(size);
-  out.write(MAGIC, 0, "latin1");
-  out.writeUInt32LE(json.length, 12);
-  let at = PREFIX_BYTES;
-  for (const part of [json, ...arrays]) {
-    out.set(part, at);
-    at += part.length;
-  }
-  // The checksum lies before what it covers; rename keeps half files away, this catches flipped bits.
-  out.writeUInt32LE(crc32(out.subarray(12)), 8);
-  return out;
+  return checkedBytes(MAGIC, Int32Array.of(json.length), json, scores, rows, tracked ?? new Float32Array(0));
 }
 
 function decode(bytes: Buffer, search: SearchIdentity): Part | null {
-  if (bytes.length < PREFIX_BYTES || bytes.toString("latin1", 0, 8) !== MAGIC) return null;
-  if (crc32(bytes.subarray(12)) !== bytes.readUInt32LE(8)) return null;
-  const jsonEnd = PREFIX_BYTES + bytes.readUInt32LE(12);
-  const header = JSON.parse(bytes.toString("utf8", PREFIX_BYTES, jsonEnd)) as Header;
+  const body = bodyOf(MAGIC, bytes);
+  if (body === null) return null;
+  const jsonEnd = 4 + body.readInt32LE(0);
+  const header = JSON.parse(body.toString("utf8", 4, jsonEnd)) as Header;
   const { key, queryCount, topK, trackedCount } = search;
   if (header.key !== key || header.queryCount !== queryCount || header.topK !== topK) return null;
   if (header.trackedCount !== trackedCount) return null;
   const size = queryCount * topK * 4;
   // Copies, because a JSON header of any length leaves the numbers unaligned.
   const copy = (at: number, length: number): ArrayBuffer =>
-    bytes.buffer.slice(bytes.byteOffset + at, bytes.byteOffset + at + length) as ArrayBuffer;
+    body.buffer.slice(body.byteOffset + at, body.byteOffset + at + length) as ArrayBuffer;
   return {
     units: header.units,
     scores: new Float32Array(copy(jsonEnd, size)),

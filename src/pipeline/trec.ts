@@ -1,36 +1,17 @@
 /** TREC files: ranked output (runs) and judgements, written whole or not at all. */
-import { open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
 import { formatFloat32, refuseUnfitGrades } from "../data/index.js";
 import type { Qrels, TextTable } from "../data/types.js";
-import { diskError, syncFolder, temporaryName } from "../rundir/durable.js";
+import { LineFile } from "./line-file.js";
 import type { TopK } from "./top-k.js";
 
-const FLUSH_CHARS = 1 << 20;
-
 async function writeLines(path: string, lines: Iterable<string>): Promise<void> {
-  const temporary = temporaryName(path);
+  const file = await LineFile.open(path);
   try {
-    const file = await open(temporary, "w");
-    try {
-      let buffer = "";
-      for (const line of lines) {
-        buffer += `${line}\n`;
-        if (buffer.length < FLUSH_CHARS) continue;
-        // Not file.write: it may take only a part on a disk that is nearly full.
-        await file.appendFile(buffer);
-        buffer = "";
-      }
-      await file.appendFile(buffer);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncFolder(dirname(path));
+    await file.write(lines);
+    await file.finish();
   } catch (thrown) {
-    await rm(temporary, { force: true });
-    throw diskError(thrown, path);
+    await file.abandon();
+    throw thrown;
   }
 }
 

@@ -1,14 +1,13 @@
 /** The orchestrator's sockets: let in who has the token, drop who breaks the protocol, and look like one to the pool. */
-import { timingSafeEqual } from "node:crypto";
 import { Router } from "zeromq";
 import { QuarryError, toQuarryError } from "../errors.js";
-import { type Decoded, decodeUp, encodeMessage, VersionMismatch } from "../protocol/codec.js";
+import { encodeMessage } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { protocolError } from "../protocol/scan.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
+import { Admission, isRemote, REMOTE } from "./admission.js";
 import { Channel, type ChannelListeners, ROUTER_OPTIONS } from "./channel.js";
 import { type Gate, openGate } from "./gate.js";
-import { sweepStaleTickets, type TicketContent, writeTicket } from "./ticket.js";
+import { sweepStaleTickets, type Ticket, type TicketContent, writeTicket } from "./ticket.js";
 
 /** Who hears what arrives. Called one at a time. */
 export interface TransportListeners {
@@ -47,8 +46,32 @@ export interface Transport {
   close(): Promise<void>;
 }
 
-/** In front of the identities of peers that came over TCP: both sockets choose theirs freely. */
-const REMOTE = "tcp:";
+interface Sockets {
+  readonly ticket: Ticket;
+  readonly local: Router;
+  readonly gate: Gate | null;
+  removeTicket(): void;
+}
+
+/** Opens both sockets or none, with the ticket for the first, which goes with this process. */
+async function openSockets(listen: string | undefined, onIntruder: (error: QuarryError) => void): Promise<Sockets> {
+  await sweepStaleTickets();
+  const ticket = writeTicket();
+  process.once("exit", ticket.remove);
+  const removeTicket = (): void => {
+    process.removeListener("exit", ticket.remove);
+    ticket.remove();
+  };
+  const local = new Router(ROUTER_OPTIONS);
+  try {
+    await local.bind(ticket.endpoint);
+    return { ticket, local, gate: listen === undefined ? null : await openGate(listen, onIntruder), removeTicket };
+  } catch (thrown) {
+    local.close();
+    removeTicket();
+    throw toQuarryError(thrown);
+  }
+}
 
 /**
  * Opens an ipc socket in a folder of its own and, when asked for, one for other machines.
@@ -58,26 +81,10 @@ const REMOTE = "tcp:";
  * const transport = await openTransport({ onMessage: console.log, onViolation: console.warn });
  */
 export async function openTransport(listeners: TransportListeners, options: TransportOptions = {}): Promise<Transport> {
-  await sweepStaleTickets();
-  const ticket = writeTicket();
-  process.once("exit", ticket.remove);
-  const socket = new Router(ROUTER_OPTIONS);
-  let gate: Gate | null = null;
-  try {
-    await socket.bind(ticket.endpoint);
-    const onIntruder = (error: QuarryError): void => listeners.onViolation(REMOTE, error);
-    if (options.listen !== undefined) gate = await openGate(options.listen, onIntruder);
-  } catch (thrown) {
-    socket.close();
-    process.removeListener("exit", ticket.remove);
-    ticket.remove();
-    throw toQuarryError(thrown);
-  }
-
-  const accepted = new Set<string>();
-  /** Peers that were let in once: what they still send is no news, and no attack. */
-  const forgotten = new Set<string>();
-  const local = new Channel(socket, heard(""));
+  const sockets = await openSockets(options.listen, (error) => listeners.onViolation(REMOTE, error));
+  const { ticket, gate } = sockets;
+  const admission = new Admission(ticket.token);
+  const local = new Channel(sockets.local, heard(""));
   const remote = gate === null ? null : new Channel(gate.socket, heard(REMOTE));
   let isClosed = false;
 
@@ -89,55 +96,30 @@ export async function openTransport(listeners: TransportListeners, options: Tran
     };
   }
 
-  function send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
-    const parts = encodeMessage(message, frames);
-    if (peer.startsWith(REMOTE)) remote?.send(peer.slice(REMOTE.length), parts);
-    else local.send(peer, parts);
-  }
-
-  function refuse(peer: string, error: QuarryError): void {
-    const { code, message, hint } = error;
-    const info = { code, message, hint: hint ?? null, isRetryable: false, rows: [] };
-    send(peer, { v: PROTOCOL_VERSION, type: "refuse", error: info });
-  }
-
-  function drop(peer: string, error: QuarryError, isAddressee: boolean): void {
-    if (accepted.delete(peer)) forgotten.add(peer);
-    if (isAddressee) refuse(peer, error);
-    listeners.onViolation(peer, error);
-  }
-
   function hear(peer: string, parts: readonly Uint8Array[]): void {
-    const decoded = read(peer, parts);
-    if (decoded === null) return;
+    const read = admission.read(peer, parts);
+    if (read === null) return;
+    if ("error" in read) return drop(peer, read.error, read.isTold);
     try {
-      listeners.onMessage(peer, decoded.message, decoded.frames);
+      listeners.onMessage(peer, read.message, read.frames);
     } catch (thrown) {
       // It costs its sender the connection: thrown on, it would leave the socket without a reader.
       drop(peer, toQuarryError(thrown), true);
     }
   }
 
-  function read(peer: string, parts: readonly Uint8Array[]): Decoded<UpMessage> | null {
-    const wasAccepted = accepted.has(peer);
-    let isAddressee = wasAccepted;
-    try {
-      const decoded = decodeUp(parts);
-      if (wasAccepted) return decoded;
-      const { message } = decoded;
-      // A connection that came back by itself: its worker beats on until it notices and says hello. The key let it in.
-      if (message.type !== "hello" && (forgotten.has(peer) || peer.startsWith(REMOTE))) return null;
-      if (message.type !== "hello") throw protocolError(`a stranger begins with ${message.type}`);
-      isAddressee = true;
-      if (!isEqual(message.token, ticket.token)) throw protocolError("a hello carries another token");
-      accepted.add(peer);
-      return decoded;
-    } catch (thrown) {
-      if (!wasAccepted && forgotten.has(peer)) return null;
-      // Bytes that were no message at all are not answered.
-      drop(peer, toQuarryError(thrown), isAddressee || thrown instanceof VersionMismatch);
-      return null;
-    }
+  function drop(peer: string, error: QuarryError, isTold: boolean): void {
+    admission.forget(peer);
+    const { code, message, hint } = error;
+    const info = { code, message, hint: hint ?? null, isRetryable: false, rows: [] };
+    if (isTold) send(peer, { v: PROTOCOL_VERSION, type: "refuse", error: info });
+    listeners.onViolation(peer, error);
+  }
+
+  function send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
+    const parts = encodeMessage(message, frames);
+    if (isRemote(peer)) remote?.send(peer.slice(REMOTE.length), parts);
+    else local.send(peer, parts);
   }
 
   return {
@@ -150,22 +132,14 @@ export async function openTransport(listeners: TransportListeners, options: Tran
       return { endpoint, token: ticket.token, ...keys };
     },
     send,
-    forget: (peer) => {
-      if (accepted.delete(peer)) forgotten.add(peer);
-    },
-    isRemote: (peer) => peer.startsWith(REMOTE),
+    forget: (peer) => admission.forget(peer),
+    isRemote,
     close: async () => {
       if (isClosed) return;
       isClosed = true;
       await Promise.all([local.close(), remote?.close()]);
       await gate?.close();
-      process.removeListener("exit", ticket.remove);
-      ticket.remove();
+      sockets.removeTicket();
     },
   };
-}
-
-function isEqual(seen: string, token: string): boolean {
-  const [left, right] = [Buffer.from(seen), Buffer.from(token)];
-  return left.length === right.length && timingSafeEqual(left, right);
 }

@@ -46,6 +46,14 @@ export function diskError(thrown: unknown, folder: string): QuarryError {
   return new QuarryError("ENVIRONMENT", `Cannot write in ${folder}: ${(thrown as Error).message}.`, { cause: thrown });
 }
 
+/** Writes all bytes at a position: a disk that is nearly full may take fewer in one write, without an error. */
+export async function writeAll(file: nodeFiles.FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
+    at += bytesWritten;
+  }
+}
+
 /** Makes what was added to a file survive a power cut. */
 export async function syncFile(path: string): Promise<void> {
   const handle = await nodeFiles.open(path, "r+");
@@ -69,32 +77,50 @@ export async function syncFolder(folder: string, files: FileCalls = nodeFiles): 
   }
 }
 
-/** Writes a new file and syncs it; nothing is left of it when that fails. */
-export async function writeNew(
-  path: string,
-  content: Uint8Array | string,
-  files: FileCalls = nodeFiles,
-): Promise<void> {
-  const handle = await files.open(path, "wx", 0o644);
-  try {
-    try {
-      await handle.writeFile(content);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (thrown) {
-    await files.unlink(path).catch(() => {});
-    throw thrown;
-  }
-}
+/** A file in the making: it appears under its name when it is finished, whole and durable; missing folders are made. */
+export class NewFile {
+  private constructor(
+    private readonly path: string,
+    private readonly temporary: string,
+    /** The topmost folder that had to be made. */
+    private readonly firstMade: string | undefined,
+    private readonly handle: OpenFile,
+    private readonly files: FileCalls,
+  ) {}
 
-async function renameWhole(from: string, to: string, files: FileCalls): Promise<void> {
-  try {
-    await files.rename(from, to);
-  } catch (thrown) {
-    await files.unlink(from).catch(() => {});
-    throw thrown;
+  /** @throws QuarryError ENVIRONMENT, naming the folder, when the disk is full or refuses; so do the others. */
+  static async open(path: string, files: FileCalls = nodeFiles): Promise<NewFile> {
+    const target = resolve(path);
+    return naming(dirname(target), async () => {
+      const firstMade = await files.mkdir(dirname(target), { recursive: true });
+      const temporary = temporaryName(target);
+      return new NewFile(target, temporary, firstMade, await files.open(temporary, "wx", 0o644), files);
+    });
+  }
+
+  /** Adds a piece; wait for it before the next one. */
+  async write(piece: Uint8Array | string): Promise<void> {
+    // Not FileHandle.write: it may take only a part on a disk that is nearly full.
+    await naming(dirname(this.path), () => this.handle.writeFile(piece));
+  }
+
+  async finish(): Promise<void> {
+    const folder = dirname(this.path);
+    await naming(folder, async () => {
+      await this.handle.sync();
+      await this.handle.close();
+      await this.files.rename(this.temporary, this.path);
+      await syncFolder(folder, this.files);
+      // A folder made just now is itself only a name in the one above it.
+      const top = this.firstMade?.length ?? Number.POSITIVE_INFINITY;
+      for (let made = folder; made.length >= top; made = dirname(made)) await syncFolder(dirname(made), this.files);
+    });
+  }
+
+  /** Leaves nothing behind; does nothing once the file is finished. */
+  async abandon(): Promise<void> {
+    await this.handle.close().catch(() => {});
+    await this.files.unlink(this.temporary).catch(() => {});
   }
 }
 
@@ -102,26 +128,29 @@ async function renameWhole(from: string, to: string, files: FileCalls): Promise<
  * Writes a file so that a reader, at any moment and after any crash, finds the old content or the new one, whole.
  * Missing folders are made.
  *
+ * @param content the bytes or the text, or what writes them piece by piece
  * @throws QuarryError ENVIRONMENT, naming the folder, when the disk is full or refuses.
  * @example
  * await writeFileDurably("runs/a/metrics.json", JSON.stringify(metrics));
  */
 export async function writeFileDurably(
   path: string,
-  content: Uint8Array | string,
+  content: Uint8Array | string | ((file: Pick<NewFile, "write">) => Promise<void>),
   files: FileCalls = nodeFiles,
 ): Promise<void> {
-  const folder = dirname(resolve(path));
-  const temporary = temporaryName(resolve(path));
+  const file = await NewFile.open(path, files);
   try {
-    const firstMade = await files.mkdir(folder, { recursive: true });
-    await writeNew(temporary, content, files);
-    await renameWhole(temporary, path, files);
-    await syncFolder(folder, files);
-    // A folder made just now is itself only a name in the one above it.
-    for (let made = folder; firstMade !== undefined && made.length >= firstMade.length; made = dirname(made)) {
-      await syncFolder(dirname(made), files);
-    }
+    await (typeof content === "function" ? content(file) : file.write(content));
+    await file.finish();
+  } catch (thrown) {
+    await file.abandon();
+    throw thrown;
+  }
+}
+
+async function naming<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (thrown) {
     throw diskError(thrown, folder);
   }

@@ -1,9 +1,9 @@
 /** One process at a time in a run folder; the lock of a dead process is taken over, by exactly one of those who try. */
 import { createHash } from "node:crypto";
-import { link, readFile, unlink } from "node:fs/promises";
+import { link, readFile, rm, unlink, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError } from "../errors.js";
-import { temporaryName, writeFileDurably, writeNew } from "./durable.js";
+import { temporaryName, writeFileDurably } from "./durable.js";
 import { isAlive, type Owner, thisProcess } from "./owner.js";
 
 /** A lock that is held. */
@@ -42,14 +42,14 @@ const isHeld = (owner: Owner) => owner.pid > 0 && isAlive(owner);
  */
 async function claim(path: string, own: Owner): Promise<Owner | null> {
   const candidate = temporaryName(path);
-  await writeNew(candidate, JSON.stringify(own));
   try {
+    await writeFile(candidate, JSON.stringify(own), { flag: "wx", mode: 0o644, flush: true });
     await link(candidate, path);
     return own;
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== "EEXIST") throw thrown;
   } finally {
-    await unlink(candidate);
+    await rm(candidate, { force: true });
   }
   const current = await readOwner(path);
   if (current === null || isHeld(current)) return current;

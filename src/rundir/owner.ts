@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { processStat } from "../process-stat.js";
 
 /** A process that holds something. */
 export interface Owner {
@@ -17,30 +18,20 @@ export interface Owner {
   readonly token: string;
 }
 
-function readOrNull(path: string): string | null {
+function bootId(): string | null {
   try {
-    return readFileSync(path, "utf8").trim();
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   } catch {
     return null;
   }
 }
-
-/** State letter and start time of a process from /proc; null when there is no such process or no /proc. */
-function readStat(pid: number): { readonly state: string; readonly startTicks: string } | null {
-  // The name in parentheses may itself hold blanks and parentheses: count fields from the last one.
-  const fields = readOrNull(`/proc/${pid}/stat`)?.split(")").at(-1)?.trim().split(" ");
-  const [state, startTicks] = [fields?.[0], fields?.[19]];
-  return state === undefined || startTicks === undefined ? null : { state, startTicks };
-}
-
-const bootId = () => readOrNull("/proc/sys/kernel/random/boot_id");
 
 /** This process, as the owner of a new hold. */
 export function thisProcess(): Owner {
   return {
     pid: process.pid,
     host: hostname(),
-    startTicks: readStat(process.pid)?.startTicks ?? null,
+    startTicks: processStat(process.pid)?.startTicks ?? null,
     bootId: bootId(),
     since: Date.now(),
     token: randomBytes(8).toString("hex"),
@@ -57,7 +48,7 @@ export function isAlive(owner: Owner): boolean {
     // EPERM: it is there, but belongs to another user.
     if ((thrown as NodeJS.ErrnoException).code === "ESRCH") return false;
   }
-  const stat = readStat(owner.pid);
+  const stat = processStat(owner.pid);
   if (stat === null || owner.startTicks === null) return true;
-  return stat.state !== "Z" && stat.startTicks === owner.startTicks;
+  return stat.isRunning && stat.startTicks === owner.startTicks;
 }

@@ -1,11 +1,12 @@
 /** Deaths in training: whatever is killed, every later step has the rows and the loss of an undisturbed run. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { execa, execaSync } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { processStat } from "../../src/process-stat.js";
 import { findLatestCheckpoint, runTraining } from "../../src/training/index.js";
 import { until } from "../fixtures/fake-pool.js";
 import {
@@ -246,6 +247,5 @@ test.skipIf(noNamespace)("a launch has not ended before the last process of its 
 
 /** Whether there is anything of a process, be it only what waits for others. */
 function isRunning(pid: number): boolean {
-  const stat = existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, "utf8") : "Z";
-  return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  return processStat(pid)?.isRunning ?? false;
 }

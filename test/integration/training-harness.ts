@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Int32, Table, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
 import { execa } from "execa";
 import type { MicroBatch } from "../../src/data/types.js";
+import { processStat } from "../../src/process-stat.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
 import { EventStream, type QuarryEvent } from "../../src/report/events.js";
 import type { Layout, TrainJob } from "../../src/training/index.js";
@@ -122,9 +123,8 @@ export function descendants(text: string): number[] {
   const parents = new Map<number, number>();
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    const stat = read(`/proc/${entry}/stat`);
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    if (fields[0] !== "Z" && fields.length > 1) parents.set(Number(entry), Number(fields[1]));
+    const stat = processStat(entry);
+    if (stat?.isRunning === true) parents.set(Number(entry), stat.parent);
   }
   const isBelow = (pid: number): boolean => {
     for (let at = parents.get(pid); at !== undefined; at = parents.get(at)) if (at === process.pid) return true;

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import platform
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
 from quarry_runtime.demo.pairs import Pair, harvest
+from quarry_runtime.guard.durable import whole_file
 
 # Raised whenever the rules change, so that older folders are built anew.
 _VERSION = 1
@@ -82,12 +82,8 @@ def _json(**fields: str) -> str:
 def _write(path: Path, lines: list[str]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = "".join(f"{line}\n" for line in lines).encode()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
     return len(content)
 
 

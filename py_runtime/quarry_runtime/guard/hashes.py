@@ -28,11 +28,17 @@ def sha256_of(file: Path) -> str:
             return known
     except OSError:
         pass
+    digest = sha256_now(real)
+    _remember(entry, digest)
+    return digest
+
+
+def sha256_now(file: Path) -> str:
+    """The SHA-256 of what the file holds at this moment, in hexadecimal."""
     digest = hashlib.sha256()
-    with real.open("rb") as stream:
+    with file.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
-    _remember(entry, digest.hexdigest())
     return digest.hexdigest()
 
 

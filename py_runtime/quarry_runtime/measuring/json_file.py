@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from quarry_runtime.guard.durable import whole_file
+
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes beside the file and renames; NaN is refused, because JSON has no word for it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False), "utf-8")
-    os.replace(temporary, path)
+    """Writes an answer; NaN is refused, because JSON has no word for it."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False), "utf-8")

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError, DataError, IntegrityError
+from quarry_runtime.guard.durable import sync
+from quarry_runtime.guard.hashes import sha256_now
 from quarry_runtime.search.faiss_index import (
     IndexOptions,
     Kind,
@@ -155,8 +157,8 @@ def save(
         manifest = msgspec.structs.replace(manifest, checksum=manifest.own_checksum())
         (making / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         for file in making.iterdir():
-            _sync(file)
-        _sync(making)
+            sync(file)
+        sync(making)
         _replace(making, folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -233,11 +235,7 @@ def ranks_of(ids: list[str]) -> NDArray[np.int32]:
 
 def _saved(file: Path) -> SavedFile:
     # Never from memory, as a model's hash may come: a flipped bit changes neither size nor time.
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return SavedFile(bytes=file.stat().st_size, sha256=digest.hexdigest())
+    return SavedFile(bytes=file.stat().st_size, sha256=sha256_now(file))
 
 
 def _replace(making: Path, folder: Path) -> None:
@@ -246,13 +244,5 @@ def _replace(making: Path, folder: Path) -> None:
     if folder.exists():
         folder.rename(old)
     making.rename(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

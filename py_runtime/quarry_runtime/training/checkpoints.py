@@ -14,6 +14,7 @@ import msgspec
 import xxhash
 
 from quarry_runtime.errors import EnvironmentFault, IntegrityError
+from quarry_runtime.guard.durable import sync
 
 MANIFEST = "quarry-checkpoint.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -63,18 +64,16 @@ def seal(folder: Path, **record: Any) -> Manifest:
         )
         files.append(entry)
     for inner in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
-        _sync_folder(inner)
+        sync(inner)
     manifest = Manifest(files=files, **record)
     # A name that no reader takes for the manifest: a kill before the rename leaves a half-written
     # folder.
     temporary = folder / f"{MANIFEST}.part"
-    with temporary.open("wb") as stream:
-        stream.write(msgspec.json.format(msgspec.json.encode(manifest)))
-        stream.flush()
-        os.fsync(stream.fileno())
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    sync(temporary)
     temporary.rename(folder / MANIFEST)
-    _sync_folder(folder)
-    _sync_folder(folder.parent)
+    sync(folder)
+    sync(folder.parent)
     return manifest
 
 
@@ -155,7 +154,7 @@ def rotate(output_dir: Path, keep: int | None) -> None:
         # First the manifest: a kill in the middle then leaves a folder that nobody takes for
         # complete.
         (folder / MANIFEST).unlink()
-        _sync_folder(folder)
+        sync(folder)
         shutil.rmtree(folder)
 
 
@@ -163,11 +162,3 @@ def _files(folder: Path) -> Iterator[Path]:
     return (
         path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MANIFEST)
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

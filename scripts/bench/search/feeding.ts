@@ -5,12 +5,12 @@
  * ZeroMQ's threads, checksums, gathering of texts. How many GPUs that is rests on what a GPU encodes, so it is told
  * for two assumed rates.
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PreparedSource } from "../../../src/data/types.js";
 import { toModelSpec } from "../../../src/pipeline/model-spec.js";
 import { openPool } from "../../../src/pool/pool.js";
 import type { WorkerPool } from "../../../src/pool/types.js";
+import { processStat } from "../../../src/process-stat.js";
 import { EventStream } from "../../../src/report/events.js";
 import { type Context, median } from "../shared/context.js";
 import { counted, delayedModel, makeCorpus, searchJob, unitsOf } from "./simulated.js";
@@ -107,11 +107,9 @@ async function paying(units: number, bytes: () => number, work: () => Promise<un
   return { cpuSeconds: (user + system) / 1e6, loopSeconds: mainThreadSeconds() - loop, bytes: bytes(), units };
 }
 
-/** CPU time of the thread that runs the event loop: fields 14 and 15 of its stat, in hundredths of a second. */
+/** CPU time of the thread that runs the event loop, whose ticks are hundredths of a second. */
 export function mainThreadSeconds(): number {
-  const stat = readFileSync(`/proc/self/task/${process.pid}/stat`, "latin1");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  return (processStat(`self/task/${process.pid}`)?.cpuTicks ?? 0) / 100;
 }
 
 function tell(context: Context, kind: string, all: readonly Paid[], unitSize: number): void {

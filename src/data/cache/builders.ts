@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { processStat } from "../../process-stat.js";
 import { systemCode } from "../failures.js";
 
 const PREFIX = ".building-";
@@ -63,16 +64,10 @@ function machine(): string {
   return ownMachine;
 }
 
-/** When a running process started, in the kernel's ticks, or null when there is none: a number is given out again. */
+/** When a running process started, or null when there is none. */
 function startOf(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name in brackets may hold anything; the fields behind it are state (3rd) … start (22nd).
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
-  } catch {
-    return null;
-  }
+  const stat = processStat(pid);
+  return stat?.isRunning === true ? stat.startTicks : null;
 }
 
 /** A file that grows does not change its folder's time, so its own counts too. */

@@ -1,13 +1,13 @@
 /** The content-addressed cache: an entry is built in a folder of its own, sealed by a manifest, and appears by one rename. */
 import { createHash } from "node:crypto";
-import { mkdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
+import { mkdirSync, renameSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { QuarryError } from "../../errors.js";
 import { cacheError, isAbsent, systemCode } from "../failures.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { buildingName, sweep } from "./builders.js";
-import { makeFolder } from "./folder.js";
+import { makeFolder, removeQuietly } from "./folder.js";
 import { noteUse } from "./last-use.js";
 import {
   identityOf,
@@ -147,13 +147,7 @@ async function buildEntry<Content, Opened>(
     // Somebody else was first: theirs is as good as ours.
     if (systemCode(thrown) !== "ENOTEMPTY" && systemCode(thrown) !== "EEXIST") throw thrown;
   } finally {
+    // What cannot be removed now is swept by a later builder; the failure that counts is the one of the build.
     removeQuietly(temporary);
   }
-}
-
-/** What cannot be removed now is swept by a later builder; the failure that counts is the one of the build. */
-function removeQuietly(folder: string): void {
-  try {
-    rmSync(folder, { recursive: true, force: true });
-  } catch {}
 }

@@ -1,5 +1,5 @@
-/** Makes folders, and lists those that may not be there. */
-import { mkdirSync, readdirSync } from "node:fs";
+/** Makes folders, lists those that may not be there, and removes what may stay as well. */
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { isAbsent, systemCode } from "../failures.js";
 
@@ -32,4 +32,11 @@ export function namesIn(folder: string): string[] {
     if (isAbsent(thrown)) return [];
     throw thrown;
   }
+}
+
+/** Removes a file or a folder where that is possible: even a forced removal fails below what is no folder. */
+export function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {}
 }

@@ -1,17 +1,25 @@
 /** Small JSON files with a checksum of their own: a damaged one reads as a missing one. */
-import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { isAbsent, readError } from "../failures.js";
+import { removeQuietly } from "./folder.js";
 
 /** Writes a value and its crc32, flushed to the disk; the file must not exist. */
 export function writeSealed(path: string, value: unknown): void {
   const body = JSON.stringify(value);
-  const fd = openSync(path, "wx", 0o644);
+  writeFileSync(path, `{"crc32":${crc32(body)},"value":${body}}\n`, { flag: "wx", mode: 0o644, flush: true });
+}
+
+/** As writeSealed, also where there is one already: a reader finds the old value or the new one, whole. */
+export function replaceSealed(path: string, value: unknown): void {
+  const temporary = `${path}.${randomBytes(8).toString("hex")}`;
   try {
-    writeFileSync(fd, `{"crc32":${crc32(body)},"value":${body}}\n`);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    writeSealed(temporary, value);
+    renameSync(temporary, path);
+  } catch (thrown) {
+    removeQuietly(temporary);
+    throw thrown;
   }
 }
 

@@ -1,13 +1,12 @@
 /** Recognises a source file: by size, times and inode when it was seen before, by its content otherwise. */
-import { createHash, randomBytes } from "node:crypto";
-import { renameSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { QuarryError } from "../../errors.js";
 import { systemCode } from "../failures.js";
 import { makeFolder } from "./folder.js";
 import { type SourceStamp, sourceStamp } from "./manifest.js";
-import { readNote, writeSealed } from "./sealed.js";
+import { readNote, replaceSealed } from "./sealed.js";
 
 const CHUNK_BYTES = 4 << 20;
 /** A file changed this recently may change again without its times moving on: clocks of file systems are coarse. */
@@ -110,19 +109,8 @@ async function hashContent(handle: FileHandle, signal: AbortSignal | undefined):
 
 /** Notes only save time later, so a cache that cannot be written is no failure here. */
 export function writeNote(note: string, value: unknown): void {
-  const temporary = `${note}.${randomBytes(8).toString("hex")}`;
   try {
     makeFolder(dirname(note));
-    writeSealed(temporary, value);
-    renameSync(temporary, note);
-  } catch {
-    removeQuietly(temporary);
-  }
-}
-
-/** Even a forced removal fails below what is no folder. */
-function removeQuietly(path: string): void {
-  try {
-    rmSync(path, { force: true });
+    replaceSealed(note, value);
   } catch {}
 }

@@ -87,7 +87,7 @@ export class CheckedFile {
 
   #check(index: number, numbers: Int32Array): void {
     const expected = (this.#file.int32(this.#dataBytes + index * 4, 1)[0] as number) >>> 0;
-    if (crc32(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength)) !== expected) {
+    if (crc32(numbers) !== expected) {
       this.onDamage();
       throw integrityError(this.#file.path, `block ${index}`);
     }

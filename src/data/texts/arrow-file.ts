@@ -13,6 +13,7 @@ import {
 } from "apache-arrow";
 import { FileSink, type WrittenFile } from "../storage/file-sink.js";
 import type { OptionalColumns } from "./batch-builder.js";
+import { padded } from "./ipc-stream.js";
 
 /** A column of strings: [offsets[i], offsets[i + 1]) of `bytes` is the i-th. */
 export interface StringColumn {
@@ -61,11 +62,6 @@ function schemaOf(columns: OptionalColumns): Schema {
     ...stringsOf(columns).map((name) => new Field(name, new Utf8(), false)),
     ...NUMBERS.map((name) => new Field(name, new Int32(), false)),
   ]);
-}
-
-/** Arrow starts every buffer at a multiple of 8. */
-function padded(bytes: number): number {
-  return Math.ceil(bytes / 8) * 8;
 }
 
 /** Bytes from a batch's first buffer to each of its buffers, in the order of the schema. */

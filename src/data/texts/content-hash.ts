@@ -25,7 +25,7 @@ export class ContentHash {
   update({ id, title, text, prompt, extras, textCheck }: BatchColumns): void {
     this.#ids.update(id.bytes);
     this.#lengths.update(this.#lengthsOf([id, title, text]));
-    this.#textChecks.update(bytesOf(textCheck));
+    this.#textChecks.update(textCheck);
     if (prompt !== null) {
       this.#promptLengths.update(this.#lengthsOf([prompt]));
       this.#prompts.update(prompt.bytes);
@@ -47,7 +47,7 @@ export class ContentHash {
   }
 
   /** Lengths row by row, so that the borders of batches leave no trace; overwritten by the next call. */
-  #lengthsOf(columns: readonly StringColumn[]): Uint8Array {
+  #lengthsOf(columns: readonly StringColumn[]): Int32Array {
     const rowCount = (columns[0] as StringColumn).offsets.length - 1;
     const count = rowCount * columns.length;
     if (this.#scratch.length < count) this.#scratch = new Int32Array(count);
@@ -56,10 +56,6 @@ export class ContentHash {
         this.#scratch[row * columns.length + index] = (offsets[row + 1] as number) - (offsets[row] as number);
       }
     }
-    return bytesOf(this.#scratch.subarray(0, count));
+    return this.#scratch.subarray(0, count);
   }
-}
-
-function bytesOf(numbers: Int32Array): Uint8Array {
-  return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 }

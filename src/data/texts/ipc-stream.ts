@@ -94,7 +94,8 @@ export function frameBatch(rowCount: number, columns: readonly ColumnShape[]): F
   return { bytes, starts };
 }
 
-function padded(length: number): number {
+/** Arrow starts every buffer at a multiple of 8. */
+export function padded(length: number): number {
   return Math.ceil(length / 8) * 8;
 }
 

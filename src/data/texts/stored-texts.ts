@@ -349,3 +349,14 @@ export class StoredTexts implements TextTable {
 function decodeBytes(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
 }
+
+/** Whether title and text of two rows, perhaps of two tables, are the same bytes. */
+export function hasSameText(one: StoredTexts, row: number, other: StoredTexts, otherRow: number): boolean {
+  const left = one.textBytes(row);
+  const right = other.textBytes(otherRow);
+  return isSame(left.title, right.title) && isSame(left.text, right.text);
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return one.byteLength === other.byteLength && areEqual(one, 0, other, 0, one.byteLength);
+}

@@ -2,9 +2,8 @@
 import { createHash } from "node:crypto";
 import type { Origin, TextTable } from "../types.js";
 import { gatherTexts, partOf, rowsIn, type TablePart } from "./gather.js";
-import { areEqual } from "./id-hash.js";
 import { QualifiedIds } from "./qualified-ids.js";
-import type { StoredTexts } from "./stored-texts.js";
+import { hasSameText, type StoredTexts } from "./stored-texts.js";
 import { PLAIN, styleKey, type TextStyle } from "./style.js";
 
 /** Passages or queries of one or several sources, in the order in which they were added. */
@@ -145,18 +144,12 @@ export class TextPool implements TextTable {
 
   isSameText(row: number, other: number): boolean {
     if (row === other) return true;
-    const one = this.#textOf(row);
-    const two = this.#textOf(other);
-    return isSame(one.title, two.title) && isSame(one.text, two.text);
+    const [one, two] = [this.partOf(row), this.partOf(other)];
+    return hasSameText(one.table, row - one.offset, two.table, other - two.offset);
   }
 
   close(): void {
     for (const { table } of this.#parts) table.close();
-  }
-
-  #textOf(row: number): { title: Uint8Array; text: Uint8Array } {
-    const { table, offset } = partOf(this.#parts, row);
-    return table.textBytes(row - offset);
   }
 
   #qualifiedIds(): QualifiedIds {
@@ -171,8 +164,4 @@ export class TextPool implements TextTable {
     for (let number = 2; this.#names.includes(free); number += 1) free = `${plain}-${number}`;
     return free;
   }
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return one.byteLength === other.byteLength && areEqual(one, 0, other, 0, one.byteLength);
 }

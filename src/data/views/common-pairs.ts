@@ -7,8 +7,7 @@ import { CheckedFile } from "../storage/checked-file.js";
 import { writeChecked } from "../storage/checked-writer.js";
 import { FileSink } from "../storage/file-sink.js";
 import { growingInt32 } from "../storage/growing.js";
-import { areEqual } from "../texts/id-hash.js";
-import type { StoredTexts } from "../texts/stored-texts.js";
+import { hasSameText, type StoredTexts } from "../texts/stored-texts.js";
 
 /** Changes when the layout of the entry changes. */
 const VERSION = "relations/1";
@@ -145,16 +144,6 @@ function textHashes(table: StoredTexts): Int32Array {
   const hashes = new Int32Array(table.rowCount);
   for (let row = 0; row < hashes.length; row += 1) hashes[row] = table.textHash(row);
   return hashes;
-}
-
-function hasSameText(one: StoredTexts, row: number, other: StoredTexts, otherRow: number): boolean {
-  const left = one.textBytes(row);
-  const right = other.textBytes(otherRow);
-  return isSame(left.title, right.title) && isSame(left.text, right.text);
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return one.byteLength === other.byteLength && areEqual(one, 0, other, 0, one.byteLength);
 }
 
 /** A hash table of one query's positives whose memory serves all queries: a slot counts only with the query's stamp. */

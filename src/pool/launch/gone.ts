@@ -1,6 +1,7 @@
 /** Whether processes of this machine have ended, and waiting for those that are about to. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { processStat } from "../../process-stat.js";
 
 const TRIES = 200;
 const TRY_MS = 10;
@@ -19,17 +20,16 @@ export async function groupGone(group: number): Promise<void> {
 
 /** Whether a process runs; one that only waits to be collected does not. */
 export function isAlive(pid: number): boolean {
-  const state = stateOf(pid);
-  if (state !== null) return state.isRunning;
-  return !hasProc() && answers(pid);
+  // Orphans are init's to collect; some containers' init is slow at it, and a zombie does no harm.
+  return processStat(pid)?.isRunning ?? (!hasProc() && answers(pid));
 }
 
 function isGroupAlive(group: number): boolean {
   if (!answers(-group)) return false;
   if (!hasProc()) return true;
   return readdirSync("/proc").some((entry) => {
-    const state = /^\d+$/.test(entry) ? stateOf(Number(entry)) : null;
-    return state?.group === group && state.isRunning;
+    const stat = /^\d+$/.test(entry) ? processStat(entry) : null;
+    return stat?.group === group && stat.isRunning;
   });
 }
 
@@ -43,15 +43,3 @@ function answers(pid: number): boolean {
 }
 
 const hasProc = (): boolean => existsSync("/proc/self/stat");
-
-/** Null where there is no such process, or no /proc. */
-function stateOf(pid: number): { readonly isRunning: boolean; readonly group: number } | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const [state, , group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // Orphans are init's to collect; some containers' init is slow at it, and a zombie does no harm.
-    return { isRunning: state !== "Z", group: Number(group) };
-  } catch {
-    return null;
-  }
-}

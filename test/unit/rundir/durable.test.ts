@@ -101,3 +101,20 @@ test("bytes arrive as they are", async () => {
   await writeFileDurably(path, bytes);
   expect(Buffer.compare(await readFile(path), bytes)).toBe(0);
 });
+
+test("a file written in pieces is whole or not there", async () => {
+  const path = join(folder, "new", "run.trec");
+  await writeFileDurably(path, async (file) => {
+    await file.write("first");
+    expect(await readdir(join(folder, "new"))).not.toContain("run.trec");
+    await file.write("second");
+  });
+  expect(await readFile(path, "utf8")).toBe("firstsecond");
+  const torn = writeFileDurably(path, async (file) => {
+    await file.write("half");
+    throw new Error("the source is damaged");
+  });
+  await expect(torn).rejects.toThrow("the source is damaged");
+  expect(await readdir(join(folder, "new"))).toEqual(["run.trec"]);
+  expect(await readFile(path, "utf8")).toBe("firstsecond");
+});
