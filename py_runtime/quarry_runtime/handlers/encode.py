@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quarry_runtime.guard.finite import check_finite
 from quarry_runtime.handlers.handler import Answer
-from quarry_runtime.handlers.units import Prepared, prepare
+from quarry_runtime.handlers.units import Prepared
 from quarry_runtime.protocol.messages import DownMessage, EncodeTask, Ready, Result, Unit
 from quarry_runtime.protocol.tensor import pack
 
@@ -29,7 +29,6 @@ class EncodeHandler:
 
         self._task = task
         self._encoder = encoder
-        self._device = device
         self._forward = Forward(encoder, task.side, device)
 
     def ready(self, credits: int) -> Ready:
@@ -71,10 +70,7 @@ class EncodeHandler:
 
     def prepare(self, frame: memoryview, row_count: int) -> Prepared:
         """Tokenises a unit and cuts it into batches."""
-        task = self._task
-        return prepare(
-            self._encoder, task.side, task.batch_size, frame, row_count, self._device.type == "cuda"
-        )
+        return self._forward.prepare(frame, row_count, self._task.batch_size)
 
     def compute(self, unit: Prepared, on_batch: Callable[[], None]) -> NDArray[np.float32]:
         """Vectors float32 [N, D] in the order of the unit's rows.

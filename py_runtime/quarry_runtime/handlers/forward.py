@@ -10,9 +10,9 @@ import torch
 
 from quarry_runtime.errors import WorkerFault
 from quarry_runtime.guard.memory import is_out_of_memory
-from quarry_runtime.handlers.units import Prepared
+from quarry_runtime.handlers.units import Batch, Prepared, read_texts
 from quarry_runtime.modeling.encoder import Encoder
-from quarry_runtime.modeling.tokens import Side, collate
+from quarry_runtime.modeling.tokens import Side, collate, plan_batches, tokenize
 
 _MOST_HALVINGS = 3
 
@@ -44,6 +44,44 @@ class Halving:
         self.device = device
         #: Padded tokens of the smallest batch that did not fit; None until one did not.
         self.too_many_tokens: int | None = None
+
+    def cut(self, ids: Sequence[Any], batch_size: int) -> list[Batch]:
+        """Batches of about equal length, padded; for the thread that works ahead of the device."""
+        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+        batches = []
+        for positions in plan_batches(lengths, batch_size):
+            chosen = [ids[position] for position in positions]
+            tensors = self._collate(chosen)
+            if self.device.type == "cuda":
+                tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+            batches.append(Batch(positions, chosen, tensors))
+        return batches
+
+    def results(
+        self,
+        rows: np.ndarray,
+        batches: list[Batch],
+        shape: tuple[int, ...],
+        on_batch: Callable[[], None],
+    ) -> torch.Tensor:
+        """Results of a unit, float32 [N, *shape] on the device, in the order of its rows.
+
+        Args:
+            rows: The unit's.
+            batches: All that `cut` made of it.
+            shape: That of one result.
+            on_batch: Called after each batch, so that the heartbeat shows progress.
+
+        Raises:
+            WorkerFault: a batch that does not fit into memory even when it is halved three times.
+        """
+        results_N = torch.empty((len(rows), *shape), device=self.device)
+        with torch.inference_mode():
+            for batch in batches:
+                results_B = self.batch(batch.ids, batch.tensors, rows[batch.positions])
+                results_N[torch.from_numpy(batch.positions).to(self.device)] = results_B
+                on_batch()
+        return results_N
 
     def batch(
         self,
@@ -103,22 +141,12 @@ class Forward(Halving):
         self.encoder = encoder
         self.side: Side = side
 
+    def prepare(self, frame: memoryview, row_count: int, batch_size: int) -> Prepared:
+        """Reads, tokenises, sorts and pads a unit."""
+        unit = read_texts(frame, row_count)
+        ids = tokenize(self.encoder, unit, self.side)["input_ids"]
+        return Prepared(unit.rows, unit.ranks, self.cut(ids, batch_size))
+
     def unit(self, unit: Prepared, on_batch: Callable[[], None]) -> torch.Tensor:
-        """Vectors of a unit, float32 [N, D] on the device, in the order of its rows.
-
-        Args:
-            unit: A tokenised unit.
-            on_batch: Called after each batch, so that the heartbeat shows progress.
-
-        Raises:
-            WorkerFault: a batch that does not fit into memory even when it is halved three times.
-        """
-        shape = (len(unit.rows), self.encoder.contract.dimension)
-        vectors_ND = torch.empty(shape, device=self.device)
-        with torch.inference_mode():
-            for batch in unit.batches:
-                rows = unit.rows[batch.positions]
-                vectors_BD = self.batch(batch.ids, batch.tensors, rows)
-                vectors_ND[torch.from_numpy(batch.positions).to(self.device)] = vectors_BD
-                on_batch()
-        return vectors_ND
+        """Vectors of a unit, float32 [N, D] on the device, in the order of its rows; see `results`."""
+        return self.results(unit.rows, unit.batches, (self.encoder.contract.dimension,), on_batch)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.protocol.messages import CrossEncoderSpec, ModelSpec
 
@@ -12,34 +13,31 @@ if TYPE_CHECKING:
 
 
 class Models:
-    """Loads what a task names, on one device."""
+    """Loads what a task names, on one device; loading another model drops the one before."""
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self._encoder: tuple[ModelSpec, Encoder] | None = None
-        self._cross_encoder: tuple[CrossEncoderSpec, CrossEncoder] | None = None
+        self._loaded: tuple[ModelSpec | CrossEncoderSpec, Any] | None = None
 
     def encoder(self, spec: ModelSpec) -> Encoder:
-        """The encoder of a spec; loading another one drops the one before."""
-        if self._encoder is None or self._encoder[0] != spec:
-            from quarry_runtime.modeling.inference import speed_up
-            from quarry_runtime.modeling.load import load_encoder
+        """The encoder of a spec."""
+        from quarry_runtime.modeling.load import load_encoder
 
-            # Before the new one is loaded: both may not fit.
-            self._encoder = self._cross_encoder = None
-            encoder = load_encoder(spec, self.device)
-            speed_up(encoder)
-            self._encoder = (spec, encoder)
-        return self._encoder[1]
+        return self._model(spec, load_encoder)
 
     def cross_encoder(self, spec: CrossEncoderSpec) -> CrossEncoder:
-        """The cross-encoder of a spec; loading it drops whatever was there before."""
-        if self._cross_encoder is None or self._cross_encoder[0] != spec:
-            from quarry_runtime.modeling.cross_encoder import load_cross_encoder
+        """The cross-encoder of a spec."""
+        from quarry_runtime.modeling.cross_encoder import load_cross_encoder
+
+        return self._model(spec, load_cross_encoder)
+
+    def _model(self, spec: Any, load: Callable[[Any, str], Any]) -> Any:
+        if self._loaded is None or self._loaded[0] != spec:
             from quarry_runtime.modeling.inference import speed_up
 
-            self._encoder = self._cross_encoder = None
-            cross_encoder = load_cross_encoder(spec, self.device)
-            speed_up(cross_encoder)
-            self._cross_encoder = (spec, cross_encoder)
-        return self._cross_encoder[1]
+            # Before the new one is loaded: both may not fit.
+            self._loaded = None
+            model = load(spec, self.device)
+            speed_up(model)
+            self._loaded = (spec, model)
+        return self._loaded[1]

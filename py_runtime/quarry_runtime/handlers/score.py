@@ -8,28 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
 from quarry_runtime.handlers.forward import Halving
 from quarry_runtime.handlers.handler import Answer
-from quarry_runtime.handlers.units import read_pair_texts
-from quarry_runtime.modeling.tokens import plan_batches
+from quarry_runtime.handlers.units import Batch, read_pair_texts
 from quarry_runtime.protocol.messages import DownMessage, Ready, Result, ScoreTask, Unit
 from quarry_runtime.protocol.tensor import pack
 
 if TYPE_CHECKING:
-    from quarry_runtime.modeling.cross_encoder import CrossEncoder, PairIds
+    import torch
 
-
-@dataclasses.dataclass(frozen=True)
-class PairBatch:
-    """Pairs for one forward pass: their positions in the unit, [B], and their tokens."""
-
-    positions: NDArray[np.int64]
-    pairs: list[PairIds]
-    tensors: dict[str, torch.Tensor]
+    from quarry_runtime.modeling.cross_encoder import CrossEncoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +28,7 @@ class PreparedPairs:
     """A unit of pairs that is tokenised and cut into batches; `rows` are the pairs' numbers."""
 
     rows: NDArray[np.int32]
-    batches: list[PairBatch]
+    batches: list[Batch]
 
 
 class ScoreHandler:
@@ -46,7 +37,6 @@ class ScoreHandler:
     def __init__(self, task: ScoreTask, model: CrossEncoder, device: torch.device) -> None:
         self._task = task
         self._model = model
-        self._device = device
         self._forward = Halving(model.collate, model, device, "pair")
 
     def ready(self, credits: int) -> Ready:
@@ -65,15 +55,7 @@ class ScoreHandler:
         """
         unit = read_pair_texts(frame, row_count)
         pairs = self._model.tokenize(unit.queries, unit.passages)
-        lengths = np.fromiter(map(len, pairs), dtype=np.int64, count=len(pairs))
-        batches = []
-        for positions in plan_batches(lengths, self._task.batch_size):
-            chosen = [pairs[position] for position in positions]
-            tensors = self._model.collate(chosen)
-            if self._device.type == "cuda":
-                tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-            batches.append(PairBatch(positions, chosen, tensors))
-        return PreparedPairs(unit.rows, batches)
+        return PreparedPairs(unit.rows, self._forward.cut(pairs, self._task.batch_size))
 
     def work(
         self, message: Unit, prepared: PreparedPairs, started: float, on_batch: Callable[[], None]
@@ -96,14 +78,7 @@ class ScoreHandler:
             DataError: a score that is NaN or infinite, its pairs named.
             WorkerFault: a batch that does not fit into memory.
         """
-        scores_N = torch.empty(len(unit.rows), device=self._device)
-        with torch.inference_mode():
-            for batch in unit.batches:
-                rows = unit.rows[batch.positions]
-                scores_B = self._forward.batch(batch.pairs, batch.tensors, rows)
-                scores_N[torch.from_numpy(batch.positions).to(self._device)] = scores_B
-                on_batch()
-        scores = scores_N.cpu().numpy()
+        scores = self._forward.results(unit.rows, unit.batches, (), on_batch).cpu().numpy()
         broken = unit.rows[~np.isfinite(scores)].tolist()
         if broken:
             raise DataError(

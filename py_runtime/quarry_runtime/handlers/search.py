@@ -14,7 +14,7 @@ from quarry_runtime.errors import ConfigError, ProtocolError
 from quarry_runtime.guard.finite import check_finite
 from quarry_runtime.handlers.forward import Forward
 from quarry_runtime.handlers.handler import Answer
-from quarry_runtime.handlers.units import Prepared, prepare
+from quarry_runtime.handlers.units import Prepared
 from quarry_runtime.handlers.vectors import StoredFiles, StoredUnit, read_vectors
 from quarry_runtime.modeling.registry import load_plugins
 from quarry_runtime.modeling.similarity import scorer
@@ -56,7 +56,6 @@ class SearchHandler:
         load_plugins(task.scoring.plugins)
         self._similarity = scorer(task.scoring.similarity)
         self._task = task
-        self._encoder = encoder
         self._device = device
         self._forward = None if encoder is None else Forward(encoder, "passage", device)
         self._files = StoredFiles(task.files) if task.files else None
@@ -71,7 +70,7 @@ class SearchHandler:
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
-        model = None if self._encoder is None else self._encoder.contract
+        model = None if self._forward is None else self._forward.encoder.contract
         return Ready(task="search", model=model, cross_encoder=None, credits=credits)
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:
@@ -165,12 +164,9 @@ class SearchHandler:
         task = self._task
         if self._files is not None:
             return self._files.read(frame, row_count, task.dimension, task.vector_dtype)
-        if self._encoder is None:
+        if self._forward is None:
             return read_vectors(frame, row_count, task.dimension, task.vector_dtype)
-        size = task.batch_size
-        return prepare(
-            self._encoder, "passage", size, frame, row_count, self._device.type == "cuda"
-        )
+        return self._forward.prepare(frame, row_count, task.batch_size)
 
     def compute(
         self, unit_id: str, unit: Prepared | StoredUnit, on_batch: Callable[[], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,13 @@ from quarry_runtime.modeling.text import Pairs, Texts, read_arrow, read_pairs
 if TYPE_CHECKING:
     import torch
 
-    from quarry_runtime.modeling.encoder import Encoder
-    from quarry_runtime.modeling.tokens import Side
-
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Texts for one forward pass: their positions in the unit, [B], and their token ids."""
+    """Texts or pairs for one forward pass: their positions in the unit, [B], and their tokens."""
 
     positions: NDArray[np.int64]
-    ids: list[list[int]]
+    ids: list[Any]
     tensors: dict[str, torch.Tensor]
 
 
@@ -61,27 +58,3 @@ def read_pair_texts(frame: memoryview, row_count: int) -> Pairs:
     if len(unit.rows) != row_count:
         raise ProtocolError(f"A unit of {row_count} pairs holds {len(unit.rows)}.")
     return unit
-
-
-def prepare(
-    encoder: Encoder,
-    side: Side,
-    batch_size: int,
-    frame: memoryview,
-    row_count: int,
-    is_pinned: bool,
-) -> Prepared:
-    """Reads, tokenises, sorts and pads a unit; for the thread that works ahead of the device."""
-    from quarry_runtime.modeling.tokens import collate, plan_batches, tokenize
-
-    unit = read_texts(frame, row_count)
-    ids = tokenize(encoder, unit, side)["input_ids"]
-    lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-    batches = []
-    for positions in plan_batches(lengths, batch_size):
-        chosen = [ids[position] for position in positions]
-        tensors = collate(encoder, chosen, side)
-        if is_pinned:
-            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-        batches.append(Batch(positions, chosen, tensors))
-    return Prepared(unit.rows, unit.ranks, batches)

@@ -79,7 +79,7 @@ def test_scores_come_in_the_order_of_the_pairs_with_titles_joined(
 
 def test_batches_hold_pairs_of_about_equal_length(scoring: Callable) -> None:
     unit = scoring(5).prepare(frame(QUERIES, TEXTS), 20)
-    lengths = [[len(pair) for pair in batch.pairs] for batch in unit.batches]
+    lengths = [[len(pair) for pair in batch.ids] for batch in unit.batches]
     assert [len(batch) for batch in lengths] == [5, 5, 5, 5]
     flat = [length for batch in lengths for length in batch]
     assert flat == sorted(flat, reverse=True)
