@@ -71,9 +71,18 @@ export async function queryVectors(
 async function readStored(path: string, key: string, queryCount: number): Promise<Float32Array | null> {
   const json = await readFile(`${path}.json`, "utf8").catch(() => null);
   if (json === null) return null;
-  const header = JSON.parse(json) as Header;
-  if (header.key !== key) return null;
+  const header = headerIn(json);
+  if (header?.key !== key) return null;
   const bytes = await readFile(path).catch(() => null);
   if (bytes === null || bytes.length !== queryCount * header.dimension * 4 || crc32(bytes) !== header.crc) return null;
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+}
+
+/** Null where the file is damaged: its vectors are encoded again. */
+function headerIn(json: string): Header | null {
+  try {
+    return JSON.parse(json) as Header | null;
+  } catch {
+    return null;
+  }
 }
