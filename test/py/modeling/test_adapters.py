@@ -181,7 +181,7 @@ def saved_by_peft(model: Any, folder: Path, **settings: Any) -> Any:
     for parameter in peer.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.3)
-    peer.save_pretrained(folder)
+    peer.save_pretrained(str(folder))
     return peer
 
 

@@ -102,7 +102,7 @@ test("a journal whose lines have no checksum is read, and goes on with lines tha
   await journal.close();
   expect((await readFile(path, "utf8")).split("\n")[2]).toMatch(/^\{"type":"c","time":\d+,"crc32":"[0-9a-f]{8}"\}$/);
   const again = await openJournal(path);
-  expect(again.entries.map(({ time: _, ...entry }) => entry)).toEqual([{ type: "a" }, { type: "b" }, { type: "c" }]);
+  expect(again.entries.map(({ type }) => type)).toEqual(["a", "b", "c"]);
   await again.close();
 });
 
