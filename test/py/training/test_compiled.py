@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch._inductor as inductor
-import torch._inductor.config
+from torch._inductor import config as inductor
 
 from quarry_runtime.errors import EnvironmentFault
 from quarry_runtime.modeling.load import load_encoder
@@ -108,7 +107,7 @@ def test_kernels_of_inductor_train_as_eager_mode_does(
     # Kernels of an earlier run would say nothing about the compiler of today.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
     # To ask g++ which vector instructions it knows takes half of the time; numbers are the same.
-    monkeypatch.setattr(inductor.config.cpp, "vec_isa_ok", False)
+    monkeypatch.setattr(inductor.cpp, "vec_isa_ok", False)
     torch.compiler.reset()
     plain, compiled = fake_orchestrator(), fake_orchestrator()
     shared = {"model": spec, "max_steps": 3, "is_dropout_on": False}
