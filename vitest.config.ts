@@ -9,7 +9,7 @@ const env = { HF_HUB_OFFLINE: "1", NODE_ENV: "production", CI: "1" };
 const shared = { alias, env, environment: "node" as const, pool: "forks" as const };
 
 /** A project that starts processes of its own: one file at a time, with time for a loaded machine. */
-const sequential = (name: string, testTimeout: number) => ({
+const sequential = (name: string, testTimeout: number, more: { readonly isolate?: boolean } = {}) => ({
   resolve: { alias },
   test: {
     ...shared,
@@ -18,6 +18,7 @@ const sequential = (name: string, testTimeout: number) => ({
     fileParallelism: false,
     testTimeout,
     hookTimeout: testTimeout,
+    ...more,
   },
 });
 
@@ -36,7 +37,8 @@ export default defineConfig({
         },
       },
       sequential("protocol", 60_000),
-      sequential("integration", 120_000),
+      // Files share one process, and what it keeps to fork workers from: that takes seconds to start.
+      sequential("integration", 120_000, { isolate: false }),
       sequential("fault", 120_000),
       sequential("e2e", 300_000),
       // The whole matrix of kills: `npm run drills`, no part of `npm test`.

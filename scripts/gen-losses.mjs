@@ -2,7 +2,7 @@
  * Writes the table of losses and their types from what the Python runtime registers.
  *
  * `node scripts/gen-losses.mjs` writes them; with `--check` nothing is written and the status is 1 when a committed file
- * differs. It needs the Python environment; where there is none, a check is left to the integration tests.
+ * differs. It needs the Python environment; where there is none, a check says nothing: `npm test` has one.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";

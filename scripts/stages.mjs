@@ -27,23 +27,36 @@ export function stages(python, reports) {
   const ruff = [python, "-m", "ruff"];
   const pythonFiles = ["py_runtime", join("test", "py"), join("test", "fixtures"), "scripts"];
   const junit = `--junitxml=${join(reports, "python.xml")}`;
+  // The longest first, so that at the end no slot waits for the other.
   return [
+    vitest("integration", 1_800),
+    vitest("fault", 1_800),
+    vitest("e2e", 1_800),
+    {
+      name: "python",
+      commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
+      counts: "pytest",
+      limitSeconds: 1_200,
+    },
+    vitest("unit", 900),
     check(
       "types",
-      [...tool("typescript/bin/tsc"), "-p", "tsconfig.check.json"],
       [...tool("pyright/index.js"), "--pythonpath", python],
+      [...tool("typescript/bin/tsc"), "-p", "tsconfig.check.json"],
     ),
-    check(
-      "format",
-      [...tool("@biomejs/biome/bin/biome"), "ci", "--reporter=summary", "."],
-      [...ruff, "format", "--config", config, "--check", ...pythonFiles],
-    ),
+    vitest("protocol", 300),
     check(
       "lint",
       [...tool("oxlint/bin/oxlint"), "--type-aware", "--deny-warnings"],
       [...ruff, "check", "--config", config, ...pythonFiles],
     ),
+    check("generated", [process.execPath, join("scripts", "gen.mjs"), "--check"]),
     check("unused", [...tool("knip/bin/knip.js"), "--no-progress"]),
+    check(
+      "format",
+      [...tool("@biomejs/biome/bin/biome"), "ci", "--reporter=summary", "."],
+      [...ruff, "format", "--config", config, "--check", ...pythonFiles],
+    ),
     check("imports", [
       python,
       "-c",
@@ -52,17 +65,5 @@ export function stages(python, reports) {
       "--config",
       config,
     ]),
-    check("generated", [process.execPath, join("scripts", "gen.mjs"), "--check"]),
-    vitest("unit", 900),
-    {
-      name: "python",
-      commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
-      counts: "pytest",
-      limitSeconds: 1_200,
-    },
-    vitest("protocol", 300),
-    vitest("e2e", 1_800),
-    vitest("integration", 1_800),
-    vitest("fault", 1_800),
   ];
 }

@@ -1,4 +1,4 @@
-/** `quarry cache` as a process of its own: tables, JSON, exit statuses, and what it leaves of the cache. */
+/** `quarry cache`: tables, JSON, exit statuses, and what it leaves of the cache. */
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
@@ -13,6 +13,7 @@ import { PairCache } from "../../src/pipeline/pair-cache.js";
 import { KEY_BYTES } from "../../src/pipeline/pair-keys.js";
 import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
+import { commandLine } from "../fixtures/command-line.js";
 import { crossContract } from "../fixtures/cross-contract.js";
 import { abandonedName } from "../unit/embeddings/stores.js";
 
@@ -35,11 +36,7 @@ async function prepare(): Promise<void> {
 }
 
 function quarry(...argv: string[]) {
-  return execa(process.execPath, [main, "cache", ...argv], {
-    cwd: folder,
-    reject: false,
-    env: { QUARRY_CACHE: cache, HOME: folder, COLUMNS: "100", CI: "true" },
-  });
+  return commandLine(["cache", ...argv], { cwd: folder, env: { QUARRY_CACHE: cache, HOME: folder } });
 }
 
 async function entries(): Promise<CacheEntry[]> {

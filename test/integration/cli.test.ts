@@ -7,6 +7,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
+import { commandLine } from "../fixtures/command-line.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const main = join(root, "dist/cli/main.js");
@@ -86,7 +87,8 @@ describe("quarry evaluate", () => {
       ],
     ] as const;
     for (const [options, message] of cases) {
-      const { exitCode, stdout, stderr } = await start("evaluate", "experiment.ts", "--runDir", "nothing", ...options);
+      const argv = ["evaluate", "experiment.ts", "--runDir", "nothing", ...options];
+      const { exitCode, stdout, stderr } = await commandLine(argv, { cwd: folder });
       expect({ exitCode, stdout, stderr: `${stderr}\n` }).toEqual({
         exitCode: 2,
         stdout: "",

@@ -1,14 +1,11 @@
-/** `quarry data` as a process: reports, JSON, overrides and exit statuses, without Python and without a run folder. */
+/** `quarry data`: reports, JSON, overrides and exit statuses, without Python and without a run folder. */
 import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeCollection } from "../fixtures/collection.js";
-
-const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+import { commandLine } from "../fixtures/command-line.js";
 
 let folder = "";
 beforeAll(async () => {
@@ -30,8 +27,8 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** A Python that cannot start, so that nothing here depends on one. */
 function quarry(...argv: string[]) {
-  const env = { CI: "true", QUARRY_CACHE: join(folder, "cache"), QUARRY_PYTHON: "/nonexistent/python" };
-  return execa(process.execPath, [main, "data", ...argv], { cwd: folder, reject: false, env });
+  const env = { QUARRY_CACHE: join(folder, "cache"), QUARRY_PYTHON: "/nonexistent/python" };
+  return commandLine(["data", ...argv], { cwd: folder, env });
 }
 
 describe("quarry data check", () => {

@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { runCommandLine } from "../../src/cli/program.js";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { DoctorReport } from "../../src/index.js";
 import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
+import { commandLine } from "../fixtures/command-line.js";
 import { mountSmallDisk, whyNoSmallDisk } from "../fixtures/small-disk.js";
 
 const noDisk = whyNoSmallDisk();
@@ -69,25 +69,18 @@ interface Examined {
 const doctor = (...argv: string[]): Promise<Examined> => examine("experiment.ts", ...argv);
 
 async function examine(script: string, ...argv: string[]): Promise<Examined> {
-  const out = vi.spyOn(process.stdout, "write").mockReturnValue(true);
-  const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
-  try {
-    const status = await runCommandLine(["doctor", join(folder, script), "--json", ...argv]);
-    const text = out.mock.calls.map(([written]) => String(written)).join("");
-    if (text === "") throw new Error(err.mock.calls.map(([written]) => String(written)).join(""));
-    const report = JSON.parse(text) as DoctorReport;
-    const order = ["refuse", "note", "ok"];
-    return {
-      ...{ status, report },
-      of: (name) =>
-        report.checks
-          .filter(({ check }) => check === name)
-          .sort((one, other) => order.indexOf(one.status) - order.indexOf(other.status))[0],
-    };
-  } finally {
-    out.mockRestore();
-    err.mockRestore();
-  }
+  const argvOf = ["doctor", join(folder, script), "--json", ...argv];
+  const { exitCode: status, stdout, stderr } = await commandLine(argvOf, { cwd: process.cwd() });
+  if (stdout === "") throw new Error(stderr);
+  const report = JSON.parse(stdout) as DoctorReport;
+  const order = ["refuse", "note", "ok"];
+  return {
+    ...{ status, report },
+    of: (name) =>
+      report.checks
+        .filter(({ check }) => check === name)
+        .sort((one, other) => order.indexOf(one.status) - order.indexOf(other.status))[0],
+  };
 }
 
 test("a sound experiment ends with 0, has every check, and leaves no run folder", async () => {

@@ -21,6 +21,9 @@ afterAll(() => rmSync(logDir, { recursive: true, force: true }));
 const fork = (name: string, extra: Record<string, string> = {}) =>
   launchFork({ name, argv: ["none"], python: { ...python, env: { ...python.env, ...extra } }, env: {}, logDir });
 
+/** Servers that were not there before, whoever else keeps some. */
+const serversSince = (before: readonly number[]): number[] => forkServers().filter((pid) => !before.includes(pid));
+
 /** A script in the server's place. */
 function server(name: string, lines: readonly string[]): string {
   const path = join(logDir, name);
@@ -29,12 +32,14 @@ function server(name: string, lines: readonly string[]): string {
 }
 
 test.skipIf(!canFork)("forks that see other GPUs share a server that sees none named", async () => {
-  const ended = await fork("first", { CUDA_VISIBLE_DEVICES: "3" }).ended;
+  const before = forkServers();
+  const own = { QUARRY_TEST_SERVER: "seen" };
+  const ended = await fork("first", { ...own, CUDA_VISIBLE_DEVICES: "3" }).ended;
   expect(ended).toMatchObject({ exitCode: 2, how: "ended with status 2" });
   expect(ended.lastLines.join()).toContain("usage: python -m quarry_runtime");
-  const [server, ...others] = forkServers();
-  await fork("second").ended;
-  expect(forkServers()).toEqual([server]);
+  const [server, ...others] = serversSince(before);
+  await fork("second", own).ended;
+  expect(serversSince(before)).toEqual([server]);
   expect(others).toEqual([]);
   expect(readFileSync(`/proc/${server}/environ`, "latin1")).not.toContain("CUDA_VISIBLE_DEVICES");
 });
@@ -97,7 +102,7 @@ test.skipIf(!canFork)("a server without forks is kept for a minute, and no longe
     const own = { QUARRY_TEST_SERVER: "own" };
     const before = forkServers();
     await fork("kept", own).ended;
-    const [server] = forkServers().filter((pid) => !before.includes(pid));
+    const [server] = serversSince(before);
     vi.advanceTimersByTime(50_000);
     const still = fork("again", own);
     // The minute counts from the last fork, and not while there is one.
@@ -110,7 +115,7 @@ test.skipIf(!canFork)("a server without forks is kept for a minute, and no longe
     await until(() => !forkServers().includes(server as number));
     await fork("after", own).ended;
     expect(forkServers()).not.toContain(server);
-    expect(forkServers()).toHaveLength(before.length + 1);
+    expect(serversSince(before)).toHaveLength(1);
   } finally {
     vi.useRealTimers();
   }

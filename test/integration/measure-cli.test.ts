@@ -1,14 +1,11 @@
-/** `quarry measure` and `quarry compare` as processes: other people's runs, folders of evaluations, refusals. */
+/** `quarry measure` and `quarry compare`: other people's runs, folders of evaluations, refusals. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compareRuns, measureRun } from "../../src/index.js";
-
-const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+import { commandLine } from "../fixtures/command-line.js";
 
 let folder = "";
 beforeAll(async () => {
@@ -44,9 +41,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function quarry(...argv: string[]) {
-  return execa(process.execPath, [main, ...argv], { cwd: folder, reject: false, env: { CI: "true" } });
-}
+const quarry = (...argv: string[]) => commandLine(argv, { cwd: folder });
 
 describe("quarry measure", () => {
   test("scores somebody else's run, and says which queries count and which do not", async () => {

@@ -3,11 +3,11 @@ import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { runCommandLine } from "../../src/cli/program.js";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { biEncoder, binary, defineExperiment, replayStep, showStep, source, train } from "../../src/index.js";
 import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
+import { commandLine } from "../fixtures/command-line.js";
 
 const STEPS = 6;
 let folder = "";
@@ -72,18 +72,7 @@ async function snapshot(): Promise<string[]> {
   );
 }
 
-async function cli(...argv: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  const out = vi.spyOn(process.stdout, "write").mockReturnValue(true);
-  const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
-  try {
-    const status = await runCommandLine(argv);
-    const all = (spy: typeof out): string => spy.mock.calls.map(([text]) => String(text)).join("");
-    return { status, stdout: all(out), stderr: all(err) };
-  } finally {
-    out.mockRestore();
-    err.mockRestore();
-  }
-}
+const replay = (...argv: string[]) => commandLine(["replay", runDir, ...argv], { cwd: folder });
 
 test("each step's line names its batch, and the folder alone gives the batch back, micro-step by micro-step", async () => {
   const recorded = await lines();
@@ -128,14 +117,14 @@ test("the seeds of every part and the folder that paths start in are recorded", 
 
 test("the loss comes back from the checkpoint before the step, and the run folder is not touched", async () => {
   const before = await snapshot();
-  const { status, stdout } = await cli("replay", runDir, "--step", "5", "--loss", "--json");
+  const { exitCode, stdout } = await replay("--step", "5", "--loss", "--json");
   const found = JSON.parse(stdout) as Awaited<ReturnType<typeof replayStep>> & { isSameLoss: boolean };
   expect(found.editedPlugins).toEqual([]);
   const recorded = (await lines())[4];
   expect(found.loss?.from).toBe(join(runDir, "train", "checkpoint-3"));
   expect(found.loss?.steps.map(({ step }) => step)).toEqual([4, 5]);
   expect(Math.abs((found.loss?.loss ?? Number.NaN) - (recorded?.loss ?? 0))).toBeLessThan(1e-6);
-  expect({ status, isSameLoss: found.isSameLoss }).toEqual({ status: 0, isSameLoss: true });
+  expect({ exitCode, isSameLoss: found.isSameLoss }).toEqual({ exitCode: 0, isSameLoss: true });
   expect(await snapshot()).toEqual(before);
 });
 
@@ -146,11 +135,11 @@ test("the first step's loss comes back from the model as it was; another one tha
   await appendFile(path, `${JSON.stringify({ ...first, loss: (first?.loss ?? 0) + 1e-4 })}\n`);
   await writeFile(join(folder, "own.py"), "LEARNED = 2\n");
   try {
-    const { status, stdout } = await cli("replay", runDir, "--step", "1", "--loss");
+    const { exitCode, stdout } = await replay("--step", "1", "--loss");
     expect(stdout).toContain("plugin own.py was EDITED since: the run was trained with other code");
     expect(stdout).toContain("from the model as it was");
     expect(stdout).toContain("|Δ| 1.00e-4: NOT the same within 0.000001");
-    expect(status).toBe(6);
+    expect(exitCode).toBe(6);
   } finally {
     await writeFile(path, text);
     await writeFile(join(folder, "own.py"), "LEARNED = 1\n");
@@ -162,8 +151,8 @@ test("other rows than recorded end with 6, other data is refused, and so is a st
   const text = await readFile(path, "utf8");
   const [first] = await lines();
   await appendFile(path, `${JSON.stringify({ ...first, rows: "0000000000000000" })}\n`);
-  expect(await cli("replay", runDir, "--step", "1")).toMatchObject({
-    status: 6,
+  expect(await replay("--step", "1")).toMatchObject({
+    exitCode: 6,
     stdout: expect.stringContaining("NOT as recorded") as string,
   });
   await writeFile(path, text);

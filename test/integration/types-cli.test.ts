@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { commandLine } from "../fixtures/command-line.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const main = join(root, "dist/cli/main.js");
 
 const plugin = `
 from typing import Annotated, Literal
@@ -63,10 +63,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test("what a plugin registers is written down with types, defaults, sentences and the plugin's file", async () => {
-  const { stdout, stderr, exitCode } = await execa(process.execPath, [main, "types", "experiment.ts"], {
-    cwd: folder,
-    reject: false,
-  });
+  const { stdout, stderr, exitCode } = await commandLine(["types", "experiment.ts"], { cwd: folder });
   expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
   expect(stdout).toBe("quarry-plugins.d.ts: my_encoder, largest, my_loss, whole");
   const written = await readFile(join(folder, "quarry-plugins.d.ts"), "utf8");
@@ -142,7 +139,7 @@ test("scripts that are right compile, and wrong names, options and values do not
 }, 60_000);
 
 test("without a plugin the command says how to name one, with status 2", async () => {
-  const { stderr, exitCode } = await execa(process.execPath, [main, "types"], { cwd: folder, reject: false });
+  const { stderr, exitCode } = await commandLine(["types"], { cwd: folder });
   expect(exitCode).toBe(2);
   expect(stderr).toMatch(/no plugin is named\nhint: .*--plugin/);
 });
@@ -157,8 +154,7 @@ test("plugins of models that mine are seen as well, and folders on the way to th
        train: { data: binary({ positives: judged, negatives: judged, negativesPerQuery: 1 }), args: { maxSteps: 8 },
          refresh: { everySteps: 2, mine: { retrievers } } } });`,
   );
-  const types = (out: string) =>
-    execa(process.execPath, [main, "types", "mining.ts", "--out", out], { cwd: folder, reject: false });
+  const types = (out: string) => commandLine(["types", "mining.ts", "--out", out], { cwd: folder });
   const { stdout, stderr } = await types("made/for/it.d.ts");
   expect({ stdout, stderr }).toEqual({ stdout: "made/for/it.d.ts: my_encoder, largest, my_loss, whole", stderr: "" });
   expect(await readFile(join(folder, "made/for/it.d.ts"), "utf8")).toContain("my_loss: {");

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,29 @@ def _write_model(folder: Path, arch: str, **options: Any) -> Path:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.write_model(folder, arch, **options)
+
+
+@pytest.fixture(scope="session")
+def start_code() -> Callable[[str], BaseProcess]:
+    """Runs code in a process of its own, forked from one that has imported torch: that takes seconds each time."""
+    if sys.platform != "linux":
+        context = multiprocessing.get_context("spawn")
+    else:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["torch", "pyarrow", "transformers.modeling_utils"])
+        # Libraries read it when they are imported.
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = "1"
+        forkserver.ensure_running()
+        os.environ.pop("OMP_NUM_THREADS")
+        os.environ |= {} if before is None else {"OMP_NUM_THREADS": before}
+
+    def start(code: str) -> BaseProcess:
+        process = context.Process(target=exec, args=(code, {"__name__": "__main__"}))
+        process.start()
+        return process
+
+    return start
 
 
 @pytest.fixture(scope="session")

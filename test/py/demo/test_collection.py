@@ -73,10 +73,19 @@ def test_no_query_and_no_passage_stands_twice_in_either_split(folder: Path) -> N
         assert len(texts) == len(set(texts))
 
 
-def test_two_builds_are_equal_and_leave_nothing_else_behind(folder: Path, tmp_path: Path) -> None:
-    assert main(["--out", str(tmp_path / "again")]) == 0
-    assert files(tmp_path / "again") == files(folder)
-    assert len(files(folder)) == 7
+def test_two_builds_are_equal_and_leave_nothing_else_behind(tmp_path: Path) -> None:
+    source = Path(json.__file__).parents[1] / "email"
+    once, again = (build(tmp_path / name, source) for name in ("once", "again"))
+    assert once == again
+    assert min(once["pairs"].values()) > 0
+    assert files(tmp_path / "once") == files(tmp_path / "again")
+    assert len(files(tmp_path / "once")) == 7
+
+
+def test_the_command_makes_the_folder_that_it_finds_whole_the_next_time(folder: Path) -> None:
+    before = files(folder)
+    assert main(["--out", str(folder)]) == 0
+    assert files(folder) == before
 
 
 def test_a_second_call_leaves_a_whole_collection_alone_and_mends_a_broken_one(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,10 +45,18 @@ def setup(tmp_path: Path) -> Setup:
     return Setup(tmp_path)
 
 
-def test_an_environment_is_made_once_and_then_only_extended(setup: Setup) -> None:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Setup, str]:
+    """An environment, which takes seconds to make, and what was said of that."""
+    setup = Setup(tmp_path_factory.mktemp("made"))
     first = setup.run()
     assert first.returncode == 0, first.stderr
-    assert "Making a virtual environment" in first.stdout
+    return setup, first.stdout
+
+
+def test_an_environment_is_made_once_and_then_only_extended(made: tuple[Setup, str]) -> None:
+    setup, said = made
+    assert "Making a virtual environment" in said
     python = setup.venv / "bin" / "python"
     expected = {"madeBy": "quarry", "python": os.path.realpath(python), "sets": {"runtime": "1"}}
     assert setup.stamp() == expected
@@ -93,8 +102,11 @@ def test_two_at_once_make_one_environment(setup: Setup) -> None:
     assert setup.stamp()["sets"] == {"runtime": "1"}
 
 
-def test_somebody_elses_environment_keeps_its_packages(setup: Setup) -> None:
-    subprocess.run([sys.executable, "-m", "venv", str(setup.venv)], check=True, timeout=100)
+def test_somebody_elses_environment_keeps_its_packages(
+    made: tuple[Setup, str], setup: Setup
+) -> None:
+    shutil.copytree(made[0].venv, setup.venv, symlinks=True)
+    (setup.venv / STAMP).unlink()
     theirs = setup.site / "theirs-1.0.dist-info"
     theirs.mkdir()
     assert setup.run().returncode == 0
@@ -113,7 +125,12 @@ def test_a_folder_that_is_no_environment_is_refused_untouched(setup: Setup) -> N
     assert (setup.venv / "thesis.txt").read_text() == "years of work"
 
 
-def test_what_pip_cannot_find_fails_with_the_way_out_and_no_stamp(setup: Setup) -> None:
+def test_what_pip_cannot_find_fails_with_the_way_out_and_no_stamp(
+    made: tuple[Setup, str], setup: Setup
+) -> None:
+    shutil.copytree(made[0].venv, setup.venv, symlinks=True)
+    begun = {"madeBy": "quarry", "sets": {}}
+    (setup.venv / STAMP).write_text(json.dumps(begun))
     setup.requirements.write_text(f"thing @ file://{setup.venv}/nowhere.whl\n")
     failed = setup.run()
     assert failed.returncode == 4

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._inductor import config as inductor
 
 from quarry_runtime.errors import EnvironmentFault
 from quarry_runtime.modeling.load import load_encoder
@@ -25,11 +26,21 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def small(tiny_of: Callable[..., Path]) -> Path:
+    """A model of one layer: tracing takes seconds for each."""
+    return tiny_of("bert", num_hidden_layers=1)
+
+
 def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
-    build: Callable[..., Any], model_spec: Callable[..., Any], fake_orchestrator: Callable[[], Any]
+    build: Callable[..., Any],
+    model_spec: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    small: Path,
 ) -> None:
     plain, compiled = fake_orchestrator(), fake_orchestrator()
-    shared = {"max_steps": 2, "is_dropout_on": False}
+    spec = model_spec(small, pad_to_multiple_of=64)
+    shared = {"model": spec, "max_steps": 2, "is_dropout_on": False}
     # All of torch.compile but the last step.
     compiling = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
     build(plain, args={"learning_rate": 1e-2}, **shared).train()
@@ -43,7 +54,10 @@ def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
     trained = dict(trainer.model.encoder.named_parameters())
     assert all(torch.equal(trained[name], value) for name, value in encoder.named_parameters())
     resumed = fake_orchestrator()
-    again = build(resumed, resume=folder, args=compiling, is_dropout_on=False, max_steps=3)
+    spec = model_spec(folder, pad_to_multiple_of=64)
+    again = build(
+        resumed, resume=folder, model=spec, args=compiling, is_dropout_on=False, max_steps=3
+    )
     again.train(resume_from_checkpoint=str(folder))
     assert [step.step for step in resumed.steps] == [3]
 
@@ -51,14 +65,19 @@ def test_a_compiled_model_has_the_same_curve_and_saves_what_any_other_loads(
 def test_an_adapter_in_pieces_has_the_same_step_compiled(
     build: Callable[..., Any],
     fake_orchestrator: Callable[[], Any],
-    tiny_of: Callable[..., Path],
+    small: Path,
     model_spec: Callable[..., Any],
 ) -> None:
     adapter = AdapterSpec(
-        r=4, alpha=8, dropout=0, target_modules=None, rslora=False, dora=False, base_dtype="float32"
+        r=4,
+        alpha=8,
+        dropout=0,
+        target_modules=["query"],
+        rslora=False,
+        dora=False,
+        base_dtype="float32",
     )
-    base = tiny_of("bert", num_hidden_layers=1)
-    shared = {"model": model_spec(base, adapter=adapter, pad_to_multiple_of=64)}
+    shared = {"model": model_spec(small, adapter=adapter, pad_to_multiple_of=64)}
     shared |= {"mini_batch_size": 1, "max_steps": 1, "accumulation_steps": 1}
     shared |= {"is_dropout_on": False}
     plain, compiled = fake_orchestrator(), fake_orchestrator()
@@ -78,15 +97,17 @@ def test_an_adapter_in_pieces_has_the_same_step_compiled(
 def test_kernels_of_inductor_train_as_eager_mode_does(
     build: Callable[..., Any],
     fake_orchestrator: Callable[[], Any],
-    tiny_of: Callable[..., Path],
+    small: Path,
     model_spec: Callable[..., Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # One layer and one length: each further shape is compiled anew, for minutes on a busy machine.
-    spec = model_spec(tiny_of("bert", num_hidden_layers=1), pad_to_multiple_of=64)
+    spec = model_spec(small, pad_to_multiple_of=64)
     # Kernels of an earlier run would say nothing about the compiler of today.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
+    # To ask g++ which vector instructions it knows takes half of the time; numbers are the same.
+    monkeypatch.setattr(inductor.cpp, "vec_isa_ok", False)
     torch.compiler.reset()
     plain, compiled = fake_orchestrator(), fake_orchestrator()
     shared = {"model": spec, "max_steps": 3, "is_dropout_on": False}

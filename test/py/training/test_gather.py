@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,22 +32,30 @@ CASES = list(RANKS.CASES)
 
 
 @pytest.fixture(scope="module", params=[2, 3])
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+def seen(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    start_code: Callable[[str], Any],
+) -> list[Any]:
     """What each of several gloo ranks found, all cases in one start."""
     folder = tmp_path_factory.mktemp("ranks")
     world = request.param
-    # Programs of their own: a spawned child would have to import this module by its name.
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "py_runtime"), "GLOO_SOCKET_IFNAME": "lo"}
     ranks = [
-        subprocess.Popen([sys.executable, str(RANK), str(rank), str(world), str(folder)], env=env)
+        start_code(
+            "import os, runpy\n"
+            "os.environ['GLOO_SOCKET_IFNAME'] = 'lo'\n"
+            f"runpy.run_path({str(RANK)!r})['main']({rank}, {world}, {str(folder)!r})"
+        )
         for rank in range(world)
     ]
     try:
-        assert [rank.wait(timeout=100) for rank in ranks] == [0] * world
+        for rank in ranks:
+            rank.join(100)
+        assert [rank.exitcode for rank in ranks] == [0] * world
     finally:
         for rank in ranks:
             rank.kill()
-            rank.wait()
+            rank.join()
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,18 @@ import zmq
 
 from quarry_runtime.protocol.codec import decode_up, encode
 
-RUNTIME = Path(__file__).parents[3] / "py_runtime"
+#: A worker as a fork server makes it: its output goes to a file, the end of its stdin is its end.
+WORKER = """
+import os, sys
+for name, flags, targets in (({stdin!r}, os.O_RDONLY, [0]), ({log!r}, os.O_WRONLY | os.O_CREAT, [1, 2])):
+    opened = os.open(name, flags)
+    for target in targets:
+        os.dup2(opened, target)
+    os.close(opened)
+sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
+from quarry_runtime.__main__ import main
+sys.exit(main(["worker", *{argv!r}]))
+"""
 
 
 class Orchestrator:
@@ -27,6 +37,7 @@ class Orchestrator:
         self,
         folder: Path,
         *,
+        start_code: Callable[[str], BaseProcess],
         arguments: tuple[str, ...],
     ) -> None:
         self._context = zmq.Context()
@@ -37,26 +48,12 @@ class Orchestrator:
         ticket = folder / "ticket.json"
         ticket.write_text(json.dumps({"endpoint": endpoint, "token": "secret"}))
         ticket.chmod(0o600)
-        environment = {**os.environ, "PYTHONPATH": str(RUNTIME), "HF_HUB_OFFLINE": "1"}
-        command = [
-            sys.executable,
-            "-m",
-            "quarry_runtime",
-            "worker",
-            "--ticket",
-            str(ticket),
-            "--name",
-            "worker-0",
-        ]
-        self.log = folder / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=environment,
-            )
+        self.log, stdin = folder / "log", folder / "stdin"
+        self.log.touch()
+        os.mkfifo(stdin)
+        argv = ["--ticket", str(ticket), "--name", "worker-0", *arguments]
+        self.process = start_code(WORKER.format(stdin=str(stdin), log=str(self.log), argv=argv))
+        self.stdin = stdin.open("wb")
         self._peer = b""
         self.beats: list[Any] = []
 
@@ -67,7 +64,7 @@ class Orchestrator:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if not self.socket.poll(200):
-                assert self.process.poll() is None, self.log.read_text()
+                assert self.process.exitcode is None, self.log.read_text()
                 continue
             self._peer, *parts = self.socket.recv_multipart()
             message, frames = decode_up(parts)
@@ -81,29 +78,31 @@ class Orchestrator:
     def send(self, message: Any, frames: Any = ()) -> None:
         self.socket.send_multipart([self._peer, *encode(message, frames)])
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 30) -> int | None:
         """The worker's exit status."""
-        return self.process.wait(seconds)
+        self.process.join(seconds)
+        return self.process.exitcode
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        self.process.kill()
+        self.process.join()
+        self.stdin.close()
         self.socket.close()
         self._context.term()
 
 
 @pytest.fixture
-def orchestrate(tmp_path: Path) -> Iterator[Callable[..., Orchestrator]]:
+def orchestrate(
+    tmp_path: Path, start_code: Callable[[str], BaseProcess]
+) -> Iterator[Callable[..., Orchestrator]]:
     """Starts orchestrators with a worker each, and ends them with the test."""
     started: list[Orchestrator] = []
 
     def start(*arguments: str) -> Orchestrator:
         folder = tmp_path / str(len(started))
         folder.mkdir()
-        started.append(Orchestrator(folder, arguments=("--threads", "1", *arguments)))
+        arguments = ("--threads", "1", *arguments)
+        started.append(Orchestrator(folder, start_code=start_code, arguments=arguments))
         return started[-1]
 
     yield start

@@ -24,6 +24,11 @@ import sys
 from quarry_runtime.__main__ import main
 sys.exit(main(["fork-server"]))
 """
+#: Without the imports that workers share: seconds, and nothing to how processes come and go.
+_BARE = """
+from quarry_runtime import preload
+preload.WORKER = ()
+"""
 #: Every second process is one too many, as under a limit on their number.
 _SCARCE = """
 import errno, itertools, os
@@ -39,7 +44,7 @@ os.fork = scarce
 class Server:
     """A fork server with this process in the orchestrator's place."""
 
-    def __init__(self, folder: Path, before: str = "") -> None:
+    def __init__(self, folder: Path, before: str = _BARE) -> None:
         """`before` is code that the server's process runs first."""
         self.folder = folder
         mine, theirs = os.pipe()
@@ -91,7 +96,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("forks"))
+    server = Server(tmp_path_factory.mktemp("forks"), before="")
     yield server
     server.close()
 
@@ -180,7 +185,7 @@ def test_what_an_orchestrator_asked_for_before_it_was_killed_is_not_begun(tmp_pa
 
 
 def test_a_fork_that_the_system_refuses_is_told_and_the_others_go_on(tmp_path: Path) -> None:
-    server = Server(tmp_path, _SCARCE)
+    server = Server(tmp_path, _BARE + _SCARCE)
     try:
         pid = waiting_worker(server, 1)
         server.say(server.request(2, "nonsense"))

@@ -177,7 +177,7 @@ def test_a_worker_leaves_when_nobody_has_work_for_it(orchestrate: Callable, endi
         assert them.receive(Fatal)[0].error.code == "PROTOCOL"
         assert them.wait() == 7
     elif ending == "stdin":
-        them.process.stdin.close()
+        them.stdin.close()
         assert them.wait() == 130
         assert "its stdin ended" in them.log.read_text()
     else:

@@ -11,7 +11,7 @@ import { type Judged, merge, ReferenceConflict, ReferenceSource } from "../refer
 import { type Case, type Chosen, EMPTY, options, PASSAGES, queryIds, type Side, sources, textOf } from "./data-sets.js";
 
 /** Data sets, and combinations of options tried on each of them. */
-const DATA_SETS = 80;
+const DATA_SETS = 40;
 const COMBINATIONS = 40;
 
 interface Combination {
