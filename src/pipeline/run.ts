@@ -64,12 +64,23 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
   }
   checkPaths(experiment, steps);
   if (config.train !== undefined && steps.includes("train")) await checkLayout(config.train);
-  const events = options.events ?? new EventStream();
   const path = resolve(config.runDir ?? `runs/${config.name}`);
   const runDir = await openRunDir({ path, config: determinants(config), bound });
-  const stopRecording = runDir.recordEvents(events);
+  try {
+    // Its own: whoever asked may hear several runs with one stream.
+    const events = new EventStream(options.events);
+    runDir.recordEvents(events);
+    const signal = options.signal ?? new AbortController().signal;
+    return await runIn(new RunContext(experiment, runDir, events, signal), steps);
+  } finally {
+    await runDir.close();
+  }
+}
+
+async function runIn(context: RunContext, steps: readonly StepName[]): Promise<RunResult> {
+  const { experiment, config, runDir, events } = context;
+  const { path } = runDir;
   const begin = performance.now();
-  const context = new RunContext(experiment, runDir, events, options.signal ?? new AbortController().signal);
   let status: "done" | "failed" | "stopped" = "failed";
   try {
     events.emit({ type: "runStarted", name: config.name, runDir: path, steps, isResumed: runDir.isResumed });
@@ -91,10 +102,11 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
     else events.emit({ type: "error", code: error.code, message: error.message, hint: error.hint ?? null });
     throw error;
   } finally {
-    await context.closePool();
-    events.emit({ type: "runFinished", status, seconds: (performance.now() - begin) / 1000, runDir: path });
-    stopRecording();
-    await runDir.close();
+    try {
+      await context.closePool();
+    } finally {
+      events.emit({ type: "runFinished", status, seconds: (performance.now() - begin) / 1000, runDir: path });
+    }
   }
 }
 

@@ -6,7 +6,7 @@ import type { EventStream } from "../report/events.js";
 export interface VerbOptions {
   /** Aborting drains, saves and rejects with an INTERRUPTED error; the same call resumes afterwards. */
   readonly signal?: AbortSignal;
-  /** Hears everything that happens; without it the verb runs silently. */
+  /** Hears everything that happens; without it the verb runs silently. Verbs at the same time may share one. */
   readonly events?: EventStream;
 }
 
