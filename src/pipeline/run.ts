@@ -1,6 +1,6 @@
 /** The verbs as users call them: open the run folder, do the steps in order, close everything whatever happens. */
 import { relative, resolve } from "node:path";
-import { QuarryError, toQuarryError } from "../errors.js";
+import { interrupted, QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
 import type { ExperimentConfig, stepNames, TrainConfig } from "../experiment/schema.js";
@@ -97,8 +97,9 @@ async function runIn(context: RunContext, steps: readonly StepName[]): Promise<R
     status = "done";
     return result;
   } catch (thrown) {
-    const error = toQuarryError(thrown);
-    if (context.signal.aborted || error.code === "INTERRUPTED") status = "stopped";
+    const { aborted, reason } = context.signal;
+    const error = aborted && thrown === reason ? interrupted({ cause: thrown }) : toQuarryError(thrown);
+    if (aborted || error.code === "INTERRUPTED") status = "stopped";
     else events.emit({ type: "error", code: error.code, message: error.message, hint: error.hint ?? null });
     throw error;
   } finally {

@@ -2,7 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { QuarryError } from "../errors.js";
+import { QuarryError, stopIfAborted } from "../errors.js";
 import type { Controlled, PoolControl } from "../pool/control.js";
 
 /** A worker as `quarry workers` shows it. */
@@ -50,7 +50,10 @@ export async function drainWorker(
       while (await isHere()) await delay(LOOK_MS, undefined, options.signal ? { signal: options.signal } : {});
     } catch (thrown) {
       // It did not answer because it has ended, and the worker with it.
-      if (!control.isOver()) throw thrown;
+      if (!control.isOver()) {
+        stopIfAborted(options.signal);
+        throw thrown;
+      }
     }
     return control.isOver() ? "ended" : "left";
   } finally {
