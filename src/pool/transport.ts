@@ -2,6 +2,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { Router } from "zeromq";
 import { QuarryError, toQuarryError } from "../errors.js";
+import { onExit } from "../exit.js";
 import { type Decoded, decodeUp, encodeMessage, VersionMismatch } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { protocolError } from "../protocol/scan.js";
@@ -60,7 +61,7 @@ const REMOTE = "tcp:";
 export async function openTransport(listeners: TransportListeners, options: TransportOptions = {}): Promise<Transport> {
   await sweepStaleTickets();
   const ticket = writeTicket();
-  process.once("exit", ticket.remove);
+  const leaveExit = onExit(ticket.remove);
   const socket = new Router(ROUTER_OPTIONS);
   let gate: Gate | null = null;
   try {
@@ -69,7 +70,7 @@ export async function openTransport(listeners: TransportListeners, options: Tran
     if (options.listen !== undefined) gate = await openGate(options.listen, onIntruder);
   } catch (thrown) {
     socket.close();
-    process.removeListener("exit", ticket.remove);
+    leaveExit();
     ticket.remove();
     throw toQuarryError(thrown);
   }
@@ -159,7 +160,7 @@ export async function openTransport(listeners: TransportListeners, options: Tran
       isClosed = true;
       await Promise.all([local.close(), remote?.close()]);
       await gate?.close();
-      process.removeListener("exit", ticket.remove);
+      leaveExit();
       ticket.remove();
     },
   };

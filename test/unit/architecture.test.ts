@@ -31,13 +31,14 @@ const arrows: Record<string, readonly string[]> = {
   ],
   embeddings: ["data", "rundir", "errors", "protocol:t"],
   training: ["pool", "protocol", "errors", "data:t", "python:t", "report:t"],
-  pool: ["protocol", "errors", "experiment:t", "python:t", "report:t"],
+  pool: ["protocol", "exit", "errors", "experiment:t", "python:t", "report:t"],
   data: ["nearest", "errors", "experiment:t"],
-  rundir: ["errors", "report:t"],
+  rundir: ["exit", "errors", "report:t"],
   report: ["errors:t"],
   python: ["errors"],
   protocol: ["errors"],
   nearest: [],
+  exit: [],
   errors: [],
 };
 
