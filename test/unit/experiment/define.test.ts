@@ -1,4 +1,5 @@
 /** What users write becomes a checked experiment, and what is wrong with it is said in one go. */
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   biEncoder,
@@ -43,6 +44,13 @@ describe("an experiment", () => {
     expect(config.train?.args.weightDecay).toBe(0);
     expect(config.train?.args.maxSteps).toBe(500);
     expect(config.workers.batchSize).toBe(16);
+  });
+
+  test("has an absolute folder in which its paths start, whatever it is written as", () => {
+    const input = { name: "x", model, evaluate: { data: judged } };
+    expect(defineExperiment(input, { baseDir: "data" }).baseDir).toBe(join(process.cwd(), "data"));
+    const number = { baseDir: 5 as unknown as string };
+    expect(() => defineExperiment(input, number)).toThrow("baseDir: expected the path of a folder, saw the number 5");
   });
 
   test("of what comes with Quarry needs no files", () => {
