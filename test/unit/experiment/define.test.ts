@@ -53,6 +53,15 @@ describe("an experiment", () => {
     expect(() => defineExperiment(input, number)).toThrow("baseDir: expected the path of a folder, saw the number 5");
   });
 
+  test("that holds itself is refused at once", () => {
+    const round: Record<string, unknown> = { name: "x", model };
+    round["evaluate"] = { data: round };
+    expect(() => parseExperiment(round)).toThrow("evaluate.data.evaluate: has no end");
+    const list: unknown[] = [];
+    list.push(list);
+    expect(() => parseExperiment({ name: "x", model, steps: list })).toThrow("steps.0.0: has no end");
+  });
+
   test("of what comes with Quarry needs no files", () => {
     const { config } = defineExperiment({
       name: "demo",
