@@ -66,9 +66,7 @@ test.each(["runStarted", "error", "runFinished"])(
 test("the rejection of a listener that is an async function is told as well", async () => {
   const events = new EventStream();
   const heard: QuarryEvent[] = [];
-  events.subscribe(async () => {
-    throw new Error("not stored");
-  });
+  events.subscribe((): unknown => Promise.reject(new Error("not stored")));
   events.subscribe((event) => heard.push(event));
   events.emit({ type: "notice", message: "hello", hint: null });
   await new Promise((resolve) => setImmediate(resolve));
