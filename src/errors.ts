@@ -58,6 +58,16 @@ export function interrupted(options: QuarryErrorOptions = {}): QuarryError {
   return new QuarryError("INTERRUPTED", "Stopped on request.", options);
 }
 
+/**
+ * Ends work that was called off; in the place of `signal.throwIfAborted()`, which throws whatever the caller gave as
+ * reason.
+ *
+ * @throws QuarryError INTERRUPTED with the reason as its cause.
+ */
+export function stopIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw interrupted({ cause: signal.reason });
+}
+
 /** Wraps whatever was thrown, so that callers deal with one family only. */
 export function toQuarryError(thrown: unknown): QuarryError {
   if (thrown instanceof QuarryError) return thrown;

@@ -1,5 +1,6 @@
 /** `quarry join`: adds this machine's GPUs, or its processor, to a run that goes on elsewhere. */
 import { statSync } from "node:fs";
+import { relative } from "node:path";
 import { Command } from "commander";
 import { QuarryError } from "../errors.js";
 import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
@@ -71,5 +72,5 @@ async function runAtWork(address?: string): Promise<string> {
     });
   }
   const { findRunAtWork } = await import("../index.js");
-  return findRunAtWork();
+  return relative(process.cwd(), await findRunAtWork());
 }

@@ -1,4 +1,5 @@
 /** `quarry workers` and `quarry drain`: look at the workers of a run that is going on, and take one out. */
+import { relative } from "node:path";
 import { Command } from "commander";
 import type { Drained, WorkerLine } from "../index.js";
 
@@ -48,7 +49,7 @@ function withRun(command: Command): Command {
 
 async function runOf({ run }: Flags): Promise<string> {
   const { findRunAtWork } = await import("../index.js");
-  return run ?? findRunAtWork();
+  return run ?? relative(process.cwd(), await findRunAtWork());
 }
 
 /** Columns as wide as their widest cell; counts to the right. */

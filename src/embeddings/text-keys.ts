@@ -9,7 +9,7 @@ import { CheckedFile } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
 import { FileSink } from "../data/storage/file-sink.js";
 import type { TextTable } from "../data/types.js";
-import { interrupted } from "../errors.js";
+import { stopIfAborted } from "../errors.js";
 import { STORE_VERSION } from "./model-key.js";
 
 /** 32-bit words of a key. */
@@ -88,7 +88,7 @@ async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSig
   const bytes = new Uint8Array(keys.buffer);
   let scratch = Buffer.alloc(1 << 16);
   for (let from = 0; from < rows.length; from += BLOCK_ROWS) {
-    if (signal?.aborted) throw interrupted();
+    stopIfAborted(signal);
     const block = rows.subarray(from, from + BLOCK_ROWS);
     const batch = tableFromIPC(table.gather(block));
     const columns = ["title", "text", "prompt", "extras"].map((name) => stringsOf(batch.getChild(name)));

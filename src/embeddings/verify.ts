@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { integrityError, systemCode } from "../data/failures.js";
 import type { CacheEntry, VerifiedEntry, VerifyCalls } from "../data/index.js";
-import { QuarryError } from "../errors.js";
+import { QuarryError, stopIfAborted } from "../errors.js";
 import { ArrowLayout } from "./arrow-layout.js";
 import { OpenShard } from "./open-shard.js";
 import { isShardName } from "./sealing.js";
@@ -51,7 +51,7 @@ async function takeOutDamage(folder: string, { onBytes, signal }: VerifyCalls): 
     for (const { name, bytes, isSound } of shard.check()) {
       // Lets a signal come through.
       await setImmediate();
-      signal?.throwIfAborted();
+      stopIfAborted(signal);
       onBytes(bytes);
       if (!isSound) damaged.push(`${shard.name} ${name}`);
     }

@@ -1,5 +1,5 @@
 /** The builders that experiment scripts are written with; a wrong option is refused here, before any process starts. */
-
+import { resolve } from "node:path";
 import { QuarryError } from "../errors.js";
 import type { VALUE_ALIASES } from "./aliases.js";
 import { crossCheck, EMBEDDED } from "./cross-checks.js";
@@ -45,7 +45,10 @@ export interface Experiment {
 
 /** Surroundings of an experiment. */
 export interface DefineOptions {
-  /** Folder in which relative paths start; `quarry run` takes the script's folder, otherwise it is the working folder. */
+  /**
+   * Folder in which relative paths start; `quarry run` takes the script's folder, otherwise it is the working folder. A
+   * relative one starts in the working folder.
+   */
   readonly baseDir?: string;
 }
 
@@ -72,10 +75,18 @@ export function defineExperiment(input: ExperimentInput, options: DefineOptions 
     kind: "experiment",
     input,
     config: parseExperiment(input),
-    baseDir: options.baseDir ?? process.cwd(),
+    baseDir: folderOf(options.baseDir),
   };
   if (options.baseDir !== undefined) baseDirs.add(experiment);
   return experiment;
+}
+
+/** The same folder when the process works elsewhere later. */
+function folderOf(given: unknown = "."): string {
+  if (typeof given === "string") return resolve(given);
+  throw new QuarryError("CONFIG", `baseDir: expected the path of a folder, saw ${shown(given)}`, {
+    hint: "defineExperiment({ … }, { baseDir: import.meta.dirname })",
+  });
 }
 
 /** Whether this is what {@link defineExperiment} gives. */

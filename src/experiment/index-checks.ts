@@ -1,14 +1,27 @@
-/** Checks of the options of FAISS indexes: an option of one kind says nothing of another. */
+/** Checks of how vectors are written and searched: what a FAISS index takes, what is left without the store. */
 import type { IndexConfig } from "./index-schema.js";
 import type { ExperimentConfig } from "./schema.js";
 
 const KIND_OF = { nlist: "ivf", nprobe: "ivf", m: "hnsw", ef: "hnsw" } as const;
 
-/** Says what does not fit together about `encode.index` and `search.index`. */
+/** What FAISS compares by; a checkpoint that says otherwise is refused when it is loaded. */
+const COMPARED = ["dot", "cosine"];
+
+/** Says what does not fit together about `encode` and `search.index`. */
 export function checkIndexes(
-  { encode, search, embeddings }: Pick<ExperimentConfig, "encode" | "search" | "embeddings">,
+  { model, encode, search, embeddings }: Pick<ExperimentConfig, "model" | "encode" | "search" | "embeddings">,
   say: (path: string, message: string) => void,
 ): void {
+  if (encode !== undefined && !embeddings.store) {
+    const only =
+      "but without the store vectors are written as a float32 NumPy matrix only; leave embeddings.store on, or";
+    if (encode.export !== "npy") say("encode.export", `is ${encode.export}, ${only} encode.export at npy`);
+    if (embeddings.dtype !== "float32") say("embeddings.dtype", `is ${embeddings.dtype}, ${only} it at float32`);
+  }
+  const { similarity } = model;
+  const isCompared = similarity === undefined || COMPARED.includes(similarity);
+  const other = `a FAISS index compares by ${COMPARED.join(" or ")}, and model.similarity is ${similarity}`;
+  if (encode?.export === "faiss" && !isCompared) say("encode.export", `${other}; export npy or parquet`);
   if (encode?.index !== undefined) {
     if (encode.export !== "faiss")
       say(
@@ -20,6 +33,7 @@ export function checkIndexes(
   const index = search?.index ?? "exact";
   if (index === "exact") return;
   if ("kind" in index) checkKind(index, "search.index", say);
+  if (!isCompared) say("search.index", `${other}; leave search.index at "exact"`);
   if (!embeddings.store) {
     say("search.index", 'needs stored vectors; leave embeddings.store on, or search.index at "exact"');
   }

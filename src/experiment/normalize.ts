@@ -1,7 +1,7 @@
 /** Rewrites what a user wrote into Quarry's own names, so that validation and everything behind it knows one spelling. */
 import { z } from "zod";
 import { camelCase, OPTION_ALIASES, refusedByAlias, VALUE_ALIASES } from "./aliases.js";
-import { isPlainObject, type Problem } from "./explain.js";
+import { configError, isPlainObject, type Problem } from "./explain.js";
 import { isStep } from "./function-step.js";
 import { hoistMiniBatch, ownLoss } from "./loss-aliases.js";
 import { canonicalMeasure, unknownMeasure } from "./measures.js";
@@ -15,6 +15,9 @@ export interface Normalized {
   readonly value: unknown;
   readonly problems: readonly Problem[];
 }
+
+/** Far beyond what any option holds. */
+const MAX_DEPTH = 100;
 
 /** A copy of an experiment's input with every alias replaced; the input itself is left as it is. */
 export function normalize(input: unknown): Normalized {
@@ -50,6 +53,8 @@ function isFree(schemas: readonly z.ZodType[], name: string): boolean {
 }
 
 function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly string[], problems: Problem[]): unknown {
+  if (path.length > MAX_DEPTH)
+    throw configError([{ path: path.slice(0, 3), message: "has no end: an object or a list in it holds itself" }]);
   const group = path.join(".");
   if (Array.isArray(value)) {
     return value.map((item, index) =>

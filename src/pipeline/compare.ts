@@ -1,6 +1,6 @@
 /** Scores and compares runs that lie on the disk, whoever made them; no experiment, no run folder. */
 import { readFile } from "node:fs/promises";
-import { interrupted, QuarryError } from "../errors.js";
+import { QuarryError, stopIfAborted } from "../errors.js";
 import { shown } from "../experiment/explain.js";
 import { comparableMeasures, measuresOf } from "../experiment/measures.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
@@ -104,7 +104,7 @@ export function commandContext(signal: AbortSignal = new AbortController().signa
       return python;
     },
     checkStop: () => {
-      if (signal.aborted) throw interrupted();
+      stopIfAborted(signal);
     },
   };
 }

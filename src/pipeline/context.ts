@@ -43,8 +43,11 @@ export class RunContext {
 
   /** Raises INTERRUPTED once a stop was asked for. */
   checkStop(): void {
-    if (this.signal.aborted)
-      throw new QuarryError("INTERRUPTED", "Stopped on request; the same command goes on from here.");
+    const { aborted, reason } = this.signal;
+    if (aborted)
+      throw new QuarryError("INTERRUPTED", "Stopped on request; the same command goes on from here.", {
+        cause: reason,
+      });
   }
 
   /**

@@ -14,7 +14,7 @@ import { type ShownStep, showStepOf } from "../data/inspect/show.js";
 import { type DataStats, statsOfSources } from "../data/inspect/stats.js";
 import { sourceFiles } from "../data/source-files.js";
 import type { DataContext, PreparedSource, TrainingSet } from "../data/types.js";
-import { interrupted, QuarryError } from "../errors.js";
+import { QuarryError, stopIfAborted } from "../errors.js";
 import { type Experiment, requireExperiment } from "../experiment/define.js";
 import { refreshedParts } from "../experiment/refresh.js";
 import { searchSources, setsOf, trainingSources } from "../experiment/sources.js";
@@ -157,7 +157,7 @@ export class Look implements ResolveContext {
   }
 
   checkStop(): void {
-    if (this.signal.aborted) throw interrupted();
+    stopIfAborted(this.signal);
   }
 
   async data(): Promise<InspectedData> {

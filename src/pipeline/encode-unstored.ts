@@ -1,7 +1,6 @@
 /** Encoding without the store: vectors go straight into one NumPy matrix in the run folder. */
 import { createHash } from "node:crypto";
 import { textUnits } from "../data/index.js";
-import { QuarryError } from "../errors.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
@@ -12,11 +11,6 @@ import { MatrixWriter } from "./npy.js";
 /** Fills vectors.npy block by block; a killed call goes on with the units that are missing. */
 export async function encodeToMatrix(context: RunContext, work: EncodeWork): Promise<EncodeResult> {
   const { step, model, options, table, rows } = work;
-  if (options.export !== "npy" || context.config.embeddings.dtype !== "float32") {
-    throw new QuarryError("CONFIG", "without the store vectors are written as a float32 NumPy matrix only", {
-      hint: "Leave embeddings.store on, or leave encode.export and embeddings.dtype as they are by default.",
-    });
-  }
   const pool = await context.pool();
   const contract = await describe(context, model);
   const { unitSize } = context.config.workers;

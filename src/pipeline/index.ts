@@ -1,5 +1,8 @@
 /** The verbs, each loaded when it is called: a script that only looks at its data does not wait for sockets and processes. */
+import { QuarryError } from "../errors.js";
 import { type Experiment, requireExperiment } from "../experiment/define.js";
+import { shown } from "../experiment/explain.js";
+import { EventStream } from "../report/events.js";
 import type { DoctorOptions, DoctorReport } from "./doctor/types.js";
 import type { ExportedModel, ExportOptions } from "./export-model.js";
 import type { Measured } from "./measure.js";
@@ -9,11 +12,21 @@ import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbO
 type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
 
 function verb(name: VerbName): Verb {
-  return async (experiment: Experiment, options?: VerbOptions): Promise<RunResult> => {
+  return async (experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> => {
     requireExperiment(experiment);
+    requireInstance(options.events, EventStream, "events");
+    requireInstance(options.signal, AbortSignal, "signal");
     const verbs = await import("./run.js");
     return verbs[name](experiment, options);
   };
+}
+
+/** Refuses an option of a verb with which a run would fail only when it makes use of it. */
+function requireInstance(given: unknown, wanted: typeof EventStream | typeof AbortSignal, name: string): void {
+  if (given === undefined || given instanceof wanted) return;
+  throw new QuarryError("CONFIG", `options.${name}: expected an ${wanted.name} or nothing, saw ${shown(given)}`, {
+    hint: "evaluate(experiment, { events: new EventStream(), signal: new AbortController().signal })",
+  });
 }
 
 /** Does everything the experiment asks for, in the order of its `steps`. */

@@ -2,6 +2,7 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { CacheEntry, VerifiedEntry, VerifyCalls } from "../data/index.js";
+import { stopIfAborted } from "../errors.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { wholeBlocks } from "./pair-cache.js";
 import { SHARD_SUFFIX } from "./pair-list.js";
@@ -16,7 +17,7 @@ export async function verifyPairScores(
   const isAtWork = state === "building";
   let isRemoved = true;
   for (const name of shards) {
-    signal?.throwIfAborted();
+    stopIfAborted(signal);
     const path = join(folder, name);
     const shard = await readFile(path);
     onBytes(shard.length);

@@ -1,6 +1,6 @@
 /** The verbs as users call them: open the run folder, do the steps in order, close everything whatever happens. */
 import { relative, resolve } from "node:path";
-import { QuarryError, toQuarryError } from "../errors.js";
+import { interrupted, QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
 import type { ExperimentConfig, stepNames, TrainConfig } from "../experiment/schema.js";
@@ -64,12 +64,23 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
   }
   checkPaths(experiment, steps);
   if (config.train !== undefined && steps.includes("train")) await checkLayout(config.train);
-  const events = options.events ?? new EventStream();
   const path = resolve(config.runDir ?? `runs/${config.name}`);
   const runDir = await openRunDir({ path, config: determinants(config), bound });
-  const stopRecording = runDir.recordEvents(events);
+  try {
+    // Its own: whoever asked may hear several runs with one stream.
+    const events = new EventStream(options.events);
+    runDir.recordEvents(events);
+    const signal = options.signal ?? new AbortController().signal;
+    return await runIn(new RunContext(experiment, runDir, events, signal), steps);
+  } finally {
+    await runDir.close();
+  }
+}
+
+async function runIn(context: RunContext, steps: readonly StepName[]): Promise<RunResult> {
+  const { experiment, config, runDir, events } = context;
+  const { path } = runDir;
   const begin = performance.now();
-  const context = new RunContext(experiment, runDir, events, options.signal ?? new AbortController().signal);
   let status: "done" | "failed" | "stopped" = "failed";
   try {
     events.emit({ type: "runStarted", name: config.name, runDir: path, steps, isResumed: runDir.isResumed });
@@ -86,15 +97,17 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
     status = "done";
     return result;
   } catch (thrown) {
-    const error = toQuarryError(thrown);
-    if (context.signal.aborted || error.code === "INTERRUPTED") status = "stopped";
+    const { aborted, reason } = context.signal;
+    const error = aborted && thrown === reason ? interrupted({ cause: thrown }) : toQuarryError(thrown);
+    if (aborted || error.code === "INTERRUPTED") status = "stopped";
     else events.emit({ type: "error", code: error.code, message: error.message, hint: error.hint ?? null });
     throw error;
   } finally {
-    await context.closePool();
-    events.emit({ type: "runFinished", status, seconds: (performance.now() - begin) / 1000, runDir: path });
-    stopRecording();
-    await runDir.close();
+    try {
+      await context.closePool();
+    } finally {
+      events.emit({ type: "runFinished", status, seconds: (performance.now() - begin) / 1000, runDir: path });
+    }
   }
 }
 

@@ -4,9 +4,9 @@ import type { EventStream } from "../report/events.js";
 
 /** Surroundings of a verb. */
 export interface VerbOptions {
-  /** Aborting drains, saves and rejects with an INTERRUPTED error; the same call resumes afterwards. */
+  /** Aborting drains, saves and rejects with an INTERRUPTED error, whatever the reason; the same call resumes afterwards. */
   readonly signal?: AbortSignal;
-  /** Hears everything that happens; without it the verb runs silently. */
+  /** Hears everything that happens; without it the verb runs silently. Verbs at the same time may share one. */
   readonly events?: EventStream;
 }
 

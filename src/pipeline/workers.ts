@@ -1,8 +1,8 @@
 /** Asks about the workers of a run that is going on, and lets single ones go. */
 import { readdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { QuarryError } from "../errors.js";
+import { QuarryError, stopIfAborted } from "../errors.js";
 import type { Controlled, PoolControl } from "../pool/control.js";
 
 /** A worker as `quarry workers` shows it. */
@@ -50,7 +50,10 @@ export async function drainWorker(
       while (await isHere()) await delay(LOOK_MS, undefined, options.signal ? { signal: options.signal } : {});
     } catch (thrown) {
       // It did not answer because it has ended, and the worker with it.
-      if (!control.isOver()) throw thrown;
+      if (!control.isOver()) {
+        stopIfAborted(options.signal);
+        throw thrown;
+      }
     }
     return control.isOver() ? "ended" : "left";
   } finally {
@@ -59,15 +62,15 @@ export async function drainWorker(
 }
 
 /**
- * The run folder under `runs/` in which workers are at work.
+ * The run folder under `runs/` in which workers are at work, absolute.
  *
  * @throws QuarryError CONFIG when there are several, ENVIRONMENT when there is none.
  */
 export async function findRunAtWork(cwd = process.cwd()): Promise<string> {
   const { hasPool } = await import("../pool/control.js");
   const names = await readdir(join(cwd, "runs")).catch(() => []);
-  const folders = names.map((name) => join("runs", name));
-  const isAtWork = await Promise.all(folders.map((folder) => hasPool(resolve(cwd, folder))));
+  const folders = names.map((name) => resolve(cwd, "runs", name));
+  const isAtWork = await Promise.all(folders.map(hasPool));
   const found = folders.filter((_, index) => isAtWork[index]);
   const [only] = found;
   if (only === undefined) {
@@ -76,8 +79,9 @@ export async function findRunAtWork(cwd = process.cwd()): Promise<string> {
     });
   }
   if (found.length > 1) {
-    throw new QuarryError("CONFIG", `Several runs are at work: ${found.join(", ")}.`, {
-      hint: `Name one: --run ${only}`,
+    const shortened = found.map((folder) => relative(process.cwd(), folder));
+    throw new QuarryError("CONFIG", `Several runs are at work: ${shortened.join(", ")}.`, {
+      hint: `Name one: --run ${shortened[0]}`,
     });
   }
   return only;

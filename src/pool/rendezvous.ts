@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { onExit } from "../exit.js";
 import { type TicketContent, ticketLine } from "./ticket.js";
 
 /** pool.json: where the orchestrator is, and the ticket for its ipc socket. */
@@ -36,10 +37,10 @@ export function writeRendezvous(
   const poolPath = join(runDir, POOL_FILE);
   const joinPath = ticket === null ? null : join(runDir, JOIN_FILE);
   const remove = (): void => {
-    process.removeListener("exit", remove);
+    leaveExit();
     for (const path of [poolPath, joinPath]) if (path !== null) rmSync(path, { force: true });
   };
-  process.once("exit", remove);
+  const leaveExit = onExit(remove);
   // Those of a killed orchestrator: an old mode must not live on.
   rmSync(poolPath, { force: true });
   rmSync(join(runDir, JOIN_FILE), { force: true });

@@ -1,6 +1,7 @@
 /** The orchestrator's sockets: let in who has the token, drop who breaks the protocol, and look like one to the pool. */
 import { Router } from "zeromq";
 import { QuarryError, toQuarryError } from "../errors.js";
+import { onExit } from "../exit.js";
 import { encodeMessage } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
@@ -57,9 +58,9 @@ interface Sockets {
 async function openSockets(listen: string | undefined, onIntruder: (error: QuarryError) => void): Promise<Sockets> {
   await sweepStaleTickets();
   const ticket = writeTicket();
-  process.once("exit", ticket.remove);
+  const leaveExit = onExit(ticket.remove);
   const removeTicket = (): void => {
-    process.removeListener("exit", ticket.remove);
+    leaveExit();
     ticket.remove();
   };
   const local = new Router(ROUTER_OPTIONS);

@@ -118,11 +118,15 @@ export type EventBody =
 /** An event with its moment: milliseconds since the epoch. */
 export type QuarryEvent = EventBody & { readonly time: number };
 
-/** Whoever wants to hear events; must not throw. */
+/**
+ * Whoever wants to hear events. Nobody waits for it, and a run does not end because of it: that it threw, or that its
+ * promise was rejected, becomes one warning to all listeners, and it hears the next events all the same.
+ */
 export type EventListener = (event: QuarryEvent) => void;
 
 /**
- * Hands each event to all listeners, in order.
+ * Hands each event to all listeners, in order. Several runs may tell one stream what happens: it only hears, no run reads
+ * there what it has to do.
  *
  * @example
  * const events = new EventStream();
@@ -131,6 +135,13 @@ export type EventListener = (event: QuarryEvent) => void;
  */
 export class EventStream {
   readonly #listeners = new Set<EventListener>();
+  readonly #failed = new WeakSet<EventListener>();
+  readonly #onward: EventStream | undefined;
+
+  /** @param onward a stream whose listeners hear the events of this one as well */
+  constructor(onward?: EventStream) {
+    this.#onward = onward;
+  }
 
   /** Registers a listener; the returned function takes it off again. */
   subscribe(listener: EventListener): () => void {
@@ -140,6 +151,27 @@ export class EventStream {
 
   emit(body: EventBody): void {
     const event = { ...body, time: Date.now() } as QuarryEvent;
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#all()) {
+      try {
+        // Its type allows an async function, whose rejection would end the process.
+        const given = listener(event) as unknown;
+        if (given instanceof Promise) given.catch((thrown: unknown) => this.#tell(listener, event, thrown));
+      } catch (thrown) {
+        this.#tell(listener, event, thrown);
+      }
+    }
+  }
+
+  *#all(): Generator<EventListener> {
+    yield* this.#listeners;
+    if (this.#onward !== undefined) yield* this.#onward.#all();
+  }
+
+  /** Once for each listener: it may throw at the warning, too. */
+  #tell(listener: EventListener, { type }: QuarryEvent, thrown: unknown): void {
+    if (this.#failed.has(listener)) return;
+    this.#failed.add(listener);
+    const message = `a listener of events threw at ${type}: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
+    this.emit({ type: "warning", message, hint: "The run goes on; mend the function that subscribe was given." });
   }
 }

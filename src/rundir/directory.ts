@@ -172,9 +172,15 @@ class OpenRunDir implements RunDir {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.record.close();
-    await this.journal.close();
-    await this.lock.release();
+    try {
+      await this.record.close();
+    } finally {
+      try {
+        await this.journal.close();
+      } finally {
+        await this.lock.release();
+      }
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { writeSync } from "node:fs";
 import { type FileHandle } from "node:fs/promises";
+import { onExit } from "../exit.js";
 import type { EventStream, QuarryEvent } from "../report/events.js";
 import { openLines } from "./jsonl.js";
 
@@ -17,14 +18,12 @@ export class EventRecord {
   /** Broken or closed: nothing more is written. */
   #isBroken = false;
   readonly #subscriptions = new Set<() => void>();
-  readonly #onExit = () => this.flush();
+  readonly #leaveExit = onExit(() => this.flush());
 
   private constructor(
     private readonly file: FileHandle,
     private readonly path: string,
-  ) {
-    process.on("exit", this.#onExit);
-  }
+  ) {}
 
   static async open(path: string): Promise<EventRecord> {
     return new EventRecord((await openLines(path)).file, path);
@@ -70,7 +69,7 @@ export class EventRecord {
   }
 
   async close(): Promise<void> {
-    process.off("exit", this.#onExit);
+    this.#leaveExit();
     for (const unsubscribe of this.#subscriptions) unsubscribe();
     this.flush();
     this.#isBroken = true;

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { execa } from "execa";
 import { afterEach, describe, expect, it } from "vitest";
 import { drainWorker, findRunAtWork, listWorkers } from "../../src/pipeline/workers.js";
@@ -104,7 +104,8 @@ describe("a command to a pool", () => {
     await expect(listWorkers(runDir)).rejects.toThrow("No workers are at work on");
     const file = { pid: process.pid, host: hostname(), endpoint: "ipc:///nowhere", ticket: "/nowhere/ticket.json" };
     writeFileSync(join(runDir, "pool.json"), JSON.stringify(file));
-    expect(await findRunAtWork(folder)).toBe(join("runs", "only"));
+    expect(await findRunAtWork(folder)).toBe(runDir);
+    expect(await findRunAtWork(relative(process.cwd(), folder))).toBe(runDir);
     await expect(listWorkers(runDir)).rejects.toThrow("is over: it was killed");
     writeFileSync(join(runDir, "pool.json"), JSON.stringify({ ...file, host: "elsewhere" }));
     await expect(listWorkers(runDir)).rejects.toThrow("is at work on elsewhere");

@@ -1,4 +1,4 @@
-/** What a crash tears off at the end of the loss curve costs no step of the training that goes on. */
+/** The loss curve holds each step of its own training once, whatever a crash tears off or others tell the same stream. */
 import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => place.remove());
 
-test("a torn last line of the curve is cut off, and the steps after it stand on lines of their own", async () => {
+test("a torn last line is cut off, the steps after it stand on lines of their own, and another training's do not count", async () => {
   const runDir = join(place.folder, "run");
   const curve = join(runDir, "train", "steps.jsonl");
   const positives = source({ corpus: "collection", qrels: "collection/qrels/train.tsv" });
@@ -25,6 +25,7 @@ test("a torn last line of the curve is cut off, and the steps after it stand on 
   const events = new EventStream();
   const controller = new AbortController();
   events.subscribe((event) => {
+    if (event.type === "trainStep" && event.step === 1) events.emit({ ...event, step: 5 });
     if (event.type === "trainStep" && event.step === 2) controller.abort();
   });
   await expect(train(experiment, { events, signal: controller.signal })).rejects.toMatchObject({ code: "INTERRUPTED" });

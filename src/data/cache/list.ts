@@ -265,7 +265,8 @@ async function hashOf(path: string, folder: string, signal?: AbortSignal): Promi
   try {
     return (await stampSource(path, folder, signal)).sha256;
   } catch (thrown) {
-    if (thrown instanceof QuarryError) return null;
+    // Taken for gone by a look that was called off, a source would cost the entries built from it.
+    if (thrown instanceof QuarryError && thrown.code !== "INTERRUPTED") return null;
     throw thrown;
   }
 }

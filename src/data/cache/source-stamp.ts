@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { QuarryError } from "../../errors.js";
+import { QuarryError, stopIfAborted } from "../../errors.js";
 import { systemCode } from "../failures.js";
 import { makeFolder } from "./folder.js";
 import { type SourceStamp, sourceStamp } from "./manifest.js";
@@ -99,7 +99,7 @@ async function hashContent(handle: FileHandle, signal: AbortSignal | undefined):
   const hash = createHash("sha256");
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   for (let position = 0; ; ) {
-    signal?.throwIfAborted();
+    stopIfAborted(signal);
     const { bytesRead } = await handle.read(chunk, 0, CHUNK_BYTES, position);
     if (bytesRead === 0) return hash.digest("hex");
     hash.update(chunk.subarray(0, bytesRead));

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { stopIfAborted } from "../../errors.js";
 import { cacheError, systemCode } from "../failures.js";
 import { type CacheEntry, type CacheOptions, lookThrough, type SeenEntry } from "./list.js";
 import { identityOf, MANIFEST, readManifest } from "./manifest.js";
@@ -113,7 +114,7 @@ export async function verifyEntry(
       try {
         // One byte more than there should be: a file that grew is damaged too.
         for (let at = 0; at <= bytes; ) {
-          signal?.throwIfAborted();
+          stopIfAborted(signal);
           const { bytesRead } = await file.read(chunk, 0, Math.min(CHUNK_BYTES, bytes + 1 - at), at);
           if (bytesRead === 0) break;
           hash.update(chunk.subarray(0, bytesRead));

@@ -1,4 +1,5 @@
 /** Brings judgements into the order of their queries and settles pairs that were judged more than once. */
+import { stopIfAborted } from "../../errors.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
 import type { TripletLog } from "./triplet-log.js";
 
@@ -22,7 +23,7 @@ const TURN = 1 << 20;
 /** Lets other work have its turn; ends the work when it was called off. */
 export async function takeTurns(signal: AbortSignal | undefined): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
-  signal?.throwIfAborted();
+  stopIfAborted(signal);
 }
 
 /**

@@ -2,7 +2,7 @@
 import { createReadStream, type ReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { QuarryError } from "../../errors.js";
+import { QuarryError, stopIfAborted } from "../../errors.js";
 import { dataError, systemCode } from "../failures.js";
 import { firstBytes, isGzip } from "./sample.js";
 
@@ -56,7 +56,7 @@ export class InputFile {
 
   /** For readers that take the file's bytes by themselves: counts them, stops when asked to, waits for room. */
   async advance(bytes: number): Promise<void> {
-    this.options.signal?.throwIfAborted();
+    stopIfAborted(this.options.signal);
     this.#bytesRead += bytes;
     await this.#room();
   }
@@ -117,7 +117,7 @@ export class InputFile {
     try {
       for await (const chunk of stream) {
         await this.#room();
-        this.options.signal?.throwIfAborted();
+        stopIfAborted(this.options.signal);
         yield chunk as Uint8Array;
       }
     } finally {

@@ -163,8 +163,7 @@ async function readAll<T extends { readonly line?: number | undefined } | string
     }
   } catch (thrown) {
     // What the reading of the file, the checks and whoever takes the records throw says what it means.
-    if (isOurs || thrown instanceof QuarryError || (thrown instanceof Error && thrown.name === "AbortError"))
-      throw thrown;
+    if (isOurs || thrown instanceof QuarryError) throw thrown;
     const line = isReading ? checks.line : Math.max(lineGiven, 1);
     const message = `the reader ${reader.name} failed: ${reasonOf(thrown)}`;
     throw dataError(input.path, line, message, "Mend the reader or the file.", thrown);

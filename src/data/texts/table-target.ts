@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { stopIfAborted } from "../../errors.js";
 import type { BatchBuilder, RowBatch } from "./batch-builder.js";
 import { type TablePlan, TableWriter, type WrittenTable } from "./table-writer.js";
 import { ThreadTarget } from "./thread-target.js";
@@ -67,7 +68,7 @@ class DirectTarget implements TableTarget {
       if (performance.now() - turnedAt < TURN_MS) return;
       onProgress(share);
       await setImmediate();
-      this.signal?.throwIfAborted();
+      stopIfAborted(this.signal);
       turnedAt = performance.now();
     });
   }

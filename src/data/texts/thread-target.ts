@@ -1,6 +1,6 @@
 /** Hands batches to the writing thread, a few at a time, and gets their buffers and its failures back. */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
-import { type ErrorCode, EXIT_STATUS, QuarryError } from "../../errors.js";
+import { type ErrorCode, EXIT_STATUS, interrupted, QuarryError } from "../../errors.js";
 import { type BatchBuilder, buffersOf, type RowBatch } from "./batch-builder.js";
 import type { TableTarget } from "./table-target.js";
 import type { FromThread, ThreadData, ToThread } from "./table-thread.js";
@@ -69,7 +69,7 @@ export class ThreadTarget implements TableTarget {
     await this.#worker.terminate();
   }
 
-  readonly #abort = (): void => this.#fail(this.#signal?.reason);
+  readonly #abort = (): void => this.#fail(interrupted({ cause: this.#signal?.reason }));
 
   #fail(thrown: unknown): void {
     this.#failure ??= { thrown };

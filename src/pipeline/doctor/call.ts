@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
-import { interrupted, QuarryError } from "../../errors.js";
+import { QuarryError, stopIfAborted } from "../../errors.js";
 import type { PythonEnvironment } from "../../python/environment.js";
 import { type CheckStatus, check, type DoctorCheck } from "./types.js";
 import type { Work } from "./work.js";
@@ -52,7 +52,7 @@ export async function callDoctor(work: Work, { folder, python, threads, signal, 
     reject: false,
   });
   onLog?.(result.stderr);
-  if (signal.aborted) throw interrupted();
+  stopIfAborted(signal);
   const text = await readFile(answers, "utf8").catch(() => "");
   const findings: Finding[] = [];
   let section = "start";

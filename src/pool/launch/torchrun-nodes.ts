@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { onExit } from "../../exit.js";
 import type { TorchrunNode } from "../../experiment/schema.js";
 import { joinArguments, type LaunchSettings, type NodeLauncher, placeOf, startNode } from "./node.js";
 
@@ -17,7 +18,7 @@ export function torchrunLauncher(node: TorchrunNode, settings: LaunchSettings): 
       const path = join(folder, "ticket");
       writeFileSync(path, `${ticket}\n`, { mode: 0o600, flag: "wx" });
       const remove = (): void => rmSync(folder, { recursive: true, force: true });
-      process.once("exit", remove);
+      const leaveExit = onExit(remove);
       const { python, path: modules } = placeOf(node, settings);
       const command = [
         ...["env", `PYTHONPATH=${modules}`, python, "-m", "torch.distributed.run", ...ALWAYS],
@@ -26,7 +27,7 @@ export function torchrunLauncher(node: TorchrunNode, settings: LaunchSettings): 
       ];
       const started = startNode(command, settings, { text: "", isAll: false });
       void started.ended.then(() => {
-        process.off("exit", remove);
+        leaveExit();
         remove();
       });
       return started;

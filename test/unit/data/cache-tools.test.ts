@@ -277,7 +277,7 @@ describe("verifying", () => {
 
   test("a stop on request ends it", async () => {
     const { root } = await filledCache();
-    await expect(verifyCache(root, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError" });
+    await expect(verifyCache(root, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "INTERRUPTED" });
   });
 });
 
@@ -306,6 +306,14 @@ describe("pruning", () => {
       "texts",
     ]);
     expect(await shown(root)).toEqual([]);
+  });
+
+  test("a stop while a source is read anew takes nothing for stale", async () => {
+    const { root, write } = await filledCache();
+    write("corpus.jsonl", passages(41));
+    const stopped = pruneCache(root, { isStaleRemoved: true, signal: AbortSignal.abort("why") });
+    await expect(stopped).rejects.toMatchObject({ code: "INTERRUPTED", cause: "why" });
+    expect(await shown(root)).toHaveLength(3);
   });
 
   test("kinds limit what goes", async () => {

@@ -139,12 +139,16 @@ describe("an entry is built once", () => {
     expect(collection.warnings[1]).toContain("qrels.tsv:3. The later line counts.");
   });
 
-  test("a stop on request leaves nothing behind", async () => {
-    const collection = smallCollection();
-    const context = { ...collection.context, signal: AbortSignal.abort() };
-    await expect(prepareSource(judged, context)).rejects.toMatchObject({ name: "AbortError" });
-    expect(existsSync(collection.cacheDir) ? entries(collection.cacheDir) : []).toEqual([]);
-  });
+  test.each([undefined, "why", new Error("enough"), new DOMException("too long", "TimeoutError")])(
+    "a stop on request (reason: %s) leaves nothing behind",
+    async (reason) => {
+      const collection = smallCollection();
+      const signal = AbortSignal.abort(reason);
+      const context = { ...collection.context, signal };
+      await expect(prepareSource(judged, context)).rejects.toMatchObject({ code: "INTERRUPTED", cause: signal.reason });
+      expect(existsSync(collection.cacheDir) ? entries(collection.cacheDir) : []).toEqual([]);
+    },
+  );
 
   test("a refused source leaves nothing behind", async () => {
     const collection = newCollection({ "corpus.jsonl": `${passages(3)}{"_id": "d3", "text": \n` });

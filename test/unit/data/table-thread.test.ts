@@ -96,7 +96,7 @@ test("a stop ends the thread before the error is told: nobody writes into the fo
     signal: abort.signal,
     thread: threadOverSources(),
   });
-  await expect(building).rejects.toThrow("enough");
+  await expect(building).rejects.toMatchObject({ code: "INTERRUPTED", cause: { message: "enough" } });
   expect(abortedAt).toBeGreaterThan(0);
   rmSync(folder, { recursive: true });
   await new Promise((done) => setTimeout(done, 100));

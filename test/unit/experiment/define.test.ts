@@ -1,4 +1,5 @@
 /** What users write becomes a checked experiment, and what is wrong with it is said in one go. */
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   biEncoder,
@@ -43,6 +44,22 @@ describe("an experiment", () => {
     expect(config.train?.args.weightDecay).toBe(0);
     expect(config.train?.args.maxSteps).toBe(500);
     expect(config.workers.batchSize).toBe(16);
+  });
+
+  test("has an absolute folder in which its paths start, whatever it is written as", () => {
+    const input = { name: "x", model, evaluate: { data: judged } };
+    expect(defineExperiment(input, { baseDir: "data" }).baseDir).toBe(join(process.cwd(), "data"));
+    const number = { baseDir: 5 as unknown as string };
+    expect(() => defineExperiment(input, number)).toThrow("baseDir: expected the path of a folder, saw the number 5");
+  });
+
+  test("that holds itself is refused at once", () => {
+    const round: Record<string, unknown> = { name: "x", model };
+    round["evaluate"] = { data: round };
+    expect(() => parseExperiment(round)).toThrow("evaluate.data.evaluate: has no end");
+    const list: unknown[] = [];
+    list.push(list);
+    expect(() => parseExperiment({ name: "x", model, steps: list })).toThrow("steps.0.0: has no end");
   });
 
   test("of what comes with Quarry needs no files", () => {

@@ -1,4 +1,4 @@
-/** What is said about options of FAISS indexes that do not fit together, before any process starts. */
+/** What is said about options of indexes and exports that do not fit together, before any process starts. */
 import { expect, test } from "vitest";
 import { biEncoder, defineExperiment, source } from "../../../src/experiment/define.js";
 
@@ -39,4 +39,27 @@ test("an index needs stored vectors, and an export's options are checked as well
   );
   const encode = { data, export: "faiss", index: { kind: "hnsw", nlist: 3 } };
   expect(() => define("exact", { encode })).toThrow(/^encode\.index\.nlist: is an option of ivf/);
+});
+
+test("without the store there is a float32 NumPy matrix only, and another export is refused before any work", () => {
+  const without = (encode: object, embeddings: object) =>
+    define("exact", { encode: { data, ...encode }, embeddings: { store: false, ...embeddings } });
+  expect(without({}, {}).config.encode?.export).toBe("npy");
+  for (const written of ["parquet", "faiss", "none"]) {
+    const message = `encode.export: is ${written}, but without the store vectors are written as a float32 NumPy matrix only`;
+    expect(() => without({ export: written }, {})).toThrow(message);
+  }
+  expect(() => without({}, { dtype: "int8" })).toThrow(/^embeddings\.dtype: is int8, but without the store/);
+});
+
+test("an index of a model that compares by neither dot nor cosine is refused before any work", () => {
+  const similar = (similarity: string, index: object | string, more: object = {}) =>
+    define(index, { model: biEncoder("owner/name", { similarity }), ...more });
+  const exported = { encode: { data, export: "faiss" } };
+  const other = "a FAISS index compares by dot or cosine, and model.similarity is euclidean";
+  for (const index of [{ kind: "flat" }, { kind: "ivf" }, { kind: "hnsw" }, { folder: "index" }])
+    expect(() => similar("euclidean", index)).toThrow(`search.index: ${other}`);
+  expect(() => similar("euclidean", "exact", exported)).toThrow(`encode.export: ${other}; export npy or parquet`);
+  expect(similar("cosine", {}, exported).config.model.similarity).toBe("cosine");
+  expect(similar("euclidean", "exact").config.model.similarity).toBe("euclidean");
 });

@@ -235,7 +235,7 @@ describe.skipIf(!hasPython)(`Parquet${hasPython ? "" : " (skipped: no Python env
     };
     const input = new InputFile(path, { onProgress, signal: stop.signal });
     const file: FileConfig = { path, part: "all", scores: "labels" };
-    await expect(parquet.readTexts?.(input, file, "corpus", () => {})).rejects.toMatchObject({ name: "AbortError" });
+    await expect(parquet.readTexts?.(input, file, "corpus", () => {})).rejects.toMatchObject({ code: "INTERRUPTED" });
     expect(seen.map(({ lines }) => lines)).toEqual([1000, 2000]);
     expect(seen[0]?.bytes).toBeGreaterThan(0);
     expect(seen[1]?.bytes).toBeGreaterThan(seen[0]?.bytes ?? 0);
