@@ -16,9 +16,10 @@ afterAll(async () => {
 });
 
 const folder = join(ROOT, "examples/plugins");
-const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4"];
+/** One thread, here and for workers, lets all be forked from one process. */
+const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4", "--train.threads", "1"];
 const run = (verb: string, name: string, ...options: readonly string[]) =>
-  place.quarry(verb, join(folder, name), "--model.checkpoint", place.model, ...options);
+  place.quarry(verb, join(folder, name), "--model.checkpoint", place.model, "--workers.threads", "1", ...options);
 
 test("no example is left out of these tests, and their types are those of the plugins", async () => {
   const files = await readdir(folder);
