@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { findPython } from "../../src/python/environment.js";
 import { type CollectionOptions, writeCollection } from "../fixtures/collection.js";
-import { type Finished, ServedCommandLine } from "./served.js";
+import { type Finished, serve, serverPid } from "./served.js";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = join(ROOT, "dist/cli/main.js");
@@ -41,9 +41,9 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
   const model = join(folder, "model");
   await execa(python.executable, [join(ROOT, "test/fixtures/tiny_model.py"), model], { env: python.env });
   const collection = await writeCollection(join(folder, "collection"), options);
-  const env = { HF_HUB_OFFLINE: "1", CI: "true", QUARRY_CACHE: join(folder, "cache"), NODE_ENV: "production" };
+  // A path as seen from the folder: workers of all workplaces have one environment, so they are forked from one process.
+  const env = { HF_HUB_OFFLINE: "1", CI: "true", QUARRY_CACHE: "cache", NODE_ENV: "production" };
   const settings = { cwd: folder, reject: false, detached: true, env } as const;
-  const served = new ServedCommandLine(folder, env);
   const start = (...args: readonly string[]): Running => execa(process.execPath, [MAIN, ...args], settings);
   return {
     folder,
@@ -57,7 +57,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     },
     start,
     startIn: (script, ...args) => execa("bash", ["-c", script, "bash", process.execPath, MAIN, ...args], settings),
-    quarry: (...args) => served.run(args),
+    quarry: (...argv) => serve({ argv, folder, env }),
     experiment: async (body, name = "experiment") => {
       const file = join(folder, `${name}.ts`);
       const builders =
@@ -66,11 +66,8 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
       return file;
     },
     survivors: async () =>
-      (await findProcesses("quarry_runtime", folder)).filter(({ parent }) => parent !== served.pid),
-    remove: async () => {
-      await served.close();
-      await rm(folder, { recursive: true, force: true });
-    },
+      (await findProcesses("quarry_runtime", folder)).filter(({ parent }) => parent !== serverPid()),
+    remove: () => rm(folder, { recursive: true, force: true }),
   };
 }
 

@@ -105,7 +105,8 @@ test("a text that a plugin fails on is named with its line, the plugin with its 
     "        return text",
   ];
   await writeFile(plugin, `${code.join("\n")}\n`);
-  const queries = join(place.folder, "cold.jsonl");
+  // The path of the test before: another environment would have its workers forked from another process.
+  const queries = join(place.folder, "instructed.jsonl");
   const lines = (await readFile(join(place.collection, "queries.jsonl"), "utf8")).trim().split("\n");
   const cold = lines.map((line, row) =>
     JSON.stringify({ ...JSON.parse(line), instruction: row === 5 ? "winter" : "x" }),

@@ -6,7 +6,7 @@ const { cache } = createRequire(import.meta.url);
 // A command may leave listeners for signals behind, since it is the last one of its process.
 process.setMaxListeners(0);
 
-process.on("message", async ({ argv, folder, env }) => {
+async function serve({ argv, folder, env }) {
   process.chdir(folder);
   for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name];
   Object.assign(process.env, env);
@@ -16,5 +16,7 @@ process.on("message", async ({ argv, folder, env }) => {
   process.stdout.write("\0");
   process.stderr.write("\0");
   process.send({ exitCode });
-});
+}
+
+process.on("message", (command) => void serve(command));
 process.on("disconnect", () => process.exit());

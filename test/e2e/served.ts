@@ -12,51 +12,43 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs commands one after another; all but the start and the end of a process is as a user has it. */
-export class ServedCommandLine {
-  readonly #folder: string;
-  readonly #env: Readonly<Record<string, string>>;
-  #child: ChildProcess | undefined;
-  #ended: Promise<unknown> | undefined;
-  #last: Promise<unknown> = Promise.resolve();
+/** A command, where it is called and what of the environment is its own. */
+export interface Command {
+  readonly argv: readonly string[];
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+}
 
-  /** @param env beside the environment of the moment */
-  constructor(folder: string, env: Readonly<Record<string, string>>) {
-    this.#folder = folder;
-    this.#env = env;
-  }
+/** The process; it ends with the one that started it. */
+let server: { readonly child: ChildProcess; readonly died: Promise<null> } | undefined;
+let last: Promise<unknown> = Promise.resolve();
 
-  get pid(): number | undefined {
-    return this.#child?.pid;
-  }
+export const serverPid = (): number | undefined => server?.child.pid;
 
-  run(argv: readonly string[]): Promise<Finished> {
-    const finished = this.#last.then(() => this.#run(argv));
-    this.#last = finished.catch(() => {});
-    return finished;
-  }
+/** Runs a command after those before it; all but the start and the end of a process is as a user has it. */
+export function serve(command: Command): Promise<Finished> {
+  const finished = last.then(() => run(command));
+  last = finished.catch(() => {});
+  return finished;
+}
 
-  async close(): Promise<void> {
-    if (this.#child?.connected) this.#child.disconnect();
-    await this.#ended;
+async function run({ argv, folder, env }: Command): Promise<Finished> {
+  const { child, died } = (server ??= start());
+  const outputs = Promise.all([textOf(child.stdout), textOf(child.stderr)]);
+  const answered = once(child, "message") as Promise<[{ readonly exitCode: number }]>;
+  child.send({ argv, folder, env: { ...process.env, ...env } });
+  const answer = await Promise.race([answered, died]);
+  const [stdout, stderr] = await outputs;
+  if (answer === null) {
+    server = undefined;
+    throw new Error(`quarry ${argv.join(" ")} took its process along: ${stderr}`);
   }
+  return { exitCode: answer[0].exitCode, stdout, stderr };
+}
 
-  async #run(argv: readonly string[]): Promise<Finished> {
-    const child = (this.#child ??= this.#start());
-    const outputs = Promise.all([textOf(child.stdout), textOf(child.stderr)]);
-    const answered = once(child, "message") as Promise<[{ readonly exitCode: number }]>;
-    child.send({ argv, folder: this.#folder, env: { ...process.env, ...this.#env } });
-    const answer = await Promise.race([answered, this.#ended?.then(() => null)]);
-    const [stdout, stderr] = await outputs;
-    if (!answer) throw new Error(`quarry ${argv.join(" ")} took its process along: ${stderr}`);
-    return { exitCode: answer[0].exitCode, stdout, stderr };
-  }
-
-  #start(): ChildProcess {
-    const child = fork(SCRIPT, { stdio: ["ignore", "pipe", "pipe", "ipc"] });
-    this.#ended = once(child, "exit");
-    return child;
-  }
+function start(): NonNullable<typeof server> {
+  const child = fork(SCRIPT, { stdio: ["ignore", "pipe", "pipe", "ipc"] });
+  return { child, died: once(child, "exit").then(() => null) };
 }
 
 /** What is written up to a NUL, or until the end; without the last line's end, as execa gives it. */
