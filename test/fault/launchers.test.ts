@@ -55,7 +55,7 @@ it.each(startable("ssh", "torchrun", "srun", "sbatch"))(
     expect(told).not.toContain("quarry1.");
     await until(() => guests().length === 2 && !guests().includes(victim), 60_000);
 
-    orchestrator.stdin.write("2000\n");
+    orchestrator.stdin.write("300\n");
     expect(await answer()).toEqual({ isInTheMiddle: true });
     orchestrator.kill("SIGKILL");
     await orchestrator;
