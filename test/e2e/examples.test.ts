@@ -22,8 +22,9 @@ const quarry = (verb: string, name: string, ...options: readonly string[]) =>
   place.quarry(verb, example(name), "--model.checkpoint", place.model, "--workers.threads", "1", ...options);
 const example = (name: string): string => join(ROOT, "examples", name);
 const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4", "--train.threads", "1"];
-/** Of the embedded collection's some thousand texts. */
+/** The embedded collection has some thousand texts. */
 const FEW = ["--evaluate.subCorpus.passages", "200", "--evaluate.sampleQueries", "20"];
+const SHORT = ["--model.queryMaxLength", "16", "--model.passageMaxLength", "24"];
 
 test("no example is left out of these tests", async () => {
   expect((await readdir(join(ROOT, "examples"))).filter((name) => name.endsWith(".ts")).sort()).toEqual([
@@ -66,7 +67,7 @@ test("rerank.ts measures before and after", async () => {
 }, 180_000);
 
 test("quickstart.ts does the main job on the embedded collection", async () => {
-  const result = await quarry("run", "quickstart.ts", ...TINY, ...FEW);
+  const result = await quarry("run", "quickstart.ts", ...TINY, ...FEW, ...SHORT);
   expect(result.exitCode, result.stderr).toBe(0);
   for (const row of ["nDCG@10", "RR@10", "R@100", "passages/s", "steps/s"]) expect(result.stdout).toContain(row);
   expect(result.stdout).toContain(join(place.folder, "runs/quickstart"));
@@ -80,7 +81,7 @@ test("judgements.ts is checked, counted, shown and run", async () => {
   expect(stats.stdout).toContain("filter substantial");
   const shown = await place.quarry("data", "show", file, "--step", "3");
   expect(shown.stdout).toMatch(/corpus\.jsonl:\d+/);
-  const result = await quarry("run", "judgements.ts", ...TINY, ...FEW);
+  const result = await quarry("run", "judgements.ts", ...TINY, ...FEW, ...SHORT);
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toContain("nDCG@10");
 }, 240_000);
