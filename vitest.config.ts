@@ -8,17 +8,22 @@ const env = { HF_HUB_OFFLINE: "1", NODE_ENV: "production", CI: "1" };
 
 const shared = { alias, env, environment: "node" as const, pool: "forks" as const };
 
-/** A project that starts processes of its own: one file at a time, with time for a loaded machine. */
-const sequential = (name: string, testTimeout: number, more: { readonly isolate?: boolean } = {}) => ({
+/**
+ * A project that starts processes of its own: one file at a time, with time for a loaded machine.
+ *
+ * @param isolate whether each file has a process of its own; in a common one modules are loaded once, and what workers
+ * are forked from is started once
+ */
+const sequential = (name: string, testTimeout: number, isolate = true) => ({
   resolve: { alias },
   test: {
     ...shared,
     name,
     include: [`test/${name}/**/*.test.ts`],
     fileParallelism: false,
+    isolate,
     testTimeout,
     hookTimeout: testTimeout,
-    ...more,
   },
 });
 
@@ -37,10 +42,9 @@ export default defineConfig({
         },
       },
       sequential("protocol", 60_000),
-      // Files share one process, and what it keeps to fork workers from: that takes seconds to start.
-      sequential("integration", 120_000, { isolate: false }),
-      sequential("fault", 120_000),
-      sequential("e2e", 300_000),
+      sequential("integration", 120_000, false),
+      sequential("fault", 120_000, false),
+      sequential("e2e", 300_000, false),
       // The whole matrix of kills: `npm run drills`, no part of `npm test`.
       sequential("drills", 3_600_000),
     ],

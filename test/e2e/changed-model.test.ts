@@ -28,7 +28,7 @@ test("what it did is done again with a warning, and nothing else; files that wer
     model: biEncoder("./model"),
     evaluate: { data: ${data("test")}, measures: ["nDCG@10"] },
     rerank: crossEncoder("./cross-encoder", { topK: 5 }),
-    workers: { count: 1 },
+    workers: { count: 1, threads: 1 },
   `);
   const run = async () => {
     const { exitCode, stdout, stderr } = await place.quarry("run", "experiment.ts");
@@ -59,7 +59,7 @@ test("a training that began with it is not gone on with", async () => {
     `
     name: "begun",
     model: biEncoder("./cls"),
-    train: { data: binary({ positives: ${data("train")} }), globalBatchSize: 4, ranks: 1, args: { maxSteps: 1 } },
+    train: { data: binary({ positives: ${data("train")} }), globalBatchSize: 4, ranks: 1, threads: 1, args: { maxSteps: 1 } },
     `,
     "begun",
   );
@@ -81,7 +81,7 @@ test("a plugin that was edited makes a step be done again, and an unused model d
     model: biEncoder("./model", { encoder: "own", plugins: ["own.py"] }),
     evaluate: { data: ${data("test")}, measures: ["nDCG@10"] },
     mine: { data: ${data("test")}, includeModel: false, retrievers: [{ run: "first.run" }] },
-    workers: { count: 1 },
+    workers: { count: 1, threads: 1 },
     `,
     "edited",
   );
@@ -103,7 +103,7 @@ test("a question is answered by the model that is named now", async () => {
     name: "asked",
     model: biEncoder("./model"),
     search: { data: source({ corpus: "collection" }), topK: 3 },
-    workers: { count: 1 },
+    workers: { count: 1, threads: 1 },
     `,
     "asked",
   );

@@ -8,11 +8,23 @@ import { openWorkplace, ROOT, type Workplace } from "./harness.js";
 let place: Workplace;
 beforeAll(async () => {
   place = await openWorkplace({ passages: 120, queries: 24 });
+  process.env.SCIFACT = place.collection;
+  process.env.MINED = join(place.folder, "runs/scifact-negatives/mine-base/negatives.tsv");
 }, 60_000);
-afterAll(() => place.remove());
+afterAll(async () => {
+  delete process.env.SCIFACT;
+  delete process.env.MINED;
+  await place.remove();
+});
 
+/** Runs an example with the tiny model. One thread, for workers and for ranks, lets all be forked from one process. */
+const quarry = (verb: string, name: string, ...options: readonly string[]) =>
+  place.quarry(verb, example(name), "--model.checkpoint", place.model, "--workers.threads", "1", ...options);
 const example = (name: string): string => join(ROOT, "examples", name);
-const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4"];
+const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4", "--train.threads", "1"];
+/** The embedded collection has some thousand texts. */
+const FEW = ["--evaluate.subCorpus.passages", "200", "--evaluate.sampleQueries", "20"];
+const SHORT = ["--model.queryMaxLength", "16", "--model.passageMaxLength", "24"];
 
 test("no example is left out of these tests", async () => {
   expect((await readdir(join(ROOT, "examples"))).filter((name) => name.endsWith(".ts")).sort()).toEqual([
@@ -27,52 +39,35 @@ test("no example is left out of these tests", async () => {
 });
 
 test("scifact.ts trains with the negatives that mine-negatives.ts mined", async () => {
-  process.env.SCIFACT = place.collection;
-  try {
-    const mined = await place.quarry("mine", example("mine-negatives.ts"), "--model.checkpoint", place.model);
-    expect(mined.exitCode, mined.stderr).toBe(0);
-    const runDir = join(place.folder, "runs/scifact-negatives");
-    process.env.MINED = join(runDir, "mine-base/negatives.tsv");
-    const result = await place.quarry("run", example("scifact.ts"), "--model.checkpoint", place.model, ...TINY);
-    expect(result.exitCode, result.stderr).toBe(0);
-    expect(result.stdout).toMatch(/nDCG@10 +0\.\d{4} +0\.\d{4}/);
-    const metrics = await readFile(join(place.folder, "runs/scifact-minilm/metrics.json"), "utf8");
-    expect(Object.keys(JSON.parse(metrics))).toEqual(["evaluate-base", "evaluate-checkpoint-2"]);
-  } finally {
-    delete process.env.SCIFACT;
-    delete process.env.MINED;
-  }
+  const mined = await quarry("mine", "mine-negatives.ts");
+  expect(mined.exitCode, mined.stderr).toBe(0);
+  const result = await quarry("run", "scifact.ts", ...TINY);
+  expect(result.exitCode, result.stderr).toBe(0);
+  expect(result.stdout).toMatch(/nDCG@10 +0\.\d{4} +0\.\d{4}/);
+  const metrics = await readFile(join(place.folder, "runs/scifact-minilm/metrics.json"), "utf8");
+  expect(Object.keys(JSON.parse(metrics))).toEqual(["evaluate-base", "evaluate-checkpoint-2"]);
 }, 180_000);
 
 test("refresh-negatives.ts learns from negatives that the model itself mined", async () => {
-  process.env.SCIFACT = place.collection;
-  try {
-    const few = ["--train.args.maxSteps", "5", "--train.globalBatchSize", "4", "--train.refresh.everySteps", "2"];
-    const tiny = ["--model.checkpoint", place.model, "--train.refresh.mine.relativeMargin", "0", ...few];
-    const result = await place.quarry("train", example("refresh-negatives.ts"), ...tiny);
-    expect(result.exitCode, result.stderr).toBe(0);
-    expect(result.stdout).toMatch(
-      /negatives 1: \d+ mined in .* with the model of step 2, used after step 4, 2 steps old then/,
-    );
-  } finally {
-    delete process.env.SCIFACT;
-  }
+  const few = ["--train.args.maxSteps", "5", "--train.globalBatchSize", "4", "--train.threads", "1"];
+  const soon = ["--train.refresh.everySteps", "2", "--train.refresh.workers.threads", "1"];
+  const all = ["--train.refresh.mine.relativeMargin", "0"];
+  const result = await quarry("train", "refresh-negatives.ts", ...few, ...soon, ...all);
+  expect(result.exitCode, result.stderr).toBe(0);
+  expect(result.stdout).toMatch(
+    /negatives 1: \d+ mined in .* with the model of step 2, used after step 4, 2 steps old then/,
+  );
 }, 180_000);
 
 test("rerank.ts measures before and after", async () => {
-  process.env.SCIFACT = place.collection;
-  try {
-    const models = ["--model.checkpoint", place.model, "--rerank.checkpoint", await place.crossEncoder()];
-    const result = await place.quarry("evaluate", example("rerank.ts"), ...models, "--evaluate.topK", "100");
-    expect(result.exitCode, result.stderr).toBe(0);
-    expect(result.stdout).toMatch(/base +base\+rerank +gain/);
-  } finally {
-    delete process.env.SCIFACT;
-  }
+  const options = ["--rerank.checkpoint", await place.crossEncoder(), "--evaluate.topK", "100", "--rerank.topK", "10"];
+  const result = await quarry("evaluate", "rerank.ts", ...options);
+  expect(result.exitCode, result.stderr).toBe(0);
+  expect(result.stdout).toMatch(/base +base\+rerank +gain/);
 }, 180_000);
 
 test("quickstart.ts does the main job on the embedded collection", async () => {
-  const result = await place.quarry("run", example("quickstart.ts"), "--model.checkpoint", place.model, ...TINY);
+  const result = await quarry("run", "quickstart.ts", ...TINY, ...FEW, ...SHORT);
   expect(result.exitCode, result.stderr).toBe(0);
   for (const row of ["nDCG@10", "RR@10", "R@100", "passages/s", "steps/s"]) expect(result.stdout).toContain(row);
   expect(result.stdout).toContain(join(place.folder, "runs/quickstart"));
@@ -86,7 +81,7 @@ test("judgements.ts is checked, counted, shown and run", async () => {
   expect(stats.stdout).toContain("filter substantial");
   const shown = await place.quarry("data", "show", file, "--step", "3");
   expect(shown.stdout).toMatch(/corpus\.jsonl:\d+/);
-  const result = await place.quarry("run", file, "--model.checkpoint", place.model, ...TINY);
+  const result = await quarry("run", "judgements.ts", ...TINY, ...FEW, ...SHORT);
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toContain("nDCG@10");
 }, 240_000);

@@ -6,19 +6,13 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { findPython } from "../../src/python/environment.js";
 import { type CollectionOptions, writeCollection } from "../fixtures/collection.js";
+import { type Finished, serve, serverPid } from "./served.js";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = join(ROOT, "dist/cli/main.js");
 
 /** The command line at work. */
 export type Running = Promise<Finished> & { readonly pid?: number | undefined; kill(signal: NodeJS.Signals): boolean };
-
-/** How the command line ended. */
-export interface Finished {
-  readonly exitCode?: number | undefined;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** A folder of its own with everything that an experiment needs. */
 export interface Workplace {
@@ -27,14 +21,16 @@ export interface Workplace {
   /** A tiny cross-encoder, made when it is asked for. */
   crossEncoder(): Promise<string>;
   readonly collection: string;
-  /** Runs the command line in the folder and waits. */
+  /** Runs the command line in the folder and waits; a process that stays does it, which takes a tenth of the time. */
   quarry(...args: readonly string[]): Promise<Finished>;
-  /** Starts the command line in the folder, as the leader of a process group as a terminal's foreground job is. */
+  /** Starts a process of the command line in the folder, the leader of a group as a terminal's foreground job is. */
   start(...args: readonly string[]): Running;
   /** The same below a shell script, which calls it as `"$@"`. */
   startIn(script: string, ...args: readonly string[]): Running;
   /** Writes experiment.ts; `body` is what stands inside defineExperiment({ … }). */
   experiment(body: string, name?: string): Promise<string>;
+  /** Processes of the runtime in the folder, but for what `quarry` keeps to fork from. */
+  survivors(): Promise<LiveProcess[]>;
   remove(): Promise<void>;
 }
 
@@ -45,12 +41,9 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
   const model = join(folder, "model");
   await execa(python.executable, [join(ROOT, "test/fixtures/tiny_model.py"), model], { env: python.env });
   const collection = await writeCollection(join(folder, "collection"), options);
-  const settings = {
-    cwd: folder,
-    reject: false,
-    detached: true,
-    env: { HF_HUB_OFFLINE: "1", CI: "true", QUARRY_CACHE: join(folder, "cache"), NODE_ENV: "production" },
-  } as const;
+  // A path as seen from the folder: workers of all workplaces have one environment, so they are forked from one process.
+  const env = { HF_HUB_OFFLINE: "1", CI: "true", QUARRY_CACHE: "cache", NODE_ENV: "production" };
+  const settings = { cwd: folder, reject: false, detached: true, env } as const;
   const start = (...args: readonly string[]): Running => execa(process.execPath, [MAIN, ...args], settings);
   return {
     folder,
@@ -64,10 +57,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     },
     start,
     startIn: (script, ...args) => execa("bash", ["-c", script, "bash", process.execPath, MAIN, ...args], settings),
-    quarry: async (...args) => {
-      const { exitCode, stdout, stderr } = await start(...args);
-      return { exitCode, stdout, stderr };
-    },
+    quarry: (...argv) => serve({ argv, folder, env }),
     experiment: async (body, name = "experiment") => {
       const file = join(folder, `${name}.ts`);
       const builders =
@@ -75,6 +65,8 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
       await writeFile(file, `import { ${builders} } from "quarry";\nexport default defineExperiment({\n${body}\n});\n`);
       return file;
     },
+    survivors: async () =>
+      (await findProcesses("quarry_runtime", folder)).filter(({ parent }) => parent !== serverPid()),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
 }
@@ -82,6 +74,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
 /** A process as /proc shows it. */
 export interface LiveProcess {
   readonly pid: number;
+  readonly parent: number;
   /** The name, which a fork gives itself, before the command line, which is that of what it was forked from. */
   readonly command: string;
 }
@@ -97,7 +90,8 @@ export async function findProcesses(piece: string, workingFolder?: string): Prom
     // Other tests run at the same time; a working folder tells whose process it is.
     if (workingFolder !== undefined && (await readlink(`/proc/${entry}/cwd`).catch(() => "")) !== workingFolder)
       continue;
-    found.push({ pid: Number(entry), command });
+    const parent = Number(/^PPid:\s+(\d+)/m.exec(await read("status"))?.[1]);
+    found.push({ pid: Number(entry), parent, command });
   }
   return found;
 }

@@ -119,7 +119,7 @@ async function own(name: string, options: object): Promise<Triplet[]> {
       topK: 90, ranksOver: "kept", output: "triplet", scores: true,
       ${written.join(" ")}
     },
-    workers: { count: 1 },`,
+    workers: { count: 1, threads: 1 },`,
     name,
   );
   const result = await place.quarry("mine", `${name}.ts`);

@@ -30,7 +30,7 @@ async function writeMine(name: string, options: string): Promise<void> {
       topK: 40,
       ${options}
     },
-    workers: { count: 1, unitSize: 16 },`,
+    workers: { count: 1, threads: 1, unitSize: 16 },`,
     name,
   );
 }

@@ -16,9 +16,10 @@ afterAll(async () => {
 });
 
 const folder = join(ROOT, "examples/plugins");
-const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4"];
+/** One thread, here and for workers, lets all be forked from one process. */
+const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4", "--train.threads", "1"];
 const run = (verb: string, name: string, ...options: readonly string[]) =>
-  place.quarry(verb, join(folder, name), "--model.checkpoint", place.model, ...options);
+  place.quarry(verb, join(folder, name), "--model.checkpoint", place.model, "--workers.threads", "1", ...options);
 
 test("no example is left out of these tests, and their types are those of the plugins", async () => {
   const files = await readdir(folder);
@@ -104,7 +105,8 @@ test("a text that a plugin fails on is named with its line, the plugin with its 
     "        return text",
   ];
   await writeFile(plugin, `${code.join("\n")}\n`);
-  const queries = join(place.folder, "cold.jsonl");
+  // The path of the test before: another environment would have its workers forked from another process.
+  const queries = join(place.folder, "instructed.jsonl");
   const lines = (await readFile(join(place.collection, "queries.jsonl"), "utf8")).trim().split("\n");
   const cold = lines.map((line, row) =>
     JSON.stringify({ ...JSON.parse(line), instruction: row === 5 ? "winter" : "x" }),

@@ -18,7 +18,7 @@ beforeAll(async () => {
       subCorpus: { passages: 200 },
       sampleQueries: 12,
     },
-    workers: { count: 1, unitSize: 64 },
+    workers: { count: 1, threads: 1, unitSize: 64 },
   `);
   look = await place.quarry("run", "experiment.ts");
 }, 240_000);
@@ -61,7 +61,7 @@ test("a stage that ranks again looks at the same queries and passages, and its f
       sampleQueries: 12,
     },
     rerank: crossEncoder(${JSON.stringify(await place.crossEncoder())}, { topK: 10 }),
-    workers: { count: 1, unitSize: 64 },`,
+    workers: { count: 1, threads: 1, unitSize: 64 },`,
     "again",
   );
   const again = await place.quarry("evaluate", "again.ts");
@@ -97,7 +97,7 @@ test("the average of several data sets says that they were searched in part", as
       measures: ["nDCG@10"],
       subCorpus: { passages: 200 },
     },
-    workers: { count: 1, unitSize: 64 },
+    workers: { count: 1, threads: 1, unitSize: 64 },
     `,
     "several",
   );

@@ -198,7 +198,7 @@ test("a bi-encoder in the place of a cross-encoder is told before anything is sc
     `
     name: "wrong", model: biEncoder(${JSON.stringify(place.model)}),
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), measures: ["nDCG@10"] },
-    rerank: crossEncoder(${JSON.stringify(place.model)}), workers: { count: 1 },`,
+    rerank: crossEncoder(${JSON.stringify(place.model)}), workers: { count: 1, threads: 1 },`,
     "wrong",
   );
   const result = await place.quarry("evaluate", "wrong.ts");

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findPython } from "../../src/python/environment.js";
-import { findProcesses, openWorkplace, type Workplace } from "./harness.js";
+import { openWorkplace, type Workplace } from "./harness.js";
 
 let place: Workplace;
-let first: Awaited<ReturnType<Workplace["quarry"]>>;
+let first: Awaited<ReturnType<Workplace["start"]>>;
 
 beforeAll(async () => {
   place = await openWorkplace();
@@ -18,14 +18,15 @@ beforeAll(async () => {
     train: {
       data: binary({ positives: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }) }),
       globalBatchSize: 8,
+      threads: 1,
       args: { maxSteps: 4, learningRate: 1e-3, saveSteps: 2 },
     },
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), measures: ["ndcg@10", "recall@100"] },
     mine: { data: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }), topK: 40, negativesPerQuery: 5 },
     encode: { data: source({ corpus: "collection" }) },
-    workers: { count: 1, unitSize: 64 },
+    workers: { count: 1, threads: 1, unitSize: 64 },
   `);
-  first = await place.quarry("run", "experiment.ts");
+  first = await place.start("run", "experiment.ts");
 }, 240_000);
 afterAll(() => place.remove());
 
@@ -83,6 +84,7 @@ test("mined negatives hold no annotated passage and serve as the next experiment
         negativesPerQuery: 2,
       }),
       globalBatchSize: 8,
+      threads: 1,
       args: { maxSteps: 1 },
     },`,
     "second",
@@ -165,5 +167,5 @@ class MyLoss(nn.Module):
 }, 90_000);
 
 test("nothing is left running", async () => {
-  expect(await findProcesses("quarry_runtime", place.folder)).toEqual([]);
+  expect(await place.survivors()).toEqual([]);
 });

@@ -12,7 +12,7 @@ const body = (name: string, data: string): string => `
   name: "${name}",
   model: biEncoder(${JSON.stringify(place.model)}),
   evaluate: { data: ${data}, measures: ["ndcg@10", "recall@100"] },
-  workers: { count: 1, unitSize: 64 },
+  workers: { count: 1, threads: 1, unitSize: 64 },
 `;
 const test1 = `source({ corpus: "collection", qrels: "collection/qrels/test.tsv" })`;
 const two = `suite({

@@ -18,6 +18,7 @@ async function training(name: string) {
     train: {
       data: binary({ positives: source({ corpus: "collection", qrels: "collection/qrels/train.tsv" }) }),
       globalBatchSize: 4,
+      threads: 1,
       args: { maxSteps: 5_000, saveSteps: 5_000 },
     },
     `,
@@ -35,7 +36,7 @@ async function training(name: string) {
     /** The last step has a checkpoint, and nothing runs any more. */
     isSaved: async () => {
       expect(await readdir(folder)).toContain(`checkpoint-${(await steps()).at(-1)?.step}`);
-      expect(await findProcesses("quarry_runtime", place.folder)).toEqual([]);
+      expect(await place.survivors()).toEqual([]);
     },
   };
 }

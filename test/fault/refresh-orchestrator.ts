@@ -7,7 +7,7 @@ import { refreshing } from "../integration/refresh-harness.js";
 const { place, name, moment } = JSON.parse(process.env["QUARRY_TEST_RUN"] ?? "") as {
   readonly place: { readonly folder: string; readonly model: string; readonly collection: string };
   readonly name: string;
-  readonly moment: "mining" | "mined" | "switched" | "later" | null;
+  readonly moment: "mining" | "mined" | "switched" | "later";
 };
 
 const events = new EventStream();

@@ -63,7 +63,7 @@ afterAll(() => place.remove());
 
 test("a worker that is killed while it scores costs its units in hand and changes nothing", async () => {
   await place.experiment(body("worker"));
-  const running = place.start("evaluate", "experiment.ts", "--workers.count", "2");
+  const running = place.quarry("evaluate", "experiment.ts", "--workers.count", "2");
   await until(async () => (await cachedBytes()) > 0, 120_000, "the first scores");
   const [victim] = await workers();
   process.kill(victim?.pid as number, "SIGKILL");

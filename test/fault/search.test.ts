@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findProcesses, openWorkplace, until, type Workplace } from "../e2e/harness.js";
 
+/** A second's work or two for one worker. */
+const PASSAGES = 1_600;
+
 let place: Workplace;
 const expected = new Map<Way, string>();
 
@@ -26,7 +29,7 @@ const runFile = (name: string): Promise<string> =>
 const untagged = (run: string): string => run.replaceAll(/ \S+$/gm, "");
 
 beforeAll(async () => {
-  place = await openWorkplace({ passages: 4_000, queries: 64, isEachDifferent: true });
+  place = await openWorkplace({ passages: PASSAGES, queries: 64, isEachDifferent: true });
   for (const way of ["stored", "streaming"] as const) {
     await place.experiment(body(`one-${way}`, place.model, way));
     const result = await place.quarry("evaluate", "experiment.ts");
@@ -53,7 +56,7 @@ const isAtWork = async (name: string, phase = "passages"): Promise<boolean> => {
   const seen = await readFile(join(place.folder, "runs", name, "events.jsonl"), "utf8").catch(() => "");
   return seen.includes(`"evaluate-base/${phase}"`) && seen.includes('"busy"');
 };
-/** Passages that the last call encoded, of 4,000. */
+/** Passages that the last call encoded. */
 const lastDone = async (name: string): Promise<number> => {
   const isEncoded = ({ type, phase }: Seen): boolean => type === "phaseFinished" && phase === "evaluate-base/passages";
   return (await events(name)).findLast(isEncoded)?.done ?? 0;
@@ -72,13 +75,12 @@ const isDurable = async (name: string, way: Way): Promise<boolean> => {
   return (await isAtWork(name)) && sizes.some((text) => text.length > 0);
 };
 const workers = () => findProcesses("quarry-worker", place.folder);
-const survivors = () => findProcesses("quarry_runtime", place.folder);
 
 describe.each(["stored", "streaming"] as const)("%s", (way) => {
   test("three workers write the same run file as one, also when one is killed in the middle", async () => {
     const name = `three-${way}`;
     await place.experiment(body(name, place.model, way));
-    const running = place.start("evaluate", "experiment.ts", "--workers.count", "3");
+    const running = place.quarry("evaluate", "experiment.ts", "--workers.count", "3");
     await until(() => isAtWork(name), 100_000, "the work begins");
     const [victim] = await workers();
     process.kill(victim?.pid as number, "SIGKILL");
@@ -95,30 +97,31 @@ describe.each(["stored", "streaming"] as const)("%s", (way) => {
     await until(() => isDurable(name, way), 100_000, "something is durable");
     running.kill("SIGKILL");
     await running;
-    await until(async () => (await survivors()).length === 0, 5_000, "no survivors");
+    await until(async () => (await place.survivors()).length === 0, 5_000, "no survivors");
     const again = await place.quarry("evaluate", "experiment.ts");
     expect(again.exitCode).toBe(0);
-    expect(await lastDone(name), "what is durable is not done again").toBeLessThan(4_000);
-    expect(untagged(await runFile(name))).toBe(expected.get(way));
-  }, 240_000);
-
-  test("Ctrl-C stops within seconds with status 130 and the same command does the rest only", async () => {
-    const name = `stopped-${way}`;
-    await place.experiment(body(name, place.model, way));
-    const running = place.start("evaluate", "experiment.ts");
-    await until(() => isDurable(name, way), 100_000, "something is durable");
-    running.kill("SIGINT");
-    const result = await running;
-    expect(result.exitCode).toBe(130);
-    expect(result.stderr).not.toMatch(/\n\s+at /);
-    expect(await survivors()).toEqual([]);
-    expect((await place.quarry("evaluate", "experiment.ts")).exitCode).toBe(0);
-    const done = await lastDone(name);
-    expect(done, "what is durable is not done again").toBeLessThan(4_000);
-    expect(done, "the stop came before the end").toBeGreaterThan(0);
+    expect(await lastDone(name), "what is durable is not done again").toBeLessThan(PASSAGES);
     expect(untagged(await runFile(name))).toBe(expected.get(way));
   }, 240_000);
 });
+
+// Here what is in hand has to become a snapshot first; over stored vectors the drills try it.
+test("Ctrl-C stops within seconds with status 130 and the same command does the rest only", async () => {
+  const name = "stopped";
+  await place.experiment(body(name, place.model, "streaming"));
+  const running = place.start("evaluate", "experiment.ts");
+  await until(() => isDurable(name, "streaming"), 100_000, "something is durable");
+  running.kill("SIGINT");
+  const result = await running;
+  expect(result.exitCode).toBe(130);
+  expect(result.stderr).not.toMatch(/\n\s+at /);
+  expect(await place.survivors()).toEqual([]);
+  expect((await place.quarry("evaluate", "experiment.ts")).exitCode).toBe(0);
+  const done = await lastDone(name);
+  expect(done, "what is durable is not done again").toBeLessThan(PASSAGES);
+  expect(done, "the stop came before the end").toBeGreaterThan(0);
+  expect(untagged(await runFile(name))).toBe(expected.get("streaming"));
+}, 240_000);
 
 test("after SIGKILL in the search over stored vectors the same command encodes nothing", async () => {
   const name = "killed-search";
@@ -127,7 +130,7 @@ test("after SIGKILL in the search over stored vectors the same command encodes n
   await until(() => isAtWork(name, "search"), 100_000, "the search begins");
   running.kill("SIGKILL");
   await running;
-  await until(async () => (await survivors()).length === 0, 5_000, "no survivors");
+  await until(async () => (await place.survivors()).length === 0, 5_000, "no survivors");
   const before = (await events(name)).filter(({ type }) => type === "phaseFinished").length;
   expect((await place.quarry("evaluate", "experiment.ts")).exitCode).toBe(0);
   const phases = (await events(name)).filter(({ type }) => type === "phaseStarted").map(({ phase }) => phase);

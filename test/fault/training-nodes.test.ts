@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { workersSchema } from "../../src/experiment/schema.js";
+import type { PythonEnvironment } from "../../src/python/environment.js";
 import { runTraining, type TrainNodes } from "../../src/training/index.js";
 import { makeNetNodes, type NetNodes, whyNoNamespaces } from "../fixtures/net-nodes.js";
 import {
@@ -38,17 +39,41 @@ const options = {
 } as const;
 let bench: TrainingBench;
 let folder: string;
-let nodes: NetNodes;
+let nodes: NetNodes | undefined;
 let alone: RecordedJob;
+/** One environment for all, so that all are forked from one process. */
+let python: PythonEnvironment;
 
-function machines(least: number): TrainNodes {
-  const { nodes: others } = workersSchema.parse({ nodes: nodes.names.map((host) => ({ kind: "ssh", host })) });
-  return { others, count: 2, least, listen: `tcp://${nodes.address}:0`, runDir: bench.folder };
+beforeAll(async () => {
+  bench = await TrainingBench.open();
+  folder = mkdtempSync(join(tmpdir(), "quarry-test-train-nodes-"));
+  // Neither the model nor the checkpoints of the run are there on the other machine.
+  nodes = reason === null ? makeNetNodes(1, folder, bench.folder) : undefined;
+  const bin = join(folder, "ssh");
+  mkdirSync(bin);
+  const toNode = nodes === undefined ? "exit 1" : `exec ${join(nodes.bin, "ssh")} "$@"`;
+  const ssh = `#!/bin/sh\ncase "$*" in *nowhere*) echo no route to host >&2; exit 255;; esac\n${toNode}\n`;
+  writeFileSync(join(bin, "ssh"), ssh, { mode: 0o755 });
+  python = { ...bench.python, env: { ...bench.python.env, PATH: `${bin}:${bench.python.env["PATH"]}` } };
+  alone = bench.job("alone", { ...options, python });
+  await runTraining(alone.job);
+});
+afterAll(async () => {
+  nodes?.remove();
+  rmSync(folder, { recursive: true, force: true });
+  await bench.close();
+});
+
+/** @param others entries of the experiment's `nodes` */
+function machines(others: readonly object[], more: Partial<TrainNodes> = {}): TrainNodes {
+  const { nodes: parsed } = workersSchema.parse({ nodes: others });
+  return { others: parsed, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir: bench.folder, ...more };
 }
 
 function jobOnBoth(name: string, least: number): RecordedJob {
-  const python = { ...bench.python, env: { ...bench.python.env, PATH: `${nodes.bin}:${bench.python.env["PATH"]}` } };
-  return bench.job(name, { ...options, python, ranks: 2, nodes: machines(least) });
+  const hosts = nodes?.names.map((host) => ({ kind: "ssh", host })) ?? [];
+  const given = machines(hosts, { least, listen: `tcp://${nodes?.address}:0` });
+  return bench.job(name, { ...options, python, ranks: 2, nodes: given });
 }
 
 /** Whether a process is on the other machine. */
@@ -58,23 +83,17 @@ function isClean(): void {
   expect([...agents(), ...ranks()], "processes left").toEqual([]);
 }
 
-function isSameCurve(job: RecordedJob, wanted = alone): void {
+function isSameCurve(job: RecordedJob): void {
   const found = losses(job);
-  expect([...found.keys()].sort()).toEqual([...losses(wanted).keys()].sort());
-  for (const [step, loss] of losses(wanted)) {
+  expect([...found.keys()].sort()).toEqual([...losses(alone).keys()].sort());
+  for (const [step, loss] of losses(alone)) {
     expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-5);
   }
 }
 
 it("ends with a look into its log when a machine cannot be reached", async () => {
-  const bench = await TrainingBench.open();
-  const bin = join(bench.folder, "bin");
-  mkdirSync(bin);
-  writeFileSync(join(bin, "ssh"), "#!/bin/sh\necho no route to host >&2\nexit 255\n", { mode: 0o755 });
-  const python = { ...bench.python, env: { ...bench.python.env, PATH: `${bin}:${bench.python.env["PATH"]}` } };
-  const { nodes: others } = workersSchema.parse({ nodes: [{ kind: "ssh", host: "nowhere" }] });
-  const nodes = { others, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir: bench.folder };
-  const job = bench.job("unreachable", { ...options, python, ranks: 2, nodes, maxRestarts: 0 });
+  const given = machines([{ kind: "ssh", host: "nowhere" }]);
+  const job = bench.job("unreachable", { ...options, python, ranks: 2, nodes: given, maxRestarts: 0 });
   const error = await runTraining(job.job).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({
     code: "WORKER",
@@ -83,59 +102,34 @@ it("ends with a look into its log when a machine cannot be reached", async () =>
   const warnings = job.events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
   expect(warnings.join()).toContain("no route to host");
   isClean();
-  await bench.close();
 });
 
 it("ends its own part too when another machine cannot even be asked", async () => {
-  const bench = await TrainingBench.open();
-  const { nodes: others } = workersSchema.parse({ nodes: [{ kind: "manual" }] });
-  const runDir = join(bench.folder, "removed");
-  const nodes = { others, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir };
-  const { job } = bench.job("not-asked", { ...options, ranks: 2, nodes });
+  const given = machines([{ kind: "manual" }], { runDir: join(bench.folder, "removed") });
+  const { job } = bench.job("not-asked", { ...options, python, ranks: 2, nodes: given });
   // Where the ticket should be.
   await expect(runTraining(job)).rejects.toThrow("ENOENT");
   isClean();
-  await bench.close();
 });
 
 it("trains with a machine on which somebody pastes the command that is told", async () => {
-  const bench = await TrainingBench.open();
-  const alone = bench.job("alone", options);
-  await runTraining(alone.job);
-  const { nodes: others } = workersSchema.parse({ nodes: [{ kind: "manual" }] });
-  const nodes = { others, count: 2, least: 2, listen: "tcp://127.0.0.1:0", runDir: bench.folder };
-  const both = bench.job("pasted", { ...options, ranks: 2, nodes });
+  const both = bench.job("pasted", { ...options, python, ranks: 2, nodes: machines([{ kind: "manual" }]) });
   let pasted: Promise<{ readonly exitCode?: number }> | undefined;
   both.job.events.subscribe((event) => {
     if (event.type !== "notice" || pasted !== undefined) return;
     const ticket = /its ticket is in (\S+)\.$/.exec(event.message)?.[1] ?? "";
     expect(statSync(ticket).mode & 0o777).toBe(0o600);
-    const command = `${bench.python.executable} ${(event.hint ?? "").replace(/^python /, "").replace("the ticket", ticket)}`;
-    pasted = execa("sh", ["-c", command], { env: bench.python.env, reject: false });
+    const command = `${python.executable} ${(event.hint ?? "").replace(/^python /, "").replace("the ticket", ticket)}`;
+    pasted = execa("sh", ["-c", command], { env: python.env, reject: false });
   });
   expect(await runTraining(both.job)).toMatchObject({ step: 8, isStopped: false });
   expect(await pasted).toMatchObject({ exitCode: 0 });
   isClean();
-  isSameCurve(both, alone);
+  isSameCurve(both);
   expect(readdirSync(bench.folder).filter((name) => name.endsWith(".ticket"))).toEqual([]);
-  await bench.close();
 });
 
 describe.skipIf(reason !== null)("training on two machines without a shared disk", () => {
-  beforeAll(async () => {
-    bench = await TrainingBench.open();
-    folder = mkdtempSync(join(tmpdir(), "quarry-test-train-nodes-"));
-    // Neither the model nor the checkpoints of the run are there on the other machine.
-    nodes = makeNetNodes(1, folder, bench.folder);
-    alone = bench.job("alone", options);
-    await runTraining(alone.job);
-  });
-  afterAll(async () => {
-    nodes.remove();
-    rmSync(folder, { recursive: true, force: true });
-    await bench.close();
-  });
-
   it("has the losses of one machine, also when the other one's rank is killed; no secret is in sight", async () => {
     const both = jobOnBoth("both", 2);
     let victim: number | undefined;
@@ -162,8 +156,7 @@ describe.skipIf(reason !== null)("training on two machines without a shared disk
     // Step 3 again, from checkpoint-2, whose optimiser the other machine got from rank 0.
     expect(both.events.filter((event) => event.type === "trainStep" && event.step === 3)).toHaveLength(2);
     expect(seen).not.toContain("quarry1.");
-    const [name = ""] = nodes.names;
-    const models = join(nodes.cacheOf(name), "models");
+    const models = join(nodes?.cacheOf(nodes.names[0] ?? "") ?? "", "models");
     expect(readdirSync(models).flatMap((model) => readdirSync(join(models, model)))).toContain("model.safetensors");
     // Each rank asked for its own micro-batches only.
     for (const rank of [0, 1]) {
