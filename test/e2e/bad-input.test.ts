@@ -17,6 +17,7 @@ beforeEach(async () => {
     name: "broken",
     model: biEncoder(${JSON.stringify(place.model)}),
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }) },
+    workers: { threads: 1 },
   `);
 });
 
@@ -84,6 +85,7 @@ test("a model that is nowhere", async () => {
     name: "nowhere",
     model: biEncoder("no-such/model"),
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }) },
+    workers: { threads: 1 },
   `);
   await expectFailure(2, "no-such/model", "not in the local cache");
 });

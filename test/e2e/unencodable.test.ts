@@ -60,7 +60,7 @@ beforeAll(async () => {
     name: "odd",
     model: biEncoder(${JSON.stringify(place.model)}, { encoder: "odd", plugins: ["odd.py"], dtype: "float32" }),
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), topK: 120, measures: ["R@100"] },
-    workers: { count: 1, threads: 1, unitSize: 16, batchSize: 4, maxAttempts: 2 },
+    workers: { count: 1, threads: 1, unitSize: 8, batchSize: 4, maxAttempts: 1 },
   `);
 }, 120_000);
 afterAll(() => place.remove());
