@@ -19,7 +19,18 @@ afterAll(async () => {
 
 /** Runs an example with the tiny model. One thread, for workers and for ranks, lets all be forked from one process. */
 const quarry = (verb: string, name: string, ...options: readonly string[]) =>
-  place.quarry(verb, example(name), "--model.checkpoint", place.model, "--workers.threads", "1", ...options);
+  place.quarry(
+    verb,
+    example(name),
+    ...cached(),
+    "--model.checkpoint",
+    place.model,
+    "--workers.threads",
+    "1",
+    ...options,
+  );
+/** Beside the examples themselves nothing is to be left. */
+const cached = (): string[] => ["--cacheDir", join(place.folder, "cache")];
 const example = (name: string): string => join(ROOT, "examples", name);
 const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4", "--train.threads", "1"];
 /** The embedded collection has some thousand texts. */
@@ -75,11 +86,11 @@ test("quickstart.ts does the main job on the embedded collection", async () => {
 
 test("judgements.ts is checked, counted, shown and run", async () => {
   const file = example("judgements.ts");
-  const check = await place.quarry("data", "check", file);
+  const check = await place.quarry("data", "check", file, ...cached());
   expect(check.exitCode, check.stdout + check.stderr).toBe(0);
-  const stats = await place.quarry("data", "stats", file);
+  const stats = await place.quarry("data", "stats", file, ...cached());
   expect(stats.stdout).toContain("filter substantial");
-  const shown = await place.quarry("data", "show", file, "--step", "3");
+  const shown = await place.quarry("data", "show", file, ...cached(), "--step", "3");
   expect(shown.stdout).toMatch(/corpus\.jsonl:\d+/);
   const result = await quarry("run", "judgements.ts", ...TINY, ...FEW, ...SHORT);
   expect(result.exitCode, result.stderr).toBe(0);

@@ -41,7 +41,8 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
   const model = join(folder, "model");
   await execa(python.executable, [join(ROOT, "test/fixtures/tiny_model.py"), model], { env: python.env });
   const collection = await writeCollection(join(folder, "collection"), options);
-  // A path as seen from the folder: workers of all workplaces have one environment, so they are forked from one process.
+  // A path as seen from the script: workers of all workplaces have one environment, so they are forked from one process.
+  // Scripts that lie elsewhere are to be given a --cacheDir.
   const env = { HF_HUB_OFFLINE: "1", CI: "true", QUARRY_CACHE: "cache", NODE_ENV: "production" };
   const settings = { cwd: folder, reject: false, detached: true, env } as const;
   const start = (...args: readonly string[]): Running => execa(process.execPath, [MAIN, ...args], settings);

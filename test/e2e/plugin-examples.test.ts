@@ -18,8 +18,17 @@ afterAll(async () => {
 const folder = join(ROOT, "examples/plugins");
 /** One thread, here and for workers, lets all be forked from one process. */
 const TINY = ["--train.args.maxSteps", "2", "--train.globalBatchSize", "4", "--train.threads", "1"];
-const run = (verb: string, name: string, ...options: readonly string[]) =>
-  place.quarry(verb, join(folder, name), "--model.checkpoint", place.model, "--workers.threads", "1", ...options);
+const run = (verb: string, name: string, ...options: readonly string[]) => {
+  const common = [
+    "--model.checkpoint",
+    place.model,
+    "--workers.threads",
+    "1",
+    "--cacheDir",
+    join(place.folder, "cache"),
+  ];
+  return place.quarry(verb, join(folder, name), ...common, ...options);
+};
 
 test("no example is left out of these tests, and their types are those of the plugins", async () => {
   const files = await readdir(folder);
