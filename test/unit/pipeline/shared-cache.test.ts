@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { listCache, pruneCache, verifyCache } from "../../../src/pipeline/cache.js";
 import { PairCache } from "../../../src/pipeline/pair-cache.js";
 import { KEY_BYTES, PairKeys } from "../../../src/pipeline/pair-keys.js";
 import { crossContract } from "../../fixtures/cross-contract.js";
@@ -68,6 +69,20 @@ test.skipIf(!canBeOther)("one that all may write to is read and added to", async
     expect(readBack(store, [99])).toEqual([99]);
     store.close();
   });
+});
+
+test("one that may not be read is told as that, whatever is asked of it", async () => {
+  for (const part of ["embeddings", "pair-scores"]) {
+    chmodSync(cache, 0o755);
+    chmodSync(join(cache, part), 0o000);
+    await asOther(async () => {
+      const told = { code: "ENVIRONMENT", message: `The cache folder ${cache} cannot be used (EACCES).` };
+      await expect(verifyCache(cache)).rejects.toMatchObject(told);
+      await expect(listCache(cache)).rejects.toMatchObject(told);
+      await expect(pruneCache(cache)).rejects.toMatchObject(told);
+    });
+    chmodSync(join(cache, part), 0o755);
+  }
 });
 
 describe("one that may only be read", () => {
