@@ -102,7 +102,8 @@ export class PairCache {
     await this.#last;
     await this.#shard?.file.close();
     this.#shard = null;
-    await rm(this.mark, { force: true });
+    // A folder that cannot be entered holds no mark; where one stays, it is swept when this process has ended.
+    await rm(this.mark, { force: true }).catch(() => {});
   }
 
   async #readAll(): Promise<KeyTable> {

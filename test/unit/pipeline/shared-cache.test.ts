@@ -80,6 +80,8 @@ test("one that may not be read is told as that, whatever is asked of it", async 
       await expect(verifyCache(cache)).rejects.toMatchObject(told);
       await expect(listCache(cache)).rejects.toMatchObject(told);
       await expect(pruneCache(cache)).rejects.toMatchObject(told);
+      const opened = part === "embeddings" ? vectorsFound() : scoresFound();
+      await expect(opened).rejects.toMatchObject({ code: "ENVIRONMENT", hint: expect.stringContaining("permissions") });
     });
     chmodSync(join(cache, part), 0o755);
   }
