@@ -20,7 +20,8 @@ PREFIX = "quarry1."
 #: Stands for stdin in place of a file.
 STDIN = "-"
 _MAX_BYTES = 16_384
-_ENDPOINT = re.compile(r"^(ipc://\S+|tcp://\S+:\d{1,5})$")
+# A path may hold any character, as TMPDIR may.
+_ENDPOINT = re.compile(r"(?s:ipc://.+)|tcp://\S+:\d{1,5}")
 # Z85 writes the 32 bytes of a key as 40 characters of these.
 _KEY = re.compile(r"^[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$")
 _KEY_FIELDS = ("serverKey", "clientPublicKey", "clientSecretKey")
@@ -63,7 +64,7 @@ class Ticket:
             ConfigError: the address is none.
         """
         endpoint = address if "://" in address else f"tcp://{address}"
-        if not _ENDPOINT.match(endpoint):
+        if not _ENDPOINT.fullmatch(endpoint):
             raise ConfigError(
                 f"{address!r} is no address.", hint="Write host:port, e.g. 10.0.0.5:5555."
             )
@@ -110,7 +111,7 @@ def parse_ticket(content: bytes, where: str) -> Ticket:
     try:
         fields = _fields(content)
         endpoint, token = fields["endpoint"], fields["token"]
-        if not isinstance(endpoint, str) or not _ENDPOINT.match(endpoint):
+        if not isinstance(endpoint, str) or not _ENDPOINT.fullmatch(endpoint):
             raise ValueError("its endpoint is none")
         if not isinstance(token, str) or not 1 <= len(token) <= 256:
             raise ValueError("its token is none")
@@ -130,7 +131,10 @@ def parse_ticket(content: bytes, where: str) -> Ticket:
 def _fields(content: bytes) -> dict[str, Any]:
     if len(content) > _MAX_BYTES:
         raise ValueError("it is too long")
-    text = content.decode("ascii", "strict").strip() if content.isascii() else ""
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError("it is no text") from None
     if text.startswith(PREFIX):
         coded = text[len(PREFIX) :]
         try:

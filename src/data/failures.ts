@@ -45,6 +45,11 @@ export function isAbsent(thrown: unknown): boolean {
   return ["ENOENT", "ENOTDIR", "EISDIR"].includes(systemCode(thrown));
 }
 
+/** Whether a failed call says that this user may not write there; who only reads has no need to. */
+export function isReadOnly(thrown: unknown): boolean {
+  return ["EACCES", "EPERM", "EROFS"].includes(systemCode(thrown));
+}
+
 /** A cache file that may be sound, but cannot be read. */
 export function readError(path: string, cause: unknown): QuarryError {
   const code = systemCode(cause);
@@ -67,11 +72,13 @@ export function cacheError(cacheDir: string, thrown: unknown): unknown {
   // A call that names a path elsewhere failed for another reason than the cache; making the folder names those above it.
   const path = thrown instanceof Error && "path" in thrown && typeof thrown.path === "string" ? thrown.path : cacheDir;
   if (!path.startsWith(cacheDir) && !cacheDir.startsWith(path)) return thrown;
-  const reason = code === "ENOSPC" || code === "EDQUOT" ? "is full" : "cannot be used";
+  const isFull = code === "ENOSPC" || code === "EDQUOT";
+  const reason = isFull ? "is full" : "cannot be used";
+  const mend = isFull ? "Free some space" : "Look at its permissions and its disk";
   return new QuarryError("ENVIRONMENT", `The cache folder ${cacheDir} ${reason} (${code}).`, {
     hint: isOutOfFiles(code)
       ? MORE_FILES
-      : "Free some space or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.",
+      : `${mend}, or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.`,
     cause: thrown,
   });
 }

@@ -1,8 +1,9 @@
 /** The vectors of one model, by the texts they are of; shared by every run and process that names the same cache. */
-import { existsSync, mkdirSync, rmSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync, rmSync, utimesSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { namesIn } from "../data/cache/folder.js";
-import { cacheError, isAbsent } from "../data/failures.js";
+import { buildingName } from "../data/cache/builders.js";
+import { makeFolder, namesIn } from "../data/cache/folder.js";
+import { cacheError, isAbsent, isReadOnly } from "../data/failures.js";
 import { QuarryError } from "../errors.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { ArrowLayout } from "./arrow-layout.js";
@@ -45,7 +46,8 @@ export class EmbeddingStore {
   #index: { table: KeyTable; owners: Int32Array; rows: Int32Array } | null = null;
 
   /**
-   * Opens or begins the store of a model; what killed writers left is taken in.
+   * Opens or begins the store of a model; what killed writers left is taken in. One that holds all that is asked of it
+   * need not be writable.
    *
    * @param cacheDir the folder that QUARRY_CACHE or the option cacheDir names.
    * @param warn hears of shards that were found damaged; their texts count as missing.
@@ -57,14 +59,28 @@ export class EmbeddingStore {
     const store = new EmbeddingStore(cacheDir, model, warn);
     try {
       await store.#begin();
-      // Its time is when the store was last used.
-      utimesSync(join(store.folder, MODEL_FILE), new Date(), new Date());
       await sealAbandoned(store.folder, store.#facts, store.#layout);
-      store.reload();
     } catch (thrown) {
-      throw cacheError(embeddingsFolder(cacheDir), thrown);
+      if (!isReadOnly(thrown)) throw cacheError(embeddingsFolder(cacheDir), thrown);
     }
+    try {
+      // Its time is when the store was last used; only who made it may set that.
+      utimesSync(join(store.folder, MODEL_FILE), new Date(), new Date());
+    } catch {}
+    store.reload();
     return store;
+  }
+
+  /** @throws QuarryError ENVIRONMENT when vectors cannot be added: to be called before any is made. */
+  async checkWritable(): Promise<void> {
+    try {
+      await this.#begin();
+      const trial = join(this.folder, buildingName());
+      mkdirSync(trial);
+      rmdirSync(trial);
+    } catch (thrown) {
+      throw cacheError(dirname(this.folder), thrown);
+    }
   }
 
   private constructor(
@@ -145,7 +161,7 @@ export class EmbeddingStore {
 
   /** Makes the folder; also where somebody has removed it since the store was opened. */
   async #begin(): Promise<void> {
-    mkdirSync(this.folder, { recursive: true });
+    makeFolder(this.folder);
     const path = join(this.folder, MODEL_FILE);
     if (!existsSync(path)) await writeFileDurably(path, JSON.stringify({ ...this.#facts, ...this.model }, null, 2));
   }

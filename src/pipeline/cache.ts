@@ -93,7 +93,13 @@ export async function verifyCache(cacheDir: string, options: VerifyOptions = {})
       onProgress?.({ entry: entry.name, bytes: report.bytes, totalBytes });
     };
     const verify = VERIFY[entry.kind as keyof typeof VERIFY];
-    const { fileCount, damaged: files, isRemoved } = await verify(entry, { onBytes, signal });
+    const {
+      fileCount,
+      damaged: files,
+      isRemoved,
+    } = await verify(entry, { onBytes, signal }).catch((thrown: unknown) => {
+      throw cacheError(cacheDir, thrown);
+    });
     report.entryCount += 1;
     report.fileCount += fileCount;
     if (files.length === 0) continue;
@@ -111,5 +117,9 @@ function noKind(kind: string): QuarryError {
 }
 
 function ofModels(cacheDir: string): SeenEntry[] {
-  return [...lookAtEmbeddings(cacheDir), ...lookAtPairScores(cacheDir), ...lookAtReceived(cacheDir)];
+  try {
+    return [...lookAtEmbeddings(cacheDir), ...lookAtPairScores(cacheDir), ...lookAtReceived(cacheDir)];
+  } catch (thrown) {
+    throw cacheError(cacheDir, thrown);
+  }
 }

@@ -114,6 +114,7 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
           hint: "Check the disk, or name another folder with cacheDir.",
         });
       }
+      await store.checkWritable();
       const path = context.runDir.file(options.plan);
       const batchSize = await options.batchSize();
       const { unitSize } = context.config.workers;

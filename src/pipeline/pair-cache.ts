@@ -1,13 +1,15 @@
 /** Scores of pairs that outlive their run: shards of checked blocks, only ever appended to. */
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildingName, sweep } from "../data/cache/builders.js";
+import { makeFolder, namesIn } from "../data/cache/folder.js";
+import { cacheError, isReadOnly } from "../data/failures.js";
 import { KEY_WORDS, KeyTable } from "../embeddings/index.js";
 import type { CrossEncoderContract } from "../protocol/messages.js";
 import { bodyOf, checkedBytes } from "../rundir/checked-bytes.js";
-import { diskError, syncFolder, writeFileDurably } from "../rundir/durable.js";
+import { syncFolder, writeFileDurably } from "../rundir/durable.js";
 import { KEY_BYTES, type PairKeys, wordsOf } from "./pair-keys.js";
 import { MODEL_FILE, pairScoresFolder, SHARD_SUFFIX } from "./pair-list.js";
 
@@ -44,27 +46,33 @@ export class PairCache {
     private readonly mark: string,
   ) {}
 
-  /** @throws QuarryError ENVIRONMENT when the folder cannot be used. */
+  /**
+   * One that holds all scores that are asked for need not be writable.
+   *
+   * @throws QuarryError ENVIRONMENT when the folder cannot be used.
+   */
   static async open(cacheDir: string, contract: CrossEncoderContract): Promise<PairCache> {
     const folder = join(pairScoresFolder(cacheDir), contract.fingerprint.slice(0, 32));
+    const mark = join(folder, buildingName());
     try {
-      await mkdir(folder, { recursive: true });
+      makeFolder(folder);
       sweep(folder);
-      const mark = join(folder, buildingName());
       await writeFile(mark, "");
       const path = join(folder, MODEL_FILE);
       if (!existsSync(path)) await writeFileDurably(path, JSON.stringify(contract, null, 2));
-      // Its time is when the scores were last used.
-      else await utimes(path, new Date(), new Date());
-      return new PairCache(folder, mark);
+      // Its time is when the scores were last used; only who made it may set that.
+      else await utimes(path, new Date(), new Date()).catch(() => {});
     } catch (thrown) {
-      throw diskError(thrown, folder);
+      if (!isReadOnly(thrown)) throw cacheError(pairScoresFolder(cacheDir), thrown);
     }
+    return new PairCache(folder, mark);
   }
 
   /** The score of each pair, NaN for those that nobody scored yet. Of two scores of one pair the older one counts. */
   async read(keys: PairKeys): Promise<Float32Array> {
-    this.#known ??= this.#readAll();
+    this.#known ??= this.#readAll().catch((thrown: unknown) => {
+      throw cacheError(this.folder, thrown);
+    });
     const known = await this.#known;
     const scores = new Float32Array(keys.count).fill(Number.NaN);
     const bits = new Int32Array(scores.buffer);
@@ -94,11 +102,14 @@ export class PairCache {
     await this.#last;
     await this.#shard?.file.close();
     this.#shard = null;
-    await rm(this.mark, { force: true });
+    // A folder that cannot be entered holds no mark; where one stays, it is swept when this process has ended.
+    await rm(this.mark, { force: true }).catch(() => {});
   }
 
   async #readAll(): Promise<KeyTable> {
-    const names = (await readdir(this.folder)).filter((name) => name.endsWith(SHARD_SUFFIX)).sort();
+    const names = namesIn(this.folder)
+      .filter((name) => name.endsWith(SHARD_SUFFIX))
+      .sort();
     const paths = names.map((name) => join(this.folder, name));
     const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
     const known = new KeyTable(Math.ceil(sizes.reduce((sum, size) => sum + size, 0) / ENTRY_BYTES));
@@ -129,7 +140,7 @@ export class PairCache {
         throw thrown;
       }
     } catch (thrown) {
-      throw diskError(thrown, this.folder);
+      throw cacheError(this.folder, thrown);
     }
   }
 
@@ -138,7 +149,7 @@ export class PairCache {
     // Ordered by age, so that the oldest score of a pair is read first, today and next year.
     const time = Date.now().toString(36).padStart(9, "0");
     // The cache may have been removed since this one was opened.
-    await mkdir(this.folder, { recursive: true });
+    makeFolder(this.folder);
     const path = join(this.folder, `${time}-${randomBytes(4).toString("hex")}${SHARD_SUFFIX}`);
     const file = await open(path, "ax", 0o644);
     this.#shard = { file, path, bytes: 0 };

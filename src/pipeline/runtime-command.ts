@@ -1,8 +1,8 @@
 /** Calls of the runtime's short-lived commands: their errors become ours, their answers come as JSON. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type ErrorCode, EXIT_STATUS, QuarryError } from "../errors.js";
+import { makeTemporaryFolder } from "../pool/temporary-folder.js";
 import type { PythonEnvironment } from "../python/environment.js";
 
 /** What a call needs of its surroundings; a run's context has it. */
@@ -87,7 +87,7 @@ async function callRuntime(context: CommandContext, args: readonly string[], inp
 
 /** Gives a folder that is removed afterwards, whatever happens. */
 export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), "quarry-"));
+  const folder = makeTemporaryFolder("quarry-");
   try {
     return await work(folder);
   } finally {

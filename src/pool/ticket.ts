@@ -1,11 +1,10 @@
 /** Tickets, which let a process join, and the private folder of one run: its ipc socket and the ticket for it. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { readdir, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { QuarryError } from "../errors.js";
+import { makeTemporaryFolder, temporaryParents } from "./temporary-folder.js";
 
 /** `sun_path` of a Unix socket holds 108 bytes, the closing zero included. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -42,7 +41,11 @@ export function ticketLine(content: TicketContent): string {
  * @throws QuarryError ENVIRONMENT when no temporary folder has a path short enough for a socket.
  */
 export function writeTicket(): Ticket {
-  const folder = makeFolder();
+  // A long TMPDIR (macOS, some schedulers) does not leave room for the socket.
+  const folder = makeTemporaryFolder(
+    "quarry-",
+    (parent) => Buffer.byteLength(join(parent, "quarry-XXXXXX", "s")) <= MAX_SOCKET_PATH_BYTES,
+  );
   const endpoint = `ipc://${join(folder, "s")}`;
   const token = randomBytes(32).toString("hex");
   const path = join(folder, "ticket.json");
@@ -56,7 +59,7 @@ export function writeTicket(): Ticket {
  * A process id would not do: containers may share the folder and not the ids.
  */
 export async function sweepStaleTickets(): Promise<void> {
-  for (const parent of new Set([tmpdir(), "/tmp"])) {
+  for (const parent of temporaryParents()) {
     const names = await readdir(parent).catch(() => []);
     for (const name of names.filter((each) => /^quarry-\w{6}$/.test(each))) {
       const folder = join(parent, name);
@@ -75,20 +78,5 @@ function isRefused(path: string): Promise<boolean> {
       resolve(false);
     });
     socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
-  });
-}
-
-function makeFolder(): string {
-  // A long TMPDIR (macOS, some schedulers) does not leave room for the socket; /tmp does.
-  for (const parent of new Set([tmpdir(), "/tmp"])) {
-    if (Buffer.byteLength(join(parent, "quarry-XXXXXX", "s")) > MAX_SOCKET_PATH_BYTES) continue;
-    try {
-      return mkdtempSync(join(parent, "quarry-")); // mode 0700
-    } catch {
-      // Missing or not writable: the next one, then the error below.
-    }
-  }
-  throw new QuarryError("ENVIRONMENT", `No temporary folder can hold a socket: ${tmpdir()} and /tmp do not serve.`, {
-    hint: "Set TMPDIR to a writable folder with a short path.",
   });
 }

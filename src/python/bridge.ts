@@ -110,6 +110,7 @@ async function converse(
 function start(python: PythonEnvironment): { pythonia: Pythonia; child: ChildProcess } {
   const before = { ...process.env };
   try {
+    for (const name of Object.keys(process.env)) if (!(name in python.env)) delete process.env[name];
     Object.assign(process.env, python.env, { PYTHON_BIN: python.executable });
     // The first require starts a process by itself; an import would give it time to fail before anyone listens.
     const pythonia = createRequire(import.meta.url)("pythonia") as Pythonia;

@@ -39,6 +39,8 @@ const runtimeFolder = join(packageRoot, "py_runtime");
 const installer = join(runtimeFolder, "install.py");
 const constraints = join(runtimeFolder, "constraints.txt");
 const oldestPython = [3, 10] as const;
+/** A virtual environment's interpreter knows its home; that of another Python leaves it without its standard library. */
+const WITHOUT_HOME: NodeJS.ProcessEnv = { PYTHONHOME: undefined };
 
 /**
  * The interpreter that Quarry's processes run in: the folder in QUARRY_PYTHON, else `.python` in a checkout, else one in
@@ -54,6 +56,7 @@ export async function findPython(options: FindPythonOptions = {}): Promise<Pytho
   const sets = requirementSets(options.extras ?? []);
   const executable = join(folder, "bin", "python");
   const python = { executable, env: childEnvironment() };
+  await checkSearchPath(executable);
   if (isComplete(folder, executable, sets)) return python;
   if (options.install) {
     await install(folder, sets, options);
@@ -111,8 +114,32 @@ async function missingRequirements(
   sets: ReturnType<typeof requirementSets>,
 ): Promise<string[] | null> {
   const args = [installer, "check", ...sets.flatMap(({ path }) => ["--requirements", path])];
-  const result = await execa(executable, args, { reject: false, timeout: 60_000 });
+  const result = await execa(executable, args, { env: WITHOUT_HOME, reject: false, timeout: 60_000 });
   return result.failed ? null : (JSON.parse(result.stdout) as string[]);
+}
+
+/** One module of each kind that another Python's would break: pure, compiled, and a package that is both. */
+const SEARCHED = `
+import csv, json, importlib.metadata, importlib.util
+if importlib.util.find_spec("numpy"): import numpy
+`;
+
+/** @throws QuarryError ENVIRONMENT when it is the user's PYTHONPATH that keeps the interpreter from running. */
+async function checkSearchPath(executable: string): Promise<void> {
+  const named = process.env.PYTHONPATH;
+  if (!named) return;
+  const runsWith = (path: string | undefined) =>
+    execa(executable, ["-c", SEARCHED], {
+      env: { ...WITHOUT_HOME, PYTHONPATH: path },
+      reject: false,
+      timeout: 60_000,
+    });
+  const result = await runsWith(named);
+  if (!result.failed || (await runsWith(undefined)).failed) return;
+  const last = result.stderr.trim().split("\n").at(-1) ?? "";
+  throw new QuarryError("ENVIRONMENT", `${executable} does not run with PYTHONPATH=${named}: ${last}`, {
+    hint: "Unset PYTHONPATH, or take out what belongs to another Python.",
+  });
 }
 
 async function install(
@@ -127,7 +154,7 @@ async function install(
   const child = execa(base, [...args, ...requirements], {
     reject: false,
     stdin: "ignore",
-    env: { PYTHONUNBUFFERED: "1" },
+    env: { ...WITHOUT_HOME, PYTHONUNBUFFERED: "1" },
     ...(options.signal ? { cancelSignal: options.signal } : {}),
   });
   const last: string[] = [];
@@ -162,9 +189,12 @@ async function basePython(folder: string): Promise<string> {
   const isForeign = isFilled(folder) && !existsSync(join(folder, "quarry-environment.json")) && existsSync(own);
   const candidate = isForeign ? own : "python3";
   const args = ["-c", "import sys; print(sys.version_info[0], sys.version_info[1])"];
-  const result = await execa(candidate, args, { reject: false, timeout: 60_000 });
+  const result = await execa(candidate, args, { env: WITHOUT_HOME, reject: false, timeout: 60_000 });
   const hint = `Install Python ${oldestPython.join(".")} or newer with venv and pip (Debian and Ubuntu: apt install python3 python3-venv), or point QUARRY_PYTHON at an environment.`;
-  if (result.failed) throw new QuarryError("ENVIRONMENT", `${candidate} does not run.`, { hint });
+  if (result.failed) {
+    await checkSearchPath(candidate);
+    throw new QuarryError("ENVIRONMENT", `${candidate} does not run.`, { hint });
+  }
   const [major = 0, minor = 0] = result.stdout.trim().split(" ").map(Number);
   if (major < oldestPython[0] || (major === oldestPython[0] && minor < oldestPython[1])) {
     throw new QuarryError("ENVIRONMENT", `${candidate} is Python ${major}.${minor}.`, { hint });
@@ -188,7 +218,9 @@ const ALLOCATOR = [
 ].join(":");
 
 function childEnvironment(): Record<string, string> {
-  const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const inherited = Object.entries({ ...process.env, ...WITHOUT_HOME }).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined,
+  );
   const path = [runtimeFolder, process.env.PYTHONPATH].filter(Boolean).join(delimiter);
   return {
     GLIBC_TUNABLES: ALLOCATOR,

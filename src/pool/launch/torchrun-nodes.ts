@@ -1,9 +1,9 @@
 /** Workers as ranks of torchrun, for machines that know no other way to start a process on each GPU. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { onExit } from "../../exit.js";
 import type { TorchrunNode } from "../../experiment/schema.js";
+import { makeTemporaryFolder } from "../temporary-folder.js";
 import { joinArguments, type LaunchSettings, type NodeLauncher, placeOf, startNode } from "./node.js";
 
 /** Its own store on loopback; whoever names other machines in `args` opens it to them. */
@@ -14,7 +14,7 @@ export function torchrunLauncher(node: TorchrunNode, settings: LaunchSettings): 
     label: `torchrun with ${node.workersPerNode} rank${node.workersPerNode === 1 ? "" : "s"}`,
     start: (ticket) => {
       // Ranks share one stdin, so that only one of them could read a ticket from it.
-      const folder = mkdtempSync(join(tmpdir(), "quarry-ticket-")); // mode 0700
+      const folder = makeTemporaryFolder("quarry-ticket-");
       const path = join(folder, "ticket");
       writeFileSync(path, `${ticket}\n`, { mode: 0o600, flag: "wx" });
       const remove = (): void => rmSync(folder, { recursive: true, force: true });

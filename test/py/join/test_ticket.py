@@ -52,6 +52,15 @@ def test_a_socket_file_needs_no_keys() -> None:
     assert (ticket.keys, ticket.is_remote) == (None, False)
 
 
+@pytest.mark.parametrize("folder", ["/tmp", "/tmp/a b", "/tmp/té 日本", "/tmp/%s'\n"])
+def test_the_socket_may_lie_in_any_folder(tmp_path: Path, folder: str) -> None:
+    # As the orchestrator writes it.
+    content = json.dumps({"endpoint": f"ipc://{folder}/s", "token": "t"}, ensure_ascii=False)
+    ticket = read_ticket(write(tmp_path / "ticket.json", content))
+    assert (ticket.endpoint, ticket.is_remote) == (f"ipc://{folder}/s", False)
+    assert parse_ticket(ticket.line().encode(), "a test") == ticket
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(EnvironmentFault, match="open to other users") as caught:
@@ -79,6 +88,7 @@ def coded(text: str) -> bytes:
         b"quarry1.!!!",
         b"quarry2.e30",
         "ü".encode(),
+        b"\xff\xfe",
         b"[" * 10_000,
         b"x" * 20_000,
         coded(json.dumps(JSON))[:-30],

@@ -70,6 +70,7 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
   const stamp = { madeBy: "quarry", python: await realpath(process.execPath), sets: JSON.parse(sets) as unknown };
   await writeFile(join(venv, "quarry-environment.json"), JSON.stringify(stamp));
   vi.stubEnv("PYTHONPATH", "/of/the/user");
+  vi.stubEnv("PYTHONHOME", "/of/another");
   const python = await findPython({ extras: ["test"] });
   expect(python.executable).toBe(join(venv, "bin", "python"));
   expect(python.env).toMatchObject({
@@ -79,12 +80,32 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
     GLIBC_TUNABLES: expect.stringContaining("mmap_threshold"),
     PATH: process.env.PATH,
   });
+  expect(python.env).not.toHaveProperty("PYTHONHOME");
   vi.stubEnv("GLIBC_TUNABLES", "glibc.malloc.check=1");
   expect((await findPython({ extras: ["test"] })).env.GLIBC_TUNABLES).toBe("glibc.malloc.check=1");
   // The same stamp says nothing about the demo, and nothing about another interpreter.
   expect((await failure(findPython({ extras: ["demo"] }))).code).toBe("ENVIRONMENT");
   await writeFile(join(venv, "quarry-environment.json"), JSON.stringify({ ...stamp, python: "/usr/bin/python3.9" }));
   expect((await failure(findPython({ extras: ["test"] }))).code).toBe("ENVIRONMENT");
+});
+
+test("PYTHONHOME, which names the home of another Python, is passed over", async () => {
+  await emptyVenv();
+  vi.stubEnv("PYTHONHOME", "/usr/lib/another");
+  expect((await failure(findPython())).message).toMatch(/lacks accelerate.*torch/);
+});
+
+test("a PYTHONPATH of another Python is named, with what it does and the way out", async () => {
+  await emptyVenv();
+  await mkdir(join(folder, "other"));
+  await writeFile(join(folder, "other", "csv.py"), "import _csv_of_another_python\n");
+  vi.stubEnv("PYTHONPATH", join(folder, "other"));
+  const error = await failure(findPython());
+  expect(error.code).toBe("ENVIRONMENT");
+  expect(error.message).toContain(`PYTHONPATH=${join(folder, "other")}: ModuleNotFoundError`);
+  expect(error.hint).toContain("Unset PYTHONPATH");
+  vi.stubEnv("PYTHONPATH", folder);
+  expect((await failure(findPython())).message).toMatch(/lacks accelerate.*torch/);
 });
 
 test("a Python that is too old, or none at all, is named with what to install", async () => {

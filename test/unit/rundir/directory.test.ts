@@ -1,5 +1,7 @@
 /** Run folders: one owner, one configuration, a journal that survives a crash, events that are kept. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -56,6 +58,29 @@ test("a file in the place of the folder, or above it, is refused", async () => {
     ...refused,
     message: `${join(path, "below")} cannot be a run folder: it lies below a file.`,
   });
+});
+
+test("a symbolic link to a folder is followed; one to nothing, or in a circle, is refused", async () => {
+  await mkdir(join(root, "elsewhere"));
+  await symlink("elsewhere", join(root, "link"));
+  await (await openRunDir({ path: join(root, "link", "deep", "run"), config })).close();
+  await symlink("nowhere", join(root, "dangling"));
+  await symlink("circle", join(root, "circle"));
+  const refused = { code: "CONFIG", hint: "Choose an empty or new folder with --runDir." };
+  for (const [name, why] of [
+    ["dangling", "no folder can be made there, or a symbolic link leads to nothing"],
+    ["circle", "its symbolic links lead in a circle"],
+  ] as const) {
+    for (const place of [join(root, name), join(root, name, "run")]) {
+      const message = `${place} cannot be a run folder: ${why}.`;
+      await expect(openRunDir({ path: place, config })).rejects.toMatchObject({ ...refused, message });
+    }
+  }
+});
+
+test.skipIf(!existsSync("/proc/self"))("a place where no folder can ever be made is refused at once", async () => {
+  const refused = { code: "CONFIG", message: expect.stringContaining("no folder can be made there") };
+  await expect(openRunDir({ path: "/proc/nope", config })).rejects.toMatchObject(refused);
 });
 
 test("the order in which options are written makes no difference", async () => {

@@ -1,0 +1,62 @@
+/** Temporary folders: private, made elsewhere where TMPDIR does not serve, and gone after use. */
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { inTemporaryFolder } from "../../../src/pipeline/runtime-command.js";
+import { makeTemporaryFolder } from "../../../src/pool/temporary-folder.js";
+import { writeTicket } from "../../../src/pool/ticket.js";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "quarry-tmp-"));
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+/** Where a command's answer and a ticket lie. */
+async function parents(): Promise<string[]> {
+  const ticket = writeTicket();
+  try {
+    const answers = await inTemporaryFolder(async (path) => {
+      expect(statSync(path).mode & 0o777).toBe(0o700);
+      return path;
+    });
+    expect(existsSync(answers)).toBe(false);
+    return [dirname(answers), dirname(dirname(ticket.path))];
+  } finally {
+    ticket.remove();
+  }
+}
+
+test("they lie in TMPDIR, whatever it is called", async () => {
+  const odd = mkdtempSync(join(folder, "é %s-"));
+  vi.stubEnv("TMPDIR", odd);
+  expect(await parents()).toEqual([odd, odd]);
+});
+
+test.each(["missing", "a file"])("they lie in /tmp where TMPDIR is %s", async (what) => {
+  const path = join(folder, "tmp");
+  if (what === "a file") writeFileSync(path, "");
+  vi.stubEnv("TMPDIR", path);
+  expect(await parents()).toEqual(["/tmp", "/tmp"]);
+});
+
+test("only a socket needs a short path", async () => {
+  const long = mkdtempSync(join(folder, `${"x".repeat(100)}-`));
+  vi.stubEnv("TMPDIR", long);
+  expect(await parents()).toEqual([long, "/tmp"]);
+});
+
+test("where none can be made, that is an ENVIRONMENT error that names TMPDIR", () => {
+  vi.stubEnv("TMPDIR", "/nowhere");
+  expect(() => makeTemporaryFolder("quarry-", () => false)).toThrow(
+    expect.objectContaining({
+      code: "ENVIRONMENT",
+      message: "No temporary folder can be made: /nowhere and /tmp do not serve.",
+      hint: expect.stringContaining("TMPDIR") as string,
+    }),
+  );
+});
