@@ -1,8 +1,8 @@
-/** What a crash tears off at the end of the loss curve costs no step of the training that goes on. */
-import { appendFile, readFile } from "node:fs/promises";
+/** What a crash tears off at the end of the loss curve, or somebody from a checkpoint, costs no step of the training that goes on. */
+import { appendFile, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { biEncoder, binary, defineExperiment, EventStream, source, train } from "../../src/index.js";
+import { biEncoder, binary, defineExperiment, EventStream, type QuarryEvent, source, train } from "../../src/index.js";
 import { openWorkplace, type Workplace } from "../e2e/harness.js";
 
 let place: Workplace;
@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => place.remove());
 
-test("a torn last line of the curve is cut off, and the steps after it stand on lines of their own", async () => {
+test("a torn last line of the curve is cut off, and a lost model is trained again from the checkpoint before it", async () => {
   const runDir = join(place.folder, "run");
   const curve = join(runDir, "train", "steps.jsonl");
   const positives = source({ corpus: "collection", qrels: "collection/qrels/train.tsv" });
@@ -32,4 +32,15 @@ test("a torn last line of the curve is cut off, and the steps after it stand on 
   await train(experiment);
   const lines = (await readFile(curve, "utf8")).trim().split("\n");
   expect(lines.map((line) => (JSON.parse(line) as { step: number }).step)).toEqual([1, 2, 3, 4, 5, 6]);
+
+  const weights = join(runDir, "train/checkpoint-6/model.safetensors");
+  const before = await readFile(weights);
+  await rm(weights);
+  const seen: QuarryEvent[] = [];
+  events.subscribe((event) => seen.push(event));
+  await train(experiment, { events });
+  expect(await readFile(weights)).toEqual(before);
+  const message = "train has lost train/checkpoint-6/model.safetensors; it is done again, and its files are replaced.";
+  expect(seen).toContainEqual(expect.objectContaining({ type: "warning", message }));
+  expect(seen.find(({ type }) => type === "trainStep")).not.toMatchObject({ step: 1 });
 });
