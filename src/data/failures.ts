@@ -14,6 +14,21 @@ export function fileError(file: string, message: string, hint: string, cause?: u
   return new QuarryError("DATA", `${file}: ${message}`, { hint, cause });
 }
 
+/** A source that cannot be opened, looked at or read; as a fault of the data, unless it is this process that is at fault. */
+export function sourceError(path: string, cause: unknown): QuarryError {
+  const code = systemCode(cause);
+  if (code === "ENOENT" || code === "ENOTDIR") {
+    return new QuarryError("CONFIG", `${path}: no such file.`, {
+      hint: "Correct the path; relative paths start at the folder of the experiment script.",
+      cause,
+    });
+  }
+  const message = `${path}: cannot be read (${code}).`;
+  if (isOutOfFiles(code)) return new QuarryError("ENVIRONMENT", message, { hint: MORE_FILES, cause });
+  const hint = "Look at its permissions, at those of its folders, and at where links lead.";
+  return new QuarryError("DATA", message, { hint, cause });
+}
+
 /** A cache file that does not hold what was written into it. */
 export function integrityError(path: string, what: string): QuarryError {
   return new QuarryError("INTEGRITY", `${path}: ${what} is damaged: its checksum does not match.`, {

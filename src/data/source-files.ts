@@ -1,8 +1,9 @@
 /** Where a source's files are: absolute paths, folders opened up, defaults filled in. */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { readdirSync, type Stats, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { QuarryError } from "../errors.js";
 import type { FileConfig, FilesConfig, SourceConfig } from "../experiment/schema.js";
+import { sourceError } from "./failures.js";
 
 /** A source's files, absolute, in order. */
 export interface SourceFiles {
@@ -18,7 +19,7 @@ export interface SourceFiles {
  * Relative paths start at `baseDir`; a folder stands for the corpus or queries file in it (see NAMES); queries default to
  * the file beside the corpus. Paths at a hub (`hf://…`) stay as they are.
  *
- * @throws QuarryError CONFIG for a folder that does not hold what it stands for.
+ * @throws QuarryError CONFIG for a folder that does not hold what it stands for; DATA for one that cannot be entered.
  */
 export function sourceFiles(source: SourceConfig, baseDir: string): SourceFiles {
   const corpus = listFiles(source.corpus).map((file) => inFolder(file, baseDir, "corpus"));
@@ -64,10 +65,19 @@ function plain(file: FileConfig, baseDir: string): FileConfig {
   if (isAtHub(file.path)) return file;
   const path = resolve(baseDir, file.path);
   if (!isFolder(path)) return { ...file, path };
-  const inside = readdirSync(path).filter((name) => /\.(tsv|txt|csv|jsonl?|parquet|trec|run|qrels)(\.gz)?$/.test(name));
+  const inside = namesIn(path).filter((name) => /\.(tsv|txt|csv|jsonl?|parquet|trec|run|qrels)(\.gz)?$/.test(name));
   throw new QuarryError("CONFIG", `${path} is a folder, but a file of judgements or ids was expected.`, {
     hint: inside.length === 0 ? "Name a file." : `Name one of ${inside.sort().slice(0, 10).join(", ")}.`,
   });
+}
+
+/** For a hint only: none where the folder may not be read. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 /** What a folder's files are called: BEIR's names, their Parquet and CSV twins, MS MARCO's; the first one counts. */
@@ -95,7 +105,7 @@ function inFolder(file: FileConfig, baseDir: string, role: "corpus" | "queries")
 /** The file that stands for a role in a folder, plain before packed. */
 function fileIn(folder: string, role: "corpus" | "queries"): string | null {
   const paths = NAMES[role].flatMap((name) => [join(folder, name), join(folder, `${name}.gz`)]);
-  return paths.find((path) => existsSync(path)) ?? null;
+  return paths.find((path) => found(path) !== undefined) ?? null;
 }
 
 function isAtHub(path: string): boolean {
@@ -103,5 +113,14 @@ function isAtHub(path: string): boolean {
 }
 
 function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return found(path)?.isDirectory() ?? false;
+}
+
+/** What lies at a path of the source, undefined for nothing. */
+function found(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (thrown) {
+    throw sourceError(path, thrown);
+  }
 }

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { inspect } from "node:util";
 import { QuarryError } from "../errors.js";
 import { defineExperiment, type Experiment, hasOwnBaseDir, isExperiment } from "./define.js";
 import { isPlainObject, shown } from "./explain.js";
@@ -23,8 +24,7 @@ export async function loadExperiment(file: string, overrides: readonly Override[
       hint: "Give the path of a .ts, .js or .mjs file whose default export is defineExperiment({ … }).",
     });
   }
-  const exported = await runScript(path, file);
-  const value: unknown = typeof exported === "function" ? await callExport(exported, path, file) : exported;
+  const value = await settled(exportOf(path, file), file);
   const definition = isExperiment(value) ? value : null;
   const input = definition?.input ?? value;
   if (!isPlainObject(input)) {
@@ -35,6 +35,27 @@ export async function loadExperiment(file: string, overrides: readonly Override[
   const baseDir = definition !== null && hasOwnBaseDir(definition) ? definition.baseDir : dirname(path);
   // What comes out of the overrides is checked again as a whole, so its type is only known afterwards.
   return defineExperiment(applyOverrides(input, overrides) as ExperimentInput, { baseDir });
+}
+
+/** The default export, or what it gives where it is a function. */
+async function exportOf(path: string, file: string): Promise<unknown> {
+  const exported = await runScript(path, file);
+  return typeof exported === "function" ? callExport(exported, path, file) : exported;
+}
+
+/** Where nothing is left that could settle what the script awaits, Node would end the process without a word. */
+async function settled<T>(loading: Promise<T>, file: string): Promise<T> {
+  let onIdle = (): void => {};
+  const idle = new Promise<never>((_, reject) => {
+    const hint = "Look at what it awaits: a promise that nobody resolves, or a timer or socket that is unref'd.";
+    onIdle = () => reject(new QuarryError("CONFIG", `${file} waits for something that never comes`, { hint }));
+  });
+  process.once("beforeExit", onIdle);
+  try {
+    return await Promise.race([loading, idle]);
+  } finally {
+    process.off("beforeExit", onIdle);
+  }
 }
 
 async function runScript(path: string, file: string): Promise<unknown> {
@@ -48,7 +69,9 @@ async function runScript(path: string, file: string): Promise<unknown> {
   });
   try {
     const module: unknown = await jiti.import(path);
-    return typeof module === "object" && module !== null && "default" in module ? module.default : undefined;
+    const exported = typeof module === "object" && module !== null && "default" in module ? module.default : undefined;
+    // Of a CommonJS script this is all that it exports; compilers put what stood behind `export default` inside.
+    return isPlainObject(exported) && "default" in exported ? exported.default : exported;
   } catch (thrown) {
     throw scriptError(thrown, path, file);
   }
@@ -66,7 +89,9 @@ async function callExport(exported: unknown, path: string, file: string): Promis
 function scriptError(thrown: unknown, path: string, file: string): QuarryError {
   if (thrown instanceof QuarryError) return thrown;
   const { name, message, stack } =
-    thrown instanceof Error ? thrown : { name: "Error", message: String(thrown), stack: "" };
+    thrown instanceof Error
+      ? thrown
+      : { name: "Error", message: typeof thrown === "string" ? thrown : inspect(thrown), stack: "" };
   const syntax = /ParseError: (.*?)\s*\n\s*(.+?):(\d+):(\d+)/s.exec(message);
   if (syntax !== null) {
     const [, what = "", where = path, line = "", column = ""] = syntax;

@@ -1,5 +1,5 @@
 /** Checks that the files an experiment names exist, before any process starts. */
-import { existsSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { EMBEDDED } from "./cross-checks.js";
 import type { Experiment } from "./define.js";
@@ -32,8 +32,8 @@ export function checkPaths(experiment: Experiment, sections: readonly Section[] 
   const { config, baseDir } = experiment;
   const problems: Problem[] = [];
   const checkCheckpoint = (path: string[], checkpoint: string, option = "checkpoint"): void => {
-    if (isFolderName(checkpoint) && !existsSync(resolve(baseDir, checkpoint)))
-      problems.push({ path: [...path, option], message: missing(checkpoint, resolve(baseDir, checkpoint)) });
+    const message = isFolderName(checkpoint) ? fileProblem(checkpoint, resolve(baseDir, checkpoint)) : null;
+    if (message !== null) problems.push({ path: [...path, option], message });
   };
   checkCheckpoint(["model"], config.model.checkpoint);
   if (config.model.queryCheckpoint !== undefined)
@@ -125,17 +125,33 @@ function checkFiles(files: FilesConfig | undefined, path: string[], baseDir: str
   return pathsOf(files).flatMap((written): Problem[] => {
     // What comes with Quarry or from the hub is made or fetched when it is needed.
     if (written.startsWith(EMBEDDED) || written.startsWith(HUB)) return [];
-    const file = resolve(baseDir, written);
-    return existsSync(file) ? [] : [{ path, message: missing(written, file) }];
+    const message = fileProblem(written, resolve(baseDir, written));
+    return message === null ? [] : [{ path, message }];
   });
 }
 
 function pluginProblem(written: string, file: string): string | null {
-  const found = statSync(file, { throwIfNoEntry: false });
-  if (found === undefined) return missing(written, file);
-  return found.isFile() && file.endsWith(".py") ? null : `${JSON.stringify(written)} is not a Python file (.py)`;
+  const problem = fileProblem(written, file);
+  if (problem !== null) return problem;
+  const isPython = statSync(file).isFile() && file.endsWith(".py");
+  return isPython ? null : `${JSON.stringify(written)} is not a Python file (.py)`;
 }
 
-function missing(written: string, resolved: string): string {
-  return `there is no ${JSON.stringify(written)} (looked for ${resolved})`;
+/** Why a file or folder cannot be used; null where it can. */
+function fileProblem(written: string, resolved: string): string | null {
+  try {
+    accessSync(resolved, constants.R_OK);
+    return null;
+  } catch (thrown) {
+    const code = (thrown as NodeJS.ErrnoException).code ?? "";
+    if (code === "ENOENT" || code === "ENOTDIR")
+      return `there is no ${JSON.stringify(written)} (looked for ${resolved})`;
+    const reason = WHY_UNREADABLE[code] ?? code;
+    return `${JSON.stringify(written)} cannot be read: ${reason} (looked for ${resolved})`;
+  }
 }
+
+const WHY_UNREADABLE: Readonly<Record<string, string>> = {
+  EACCES: "no permission for the file, or for a folder on the way",
+  ELOOP: "its symbolic links lead in a circle",
+};

@@ -1,6 +1,6 @@
 /** Encode: a source's texts become vectors in the store, and a file that other programs read. */
 import { mkdir } from "node:fs/promises";
-import type { TextTable } from "../data/types.js";
+import type { PreparedSource, TextTable } from "../data/types.js";
 import { rowsToEncode } from "./asked-data.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
@@ -17,13 +17,17 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
   const options = context.config.encode;
   if (options === undefined) throw new TypeError("the experiment has no encode section");
   const step = `encode-${model.label}`;
-  return onceOnSource(context, step, { name: "encode", data: options.data }, async (source) => {
+  const encodeIt = async (source: PreparedSource): Promise<EncodeResult> => {
     const rows = rowsToEncode(source, options);
     const table: TextTable = options.side === "passage" ? source.passages : source.queries;
     await mkdir(context.runDir.file(step), { recursive: true });
     const work = { step, model, options, table, rows };
     return (context.config.embeddings.store ? encodeStored : encodeToMatrix)(context, work);
-  });
+  };
+  const use = { name: "encode", data: options.data };
+  return onceOnSource(context, step, use, encodeIt, ({ vectors, scales, ids }) =>
+    [vectors, scales, ids].filter((file) => file !== null),
+  );
 }
 
 async function encodeStored(context: RunContext, work: EncodeWork): Promise<EncodeResult> {

@@ -1,5 +1,6 @@
 /** Evaluate: search the held-out passages, write the run file, score it; each data set of a suite in its own folder. */
 import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { PreparedSource } from "../data/types.js";
 import type { EvaluateConfig } from "../experiment/schema.js";
 import { type EvaluationSet, setsOf } from "../experiment/sources.js";
@@ -31,6 +32,11 @@ export interface EvaluateResult {
   /** Of a suite the mean over its data sets. */
   readonly values: Readonly<Record<string, number>>;
   readonly sets: readonly (SetResult & { readonly name: string | null })[];
+}
+
+/** The files that a data set's values stand for. */
+export function filesOfSet({ run }: SetResult): string[] {
+  return [run, ...["qrels.trec", "per-query.json"].map((name) => join(dirname(run), name))];
 }
 
 /** Measures on different data stand beside each other in metrics.json, but must not be compared. */
@@ -98,13 +104,14 @@ async function evaluateSet(context: RunContext, model: ModelChoice, set: Evaluat
   const options = { ...section, measures: set.measures ?? section.measures };
   const step = set.name === null ? `evaluate-${model.label}` : `evaluate-${model.label}/${set.name}`;
   const use = { name: set.name === null ? "evaluate" : `evaluate.${set.name}`, data: set.data };
-  const result = await onceOnSource(context, step, use, async (whole): Promise<SetResult> => {
+  const evaluateOn = async (whole: PreparedSource): Promise<SetResult> => {
     warnOfOtherData(context, whole.fingerprint, set.name);
     const what = { step, set, whole, intervalsSeed: context.config.seed };
     const { measured, throughput, files, part, ofQueries } = await rankAndMeasure(context, model, what, options);
     const found = { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
     return { ...found, ...(await stateError(context, { step, measured, files, part, ofQueries }, options)) };
-  });
+  };
+  const result = await onceOnSource(context, step, use, evaluateOn, filesOfSet);
   tellMetrics(context, { step, label: modelName(model) }, set.name, result);
   return result;
 }

@@ -42,9 +42,12 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
   const also = runs.flatMap((run) => run?.fingerprint ?? []).join(" ");
   const use = { name: "mine", data: options.data, ...(also === "" ? {} : { also }) };
   try {
-    return await onceOnSource(context, step, use, (source) =>
-      mineSource(context, { step, section: "mine", choice: model, source, retrievers, runs }, options),
-    );
+    const mineIt = (source: PreparedSource): Promise<MineResult> =>
+      mineSource(context, { step, section: "mine", choice: model, source, retrievers, runs }, options);
+    return await onceOnSource(context, step, use, mineIt, ({ files, report }) => [
+      ...files.map(([file]) => file),
+      report,
+    ]);
   } finally {
     for (const run of runs) run?.close();
   }

@@ -7,7 +7,7 @@ import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/sch
 import { askedBy } from "./asked-data.js";
 import type { RunContext } from "./context.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
-import { once, requireQrels } from "./step.js";
+import { once, requireQrels, type StepWork } from "./step.js";
 
 /**
  * Opens the data of all steps before the first one starts, so that a fault in what is evaluated is not told after hours
@@ -55,14 +55,16 @@ export async function onceOnSource<T>(
   step: string,
   use: { readonly name: string; readonly data: SearchDataConfig; readonly also?: string },
   work: (source: PreparedSource) => Promise<T>,
+  files: StepWork<T>["files"],
 ): Promise<T> {
   const source = await prepare(context, step, use.data);
   try {
     const read = use.also === undefined ? source.fingerprint : `${source.fingerprint} ${use.also}`;
-    return await once(context, step, read, async () => {
+    const prepared = async (): Promise<T> => {
       await context.runDir.recordEnvironment({ data: { [use.name]: source.fingerprint } });
       return work(source);
-    });
+    };
+    return await once(context, step, read, { work: prepared, files });
   } finally {
     source.close();
   }

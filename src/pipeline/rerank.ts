@@ -6,7 +6,7 @@ import type { EvaluateConfig, RerankConfig } from "../experiment/schema.js";
 import { setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { CrossScorer } from "./cross-scorer.js";
-import type { EvaluateResult, SetResult } from "./evaluate.js";
+import { type EvaluateResult, filesOfSet, type SetResult } from "./evaluate.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
 import { quickLook, stateError } from "./quick-look.js";
@@ -48,9 +48,9 @@ export async function rerankStep(
     const use = { name: `rerank${inside}`, data: set.data, also };
     const options = { ...evaluate, measures: [...(set.measures ?? evaluate.measures)] };
     const folder = evaluated.step + inside;
-    const result = await onceOnSource(context, `rerank-${model.label}${inside}`, use, (source) =>
-      rerankSource(context, { run, folder, source, rerank, evaluate: options, path: set.path }),
-    );
+    const again = (source: PreparedSource): Promise<SetResult> =>
+      rerankSource(context, { run, folder, source, rerank, evaluate: options, path: set.path });
+    const result = await onceOnSource(context, `rerank-${model.label}${inside}`, use, again, filesOfSet);
     tellMetrics(context, evaluated, set.name, result);
     sets.push({ ...result, name: set.name });
   }

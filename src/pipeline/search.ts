@@ -77,6 +77,7 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
       await writeFileDurably(context.runDir.file(result.hits), JSON.stringify(hits, null, 2));
       return { ...result, shown: options.texts === undefined ? [] : hits };
     },
+    ({ run, hits }) => [run, hits],
   );
   for (const { text, passages } of found.shown) {
     const cells = passages.map(({ id, score, title, text: passage }) => [

@@ -1,4 +1,5 @@
 /** One step of a run: done once, recorded in the journal, never done again by the same command. */
+import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
@@ -34,13 +35,25 @@ export function findDone(context: RunContext, step: string): JournalEntry | unde
   return context.runDir.journal.entries.findLast((found) => found.type === "stepDone" && found.step === step);
 }
 
+/** What a step does, and what it leaves. */
+export interface StepWork<T> {
+  /** Its result must be plain JSON; it is durable before the step counts as done. */
+  readonly work: () => Promise<T>;
+  /** Files that stand for a result, relative to the run folder; without them the step is not done. */
+  readonly files: (result: T) => readonly string[] | Promise<readonly string[]>;
+}
+
 /**
- * Does a step unless the journal says that it is done, with the same data, models and plugins.
+ * Does a step unless the journal says that it is done, with the same data, models and plugins, and its files are there.
  *
  * @param data fingerprint of everything that the step reads
- * @param work its result must be plain JSON; it is durable before the step counts as done
  */
-export async function once<T>(context: RunContext, step: string, data: string, work: () => Promise<T>): Promise<T> {
+export async function once<T>(
+  context: RunContext,
+  step: string,
+  data: string,
+  { work, files }: StepWork<T>,
+): Promise<T> {
   const entry = findDone(context, step);
   const models = await localModels(context, step);
   const plugins = localPlugins(context, step);
@@ -48,19 +61,59 @@ export async function once<T>(context: RunContext, step: string, data: string, w
     ...changedModels(entry?.models as LocalModels | undefined, models).map((name) => `another model in ${name}`),
     ...changedModels(entry?.plugins as LocalModels | undefined, plugins).map((name) => `other code in ${name}`),
   ];
-  if (entry?.data === data && changed.length === 0) {
+  const lost = await lostFiles(context, entry, files);
+  if (entry?.data === data && changed.length === 0 && lost.length === 0) {
     context.events.emit({ type: "log", source: "quarry", level: "info", text: `${step}: done before, nothing to do` });
     return entry.result as T;
   }
   if (entry !== undefined) {
     const other = entry.data === data ? changed : ["other data or options", ...changed];
-    const message = `${step} was done with ${other.join(" and ")}; it is done again, and its files are replaced.`;
+    const seen = other.length > 0 ? `was done with ${other.join(" and ")}` : `has lost ${listed(lost)}`;
+    const message = `${step} ${seen}; it is done again, and its files are replaced.`;
     context.events.emit({ type: "warning", message, hint: null });
   }
   context.checkStop();
   const result = await work();
-  await context.runDir.journal.append({ type: "stepDone", step, data, models, plugins, result });
+  const sizes = await sizesOf(context, await files(result));
+  await context.runDir.journal.append({ type: "stepDone", step, data, models, plugins, result, files: sizes });
   return result;
+}
+
+const MOST_LISTED = 3;
+
+/** Bytes by path; null for a folder, or where they are not known. */
+type Sizes = Readonly<Record<string, number | null>>;
+
+/** Files of a finished step that are gone or of another size than they were, e.g. in a folder that was copied in part. */
+export async function lostFiles<T>(
+  context: RunContext,
+  entry: JournalEntry | undefined,
+  files: StepWork<T>["files"],
+): Promise<string[]> {
+  if (entry === undefined) return [];
+  // Entries of earlier versions have no sizes.
+  const known = entry.files as Sizes | undefined;
+  const expected = known ?? Object.fromEntries((await files(entry.result as T)).map((path) => [path, null]));
+  const found = await sizesOf(context, Object.keys(expected));
+  return Object.entries(expected).flatMap(([path, bytes]) =>
+    path in found && (bytes ?? found[path]) === found[path] ? [] : [path],
+  );
+}
+
+/** The first of some files, for a message. */
+export function listed(files: readonly string[]): string {
+  const more = files.length - MOST_LISTED;
+  return files.slice(0, MOST_LISTED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+/** Those that are there. */
+async function sizesOf({ runDir }: RunContext, paths: readonly string[]): Promise<Sizes> {
+  const sizes: Record<string, number | null> = {};
+  for (const path of paths) {
+    const found = await stat(runDir.file(path)).catch(() => null);
+    if (found !== null) sizes[path] = found.isFile() ? found.size : null;
+  }
+  return sizes;
 }
 
 /** The judgements of a source whose verb cannot do without them. */

@@ -8,7 +8,14 @@ import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
 import { diskError, syncFile, writeFileDurably } from "../rundir/durable.js";
 import { openLines } from "../rundir/jsonl.js";
-import { deriveLayout, runTraining, type TrainJob, type TrainNodes } from "../training/index.js";
+import {
+  deriveLayout,
+  findLatestCheckpoint,
+  modelFilesOf,
+  runTraining,
+  type TrainJob,
+  type TrainNodes,
+} from "../training/index.js";
 import type { RunContext } from "./context.js";
 import type { Chosen } from "./evaluating/chosen.js";
 import { TrainingEvaluation } from "./evaluating/index.js";
@@ -16,7 +23,7 @@ import { begunEntry, begunOf, type LearnedFrom, learnedFrom, refuseOthers } from
 import { localModels } from "./local-models.js";
 import { prepareTraining } from "./prepare.js";
 import { openRefreshed } from "./refresh/batches.js";
-import { once } from "./step.js";
+import { findDone, listed, lostFiles, once } from "./step.js";
 import { type Batches, StepBatches } from "./step-batches.js";
 import { maxStepsOf, rankCount, trainJob } from "./train-job.js";
 
@@ -41,10 +48,39 @@ export async function trainStep(context: RunContext): Promise<TrainResult> {
     const models = await localModels(context, "train");
     const from = { ...learnedFrom(context.experiment, set.fingerprint, context.pluginSources), models };
     refuseOthers(begunOf(context.runDir.journal.entries), from, context.experiment);
-    return await once(context, "train", set.fingerprint, () => trainOn(context, options, set, from));
+    await refuseLost(context);
+    const work = (): Promise<TrainResult> => trainOn(context, options, set, from);
+    return await once(context, "train", set.fingerprint, { work, files: filesOf(context) });
   } finally {
     set.close();
   }
+}
+
+/** The model that training ended with; what a resume would need besides may be gone. */
+function filesOf({ runDir }: RunContext) {
+  return async ({ checkpoint }: TrainResult): Promise<string[]> => {
+    const files = await modelFilesOf(runDir.file(checkpoint));
+    return files?.map((file) => join(checkpoint, file)) ?? [checkpoint];
+  };
+}
+
+/**
+ * A finished training whose model is gone goes on from an earlier checkpoint. Where that would not come by the model
+ * again, or would cost all of the training, only the user can say what is to become of it.
+ *
+ * @throws QuarryError INTEGRITY naming what is gone.
+ */
+async function refuseLost(context: RunContext): Promise<void> {
+  const entry = findDone(context, "train");
+  const lost = await lostFiles(context, entry, filesOf(context));
+  if (entry === undefined || lost.length === 0) return;
+  const { checkpoint, chosen } = entry.result as TrainResult;
+  const latest = await findLatestCheckpoint(context.runDir.file("train"));
+  const step = Number(/\d+$/.exec(checkpoint)?.[0]);
+  if (latest !== null && latest.step < step && chosen?.isStoppedEarly !== true) return;
+  throw new QuarryError("INTEGRITY", `the training in ${context.runDir.path} is done, but has lost ${listed(lost)}`, {
+    hint: "Restore the files from a copy, leave train out of the steps, or train again in another folder with --runDir.",
+  });
 }
 
 /** The other machines; none of them is told apart by device, as all are to have what this one has. */

@@ -227,6 +227,8 @@ function childEnvironment(): Record<string, string> {
     ...Object.fromEntries(inherited),
     PYTHONPATH: path,
     PYTHONUNBUFFERED: "1",
+    // transformers reads docstrings, which -OO takes away, when it is imported.
+    PYTHONOPTIMIZE: "",
     TOKENIZERS_PARALLELISM: "false",
   };
 }

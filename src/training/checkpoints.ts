@@ -53,6 +53,16 @@ export async function findLatestCheckpoint(
   return null;
 }
 
+/** What only a resumed training reads of a checkpoint: big, and of no use to whoever works with its model. */
+export const OF_TRAINING =
+  /^(optimizer|scheduler|scaler|rng_state|random_states|global_step|pytorch_model_fsdp|trainer_state)/;
+
+/** The files of a checkpoint's model, relative to its folder; null where its manifest is gone. */
+export async function modelFilesOf(path: string): Promise<string[] | null> {
+  const manifest = await readManifest(path);
+  return manifest?.files.map((file) => file.path).filter((file) => !OF_TRAINING.test(file)) ?? null;
+}
+
 /** All complete checkpoints, the newest first. */
 export async function listCheckpoints(outputDir: string): Promise<CheckpointFolder[]> {
   const folders = await listFolders(outputDir);
@@ -160,18 +170,20 @@ async function listFolders(outputDir: string): Promise<{ readonly path: string; 
 }
 
 async function readCheckpoint(path: string, step: number): Promise<CheckpointFolder | null> {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(await readFile(join(path, MANIFEST), "utf8"));
-  } catch {
-    return null;
-  }
-  const manifest = manifestSchema.safeParse(parsed);
-  if (!manifest.success || manifest.data.step !== step) return null;
-  for (const file of manifest.data.files) {
+  const manifest = await readManifest(path);
+  if (manifest === null || manifest.step !== step) return null;
+  for (const file of manifest.files) {
     const found = await stat(join(path, file.path)).catch(() => null);
     if (found === null || !found.isFile() || found.size !== file.bytes) return null;
   }
-  const { negativesScope: scope, queriesPerStep, seed } = manifest.data;
+  const { negativesScope: scope, queriesPerStep, seed } = manifest;
   return { path, step, negativesScope: scope, queriesPerStep, seed };
+}
+
+async function readManifest(path: string): Promise<z.output<typeof manifestSchema> | null> {
+  try {
+    return manifestSchema.parse(JSON.parse(await readFile(join(path, MANIFEST), "utf8")));
+  } catch {
+    return null;
+  }
 }

@@ -1,8 +1,8 @@
-/** The loss curve holds each step of its own training once, whatever a crash tears off or others tell the same stream. */
-import { appendFile, readFile } from "node:fs/promises";
+/** The loss curve holds each step of its own training once, whatever a crash tears off, somebody deletes or others tell the same stream. */
+import { appendFile, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { biEncoder, binary, defineExperiment, EventStream, source, train } from "../../src/index.js";
+import { biEncoder, binary, defineExperiment, EventStream, type QuarryEvent, source, train } from "../../src/index.js";
 import { openWorkplace, type Workplace } from "../e2e/harness.js";
 
 let place: Workplace;
@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => place.remove());
 
-test("a torn last line is cut off, the steps after it stand on lines of their own, and another training's do not count", async () => {
+test("a torn last line is cut off, another training's steps do not count, and a lost model is trained again from the checkpoint before it", async () => {
   const runDir = join(place.folder, "run");
   const curve = join(runDir, "train", "steps.jsonl");
   const positives = source({ corpus: "collection", qrels: "collection/qrels/train.tsv" });
@@ -33,4 +33,15 @@ test("a torn last line is cut off, the steps after it stand on lines of their ow
   await train(experiment);
   const lines = (await readFile(curve, "utf8")).trim().split("\n");
   expect(lines.map((line) => (JSON.parse(line) as { step: number }).step)).toEqual([1, 2, 3, 4, 5, 6]);
+
+  const weights = join(runDir, "train/checkpoint-6/model.safetensors");
+  const before = await readFile(weights);
+  await rm(weights);
+  const seen: QuarryEvent[] = [];
+  events.subscribe((event) => seen.push(event));
+  await train(experiment, { events });
+  expect(await readFile(weights)).toEqual(before);
+  const message = "train has lost train/checkpoint-6/model.safetensors; it is done again, and its files are replaced.";
+  expect(seen).toContainEqual(expect.objectContaining({ type: "warning", message }));
+  expect(seen.find(({ type }) => type === "trainStep")).not.toMatchObject({ step: 1 });
 });

@@ -32,6 +32,8 @@ _TOKENIZERS = (
 )
 # Never pickles; other runtimes' copies of the weights lie in sub-folders of their own.
 _DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+# Weights only: a checkpoint of a training holds optimizer.pt, scheduler.pt, training_args.bin.
+_PICKLED = ("*model*.bin", "*model*.pt", "*model*.pth")
 _IGNORED = ["onnx/*", "openvino/*", "*/model.safetensors.index.json.bak"]
 
 
@@ -209,7 +211,8 @@ def _checked(folder: Path, checkpoint: str) -> Path:
     if not missing:
         return folder
     transformer = transformer_folders(folder)[0]
-    if any(transformer.glob("*.bin")) or any(transformer.glob("*.pt")):
+    lacks_weights = any(name.endswith(".safetensors") for name in missing)
+    if lacks_weights and any(any(transformer.glob(name)) for name in _PICKLED):
         raise ConfigError(
             f"{checkpoint} has pickled weights only; Quarry never unpickles.",
             hint="Convert it: load it with transformers where you trust it, and save_pretrained.",

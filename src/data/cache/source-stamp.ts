@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { QuarryError, stopIfAborted } from "../../errors.js";
-import { systemCode } from "../failures.js";
+import { sourceError } from "../failures.js";
 import { makeFolder } from "./folder.js";
 import { type SourceStamp, sourceStamp } from "./manifest.js";
 import { readNote, replaceSealed } from "./sealed.js";
@@ -15,7 +15,7 @@ const SETTLED_MS = 2000;
 /**
  * The stamp of a source file. A file seen before costs one stat; another one is read once (about 1.5 GB/s).
  *
- * @throws QuarryError CONFIG when the file is missing, ENVIRONMENT when it cannot be read.
+ * @throws QuarryError CONFIG when the file is missing, DATA when it cannot be read.
  */
 export async function stampSource(path: string, cacheDir: string, signal?: AbortSignal): Promise<SourceStamp> {
   const handle = await openSource(path);
@@ -53,24 +53,10 @@ async function openSource(path: string): Promise<FileHandle> {
     // Opening a pipe that nobody writes to would wait for ever.
     if ((await stat(path)).isFile()) return await open(path, "r");
   } catch (thrown) {
-    throw openError(path, thrown);
+    throw sourceError(path, thrown);
   }
   throw new QuarryError("CONFIG", `${path} is not a regular file.`, {
     hint: "Name a file: a source is read more than once, so a pipe or a device cannot be one.",
-  });
-}
-
-function openError(path: string, thrown: unknown): QuarryError {
-  const code = systemCode(thrown);
-  if (code === "ENOENT" || code === "ENOTDIR") {
-    return new QuarryError("CONFIG", `${path}: no such file.`, {
-      hint: "Correct the path; relative paths start at the folder of the experiment script.",
-      cause: thrown,
-    });
-  }
-  return new QuarryError("ENVIRONMENT", `${path}: cannot be read (${code}).`, {
-    hint: "Check the permissions of the file.",
-    cause: thrown,
   });
 }
 

@@ -3,7 +3,7 @@ import { createReadStream, type ReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { QuarryError, stopIfAborted } from "../../errors.js";
-import { dataError, systemCode } from "../failures.js";
+import { dataError, sourceError, systemCode } from "../failures.js";
 import { firstBytes, isGzip } from "./sample.js";
 
 const CHUNK_BYTES = 4 << 20;
@@ -80,10 +80,7 @@ export class InputFile {
       if (code.startsWith("Z_")) {
         onFault(code === "Z_BUF_ERROR" ? "the gzip data ends too early" : `the gzip data is damaged (${code})`);
       } else if (code !== "" && code !== "ABORT_ERR" && !(thrown instanceof QuarryError)) {
-        throw new QuarryError("ENVIRONMENT", `${this.path}: cannot be read (${code}).`, {
-          hint: "Check the file and its permissions.",
-          cause: thrown,
-        });
+        throw sourceError(this.path, thrown);
       } else {
         throw thrown;
       }

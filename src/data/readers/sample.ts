@@ -1,8 +1,7 @@
 /** Takes the sample that formats are recognised by: the first 64 KiB of a file, uncompressed. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { constants, gunzipSync } from "node:zlib";
-import { QuarryError } from "../../errors.js";
-import { systemCode } from "../failures.js";
+import { sourceError, systemCode } from "../failures.js";
 import type { Sample } from "./reader.js";
 
 const HEAD_BYTES = 1 << 16;
@@ -18,7 +17,7 @@ export function isGzip(head: Uint8Array): boolean {
 /**
  * The first bytes of a file as they lie on the disk; fewer when it is shorter.
  *
- * @throws QuarryError CONFIG when there is no such file, ENVIRONMENT when it cannot be read.
+ * @throws QuarryError CONFIG when there is no such file, DATA when it cannot be read.
  */
 export function firstBytes(path: string, count: number): Buffer {
   try {
@@ -30,15 +29,7 @@ export function firstBytes(path: string, count: number): Buffer {
       closeSync(file);
     }
   } catch (thrown) {
-    const code = systemCode(thrown);
-    if (code === "") throw thrown;
-    if (code === "ENOENT" || code === "ENOTDIR") {
-      throw new QuarryError("CONFIG", `${path}: no such file.`, { hint: "Correct the path.", cause: thrown });
-    }
-    throw new QuarryError("ENVIRONMENT", `${path}: cannot be read (${code}).`, {
-      hint: "Check the file and its permissions.",
-      cause: thrown,
-    });
+    throw systemCode(thrown) === "" ? thrown : sourceError(path, thrown);
   }
 }
 

@@ -1,10 +1,7 @@
 /** Keeps the weights of checkpoints that have to mine: hard links, which training's own clearing up does not touch. */
 import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-
-/** What only a resumed training reads: big, and of no use to a miner. */
-const OF_TRAINING =
-  /^(optimizer|scheduler|scaler|rng_state|random_states|global_step|pytorch_model_fsdp|trainer_state)/;
+import { OF_TRAINING } from "../../training/index.js";
 
 /** Folders of weights named checkpoint-<step>, each whole or not there. */
 export class HeldCheckpoints {

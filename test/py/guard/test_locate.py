@@ -91,6 +91,15 @@ def test_pickled_weights_are_refused_without_being_opened(copy: Path) -> None:
         locate(str(copy))
 
 
+@pytest.mark.parametrize("lost", ["model.safetensors", "config.json"])
+def test_a_checkpoint_of_a_training_names_what_it_lacks(copy: Path, lost: str) -> None:
+    for name in ("optimizer.pt", "scheduler.pt", "training_args.bin", "rng_state.pth"):
+        (copy / name).write_bytes(b"")
+    (copy / lost).unlink()
+    with pytest.raises(ConfigError, match=rf"not a whole checkpoint: {lost} missing in {copy}"):
+        locate(str(copy))
+
+
 def test_a_module_that_leads_out_of_the_checkpoint_is_refused(copy: Path) -> None:
     (copy / "modules.json").write_text(
         '[{"idx": 0, "name": "0", "path": "../x", "type": "a.Transformer"}]'

@@ -51,6 +51,11 @@ describe("a script", () => {
     expect(config.name).toBe("x");
   });
 
+  test("may be what a compiler made of one: what CommonJS exports is Node's default export", async () => {
+    const file = await script(`${head}export default { default: defineExperiment(${minimal}) };`);
+    expect((await loadExperiment(file)).config.name).toBe("x");
+  });
+
   test("may import a file beside it", async () => {
     await writeFile(join(folder, "shared.ts"), `${head}export const model = biEncoder("shared/model");`);
     const file = await script(
@@ -92,6 +97,27 @@ describe("what is wrong with a script is a CONFIG error", () => {
   test("when it throws, with file and line", async () => {
     const error = await failure(`${head}\nconst settings = undefined;\nexport default settings.name;\n`);
     expect(error.message).toMatch(/script-\d+\.ts:4: Cannot read properties of undefined \(reading 'name'\)$/);
+  });
+
+  test.each([
+    ["{ code: 3, why: 'because' }", "{ code: 3, why: 'because' }"],
+    ["Object.create(null)", "[Object: null prototype] {}"],
+    ["'so'", "so"],
+  ])("when it throws what is no error: %s", async (thrown, told) => {
+    const error = await failure(`throw ${thrown};`);
+    expect(error.code).toBe("CONFIG");
+    expect(error.message.endsWith(`.ts: ${told}`)).toBe(true);
+  });
+
+  test.each([
+    ["at its top level", "await new Promise(() => {});\nexport default {};"],
+    ["in the function that it exports", "export default () => new Promise(() => {});"],
+  ])("when it waits %s for what never comes, and nothing keeps the process alive", async (_where, text) => {
+    // As Node does once its loop is empty.
+    const timer = setInterval(() => process.emit("beforeExit", 0), 50);
+    const error = await failure(text).finally(() => clearInterval(timer));
+    expect(error.code).toBe("CONFIG");
+    expect(error.message).toMatch(/script-\d+\.ts waits for something that never comes$/);
   });
 
   test("when it imports what Quarry does not have", async () => {

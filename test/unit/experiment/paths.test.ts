@@ -1,5 +1,5 @@
 /** Files that an experiment names are looked for before anything starts. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -81,6 +81,25 @@ test("every missing file is named as written and as resolved", () => {
   evaluate.data.corpus: there is no "absent.jsonl" (looked for ${join(baseDir, "absent.jsonl")})
   evaluate.data.queries: there is no "none.jsonl" (looked for ${join(baseDir, "none.jsonl")})
   evaluate.data.qrels: there is no "no.tsv" (looked for ${join(baseDir, "no.tsv")})`,
+  );
+});
+
+test("links in a circle are not said to be missing", async () => {
+  await symlink("circle.tsv", join(baseDir, "circle.tsv"));
+  expect(() => checkPaths(experiment(source({ corpus: "full", qrels: "circle.tsv" })))).toThrow(
+    `evaluate.data.qrels: "circle.tsv" cannot be read: its symbolic links lead in a circle (looked for ${join(baseDir, "circle.tsv")})`,
+  );
+});
+
+test.skipIf(process.getuid?.() === 0)("nor is what may not be read, or lies in a closed folder", async () => {
+  await mkdir(join(baseDir, "closed"));
+  await writeFile(join(baseDir, "closed.tsv"), "", { mode: 0o000 });
+  await chmod(join(baseDir, "closed"), 0o000);
+  const why = "cannot be read: no permission for the file, or for a folder on the way";
+  expect(() => checkPaths(experiment(source({ corpus: "closed/corpus.jsonl", qrels: "closed.tsv" })))).toThrow(
+    `2 problems in the experiment:
+  evaluate.data.corpus: "closed/corpus.jsonl" ${why} (looked for ${join(baseDir, "closed/corpus.jsonl")})
+  evaluate.data.qrels: "closed.tsv" ${why} (looked for ${join(baseDir, "closed.tsv")})`,
   );
 });
 

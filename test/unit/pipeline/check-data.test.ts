@@ -1,5 +1,5 @@
 /** `checkData` says that a run would stop wherever a step of it does. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -89,6 +89,25 @@ test.each<[string, () => Sections, option: string, message: RegExp]>([
     isSound: false,
     problems: [{ option, message: expect.stringMatching(message) }],
   });
+});
+
+test("a source that cannot be looked at, in any of its files, hides nothing of the others", async () => {
+  const circle = join(folder, "circle");
+  symlinkSync(circle, circle);
+  const { isSound, problems, sources } = await check({
+    evaluate: { data: source({ corpus: circle, queries: folder, qrels: join(folder, "qrels/test.tsv") }) },
+    mine: { data: source({ corpus: folder, qrels: circle }) },
+    encode: { data: source({ corpus: join(folder, "x".repeat(300)) }) },
+    search: { data: source({ corpus: join(folder, "none.jsonl") }), texts: ["what is it?"] },
+    train: { data: binary({ positives: judged() }), args: { maxSteps: 8 } },
+  });
+  expect(isSound).toBe(false);
+  expect(problems.map(({ option, message }) => [option, message.replace(/^.*\//, "")])).toEqual([
+    ["evaluate.data", "circle: cannot be read (ELOOP)."],
+    ["encode.data", `${"x".repeat(300)}: cannot be read (ENAMETOOLONG).`],
+    ["search.data", "none.jsonl: no such file."],
+  ]);
+  expect(sources).toMatchObject([{ options: ["train.data.positives"], passages: 96 }]);
 });
 
 test("ids in a run file that nothing has are faults like those of judgements", async () => {

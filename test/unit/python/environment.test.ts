@@ -67,6 +67,7 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
   const sets = /--sets (\{.*?\})/.exec(await readFile(log, "utf8"))?.[1] ?? "";
   await mkdir(join(venv, "bin"), { recursive: true });
   await symlink(process.execPath, join(venv, "bin", "python"));
+  vi.stubEnv("PYTHONOPTIMIZE", "2");
   const stamp = { madeBy: "quarry", python: await realpath(process.execPath), sets: JSON.parse(sets) as unknown };
   await writeFile(join(venv, "quarry-environment.json"), JSON.stringify(stamp));
   vi.stubEnv("PYTHONPATH", "/of/the/user");
@@ -76,6 +77,7 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
   expect(python.env).toMatchObject({
     PYTHONPATH: `${runtime}:/of/the/user`,
     PYTHONUNBUFFERED: "1",
+    PYTHONOPTIMIZE: "",
     TOKENIZERS_PARALLELISM: "false",
     GLIBC_TUNABLES: expect.stringContaining("mmap_threshold"),
     PATH: process.env.PATH,
