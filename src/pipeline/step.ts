@@ -63,6 +63,7 @@ export async function once<T>(
   ];
   const lost = await lostFiles(context, entry, files);
   if (entry?.data === data && changed.length === 0 && lost.length === 0) {
+    await tellAltered(context, entry);
     context.events.emit({ type: "log", source: "quarry", level: "info", text: `${step}: done before, nothing to do` });
     return entry.result as T;
   }
@@ -84,7 +85,7 @@ const MOST_LISTED = 3;
 /** Bytes by path; null for a folder, or where they are not known. */
 type Sizes = Readonly<Record<string, number | null>>;
 
-/** Files of a finished step that are gone or of another size than they were, e.g. in a folder that was copied in part. */
+/** Files of a finished step that are gone, e.g. from a folder that was copied in part. */
 export async function lostFiles<T>(
   context: RunContext,
   entry: JournalEntry | undefined,
@@ -92,12 +93,22 @@ export async function lostFiles<T>(
 ): Promise<string[]> {
   if (entry === undefined) return [];
   // Entries of earlier versions have no sizes.
-  const known = entry.files as Sizes | undefined;
-  const expected = known ?? Object.fromEntries((await files(entry.result as T)).map((path) => [path, null]));
-  const found = await sizesOf(context, Object.keys(expected));
-  return Object.entries(expected).flatMap(([path, bytes]) =>
-    path in found && (bytes ?? found[path]) === found[path] ? [] : [path],
+  const expected = entry.files === undefined ? await files(entry.result as T) : Object.keys(entry.files as Sizes);
+  const found = await sizesOf(context, expected);
+  return expected.filter((path) => !(path in found));
+}
+
+/** A file of another size was cut short in a copy, or edited by somebody whose work must not be written over. */
+async function tellAltered(context: RunContext, { step, files }: JournalEntry): Promise<void> {
+  const expected = Object.entries((files ?? {}) as Sizes);
+  const found = await sizesOf(
+    context,
+    expected.map(([path]) => path),
   );
+  const altered = expected.filter(([path, bytes]) => bytes !== (found[path] ?? null)).map(([path]) => path);
+  if (altered.length === 0) return;
+  const message = `${listed(altered)}: of another size than when ${String(step)} was done; taken as it is.`;
+  context.events.emit({ type: "warning", message, hint: "Delete what is damaged, and the step is done again." });
 }
 
 /** The first of some files, for a message. */

@@ -52,18 +52,18 @@ const step = (): Promise<object> =>
     files: () => files,
   });
 
-test("a finished step is done again, with a warning, once a file of its result is gone or cut short", async () => {
+test("a finished step is done again, with a warning, once a file of its result is gone; an edited one is kept", async () => {
   for (let time = 0; time < 2; time += 1) await step();
   expect({ done, told }).toEqual({ done: 1, told: [] });
   await rm(runDir.file("evaluate-base/per-query.json"));
   await step();
   await truncate(runDir.file("evaluate-base/run.trec"), 5);
-  for (let time = 0; time < 2; time += 1) await step();
+  await step();
   expect({ done, told }).toEqual({
-    done: 3,
+    done: 2,
     told: [
       "evaluate-base has lost evaluate-base/per-query.json; it is done again, and its files are replaced.",
-      "evaluate-base has lost evaluate-base/run.trec; it is done again, and its files are replaced.",
+      "evaluate-base/run.trec: of another size than when evaluate-base was done; taken as it is.",
     ],
   });
 });
