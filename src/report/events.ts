@@ -163,8 +163,9 @@ export class EventStream {
   }
 
   *#all(): Generator<EventListener> {
-    yield* this.#listeners;
+    // First whoever only hears: a listener of the run may emit at once what follows from the event.
     if (this.#onward !== undefined) yield* this.#onward.#all();
+    yield* this.#listeners;
   }
 
   /** Once for each listener: it may throw at the warning, too. */

@@ -13,7 +13,8 @@ import { blockOf, keysOf, openStore, readBack } from "../embeddings/stores.js";
 
 let cache: string;
 beforeEach(async () => {
-  cache = mkdtempSync(join(tmpdir(), "quarry-shared-"));
+  // Another user need not be let into the folder that TMPDIR names.
+  cache = mkdtempSync(join(canBeOther ? "/tmp" : tmpdir(), "quarry-shared-"));
   await addVectors();
   await addScores();
 });

@@ -86,3 +86,15 @@ test.each([
   });
   await expect(recorded("refused")).rejects.toMatchObject({ code: "ENOENT" });
 });
+
+test("what a run makes of an event is heard after it", () => {
+  const heard: string[] = [];
+  const stream = new EventStream();
+  stream.subscribe(({ type }) => heard.push(type));
+  const own = new EventStream(stream);
+  own.subscribe(({ type }) => {
+    if (type === "warning") own.emit({ type: "notice", message: "so be it", hint: null });
+  });
+  own.emit({ type: "warning", message: "look", hint: null });
+  expect(heard).toEqual(["warning", "notice"]);
+});
