@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,7 +138,8 @@ def test_what_goes_to_a_gpu_is_pinned_whatever_kind_of_mapping_it_comes_in(
     # Without a GPU torch has no memory to pin.
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda each: pinned.append(each) or each)
     trainer = build(fake_orchestrator(), length_groups=count, max_steps=1)
-    feed = trainer.feed
+    # A copy: the trainer's own fetches batches in a thread at this moment, and must not see the stand-in.
+    feed = copy.copy(trainer.feed)
     encoder = trainer.retriever.encoder
     collate = type(encoder).collate
     monkeypatch.setattr(type(encoder), "collate", lambda *given: BatchEncoding(collate(*given)))
