@@ -118,7 +118,9 @@ def test_a_fork_waits_for_its_go_then_writes_into_its_own_log_and_its_end_is_tol
     shared.say({"go": second})
     assert shared.hear() == {"ended": second, "status": 2}
     assert "usage: python -m quarry_runtime" in (shared.folder / "other.log").read_text()
-    # The other one still waits: neither's gate is held open or opened by the other.
+    # The other one still waits: neither's gate is held open or opened by the other. Nobody tells when it
+    # has come so far as to open its log.
+    assert holds((shared.folder / "fork.log").exists)
     assert (shared.folder / "fork.log").read_text() == ""
     shared.say({"go": first})
     assert shared.hear() == {"ended": first, "status": 2}
