@@ -97,10 +97,12 @@ class RunningTopK:
         if self._is_on_cpu:
             block = scores_QN.numpy(), _as_numpy(rows_N), _as_numpy(ranks_N)
         columns, start = len(rows_N), 0
-        if self._waiting_columns == 0 and columns >= self._enough_alone:
-            self._take(block)
-            return
         while start < columns:
+            if self._waiting_columns == 0 and columns - start >= self._enough_alone:
+                # The rest of a block as well: columns that went on waiting would hold every later block up.
+                rest = slice(start, columns)
+                self._take((block[0][:, rest], block[1][rest], block[2][rest]))
+                return
             start += self._wait(block, start, columns)
             if self._waiting_columns >= self._enough:
                 self._take_waiting()
