@@ -23,6 +23,7 @@ import { cutIntoPassages, drawPart, type Part, type Text } from "./collection.js
 import { type PeerProcess, startPeer } from "./peer-process.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
+const PEERS = join(HERE, "encode_peers.py");
 const DTYPES = ["float32", "bfloat16"] as const;
 type Dtype = (typeof DTYPES)[number];
 const OVERHEAD = 1.03;
@@ -57,16 +58,10 @@ export async function measureEncoding(context: Context): Promise<void> {
   const [perRound, rounds] = context.quick ? [40, 2] : [100, 10];
   const part = await drawPart(perRound * rounds);
   const short = cutIntoPassages(part.passages, perRound * rounds * 2);
-  const env: Readonly<Record<string, string>> = {
-    ...context.python.env,
-    HF_HUB_OFFLINE: "1",
-    OMP_NUM_THREADS: String(context.threads),
-  };
-  const peer = [join(HERE, "encode_peers.py"), String(context.threads)];
+  const env = peerEnvironment(context);
   // The bare loop has the very allocator of Quarry's workers; a peer runs as its users run it.
-  const main = startPeer(context.python.executable, peer, env);
-  const { GLIBC_TUNABLES: _, ...plain } = env;
-  const sentence = startPeer(context.python.executable, peer, plain);
+  const main = startPeer(context.python.executable, [PEERS, String(context.threads)], env);
+  const sentence = startSentencePeer(context);
   const trove = await startTrove(context);
   const sides: Partial<Record<Dtype, Side>> = {};
   try {
@@ -142,6 +137,16 @@ async function race(context: Context, rivals: Rivals, course: Course): Promise<v
   context.numbers({ course: name, seconds, best, perRound, threads: context.threads });
 }
 
+function peerEnvironment(context: Context): Readonly<Record<string, string>> {
+  return { ...context.python.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: String(context.threads) };
+}
+
+/** sentence-transformers, as its users run it: without the allocator's setting of Quarry's workers. */
+export function startSentencePeer(context: Context): PeerProcess {
+  const { GLIBC_TUNABLES: _, ...plain } = peerEnvironment(context);
+  return startPeer(context.python.executable, [PEERS, String(context.threads)], plain);
+}
+
 async function startTrove(context: Context): Promise<PeerProcess> {
   const { stdout: model } = await execa(
     context.python.executable,
@@ -162,10 +167,11 @@ async function startTrove(context: Context): Promise<PeerProcess> {
   );
 }
 
-async function openSide(context: Context, dtype: Dtype): Promise<Side> {
+/** @param model a checkpoint in sentence-transformers' layout */
+export async function openSide(context: Context, dtype: Dtype, model: string = demoModel): Promise<Side> {
   const experiment = defineExperiment({
     name: "bench-encode",
-    model: biEncoder(demoModel, { dtype }),
+    model: biEncoder(model, { dtype }),
     workers: { count: 1, threads: context.threads, device: context.device },
     encode: { data: source({ corpus: "unused" }) },
   });
@@ -178,7 +184,7 @@ async function openSide(context: Context, dtype: Dtype): Promise<Side> {
   return { pool, experiment, vectors: { passages: [], queries: [] } };
 }
 
-async function prepare(
+export async function prepare(
   context: Context,
   name: string,
   passages: readonly Text[],
@@ -195,7 +201,7 @@ async function prepare(
 }
 
 /** Seconds of one job, from the first unit sent to the last vectors received. */
-async function encodeWith(
+export async function encodeWith(
   { pool, experiment, vectors }: Side,
   table: PreparedSource,
   { side, batch, isKept }: { readonly side: "passage" | "query"; readonly batch: number; readonly isKept: boolean },

@@ -2,7 +2,8 @@
 
 Usage: python encode_peers.py <threads>
 Request: {"peer": "loop" | "sentence-transformers", "texts": "<JSON list of {_id, title, text}>", "batch": 16,
-"unit": 256}
+"unit": 256, "model": "<folder>", "device": "cuda", "dtype": "bfloat16"}, the last three for
+sentence-transformers alone, which without them takes MiniLM in float32 on the CPU.
 `loop` is the bare transformers loop over the very batches that Quarry forms: units of `unit` texts,
 sorted by token length inside the unit, `batch` texts at a time, mean pooling, normalised.
 `sentence-transformers` is its own encode(). {"peer": "measure", …} scores vectors that Quarry wrote.
@@ -31,10 +32,12 @@ def loop_model():
 
 
 @cache
-def sentence_transformer():
+def sentence_transformer(folder: str, device: str, dtype: str):
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(get_model_path()), device="cpu")
+    model = SentenceTransformer(
+        folder, device=device, model_kwargs={"dtype": getattr(torch, dtype)}
+    )
     model.max_seq_length = MAX_LENGTH
     return model
 
@@ -89,7 +92,11 @@ def answer(request: dict) -> dict[str, float]:
         begin = time.perf_counter()
         run_loop(texts, request["batch"], request["unit"])
     else:
-        model = sentence_transformer()
+        model = sentence_transformer(
+            request.get("model", str(get_model_path())),
+            request.get("device", "cpu"),
+            request.get("dtype", "float32"),
+        )
         begin = time.perf_counter()
         model.encode(
             texts, batch_size=request["batch"], show_progress_bar=False, normalize_embeddings=True

@@ -1,11 +1,12 @@
 /**
  * Encoding, search and scaling against their peers, each pair measured in the same run.
  *
- * Usage: npm run bench:search [-- --only encode,topk,score,scaling,cpu,stored,crossover] and what shared/command.ts takes.
+ * Usage: npm run bench:search [-- --only encode,topk,score,scaling,cpu,stored,crossover,gpu] and what shared/command.ts takes.
  */
 import { join } from "node:path";
 import { ROOT, runBench } from "../shared/command.js";
 import { measureEncoding } from "./encode.js";
+import { measureGpuEncoding } from "./encode-gpu.js";
 import { measureFeeding } from "./feeding.js";
 import { runPythonPart, writeCrossoverPage } from "./python-part.js";
 import { measureScaling } from "./scaling.js";
@@ -23,6 +24,7 @@ await runBench({
       cpu: "What one orchestrator can feed",
       stored: "The way of stored vectors",
       crossover: "When an index pays",
+      gpu: "Encoding on a GPU",
     },
   },
   parts: {
@@ -33,6 +35,7 @@ await runBench({
     cpu: measureFeeding,
     stored: measureStored,
     crossover: (context) => runPythonPart(context, "crossover.py"),
+    gpu: measureGpuEncoding,
   },
   extras: ["demo", "faiss", "test"],
   writeMore: async (record, out) => {

