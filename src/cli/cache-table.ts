@@ -1,6 +1,7 @@
-/** How the cache's entries look in a terminal: aligned columns, sizes in the unit that fits, paths shortened. */
+/** How the cache's entries look in a terminal: aligned columns, paths shortened. */
 import { basename } from "node:path";
 import type { CacheEntry, DamagedEntry } from "../index.js";
+import { formatBytes } from "../report/format.js";
 
 /** What the table depends on beside the entries. */
 export interface TableLayout {
@@ -20,7 +21,7 @@ export function describeEntries(entries: readonly CacheEntry[], { width, home, n
     ["kind", "size", "last used", "state", "name"],
     ...entries.map((entry) => [
       entry.kind,
-      describeSize(entry.bytes),
+      formatBytes(entry.bytes),
       describeAge(now - Date.parse(entry.lastUsedAt)),
       entry.state,
       shortName(entry.name),
@@ -42,14 +43,6 @@ export function describeEntries(entries: readonly CacheEntry[], { width, home, n
 export function describeDamage({ entry, files, isRemoved }: DamagedEntry): string {
   const outcome = isRemoved ? "removed, the next run builds it again" : "could not be removed";
   return `damaged: ${entry.path}: ${files.join(", ")} (${outcome})`;
-}
-
-/** Bytes as a person reads them, e.g. "3.2 GB". */
-export function describeSize(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
-  const value = bytes / 1000 ** power;
-  return `${power === 0 ? value : value.toFixed(1)} ${units[power]}`;
 }
 
 function describeAge(ms: number): string {

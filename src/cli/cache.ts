@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import type { CacheEntry, CacheReport, PruneReport } from "../index.js";
-import { describeDamage, describeEntries, describeSize } from "./cache-table.js";
+import { formatBytes } from "../report/format.js";
+import { describeDamage, describeEntries } from "./cache-table.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -125,21 +126,21 @@ function print(flags: Flags, value: object, describe: () => string): void {
 function describeList(cacheDir: string, entries: readonly CacheEntry[]): string {
   if (entries.length === 0) return `The cache ${cacheDir} is empty.`;
   const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
-  const total = `${entries.length} in ${cacheDir}, ${describeSize(bytes)}`;
+  const total = `${entries.length} in ${cacheDir}, ${formatBytes(bytes)}`;
   return `${describeEntries(entries, layout())}\n${total}`;
 }
 
 function describeReport(cacheDir: string, { entryCount, fileCount, bytes, damaged }: CacheReport): string {
-  const read = `${entryCount} entries, ${fileCount} files, ${describeSize(bytes)} read in ${cacheDir}`;
+  const read = `${entryCount} entries, ${fileCount} files, ${formatBytes(bytes)} read in ${cacheDir}`;
   if (damaged.length === 0) return `${read}: all as they were written.`;
   return `${damaged.map((each) => describeDamage(each)).join("\n")}\n${read}: ${damaged.length} damaged.`;
 }
 
 function describePruned({ removed, removedBytes, keptCount, keptBytes }: PruneReport, isDryRun: boolean): string {
-  const kept = `${keptCount} kept, ${describeSize(keptBytes)}.`;
+  const kept = `${keptCount} kept, ${formatBytes(keptBytes)}.`;
   if (removed.length === 0) return `Nothing to remove; ${kept}`;
   const verb = isDryRun ? "would be removed" : "removed";
-  return `${describeEntries(removed, layout())}\n${removed.length} ${verb}, ${describeSize(removedBytes)}; ${kept}`;
+  return `${describeEntries(removed, layout())}\n${removed.length} ${verb}, ${formatBytes(removedBytes)}; ${kept}`;
 }
 
 function layout(): { readonly width: number; readonly home: string; readonly now: number } {
@@ -152,6 +153,6 @@ function showProgress(): (progress: { readonly bytes: number; readonly totalByte
   return ({ bytes, totalBytes }) => {
     if (performance.now() < next) return;
     next = performance.now() + 200;
-    process.stderr.write(`\r\x1b[K${describeSize(bytes)} of ${describeSize(totalBytes)}`);
+    process.stderr.write(`\r\x1b[K${formatBytes(bytes)} of ${formatBytes(totalBytes)}`);
   };
 }

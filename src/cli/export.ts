@@ -1,6 +1,7 @@
 /** `quarry export`: a trained model as a plain folder for others, or as a repository on the hub. */
 import { Command, Option } from "commander";
 import type { ExportOptions } from "../index.js";
+import { formatBytes } from "../report/format.js";
 
 interface Flags {
   readonly out: string;
@@ -49,7 +50,6 @@ async function exportTo(model: string, flags: Flags): Promise<void> {
     ...(flags.private ? { isPrivate: true } : {}),
     ...(flags.license === undefined ? {} : { license: flags.license }),
   });
-  const size = (made.bytes / 1e6).toLocaleString("en-US", { maximumFractionDigits: 1 });
-  const text = `${made.folder}: ${made.fileCount} files, ${size} MB${made.url === null ? "" : `\npushed to ${made.url}`}`;
+  const text = `${made.folder}: ${made.fileCount} files, ${formatBytes(made.bytes)}${made.url === null ? "" : `\npushed to ${made.url}`}`;
   process.stdout.write(flags.json ? `${JSON.stringify(made, null, 2)}\n` : `${text}\n`);
 }

@@ -3,6 +3,7 @@ import { relative, resolve } from "node:path";
 import { Command } from "commander";
 import { QuarryError } from "../errors.js";
 import type { ModelReport, Registered, RegisteredComponent } from "../python/introspect.js";
+import { formatBytes, formatCount } from "../report/format.js";
 
 interface Flags {
   readonly revision?: string;
@@ -62,7 +63,7 @@ function describeModel(report: ModelReport): string {
     ["model", report.checkpoint],
     ["folder", `${report.path} (${report.layout} layout)`],
     ["architecture", `${report.architecture} (${report.modelType})`],
-    ["parameters", `${report.parameterCount.toLocaleString("en-US")}, ${megabytes(report.weightBytes)} of weights`],
+    ["parameters", `${formatCount(report.parameterCount)}, ${formatBytes(report.weightBytes)} of weights`],
     ["dtype", report.dtype],
     ...(report.adapter === null ? [] : ([["adapter of", report.adapter]] satisfies [string, string][])),
     ["towers", report.towers === "tied" ? "one for both sides" : "queries and passages apart"],
@@ -90,10 +91,6 @@ function special(token: ModelReport["bos"], place: string): string {
 function limit({ positionLimit }: ModelReport): string {
   // A million stands for no limit at all.
   return positionLimit >= 1_000_000 ? "" : ` (positions allow ${positionLimit})`;
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toLocaleString("en-US", { maximumFractionDigits: 1 })} MB`;
 }
 
 function components(title: string, found: readonly RegisteredComponent[]): string {

@@ -34,6 +34,15 @@ export function formatClock(seconds: number): string {
   return hours > 0 ? `${hours}:${pair(minutes)}:${pair(whole % 60)}` : `${minutes}:${pair(whole % 60)}`;
 }
 
+/** 1,234,567,890 → "1.2 GB". */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let [amount, unit] = [Math.round(bytes), 0];
+  // From here on it would read "1,000 kB".
+  while (amount >= 999.95 && unit < units.length - 1) [amount, unit] = [amount / 1000, unit + 1];
+  return `${amount.toLocaleString("en-US", { maximumFractionDigits: 1 })} ${units[unit]}`;
+}
+
 /** A share of 0 to 1 as "42 %"; never 100 before all is done. */
 export function formatShare(share: number): string {
   return `${Math.floor(Math.min(1, Math.max(0, share)) * 100 + 1e-9)} %`;

@@ -10,7 +10,7 @@ import type {
   TextStats,
   TrainingStats,
 } from "../../index.js";
-import { describeSize } from "../cache-table.js";
+import { formatBytes } from "../../report/format.js";
 import { bar, columns, count, cut, type Layout, sideBySide, value } from "./layout.js";
 
 /** One part a source, then the groups, then what the cache holds. */
@@ -138,12 +138,12 @@ function cacheLines({ folder, entries }: CachedData): string[] {
   const kinds = [...new Set(entries.map(({ kind }) => kind))];
   const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
   return [
-    `cache: ${describeSize(total)} of ${folder} come from these files`,
+    `cache: ${formatBytes(total)} of ${folder} come from these files`,
     ...columns(
       kinds.map((kind) => {
         const own = entries.filter((entry) => entry.kind === kind);
         const bytes = own.reduce((sum, entry) => sum + entry.bytes, 0);
-        return [`  ${kind}`, `${count(own.length)} ${own.length === 1 ? "entry" : "entries"}`, describeSize(bytes)];
+        return [`  ${kind}`, `${count(own.length)} ${own.length === 1 ? "entry" : "entries"}`, formatBytes(bytes)];
       }),
     ),
   ];

@@ -29,6 +29,18 @@ test.each([
   expect(format.formatRate(rate)).toBe(text);
 });
 
+test.each([
+  [0, "0 B"],
+  [999, "999 B"],
+  [1000, "1 kB"],
+  [999_960, "1 MB"],
+  [90_868_376, "90.9 MB"],
+  [24e9, "24 GB"],
+  [1_234_567_890_123_456, "1,234.6 TB"],
+])("%d bytes read as %s", (bytes, text) => {
+  expect(format.formatBytes(bytes)).toBe(text);
+});
+
 test("a share is never 100 % before all is done", () => {
   expect(format.formatShare(0.9999)).toBe("99 %");
   expect(format.formatShare(0.29)).toBe("29 %");
