@@ -1,8 +1,9 @@
 /** Workers beside the ranks of a training: a run context with a pool of its own, for work on complete checkpoints. */
 import { QuarryError } from "../errors.js";
 import type { ExperimentConfig, SideWorkersConfig, WorkersConfig } from "../experiment/schema.js";
+import { usableGpus, withGpus } from "../pool/gpus.js";
 import { openPool } from "../pool/pool.js";
-import { coreCount, countGpus } from "../pool/resources.js";
+import { coreCount } from "../pool/resources.js";
 import type { WorkerPool } from "../pool/types.js";
 import { EventStream, type QuarryEvent } from "../report/events.js";
 import { RunContext } from "./context.js";
@@ -87,15 +88,14 @@ export async function besideRanks(
 ): Promise<OpenSidePool> {
   const python = await context.python();
   const isOnCpu = context.config.workers.device === "cpu";
-  const visible = isOnCpu ? [] : visibleGpus(python.env["CUDA_VISIBLE_DEVICES"], await countGpus(python));
+  const visible = isOnCpu ? [] : (await usableGpus(python)).map(({ id }) => id);
   const rankThreads = context.config.train?.threads ?? Math.max(1, Math.floor(coreCount() / ranks));
   const machine = { visible, ranks, freeCores: coreCount() - ranks * rankThreads, cores: coreCount() };
   const { gpus, ...workers } = planSide(options, machine, path);
-  const env = gpus === null ? python.env : { ...python.env, CUDA_VISIBLE_DEVICES: gpus.join(",") };
   return (side) =>
     openPool({
       workers: { ...ownWorkers(context.config.workers), ...workers },
-      python: { ...python, env },
+      python: gpus === null ? python : withGpus(python, gpus),
       // The rendezvous of the run folder stays the run's own pool's: nobody joins here.
       logDir: side.logDir,
       events: side.events,
@@ -146,11 +146,6 @@ export function planSide(
   throw new QuarryError("CONFIG", `${path}: the ${ranks} rank(s) hold all ${visible.length} GPU(s) of this machine.`, {
     hint: `Set train.ranks to ${visible.length - 1} or less, or ${path}.device to cpu, or to cuda:N to share a rank's GPU.`,
   });
-}
-
-function visibleGpus(list: string | undefined, count: number): string[] {
-  const names = list?.split(",").map((name) => name.trim());
-  return Array.from({ length: count }, (_, index) => names?.[index] ?? String(index));
 }
 
 /** Passes on what a user should hear; what is a phase inside of something else is not. */

@@ -3,9 +3,10 @@ import type { WorkersConfig } from "../experiment/schema.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
 import type { CrewOptions } from "./crew.js";
+import { countGpus } from "./gpus.js";
 import { canFork } from "./launch/fork-server.js";
 import type { Launch } from "./reception.js";
-import { coreCount, countGpus, type Place, planPlaces } from "./resources.js";
+import { coreCount, type Place, planPlaces } from "./resources.js";
 
 /** What a pool needs. */
 export interface PoolOptions {

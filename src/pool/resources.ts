@@ -1,8 +1,6 @@
 /** How many workers there are, on which device, with how many threads: from the options and what the machine has. */
 import { availableParallelism } from "node:os";
-import { execa } from "execa";
 import type { WorkersConfig } from "../experiment/schema.js";
-import type { PythonEnvironment } from "../python/environment.js";
 
 /** One place for a worker process. */
 export interface Place {
@@ -27,25 +25,6 @@ function deviceOf(device: string, index: number, gpuCount: number): string {
   if (device === "cuda") return `cuda:${gpuCount === 0 ? index : index % gpuCount}`;
   if (device !== "auto") return device;
   return gpuCount === 0 ? "cpu" : `cuda:${index % gpuCount}`;
-}
-
-/** GPUs that may be used: what CUDA_VISIBLE_DEVICES names, else what `nvidia-smi -L` lists, else none. */
-export async function countGpus(python: PythonEnvironment): Promise<number> {
-  const visible = python.env["CUDA_VISIBLE_DEVICES"];
-  if (visible !== undefined) {
-    // CUDA reads the list up to the first entry that is no device; -1 stands for none.
-    const entries = visible.split(",").map((entry) => entry.trim());
-    const end = entries.findIndex((entry) => entry === "" || entry.startsWith("-"));
-    return end === -1 ? entries.length : end;
-  }
-  const listed = await execa("nvidia-smi", ["-L"], {
-    reject: false,
-    timeout: 10_000,
-    stdin: "ignore",
-    stderr: "ignore",
-  });
-  if (listed.failed) return 0;
-  return listed.stdout.split("\n").filter((line) => /^GPU \d+:/.test(line)).length;
 }
 
 /** Cores this process may use. */

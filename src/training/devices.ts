@@ -1,6 +1,6 @@
 /** What ranks compute on: refuses more ranks than GPUs, and hides GPUs where the CPU is asked for. */
 import { QuarryError } from "../errors.js";
-import { countGpus } from "../pool/resources.js";
+import { countGpus, withGpus } from "../pool/gpus.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import type { TrainJob } from "./job.js";
 
@@ -25,5 +25,5 @@ export async function checkDevices({ ranks: all, nodes, device, python }: TrainJ
 
 /** The environment of the ranks: without a GPU in sight, torch and gloo stay on the CPU. */
 export function pythonOf({ python, device }: Pick<TrainJob, "python" | "device">): PythonEnvironment {
-  return device === "cpu" ? { ...python, env: { ...python.env, CUDA_VISIBLE_DEVICES: "" } } : python;
+  return device === "cpu" ? withGpus(python, []) : python;
 }

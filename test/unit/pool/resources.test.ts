@@ -1,7 +1,7 @@
 /** How many workers, on which devices, with how many threads. */
 import { describe, expect, it } from "vitest";
 import { workersSchema } from "../../../src/experiment/schema.js";
-import { countGpus, planPlaces } from "../../../src/pool/resources.js";
+import { planPlaces } from "../../../src/pool/resources.js";
 
 const places = (options: object, gpus: number, cores: number) =>
   planPlaces(workersSchema.parse(options), gpus, cores).map(({ device, threads }) => `${device}/${threads}`);
@@ -19,16 +19,5 @@ describe("places for workers", () => {
     [{ device: "cuda" }, 2, 8, ["cuda:0/4", "cuda:1/4"]],
   ])("%j with %i GPUs and %i cores", (options, gpus, cores, expected) => {
     expect(places(options, gpus, cores)).toEqual(expected);
-  });
-
-  it.each([
-    ["0,1", 2],
-    ["", 0],
-    ["-1", 0],
-    ["3,-1,4", 1],
-    ["GPU-8f2c, GPU-11aa", 2],
-  ])("CUDA_VISIBLE_DEVICES=%j counts as %i GPUs", async (visible, count) => {
-    const python = { executable: "python", env: { CUDA_VISIBLE_DEVICES: visible } };
-    expect(await countGpus(python)).toBe(count);
   });
 });

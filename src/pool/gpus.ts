@@ -1,0 +1,71 @@
+/** Which GPUs of this machine may be used: what CUDA_VISIBLE_DEVICES names, else what nvidia-smi lists, else none. */
+import { execa } from "execa";
+import type { PythonEnvironment } from "../python/environment.js";
+
+/** A GPU that processes may use. */
+export interface Gpu {
+  /** As CUDA_VISIBLE_DEVICES names it. */
+  readonly id: string;
+  readonly name: string;
+  /** Null where nvidia-smi does not say: of a part of a GPU (MIG), or of memory that it shares with the CPU. */
+  readonly totalBytes: number | null;
+  readonly freeBytes: number | null;
+}
+
+interface Listed extends Omit<Gpu, "id"> {
+  readonly index: string;
+  readonly uuid: string;
+}
+
+/** The GPUs that Python's processes may use, in torch's order: the first one is its cuda:0. */
+export async function usableGpus({ env }: PythonEnvironment): Promise<Gpu[]> {
+  const listed = await listGpus(env);
+  const ids = namedGpus(env["CUDA_VISIBLE_DEVICES"]) ?? listed.map(({ index }) => index);
+  return ids.map((id) => {
+    const found = listed.find(({ index, uuid }) => id === index || uuid.startsWith(id));
+    const { name = `GPU ${id}`, totalBytes = null, freeBytes = null } = found ?? {};
+    return { id, name, totalBytes, freeBytes };
+  });
+}
+
+/** How many there are. */
+export async function countGpus(python: PythonEnvironment): Promise<number> {
+  return (await usableGpus(python)).length;
+}
+
+/** The same interpreter for processes that see these GPUs only, on which torch then computes. */
+export function withGpus(python: PythonEnvironment, ids: readonly string[]): PythonEnvironment {
+  return { ...python, env: { ...python.env, CUDA_VISIBLE_DEVICES: ids.join(",") } };
+}
+
+/** CUDA reads the list up to the first entry that is no device; -1 stands for none. Null where there is no list. */
+function namedGpus(list: string | undefined): string[] | null {
+  if (list === undefined) return null;
+  const entries = list.split(",").map((entry) => entry.trim());
+  const end = entries.findIndex((entry) => entry === "" || entry.startsWith("-"));
+  return end === -1 ? entries : entries.slice(0, end);
+}
+
+/** All GPUs of the machine; nvidia-smi heeds no CUDA_VISIBLE_DEVICES. */
+async function listGpus(env: PythonEnvironment["env"]): Promise<Listed[]> {
+  const query = ["--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"];
+  const asked = await execa("nvidia-smi", query, {
+    env,
+    extendEnv: false,
+    reject: false,
+    timeout: 10_000,
+    stdin: "ignore",
+    stderr: "ignore",
+  });
+  if (asked.failed) return [];
+  return asked.stdout.split("\n").flatMap((line) => {
+    const [index = "", uuid = "", name = "", total = "", free = ""] = line.split(",").map((cell) => cell.trim());
+    if (!/^\d+$/.test(index)) return [];
+    return [{ index, uuid, name, totalBytes: bytesOf(total), freeBytes: bytesOf(free) }];
+  });
+}
+
+/** Of a number of MiB; null for "[N/A]". */
+function bytesOf(mebibytes: string): number | null {
+  return /^\d+$/.test(mebibytes) ? Number(mebibytes) * 2 ** 20 : null;
+}
