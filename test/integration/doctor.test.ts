@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { DoctorReport } from "../../src/index.js";
 import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
@@ -57,6 +57,9 @@ beforeAll(async () => {
      });`,
   );
 });
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 interface Examined {
@@ -100,6 +103,22 @@ test("a sound experiment ends with 0, has every check, and leaves no run folder"
   expect(of("loss of the first step")?.facts["columns"]).toBeLessThanOrEqual(4);
   expect(of("time of training")?.facts["totalSeconds"]).toBeGreaterThan(0);
   expect(existsSync(join(folder, "run"))).toBe(false);
+});
+
+test("GPUs that CUDA_VISIBLE_DEVICES hides are not there", async () => {
+  const listed = "0, GPU-a, NVIDIA A, 24576, 24000\n1, GPU-b, NVIDIA B, 81920, 80000";
+  await writeFile(join(folder, "nvidia-smi"), `#!/bin/sh\ncat <<END\n${listed}\nEND\n`, { mode: 0o755 });
+  vi.stubEnv("PATH", `${folder}:${process.env["PATH"] ?? ""}`);
+  for (const [visible, status, seen] of [
+    ["", 0, "no GPU: "],
+    // There is none really, so the look at the model that follows fails.
+    ["1", 2, "1 × NVIDIA B (85.9 GB); "],
+  ] as const) {
+    vi.stubEnv("CUDA_VISIBLE_DEVICES", visible);
+    const examined = await doctor("--probe", "0", "--workers.device", "auto");
+    expect(examined.of("devices")?.seen.slice(0, seen.length)).toBe(seen);
+    expect(examined.status).toBe(status);
+  }
 });
 
 test("too little memory ends with 2 and names a size that was tried and fits", async () => {

@@ -31,13 +31,11 @@ class _CountingFeed(Feed):
     """A feed that counts the tokens of what it hands out."""
 
     tokens = 0
-    padded = 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for batch in super().__iter__():
             for part in (*batches_of(batch["queries"]), *batches_of(batch["passages"])):
                 self.tokens += int(part["attention_mask"].sum())
-                self.padded += part["attention_mask"].numel()
             yield batch
 
 
@@ -117,15 +115,11 @@ def run_probe(
     facts = {
         "steps": len(steps),
         "stepSeconds": step_seconds,
-        "firstStepSeconds": steps[0].seconds,
         "waitShare": sum(step.wait_seconds for step in timed)
         / max(1e-9, step_seconds * len(timed)),
         "tokensPerSecond": feed.tokens / total,
-        "paddingShare": 1 - feed.tokens / max(1, feed.padded),
         "peakBytes": peak_bytes(),
         "device": str(args.device),
-        "firstLoss": steps[0].loss,
-        "lastLoss": steps[-1].loss,
         "trained": sum(p.numel() for p in retriever.parameters() if p.requires_grad),
         **_shape(task),
     }
@@ -136,7 +130,6 @@ def _shape(task: TrainTask) -> dict[str, int]:
     return {
         "queriesPerRank": task.queries_per_rank,
         "microSteps": task.accumulation_steps,
-        "passagesPerQuery": task.passages_per_query,
     }
 
 

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { QuarryError, stopIfAborted } from "../../errors.js";
+import { type Gpu, withGpus } from "../../pool/gpus.js";
 import type { PythonEnvironment } from "../../python/environment.js";
-import { type CheckStatus, check, type DoctorCheck } from "./types.js";
+import type { CheckStatus, DoctorCheck } from "./types.js";
 import type { Work } from "./work.js";
 
 /** Mirrors Finding in py_runtime/quarry_runtime/doctor/findings.py. */
@@ -23,6 +24,8 @@ export type Finding = z.output<typeof finding>;
 export interface CallPlace {
   readonly folder: string;
   readonly python: PythonEnvironment;
+  /** What it computes on; null for the CPU. */
+  readonly gpu: Gpu | null;
   readonly threads: number;
   readonly signal: AbortSignal;
   readonly onLog?: ((text: string) => void) | undefined;
@@ -40,12 +43,16 @@ export interface Called {
  *
  * @throws QuarryError INTERNAL when it ends in a way that says nothing of the experiment.
  */
-export async function callDoctor(work: Work, { folder, python, threads, signal, onLog }: CallPlace): Promise<Called> {
+export async function callDoctor(work: Work, place: CallPlace): Promise<Called> {
+  const { folder, gpu, threads, signal, onLog } = place;
+  // Of a GPU of its own, or of none: more than one would make transformers split batches over them.
+  const python = withGpus(place.python, gpu === null ? [] : [gpu.id]);
+  const device = gpu === null ? "cpu" : "cuda:0";
   const answers = join(folder, "answers.jsonl");
   await rm(answers, { force: true });
-  await writeFile(join(folder, "task.json"), JSON.stringify(work));
+  await writeFile(join(folder, "task.json"), JSON.stringify({ ...work, device }));
   const result = await execa(python.executable, ["-m", "quarry_runtime", "doctor", "--folder", folder], {
-    env: { ...python.env, ...deviceEnvironment(work.device, python), OMP_NUM_THREADS: String(threads) },
+    env: { ...python.env, OMP_NUM_THREADS: String(threads) },
     extendEnv: false,
     cancelSignal: signal,
     stdin: "ignore",
@@ -70,13 +77,7 @@ export async function callDoctor(work: Work, { folder, python, threads, signal, 
   return { findings, killedAt };
 }
 
-/** A GPU of its own, or none: more than one would make transformers split batches over them. */
-function deviceEnvironment(device: string, { env }: PythonEnvironment): Record<string, string> {
-  if (device === "cpu") return { CUDA_VISIBLE_DEVICES: "" };
-  return { CUDA_VISIBLE_DEVICES: env.CUDA_VISIBLE_DEVICES?.split(",")[0] ?? "0" };
-}
-
 /** Findings as lines of the report. */
 export function toChecks(findings: readonly Finding[], group: DoctorCheck["group"]): DoctorCheck[] {
-  return findings.map(({ check: name, status, seen, todo, facts }) => check(group, name, status, seen, todo, facts));
+  return findings.map((finding) => ({ group, ...finding }));
 }

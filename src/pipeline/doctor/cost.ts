@@ -1,6 +1,6 @@
 /** What a probe of seconds says of the whole: memory of all ranks, hours of training, time of encoding. */
-import { bytes, count, duration, rate } from "./amounts.js";
-import { check, type DoctorCheck } from "./types.js";
+import { formatBytes, formatCount, formatDuration } from "../../report/format.js";
+import { type CheckStatus, check, type DoctorCheck } from "./types.js";
 
 /** Above this part of the memory a longer text than the probe saw may be too much. */
 const TIGHT = 0.9;
@@ -11,17 +11,14 @@ const WAITING = 0.1;
 export interface Probe {
   readonly steps: number;
   readonly stepSeconds: number;
-  readonly firstStepSeconds: number;
   readonly waitShare: number;
   readonly tokensPerSecond: number;
-  readonly paddingShare: number;
   readonly peakBytes: number;
   readonly device: string;
   readonly trained: number;
   readonly queriesPerRank: number;
   /** Of a probed step; a real one may have more. */
   readonly microSteps: number;
-  readonly passagesPerQuery: number;
 }
 
 /** The training that was probed. */
@@ -38,7 +35,8 @@ export interface Training {
 /** Memory that the ranks together may take: of the machine on a CPU, of one device each on GPUs. */
 export interface MemoryRoom {
   readonly isGpu: boolean;
-  readonly availableBytes: number;
+  /** Null where nobody says. */
+  readonly availableBytes: number | null;
 }
 
 /** Bytes that must fit into the room: of all ranks where they share it. */
@@ -64,27 +62,24 @@ export function checkMemory(
   room: MemoryRoom,
 ): DoctorCheck {
   const where = room.isGpu ? "of a GPU" : "of this machine";
-  if (probe !== null) {
-    const needed = neededBytes(probe, training, room);
-    const each = `${bytes(probe.peakBytes)} a rank with ${queriesPerRank} queries in a forward pass`;
-    const here = training.ranks / training.machines;
-    const all = room.isGpu || here === 1 ? each : `${each}, ${bytes(needed)} for ${here} ranks`;
-    const seen = `${all}; ${bytes(room.availableBytes)} ${where}`;
-    const facts = { neededBytes: needed, availableBytes: room.availableBytes, peakBytes: probe.peakBytes };
-    if (needed <= room.availableBytes * TIGHT) return check("cost", "memory", "ok", seen, null, facts);
-    if (needed <= room.availableBytes)
-      return check(
-        "cost",
-        "memory",
-        "note",
-        `${seen}: longer texts than the probe's may not fit`,
-        remedy(smaller, training),
-        facts,
-      );
-    return check("cost", "memory", "refuse", `${seen}: it does not fit`, remedy(smaller, training), facts);
-  }
-  const seen = `memory ended with ${queriesPerRank} queries in a forward pass; ${bytes(room.availableBytes)} ${where}`;
-  return check("cost", "memory", "refuse", seen, remedy(smaller, training));
+  const { availableBytes } = room;
+  const has = availableBytes === null ? `the memory ${where} is not known` : `${formatBytes(availableBytes)} ${where}`;
+  const todo = remedy(smaller, training);
+  const judged = (status: CheckStatus, seen: string, more: Parameters<typeof check>[4]): DoctorCheck =>
+    check("cost", "memory", status, seen, more);
+  if (probe === null)
+    return judged("refuse", `memory ended with ${queriesPerRank} queries in a forward pass; ${has}`, { todo });
+  const needed = neededBytes(probe, training, room);
+  const each = `${formatBytes(probe.peakBytes)} a rank with ${queriesPerRank} queries in a forward pass`;
+  const here = training.ranks / training.machines;
+  const all = room.isGpu || here === 1 ? each : `${each}, ${formatBytes(needed)} for ${here} ranks`;
+  const seen = `${all}; ${has}`;
+  const facts = { neededBytes: needed, availableBytes, peakBytes: probe.peakBytes };
+  if (availableBytes === null) return judged("note", seen, { todo: "Say how much there is: --memory 24GB.", facts });
+  if (needed <= availableBytes * TIGHT) return judged("ok", seen, { facts });
+  if (needed <= availableBytes)
+    return judged("note", `${seen}: longer texts than the probe's may not fit`, { todo, facts });
+  return judged("refuse", `${seen}: it does not fit`, { todo, facts });
 }
 
 /** What would fit. */
@@ -92,7 +87,7 @@ function remedy(smaller: Probe | null, training: Training): string {
   const fits =
     smaller === null
       ? "Not even one query fits: use a smaller model or more memory"
-      : `train.queriesPerRank ${smaller.queriesPerRank} fits (${bytes(smaller.peakBytes)} a rank), each query then with fewer in-batch negatives`;
+      : `train.queriesPerRank ${smaller.queriesPerRank} fits (${formatBytes(smaller.peakBytes)} a rank), each query then with fewer in-batch negatives`;
   const others = [
     ...(training.isCheckpointing ? [] : ["train.args.gradientCheckpointing true"]),
     ...(training.isBf16 ? [] : ["train.args.bf16 true on a GPU"]),
@@ -109,21 +104,14 @@ export function checkTime(probe: Probe, training: Training): DoctorCheck {
   const tokens = probe.tokensPerSecond * training.ranks;
   const apart = training.ranks > 1 ? "; what ranks tell each other is not in it" : "";
   const seen =
-    `${count(training.maxSteps)} steps of ${duration(stepSeconds)} are ${duration(total)}` +
-    ` (${rate(1 / stepSeconds)} steps/s, ${count(tokens)} tokens/s, ${probe.steps} steps tried on ${probe.device})${apart}`;
+    `${formatCount(training.maxSteps)} steps of ${formatDuration(stepSeconds)} are ${formatDuration(total)}` +
+    ` (${threeDigits(1 / stepSeconds)} steps/s, ${formatCount(tokens)} tokens/s, ${probe.steps} steps tried on ${probe.device})${apart}`;
   const facts = { stepSeconds, totalSeconds: total, tokensPerSecond: tokens, waitShare: probe.waitShare };
-  if (probe.waitShare > WAITING)
-    return check(
-      ...([
-        "cost",
-        "time of training",
-        "note",
-        `${seen}; ${(100 * probe.waitShare).toFixed(0)} % of it waiting`,
-      ] as const),
-      "Give each rank more CPU threads (train.threads): tokenising does not keep up.",
-      facts,
-    );
-  return check("cost", "time of training", "ok", seen, null, facts);
+  if (probe.waitShare <= WAITING) return check("cost", "time of training", "ok", seen, { facts });
+  return check("cost", "time of training", "note", `${seen}; ${(100 * probe.waitShare).toFixed(0)} % of it waiting`, {
+    todo: "Give each rank more CPU threads (train.threads): tokenising does not keep up.",
+    facts,
+  });
 }
 
 /** Time of encoding passages, from a sample of them. */
@@ -136,12 +124,12 @@ export function checkEncoding(
 ): DoctorCheck {
   const seconds = (passages * times) / (textsPerSecond * Math.max(1, workers));
   const often = times > 1 ? ` × ${times} models` : "";
-  return check(
-    "cost",
-    `time of ${path}`,
-    "ok",
-    `${count(passages)} passages${often} at ${rate(textsPerSecond)} texts/s on each of ${workers} worker(s): ${duration(seconds)}`,
-    null,
-    { seconds, textsPerSecond },
-  );
+  const speed = `${threeDigits(textsPerSecond)} texts/s on each of ${workers} worker(s)`;
+  const seen = `${formatCount(passages)} passages${often} at ${speed}: ${formatDuration(seconds)}`;
+  return check("cost", `time of ${path}`, "ok", seen, { facts: { seconds, textsPerSecond } });
+}
+
+/** 1234.5 → "1,230": three digits say all that was measured. */
+function threeDigits(rate: number): string {
+  return rate.toLocaleString("en-US", { maximumSignificantDigits: 3 });
 }

@@ -5,7 +5,7 @@ import type { CheckReport } from "../../data/inspect/check.js";
 import { type InspectedData, isEvaluated } from "../../data/inspect/inspected.js";
 import { openSource } from "../../data/source.js";
 import type { DataContext, TextTable, TrainingSet } from "../../data/types.js";
-import { count } from "./amounts.js";
+import { formatCount } from "../../report/format.js";
 import { type CheckStatus, check, type DoctorCheck } from "./types.js";
 
 /** Groups whose negatives are looked at. */
@@ -14,15 +14,17 @@ const MOST_GROUPS = 2_000;
 /** The faults that `quarry data check` lists, one line each. */
 export function checkFaults({ faults, problems, sources }: CheckReport): DoctorCheck[] {
   const opened = problems.map(({ option, message, hint }) =>
-    check("data", option, "refuse", message.split("\n")[0] ?? message, hint),
+    check("data", option, "refuse", message.split("\n")[0] ?? message, { todo: hint }),
   );
-  const found = faults.map(({ kind, subject, words, count: number, policy, hint }) => {
+  const found = faults.map(({ kind, subject, words, count, policy, hint }) => {
     const status: CheckStatus = policy === "error" ? "refuse" : policy === "warn" ? "note" : "ok";
-    const seen = `${subject}: ${count(number)} ${words[number === 1 ? 0 : 1]}`;
-    return check("data", kind, status, seen, status === "ok" ? null : hint, { count: number, policy });
+    const seen = `${subject}: ${formatCount(count)} ${words[count === 1 ? 0 : 1]}`;
+    return check("data", kind, status, seen, { todo: status === "ok" ? null : hint, facts: { count, policy } });
   });
   if (opened.length + found.length > 0) return [...opened, ...found];
-  const all = sources.map(({ passages, queries }) => `${count(passages)} passages, ${count(queries)} queries`);
+  const all = sources.map(
+    ({ passages, queries }) => `${formatCount(passages)} passages, ${formatCount(queries)} queries`,
+  );
   return [check("data", "faults", "ok", `none in ${sources.length} source(s): ${[...new Set(all)].join("; ")}`)];
 }
 
@@ -56,11 +58,12 @@ export async function checkLeakage(data: InspectedData, context: DataContext): P
 function leakage(path: string, leaked: number, all: number, named: readonly string[]): DoctorCheck {
   const facts = { leaked, queries: all };
   if (leaked === 0) {
-    const seen = `none of ${count(all)} judged queries of ${path} is trained on`;
-    return check("data", "leakage", "ok", seen, null, facts);
+    const seen = `none of ${formatCount(all)} judged queries of ${path} is trained on`;
+    return check("data", "leakage", "ok", seen, { facts });
   }
-  const seen = `${count(leaked)} of ${count(all)} judged queries of ${path} are trained on, e.g. ${named.join(", ")}`;
-  return check("data", "leakage", "note", seen, "Leave them out of the training, or report them apart.", facts);
+  const seen = `${formatCount(leaked)} of ${formatCount(all)} judged queries of ${path} are trained on, e.g. ${named.join(", ")}`;
+  const todo = "Leave them out of the training, or report them apart.";
+  return check("data", "leakage", "note", seen, { todo, facts });
 }
 
 /**
@@ -87,17 +90,17 @@ export function checkNegatives(set: TrainingSet, refreshed: readonly number[]): 
     }
   }
   const facts = { ...seen, groups };
-  const among = `${count(seen.negatives)} negatives of ${count(groups)} groups`;
+  const among = `${formatCount(seen.negatives)} negatives of ${formatCount(groups)} groups`;
   if (seen.false > 0) {
-    const words = `${count(seen.false)} of ${among} have the text of a positive, e.g. ${seen.example}`;
+    const words = `${formatCount(seen.false)} of ${among} have the text of a positive, e.g. ${seen.example}`;
     const todo =
       "Mine again with mine.excludeIdenticalTexts, or take such copies out of the negatives; only losses with a mask leave them out.";
-    return check("data", "false negatives", "note", words, todo, facts);
+    return check("data", "false negatives", "note", words, { todo, facts });
   }
   if (seen.short > 0) {
-    const words = `${count(seen.short)} of ${count(groups)} groups have fewer than ${set.passagesPerQuery} passages`;
+    const words = `${formatCount(seen.short)} of ${formatCount(groups)} groups have fewer than ${set.passagesPerQuery} passages`;
     const todo = "Mine more negatives, lower negativesPerQuery, or let tooFew say what is done.";
-    return check("data", "negatives", "note", words, todo, facts);
+    return check("data", "negatives", "note", words, { todo, facts });
   }
-  return check("data", "false negatives", "ok", `none of ${among} has the text of a positive`, null, facts);
+  return check("data", "false negatives", "ok", `none of ${among} has the text of a positive`, { facts });
 }

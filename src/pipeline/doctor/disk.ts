@@ -1,7 +1,7 @@
 /** Whether checkpoints and stored vectors fit onto the disks that they are written to. */
 import type { TrainConfig } from "../../experiment/schema.js";
+import { formatBytes } from "../../report/format.js";
 import { evalStepsOf } from "../evaluating/index.js";
-import { bytes } from "./amounts.js";
 import { check, type DoctorCheck } from "./types.js";
 
 /** AdamW keeps two numbers for each that is trained, all in float32. */
@@ -59,7 +59,7 @@ export function checkpointsNeed(
   const weights = checkpointBytes(of.parameters, 0);
   const lower = limits.filter(([, count]) => count > 1).map(([option]) => option);
   return {
-    what: `${most} checkpoint(s) of ${bytes(each)}${held > 0 ? ` and ${held} time(s) weights of ${bytes(weights)}` : ""}`,
+    what: `${most} checkpoint(s) of ${formatBytes(each)}${held > 0 ? ` and ${held} time(s) weights of ${formatBytes(weights)}` : ""}`,
     bytes: most * each + held * weights,
     folder,
     less: lower.length > 0 ? `lower ${lower.join(" or ")}` : "choose a bigger disk with --runDir",
@@ -84,10 +84,10 @@ export function checkDisks(disks: readonly DiskUse[]): DoctorCheck[] {
   return disks.map(({ freeBytes, needs }) => {
     const sum = needs.reduce((total, need) => total + need.bytes, 0);
     const listed = needs.map(({ what, folder }) => `${what} in ${folder}`).join(", ");
-    const seen = `${listed || "nothing big"}: ${bytes(sum)} of ${bytes(freeBytes)} free`;
+    const seen = `${listed || "nothing big"}: ${formatBytes(sum)} of ${formatBytes(freeBytes)} free`;
     const facts = { neededBytes: sum, freeBytes };
-    if (sum <= freeBytes * TIGHT) return check("cost", "disk", "ok", seen, null, facts);
-    const todo = `Free ${bytes(Math.max(0, sum - freeBytes * TIGHT))}, or ${[...new Set(needs.map(({ less }) => less))].join(", or ")}.`;
-    return check("cost", "disk", sum > freeBytes ? "refuse" : "note", seen, todo, facts);
+    if (sum <= freeBytes * TIGHT) return check("cost", "disk", "ok", seen, { facts });
+    const todo = `Free ${formatBytes(Math.max(0, sum - freeBytes * TIGHT))}, or ${[...new Set(needs.map(({ less }) => less))].join(", or ")}.`;
+    return check("cost", "disk", sum > freeBytes ? "refuse" : "note", seen, { todo, facts });
   });
 }

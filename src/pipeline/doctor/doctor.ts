@@ -9,6 +9,7 @@ import { machineCount } from "../../experiment/cross-checks.js";
 import type { Experiment } from "../../experiment/define.js";
 import { checkPaths } from "../../experiment/paths.js";
 import { refreshedParts } from "../../experiment/refresh.js";
+import { type Gpu, usableGpus } from "../../pool/gpus.js";
 import { coreCount } from "../../pool/resources.js";
 import type { PythonEnvironment } from "../../python/environment.js";
 import { EventStream } from "../../report/events.js";
@@ -21,7 +22,7 @@ import { rankCount, trainJob } from "../train-job.js";
 import { pythonVersions } from "../versions.js";
 import { callDoctor, toChecks } from "./call.js";
 import { checkFaults, checkLeakage, checkNegatives } from "./data.js";
-import { checkDevices, checkNetwork, checkPackages, listGpus, memoryOf } from "./machine.js";
+import { checkDevices, checkNetwork, checkPackages, memoryOf } from "./machine.js";
 import { priceOf } from "./price.js";
 import { check, type DoctorCheck, type DoctorOptions, type DoctorReport } from "./types.js";
 import { probeTask, type SearchedSet, sampleSearched, sampleTraining, type Work, writeLossBatches } from "./work.js";
@@ -37,8 +38,8 @@ export interface Patient {
   readonly look: Look;
   readonly python: PythonEnvironment;
   readonly folder: string;
-  /** As torch names it. */
-  readonly device: string;
+  /** What training and encoding are tried on; null for the CPU. */
+  readonly gpu: Gpu | null;
   readonly probeSeconds: number;
   readonly searched: readonly SearchedSet[];
   readonly training: PatientTraining | null;
@@ -70,11 +71,11 @@ export async function doctor(experiment: Experiment, options: DoctorOptions = {}
       const training = await openTraining(experiment, data, look, machine.ranks, folder);
       try {
         if (training instanceof QuarryError) {
-          checks.push(check("training", "batch", "refuse", training.message, training.hint ?? null));
+          checks.push(check("training", "batch", "refuse", training.message, { todo: training.hint ?? null }));
           return;
         }
         checks.push(
-          ...(await examine({ experiment, options, look, python, folder, training, device: machine.device }, data)),
+          ...(await examine({ experiment, options, look, python, folder, training, gpu: machine.gpu }, data)),
         );
       } finally {
         if (training !== null && !(training instanceof QuarryError)) {
@@ -89,13 +90,13 @@ export async function doctor(experiment: Experiment, options: DoctorOptions = {}
 }
 
 async function examineMachine({ config }: Experiment, python: PythonEnvironment) {
-  const gpus = await listGpus();
+  const gpus = await usableGpus(python);
   const ranks = config.train === undefined ? null : await rankCount(config.train, python);
-  const device = config.workers.device === "cpu" || gpus.length === 0 ? "cpu" : "cuda:0";
+  const gpu = config.workers.device === "cpu" ? null : (gpus[0] ?? null);
   const machines = config.train === undefined ? 1 : machineCount(config.train);
   const network = checkNetwork((ranks ?? 1) * machines, config.workers.nodes.length);
   return {
-    ...{ device, ranks: (ranks ?? 1) * machines },
+    ...{ gpu, ranks: (ranks ?? 1) * machines },
     checks: [
       checkPackages(await pythonVersions(python), python),
       checkDevices(gpus, config.workers.device, ranks, memoryOf()),
@@ -135,7 +136,7 @@ async function openTraining(
 }
 
 async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: InspectedData): Promise<DoctorCheck[]> {
-  const { experiment, options, look, python, folder, training, device } = given;
+  const { experiment, options, look, python, folder, training, gpu } = given;
   const probeSeconds = options.probeSeconds ?? DEFAULT_PROBE_SECONDS;
   const found: DoctorCheck[] = await checkLeakage(data, look.context);
   const negatives = training === null ? null : checkNegatives(training.set, refreshedParts(experiment.config));
@@ -154,7 +155,7 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
       ...(probeSeconds > 0 ? (["encode"] as const) : []),
       ...(training === null ? [] : (["loss"] as const)),
     ],
-    ...{ device, samples, model: toModelSpec(experiment), probeBatches: [], probeSeconds },
+    ...{ samples, model: toModelSpec(experiment), probeBatches: [], probeSeconds },
     train: training === null ? null : probeTask(training.job, training.layout.queriesPerRank, 1),
     lossBatches: training === null ? [] : await writeLossBatches(folder, training.batches, training.layout),
     batchSize: batchSize === "auto" ? 16 : batchSize,
@@ -163,6 +164,7 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
   const place = {
     folder,
     python,
+    gpu,
     signal: look.signal,
     onLog: options.onLog,
     threads: training?.job.threads ?? coreCount(),
@@ -188,7 +190,7 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
         "memory",
         "refuse",
         `the system ended Python at ${called.killedAt}: memory is too small for the model`,
-        "Use a smaller model or more memory.",
+        { todo: "Use a smaller model or more memory." },
       ),
     );
   if (called.killedAt === null && others.every(({ status, check: name }) => status !== "refuse" || isLoss(name)))

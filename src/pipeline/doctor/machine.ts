@@ -2,33 +2,15 @@
 import { stat, statfs } from "node:fs/promises";
 import { freemem, totalmem } from "node:os";
 import { dirname } from "node:path";
-import { execa } from "execa";
+import type { Gpu } from "../../pool/gpus.js";
 import type { PythonEnvironment } from "../../python/environment.js";
-import { bytes } from "./amounts.js";
-import { check, type DoctorCheck } from "./types.js";
-
-/** A GPU as nvidia-smi names it. */
-export interface Gpu {
-  readonly name: string;
-  readonly totalBytes: number;
-  readonly freeBytes: number;
-}
+import { formatBytes } from "../../report/format.js";
+import { type CheckStatus, check, type DoctorCheck } from "./types.js";
 
 /** The memory that this process and those it starts may use. */
 export interface Memory {
   readonly totalBytes: number;
   readonly availableBytes: number;
-}
-
-/** What nvidia-smi says of each GPU; nothing where there is none. */
-export async function listGpus(): Promise<Gpu[]> {
-  const query = ["--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"];
-  const listed = await execa("nvidia-smi", query, { reject: false, timeout: 10_000, stdin: "ignore" });
-  if (listed.failed) return [];
-  return listed.stdout.split("\n").flatMap((line) => {
-    const [name = "", total = "", free = ""] = line.split(",").map((cell) => cell.trim());
-    return name === "" ? [] : [{ name, totalBytes: Number(total) * 1048576, freeBytes: Number(free) * 1048576 }];
-  });
 }
 
 /** A container's limit counts where there is one. */
@@ -58,35 +40,34 @@ export function checkPackages(versions: Readonly<Record<string, string>>, python
   );
   const lacks = ["torch", "transformers"].filter((name) => versions[name] === undefined);
   if (lacks.length > 0)
-    return check("machine", "Python", "refuse", `${python.executable} lacks ${lacks.join(", ")}`, "quarry setup");
-  return check("machine", "Python", "ok", main.join(", "), null, { versions });
+    return check("machine", "Python", "refuse", `${python.executable} lacks ${lacks.join(", ")}`, {
+      todo: "quarry setup",
+    });
+  return check("machine", "Python", "ok", main.join(", "), { facts: { versions } });
 }
 
-/** Devices: what the ranks will work on. */
+/** Devices: what the ranks will work on; `gpus` are those that may be used. */
 export function checkDevices(gpus: readonly Gpu[], device: string, ranks: number | null, memory: Memory): DoctorCheck {
-  const words = `${bytes(memory.availableBytes)} of ${bytes(memory.totalBytes)} memory free`;
-  const kinds = [...new Set(gpus.map(({ name, totalBytes }) => `${name} (${bytes(totalBytes)})`))];
-  const facts = { gpus, memory };
-  if (device === "cpu" && gpus.length > 0)
-    return check(
-      ...(["machine", "devices", "note", `the CPU is used although there is ${kinds.join(", ")}; ${words}`] as const),
-      "Leave workers.device out to use it.",
-      facts,
-    );
-  if (gpus.length === 0) return check("machine", "devices", "ok", `no GPU: the CPU is used; ${words}`, null, facts);
+  const judged = (status: CheckStatus, seen: string, todo: string | null = null): DoctorCheck =>
+    check("machine", "devices", status, seen, { todo, facts: { gpus, memory } });
+  const free = `${formatBytes(memory.availableBytes)} of ${formatBytes(memory.totalBytes)} memory free`;
+  if (gpus.length === 0) return judged("ok", `no GPU: the CPU is used; ${free}`);
+  const kinds = [...new Set(gpus.map(kindOf))].join(", ");
+  if (device === "cpu")
+    return judged("note", `the CPU is used although there is ${kinds}; ${free}`, "Leave workers.device out to use it.");
   if (ranks !== null && ranks > gpus.length)
-    return check(
-      ...(["machine", "devices", "refuse", `${ranks} ranks, but ${gpus.length} GPU(s)`] as const),
-      `Set train.ranks to ${gpus.length} or less.`,
-      facts,
-    );
+    return judged("refuse", `${ranks} ranks, but ${gpus.length} GPU(s)`, `Set train.ranks to ${gpus.length} or less.`);
   if (ranks !== null && ranks < gpus.length)
-    return check(
-      ...(["machine", "devices", "note", `${gpus.length} × ${kinds.join(", ")}, of which ${ranks} train`] as const),
+    return judged(
+      "note",
+      `${gpus.length} × ${kinds}, of which ${ranks} train`,
       `Set train.ranks to ${gpus.length} to use all; globalBatchSize must be a multiple of it.`,
-      facts,
     );
-  return check("machine", "devices", "ok", `${gpus.length} × ${kinds.join(", ")}; ${words}`, null, facts);
+  return judged("ok", `${gpus.length} × ${kinds}; ${free}`);
+}
+
+function kindOf({ name, totalBytes }: Gpu): string {
+  return totalBytes === null ? name : `${name} (${formatBytes(totalBytes)})`;
 }
 
 /** torchrun opens ports that anybody who reaches the machine can talk to. */
@@ -97,6 +78,6 @@ export function checkNetwork(ranks: number, nodes: number): DoctorCheck | null {
     "network",
     "note",
     "torchrun's own stores and its collectives listen on all addresses of the machine, without a password",
-    "Train on a trusted network, or behind a firewall that lets nobody in but the ranks.",
+    { todo: "Train on a trusted network, or behind a firewall that lets nobody in but the ranks." },
   );
 }

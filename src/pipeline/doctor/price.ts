@@ -1,6 +1,8 @@
 /** Asks the probe what the experiment will cost, and where it does not fit, what would. */
 import { resolve } from "node:path";
 import { machineCount } from "../../experiment/cross-checks.js";
+import type { Gpu } from "../../pool/gpus.js";
+import { formatCount } from "../../report/format.js";
 import { type CallPlace, callDoctor, type Finding, toChecks } from "./call.js";
 import {
   checkEncoding,
@@ -13,7 +15,7 @@ import {
 } from "./cost.js";
 import { checkDisks, checkpointsNeed, type DiskNeed } from "./disk.js";
 import type { Patient, PatientTraining } from "./doctor.js";
-import { diskOf, listGpus, memoryOf } from "./machine.js";
+import { diskOf, memoryOf } from "./machine.js";
 import type { DoctorCheck } from "./types.js";
 import { isPriced, probeTask, type Work, writeProbeBatches } from "./work.js";
 
@@ -41,9 +43,9 @@ export async function priceOf(
 }
 
 async function probeTraining(patient: Patient, training: PatientTraining, place: CallPlace) {
-  const { experiment, options, probeSeconds, device } = patient;
+  const { experiment, options, probeSeconds } = patient;
   const { layout, job } = training;
-  const room = await roomOf(device, options.memoryBytes);
+  const room = roomOf(place.gpu, options.memoryBytes);
   const { args } = experiment.config.train ?? { args: { gradientCheckpointing: false, bf16: false } };
   const whole: Training = {
     ...{
@@ -57,7 +59,8 @@ async function probeTraining(patient: Patient, training: PatientTraining, place:
   const { probe, checks } = await probeOnce(patient, training, place, queriesPerRank, probeSeconds);
   // Something else than memory is wrong, and was told.
   if (probe === null && checks.length > 0) return { checks, trained: null };
-  const fits = (found: Probe): boolean => neededBytes(found, whole, room) <= room.availableBytes;
+  const fits = (found: Probe): boolean =>
+    neededBytes(found, whole, room) <= (room.availableBytes ?? Number.POSITIVE_INFINITY);
   let smaller: Probe | null = null;
   const share = layout.queriesPerRank * layout.accumulationSteps;
   for (const size of probe !== null && fits(probe) ? [] : smallerSizes(share, queriesPerRank)) {
@@ -96,10 +99,10 @@ async function probeOnce(
   queriesPerRank: number,
   probeSeconds: number,
 ): Promise<{ readonly probe: Probe | null; readonly checks: readonly DoctorCheck[] }> {
-  const { device, experiment, folder } = patient;
+  const { experiment, folder } = patient;
   const accumulationSteps = (layout.queriesPerRank * layout.accumulationSteps) / queriesPerRank;
   const work: Work = {
-    ...{ sections: ["probe"], device, model: job.model, samples: [], lossBatches: [], batchSize: 1, encodeSeconds: 0 },
+    ...{ sections: ["probe"], model: job.model, samples: [], lossBatches: [], batchSize: 1, encodeSeconds: 0 },
     train: probeTask(job, queriesPerRank, accumulationSteps),
     probeBatches: await writeProbeBatches(
       folder,
@@ -121,11 +124,9 @@ async function probeOnce(
   return { probe: found.facts as unknown as Probe, checks: others };
 }
 
-async function roomOf(device: string, memoryBytes: number | undefined): Promise<MemoryRoom> {
-  const isGpu = device !== "cpu";
-  if (memoryBytes !== undefined) return { isGpu, availableBytes: memoryBytes };
-  if (!isGpu) return { isGpu, availableBytes: memoryOf().availableBytes };
-  return { isGpu, availableBytes: (await listGpus())[0]?.freeBytes ?? 0 };
+function roomOf(gpu: Gpu | null, memoryBytes: number | undefined): MemoryRoom {
+  const ownBytes = gpu === null ? memoryOf().availableBytes : gpu.freeBytes;
+  return { isGpu: gpu !== null, availableBytes: memoryBytes ?? ownBytes };
 }
 
 function encodingTimes({ experiment, searched }: Patient, findings: readonly Finding[]): DoctorCheck[] {
@@ -166,7 +167,7 @@ async function disks(patient: Patient, findings: readonly Finding[], trained: nu
       searched.map((set) => [set.fingerprint, set.passageCount * modelsOf(config.steps, set.path)]),
     );
     const vectors = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-    const what = `${vectors.toLocaleString("en-US")} vectors of ${dimension}`;
+    const what = `${formatCount(vectors)} vectors of ${dimension}`;
     const less =
       config.embeddings.dtype === "float32"
         ? "set embeddings.dtype to float16 or int8"

@@ -39,14 +39,13 @@ export interface DoctorOptions extends DataOptions {
   readonly onSection?: (section: string) => void;
 }
 
-/** Makes a check; without a to-do it is fine. */
+/** Makes a check. */
 export function check(
   group: DoctorCheck["group"],
   name: string,
   status: CheckStatus,
   seen: string,
-  todo: string | null = null,
-  facts: DoctorCheck["facts"] = {},
+  { todo = null, facts = {} }: Partial<Pick<DoctorCheck, "todo" | "facts">> = {},
 ): DoctorCheck {
   return { group, check: name, status, seen, todo, facts };
 }

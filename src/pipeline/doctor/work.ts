@@ -146,10 +146,9 @@ export async function writeProbeBatches(
   return files;
 }
 
-/** Everything that one call of the Python half is asked; mirrors Work in py_runtime/quarry_runtime/doctor/work.py. */
+/** Everything that one call of the Python half is asked, but for the device; mirrors Work in py_runtime/quarry_runtime/doctor/work.py. */
 export interface Work {
   readonly sections: readonly ("tokens" | "loss" | "probe" | "encode")[];
-  readonly device: string;
   readonly model: ModelSpec;
   readonly train: ReturnType<typeof trainTask> | null;
   readonly samples: readonly Sample[];

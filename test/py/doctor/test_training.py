@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from quarry_runtime.doctor import probe
 from quarry_runtime.doctor.command import main
 from quarry_runtime.doctor.temperature import lowest_loss
 from quarry_runtime.protocol.codec import encode
-from quarry_runtime.protocol.messages import LossSpec, MicroBatch, TrainTask
+from quarry_runtime.protocol.messages import LossSpec, MicroBatch, TrainStep, TrainTask
 from quarry_runtime.protocol.tensor import pack
 
 BROKEN = str(Path(__file__).parent / "broken_losses.py")
@@ -184,11 +185,21 @@ def test_the_lowest_loss_is_that_of_positives_at_1_and_negatives_at_0() -> None:
     assert lowest_loss(0.5, 8) == pytest.approx(-math.log(math.exp(2) / (math.exp(2) + 7)))
 
 
-def test_the_probe_trains_really_and_says_what_it_cost(examine: Callable[..., Any]) -> None:
+def test_the_probe_trains_really_and_says_what_it_cost(
+    examine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses: list[float] = []
+    hear = probe._Clock.hear
+
+    def listen(clock: probe._Clock, message: Any) -> None:
+        losses.extend([message.loss] if isinstance(message, TrainStep) else [])
+        hear(clock, message)
+
+    monkeypatch.setattr(probe._Clock, "hear", listen)
     facts = examine("probe", seconds=2.0)["probe"]["facts"]
     assert facts["steps"] >= 2
     assert 0 < facts["stepSeconds"] < 10
-    assert facts["lastLoss"] < facts["firstLoss"]
+    assert losses[-1] < losses[0]
     assert facts["peakBytes"] > 50_000_000
     assert (facts["queriesPerRank"], facts["microSteps"]) == (4, 2)
     assert facts["tokensPerSecond"] > 0

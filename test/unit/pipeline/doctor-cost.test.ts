@@ -18,8 +18,8 @@ type TrainInput = NonNullable<ExperimentInput["train"]>;
 
 const GB = 1e9;
 const probe: Probe = {
-  ...{ steps: 10, stepSeconds: 2, firstStepSeconds: 3, waitShare: 0, tokensPerSecond: 1_000, paddingShare: 0.1 },
-  ...{ peakBytes: 6 * GB, device: "cpu", trained: 1_000, queriesPerRank: 16, microSteps: 2, passagesPerQuery: 2 },
+  ...{ steps: 10, stepSeconds: 2, waitShare: 0, tokensPerSecond: 1_000 },
+  ...{ peakBytes: 6 * GB, device: "cpu", trained: 1_000, queriesPerRank: 16, microSteps: 2 },
 };
 const training: Training = {
   ...{ ranks: 1, machines: 1, accumulationSteps: 4, maxSteps: 900, isCheckpointing: false, isBf16: false },
@@ -43,6 +43,9 @@ describe("memory", () => {
     });
     expect(checkMemory(probe, null, 16, { ...four, machines: 2 }, cpu(20 * GB)).status).toBe("ok");
     expect(checkMemory(probe, null, 16, four, { isGpu: true, availableBytes: 20 * GB }).status).toBe("ok");
+    expect(checkMemory(probe, null, 16, four, { isGpu: true, availableBytes: null })).toMatchObject({
+      ...{ status: "note", todo: expect.stringContaining("--memory") as string },
+    });
   });
 
   test("what does not fit is answered with the size that was tried and fits, and with what else helps", () => {
@@ -69,7 +72,7 @@ test("hours come from the micro-steps of a whole step; waiting for the feed is t
   // Two of four micro-steps took 2 s: 900 steps of 4 s.
   expect(checkTime(probe, training)).toMatchObject({
     status: "ok",
-    seen: expect.stringMatching(/^900 steps of 4 s are 1 h/) as string,
+    seen: expect.stringMatching(/^900 steps of 4\.0 s are 1 h 00 min/) as string,
     facts: { totalSeconds: 3_600 },
   });
   expect(checkTime({ ...probe, waitShare: 0.4 }, training)).toMatchObject({ status: "note" });
@@ -132,7 +135,7 @@ describe("disk", () => {
 
 describe("the machine", () => {
   const memory = { totalBytes: 64 * GB, availableBytes: 60 * GB };
-  const gpu = { name: "GPU X", totalBytes: 24 * GB, freeBytes: 23 * GB };
+  const gpu = { id: "0", name: "GPU X", totalBytes: 24 * GB, freeBytes: 23 * GB };
 
   test("GPUs that are left out or lacking are told", () => {
     expect(checkDevices([], "auto", 1, memory).status).toBe("ok");
@@ -140,6 +143,8 @@ describe("the machine", () => {
     expect(checkDevices([gpu, gpu], "auto", 1, memory).status).toBe("note");
     expect(checkDevices([gpu], "auto", 2, memory).status).toBe("refuse");
     expect(checkDevices([gpu], "cpu", 1, memory).status).toBe("note");
+    const part = { ...gpu, name: "GPU MIG-5c1d", totalBytes: null, freeBytes: null };
+    expect(checkDevices([part], "auto", 1, memory).seen).toMatch(/^1 × GPU MIG-5c1d; /);
   });
 
   test("an environment without torch is refused; ports that anybody can reach are told from two ranks on", () => {
