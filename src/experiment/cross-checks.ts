@@ -1,6 +1,7 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 
 import { nearest } from "../nearest.js";
+import { isWildcard, parseAddress } from "../tcp-address.js";
 import { checkEngines } from "./engine-checks.js";
 import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
@@ -11,15 +12,16 @@ import { checkPluginNames } from "./plugin-checks.js";
 import { checkRefresh, refreshTargets } from "./refresh.js";
 import { checkSchedule } from "./schedule-checks.js";
 import {
-  type CrossEncoderConfig,
   type EvaluateConfig,
   type ExperimentConfig,
+  type ModelConfig,
   type RerankConfig,
   type SourceConfig,
   stepNames,
   type TrainConfig,
   type TrainEvaluateConfig,
   type TrainingDataConfig,
+  type WorkersConfig,
 } from "./schema.js";
 import { checkSimilarity } from "./similarities.js";
 import { metricsOf, type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
@@ -33,72 +35,69 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   const say = (path: string, message: string): void => {
     problems.push({ path: path.split("."), message });
   };
-  const { model, train, evaluate, rerank, mine, encode, search, steps, workers } = config;
-
-  if (model.trustRemoteCode && !/^[0-9a-f]{40}$/.test(model.revision ?? "")) {
-    say(
-      "model.revision",
-      "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read",
-    );
-  }
+  const { model, train, evaluate, rerank, mine, workers } = config;
+  checkForeignCode(config, say);
   problems.push(...checkSimilarity(config), ...checkPluginNames(config), ...checkModel(config));
   problems.push(...checkEngines(config));
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
-  if (!/^(auto|cpu|cuda(:\d+)?)$/.test(workers.device)) {
-    say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${workers.device}"`);
+  checkWorkers(workers, say);
+  checkSteps(config, say);
+  if (evaluate !== undefined) checkEvaluation(evaluate, "evaluate", say);
+  for (const name of ["mine", "encode", "search"] as const) {
+    const section = config[name];
+    if (section === undefined) continue;
+    for (const [path, source] of searchSources(section.data, `${name}.data`)) checkSource(source, path, say);
   }
-  if (
-    workers.listen !== undefined &&
-    !/^tcp:\/\/(\[[0-9a-fA-F:.]+\]|\*|[^:/[\]*]+):(\d{1,5}|\*)$/.test(workers.listen)
-  ) {
-    say("workers.listen", `expected tcp://host:port (port 0 for any), saw "${workers.listen}"`);
+  if (mine !== undefined) problems.push(...checkMine(mine));
+  checkIndexes(config, say);
+  if (train === undefined) return problems;
+  checkTraining(train, say);
+  checkMachines(train, workers.listen, say);
+  problems.push(...checkLosses(train, model.plugins.length > 0), ...checkSchedule(train.args), ...checkRefresh(train));
+  return problems;
+}
+
+/** Takes what is wrong and the path of its option. */
+export type Say = (path: string, message: string) => void;
+
+/** Whoever runs a checkpoint's own code says which commit of it was read: the experiment's model, and every other. */
+function checkForeignCode({ model, rerank, mine, train }: ExperimentConfig, say: Say): void {
+  const models: [path: string, model: Pick<ModelConfig, "trustRemoteCode" | "revision">][] = [["model", model]];
+  if (rerank !== undefined) models.push(["rerank", rerank]);
+  if (mine !== undefined) models.push(...modelsOf(mine));
+  if (train?.refresh !== undefined) models.push(...modelsOf(train.refresh.mine, "train.refresh.mine"));
+  for (const [path, { trustRemoteCode, revision }] of models) {
+    if (!trustRemoteCode || /^[0-9a-f]{40}$/.test(revision ?? "")) continue;
+    const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
+    say(`${path}.revision`, why);
   }
-  if (workers.count === 0 && workers.listen === undefined) {
+}
+
+function checkWorkers({ device, count, listen, nodes }: WorkersConfig, say: Say): void {
+  if (!/^(auto|cpu|cuda(:\d+)?)$/.test(device)) {
+    say("workers.device", `expected auto, cpu, cuda or cuda:N, saw "${device}"`);
+  }
+  if (listen !== undefined && parseAddress(listen) === null) {
+    say("workers.listen", `expected tcp://host:port with a port up to 65535 (0 for any), saw "${listen}"`);
+  }
+  if (count === 0 && listen === undefined) {
     say("workers.count", "is 0, and no other worker can join; set workers.listen, or count to 1 or more");
   }
-  if (workers.nodes.length > 0 && workers.listen === undefined) {
-    say(
-      "workers.nodes",
-      "are on other machines, which have to reach this one; set workers.listen, e.g. tcp://10.0.0.5:0",
-    );
+  if (nodes.length > 0 && listen === undefined) {
+    const why = "are on other machines, which have to reach this one; set workers.listen, e.g. tcp://10.0.0.5:0";
+    say("workers.nodes", why);
   }
+}
+
+function checkSteps(config: ExperimentConfig, say: Say): void {
+  const { steps } = config;
   steps?.forEach((step, index) => {
     if (config[step] === undefined) say(`steps.${index}`, `names ${step}, but the experiment has no ${step} section`);
     else if (step === "train" && steps.indexOf(step) < index)
       say(`steps.${index}`, "names train again, but an experiment trains once; another training is another experiment");
   });
   if (steps?.length === 0) say("steps", `is empty; name some of ${stepNames.join(", ")} or leave it out`);
-  if (evaluate !== undefined) {
-    checkEvaluation(evaluate, "evaluate", say);
-  }
-  if (mine !== undefined) {
-    for (const [path, source] of searchSources(mine.data, "mine.data")) checkSource(source, path, say);
-    problems.push(...checkMine(mine));
-    for (const [path, other] of modelsOf(mine)) checkCrossEncoder(other, path, say);
-  }
-  if (encode !== undefined) {
-    for (const [path, source] of searchSources(encode.data, "encode.data")) checkSource(source, path, say);
-  }
-  if (search !== undefined) {
-    for (const [path, source] of searchSources(search.data, "search.data")) checkSource(source, path, say);
-  }
-  checkIndexes(config, say);
-  if (train !== undefined) {
-    checkTraining(train, say);
-    checkMachines(train, workers.listen, say);
-    problems.push(
-      ...checkLosses(train, model.plugins.length > 0),
-      ...checkSchedule(train.args),
-      ...checkRefresh(train),
-    );
-    for (const [path, other] of train.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine"))
-      checkCrossEncoder(other, path, say);
-  }
-  return problems;
 }
-
-/** Takes what is wrong and the path of its option. */
-export type Say = (path: string, message: string) => void;
 
 /** What may be wrong with what is evaluated, as a step or in training. */
 function checkEvaluation({ data, measures, topK }: EvaluateConfig, path: string, say: Say): void {
@@ -130,19 +129,7 @@ function checkDepth(measures: readonly string[], topK: number, path: string, say
   }
 }
 
-/** What may be wrong with a cross-encoder or a further model, wherever it stands. */
-export function checkCrossEncoder(
-  config: Pick<CrossEncoderConfig, "trustRemoteCode" | "revision">,
-  path: string,
-  say: Say,
-): void {
-  if (!config.trustRemoteCode || /^[0-9a-f]{40}$/.test(config.revision ?? "")) return;
-  const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
-  say(`${path}.revision`, why);
-}
-
 function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined, say: Say): void {
-  checkCrossEncoder(rerank, "rerank", say);
   if (evaluate === undefined) {
     say("rerank", "ranks again what evaluation found, but the experiment has no evaluate section");
   } else if (rerank.topK !== undefined && rerank.topK > evaluate.topK) {
@@ -161,7 +148,7 @@ export function machineCount({ nodes }: TrainConfig): number {
 function checkMachines(train: TrainConfig, listen: string | undefined, say: Say): void {
   const { nodes, minNodes, queriesPerRank } = train;
   const count = machineCount(train);
-  if (nodes.length > 0 && (listen === undefined || /^tcp:\/\/(\*|0\.0\.0\.0|\[::\]):/.test(listen))) {
+  if (nodes.length > 0 && (listen === undefined || isWildcard(parseAddress(listen)?.host ?? ""))) {
     const message =
       "have to reach this machine; set workers.listen to an address that they see, e.g. tcp://10.0.0.5:0 (0.0.0.0 is none)";
     say("train.nodes", message);
@@ -185,9 +172,6 @@ function checkTraining(train: TrainConfig, say: Say): void {
   if (evaluate !== undefined) {
     checkEvaluation(evaluate, "train.evaluate", say);
     checkMetric(evaluate, say);
-    if (evaluate.mode === "ranks" && train.nodes.length > 0) {
-      say("train.evaluate.mode", "ranks is not for ranks on other machines (train.nodes); set it to workers");
-    }
   }
   for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
   const refreshed = refreshTargets(train).map(({ path }) => path);

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { Context, curveKeyPair, Reply, Router } from "zeromq";
 import { QuarryError } from "../errors.js";
+import { isWildcard, parseAddress } from "../tcp-address.js";
 import { ROUTER_OPTIONS } from "./channel.js";
 
 /** What one client needs to come in, beside the token. Keys in Z85. */
@@ -35,14 +36,6 @@ const ZAP_ENDPOINT = "inproc://zeromq.zap.01";
 const HANDSHAKE_MS = 5_000;
 const REBIND_ATTEMPTS = 10;
 const REBIND_PAUSE_MS = 50;
-const ADDRESS = /^tcp:\/\/(\[[0-9a-fA-F:.]+\]|\*|[^:/[\]*]+):(\d{1,5}|\*)$/;
-
-/** Host and port of `tcp://host:port`; null when it is none. Port 0 (or `*`) stands for any. */
-export function parseAddress(address: string): { readonly host: string; readonly port: number } | null {
-  const [, host = "", port = ""] = ADDRESS.exec(address) ?? [];
-  const number = port === "*" ? 0 : Number(port);
-  return host === "" || number > 65_535 ? null : { host, port: number };
-}
 
 /**
  * Listens, with a server key made for this run.
@@ -55,7 +48,7 @@ export async function openGate(address: string, onIntruder: (error: QuarryError)
   const parsed = parseAddress(address);
   if (parsed === null) throw unusable(address, "it is not of the form tcp://host:port");
   const ip = await numeric(parsed.host, address);
-  const isWildcard = ["0.0.0.0", "[::]", "*"].includes(ip);
+  const isEverywhere = isWildcard(ip);
   // A context of its own: every context has one answerer of keys, and the ipc socket needs none.
   const context = new Context();
   const server = curveKeyPair();
@@ -84,11 +77,11 @@ export async function openGate(address: string, onIntruder: (error: QuarryError)
     throw unusable(address, (thrown as Error).message);
   }
   const port = /:(\d+)$/.exec(socket.lastEndpoint ?? "")?.[1] ?? String(parsed.port);
-  const endpoint = `tcp://${isWildcard ? hostname() : parsed.host}:${port}`;
+  const endpoint = `tcp://${isEverywhere ? hostname() : parsed.host}:${port}`;
   return {
     socket,
     address: `tcp://${parsed.host}:${port}`,
-    isWildcard,
+    isWildcard: isEverywhere,
     admit: () => {
       const client = curveKeyPair();
       pinned.add(client.publicKey);

@@ -4,10 +4,10 @@ import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { QuarryError } from "../errors.js";
-import { parseAddress } from "../pool/gate.js";
 import { launchNodes } from "../pool/launch/nodes.js";
 import type { Launched } from "../pool/reception.js";
 import type { TicketContent } from "../pool/ticket.js";
+import { parseAddress } from "../tcp-address.js";
 import { pythonOf } from "./devices.js";
 import type { TrainJob, TrainNodes } from "./job.js";
 
@@ -32,7 +32,9 @@ export function worldSizes({ ranks, nodes }: Pick<TrainJob, "ranks" | "nodes">):
  * @throws QuarryError CONFIG when that address cannot be listened on.
  */
 export async function arrangeMeeting(job: TrainJob, nodes: TrainNodes, maxRestarts: number): Promise<Meeting> {
-  const host = parseAddress(nodes.listen)?.host ?? "";
+  const parsed = parseAddress(nodes.listen);
+  if (parsed === null) throw cannotMeet(nodes.listen, "it is not of the form tcp://host:port");
+  const { host } = parsed;
   const port = await freePort(host.replace(/^\[|\]$/g, ""), nodes.listen);
   const least = nodes.least === nodes.count ? "" : `${nodes.least}:`;
   const joinSeconds = Math.ceil((job.startTimeoutMs ?? 300_000) / 1_000);
@@ -103,17 +105,17 @@ function firstNumbers({ others }: TrainNodes): number[] {
 function freePort(host: string, address: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once("error", (error) =>
-      reject(
-        new QuarryError("CONFIG", `The machines of the training cannot meet at ${address}: ${error.message}.`, {
-          hint: "Give workers.listen an address of this machine that the others reach, e.g. tcp://10.0.0.5:0.",
-        }),
-      ),
-    );
+    server.once("error", ({ message }) => reject(cannotMeet(address, message)));
     server.listen(0, host, () => {
       const address = server.address();
       const port = typeof address === "object" && address !== null ? address.port : 0;
       server.close(() => resolve(port));
     });
+  });
+}
+
+function cannotMeet(address: string, why: string): QuarryError {
+  return new QuarryError("CONFIG", `The machines of the training cannot meet at ${address}: ${why}.`, {
+    hint: "Give workers.listen an address of this machine that the others reach, e.g. tcp://10.0.0.5:0.",
   });
 }

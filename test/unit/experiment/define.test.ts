@@ -253,7 +253,14 @@ describe("what is wrong", () => {
       { workers: { listen: "tcp://10.0.0.5:0", nodes: [{ kind: "ssh", host: "-x" }] } },
       `workers.nodes.0.host: no spaces, and no '-' in front; saw the text "-x"`,
     ],
-    [{ workers: { listen: "10.0.0.5" } }, 'workers.listen: expected tcp://host:port (port 0 for any), saw "10.0.0.5"'],
+    [
+      { workers: { listen: "10.0.0.5" } },
+      'workers.listen: expected tcp://host:port with a port up to 65535 (0 for any), saw "10.0.0.5"',
+    ],
+    [
+      { workers: { listen: "tcp://127.0.0.1:99999" } },
+      'workers.listen: expected tcp://host:port with a port up to 65535 (0 for any), saw "tcp://127.0.0.1:99999"',
+    ],
     [
       { workers: { count: 0 } },
       "workers.count: is 0, and no other worker can join; set workers.listen, or count to 1 or more",

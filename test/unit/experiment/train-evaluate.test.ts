@@ -36,15 +36,6 @@ test("of a suite the averages come first, then the measures of each data set", (
   expect(config && metricsOf(config)).toEqual(["nDCG@10", "nq/nDCG@10", "nq/R@100", "fiqa/nDCG@10"]);
 });
 
-test("ranks on other machines do not evaluate", () => {
-  const train = { nodes: [{ kind: "ssh", host: "b" }], evaluate: { data, mode: "ranks" } };
-  const positives = source({ ...texts, qrels: "train.tsv" });
-  const input = { name: "a", model: biEncoder("m/m"), train: { data: binary({ positives }), ...train } };
-  expect(() => defineExperiment({ ...input, workers: { listen: "tcp://10.0.0.5:0" } } as never)).toThrow(
-    "train.evaluate.mode: ranks is not for ranks on other machines (train.nodes); set it to workers",
-  );
-});
-
 test("options of transformers that stand here are shown the way", () => {
   expect(() => define({ data }, { evalSteps: 50 })).toThrow(
     "train.args.evalSteps: is not taken. Set train.evaluate: it has the measures of evaluate.",

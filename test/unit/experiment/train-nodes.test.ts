@@ -20,7 +20,8 @@ const nodes: NonNullable<TrainInput["nodes"]> = [
 
 test("machines need an address at which they reach this one; every network is none", () => {
   expect(() => define({ nodes })).not.toThrow();
-  for (const workers of [{}, { listen: "tcp://0.0.0.0:4555" }, { listen: "tcp://*:4555" }]) {
+  for (const address of ["tcp://0.0.0.0:4555", "tcp://*:4555", "tcp://[::0]:4555", undefined]) {
+    const workers = address === undefined ? {} : { listen: address };
     expect(() => define({ nodes }, workers)).toThrow("train.nodes: have to reach this machine; set workers.listen");
   }
 });
@@ -41,7 +42,11 @@ test("fewer machines are allowed where the pool of negatives stays", () => {
 
 test("ranks of other machines do not evaluate", () => {
   const evaluate = { data: source({ corpus: "c.jsonl", qrels: "dev.tsv" }), mode: "ranks" as const };
-  expect(() => define({ nodes, evaluate })).toThrow("train.evaluate.mode: is for ranks of this machine");
+  expect(() => define({ nodes, evaluate })).toThrow(
+    expect.objectContaining({
+      message: "train.evaluate.mode: is for ranks of this machine; evaluate by workers, or leave train.nodes out",
+    }),
+  );
 });
 
 test("a torchrun of workers is no machine that trains", () => {

@@ -97,3 +97,11 @@ test("a machine that is started by hand gets a notice with the command, and a fi
   await launched?.close(0);
   expect(existsSync(path)).toBe(false);
 });
+
+test("what is no address is refused, and never taken for every network", async () => {
+  const nodes = { others: [], count: 2, least: 2, listen: "tcp://127.0.0.1:99999", runDir: folder };
+  await expect(arrangeMeeting({ ranks: 2, nodes } as unknown as TrainJob, nodes, 4)).rejects.toMatchObject({
+    code: "CONFIG",
+    message: expect.stringContaining("cannot meet at tcp://127.0.0.1:99999") as string,
+  });
+});
