@@ -1,6 +1,6 @@
 /** Who belongs to the pool: comes, is asked to go, is started again, or is waited for. Pure, like reducer.ts. */
 import type { PoolAction, PoolEvent } from "./actions.js";
-import { isAlive, type Job, newWorker, type PoolState, type Worker } from "./state.js";
+import { canWork, isAlive, type Job, newWorker, type PoolState, type Worker } from "./state.js";
 
 /** Deaths in a row before `ready` after which a place is not filled again. */
 const MAX_EARLY_DEATHS = 2;
@@ -46,7 +46,7 @@ export function departures(state: PoolState): PoolAction[] {
 export function hopelessness(state: PoolState, event: PoolEvent): PoolAction[] {
   if (event.type !== "died" && event.type !== "leaving" && event.type !== "begin") return [];
   const workers = [...state.workers.values()];
-  if (workers.some((worker) => isAlive(worker) || worker.phase === "absent")) return [];
+  if (workers.some(canWork)) return [];
   const isBroken = ({ phase }: Worker): boolean => phase === "broken";
   // The one that has just died, for it is known how; else any.
   const dead = event.type === "died" ? state.workers.get(event.worker) : undefined;

@@ -23,7 +23,7 @@ import { advance } from "./reducer.js";
 import { PoolReport } from "./report.js";
 import type { Place } from "./resources.js";
 import { Run } from "./run.js";
-import { emptyPool, isAlive, type PoolState } from "./state.js";
+import { canWork, emptyPool, isAlive, type PoolState } from "./state.js";
 import { Supply } from "./supply.js";
 import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, ScoreJob, SearchJob, WorkerPool } from "./types.js";
 
@@ -326,9 +326,7 @@ class LocalPool implements WorkerPool {
 
   /** Nobody comes any more by himself: a job without a worker would wait for ever. */
   #nodesEnded(): void {
-    const isAnyoneHere = [...this.#state.workers.values()].some(
-      (worker) => isAlive(worker) || worker.phase === "absent",
-    );
+    const isAnyoneHere = [...this.#state.workers.values()].some(canWork);
     if (this.#run === null || isAnyoneHere) return;
     this.#end(this.#run, this.#obituary.noWorkerLeft("every node has ended"));
   }

@@ -4,7 +4,7 @@ import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { Crew } from "./crew.js";
 import { type Rendezvous, writeRendezvous } from "./rendezvous.js";
 import type { PoolReport } from "./report.js";
-import { isAlive, type PoolState, type Worker } from "./state.js";
+import { canWork, isAlive, type PoolState, type Worker } from "./state.js";
 import type { TicketContent } from "./ticket.js";
 
 type Control = Extract<UpMessage, { type: "control" }>;
@@ -104,7 +104,8 @@ export class Reception {
       const more = workers.length > NAMED ? ` and ${workers.length - NAMED} more` : "";
       return answer(false, `No worker is called ${name ?? "so"}; there are: ${names.join(", ") || "none"}${more}.`);
     }
-    if (!this.#state.isOpen && workers.every((each) => each === worker || each.isLeaving)) {
+    const others = workers.filter((each) => each !== worker && canWork(each) && !each.isLeaving);
+    if (!this.#state.isOpen && others.length === 0) {
       return answer(false, `${worker.name} is the last worker and no other can join: stop the run instead (Ctrl-C).`);
     }
     leave(worker.name);

@@ -132,6 +132,11 @@ export function isAlive({ phase }: Worker): boolean {
   return phase !== "absent" && phase !== "broken" && phase !== "retired";
 }
 
+/** Whether it works, or can be started to. */
+export function canWork(worker: Worker): boolean {
+  return isAlive(worker) || worker.phase === "absent";
+}
+
 /** A job with every unit waiting that is not done already. */
 export function newJob(plan: JobPlan): Job {
   const status = new Uint8Array(plan.unitCount);
