@@ -9,6 +9,7 @@ import { QuarryError } from "../errors.js";
 import { decodeDown, encodeMessage } from "../protocol/codec.js";
 import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { PROTOCOL_VERSION } from "../protocol/version.js";
+import { isAlive } from "./launch/gone.js";
 import { POOL_FILE, type PoolFile } from "./rendezvous.js";
 import type { TicketContent } from "./ticket.js";
 
@@ -91,14 +92,6 @@ async function readPoolFile(runDir: string): Promise<PoolFile> {
   }
   if (!isAlive(file.pid)) throw stale(runDir, file.pid);
   return file;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (thrown) {
-    return (thrown as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
 
 function stale(runDir: string, pid: number): QuarryError {

@@ -7,6 +7,7 @@ import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import { Guests } from "./guests.js";
 import { launchFork } from "./launch/fork-server.js";
+import { endsWithin } from "./launch/gone.js";
 import { type Ending, type LocalProcess, launchLocal } from "./launch/local.js";
 import { type Place, threadEnvironment } from "./resources.js";
 import { openTransport, type Transport } from "./transport.js";
@@ -204,15 +205,10 @@ export class Crew {
       else process.signal("SIGTERM");
     }
     const ended = Promise.all([...processes.map((process) => process.ended), this.guests.drain()]);
-    const endsWithin = (limitMs: number): Promise<boolean> => {
-      const limit = new AbortController();
-      const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
-      return Promise.race([ended.then(() => true), late]).finally(() => limit.abort());
-    };
-    if (!(await endsWithin(isHasty ? HASTY_DRAIN_MS : DRAIN_MS))) {
+    if (!(await endsWithin(ended, isHasty ? HASTY_DRAIN_MS : DRAIN_MS))) {
       for (const process of processes) process.signal("SIGTERM");
       this.guests.expelAll("did not leave");
-      if (!(await endsWithin(TERMINATE_MS))) for (const process of processes) process.signal("SIGKILL");
+      if (!(await endsWithin(ended, TERMINATE_MS))) for (const process of processes) process.signal("SIGKILL");
     }
     await ended;
     await this.#transport.close();

@@ -8,13 +8,6 @@ import type { Run } from "./run.js";
 
 type Lost = Extract<PoolAction, { type: "lost" }>;
 
-const FATES = {
-  replaced: "its work goes to others",
-  broken: "it is left out from now on",
-  gone: "its work goes to others",
-  left: "its work goes to others",
-} as const satisfies Record<Lost["fate"], string>;
-
 /** Remembers deaths for as long as the pool lives. */
 export class Obituary {
   readonly #deaths = new Map<string, Death>();
@@ -43,12 +36,13 @@ export class Obituary {
     if (run === null || run.isOver) return this.report.worker(worker, "lost", how);
     const names = inHand.map((unit) => run.units.id(unit));
     const held = heldCount === 0 ? "" : `, ${heldCount} done since its last snapshot`;
+    const then = fate === "broken" ? "it is left out from now on" : "its work goes to others";
     const lot = names.length === 0 ? "nothing in hand" : `${names.join(", ")} in hand`;
-    this.report.worker(worker, "lost", `${how}; ${FATES[fate]}`);
+    this.report.worker(worker, "lost", `${how}; ${then}`);
     const words = fate === "broken" ? this.#lastWords(worker) : "";
     // A worker that came by itself keeps its log where it was started.
     const hint = this.#deaths.get(worker)?.ending == null ? null : `See ${this.logDir}/${worker}.log.`;
-    this.report.warn(`${worker} ${how} with ${lot}${held}; ${FATES[fate]}.${words}`, hint);
+    this.report.warn(`${worker} ${how} with ${lot}${held}; ${then}.${words}`, hint);
   }
 
   noWorkerLeft(message: string): QuarryError {

@@ -30,21 +30,21 @@ export class Supply {
 
   /** @param isCurrent whether the worker still waits for this very task: hashing a model takes a while */
   configure(worker: string, task: Task, isCurrent: () => boolean): void {
-    const { send, kill } = this.#speaking();
+    const line = this.line();
     const isRemote = this.#remote.has(worker);
     const own: Task = isRemote && task.kind === "search" ? { ...task, files: [] } : task;
-    const configure = (): void => send(worker, { v: PROTOCOL_VERSION, type: "configure", task: own });
+    const configure = (): void => line.send(worker, { v: PROTOCOL_VERSION, type: "configure", task: own });
     const checkpoints = checkpointsOf(task);
     if (!isRemote || checkpoints.length === 0) return configure();
     this.#files.announce(worker, checkpoints).then(
       (folders) => {
         if (!isCurrent()) return;
         for (const { checkpoint, files } of folders)
-          send(worker, { v: PROTOCOL_VERSION, type: "files", checkpoint, files: [...files] });
+          line.send(worker, { v: PROTOCOL_VERSION, type: "files", checkpoint, files: [...files] });
         configure();
       },
       (thrown: unknown) => {
-        if (isCurrent()) kill(worker, `could not be given the model (${toQuarryError(thrown).message})`);
+        if (isCurrent()) line.kill(worker, `could not be given the model (${toQuarryError(thrown).message})`);
       },
     );
   }
@@ -56,22 +56,14 @@ export class Supply {
 
   /** Answers a worker that asks for a piece of a file. */
   fetch(worker: string, checkpoint: string, file: string, offset: number): void {
-    const { send, kill } = this.#speaking();
+    const line = this.line();
     this.#files.piece(worker, checkpoint, file, offset).then(
       (bytes) => {
-        if (bytes === null) kill(worker, "asked for a file that nobody offered");
-        else send(worker, { v: PROTOCOL_VERSION, type: "piece", file, offset }, [bytes]);
+        if (bytes === null) line.kill(worker, "asked for a file that nobody offered");
+        else line.send(worker, { v: PROTOCOL_VERSION, type: "piece", file, offset }, [bytes]);
       },
-      (thrown: unknown) => kill(worker, `could not be given ${file} (${toQuarryError(thrown).message})`),
+      (thrown: unknown) => line.kill(worker, `could not be given ${file} (${toQuarryError(thrown).message})`),
     );
-  }
-
-  #speaking(): Line {
-    const line = this.line();
-    return {
-      send: (worker, message, frames) => line.send(worker, message, frames),
-      kill: (worker, reason) => line.kill(worker, reason),
-    };
   }
 }
 

@@ -1,5 +1,6 @@
 /** `quarry workers` and `quarry drain` on a pool at work: what they show, what they do, and what they say when it is gone. */
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -112,6 +113,24 @@ describe("a command to a pool", () => {
     const dead = execFileSync("sh", ["-c", "echo $$"]).toString();
     writeFileSync(join(runDir, "pool.json"), JSON.stringify({ ...file, pid: Number(dead) }));
     await expect(listWorkers(runDir)).rejects.toMatchObject({ code: "ENVIRONMENT", exitStatus: 4 });
+  });
+
+  it("takes a run for over that was killed and not yet collected by whoever started it", async () => {
+    folder = mkdtempSync(join(tmpdir(), "quarry-test-control-"));
+    const runDir = join(folder, "runs", "killed");
+    execFileSync("mkdir", ["-p", runDir]);
+    const parent = execa("sh", ["-c", "sleep 0.1 & echo $!; exec sleep 60"], { reject: false, stdin: "ignore" });
+    try {
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const pid = Number(line.toString());
+      await until(() => readFileSync(`/proc/${pid}/stat`, "latin1").includes(") Z "));
+      const file = { pid, host: hostname(), endpoint: "ipc:///nowhere", ticket: "/nowhere/ticket.json" };
+      writeFileSync(join(runDir, "pool.json"), JSON.stringify(file));
+      await expect(findRunAtWork(folder)).rejects.toMatchObject({ code: "ENVIRONMENT" });
+    } finally {
+      parent.kill("SIGKILL");
+      await parent;
+    }
   });
 
   it("leaves nothing in the run folder once the pool is closed", async () => {

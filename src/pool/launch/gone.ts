@@ -18,6 +18,13 @@ export async function groupGone(group: number): Promise<void> {
   for (let tries = 0; tries < TRIES && isGroupAlive(group); tries += 1) await sleep(TRY_MS);
 }
 
+/** Whether something ends in time, e.g. processes that were asked to. */
+export function endsWithin(end: Promise<unknown>, limitMs: number): Promise<boolean> {
+  const limit = new AbortController();
+  const late = sleep(limitMs, false, { signal: limit.signal }).catch(() => false);
+  return Promise.race([end.then(() => true), late]).finally(() => limit.abort());
+}
+
 /** Whether a process runs; one that only waits to be collected does not. */
 export function isAlive(pid: number): boolean {
   // Orphans are init's to collect; some containers' init is slow at it, and a zombie does no harm.

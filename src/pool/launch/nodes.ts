@@ -1,10 +1,10 @@
 /** All nodes of a run: started with it, watched while it goes on, ended with it. */
-import { setTimeout as delay } from "node:timers/promises";
 import type { NodeConfig } from "../../experiment/schema.js";
 import type { PythonEnvironment } from "../../python/environment.js";
 import type { EventStream } from "../../report/events.js";
 import type { Launch } from "../reception.js";
 import { ticketLine } from "../ticket.js";
+import { endsWithin } from "./gone.js";
 import type { Ending } from "./local.js";
 import type { LaunchSettings, NodeLauncher, NodeProcess } from "./node.js";
 import { slurmLauncher } from "./slurm.js";
@@ -99,11 +99,7 @@ class Nodes {
     this.#isClosing = true;
     const ended = Promise.all(this.#processes.map((process) => process.ended));
     for (const patienceMs of [leaveMs, STOP_MS]) {
-      const limit = new AbortController();
-      const late = delay(patienceMs, false, { signal: limit.signal }).catch(() => false);
-      const isOver = await Promise.race([ended.then(() => true), late]);
-      limit.abort();
-      if (isOver) return;
+      if (await endsWithin(ended, patienceMs)) return;
       for (const process of this.#processes) process.stop();
     }
     await ended;
