@@ -7,11 +7,11 @@ from typing import Any
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.locate import read_json
 from quarry_runtime.modeling import registry
-from quarry_runtime.modeling.contract import resolve
+from quarry_runtime.modeling.contract import bare_spec, resolve
 from quarry_runtime.modeling.layout import DenseSpec, HeadSpec, LayerNormSpec
 from quarry_runtime.modeling.plugins import load_plugins
 from quarry_runtime.modeling.resolved import Resolved
-from quarry_runtime.protocol.messages import ModelSpec, PluginFile
+from quarry_runtime.protocol.messages import PluginFile
 
 
 def model_contract(
@@ -29,30 +29,8 @@ def model_contract(
         ConfigError, EnvironmentFault, IntegrityError: a checkpoint that is missing, broken or
         cannot be followed.
     """
-    spec = ModelSpec(
-        checkpoint=checkpoint,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        encoder="auto",
-        encoder_options={},
-        plugins=[PluginFile(path=path, sha256=None) for path in plugins or []],
-        pooling=None,
-        normalize=None,
-        similarity=None,
-        query_prompt=None,
-        passage_prompt=None,
-        query_max_length=None,
-        passage_max_length=None,
-        append_eos=None,
-        pad_to_multiple_of=None,
-        towers=None,
-        query_checkpoint=None,
-        query_revision=None,
-        adapter=None,
-        quantization=None,
-        dtype="auto",
-    )
-    resolved = resolve(spec)
+    files = [PluginFile(path=path, sha256=None) for path in plugins or []]
+    resolved = resolve(bare_spec(checkpoint, revision, trust_remote_code, files))
     return {
         "checkpoint": checkpoint,
         "path": str(resolved.path),

@@ -145,25 +145,14 @@ def cross_spec() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def model_spec() -> Callable[..., Any]:
     """Makes a ModelSpec that leaves everything to the checkpoint but what is given."""
+    import msgspec
+
+    from quarry_runtime.modeling.contract import bare_spec
     from quarry_runtime.protocol.messages import ModelSpec, PluginFile
 
     def make(checkpoint: str | Path, plugins: Sequence[Any] = (), **given: Any) -> ModelSpec:
         files = [PluginFile(path=str(path), sha256=None) for path in plugins]
-        nothing: dict[str, Any] = dict.fromkeys(
-            ("revision", "pooling", "normalize", "similarity", "query_prompt", "passage_prompt")
-        )
-        nothing |= dict.fromkeys(("query_max_length", "passage_max_length", "append_eos"))
-        nothing |= dict.fromkeys(("pad_to_multiple_of", "towers", "query_checkpoint"))
-        nothing |= dict.fromkeys(("query_revision", "adapter", "quantization"))
-        rest = {
-            "trust_remote_code": False,
-            "encoder": "auto",
-            "encoder_options": {},
-            "plugins": files,
-        }
-        return ModelSpec(
-            **{**nothing, **rest, "checkpoint": str(checkpoint), "dtype": "auto", **given}
-        )
+        return msgspec.structs.replace(bare_spec(str(checkpoint), plugins=files), **given)
 
     return make
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,38 @@ from quarry_runtime.protocol.messages import ModelSpec, PluginFile
 
 # Without any limit in the checkpoint (T5, some decoders); a user may set another one.
 _DEFAULT_MAX_LENGTH = 512
+
+
+def bare_spec(
+    checkpoint: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    plugins: Sequence[PluginFile] = (),
+) -> ModelSpec:
+    """What leaves everything to the checkpoint itself."""
+    return ModelSpec(
+        checkpoint=checkpoint,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        encoder="auto",
+        encoder_options={},
+        plugins=list(plugins),
+        pooling=None,
+        normalize=None,
+        similarity=None,
+        query_prompt=None,
+        passage_prompt=None,
+        query_max_length=None,
+        passage_max_length=None,
+        append_eos=None,
+        pad_to_multiple_of=None,
+        towers=None,
+        query_checkpoint=None,
+        query_revision=None,
+        adapter=None,
+        quantization=None,
+        dtype="auto",
+    )
 
 
 def resolve(spec: ModelSpec) -> Resolved:

@@ -14,20 +14,16 @@ ROOM_BYTES = 150 << 20
 SCRIPT = """
 import re, resource
 from pathlib import Path
-import numpy as np, torch
+import msgspec, numpy as np, torch
 from quarry_runtime.handlers.encode import EncodeHandler
 from quarry_runtime.handlers.units import Batch, Prepared
+from quarry_runtime.modeling.contract import bare_spec
 from quarry_runtime.modeling.load import load_encoder
-from quarry_runtime.protocol.messages import EncodeTask, ModelSpec
+from quarry_runtime.protocol.messages import EncodeTask
 
 folder, room, out = {arguments!r}
 torch.set_num_threads(1)
-nothing = dict.fromkeys(("revision", "pooling", "normalize", "similarity", "query_prompt",
-                         "passage_prompt", "query_max_length", "passage_max_length", "append_eos",
-                         "pad_to_multiple_of", "towers", "query_checkpoint", "query_revision",
-                         "adapter", "quantization"))
-spec = ModelSpec(checkpoint=folder, trust_remote_code=False, encoder="auto", encoder_options={{}},
-                 plugins=[], dtype="float32", **nothing)
+spec = msgspec.structs.replace(bare_spec(folder), dtype="float32")
 encoder = load_encoder(spec, "cpu")
 task = EncodeTask(model=spec, side="passage", batch_size=2048, vector_dtype="float32")
 handler = EncodeHandler(task, encoder, torch.device("cpu"))
