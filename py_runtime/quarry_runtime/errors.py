@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
+from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.protocol.messages import EXIT_STATUS, ErrorInfo
 
 __all__ = [
@@ -161,7 +162,7 @@ def _clean(text: str) -> str:
 def to_info(exc: BaseException) -> ErrorInfo:
     """Turns any exception into what travels; unknown ones become INTERNAL with their type's name.
 
-    Memory and interrupts keep their meaning: MemoryError is WORKER and may be retried,
+    Memory and interrupts keep their meaning: what did not fit into memory is WORKER and may be retried,
     KeyboardInterrupt is INTERRUPTED.
     """
     exc = next((told for explain in _explainers if (told := explain(exc)) is not None), exc)
@@ -174,14 +175,16 @@ def to_info(exc: BaseException) -> ErrorInfo:
             rows=exc.rows[:MAX_ROWS],
         )
     code: ErrorCode = "INTERNAL"
-    if isinstance(exc, MemoryError):
+    hint = None
+    if is_out_of_memory(exc):
         code = "WORKER"
+        hint = "See what else holds the device's memory, or use a smaller batch or model."
     elif isinstance(exc, KeyboardInterrupt):
         code = "INTERRUPTED"
     return ErrorInfo(
         code=code,
         message=_clean(f"{type(exc).__name__}: {exc}"),
-        hint=None,
+        hint=hint,
         is_retryable=code == "WORKER",
         rows=[],
     )

@@ -18,6 +18,7 @@ from quarry_runtime.errors import (
     WorkerFault,
     to_info,
 )
+from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.handlers.handler import Accumulating, Handler
 from quarry_runtime.handlers.models import Models
 from quarry_runtime.handlers.open import Task, look_ahead, open_handler
@@ -228,7 +229,7 @@ class Loop:
             if isinstance(handler, Accumulating):
                 self._cover(message, handler)
         except Exception as error:
-            if "CUDA error" in str(error):
+            if "CUDA error" in str(error) and not is_out_of_memory(error):
                 # After one the device answers nothing but errors; another process may go on.
                 raise WorkerFault(
                     f"The GPU failed: {str(error).splitlines()[0]}", is_retryable=True

@@ -39,8 +39,11 @@ const runtimeFolder = join(packageRoot, "py_runtime");
 const installer = join(runtimeFolder, "install.py");
 const constraints = join(runtimeFolder, "constraints.txt");
 const oldestPython = [3, 10] as const;
-/** A virtual environment's interpreter knows its home; that of another Python leaves it without its standard library. */
-const WITHOUT_HOME: NodeJS.ProcessEnv = { PYTHONHOME: undefined };
+/**
+ * A virtual environment's interpreter knows its home; that of another Python leaves it without its standard library. And
+ * no module is taken from the working folder, which may be a model's (before Python 3.11 the runtime itself sees to it).
+ */
+const ISOLATED: NodeJS.ProcessEnv = { PYTHONHOME: undefined, PYTHONSAFEPATH: "1" };
 
 /**
  * The interpreter that Quarry's processes run in: the folder in QUARRY_PYTHON, else `.python` in a checkout, else one in
@@ -114,7 +117,7 @@ async function missingRequirements(
   sets: ReturnType<typeof requirementSets>,
 ): Promise<string[] | null> {
   const args = [installer, "check", ...sets.flatMap(({ path }) => ["--requirements", path])];
-  const result = await execa(executable, args, { env: WITHOUT_HOME, reject: false, timeout: 60_000 });
+  const result = await execa(executable, args, { env: ISOLATED, reject: false, timeout: 60_000 });
   return result.failed ? null : (JSON.parse(result.stdout) as string[]);
 }
 
@@ -130,7 +133,7 @@ async function checkSearchPath(executable: string): Promise<void> {
   if (!named) return;
   const runsWith = (path: string | undefined) =>
     execa(executable, ["-c", SEARCHED], {
-      env: { ...WITHOUT_HOME, PYTHONPATH: path },
+      env: { ...ISOLATED, PYTHONPATH: path },
       reject: false,
       timeout: 60_000,
     });
@@ -154,7 +157,7 @@ async function install(
   const child = execa(base, [...args, ...requirements], {
     reject: false,
     stdin: "ignore",
-    env: { ...WITHOUT_HOME, PYTHONUNBUFFERED: "1" },
+    env: { ...ISOLATED, PYTHONUNBUFFERED: "1" },
     ...(options.signal ? { cancelSignal: options.signal } : {}),
   });
   const last: string[] = [];
@@ -189,7 +192,7 @@ async function basePython(folder: string): Promise<string> {
   const isForeign = isFilled(folder) && !existsSync(join(folder, "quarry-environment.json")) && existsSync(own);
   const candidate = isForeign ? own : "python3";
   const args = ["-c", "import sys; print(sys.version_info[0], sys.version_info[1])"];
-  const result = await execa(candidate, args, { env: WITHOUT_HOME, reject: false, timeout: 60_000 });
+  const result = await execa(candidate, args, { env: ISOLATED, reject: false, timeout: 60_000 });
   const hint = `Install Python ${oldestPython.join(".")} or newer with venv and pip (Debian and Ubuntu: apt install python3 python3-venv), or point QUARRY_PYTHON at an environment.`;
   if (result.failed) {
     await checkSearchPath(candidate);
@@ -218,7 +221,7 @@ const ALLOCATOR = [
 ].join(":");
 
 function childEnvironment(): Record<string, string> {
-  const inherited = Object.entries({ ...process.env, ...WITHOUT_HOME }).filter(
+  const inherited = Object.entries({ ...process.env, ...ISOLATED }).filter(
     (entry): entry is [string, string] => entry[1] !== undefined,
   );
   const path = [runtimeFolder, process.env.PYTHONPATH].filter(Boolean).join(delimiter);

@@ -9,6 +9,9 @@ from pathlib import Path
 from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.guard.memory import total_bytes
 
+# Compute capability, its first number (NVIDIA's CUDA C++ Programming Guide, "Compute Capabilities"): from Ampere on.
+_FIRST_WITH_BFLOAT16 = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class Device:
@@ -42,11 +45,9 @@ def describe_device(name: str) -> Device:
             hint="Use workers.device cpu, or install a torch build for your GPU.",
         )
     facts = torch.cuda.get_device_properties(number)
-    dtypes = (
-        ("float32", "float16", "bfloat16")
-        if torch.cuda.is_bf16_supported()
-        else ("float32", "float16")
-    )
+    # torch's own question counts GPUs that only emulate it, slowly, and asks the current one.
+    has_bfloat16 = facts.major >= _FIRST_WITH_BFLOAT16
+    dtypes = ("float32", "float16", "bfloat16") if has_bfloat16 else ("float32", "float16")
     return Device(f"cuda:{number}", facts.name, facts.total_memory, dtypes)
 
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from quarry_runtime.search.keys import keys_of_tensors
 from quarry_runtime.search.lists import BestLists
 
+# Keys of tied queries that are made at once.
+_TIED_KEYS = 4 * 1024 * 1024
+
 
 class Dense:
     """Takes blocks of scores [Q, N] into lists of the best, with one wait for the device a block.
@@ -53,6 +56,8 @@ class Dense:
         places_QC = places_QC[:, :count]
         tied = (values_QC[:, count - 1] == values_QC[:, count]).nonzero().squeeze(1)
         if len(tied) > 0:
-            keys_TN = keys_of_tensors(scores_QN[tied], ranks_N)
-            places_QC[tied] = torch.topk(keys_TN, count, dim=1).indices
+            # A part at a time: keys and what they are made of take eight times the memory of their scores.
+            for part in tied.split(max(1, _TIED_KEYS // scores_QN.shape[1])):
+                keys_TN = keys_of_tensors(scores_QN[part], ranks_N)
+                places_QC[part] = torch.topk(keys_TN, count, dim=1).indices
         return places_QC

@@ -22,6 +22,7 @@ from quarry_runtime.errors import (
 )
 from quarry_runtime.guard.device import Device, describe_device
 from quarry_runtime.guard.parent import name_process
+from quarry_runtime.places import count_gpus
 from quarry_runtime.protocol.messages import (
     Bye,
     Fatal,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 _LINGER_SECONDS = 10.0
 #: torchrun looks every 0.1 s which ranks ended, and names one: whoever only lost the other comes later.
 _WITNESS_SECONDS = 0.5
+#: A GPU's driver on Linux, and inside Windows.
+_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 #: Rows of each kind that a fatal message can carry.
 _NAMED_ROWS = 100
 #: What gloo, NCCL and c10d say when another rank is gone.
@@ -119,14 +122,16 @@ def _forget_the_group() -> None:
 def _device() -> tuple[Device | None, Exception | None]:
     """This rank's GPU, or None for the CPU; without a GPU's driver, torch is not asked.
 
-    A fault is returned, not raised: it is told once there is a connection to tell it over.
+    A fault is returned, not raised: it is told once there is a connection to tell it over. That torch sees
+    none of the GPUs which were counted is one: it would train on the CPU, as many ranks as there are GPUs.
     """
-    if not Path("/dev/nvidiactl").exists() or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    has_driver = any(Path(device).exists() for device in _DRIVERS)
+    if not has_driver or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return None, None
     try:
         import torch
 
-        if not torch.cuda.is_available():
+        if not torch.cuda.is_available() and count_gpus(os.environ) == 0:
             return None, None
         return describe_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}"), None
     except Exception as error:

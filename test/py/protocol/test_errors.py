@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+import torch
 
 from quarry_runtime.errors import (
     EXIT_STATUS,
@@ -44,6 +45,29 @@ def test_each_kind_has_its_code_and_exit_status(kind: type[QuarryError], code: s
         "isRetryable": True,
         "rows": [3, 1],
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(h)`"),
+            True,
+        ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_did_not_fit_into_memory_may_be_retried(error: Exception, is_memory: bool) -> None:
+    told = to_info(error)
+    assert (told.code, told.is_retryable) == (
+        ("WORKER", True) if is_memory else ("INTERNAL", False)
+    )
+    assert ("smaller" in (told.hint or "")) is is_memory
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,16 @@ def test_scores_that_are_all_equal_are_decided_by_the_ids_alone(queries: int) ->
     assert not np.signbit(scores).any()
 
 
+def test_many_tied_queries_are_decided_in_parts_as_in_one() -> None:
+    # More keys than are made at once.
+    queries, count, k = 40, 130_000, 3
+    ranks = torch.randperm(count, generator=torch.Generator().manual_seed(2)).to(torch.int32)
+    lists = BestLists(queries, k, torch.device("cpu"))
+    dense = Dense(lists)
+    dense.take(torch.zeros(queries, count), torch.arange(count, dtype=torch.int32), ranks)
+    assert dense.ordered()[1].tolist() == [ranks.argsort(descending=True)[:k].tolist()] * queries
+
+
 def test_memory_does_not_grow_with_the_number_of_passages() -> None:
     best = RunningTopK(4, 10)
 

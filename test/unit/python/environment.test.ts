@@ -77,6 +77,7 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
   expect(python.env).toMatchObject({
     PYTHONPATH: `${runtime}:/of/the/user`,
     PYTHONUNBUFFERED: "1",
+    PYTHONSAFEPATH: "1",
     PYTHONOPTIMIZE: "",
     TOKENIZERS_PARALLELISM: "false",
     GLIBC_TUNABLES: expect.stringContaining("mmap_threshold"),
