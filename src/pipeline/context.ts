@@ -4,11 +4,9 @@ import { dataFolder, defaultCacheDir } from "../data/index.js";
 import type { DataContext } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
-
 import { refreshedParts } from "../experiment/refresh.js";
 import type { ExperimentConfig, ModelConfig } from "../experiment/schema.js";
 import { launchNodes } from "../pool/launch/nodes.js";
-
 import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
 import type { ModelSpec } from "../protocol/messages.js";
