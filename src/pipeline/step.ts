@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { BASE_NAME } from "../experiment/mine-checks.js";
 import type { JournalEntry } from "../rundir/journal.js";
 import type { RunContext } from "./context.js";
 import { changedModels, type LocalModels, localModels, localPlugins } from "./local-models.js";
@@ -17,11 +18,11 @@ export interface ModelChoice {
 
 /** What users know a model by. */
 export function modelName({ label }: ModelChoice): string {
-  return label === "base" ? "model as it is" : label;
+  return label === BASE_MODEL.label ? "model as it is" : label;
 }
 
 /** The experiment's model as it is, before any training. */
-export const BASE_MODEL: ModelChoice = { label: "base", checkpoint: undefined };
+export const BASE_MODEL: ModelChoice = { label: BASE_NAME, checkpoint: undefined };
 
 /** The model that training in this run folder ended with, or the experiment's own. */
 export function currentModel(context: RunContext): ModelChoice {
