@@ -1,5 +1,4 @@
 /** Vectors of a table's texts: read from the store, and what the store lacks encoded first. */
-import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { dataFolder, textUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
@@ -18,6 +17,7 @@ import {
   writePlan,
 } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
+import { jsonDigest } from "../json-digest.js";
 import type { FailedUnit } from "../pool/types.js";
 import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
@@ -118,10 +118,7 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
       const path = context.runDir.file(options.plan);
       const batchSize = await options.batchSize();
       const { unitSize } = context.config.workers;
-      const key = createHash("sha256")
-        .update(JSON.stringify([store.folder, rowsKey(table, rows), batchSize, unitSize]))
-        .digest("hex")
-        .slice(0, 32);
+      const key = jsonDigest([store.folder, rowsKey(table, rows), batchSize, unitSize], 32);
       let plan = await readPlan(path, key, rows.length);
       if (plan === null || !covers(plan, keys, places)) {
         plan = planMissing(keys, places);

@@ -1,11 +1,11 @@
 /** Search with a FAISS index: one built over the store's vectors and kept in the run folder, or one that was saved. */
-import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { TextTable } from "../data/types.js";
 import { rowsKey } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
 import type { IndexConfig, SavedIndexConfig } from "../experiment/schema.js";
+import { jsonDigest } from "../json-digest.js";
 import type { ModelContract } from "../protocol/messages.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
@@ -162,8 +162,5 @@ function keyOf(
   passages: TextTable,
 ): string {
   const parts = [contract.fingerprint, context.config.embeddings.dtype, rowsKey(passages, rows), passages.fingerprint];
-  return createHash("sha256")
-    .update(JSON.stringify([...parts, index]))
-    .digest("hex")
-    .slice(0, 16);
+  return jsonDigest([...parts, index], 16);
 }
