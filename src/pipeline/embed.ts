@@ -20,8 +20,10 @@ import { QuarryError } from "../errors.js";
 import { jsonDigest } from "../json-digest.js";
 import type { FailedUnit } from "../pool/types.js";
 import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { type FallibleJob, leaveOut, leftOutBefore, throwFailed } from "./failed-units.js";
+import type { ModelChoice } from "./step.js";
 import type { Throughput } from "./summary.js";
 
 /** Whose vectors are wanted. */
@@ -37,6 +39,25 @@ export interface EmbedOptions {
   readonly rows: Int32Array;
   /** Texts in one forward pass; asked for only when something has to be encoded. */
   readonly batchSize: () => Promise<number>;
+}
+
+/**
+ * What a model of the run makes of a table's texts, as the store keeps them: how they are rounded and batched is the
+ * experiment's to say.
+ */
+export function wantedVectors(
+  context: RunContext,
+  model: ModelChoice,
+  contract: ModelContract,
+  texts: Pick<EmbedOptions, "phase" | "plan" | "side" | "table" | "rows">,
+): EmbedOptions {
+  return {
+    ...texts,
+    model: context.modelSpec(model.checkpoint),
+    contract,
+    dtype: context.config.embeddings.dtype,
+    batchSize: () => batchSizeOf(context, model, texts.table, texts.rows),
+  };
 }
 
 /** Vectors of the rows, in their order. */

@@ -2,10 +2,9 @@
 import { mkdir } from "node:fs/promises";
 import type { PreparedSource, TextTable } from "../data/types.js";
 import { rowsToEncode } from "./asked-data.js";
-import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import { withVectors } from "./embed.js";
+import { wantedVectors, withVectors } from "./embed.js";
 import { encodeToMatrix } from "./encode-unstored.js";
 import { type EncodeResult, type EncodeWork, writeIds } from "./encode-work.js";
 import { exportFor } from "./export-formats.js";
@@ -34,17 +33,13 @@ async function encodeStored(context: RunContext, work: EncodeWork): Promise<Enco
   const { step, options, table, rows } = work;
   const contract = await describe(context, work.model);
   const writeExport = await exportFor(context, options, contract);
-  const wanted = {
+  const wanted = wantedVectors(context, work.model, contract, {
     phase: step,
     plan: `${step}/texts.plan`,
-    model: context.modelSpec(work.model.checkpoint),
-    contract,
     side: options.side,
-    dtype: context.config.embeddings.dtype,
     table,
     rows,
-    batchSize: () => batchSizeOf(context, work.model, table, rows),
-  };
+  });
   return withVectors(context, wanted, async ({ view, rows: encoded, throughput }) => {
     // Not those asked for: texts that cannot be encoded may have been left out.
     const ids = await writeIds(context, work, encoded);

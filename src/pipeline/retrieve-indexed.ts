@@ -7,10 +7,9 @@ import { QuarryError } from "../errors.js";
 import type { IndexConfig, SavedIndexConfig } from "../experiment/schema.js";
 import { jsonDigest } from "../json-digest.js";
 import type { ModelContract } from "../protocol/messages.js";
-import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import { type Embedded, withVectors } from "./embed.js";
+import { type Embedded, wantedVectors, withVectors } from "./embed.js";
 import { buildIndex, checkFaiss, type IndexManifest, idsOf, indexAt, searchIndex } from "./faiss.js";
 import type { RetrieveOptions } from "./retrieve.js";
 import type { ReadQueries } from "./search-tiles.js";
@@ -42,17 +41,13 @@ export async function retrieveIndexed(
   const queries = await storedQueries(context, options, contract);
   const { phase, folder, model, source } = options;
   const { passages, searchRows } = source;
-  const wanted = {
+  const wanted = wantedVectors(context, model, contract, {
     phase: `${phase}/passages`,
     plan: `${folder}/passages.plan`,
-    model: context.modelSpec(model.checkpoint),
-    contract,
     side: "passage",
-    dtype: context.config.embeddings.dtype,
     table: passages,
     rows: searchRows,
-    batchSize: () => batchSizeOf(context, model, passages, searchRows),
-  } as const;
+  });
   return withVectors(context, wanted, async (embedded) => {
     const topK = Math.min(options.topK, embedded.rows.length);
     const at = context.runDir.file("indexes", `${model.label}-${keyOf(context, embedded, contract, index, passages)}`);
