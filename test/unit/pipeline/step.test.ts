@@ -27,7 +27,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function contextOf(): RunContext {
+function contextOf(signal = new AbortController().signal): RunContext {
   const data = source({ corpus: folder, qrels: join(folder, "qrels/test.tsv") });
   const experiment = defineExperiment({
     ...{ name: "lost", model: biEncoder("m"), evaluate: { data }, train: { data: binary({ positives: data }) } },
@@ -37,12 +37,12 @@ function contextOf(): RunContext {
   events.subscribe((event) => {
     if (event.type === "warning") told.push(event.message);
   });
-  return new RunContext(experiment, runDir, events, new AbortController().signal);
+  return new RunContext(experiment, runDir, events, signal);
 }
 
 const files = ["evaluate-base/run.trec", "evaluate-base/per-query.json"];
-const step = (): Promise<object> =>
-  once(contextOf(), "evaluate-base", "data", {
+const step = (context = contextOf()): Promise<object> =>
+  once(context, "evaluate-base", "data", {
     work: async () => {
       done += 1;
       await mkdir(runDir.file("evaluate-base"), { recursive: true });
@@ -66,6 +66,12 @@ test("a finished step is done again, with a warning, once a file of its result i
       "evaluate-base/run.trec: of another size than when evaluate-base was done; taken as it is.",
     ],
   });
+});
+
+test("a step that begins after a stop says what any work says that is stopped", async () => {
+  const stopped = step(contextOf(AbortSignal.abort("enough")));
+  await expect(stopped).rejects.toMatchObject({ code: "INTERRUPTED", message: "Stopped on request.", cause: "enough" });
+  expect(done).toBe(0);
 });
 
 test("files are looked for also where the journal of an earlier version has no sizes", async () => {
