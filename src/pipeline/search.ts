@@ -10,13 +10,13 @@ import type { RunContext } from "./context.js";
 import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
 import { type IndexedRetrieval, retrieveIndexed, retrieveSaved, savedIndex } from "./retrieve-indexed.js";
-import type { ModelChoice } from "./step.js";
+import type { ModelChoice, StepLeft } from "./step.js";
 import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
 import { writeRun } from "./trec.js";
 
 /** What a search wrote; paths are relative to the run folder. */
-export interface SearchResult {
+interface SearchResult {
   /** A TREC run. */
   readonly run: string;
   /** JSON: each query with its text and the passages found, the first thousand queries. */
@@ -46,9 +46,7 @@ const SHOWN_QUERIES = 1_000;
 const SHOWN_CHARS = 100;
 
 /** Searches the experiment's search data with one model; questions asked before are answered from the run folder. */
-export async function searchStep(context: RunContext, model: ModelChoice): Promise<SearchResult> {
-  const options = context.config.search;
-  if (options === undefined) throw new TypeError("the experiment has no search section");
+export async function searchStep(context: RunContext, options: SearchConfig, model: ModelChoice): Promise<StepLeft> {
   const asked = options.texts === undefined ? "" : `-${jsonDigest(options.texts, 12)}`;
   const step = `search-${model.label}${asked}`;
   const data = options.texts === undefined ? options.data : await withTexts(context, step, options);
@@ -91,7 +89,8 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
     ]);
     context.events.emit({ type: "summary", columns: ["score", "passage", text], rows: cells });
   }
-  return { run: found.run, hits: found.hits, throughput: found.throughput };
+  const files = { search: context.runDir.file(found.run), hits: context.runDir.file(found.hits) };
+  return { files, throughputs: [found.throughput] };
 }
 
 /** The beginning of a passage on one line. */

@@ -8,12 +8,12 @@ import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
 import { deriveLayout, findLatestCheckpoint, modelFilesOf, runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
-import type { Chosen } from "./evaluating/chosen.js";
+import { type Chosen, tellChosen } from "./evaluating/chosen.js";
 import type { TrainingEvaluation } from "./evaluating/index.js";
 import { begunOf, type LearnedFrom, learnedFrom, refuseOthers } from "./learned-from.js";
 import { localModels } from "./local-models.js";
 import { prepareTraining } from "./prepare.js";
-import { findDone, listed, lostFiles, once } from "./step.js";
+import { findDone, listed, lostFiles, once, type StepLeft } from "./step.js";
 import { rankCount } from "./train-job.js";
 import { openParts, type TrainParts } from "./train-parts.js";
 
@@ -30,9 +30,7 @@ export interface TrainResult {
 }
 
 /** Trains the experiment's model, or goes on where an earlier process stopped. */
-export async function trainStep(context: RunContext): Promise<TrainResult> {
-  const options = context.config.train;
-  if (options === undefined) throw new TypeError("the experiment has no train section");
+export async function trainStep(context: RunContext, options: TrainConfig): Promise<StepLeft> {
   const set = await prepareTraining(context, "train", options.data);
   try {
     const models = await localModels(context, "train");
@@ -40,7 +38,9 @@ export async function trainStep(context: RunContext): Promise<TrainResult> {
     refuseOthers(begunOf(context.runDir.journal.entries), from, context.experiment);
     await refuseLost(context);
     const work = (): Promise<TrainResult> => trainOn(context, options, set, from);
-    return await once(context, "train", set.fingerprint, { work, files: filesOf(context) });
+    const trained = await once(context, "train", set.fingerprint, { work, files: filesOf(context) });
+    tellChosen(context);
+    return { trained };
   } finally {
     set.close();
   }
