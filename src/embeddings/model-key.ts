@@ -1,5 +1,5 @@
 /** The name of a model's folder in the store: equal only where equal texts give equal vectors. */
-import { createHash } from "node:crypto";
+import { jsonDigest } from "../json-digest.js";
 import type { VectorModel } from "./types.js";
 
 /** Changes when the layout of the store's files, or what a text's key is made of, changes. */
@@ -15,7 +15,7 @@ export function modelKey(model: VectorModel): string {
 
 /** @param facts as modelFacts gives them, in their order. */
 export function keyOf(facts: Readonly<Record<string, string | number>>): string {
-  return createHash("sha256").update(JSON.stringify(facts)).digest("hex").slice(0, 32);
+  return jsonDigest(facts, 32);
 }
 
 /** What the key is made of and what names the model to people; kept beside the vectors, compared when they are opened. */

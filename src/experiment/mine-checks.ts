@@ -21,6 +21,9 @@ export function inSection(words: string, section: string): string {
   return words.replace(/\bmine\.(?=[a-z])/g, `${section}.`);
 }
 
+/** What reports, files and the journal call the experiment's model as it is, before any training. */
+export const BASE_NAME = "base";
+
 const BY_ID: readonly string[] = ["qrels", "triples", "grouped-jsonl", "run"];
 
 function checkOutput({ output, parquet }: MineConfig, say: Say): void {
@@ -129,7 +132,7 @@ function checkRetrievers(mine: MineConfig, say: Say): void {
     if (name === undefined) return;
     if (names.some((other, place) => other === name && place !== index))
       say(`${at}.name`, `${name} is another retriever's name`);
-    if (name === "base" && includeModel) say(`${at}.name`, "base is the name of the experiment's own model");
+    if (name === BASE_NAME && includeModel) say(`${at}.name`, `${BASE_NAME} is the name of the experiment's own model`);
   });
   const count = retrievers.length + (includeModel ? 1 : 0);
   if (count === 0) say("includeModel", "is false and mine.retrievers is empty, so nobody is asked");

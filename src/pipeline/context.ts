@@ -1,20 +1,16 @@
 /** What every verb of a run shares: the run folder, the events, the Python environment and one pool of workers. */
-import { resolve } from "node:path";
-import { dataFolder, defaultCacheDir } from "../data/index.js";
 import type { DataContext } from "../data/types.js";
-import { QuarryError } from "../errors.js";
+import { stopIfAborted } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
-
-import { refreshedParts } from "../experiment/refresh.js";
 import type { ExperimentConfig, ModelConfig } from "../experiment/schema.js";
 import { launchNodes } from "../pool/launch/nodes.js";
-
 import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import type { EventStream } from "../report/events.js";
 import type { RunDir } from "../rundir/directory.js";
+import { cacheDirOf, dataContextOf } from "./data-context.js";
 import { toModelSpec } from "./model-spec.js";
 import { PluginSources } from "./plugin-sources.js";
 import { pythonVersions } from "./versions.js";
@@ -38,16 +34,12 @@ export class RunContext {
   ) {
     this.config = experiment.config;
     this.pluginSources = parent?.pluginSources ?? new PluginSources();
-    this.cacheDir = resolve(experiment.baseDir, this.config.cacheDir ?? defaultCacheDir());
+    this.cacheDir = cacheDirOf(experiment);
   }
 
   /** Raises INTERRUPTED once a stop was asked for. */
   checkStop(): void {
-    const { aborted, reason } = this.signal;
-    if (aborted)
-      throw new QuarryError("INTERRUPTED", "Stopped on request; the same command goes on from here.", {
-        cause: reason,
-      });
+    stopIfAborted(this.signal);
   }
 
   /**
@@ -101,20 +93,15 @@ export class RunContext {
   }
 
   dataContext(onProgress?: DataContext["onProgress"]): DataContext {
-    return {
-      baseDir: this.experiment.baseDir,
-      cacheDir: dataFolder(this.cacheDir),
-      seed: this.config.seed,
-      validation: this.config.validation,
-      refreshed: refreshedParts(this.config),
+    return dataContextOf(this.experiment, {
       signal: this.signal,
+      onProgress,
       onWarning: (message, hint) => {
         // Data is looked through before the first step and opened again by each: what was told once is known.
         if (!this.#told.has(message)) this.events.emit({ type: "warning", message, hint });
         this.#told.add(message);
       },
-      ...(onProgress === undefined ? {} : { onProgress }),
-    };
+    });
   }
 
   /** Runs one phase: its beginning and end become events, its seconds are returned. */

@@ -1,13 +1,5 @@
 /** Looking at an experiment's data without running it: check, stats and show; no run folder, no workers. */
-import { resolve } from "node:path";
-import {
-  type CacheEntry,
-  dataFolder,
-  defaultCacheDir,
-  entriesOf,
-  openTrainingSet,
-  prepareSource,
-} from "../data/index.js";
+import { type CacheEntry, entriesOf, openTrainingSet, prepareSource } from "../data/index.js";
 import { type CheckReport, checkSources } from "../data/inspect/check.js";
 import type { InspectedData, InspectedTraining } from "../data/inspect/inspected.js";
 import { type ShownStep, showStepOf } from "../data/inspect/show.js";
@@ -16,10 +8,10 @@ import { sourceFiles } from "../data/source-files.js";
 import type { DataContext, PreparedSource, TrainingSet } from "../data/types.js";
 import { QuarryError, stopIfAborted } from "../errors.js";
 import { type Experiment, requireExperiment } from "../experiment/define.js";
-import { refreshedParts } from "../experiment/refresh.js";
 import { searchSources, setsOf, trainingSources } from "../experiment/sources.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import { askedBy } from "./asked-data.js";
+import { cacheDirOf, dataContextOf } from "./data-context.js";
 import type { ResolveContext } from "./embedded.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
 
@@ -135,19 +127,9 @@ export class Look implements ResolveContext {
     private readonly only: "train" | null = null,
   ) {
     requireExperiment(experiment);
-    const { config, baseDir } = experiment;
-    this.cacheDir = resolve(baseDir, config.cacheDir ?? defaultCacheDir());
+    this.cacheDir = cacheDirOf(experiment);
     this.signal = options.signal ?? new AbortController().signal;
-    this.context = {
-      baseDir,
-      cacheDir: dataFolder(this.cacheDir),
-      seed: config.seed,
-      validation: config.validation,
-      refreshed: refreshedParts(config),
-      signal: this.signal,
-      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-      ...(options.onWarning === undefined ? {} : { onWarning: options.onWarning }),
-    };
+    this.context = dataContextOf(experiment, { ...options, signal: this.signal });
   }
 
   /** Only embedded collections need it. */

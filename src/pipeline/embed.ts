@@ -1,5 +1,4 @@
 /** Vectors of a table's texts: read from the store, and what the store lacks encoded first. */
-import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { dataFolder, textUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
@@ -18,10 +17,13 @@ import {
   writePlan,
 } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
+import { jsonDigest } from "../json-digest.js";
 import type { FailedUnit } from "../pool/types.js";
 import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
+import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { type FallibleJob, leaveOut, leftOutBefore, throwFailed } from "./failed-units.js";
+import type { ModelChoice } from "./step.js";
 import type { Throughput } from "./summary.js";
 
 /** Whose vectors are wanted. */
@@ -37,6 +39,25 @@ export interface EmbedOptions {
   readonly rows: Int32Array;
   /** Texts in one forward pass; asked for only when something has to be encoded. */
   readonly batchSize: () => Promise<number>;
+}
+
+/**
+ * What a model of the run makes of a table's texts, as the store keeps them: how they are rounded and batched is the
+ * experiment's to say.
+ */
+export function wantedVectors(
+  context: RunContext,
+  model: ModelChoice,
+  contract: ModelContract,
+  texts: Pick<EmbedOptions, "phase" | "plan" | "side" | "table" | "rows">,
+): EmbedOptions {
+  return {
+    ...texts,
+    model: context.modelSpec(model.checkpoint),
+    contract,
+    dtype: context.config.embeddings.dtype,
+    batchSize: () => batchSizeOf(context, model, texts.table, texts.rows),
+  };
 }
 
 /** Vectors of the rows, in their order. */
@@ -118,10 +139,7 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
       const path = context.runDir.file(options.plan);
       const batchSize = await options.batchSize();
       const { unitSize } = context.config.workers;
-      const key = createHash("sha256")
-        .update(JSON.stringify([store.folder, rowsKey(table, rows), batchSize, unitSize]))
-        .digest("hex")
-        .slice(0, 32);
+      const key = jsonDigest([store.folder, rowsKey(table, rows), batchSize, unitSize], 32);
       let plan = await readPlan(path, key, rows.length);
       if (plan === null || !covers(plan, keys, places)) {
         plan = planMissing(keys, places);

@@ -1,21 +1,19 @@
 /** Encode: a source's texts become vectors in the store, and a file that other programs read. */
 import { mkdir } from "node:fs/promises";
 import type { PreparedSource, TextTable } from "../data/types.js";
+import type { EncodeConfig } from "../experiment/schema.js";
 import { rowsToEncode } from "./asked-data.js";
-import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import { withVectors } from "./embed.js";
+import { wantedVectors, withVectors } from "./embed.js";
 import { encodeToMatrix } from "./encode-unstored.js";
 import { type EncodeResult, type EncodeWork, writeIds } from "./encode-work.js";
 import { exportFor } from "./export-formats.js";
 import { onceOnSource } from "./prepare.js";
-import type { ModelChoice } from "./step.js";
+import type { ModelChoice, StepLeft } from "./step.js";
 
 /** Encodes the experiment's encode data with one model; texts whose vectors are stored are not encoded again. */
-export async function encodeStep(context: RunContext, model: ModelChoice): Promise<EncodeResult> {
-  const options = context.config.encode;
-  if (options === undefined) throw new TypeError("the experiment has no encode section");
+export async function encodeStep(context: RunContext, options: EncodeConfig, model: ModelChoice): Promise<StepLeft> {
   const step = `encode-${model.label}`;
   const encodeIt = async (source: PreparedSource): Promise<EncodeResult> => {
     const rows = rowsToEncode(source, options);
@@ -25,26 +23,30 @@ export async function encodeStep(context: RunContext, model: ModelChoice): Promi
     return (context.config.embeddings.store ? encodeStored : encodeToMatrix)(context, work);
   };
   const use = { name: "encode", data: options.data };
-  return onceOnSource(context, step, use, encodeIt, ({ vectors, scales, ids }) =>
-    [vectors, scales, ids].filter((file) => file !== null),
-  );
+  const found = await onceOnSource(context, step, use, encodeIt, (result) => filesOf(result).map(([, file]) => file));
+  return {
+    files: Object.fromEntries(filesOf(found).map(([name, file]) => [name, context.runDir.file(file)])),
+    written: [[found.vectors ?? "stored vectors", found.rowCount]],
+    throughputs: options.side === "passage" ? [found.throughput] : [],
+  };
+}
+
+/** What was written, by what it is. */
+function filesOf({ vectors, scales, ids }: EncodeResult): (readonly [name: string, file: string])[] {
+  return Object.entries({ vectors, scales, ids }).flatMap(([name, file]) => (file === null ? [] : [[name, file]]));
 }
 
 async function encodeStored(context: RunContext, work: EncodeWork): Promise<EncodeResult> {
   const { step, options, table, rows } = work;
   const contract = await describe(context, work.model);
   const writeExport = await exportFor(context, options, contract);
-  const wanted = {
+  const wanted = wantedVectors(context, work.model, contract, {
     phase: step,
     plan: `${step}/texts.plan`,
-    model: context.modelSpec(work.model.checkpoint),
-    contract,
     side: options.side,
-    dtype: context.config.embeddings.dtype,
     table,
     rows,
-    batchSize: () => batchSizeOf(context, work.model, table, rows),
-  };
+  });
   return withVectors(context, wanted, async ({ view, rows: encoded, throughput }) => {
     // Not those asked for: texts that cannot be encoded may have been left out.
     const ids = await writeIds(context, work, encoded);

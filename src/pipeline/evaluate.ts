@@ -1,43 +1,18 @@
 /** Evaluate: search the held-out passages, write the run file, score it; each data set of a suite in its own folder. */
 import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import type { PreparedSource } from "../data/types.js";
 import type { EvaluateConfig } from "../experiment/schema.js";
 import { type EvaluationSet, setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
-import { type Measured, measure } from "./measure.js";
+import { type EvaluateResult, filesOfSet, type SetResult } from "./evaluation-result.js";
+import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
-import { type CorpusPart, type Estimate, quickLook, stateError } from "./quick-look.js";
+import { quickLook, stateError } from "./quick-look.js";
 import { recordEvaluation, tellMetrics } from "./record-metrics.js";
+import { RERANKED, rerankStep } from "./rerank.js";
 import { retrieve } from "./retrieve.js";
-import { type ModelChoice, modelName, requireQrels } from "./step.js";
-import type { Throughput } from "./summary.js";
+import { type ModelChoice, modelName, requireQrels, type StepLeft } from "./step.js";
 import { writeQrels, writeRun } from "./trec.js";
-
-/** What the evaluation on one data set found; paths are relative to the run folder. */
-export interface SetResult {
-  readonly values: Readonly<Record<string, number>>;
-  readonly queryCount: number;
-  readonly throughput: Throughput;
-  readonly run: string;
-  /** Of a quick look at a part of the corpus: how much of it was searched, and what all of it would give. */
-  readonly part?: Pick<CorpusPart, "searched" | "total">;
-  readonly wholeCorpus?: Readonly<Record<string, Estimate>>;
-  /** Of a quick look at some queries: 95 % intervals of the values. */
-  readonly intervals?: Measured["intervals"];
-}
-
-/** What an evaluation found: on its only data set, or on each of a suite. */
-export interface EvaluateResult {
-  /** Of a suite the mean over its data sets. */
-  readonly values: Readonly<Record<string, number>>;
-  readonly sets: readonly (SetResult & { readonly name: string | null })[];
-}
-
-/** The files that a data set's values stand for. */
-export function filesOfSet({ run }: SetResult): string[] {
-  return [run, ...["qrels.trec", "per-query.json"].map((name) => join(dirname(run), name))];
-}
 
 /** Measures on different data stand beside each other in metrics.json, but must not be compared. */
 function warnOfOtherData(context: RunContext, data: string, set: string | null): void {
@@ -98,9 +73,12 @@ interface RankedSet {
 }
 
 /** Evaluates one model on one data set. */
-async function evaluateSet(context: RunContext, model: ModelChoice, set: EvaluationSet): Promise<SetResult> {
-  const section = context.config.evaluate;
-  if (section === undefined) throw new TypeError("the experiment has no evaluate section");
+async function evaluateSet(
+  context: RunContext,
+  section: EvaluateConfig,
+  model: ModelChoice,
+  set: EvaluationSet,
+): Promise<SetResult> {
   const options = { ...section, measures: set.measures ?? section.measures };
   const step = set.name === null ? `evaluate-${model.label}` : `evaluate-${model.label}/${set.name}`;
   const use = { name: set.name === null ? "evaluate" : `evaluate.${set.name}`, data: set.data };
@@ -116,13 +94,27 @@ async function evaluateSet(context: RunContext, model: ModelChoice, set: Evaluat
   return result;
 }
 
-/** Evaluates one model on the experiment's evaluation data. */
-export async function evaluateStep(context: RunContext, model: ModelChoice): Promise<EvaluateResult> {
-  const options = context.config.evaluate;
-  if (options === undefined) throw new TypeError("the experiment has no evaluate section");
+/** Evaluates one model on the experiment's evaluation data, and ranks again what it found where that is asked for. */
+export async function evaluateStep(
+  context: RunContext,
+  options: EvaluateConfig,
+  model: ModelChoice,
+): Promise<StepLeft> {
   const sets: EvaluateResult["sets"][number][] = [];
   for (const set of setsOf(options.data, "evaluate.data")) {
-    sets.push({ ...(await evaluateSet(context, model, set)), name: set.name });
+    sets.push({ ...(await evaluateSet(context, options, model, set)), name: set.name });
   }
-  return recordEvaluation(context, { step: `evaluate-${model.label}`, label: modelName(model) }, sets);
+  const first = await recordEvaluation(context, { step: `evaluate-${model.label}`, label: modelName(model) }, sets);
+  const again = await rerankStep(context, options, model, first);
+  const evaluations: [string, EvaluateResult][] = [[model.label, first]];
+  if (again !== null) evaluations.push([model.label + RERANKED, again]);
+  const runs = evaluations.flatMap(([label, found]) =>
+    found.sets.map(({ name, run }) => [name === null ? `run.${label}` : `run.${label}/${name}`, run] as const),
+  );
+  return {
+    evaluations,
+    files: Object.fromEntries(runs.map(([name, run]) => [name, context.runDir.file(run)])),
+    // Pairs that were ranked again are no passages.
+    throughputs: first.sets.map(({ throughput }) => throughput),
+  };
 }

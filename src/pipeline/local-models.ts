@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import { stampSource } from "../data/cache/source-stamp.js";
 import { dataFolder } from "../data/index.js";
-import { modelsOf } from "../experiment/mine-checks.js";
+import { BASE_NAME, modelsOf } from "../experiment/mine-checks.js";
 import { resolveCheckpoint } from "../experiment/paths.js";
 import type { CrossEncoderConfig, ExperimentConfig, ModelConfig } from "../experiment/schema.js";
 import { foldersOf } from "../pool/model-files.js";
@@ -52,6 +52,9 @@ export function changedModels(before: LocalModels | undefined, now: LocalModels)
   return Object.keys(now).filter((name) => (before?.[name] ?? now[name]) !== now[name]);
 }
 
+/** A step with the model as it is. */
+const IS_BASE = new RegExp(`^[a-z]+-${BASE_NAME}\\b`);
+
 function verbOf(step: string): string {
   return /^[a-z]+/.exec(step)?.[0] ?? "";
 }
@@ -69,7 +72,7 @@ function modelsIn(config: ExperimentConfig, step: string): readonly (ModelConfig
     section === undefined ? [] : modelsOf(section).map(([, each]) => each);
   if (verb === "rerank") return rerank === undefined ? [] : [rerank];
   // What was trained holds all of its weights, unless they are an adapter's.
-  const isRead = verb === "train" || /^[a-z]+-base\b/.test(step) || model.adapter !== undefined;
+  const isRead = verb === "train" || IS_BASE.test(step) || model.adapter !== undefined;
   return [
     ...(isRead && !isModelIdle(config, step) ? [model] : []),
     ...(verb === "mine" ? others(mine) : []),

@@ -17,7 +17,7 @@ import { type MiningReport, ReportBuilder } from "./mining/report.js";
 import type { MiningRules, QueryCase } from "./mining/types.js";
 import { reportRows, warningsOf } from "./mining/words.js";
 import { onceOnSource, prepare } from "./prepare.js";
-import type { ModelChoice } from "./step.js";
+import type { ModelChoice, StepLeft } from "./step.js";
 import type { Throughput } from "./summary.js";
 
 /** What mining wrote; the paths are relative to the run folder. */
@@ -33,9 +33,7 @@ export interface MineResult {
 /**
  * Mines hard negatives and writes them in the formats asked for, with a report beside them.
  */
-export async function mineStep(context: RunContext, model: ModelChoice): Promise<MineResult> {
-  const options = context.config.mine;
-  if (options === undefined) throw new TypeError("the experiment has no mine section");
+export async function mineStep(context: RunContext, options: MineConfig, model: ModelChoice): Promise<StepLeft> {
   const step = `mine-${model.label}`;
   const retrievers = retrieversOf(options, model.label);
   const runs = await openRuns(context, step, options.data, retrievers);
@@ -44,13 +42,21 @@ export async function mineStep(context: RunContext, model: ModelChoice): Promise
   try {
     const mineIt = (source: PreparedSource): Promise<MineResult> =>
       mineSource(context, { step, section: "mine", choice: model, source, retrievers, runs }, options);
-    return await onceOnSource(context, step, use, mineIt, ({ files, report }) => [
-      ...files.map(([file]) => file),
-      report,
-    ]);
+    const filesOf = ({ files, report }: MineResult): string[] => [...files.map(([file]) => file), report];
+    return leftOf(context, await onceOnSource(context, step, use, mineIt, filesOf));
   } finally {
     for (const run of runs) run?.close();
   }
+}
+
+function leftOf({ runDir }: RunContext, { files, report, counts, throughput }: MineResult): StepLeft {
+  const [negatives] = files[0] as (typeof files)[number];
+  const written = Object.fromEntries(files.map(([file]) => [file, runDir.file(file)]));
+  return {
+    files: { ...written, negatives: runDir.file(negatives), miningReport: runDir.file(report) },
+    written: [...counts, ...files],
+    throughputs: [throughput],
+  };
 }
 
 /**

@@ -1,14 +1,10 @@
 /** Which pairs a job of scoring set out to score, written down before the first one is. */
 import { readFile } from "node:fs/promises";
-import { crc32 } from "node:zlib";
+import { bodyOf, checkedBytes } from "../rundir/checked-bytes.js";
 import { writeFileDurably } from "../rundir/durable.js";
 
-interface PlanFile {
-  readonly key: string;
-  /** One bit a pair, base64. */
-  readonly pairs: string;
-  readonly crc: number;
-}
+/** Then the key and one bit a pair. A file of anything else is no plan: what is missing is planned anew. */
+const MAGIC = "QPAIR001";
 
 /**
  * The numbers of the pairs to score, ascending: as an earlier, killed call of the same job wrote them down, else those
@@ -17,7 +13,7 @@ interface PlanFile {
  * A score depends in its last bits on the pairs that it is batched with. So that a job that was killed ends with the
  * same bytes, its units must be cut over the same pairs as the first time, also when some are known by now.
  *
- * @param key everything that determines the units beside which pairs are missing
+ * @param key everything that determines the units beside which pairs are missing, in ASCII
  * @param missing numbers of the pairs without a score, ascending; at least one
  */
 export async function plannedPairs(path: string, key: string, count: number, missing: Int32Array): Promise<Int32Array> {
@@ -26,21 +22,16 @@ export async function plannedPairs(path: string, key: string, count: number, mis
   if (earlier !== null && missing.every((pair) => isIn(earlier, pair))) return pairsIn(earlier, count);
   const bits = new Uint8Array(Math.ceil(count / 8));
   for (const pair of missing) bits[pair >> 3] = (bits[pair >> 3] as number) | (1 << (pair & 7));
-  const plan: PlanFile = { key, pairs: Buffer.from(bits).toString("base64"), crc: crc32(bits) };
-  await writeFileDurably(path, JSON.stringify(plan));
+  await writeFileDurably(path, checkedBytes(MAGIC, Buffer.from(key, "latin1"), bits));
   return missing;
 }
 
 async function readPlan(path: string, key: string, count: number): Promise<Uint8Array | null> {
-  const text = await readFile(path, "utf8").catch(() => null);
-  if (text === null) return null;
-  try {
-    const plan = JSON.parse(text) as PlanFile;
-    const bits = Buffer.from(plan.pairs, "base64");
-    return plan.key === key && bits.byteLength === Math.ceil(count / 8) && crc32(bits) === plan.crc ? bits : null;
-  } catch {
-    return null;
-  }
+  const bytes = await readFile(path).catch(() => null);
+  const body = bytes === null ? null : bodyOf(MAGIC, bytes);
+  if (body?.toString("latin1", 0, key.length) !== key) return null;
+  const bits = body.subarray(key.length);
+  return bits.byteLength === Math.ceil(count / 8) ? bits : null;
 }
 
 function pairsIn(bits: Uint8Array, count: number): Int32Array {

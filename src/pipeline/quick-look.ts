@@ -4,7 +4,7 @@ import type { PreparedSource, Qrels } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { EvaluateConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
-import type { SetResult } from "./evaluate.js";
+import type { SetResult } from "./evaluation-result.js";
 import type { Measured } from "./measure.js";
 import { runtimeCommand } from "./runtime-command.js";
 

@@ -1,6 +1,6 @@
 /** Makes the values of measured rankings known: the event stream, and metrics.json. */
 import type { RunContext } from "./context.js";
-import type { EvaluateResult, SetResult } from "./evaluate.js";
+import type { EvaluateResult, SetResult } from "./evaluation-result.js";
 import { AVERAGE, averageOf } from "./suite.js";
 
 /** What was evaluated: a step of the run, and what the user knows it by. */

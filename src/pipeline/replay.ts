@@ -14,7 +14,7 @@ import { type DataOptions, Look } from "./data.js";
 import { begunOf, editedPlugins, learnedFrom } from "./learned-from.js";
 import { recordedExperiment } from "./recorded-experiment.js";
 import { switchesOf } from "./refresh/switches.js";
-import { Versions } from "./refresh/versions.js";
+import { type OpenedVersion, Versions } from "./refresh/versions.js";
 import { type ReplayedLoss, replayLoss } from "./replay-loss.js";
 import { rowsDigest, type StepBatches } from "./step-batches.js";
 import { maxStepsOf } from "./train-job.js";
@@ -74,58 +74,28 @@ export interface ReplayedStep {
 export async function replayStep(runDir: string, options: ReplayOptions): Promise<ReplayedStep> {
   const run = await readRunDir(runDir);
   const experiment = await recordedExperiment(run, options.experiment);
-  const { train } = experiment.config;
-  if (train === undefined) {
-    throw new QuarryError("CONFIG", `${run.path} has no training to replay.`, {
-      hint: "Name the folder of a run with a train section.",
-    });
-  }
   const { step } = options;
-  if (!(Number.isSafeInteger(step) && step >= 1)) {
-    throw new QuarryError("CONFIG", `step: expected a whole number from 1 on, saw ${step}`, {
-      hint: "Steps are counted as in train/steps.jsonl; quarry data show counts the same steps from 0.",
-    });
-  }
+  const train = trainingOf(run, experiment, step);
   const recorded = await recordedStep(run, step);
   const look = new Look(experiment, options, "train");
-  const data = await look.data();
-  if (data.train === null) throw new TypeError("an experiment that trains has training data");
-  const given = await openTrainingSet(data.train.data, look.context);
+  const { train: training, sources } = await look.data();
+  if (training === null) throw new TypeError("an experiment that trains has training data");
+  const given = await openTrainingSet(training.data, look.context);
   try {
     refuseOtherData(run, given);
-    const last = maxStepsOf(train, given);
-    if (step > last) {
-      throw new QuarryError("CONFIG", `step: ${run.path} trains for ${last} steps, saw ${step}`, {
-        hint: `Name a step from 1 to ${last}.`,
-      });
-    }
+    refuseBeyond(run, step, maxStepsOf(train, given));
     const layout = layoutOf(train, recorded);
     const place = { resolve: look, context: look.context, folder: join(run.path, "train", "negatives") };
     const switches = switchesOf(run.journal);
     const versions = new Versions(place, train, given, () => switches);
     try {
-      const { set, batches } = await versions.ofStep(step - 1);
-      const groups = batches.groups(step - 1);
-      const rows = rowsDigest(groups);
-      const shown = { sources: data.sources, train: data.train };
-      const microSteps: ReplayedMicroStep[] = [];
-      for (let microStep = 0; microStep < layout.accumulationSteps; microStep += 1) {
-        const [first, own] = groupsOf(groups, microStep, layout);
-        const { groups: found } = showGroups(set, own, shown, { step: step - 1, first, seed: look.context.seed });
-        microSteps.push({
-          microStep,
-          groups: found,
-          maskedColumns: maskedColumns(batches, step - 1, microStep, layout),
-        });
-      }
+      const opened = await versions.ofStep(step - 1);
+      const { set, batches } = opened;
+      const rows = rowsDigest(batches.groups(step - 1));
       const isSameBatch = recorded?.rows === undefined ? null : recorded.rows === rows;
-      const loss =
-        options.loss === true
-          ? await replayLoss(
-              { run, experiment, train: inPieces(train, recorded), set, batches: versions, layout, look },
-              step,
-            )
-          : null;
+      const microSteps = microStepsOf(opened, step - 1, layout, { sources, train: training }, look.context.seed);
+      const again = { run, experiment, train: inPieces(train, recorded), set, batches: versions, layout, look };
+      const loss = options.loss === true ? await replayLoss(again, step) : null;
       return {
         ...{ runDir: run.path, step, seed: experiment.config.seed, fingerprint: set.fingerprint, layout },
         ...{ passagesPerQuery: set.passagesPerQuery, rows, recorded, isSameBatch, microSteps, loss },
@@ -137,6 +107,47 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
   } finally {
     given.close();
   }
+}
+
+/** The train section of a run. @throws QuarryError CONFIG where there is none, and for what is no step of any. */
+function trainingOf({ path }: RecordedRun, { config }: Experiment, step: number): TrainConfig {
+  if (config.train === undefined) {
+    throw new QuarryError("CONFIG", `${path} has no training to replay.`, {
+      hint: "Name the folder of a run with a train section.",
+    });
+  }
+  if (!(Number.isSafeInteger(step) && step >= 1)) {
+    throw new QuarryError("CONFIG", `step: expected a whole number from 1 on, saw ${step}`, {
+      hint: "Steps are counted as in train/steps.jsonl; quarry data show counts the same steps from 0.",
+    });
+  }
+  return config.train;
+}
+
+function refuseBeyond({ path }: RecordedRun, step: number, last: number): void {
+  if (step <= last) return;
+  throw new QuarryError("CONFIG", `step: ${path} trains for ${last} steps, saw ${step}`, {
+    hint: `Name a step from 1 to ${last}.`,
+  });
+}
+
+/** What each micro-step of a step held; `step` counts from 0. */
+function microStepsOf(
+  { set, batches }: OpenedVersion,
+  step: number,
+  layout: Layout,
+  shown: Parameters<typeof showGroups>[2],
+  seed: number,
+): ReplayedMicroStep[] {
+  const groups = batches.groups(step);
+  return Array.from({ length: layout.accumulationSteps }, (_, microStep) => {
+    const [first, own] = groupsOf(groups, microStep, layout);
+    return {
+      microStep,
+      groups: showGroups(set, own, shown, { step, first, seed }).groups,
+      maskedColumns: maskedColumns(batches, step, microStep, layout),
+    };
+  });
 }
 
 /** The last line of a step counts: after a death a step may have been done again. */

@@ -6,7 +6,7 @@ import type { EvaluateConfig, RerankConfig } from "../experiment/schema.js";
 import { setsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { CrossScorer } from "./cross-scorer.js";
-import { type EvaluateResult, filesOfSet, type SetResult } from "./evaluate.js";
+import { type EvaluateResult, filesOfSet, type SetResult } from "./evaluation-result.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
 import { quickLook, stateError } from "./quick-look.js";
@@ -27,11 +27,12 @@ const DEFAULT_TOP_K = 100;
  */
 export async function rerankStep(
   context: RunContext,
+  evaluate: EvaluateConfig,
   model: ModelChoice,
   first: EvaluateResult,
 ): Promise<EvaluateResult | null> {
-  const { rerank, evaluate } = context.config;
-  if (rerank === undefined || evaluate === undefined) return null;
+  const { rerank } = context.config;
+  if (rerank === undefined) return null;
   const evaluated = {
     step: `evaluate-${model.label}${RERANKED}`,
     label: `${modelName(model)}, ranked again`,

@@ -1,16 +1,15 @@
 /** Search with a FAISS index: one built over the store's vectors and kept in the run folder, or one that was saved. */
-import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { TextTable } from "../data/types.js";
 import { rowsKey } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
 import type { IndexConfig, SavedIndexConfig } from "../experiment/schema.js";
+import { jsonDigest } from "../json-digest.js";
 import type { ModelContract } from "../protocol/messages.js";
-import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import { type Embedded, withVectors } from "./embed.js";
+import { type Embedded, wantedVectors, withVectors } from "./embed.js";
 import { buildIndex, checkFaiss, type IndexManifest, idsOf, indexAt, searchIndex } from "./faiss.js";
 import type { RetrieveOptions } from "./retrieve.js";
 import type { ReadQueries } from "./search-tiles.js";
@@ -42,17 +41,13 @@ export async function retrieveIndexed(
   const queries = await storedQueries(context, options, contract);
   const { phase, folder, model, source } = options;
   const { passages, searchRows } = source;
-  const wanted = {
+  const wanted = wantedVectors(context, model, contract, {
     phase: `${phase}/passages`,
     plan: `${folder}/passages.plan`,
-    model: context.modelSpec(model.checkpoint),
-    contract,
     side: "passage",
-    dtype: context.config.embeddings.dtype,
     table: passages,
     rows: searchRows,
-    batchSize: () => batchSizeOf(context, model, passages, searchRows),
-  } as const;
+  });
   return withVectors(context, wanted, async (embedded) => {
     const topK = Math.min(options.topK, embedded.rows.length);
     const at = context.runDir.file("indexes", `${model.label}-${keyOf(context, embedded, contract, index, passages)}`);
@@ -162,8 +157,5 @@ function keyOf(
   passages: TextTable,
 ): string {
   const parts = [contract.fingerprint, context.config.embeddings.dtype, rowsKey(passages, rows), passages.fingerprint];
-  return createHash("sha256")
-    .update(JSON.stringify([...parts, index]))
-    .digest("hex")
-    .slice(0, 16);
+  return jsonDigest([...parts, index], 16);
 }

@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { textUnits } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
 import type { TrackedPairs, UnitList } from "../pool/types.js";
-import type { ModelContract, ModelSpec } from "../protocol/messages.js";
+import type { ModelContract } from "../protocol/messages.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
-import { type Embedded, withVectors } from "./embed.js";
+import { type Embedded, wantedVectors, withVectors } from "./embed.js";
 import { leaveOut, leftOutBefore } from "./failed-units.js";
 import { queryVectors } from "./query-vectors.js";
 import { type Found, searchTiles, tileOf } from "./search-tiles.js";
@@ -25,7 +25,7 @@ export interface RetrieveOptions {
   readonly source: PreparedSource;
   readonly queryRows: Int32Array;
   readonly topK: number;
-  /** Pairs whose scores are wanted also outside the best; `queries` counts places in queryRows, `rows` are passages. */
+  /** Pairs whose scores are wanted also outside the best, in any order; `queries` counts places in queryRows. */
   readonly tracked?: TrackedPairs;
   /** Queries searched for at a time; default: as many as tileOf() allows. */
   readonly tileQueries?: number;
@@ -51,33 +51,24 @@ export interface Retrieval {
 export async function retrieve(context: RunContext, options: RetrieveOptions): Promise<Retrieval> {
   refuseTooMany(options.queryRows.length, Math.min(options.topK, options.source.searchRows.length));
   const contract = await describe(context, options.model);
-  const model = context.modelSpec(options.model.checkpoint);
-  const isStored = context.config.embeddings.store;
-  return (isStored ? searchStored : searchStreaming)(context, options, model, contract);
+  return (context.config.embeddings.store ? searchStored : searchStreaming)(context, options, contract);
 }
 
 async function searchStored(
   context: RunContext,
   options: RetrieveOptions,
-  model: ModelSpec,
   contract: ModelContract,
 ): Promise<Retrieval> {
   const { phase, folder, source } = options;
   const { passages, searchRows } = source;
-  const batchSize = (): Promise<number> => batchSizeOf(context, options.model, passages, searchRows);
   const queries = await storedQueries(context, options, contract);
-  const { dtype } = context.config.embeddings;
-  const wanted = {
+  const wanted = wantedVectors(context, options.model, contract, {
     phase: `${phase}/passages`,
     plan: `${folder}/passages.plan`,
-    model,
-    contract,
     side: "passage",
-    dtype,
     table: passages,
     rows: searchRows,
-    batchSize,
-  } as const;
+  });
   return withVectors(context, wanted, async (embedded) => toRetrieval(await search(embedded), embedded.throughput));
 
   function search({ view, rows }: Embedded): Promise<Found> {
@@ -90,8 +81,8 @@ async function searchStored(
       units: view.units(passages.idRanks, "vectors"),
       model: null,
       contract,
-      plugins: model.plugins,
-      vectorDtype: dtype,
+      plugins: wanted.model.plugins,
+      vectorDtype: wanted.dtype,
       queryCount: options.queryRows.length,
       queries,
       topK,
@@ -105,12 +96,12 @@ async function searchStored(
 async function searchStreaming(
   context: RunContext,
   options: RetrieveOptions,
-  model: ModelSpec,
   contract: ModelContract,
 ): Promise<Retrieval> {
   const { phase, folder, source, queryRows } = options;
   const { passages, queries, searchRows } = source;
   const { unitSize } = context.config.workers;
+  const model = context.modelSpec(options.model.checkpoint);
   const batchSize = await batchSizeOf(context, options.model, passages, searchRows);
   const key = [contract.fingerprint, queries.fingerprint, passages.fingerprint, batchSize, unitSize];
   const scope = `${contract.fingerprint}/${passages.fingerprint}`;

@@ -1,22 +1,22 @@
 /** Search: the best passages for the queries of the data, or for questions that somebody asks. */
-import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { formatFloat32 } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import type { SearchConfig } from "../experiment/schema.js";
+import { jsonDigest } from "../json-digest.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { queriesToSearch, withQueries } from "./asked-data.js";
 import type { RunContext } from "./context.js";
 import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
 import { type IndexedRetrieval, retrieveIndexed, retrieveSaved, savedIndex } from "./retrieve-indexed.js";
-import type { ModelChoice } from "./step.js";
+import type { ModelChoice, StepLeft } from "./step.js";
 import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
 import { writeRun } from "./trec.js";
 
 /** What a search wrote; paths are relative to the run folder. */
-export interface SearchResult {
+interface SearchResult {
   /** A TREC run. */
   readonly run: string;
   /** JSON: each query with its text and the passages found, the first thousand queries. */
@@ -46,17 +46,19 @@ const SHOWN_QUERIES = 1_000;
 const SHOWN_CHARS = 100;
 
 /** Searches the experiment's search data with one model; questions asked before are answered from the run folder. */
-export async function searchStep(context: RunContext, model: ModelChoice): Promise<SearchResult> {
-  const options = context.config.search;
-  if (options === undefined) throw new TypeError("the experiment has no search section");
-  const asked = options.texts === undefined ? "" : `-${hashOf(options.texts)}`;
+export async function searchStep(context: RunContext, options: SearchConfig, model: ModelChoice): Promise<StepLeft> {
+  const asked = options.texts === undefined ? "" : `-${jsonDigest(options.texts, 12)}`;
   const step = `search-${model.label}${asked}`;
   const data = options.texts === undefined ? options.data : await withTexts(context, step, options);
   const { index } = options;
   const saved = index !== "exact" && "folder" in index ? { ...index, ...(await savedIndex(context, index)) } : null;
   // Nothing binds a folder in which only questions were asked: its next one may be for another model.
   const vectors = { model: context.config.model, dtype: context.config.embeddings.dtype };
-  const also = [`top ${options.topK}`, index === "exact" ? [] : JSON.stringify(saved ?? index), hashOf(vectors)];
+  const also = [
+    `top ${options.topK}`,
+    index === "exact" ? [] : JSON.stringify(saved ?? index),
+    jsonDigest(vectors, 12),
+  ];
   const found = await onceOnSource(
     context,
     step,
@@ -87,7 +89,8 @@ export async function searchStep(context: RunContext, model: ModelChoice): Promi
     ]);
     context.events.emit({ type: "summary", columns: ["score", "passage", text], rows: cells });
   }
-  return { run: found.run, hits: found.hits, throughput: found.throughput };
+  const files = { search: context.runDir.file(found.run), hits: context.runDir.file(found.hits) };
+  return { files, throughputs: [found.throughput] };
 }
 
 /** The beginning of a passage on one line. */
@@ -97,10 +100,6 @@ export function excerpt(title: string, text: string): string {
     .join(" · ")
     .replaceAll(/\s+/g, " ");
   return whole.length > SHOWN_CHARS ? `${whole.slice(0, SHOWN_CHARS - 1)}…` : whole;
-}
-
-function hashOf(value: unknown): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12);
 }
 
 /** The search's data with the questions as its only queries. */

@@ -3,9 +3,13 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
+import { BASE_NAME } from "../experiment/mine-checks.js";
 import type { JournalEntry } from "../rundir/journal.js";
 import type { RunContext } from "./context.js";
+import type { EvaluateResult } from "./evaluation-result.js";
 import { changedModels, type LocalModels, localModels, localPlugins } from "./local-models.js";
+import type { StepResults, Throughput } from "./summary.js";
+import type { TrainResult } from "./train.js";
 
 /** Which weights a step works with: the experiment's own, or a checkpoint trained in this run folder. */
 export interface ModelChoice {
@@ -17,11 +21,11 @@ export interface ModelChoice {
 
 /** What users know a model by. */
 export function modelName({ label }: ModelChoice): string {
-  return label === "base" ? "model as it is" : label;
+  return label === BASE_MODEL.label ? "model as it is" : label;
 }
 
 /** The experiment's model as it is, before any training. */
-export const BASE_MODEL: ModelChoice = { label: "base", checkpoint: undefined };
+export const BASE_MODEL: ModelChoice = { label: BASE_NAME, checkpoint: undefined };
 
 /** The model that training in this run folder ended with, or the experiment's own. */
 export function currentModel(context: RunContext): ModelChoice {
@@ -41,6 +45,19 @@ export interface StepWork<T> {
   readonly work: () => Promise<T>;
   /** Files that stand for a result, relative to the run folder; without them the step is not done. */
   readonly files: (result: T) => readonly string[] | Promise<readonly string[]>;
+}
+
+/** What a step leaves to the run that did it. */
+export interface StepLeft {
+  /** Whole paths by what they are: see RunResult.files. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Of every search, and of encoding passages. */
+  readonly throughputs?: readonly Throughput[];
+  /** For the closing table: what was written, and how much of it there is. */
+  readonly written?: StepResults["written"];
+  /** By the name of what was evaluated. */
+  readonly evaluations?: Iterable<readonly [label: string, result: EvaluateResult]>;
+  readonly trained?: TrainResult;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { PreparedSource } from "../data/types.js";
 import type { ModelContract } from "../protocol/messages.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
-import { withVectors } from "./embed.js";
+import { type EmbedOptions, wantedVectors, withVectors } from "./embed.js";
 import type { ReadQueries } from "./search-tiles.js";
 import type { ModelChoice } from "./step.js";
 
@@ -23,19 +23,20 @@ export async function storedQueries(
   contract: ModelContract,
   keptBytes = KEPT_BYTES,
 ): Promise<ReadQueries> {
-  const { phase, folder, source, queryRows } = options;
+  const { phase, folder, model, source, queryRows } = options;
   const { dimension } = contract;
-  const wanted = {
-    phase: `${phase}/queries`,
-    plan: `${folder}/queries.plan`,
-    model: context.modelSpec(options.model.checkpoint),
-    contract,
-    side: "query",
+  const wanted: EmbedOptions = {
+    ...wantedVectors(context, model, contract, {
+      phase: `${phase}/queries`,
+      plan: `${folder}/queries.plan`,
+      side: "query",
+      table: source.queries,
+      rows: queryRows,
+    }),
     dtype: "float32",
-    table: source.queries,
-    rows: queryRows,
-    batchSize: () => batchSizeOf(context, options.model, source.passages, source.searchRows),
-  } as const;
+    // Measured once for a model, on what there is most of.
+    batchSize: () => batchSizeOf(context, model, source.passages, source.searchRows),
+  };
   const read: ReadQueries = (from, to) =>
     withVectors(context, wanted, async ({ view }) => new Float32Array(view.read(from, to).bytes.buffer));
   const isKept = queryRows.length * dimension * 4 <= keptBytes;

@@ -1,5 +1,5 @@
 /** The table of several data sets: sets as rows, measures as columns, and their average. */
-import type { EvaluateResult, SetResult } from "./evaluate.js";
+import type { EvaluateResult, SetResult } from "./evaluation-result.js";
 import { describeEstimate } from "./quick-look.js";
 
 /** What tables call the mean over all data sets; no data set may have this name. */

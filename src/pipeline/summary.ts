@@ -1,6 +1,6 @@
 /** The small table at the end of a run: measures of each model, rates. */
 import type { EventBody } from "../report/events.js";
-import type { EvaluateResult } from "./evaluate.js";
+import type { EvaluateResult } from "./evaluation-result.js";
 import { describeEstimate } from "./quick-look.js";
 import { suiteTable, WHOLE } from "./suite.js";
 import type { TrainResult } from "./train.js";

@@ -90,9 +90,9 @@ export interface Snapshot {
   readonly tracked: Float32Array | null;
 }
 
-/** Pairs whose scores are wanted wherever they rank, ascending by passage row. */
+/** Pairs whose scores are wanted wherever they rank. */
 export interface TrackedPairs {
-  /** Places among the job's queries, [pairs]. */
+  /** Places among the queries that are searched for, [pairs]. */
   readonly queries: Int32Array;
   /** Passage rows, [pairs]. */
   readonly rows: Int32Array;
@@ -105,6 +105,7 @@ export interface SearchJob extends Job {
   readonly plugins?: readonly PluginFile[];
   /** What stored vectors come as; those made on the way are rounded to it first. Default: float32. */
   readonly vectorDtype?: VectorDtype;
+  /** Ascending by passage row. */
   readonly tracked?: TrackedPairs;
   /** dot, cosine, or one that a plugin registers. */
   readonly similarity: string;

@@ -1,9 +1,9 @@
 /** The content-addressed cache: an entry is built in a folder of its own, sealed by a manifest, and appears by one rename. */
-import { createHash } from "node:crypto";
 import { mkdirSync, renameSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { QuarryError } from "../../errors.js";
+import { jsonDigest } from "../../json-digest.js";
 import { cacheError, isAbsent, systemCode } from "../failures.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { buildingName, sweep } from "./builders.js";
@@ -49,10 +49,7 @@ export interface EntryRecipe<Content, Opened> {
 
 /** The folder of an entry. */
 function entryFolder(cacheDir: string, recipe: Pick<EntryRecipe<unknown, unknown>, "kind" | "key">): string {
-  const key = createHash("sha256")
-    .update(JSON.stringify([recipe.kind, ...recipe.key]))
-    .digest("hex");
-  return join(cacheDir, `${recipe.kind}-${key.slice(0, 32)}`);
+  return join(cacheDir, `${recipe.kind}-${jsonDigest([recipe.kind, ...recipe.key], 32)}`);
 }
 
 /**

@@ -289,7 +289,6 @@ function embeddedEntry(path: string): CacheEntry | null {
   };
 }
 
-/** Bytes of all files below a folder, and when the last one was written. */
 /** Bytes of a folder and all below it, and when something of it was last written. */
 export function measure(folder: string): { bytes: number; newestMs: number } {
   const own = lstatSync(folder);

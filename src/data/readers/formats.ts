@@ -33,7 +33,7 @@ export async function formatOf(file: SourceFile, role: Role): Promise<Format> {
 }
 
 /**
- * The format of this name, built in or registered. In threads other than the main one only the built-in ones are known.
+ * The format of this name, built in or registered.
  *
  * @throws QuarryError CONFIG for an unknown name, with the nearest ones.
  */

@@ -72,8 +72,6 @@ export interface Format {
   readonly options?: readonly FileOption[];
   /** Whether a file without a named format is in this one; the first format that says so reads it. */
   matches(sample: Sample, role: Role, file: SourceFile): boolean;
-  /** True for a reader that the user's script registered: other threads do not know it. */
-  readonly needsMainThread?: boolean;
   /** True where files repeat texts (training files with passages inlined): equal repeats are one record, no fault. */
   readonly mayRepeat?: boolean;
   /** Whether records carry prompts of their own: none do, all texts may, or queries alone. */

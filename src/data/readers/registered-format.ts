@@ -15,7 +15,6 @@ export function registeredFormat(reader: ReaderOptions & { readonly version: str
     name,
     version,
     hasPrompts: texts !== undefined,
-    needsMainThread: true,
     options: ["extras"],
     matches: (sample, _role, { path }) => isMatch(reader, sample, path),
     ...(texts && {

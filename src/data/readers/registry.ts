@@ -58,7 +58,7 @@ export interface ReaderOptions {
 /** Raised when the same values of a reader make other records: 2 leaves out extras that are null. */
 const RECORDS_VERSION = 2;
 
-/** By name. Only the thread that ran the user's script has them: see Format.needsMainThread. */
+/** By name. Only the main thread has them, which ran the user's script; all readers run there. */
 const registered = new Map<string, Format>();
 
 /** @internal The registered formats, in the order in which they were registered. */

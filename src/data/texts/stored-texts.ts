@@ -187,22 +187,12 @@ export class StoredTexts implements TextTable {
 
   /** The record's own prompt, or null; not to be written to. */
   promptBytes(row: number): Uint8Array | null {
-    const batch = this.#batchOf(row);
-    if (batch.prompt === null) return null;
-    const at = row - batch.firstRow;
-    const bytes = this.#string(batch.prompt, at, row);
-    if (this.#isIdUnchecked(row)) this.#checkId(row, this.#string(batch.id, at, row));
-    return bytes.byteLength === 0 ? null : bytes;
+    return this.#optional(this.#batchOf(row).prompt, row);
   }
 
   /** The record's further fields as a JSON object, or null; not to be written to. */
   extrasBytes(row: number): Uint8Array | null {
-    const batch = this.#batchOf(row);
-    if (batch.extras === null) return null;
-    const at = row - batch.firstRow;
-    const bytes = this.#string(batch.extras, at, row);
-    if (this.#isIdUnchecked(row)) this.#checkId(row, this.#string(batch.id, at, row));
-    return bytes.byteLength === 0 ? null : bytes;
+    return this.#optional(this.#batchOf(row).extras, row);
   }
 
   /**
@@ -216,7 +206,10 @@ export class StoredTexts implements TextTable {
     this.prefetch(rows);
   }
 
-  /** Asks the system to read the texts of these rows ahead; does nothing while nothing comes from the disk. */
+  /**
+   * Asks the system to read the texts of these rows ahead; does nothing while nothing comes from the disk. Extras, which
+   * only plugins get, are not asked for: on a cold disk each is waited for.
+   */
   prefetch(rows: Int32Array): void {
     if (!this.#file.isMapped || !this.#cold.isCold()) return;
     const ascending = rows.slice().sort();
@@ -264,6 +257,15 @@ export class StoredTexts implements TextTable {
   textHash(row: number): number {
     const batch = this.#batchOf(row);
     return batch.textChecks[row - batch.firstRow] as number;
+  }
+
+  /** Of a column that not every table has, nor every row; null where there is nothing. */
+  #optional(column: Strings | null, row: number): Uint8Array | null {
+    if (column === null) return null;
+    const bytes = this.#string(column, row - this.#batchOf(row).firstRow, row);
+    // It stands under the checksum of the id.
+    if (this.#isIdUnchecked(row)) this.idBytes(row);
+    return bytes.byteLength === 0 ? null : bytes;
   }
 
   #isIdUnchecked(row: number): boolean {

@@ -1,5 +1,5 @@
 /** Several tables under one numbering: a table's rows follow those of the tables before it; equal tables count once. */
-import { createHash } from "node:crypto";
+import { jsonDigest } from "../../json-digest.js";
 import type { Origin, TextTable } from "../types.js";
 import { gatherTexts, partOf, rowsIn, type TablePart } from "./gather.js";
 import { QualifiedIds } from "./qualified-ids.js";
@@ -48,7 +48,7 @@ export class TextPool implements TextTable {
     const [only] = this.#parts;
     if (only !== undefined && this.#parts.length === 1 && styleKey(only.style) === "") return only.table.fingerprint;
     const keys = this.#parts.map(({ table, style }) => [table.fingerprint, styleKey(style)]);
-    return createHash("sha256").update(JSON.stringify(keys)).digest("hex");
+    return jsonDigest(keys);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Opens the sources of a training set and lays the views over them. */
-import { createHash } from "node:crypto";
 import { QuarryError } from "../../errors.js";
 import type { MixConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "../../experiment/schema.js";
+import { jsonDigest } from "../../json-digest.js";
 import { policyOf } from "../findings.js";
 import type { MergedQrels } from "../qrels/merged.js";
 import { partSeed } from "../random.js";
@@ -185,7 +185,5 @@ function nameOf(data: ViewConfig): string {
 }
 
 function hashOf(shape: unknown): string {
-  return createHash("sha256")
-    .update(JSON.stringify([VIEW_VERSION, shape]))
-    .digest("hex");
+  return jsonDigest([VIEW_VERSION, shape]);
 }

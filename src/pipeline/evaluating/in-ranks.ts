@@ -4,11 +4,12 @@ import { openPool } from "../../pool/pool.js";
 import type { EvaluationOrder } from "../../training/index.js";
 import type { RunContext } from "../context.js";
 import { ownWorkers, SideContext } from "../side-pool.js";
+import type { Onward } from "./queue.js";
 
 type Tell = (order: EvaluationOrder) => void;
 
-/** Measures the checkpoint of a step with the context's pool; answers whether training is to end there. */
-export type EvaluateStep = (context: SideContext, step: number) => Promise<boolean>;
+/** Measures the checkpoint of a step with the context's pool. */
+export type EvaluateStep = (context: SideContext, step: number) => Promise<Onward>;
 
 /** One evaluation at a time: no rank goes on before it is over. */
 export class InRanks {
@@ -66,14 +67,14 @@ export class InRanks {
         }),
     });
     this.#side = side;
-    let isLast = true;
+    let onward: Onward = "end";
     try {
-      isLast = await this.#evaluate(side, step);
+      onward = await this.#evaluate(side, step);
     } catch {
       // A stop on request, a disk that is full: told by whoever waits for the end of training. The ranks save nothing more.
     } finally {
       await side.close();
-      this.#tell({ ticketPath: null, isLast });
+      this.#tell({ ticketPath: null, isLast: onward === "end" });
     }
   }
 

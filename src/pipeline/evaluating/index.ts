@@ -16,7 +16,7 @@ import { besideRanks, ownWorkers, SideContext } from "../side-pool.js";
 import type { Chosen } from "./chosen.js";
 import { HeldOut } from "./held-out.js";
 import { InRanks } from "./in-ranks.js";
-import { EvaluationQueue } from "./queue.js";
+import { EvaluationQueue, type Onward } from "./queue.js";
 import { Evaluations } from "./record.js";
 
 /** Evaluates the checkpoints of one training. */
@@ -95,8 +95,8 @@ export class TrainingEvaluation {
     this.#inRanks = new InRanks(context, { embeddings }, (ranks, step) => this.#evaluate(ranks, step));
     this.#queue = new EvaluationQueue(
       {
-        evaluate: async ({ step }) => !(await this.#evaluate(side, step)),
-        skip: async ({ step }) => {
+        evaluate: (step) => this.#evaluate(side, step),
+        skip: async (step) => {
           const hint =
             "Raise train.evaluate.evalSteps, give train.evaluate.workers more, or raise train.evaluate.maxWaiting.";
           await this.#evaluations.miss(step, "the workers are too slow for it", hint);
@@ -187,7 +187,7 @@ export class TrainingEvaluation {
 
   #offer(step: number): void {
     const isWanted = this.#isDue(step) && !this.#evaluations.has(step) && this.stoppedAt === null;
-    if (isWanted) this.#queue.offer({ step });
+    if (isWanted) this.#queue.offer(step);
   }
 
   #pathOf(step: number): string {
@@ -199,8 +199,8 @@ export class TrainingEvaluation {
     return folders.filter(({ step }) => this.#isDue(step) && !this.#evaluations.has(step)).reverse();
   }
 
-  /** Measures one checkpoint; answers whether training ends with it. */
-  async #evaluate(context: SideContext, step: number): Promise<boolean> {
+  /** Measures one checkpoint. */
+  async #evaluate(context: SideContext, step: number): Promise<Onward> {
     const begin = performance.now();
     try {
       const found = await this.#heldOut.measure(context, this.#pathOf(step), `train/evaluations/step-${step}`);
@@ -218,9 +218,9 @@ export class TrainingEvaluation {
       await this.#evaluations.miss(step, error.message, error.hint ?? null);
     }
     await this.#rotate();
-    if (this.stoppedAt === null) return false;
+    if (this.stoppedAt === null) return "goOn";
     this.#halt.abort();
-    return true;
+    return "end";
   }
 
   /** Removes what is older than the last n checkpoints, but neither the best nor what still has to be evaluated. */

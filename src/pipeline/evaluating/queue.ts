@@ -1,25 +1,23 @@
 /** Complete checkpoints wait here for workers beside the ranks; training never waits for them. */
 import { toQuarryError } from "../../errors.js";
 
-/** A checkpoint that is due. */
-export interface Due {
-  readonly step: number;
-}
+/** What training does once a checkpoint has been measured. */
+export type Onward = "goOn" | "end";
 
-/** What is done with those that are due. */
+/** What is done with checkpoints, by their steps. */
 export interface QueueListener {
-  /** Measures one and makes that durable; nothing is measured any more once it answers false. */
-  evaluate(due: Due): Promise<boolean>;
+  /** Measures one and makes that durable; nothing is measured any more once training is to end. */
+  evaluate(step: number): Promise<Onward>;
   /** Takes one that had to make room. */
-  skip(due: Due): Promise<void>;
+  skip(step: number): Promise<void>;
 }
 
 /** Works on one checkpoint at a time, in the order in which they came. */
 export class EvaluationQueue {
   readonly #listener: QueueListener;
   readonly #maxWaiting: number;
-  readonly #waiting: Due[] = [];
-  #inHand: Due | null = null;
+  readonly #waiting: number[] = [];
+  #inHand: number | null = null;
   #isOver = false;
   #work: Promise<void> = Promise.resolve();
   #isWorking = false;
@@ -32,13 +30,13 @@ export class EvaluationQueue {
 
   /** Steps whose checkpoints are needed: in hand or waiting. */
   get steps(): number[] {
-    return [...(this.#inHand === null ? [] : [this.#inHand]), ...this.#waiting].map(({ step }) => step);
+    return [...(this.#inHand === null ? [] : [this.#inHand]), ...this.#waiting];
   }
 
   /** Takes a checkpoint; one that is known already is no news. */
-  offer(due: Due): void {
-    if (this.#isOver || this.steps.includes(due.step)) return;
-    this.#waiting.push(due);
+  offer(step: number): void {
+    if (this.#isOver || this.steps.includes(step)) return;
+    this.#waiting.push(step);
     if (!this.#isWorking) this.#work = this.#run();
   }
 
@@ -59,10 +57,10 @@ export class EvaluationQueue {
     this.#isWorking = true;
     try {
       while (!this.#isOver) {
-        while (this.#waiting.length > this.#maxWaiting) await this.#listener.skip(this.#waiting.shift() as Due);
+        while (this.#waiting.length > this.#maxWaiting) await this.#listener.skip(this.#waiting.shift() as number);
         this.#inHand = this.#waiting.shift() ?? null;
         if (this.#inHand === null) return;
-        if (!(await this.#listener.evaluate(this.#inHand))) this.#isOver = true;
+        if ((await this.#listener.evaluate(this.#inHand)) === "end") this.#isOver = true;
         this.#inHand = null;
       }
     } catch (thrown) {

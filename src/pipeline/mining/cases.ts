@@ -1,19 +1,12 @@
 /** The queries that are mined for, each with what the rules look at; taken from a source and the results of searches. */
 import type { PreparedSource } from "../../data/types.js";
 import type { MineConfig } from "../../experiment/schema.js";
+import type { TrackedPairs } from "../../pool/types.js";
 import type { TopK } from "../top-k.js";
 import type { QueryCase, RankedList, TextIdentity } from "./types.js";
 
-/** Pairs whose scores a search hands in whatever their rank. */
-export interface PositivePairs {
-  /** Places among the queries that are mined for, [pairs]. */
-  readonly queries: Int32Array;
-  /** Passage rows, [pairs]. */
-  readonly rows: Int32Array;
-}
-
-/** Each query with each of its positives. */
-export function positivePairs(source: PreparedSource, queryRows: Int32Array): PositivePairs {
+/** Each query with each of its positives, so that a search hands in their scores whatever their rank. */
+export function positivePairs(source: PreparedSource, queryRows: Int32Array): TrackedPairs {
   const positivesOf = positivesIn(source);
   const queries: number[] = [];
   const rows: number[] = [];
@@ -52,7 +45,7 @@ export interface Retrieved {
  */
 export function retrievedBy(
   ranked: TopK,
-  tracked: { readonly pairs: PositivePairs; readonly scores: Float32Array } | null,
+  tracked: { readonly pairs: TrackedPairs; readonly scores: Float32Array } | null,
 ): Retrieved {
   const known = new Map<number, Map<number, number>>();
   for (const [pair, score] of tracked?.scores.entries() ?? []) {

@@ -1,4 +1,4 @@
-/** The negatives of one query: candidates from the ranked lists, the rules in their order, then the choice. */
+/** The negatives of one query: candidates from the ranked lists, the rules in their order, then the choice; pure. */
 import { fuse } from "./fuse.js";
 import { type PositiveScores, positiveScores } from "./reference.js";
 import { filterRules, identityRules, scoreRules, sift } from "./rules.js";
@@ -73,11 +73,6 @@ export function choose(sifted: Sifted, rules: MiningRules): Selection {
     dropped[reason] = (dropped[reason] ?? 0) + 1;
   });
   return { ...sifted, candidates: inRange, dropped, negatives: sample(inRange, rules, sifted.queryRow) };
-}
-
-/** The negatives of a query: a pure function of (seed, query, lists, rules). */
-export function selectNegatives(query: QueryCase, rules: MiningRules, texts: TextIdentity): Selection {
-  return choose(siftQuery(query, rules, texts), rules);
 }
 
 function renumber(candidates: readonly Candidate[]): void {

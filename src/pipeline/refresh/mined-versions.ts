@@ -1,8 +1,8 @@
 /** Where the versions of a training's negatives lie, and the training data with a version in its place. */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type RefreshTarget, refreshTargets } from "../../experiment/refresh.js";
 import type { SearchDataConfig, TrainConfig, TrainingDataConfig } from "../../experiment/schema.js";
+import { jsonDigest } from "../../json-digest.js";
 import { runSource } from "../mining/runs.js";
 import { fingerprintOf, type Mined, readMined } from "./mined.js";
 
@@ -20,9 +20,7 @@ export class MinedVersions {
   ) {
     this.targets = refreshTargets(train);
     const { mine, parts } = train.refresh ?? {};
-    this.key = createHash("sha256")
-      .update(JSON.stringify([mine ?? null, parts ?? null, others]))
-      .digest("hex");
+    this.key = jsonDigest([mine ?? null, parts ?? null, others]);
   }
 
   folder(version: number): string {

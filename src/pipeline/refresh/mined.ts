@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { jsonDigest } from "../../json-digest.js";
 import { writeFileDurably } from "../../rundir/durable.js";
 
 const MANIFEST = "manifest.json";
@@ -62,9 +63,7 @@ export async function readMined(folder: string, version: number, key: string | n
 
 /** Names the content of a version, whatever the folder it lies in. */
 export function fingerprintOf({ files }: Mined): string {
-  return createHash("sha256")
-    .update(JSON.stringify(files.map(({ part, sha256 }) => [part, sha256])))
-    .digest("hex");
+  return jsonDigest(files.map(({ part, sha256 }) => [part, sha256]));
 }
 
 /** Negatives of all parts. */

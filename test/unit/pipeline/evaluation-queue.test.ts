@@ -8,19 +8,19 @@ function recorded(maxWaiting: number, last = Number.POSITIVE_INFINITY) {
   const endings: ((error?: Error) => void)[] = [];
   const queue = new EvaluationQueue(
     {
-      evaluate: async ({ step }) => {
+      evaluate: async (step) => {
         log.push(`evaluate ${step}`);
         await new Promise<void>((resolve, reject) => endings.push((error) => (error ? reject(error) : resolve())));
-        return step < last;
+        return step < last ? "goOn" : "end";
       },
-      skip: async ({ step }) => {
+      skip: async (step) => {
         log.push(`skip ${step}`);
       },
     },
     maxWaiting,
   );
   const offer = (...steps: number[]): void => {
-    for (const step of steps) queue.offer({ step });
+    for (const step of steps) queue.offer(step);
   };
   const end = async (error?: Error): Promise<void> => {
     endings.shift()?.(error);

@@ -2,6 +2,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PairCache } from "../../../src/pipeline/pair-cache.js";
@@ -154,6 +155,10 @@ test("a plan stays as it was written down, until what it took for known is lost 
   expect(await plan("job", [9, 19])).toEqual([3, 4, 9, 19]);
   expect(await plan("job", [5, 9])).toEqual([5, 9]);
   expect(await plan("other", [9])).toEqual([9]);
-  await writeFile(path, (await readFile(path, "utf8")).slice(0, -5));
+  await writeFile(path, (await readFile(path)).subarray(0, -1));
+  expect(await plan("other", [1])).toEqual([1]);
+  // As an earlier version wrote it.
+  const bits = Buffer.from([0b11, 0, 0]);
+  await writeFile(path, JSON.stringify({ key: "other", pairs: bits.toString("base64"), crc: crc32(bits) }));
   expect(await plan("other", [1])).toEqual([1]);
 });

@@ -27,7 +27,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function contextOf(): RunContext {
+function contextOf(signal = new AbortController().signal): RunContext {
   const data = source({ corpus: folder, qrels: join(folder, "qrels/test.tsv") });
   const experiment = defineExperiment({
     ...{ name: "lost", model: biEncoder("m"), evaluate: { data }, train: { data: binary({ positives: data }) } },
@@ -37,12 +37,12 @@ function contextOf(): RunContext {
   events.subscribe((event) => {
     if (event.type === "warning") told.push(event.message);
   });
-  return new RunContext(experiment, runDir, events, new AbortController().signal);
+  return new RunContext(experiment, runDir, events, signal);
 }
 
 const files = ["evaluate-base/run.trec", "evaluate-base/per-query.json"];
-const step = (): Promise<object> =>
-  once(contextOf(), "evaluate-base", "data", {
+const step = (context = contextOf()): Promise<object> =>
+  once(context, "evaluate-base", "data", {
     work: async () => {
       done += 1;
       await mkdir(runDir.file("evaluate-base"), { recursive: true });
@@ -68,6 +68,12 @@ test("a finished step is done again, with a warning, once a file of its result i
   });
 });
 
+test("a step that begins after a stop says what any work says that is stopped", async () => {
+  const stopped = step(contextOf(AbortSignal.abort("enough")));
+  await expect(stopped).rejects.toMatchObject({ code: "INTERRUPTED", message: "Stopped on request.", cause: "enough" });
+  expect(done).toBe(0);
+});
+
 test("files are looked for also where the journal of an earlier version has no sizes", async () => {
   const entry = { step: "evaluate-base", data: "data", models: {}, plugins: {}, result: { values: {} } };
   await runDir.journal.append({ type: "stepDone", ...entry });
@@ -81,8 +87,8 @@ test("files are looked for also where the journal of an earlier version has no s
 test("a finished training without its model is not begun anew; what only a resume needs may be gone", async () => {
   await writeCollection(folder, { passages: 96, queries: 12 });
   const context = contextOf();
-  const { data } = context.config.train as NonNullable<typeof context.config.train>;
-  const set = await prepareTraining(context, "train", data);
+  const options = context.config.train as NonNullable<typeof context.config.train>;
+  const set = await prepareTraining(context, "train", options.data);
   set.close();
   const result = { checkpoint: "train/checkpoint-3", steps: 3, stepsPerSecond: 1, waitShare: 0 };
   await runDir.journal.append({ type: "stepDone", step: "train", data: set.fingerprint, models: {}, result });
@@ -92,9 +98,9 @@ test("a finished training without its model is not begun anew; what only a resum
   const listed = ["model.safetensors", "optimizer.pt"].map((path) => ({ path, bytes: 7, xxh3: "a" }));
   const manifest = { version: 1, step: 3, negativesScope: 4, queriesPerStep: 4, seed: 42, worldSize: 1, files: listed };
   await writeFile(join(checkpoint, "quarry-checkpoint.json"), JSON.stringify(manifest));
-  expect(await trainStep(context)).toEqual(result);
+  expect(await trainStep(context, options)).toEqual({ trained: result });
   await rm(join(checkpoint, "model.safetensors"));
-  await expect(trainStep(context)).rejects.toMatchObject({
+  await expect(trainStep(context, options)).rejects.toMatchObject({
     code: "INTEGRITY",
     message: `the training in ${runDir.path} is done, but has lost train/checkpoint-3/model.safetensors`,
     hint: "Restore the files from a copy, leave train out of the steps, or train again in another folder with --runDir.",

@@ -1,6 +1,6 @@
 /** The table at the end of a run: what training tells of itself stands below the measures, or alone. */
 import { expect, test } from "vitest";
-import type { EvaluateResult } from "../../../src/pipeline/evaluate.js";
+import type { EvaluateResult } from "../../../src/pipeline/evaluation-result.js";
 import { summarise } from "../../../src/pipeline/summary.js";
 
 const trained = { checkpoint: "train/checkpoint-8", steps: 8, stepsPerSecond: 2.5, waitShare: 0.1234 };

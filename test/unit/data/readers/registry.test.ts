@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { prepareSource } from "../../../../src/data/index.js";
-import { formatKey, formatNamed, formatOf } from "../../../../src/data/readers/formats.js";
+import { formatKey, formatOf } from "../../../../src/data/readers/formats.js";
 import { type ReaderOptions, registerReader } from "../../../../src/data/readers/registry.js";
 import { newCollection, sourceOf } from "../collection.js";
 import { readContent } from "./read-file.js";
@@ -46,7 +46,6 @@ describe("a registered reader", () => {
     expect((await readContent("x.bars", "q|d|0.5\n", "qrels")).records).toEqual(["q|d|0.5"]);
     expect((await readContent("x.bars", "q1|q2", "ids")).records).toEqual(["q1", "q2"]);
     expect((await readContent("x.txt", "q|d|1\n", "qrels", { format: "bars" })).records).toEqual(["q|d|1"]);
-    expect(formatNamed("bars").needsMainThread).toBe(true);
   });
 
   test("feeds a whole source, with texts traced to their lines", async () => {

@@ -1,5 +1,6 @@
-/** Random queries with ranked lists and texts, and rules with their defaults: what the tests of mining share. */
+/** Random queries with ranked lists and texts, rules with their defaults, and the choice: what the tests of mining share. */
 import fc from "fast-check";
+import { choose, type Selection, siftQuery } from "../../../../src/pipeline/mining/select.js";
 import type { MiningRules, QueryCase, RankedList, TextIdentity } from "../../../../src/pipeline/mining/types.js";
 
 /** Rules that drop judged passages only and take the first ten. */
@@ -51,6 +52,11 @@ export function textsOf(text: (row: number) => string): TextIdentity {
 
 /** Every passage has a text of its own. */
 export const DISTINCT: TextIdentity = textsOf((row) => `passage ${row}`);
+
+/** The negatives of a query without a cross-encoder between the rules and the choice. */
+export function selectNegatives(query: QueryCase, rules: MiningRules, texts: TextIdentity): Selection {
+  return choose(siftQuery(query, rules, texts), rules);
+}
 
 const PASSAGES = 24;
 /** Few different values, so that ties and scores exactly at a limit are common; negative ones, too. */

@@ -4,9 +4,9 @@ import { describe, expect, test } from "vitest";
 import { drawing } from "../../../../src/pipeline/mining/fill.js";
 import { type HeldOut, holdOut, outcome } from "../../../../src/pipeline/mining/held-out.js";
 import { pairsOf, type RescoreRules, rescored } from "../../../../src/pipeline/mining/rescore.js";
-import { choose, type Selection, selectNegatives, siftQuery } from "../../../../src/pipeline/mining/select.js";
+import { choose, type Selection, siftQuery } from "../../../../src/pipeline/mining/select.js";
 import type { MiningRules, QueryCase, TextIdentity } from "../../../../src/pipeline/mining/types.js";
-import { anyCase, DISTINCT, list, PLAIN_RULES, query, textsOf } from "./cases.js";
+import { anyCase, DISTINCT, list, PLAIN_RULES, query, selectNegatives, textsOf } from "./cases.js";
 import { slowNegatives } from "./slow.js";
 
 /** All of it for one query, with an in-memory scorer. */

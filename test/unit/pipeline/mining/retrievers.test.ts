@@ -5,11 +5,10 @@ import type { MineConfig } from "../../../../src/experiment/schema.js";
 import { fuse } from "../../../../src/pipeline/mining/fuse.js";
 import { ReportBuilder } from "../../../../src/pipeline/mining/report.js";
 import { missingQueries, retrievedFrom, runSource } from "../../../../src/pipeline/mining/runs.js";
-import { selectNegatives } from "../../../../src/pipeline/mining/select.js";
 import type { MiningRules, ScoreLimits } from "../../../../src/pipeline/mining/types.js";
 import { reportRows, warningsOf } from "../../../../src/pipeline/mining/words.js";
 import { newCollection, passages, queries } from "../../data/collection.js";
-import { DISTINCT, list, PLAIN_RULES, query } from "./cases.js";
+import { DISTINCT, list, PLAIN_RULES, query, selectNegatives } from "./cases.js";
 
 const dense = list([1, 0.9], [2, 0.8], [3, 0.7]);
 const sparse = list([4, 12], [2, 11], [1, 10], [5, 9]);

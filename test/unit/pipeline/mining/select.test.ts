@@ -1,9 +1,8 @@
 /** Which candidates become negatives: rule by rule, and all rules together against a slow reference. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { selectNegatives } from "../../../../src/pipeline/mining/select.js";
 import type { MiningRules, QueryCase, TextIdentity } from "../../../../src/pipeline/mining/types.js";
-import { anyCase, DISTINCT, list, PLAIN_RULES, query, textsOf } from "./cases.js";
+import { anyCase, DISTINCT, list, PLAIN_RULES, query, selectNegatives, textsOf } from "./cases.js";
 import { slowNegatives } from "./slow.js";
 
 function rowsOf(given: QueryCase, rules: Partial<MiningRules> = {}, texts: TextIdentity = DISTINCT): number[] {

@@ -1,0 +1,70 @@
+/** The loss curve of a training, and the note of what its weights learn from: durable before a checkpoint counts. */
+import { appendFile, readFile } from "node:fs/promises";
+import type { TrainConfig } from "../experiment/schema.js";
+import { diskError, syncFile, writeFileDurably } from "../rundir/durable.js";
+import { openLines } from "../rundir/jsonl.js";
+import type { RunContext } from "./context.js";
+import { begunEntry, type LearnedFrom } from "./learned-from.js";
+import type { Batches } from "./step-batches.js";
+
+/**
+ * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
+ * names its batch), and notes in the journal, before the first checkpoint counts, what the weights learn from.
+ */
+export function recordTraining(context: RunContext, options: TrainConfig, from: LearnedFrom, batches: Batches) {
+  const path = context.runDir.file("train", "steps.jsonl");
+  const { journal } = context.runDir;
+  // A resume may change them, and with dropout or in 16 bits a step's loss depends on them.
+  const { miniBatchSize = null, lengthGroups, args } = options;
+  const pieces = { miniBatchSize, lengthGroups, fsdp: args.fsdp };
+  let written: Promise<void> = Promise.resolve();
+  const then = (work: () => Promise<void>): void => {
+    // After a failure nothing more is written: a curve has no gaps.
+    written = written.then(work);
+    written.catch(() => {});
+  };
+  // A last line that a crash tore would swallow the next one.
+  then(async () => (await openLines(path)).file.close());
+  const unsubscribe = context.events.subscribe((event) => {
+    if (event.type !== "trainStep") return;
+    const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
+    // Reports count finished steps from 1, the plan counts from 0.
+    const line = { step, loss, learningRate, gradNorm, ...batches.take(step - 1), ...pieces, waitShare, negatives };
+    then(() => appendFile(path, `${JSON.stringify(line)}\n`));
+  });
+  const told = (): Promise<void> =>
+    written.catch((thrown: unknown) => {
+      throw diskError(thrown, path);
+    });
+  return {
+    /**
+     * The steps up to now are on the disk; a checkpoint that outlived its lines would leave a gap that nothing fills.
+     *
+     * @throws QuarryError ENVIRONMENT when the disk is full or refuses.
+     */
+    settle: (): Promise<void> => {
+      const entry = begunEntry(journal.entries, from);
+      if (entry !== null) then(() => journal.append(entry));
+      then(() => syncFile(path));
+      return told();
+    },
+    /** Workers notice an early stop later than its step: what was trained beyond it is no part of the curve. */
+    endAt: (last: number): Promise<void> => {
+      then(async () => {
+        const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
+        const kept = lines.filter((line) => stepOf(line) <= last);
+        if (kept.length < lines.length) await writeFileDurably(path, kept.map((line) => `${line}\n`).join(""));
+      });
+      return told();
+    },
+    close: (): Promise<void> => {
+      unsubscribe();
+      return told();
+    },
+  };
+}
+
+/** The step of a line of steps.jsonl; a line that was torn by a death stays as it is. */
+function stepOf(line: string): number {
+  return Number(/^\{"step":(\d+),/.exec(line)?.[1] ?? 0);
+}
