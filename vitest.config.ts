@@ -3,8 +3,8 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 const alias = { quarry: fileURLToPath(new URL("src/index.ts", import.meta.url)) };
-// No test may depend on a network, nor on the machine being quiet.
-const env = { HF_HUB_OFFLINE: "1", NODE_ENV: "production", CI: "1" };
+// No test may depend on a network, on a GPU, nor on the machine being quiet.
+const env = { HF_HUB_OFFLINE: "1", CUDA_VISIBLE_DEVICES: "", NODE_ENV: "production", CI: "1" };
 
 const shared = { alias, env, environment: "node" as const, pool: "forks" as const };
 

@@ -55,8 +55,12 @@ export function trainJob(
 }
 
 /** Training processes of this machine, and so of each: as many as the user says, else one per GPU, else one. */
-export async function rankCount(options: TrainConfig, python: PythonEnvironment): Promise<number> {
-  return options.ranks === "auto" ? Math.max(1, await countGpus(python)) : options.ranks;
+export async function rankCount(
+  options: TrainConfig,
+  python: PythonEnvironment,
+  warn?: (why: string) => void,
+): Promise<number> {
+  return options.ranks === "auto" ? Math.max(1, await countGpus(python, warn)) : options.ranks;
 }
 
 /** Optimiser steps of the whole training. */

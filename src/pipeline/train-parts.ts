@@ -40,7 +40,9 @@ export async function openParts(
 ): Promise<TrainParts> {
   const { events, signal, runDir } = context;
   const python = await context.python();
-  const ranks = await rankCount(options, python);
+  const ranks = await rankCount(options, python, (message) =>
+    events.emit({ type: "warning", message, hint: "Mend the driver, or set workers.device to cpu." }),
+  );
   const maxSteps = maxStepsOf(options, set);
   const { evaluate } = options;
   const evaluation =

@@ -12,15 +12,23 @@ export interface Gpu {
   readonly freeBytes: number | null;
 }
 
+/** A driver that loads itself for the first question takes some 10 s on a machine with eight GPUs. */
+const PATIENCE_MS = 30_000;
+
 interface Listed extends Omit<Gpu, "id"> {
   readonly index: string;
   readonly uuid: string;
 }
 
-/** The GPUs that Python's processes may use, in torch's order: the first one is its cuda:0. */
-export async function usableGpus({ env }: PythonEnvironment): Promise<Gpu[]> {
-  const listed = await listGpus(env);
-  const ids = namedGpus(env["CUDA_VISIBLE_DEVICES"]) ?? listed.map(({ index }) => index);
+/**
+ * The GPUs that Python's processes may use, in torch's order: the first one is its cuda:0.
+ *
+ * @param warn hears why nvidia-smi, where there is one, could not list them
+ */
+export async function usableGpus({ env }: PythonEnvironment, warn?: (why: string) => void): Promise<Gpu[]> {
+  const named = namedGpus(env["CUDA_VISIBLE_DEVICES"]);
+  const listed = await listGpus(env, named === null ? warn : undefined);
+  const ids = named ?? listed.map(({ index }) => index);
   return ids.map((id) => {
     const found = listed.find(({ index, uuid }) => id === index || uuid.startsWith(id));
     const { name = `GPU ${id}`, totalBytes = null, freeBytes = null } = found ?? {};
@@ -29,8 +37,8 @@ export async function usableGpus({ env }: PythonEnvironment): Promise<Gpu[]> {
 }
 
 /** How many there are. */
-export async function countGpus(python: PythonEnvironment): Promise<number> {
-  return (await usableGpus(python)).length;
+export async function countGpus(python: PythonEnvironment, warn?: (why: string) => void): Promise<number> {
+  return (await usableGpus(python, warn)).length;
 }
 
 /** The same interpreter for processes that see these GPUs only, on which torch then computes. */
@@ -47,17 +55,24 @@ function namedGpus(list: string | undefined): string[] | null {
 }
 
 /** All GPUs of the machine; nvidia-smi heeds no CUDA_VISIBLE_DEVICES. */
-async function listGpus(env: PythonEnvironment["env"]): Promise<Listed[]> {
+async function listGpus(env: PythonEnvironment["env"], warn?: (why: string) => void): Promise<Listed[]> {
   const query = ["--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"];
   const asked = await execa("nvidia-smi", query, {
     env,
     extendEnv: false,
     reject: false,
-    timeout: 10_000,
+    timeout: PATIENCE_MS,
     stdin: "ignore",
     stderr: "ignore",
   });
-  if (asked.failed) return [];
+  if (asked.failed) {
+    // Without the program there is no driver, which is no fault.
+    if (asked.code !== "ENOENT") {
+      const said = asked.stdout.trim().split("\n")[0] || asked.shortMessage;
+      warn?.(`nvidia-smi fails, so no GPU is used: ${said}`);
+    }
+    return [];
+  }
   return asked.stdout.split("\n").flatMap((line) => {
     const [index = "", uuid = "", name = "", total = "", free = ""] = line.split(",").map((cell) => cell.trim());
     if (!/^\d+$/.test(index)) return [];

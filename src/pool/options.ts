@@ -34,9 +34,11 @@ const START_TIMEOUT_MS = 120_000;
 export async function planCrew(
   options: PoolOptions,
 ): Promise<{ readonly places: readonly Place[]; readonly crew: CrewOptions }> {
-  const { workers, python, logDir } = options;
+  const { workers, python, logDir, events } = options;
+  const warn = (message: string): void =>
+    events.emit({ type: "warning", message, hint: "Mend the driver, or set workers.device to cpu." });
   const isGpuWanted = workers.device === "auto" || workers.device === "cuda" || workers.count === "auto";
-  const gpuCount = isGpuWanted && workers.device !== "cpu" && workers.count !== 0 ? await countGpus(python) : 0;
+  const gpuCount = isGpuWanted && workers.device !== "cpu" && workers.count !== 0 ? await countGpus(python, warn) : 0;
   const places = planPlaces(workers, gpuCount, coreCount());
   const { heartbeatTimeoutMs, unitTimeoutMs, listen } = workers;
   const command =

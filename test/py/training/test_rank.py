@@ -105,3 +105,15 @@ def test_a_rank_with_an_error_of_its_own_waits_to_be_ended(monkeypatch: pytest.M
     assert not fatal.error.is_retryable
     assert waited >= 1
     assert not any(isinstance(message, Bye) for message in connection.told)
+
+
+@pytest.mark.parametrize(("counted", "is_fault"), [("0,1", True), ("", False), ("-1", False)])
+def test_gpus_that_torch_does_not_see_are_a_fault_and_not_the_cpu(
+    counted: str, is_fault: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(rank, "_DRIVERS", (str(tmp_path),))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", counted)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    device, fault = rank._device()
+    assert device is None
+    assert (fault is not None) is is_fault

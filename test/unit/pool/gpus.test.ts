@@ -59,3 +59,17 @@ test.each([
 ])("CUDA_VISIBLE_DEVICES=%j counts as %i GPUs, also without nvidia-smi", async (visible, count) => {
   expect(await countGpus(withoutAny(visible))).toBe(count);
 });
+
+test("a nvidia-smi that fails is told, unless the GPUs are named; one that is missing is no fault", async () => {
+  const broken = mkdtempSync(join(folder, "broken-"));
+  writeFileSync(join(broken, "nvidia-smi"), "#!/bin/sh\necho 'Driver/library version mismatch'\nexit 18\n");
+  chmodSync(join(broken, "nvidia-smi"), 0o755);
+  const told: string[] = [];
+  const count = (env: Record<string, string>) => countGpus({ executable: "python", env }, (why) => told.push(why));
+
+  expect(await count({ PATH: broken, CUDA_VISIBLE_DEVICES: "0" })).toBe(1);
+  expect(await count({ PATH: "/nowhere" })).toBe(0);
+  expect(told).toEqual([]);
+  expect(await count({ PATH: broken })).toBe(0);
+  expect(told).toEqual(["nvidia-smi fails, so no GPU is used: Driver/library version mismatch"]);
+});
