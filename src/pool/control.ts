@@ -7,8 +7,7 @@ import { join } from "node:path";
 import { Dealer } from "zeromq";
 import { QuarryError } from "../errors.js";
 import { decodeDown, encodeMessage } from "../protocol/codec.js";
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import { POOL_FILE, type PoolFile } from "./rendezvous.js";
 import type { TicketContent } from "./ticket.js";
 
@@ -41,7 +40,7 @@ export async function openControl(runDir: string): Promise<PoolControl> {
   socket.connect(content.endpoint);
   await socket.send(encodeMessage(helloOf(content.token)) as Uint8Array[] as Buffer[]);
   const ask = async (action: "list" | "drain", worker: string | null): Promise<Controlled> => {
-    const message = { v: PROTOCOL_VERSION, type: "control", action, worker } as const;
+    const message = { type: "control", action, worker } as const;
     await socket.send(encodeMessage(message) as Buffer[]);
     for (;;) {
       const parts = await socket.receive().catch(() => null);
@@ -122,9 +121,8 @@ async function readJson<T>(path: string): Promise<T | null> {
   }
 }
 
-function helloOf(token: string): UpMessage {
+function helloOf(token: string): Unversioned<UpMessage> {
   return {
-    v: PROTOCOL_VERSION,
     type: "hello",
     role: "control",
     name: "control",

@@ -210,3 +210,5 @@ export const downMessage = z.discriminatedUnion("type", [
 
 export type UpMessage = z.infer<typeof upMessage>;
 export type DownMessage = z.infer<typeof downMessage>;
+/** A message as it is handed to the codec, which writes the version into it. */
+export type Unversioned<Message extends UpMessage | DownMessage> = Message extends unknown ? Omit<Message, "v"> : never;

@@ -6,8 +6,7 @@ import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/lau
 import type { Launched } from "../pool/reception.js";
 import { Supply } from "../pool/supply.js";
 import { openTransport, type Transport } from "../pool/transport.js";
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { PROTOCOL_VERSION as v } from "../protocol/version.js";
+import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
 import { pythonOf } from "./devices.js";
@@ -151,7 +150,7 @@ class Session {
 
   #ping(): void {
     for (const { peer } of this.#generation.ranks.values()) {
-      if (this.#transport?.isRemote(peer)) this.#send(peer, { v, type: "ping" });
+      if (this.#transport?.isRemote(peer)) this.#send(peer, { type: "ping" });
     }
   }
 
@@ -205,7 +204,7 @@ class Session {
     const greeting = greet(this.#generation, peer, hello, worldSizes(this.#job));
     if (greeting.kind === "refused") {
       const error = { code: "PROTOCOL" as const, message: greeting.reason, hint: null, isRetryable: false, rows: [] };
-      return this.#send(peer, { v, type: "refuse", error });
+      return this.#send(peer, { type: "refuse", error });
     }
     this.#generation = greeting.generation;
     // Ids of processes on other machines say nothing here.
@@ -259,10 +258,10 @@ class Session {
     } catch (thrown) {
       return this.#fail(thrown);
     }
-    if (rankOf(this.#generation, peer) !== null) this.#send(peer, { v, type: "seal", step });
+    if (rankOf(this.#generation, peer) !== null) this.#send(peer, { type: "seal", step });
   }
 
-  #send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
+  #send(peer: string, message: Unversioned<DownMessage>, frames: readonly Uint8Array[] = []): void {
     this.#transport?.send(peer, message, frames);
   }
 
@@ -270,7 +269,7 @@ class Session {
     // Without a finished step there is nothing to save that is not saved already.
     if (!this.#hasStepped) return this.#settle({ kind: "stopped" });
     this.#watch.stop();
-    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save });
+    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { type: "stopTraining", save });
   }
 
   /** Begins when all ranks stand: then the checkpoint is complete, and nobody comes too late to help. */
@@ -281,7 +280,7 @@ class Session {
     this.#standing.clear();
     const ranks = [...this.#generation.ranks.values()];
     this.#job.evaluation?.inRanks?.(step, (order) => {
-      for (const { peer } of ranks) this.#send(peer, { v, type: "evaluation", step, ...order });
+      for (const { peer } of ranks) this.#send(peer, { type: "evaluation", step, ...order });
     });
   }
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from quarry_runtime.errors import ProtocolError
 from quarry_runtime.protocol.codec import VersionMismatch, decode_down, decode_up, encode
-from quarry_runtime.protocol.messages import Bye, Heartbeat, TrainStep
+from quarry_runtime.protocol.messages import PROTOCOL_VERSION, Bye, Heartbeat, TrainStep
 from quarry_runtime.protocol.scan import MAX_HEADER_BYTES
 
 GOLDEN = sorted((Path(__file__).parents[2] / "protocol" / "golden").glob("*.json"))
@@ -114,9 +114,10 @@ def test_a_hostile_header_is_refused(name: str) -> None:
 
 
 def test_a_peer_of_another_version_is_told_apart_from_garbage() -> None:
-    header = msgspec.msgpack.encode({"type": "refuse", "v": 5, "capabilities": ["new"]})
+    header = msgspec.msgpack.encode({"type": "refuse", "v": PROTOCOL_VERSION + 1, "capabilities": ["new"]})
+    told = f"speaks protocol version {PROTOCOL_VERSION + 1}, this is version {PROTOCOL_VERSION}"
     for decode in (decode_up, decode_down):
-        with pytest.raises(VersionMismatch, match="speaks protocol version 5, this is version 4"):
+        with pytest.raises(VersionMismatch, match=told):
             decode(with_checksum([header]))
 
 

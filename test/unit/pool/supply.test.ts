@@ -1,7 +1,7 @@
 /** Who may not see this disk is sent vectors; the others are told where in its files they lie. */
 import { expect, test } from "vitest";
 import { Supply } from "../../../src/pool/supply.js";
-import type { DownMessage, Task } from "../../../src/protocol/messages.js";
+import type { DownMessage, Task, Unversioned } from "../../../src/protocol/messages.js";
 
 const files = ["/cache/shard/vectors.arrow"];
 const task: Extract<Task, { kind: "search" }> = {
@@ -16,7 +16,7 @@ const units = {
 };
 
 test("a worker that came over TCP gets vectors and no files, one of this machine places in files", () => {
-  const sent = new Map<string, DownMessage>();
+  const sent = new Map<string, Unversioned<DownMessage>>();
   const supply = new Supply(() => ({ send: (worker, message) => void sent.set(worker, message), kill: () => {} }));
   supply.add("guest");
   for (const worker of ["guest", "worker-0"]) supply.configure(worker, task, () => true);
