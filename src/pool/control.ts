@@ -132,10 +132,6 @@ function helloOf(token: string): Unversioned<UpMessage> {
     host: hostname(),
     device: "none",
     deviceName: "none",
-    memoryBytes: 0,
-    threads: 0,
-    dtypes: [],
-    versions: {},
     rank: 0,
     worldSize: 1,
   };

@@ -280,7 +280,7 @@ class Session {
     this.#standing.clear();
     const ranks = [...this.#generation.ranks.values()];
     this.#job.evaluation?.inRanks?.(step, (order) => {
-      for (const { peer } of ranks) this.#send(peer, { type: "evaluation", step, ...order });
+      for (const { peer } of ranks) this.#send(peer, { type: "evaluation", ...order });
     });
   }
 

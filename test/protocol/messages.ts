@@ -67,10 +67,6 @@ export const examples: readonly Example[] = [
     host: "node-1",
     device: "cuda:0",
     deviceName: "NVIDIA H100 80GB HBM3",
-    memoryBytes: 85_899_345_920,
-    threads: 8,
-    dtypes: ["float32", "bfloat16", "float16"],
-    versions: { python: "3.11.9", torch: "2.13.0" },
     rank: 0,
     worldSize: 1,
   }),
@@ -84,10 +80,6 @@ export const examples: readonly Example[] = [
     host: "node-1",
     device: "cpu",
     deviceName: "cpu",
-    memoryBytes: 0,
-    threads: 1,
-    dtypes: [],
-    versions: {},
     rank: 3,
     worldSize: 4,
   }),
@@ -101,16 +93,12 @@ export const examples: readonly Example[] = [
     host: "node-1",
     device: "none",
     deviceName: "none",
-    memoryBytes: 0,
-    threads: 1,
-    dtypes: [],
-    versions: {},
     rank: 0,
     worldSize: 1,
   }),
-  up("ready", { type: "ready", task: "encode", model: contract, crossEncoder: null, credits: 8 }),
-  up("ready-score", { type: "ready", task: "score", model: null, crossEncoder: scorer, credits: 8 }),
-  up("ready-without-model", { type: "ready", task: "train", model: null, crossEncoder: null, credits: 1_024 }),
+  up("ready", { type: "ready", model: contract, crossEncoder: null, credits: 8 }),
+  up("ready-score", { type: "ready", model: null, crossEncoder: scorer, credits: 8 }),
+  up("ready-without-model", { type: "ready", model: null, crossEncoder: null, credits: 1_024 }),
   up(
     "result",
     {
@@ -145,12 +133,11 @@ export const examples: readonly Example[] = [
     ],
     seconds: 4.5,
   }),
-  up("done", { type: "done", unit: "passages-12", attempt: 0, rowCount: 256, seconds: 1.5 }),
+  up("done", { type: "done", unit: "passages-12", attempt: 0, seconds: 1.5 }),
   up(
     "snapshot",
     {
       type: "snapshot",
-      sequence: 7,
       units: [
         { unit: "passages-12", attempt: 0 },
         { unit: "passages-13", attempt: 2 },
@@ -165,7 +152,6 @@ export const examples: readonly Example[] = [
     "snapshot-empty",
     {
       type: "snapshot",
-      sequence: 0,
       units: [],
       scores: tensor("float32", [0, 3], 1),
       rows: tensor("int32", [0, 3], 2),
@@ -174,13 +160,8 @@ export const examples: readonly Example[] = [
     [new Uint8Array(0), new Uint8Array(0)],
   ),
   up("failed", { type: "failed", unit: "passages-12", attempt: 0, error }),
-  up("heartbeat-idle", { type: "heartbeat", unit: null, progress: 0, rssBytes: 314_572_800 }),
-  up("heartbeat-busy", {
-    type: "heartbeat",
-    unit: "passages-12",
-    progress: Number.MAX_SAFE_INTEGER,
-    rssBytes: 4_294_967_296,
-  }),
+  up("heartbeat", { type: "heartbeat", progress: 0 }),
+  up("heartbeat-largest", { type: "heartbeat", progress: Number.MAX_SAFE_INTEGER }),
   up("log", { type: "log", level: "warning", text: "länger als 32 Bytes, mit Zeilen\nund \u0000 und ﷽" }),
   up("fatal", {
     ...{ type: "fatal", queryRows: [], passageRows: [] },
@@ -200,7 +181,7 @@ export const examples: readonly Example[] = [
   up("control-list", { type: "control", action: "list", worker: null }),
   up("control-drain", { type: "control", action: "drain", worker: "node-2.0" }),
   up("bye", { type: "bye", reason: "drained" }),
-  up("next", { type: "next", step: 0, microStep: 1, rank: 3 }),
+  up("next", { type: "next", step: 0, microStep: 1 }),
   up("train-step", {
     type: "trainStep",
     step: 1,
@@ -224,7 +205,6 @@ export const examples: readonly Example[] = [
     task: {
       ...search,
       model,
-      input: "texts",
       files: [],
       scoring: { similarity: "cosine", isNormalizing: true, plugins: [] },
     },
@@ -234,7 +214,6 @@ export const examples: readonly Example[] = [
     task: {
       ...search,
       model: null,
-      input: "vectors",
       files: ["/cache/embeddings/5f/shard-0a1b/vectors.arrow"],
       vectorDtype: "bfloat16",
       scoring: {
@@ -301,10 +280,7 @@ export const examples: readonly Example[] = [
       args: { ...train.args },
     },
   }),
-  down("tracked", { type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [
-    ints,
-    ints,
-  ]),
+  down("tracked", { type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [ints, ints]),
   down("queries", { type: "queries", firstRow: 512, tensor: tensor("float32", [2, 3], 1) }, [floats]),
   down("unit", { type: "unit", unit: "passages-12", attempt: 0, rowCount: 256 }, [arrow]),
   down("flush", { type: "flush" }),
@@ -346,7 +322,7 @@ export const examples: readonly Example[] = [
     ],
   ),
   down("seal", { type: "seal", step: 500 }),
-  down("evaluation", { type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
-  down("evaluation-over", { type: "evaluation", step: 50, ticketPath: null, isLast: true }),
+  down("evaluation", { type: "evaluation", ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
+  down("evaluation-over", { type: "evaluation", ticketPath: null, isLast: true }),
   down("stop-training", { type: "stopTraining", save: true }),
 ];

@@ -1,4 +1,5 @@
 /** Changed bytes never get past the codec as something else, and nothing but PROTOCOL errors comes out of it. */
+import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { encode } from "@msgpack/msgpack";
 import fc from "fast-check";
@@ -135,6 +136,15 @@ describe("bytes that were never a message", () => {
 });
 
 describe("a peer of another version", () => {
+  it("is named by its first message as that version sent it", () => {
+    const file = new URL("version-4.json", import.meta.url);
+    const { hello, refuse } = JSON.parse(readFileSync(file, "utf8")) as Record<"hello" | "refuse", string[]>;
+    const bytes = (parts: readonly string[]) => parts.map((part) => Buffer.from(part, "hex"));
+    const pid = 4_242;
+    expect(() => decodeUp(bytes(hello))).toThrow(expect.objectContaining({ version: 4, pid }));
+    expect(() => decodeDown(bytes(refuse))).toThrow(expect.objectContaining({ version: 4, pid: null }));
+  });
+
   it("is told apart from garbage, whatever else its messages hold", () => {
     const other = PROTOCOL_VERSION + 1;
     const header = encode({ type: "hello", v: other, capabilities: ["new"] });
@@ -151,7 +161,7 @@ describe("what is sent", () => {
   it("is checked by the same rules before it leaves", () => {
     const bad = { type: "bye", reason: "\ud800" } as const;
     expect(() => encodeMessage(bad)).toThrow(expect.objectContaining({ code: "PROTOCOL" }));
-    const heartbeat = { type: "heartbeat", unit: null, progress: -1, rssBytes: 0 } as const;
+    const heartbeat = { type: "heartbeat", progress: -1 } as const;
     expect(() => encodeMessage(heartbeat)).toThrow("progress");
   });
 });

@@ -1,8 +1,6 @@
-"""Running out of memory: how to tell it from other errors, and how much this process holds."""
+"""Running out of memory: how to tell it from other errors, and how much this process held."""
 
 from __future__ import annotations
-
-import os
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -18,23 +16,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         "can't allocate memory" in str(error) or "out of memory" in str(error)
     )
-
-
-def resident_bytes() -> int:
-    """Memory of this process in RAM; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", "rb") as stream:
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-def total_bytes() -> int:
-    """Memory of the machine; 0 where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, ValueError):
-        return 0
 
 
 def peak_bytes() -> int:

@@ -33,9 +33,7 @@ class EncodeHandler:
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
-        return Ready(
-            task="encode", model=self._encoder.contract, cross_encoder=None, credits=credits
-        )
+        return Ready(model=self._encoder.contract, cross_encoder=None, credits=credits)
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
         """Nothing but units belongs to encoding."""

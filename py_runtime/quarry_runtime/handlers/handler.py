@@ -52,6 +52,6 @@ class Accumulating(Protocol):
 
     snapshot_every: int
 
-    def snapshot(self, sequence: int, units: list[SnapshotUnit]) -> Answer:
+    def snapshot(self, units: list[SnapshotUnit]) -> Answer:
         """Everything done so far; `units` are those that no earlier snapshot covers."""
         ...

@@ -164,7 +164,7 @@ class EncoderProbe(ProbeHandler[list[int]]):
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
         contract = self._encoder.contract
-        return Ready(task="probe", model=contract, cross_encoder=None, credits=credits)
+        return Ready(model=contract, cross_encoder=None, credits=credits)
 
     def prepare(self, frame: memoryview, row_count: int) -> list[list[int]]:
         """Token ids of the texts."""
@@ -189,7 +189,7 @@ class CrossEncoderProbe(ProbeHandler["PairIds"]):
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
         contract = self._model.contract
-        return Ready(task="probeScore", model=None, cross_encoder=contract, credits=credits)
+        return Ready(model=None, cross_encoder=contract, credits=credits)
 
     def prepare(self, frame: memoryview, row_count: int) -> list[PairIds]:
         """Token ids of the pairs."""

@@ -41,7 +41,7 @@ class ScoreHandler:
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
-        return Ready(task="score", model=None, cross_encoder=self._model.contract, credits=credits)
+        return Ready(model=None, cross_encoder=self._model.contract, credits=credits)
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
         """Nothing but units belongs to scoring."""

@@ -97,11 +97,13 @@ function overrule({ around, ahead }) {
 async function serve() {
   const { openTransport } = await load("pool/transport.js");
   const { microBatchMessage } = await load("training/task.js");
+  const rankAt = new Map();
   const transport = await openTransport({
     onMessage: (peer, message) => {
+      if (message.type === "hello") rankAt.set(peer, message.rank);
       if (message.type !== "next") return;
-      const { step, microStep, rank } = message;
-      const { message: answer, frames } = microBatchMessage(microBatch(step, rank), step, microStep);
+      const { step, microStep } = message;
+      const { message: answer, frames } = microBatchMessage(microBatch(step, rankAt.get(peer)), step, microStep);
       transport.send(peer, answer, frames);
     },
     onViolation: (_peer, error) => {

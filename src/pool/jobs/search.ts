@@ -28,7 +28,6 @@ export function searching(job: SearchJob): Assignment {
       return {
         kind: "search",
         model,
-        input: model === null ? "vectors" : "texts",
         files: [...(job.units.placed?.files ?? [])],
         vectorDtype: job.vectorDtype ?? "float32",
         scoring: { similarity, isNormalizing, plugins: [...(job.plugins ?? model?.plugins ?? [])] },

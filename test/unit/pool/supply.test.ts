@@ -5,7 +5,7 @@ import type { DownMessage, Task, Unversioned } from "../../../src/protocol/messa
 
 const files = ["/cache/shard/vectors.arrow"];
 const task: Extract<Task, { kind: "search" }> = {
-  ...{ kind: "search", model: null, input: "vectors", files, vectorDtype: "float32", trackedCount: 0, batchSize: 8 },
+  ...{ kind: "search", model: null, files, vectorDtype: "float32", trackedCount: 0, batchSize: 8 },
   scoring: { similarity: "dot", isNormalizing: false, plugins: [] },
   ...{ topK: 5, queryCount: 1, dimension: 4, snapshotEveryUnits: 16 },
 };

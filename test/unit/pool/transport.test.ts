@@ -17,10 +17,6 @@ const helloWith = (token: string): Unversioned<UpMessage> => ({
   host: "here",
   device: "cpu",
   deviceName: "cpu",
-  memoryBytes: 1,
-  threads: 1,
-  dtypes: [],
-  versions: {},
   rank: 0,
   worldSize: 1,
 });

@@ -8,8 +8,17 @@ import { greet, noGeneration, rankOf } from "../../../src/training/ranks.js";
 type Hello = Extract<UpMessage, { type: "hello" }>;
 
 const hello = (rank: number, generation: number, worldSize: number, pid = rank * 100 + generation): Hello => ({
-  ...{ v: PROTOCOL_VERSION, type: "hello", role: "rank", name: `rank-${rank}.${generation}`, token: "t", life: "l", pid, host: "h" },
-  ...{ device: "cpu", deviceName: "cpu", memoryBytes: 1, threads: 1, dtypes: [], versions: {}, rank, worldSize },
+  ...{
+    v: PROTOCOL_VERSION,
+    type: "hello",
+    role: "rank",
+    name: `rank-${rank}.${generation}`,
+    token: "t",
+    life: "l",
+    pid,
+    host: "h",
+  },
+  ...{ device: "cpu", deviceName: "cpu", rank, worldSize },
 });
 
 test("a generation is complete when every rank has said hello", () => {
