@@ -122,7 +122,7 @@ export class Crew {
   }
 
   /** Where workers can join, and the tickets for it. */
-  get reception(): Pick<Transport, "ticketPath" | "endpoint" | "gate" | "admit"> {
+  get reception(): Pick<Transport, "ticketPath" | "gate" | "admit"> {
     return this.#transport;
   }
 

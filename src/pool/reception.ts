@@ -53,7 +53,8 @@ export class Reception {
     onEnded: () => void,
   ): Promise<void> {
     const { gate, ticketPath } = desk;
-    if (runDir !== undefined) this.#rendezvous = writeRendezvous(runDir, desk, gate === null ? null : desk.admit());
+    if (runDir !== undefined)
+      this.#rendezvous = writeRendezvous(runDir, ticketPath, gate === null ? null : desk.admit());
     if (gate !== null) {
       if (gate.isWildcard) {
         const message = `Workers can join on every network of this machine (${gate.address}).`;

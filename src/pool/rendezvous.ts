@@ -9,7 +9,6 @@ import { type TicketContent, ticketLine } from "./ticket.js";
 export interface PoolFile {
   readonly pid: number;
   readonly host: string;
-  readonly endpoint: string;
   /** Path of the ticket in the private folder; the run folder itself may be readable by others. */
   readonly ticket: string;
 }
@@ -31,7 +30,7 @@ export interface Rendezvous {
  */
 export function writeRendezvous(
   runDir: string,
-  { endpoint, ticketPath }: { readonly endpoint: string; readonly ticketPath: string },
+  ticketPath: string,
   ticket: TicketContent | null,
 ): Rendezvous {
   const poolPath = join(runDir, POOL_FILE);
@@ -44,7 +43,7 @@ export function writeRendezvous(
   // Those of a killed orchestrator: an old mode must not live on.
   rmSync(poolPath, { force: true });
   rmSync(join(runDir, JOIN_FILE), { force: true });
-  const file: PoolFile = { pid: process.pid, host: hostname(), endpoint, ticket: ticketPath };
+  const file: PoolFile = { pid: process.pid, host: hostname(), ticket: ticketPath };
   writeFileSync(poolPath, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 });
   if (joinPath !== null && ticket !== null) {
     writeFileSync(joinPath, `${ticketLine(ticket)}\n`, { mode: 0o600, flag: "wx" });

@@ -31,7 +31,6 @@ export interface TransportOptions {
 export interface Transport {
   /** File that a worker on this machine is given to find its way here. */
   readonly ticketPath: string;
-  readonly endpoint: string;
   /** Where workers on other machines can join; null when nobody asked for it. */
   readonly gate: Pick<Gate, "address" | "isWildcard"> | null;
   /** A ticket of its own for one more launcher or person; raises INTERNAL without a gate. */
@@ -124,7 +123,6 @@ export async function openTransport(listeners: TransportListeners, options: Tran
 
   return {
     ticketPath: ticket.path,
-    endpoint: ticket.endpoint,
     gate,
     admit: () => {
       if (gate === null) throw new QuarryError("INTERNAL", "Nobody asked for a socket that others can join.");

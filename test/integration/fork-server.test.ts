@@ -49,7 +49,7 @@ test.skipIf(!canFork)("a fork that is ended before it is made does not begin", a
   early.signal("SIGTERM");
   expect(await early.ended).toMatchObject({ signal: "SIGTERM", how: "killed by SIGTERM", lastLines: [] });
   expect((await other.ended).how).toBe("ended with status 2");
-  expect(readFileSync(early.logPath, "utf8")).toBe("");
+  expect(readFileSync(join(logDir, "early.log"), "utf8")).toBe("");
 });
 
 test.skipIf(!canFork)("nobody waits for a server that hangs, and it is not kept", async () => {

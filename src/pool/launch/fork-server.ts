@@ -95,10 +95,6 @@ class Fork implements ForkedProcess {
     return this.#pid;
   }
 
-  get logPath(): string {
-    return this.#log.path;
-  }
-
   made(pid: number): void {
     this.#pid = pid;
     this.#forget = reapOnExit(pid);
