@@ -2,16 +2,18 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { z } from "zod";
 import { onExit } from "../exit.js";
 import { type TicketContent, ticketLine } from "./ticket.js";
 
 /** pool.json: where the orchestrator is, and the ticket for its ipc socket. */
-export interface PoolFile {
-  readonly pid: number;
-  readonly host: string;
+export const poolFile = z.object({
+  pid: z.int(),
+  host: z.string(),
   /** Path of the ticket in the private folder; the run folder itself may be readable by others. */
-  readonly ticket: string;
-}
+  ticket: z.string(),
+});
+export type PoolFile = z.infer<typeof poolFile>;
 
 export const POOL_FILE = "pool.json";
 export const JOIN_FILE = "join.ticket";
@@ -28,11 +30,7 @@ export interface Rendezvous {
  *
  * @param runDir an existing folder with one owner
  */
-export function writeRendezvous(
-  runDir: string,
-  ticketPath: string,
-  ticket: TicketContent | null,
-): Rendezvous {
+export function writeRendezvous(runDir: string, ticketPath: string, ticket: TicketContent | null): Rendezvous {
   const poolPath = join(runDir, POOL_FILE);
   const joinPath = ticket === null ? null : join(runDir, JOIN_FILE);
   const remove = (): void => {

@@ -95,6 +95,13 @@ test.skipIf(!canFork)(
   },
 );
 
+test.skipIf(!canFork)("what a library prints among the answers of a server is none of them", async () => {
+  const told = `read request; echo '{"refused": 0, "why": "as it was told"}'`;
+  const executable = server("chatty", ["echo 'a library is loaded'", "echo '{}'", told, "read end"]);
+  const fork = launchFork({ name: "chatty", argv: ["none"], python: { ...python, executable }, env: {}, logDir });
+  expect((await fork.ended).how).toBe("could not be started (as it was told)");
+});
+
 test.skipIf(!canFork)("a server without forks is kept for a minute, and no longer", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   try {
