@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quarry_runtime.errors import ConfigError, ProtocolError
 from quarry_runtime.guard.finite import check_finite
 from quarry_runtime.handlers.forward import Forward
-from quarry_runtime.handlers.handler import Answer
+from quarry_runtime.handlers.handler import Answer, Handler
 from quarry_runtime.handlers.units import Prepared
 from quarry_runtime.handlers.vectors import StoredFiles, StoredUnit, read_vectors
 from quarry_runtime.modeling.registry import load_plugins
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
 
 
-class SearchHandler:
+class SearchHandler(Handler):
     """Works on units of one search task; the queries and the best passages stay on the device.
 
     Cosine of a model that does not normalise is a matter of scoring: queries and passages get
