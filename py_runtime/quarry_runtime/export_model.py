@@ -1,4 +1,4 @@
-"""`publish`: a model in a plain folder for others, with a card; merged, cast and pushed if asked."""
+"""`export-model`: a model in a plain folder for others, with a card; merged, cast and pushed if asked."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.protocol.messages import ModelSpec
 
 
-def main(argv: list[str]) -> int:
+def answer(argv: list[str]) -> dict[str, Any]:
     """Exports; the answer says what was written, and where it was pushed to."""
-    parser = argparse.ArgumentParser(prog="python -m quarry_runtime publish", description=__doc__)
+    parser = argparse.ArgumentParser(prog="quarry_runtime export-model", description=__doc__)
     parser.add_argument("--spec", type=Path, required=True, help="the model's spec, as JSON")
     parser.add_argument("--facts", type=Path, required=True, help="what the card tells, as JSON")
     parser.add_argument("--to", type=Path, required=True, help="the folder to write")
@@ -25,7 +25,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--push", help="repository on the hub")
     parser.add_argument("--private", action="store_true")
-    parser.add_argument("--out", type=Path, required=True, help="where the answer goes, as JSON")
     options = parser.parse_args(argv)
     spec = msgspec.json.decode(options.spec.read_bytes(), type=ModelSpec)
     facts = json.loads(options.facts.read_text(encoding="utf-8"))
@@ -34,8 +33,7 @@ def main(argv: list[str]) -> int:
         check_online(options.push)
     written = export_model(spec, options.to, facts, options.merge, options.dtype)
     url = push(options.to, options.push, options.private) if options.push else None
-    options.out.write_text(json.dumps({**written, "url": url}), encoding="utf-8")
-    return 0
+    return {**written, "url": url}
 
 
 def export_model(
