@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.guard.durable import whole_folder
 from quarry_runtime.protocol.messages import ModelSpec
 
 
@@ -84,27 +84,30 @@ def export_model(
         merge(encoder)
     if not is_adapter:
         set_dtype(encoder, getattr(torch, written_as))
-    temporary = to.with_name(f".{to.name}.{os.getpid()}.quarry-tmp")
     try:
-        encoder.save(temporary)
-        # sentence-transformers looks for a base model in a folder of the adapter's name.
-        own: dict[str, Any] | None = {} if is_adapter and len(parts) > 1 else None
-        if needs_trial(find_encoder(spec.encoder), encoder):
-            own = {"plugins": [Path(plugin.path).name for plugin in spec.plugins]}
-            own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
-        told = {**facts, "isAdapter": is_adapter, "own": own, "isTrusted": spec.trust_remote_code}
-        text = card(resolved, encoder.contract, told)
-        (temporary / "README.md").write_text(text, encoding="utf-8")
-        if to.exists():
-            to.rmdir()
-        temporary.rename(to)
+        with whole_folder(to) as temporary:
+            encoder.save(temporary)
+            # sentence-transformers looks for a base model in a folder of the adapter's name.
+            own: dict[str, Any] | None = {} if is_adapter and len(parts) > 1 else None
+            if needs_trial(find_encoder(spec.encoder), encoder):
+                own = {"plugins": [Path(plugin.path).name for plugin in spec.plugins]}
+                own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
+            told = {
+                **facts,
+                "isAdapter": is_adapter,
+                "own": own,
+                "isTrusted": spec.trust_remote_code,
+            }
+            text = card(resolved, encoder.contract, told)
+            (temporary / "README.md").write_text(text, encoding="utf-8")
+            if to.exists():
+                # Empty when this began: what somebody has put there since is not ours to remove.
+                to.rmdir()
     except OSError as error:
         raise EnvironmentFault(
             f"{to} cannot be written: {error.strerror or error}.",
             hint="Choose a folder on a disk with room.",
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     files = [file for file in to.rglob("*") if file.is_file()]
     return {"fileCount": len(files), "bytes": sum(file.stat().st_size for file in files)}
 
