@@ -9,7 +9,6 @@ import { openTransport, type Transport } from "../pool/transport.js";
 import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
-import { pythonOf } from "./devices.js";
 import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import { arrangeMeeting, worldSizes } from "./meeting.js";
@@ -88,8 +87,7 @@ class Session {
   }
 
   async run(maxRestarts: number): Promise<SessionEnd> {
-    const { ranks: all, nodes, threads, logDir, signal, halt: halting } = this.#job;
-    const python = pythonOf(this.#job);
+    const { ranks: all, nodes, python, threads, device, logDir, signal, halt: halting } = this.#job;
     const meeting = nodes === undefined ? null : await arrangeMeeting(this.#job, nodes, maxRestarts);
     const transport = await openTransport(
       {
@@ -112,7 +110,7 @@ class Session {
       const ranks = all / (nodes?.count ?? 1);
       const joining = meeting === null ? {} : { meeting: meeting.arguments };
       const stopping = AbortSignal.any([signal, halting].filter((each) => each !== undefined));
-      const limits = { maxRestarts, threads, signal: stopping };
+      const limits = { maxRestarts, threads, device, signal: stopping };
       const options = { python, ticketPath, ranks, logDir, onRankDeath, ...limits, ...joining };
       for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       child = await startTorchrun(options);
