@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 from quarry_runtime.guard.imports import shorten_imports
 
@@ -15,27 +18,34 @@ VERBS = {
     "fork-server": "quarry_runtime.fork_server",
     "join": "quarry_runtime.join",
     "launch": "quarry_runtime.launch",
+    "doctor": "quarry_runtime.doctor.command",
+}
+# Each module offers answer(argv) -> what is said on stdout, as JSON.
+ANSWERS = {
     "measure": "quarry_runtime.measure",
     "compare": "quarry_runtime.compare",
-    "parquet": "quarry_runtime.parquet",
     "estimate": "quarry_runtime.estimate",
+    "parquet": "quarry_runtime.parquet",
     "demo": "quarry_runtime.demo",
     "fetch": "quarry_runtime.fetch",
     "index": "quarry_runtime.index",
-    "export": "quarry_runtime.export",
-    "publish": "quarry_runtime.publish",
-    "doctor": "quarry_runtime.doctor.command",
+    "export-model": "quarry_runtime.export_model",
+    "export-vectors": "quarry_runtime.export_vectors",
 }
 
 
 def main(argv: list[str]) -> int:
     """Runs a verb; an error is one line and a hint, with a trace only if QUARRY_DEBUG is set."""
-    if not argv or argv[0] not in VERBS:
-        print(f"usage: python -m quarry_runtime {{{','.join(VERBS)}}} …", file=sys.stderr)
+    if not argv or argv[0] not in VERBS | ANSWERS:
+        print(f"usage: python -m quarry_runtime {{{','.join(VERBS | ANSWERS)}}} …", file=sys.stderr)
         return 2
+    verb, *rest = argv
     shorten_imports()
     try:
-        return importlib.import_module(VERBS[argv[0]]).main(argv[1:])
+        if verb in VERBS:
+            return importlib.import_module(VERBS[verb]).main(rest)
+        _say(lambda: importlib.import_module(ANSWERS[verb]).answer(rest))
+        return 0
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -48,6 +58,14 @@ def main(argv: list[str]) -> int:
         if info.code == "INTERNAL" or os.environ.get("QUARRY_DEBUG"):
             traceback.print_exc()
         return EXIT_STATUS[info.code]
+
+
+def _say(answer: Callable[[], Any]) -> None:
+    """Keeps stdout for the answer: what libraries and plugins print goes to stderr, C's buffers at the end included."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as stdout:
+        os.dup2(2, 1)
+        # JSON has no word for NaN.
+        stdout.write(json.dumps(answer(), ensure_ascii=False, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ from typing import Any, Literal
 import zmq
 
 from quarry_runtime.errors import EnvironmentFault, Interrupted, QuarryError, Reconnected
-from quarry_runtime.guard.cores import usable_cores
-from quarry_runtime.guard.device import Device
-from quarry_runtime.guard.memory import resident_bytes
+from quarry_runtime.guard.device import Device, describe_device
 from quarry_runtime.guard.parent import leave, tie_to_parent
 from quarry_runtime.link import LINGER_MS, Link
 from quarry_runtime.patience import Patience
@@ -34,7 +32,6 @@ from quarry_runtime.protocol.messages import (
     UpMessage,
 )
 from quarry_runtime.ticket import Ticket, read_ticket
-from quarry_runtime.versions import versions
 
 HEARTBEAT_SECONDS = 1.0
 _Item = tuple[DownMessage, list[memoryview]] | QuarryError | Reconnected
@@ -52,11 +49,9 @@ class Connection:
         role: `worker`, or `rank` of a training run (rank and world size come from torchrun's
             environment).
         device: What it computes on; None is the CPU.
-        threads: CPU threads it may use; None is every core it may run on.
 
     Attributes:
         progress: Counts finished batches or steps; the heartbeat carries it.
-        unit: The unit in hand, or None; the heartbeat carries it.
 
     Raises:
         EnvironmentFault: the ticket cannot be read.
@@ -68,11 +63,9 @@ class Connection:
         name: str,
         role: Literal["worker", "rank"],
         device: Device | None = None,
-        threads: int | None = None,
     ) -> None:
         tie_to_parent()
         self.progress = 0
-        self.unit: str | None = None
         self._ticket = ticket if isinstance(ticket, Ticket) else read_ticket(ticket)
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._outbox: deque[list[Any]] = deque()
@@ -87,7 +80,7 @@ class Connection:
         os.set_blocking(self._wake_write, False)
         # Once nobody can write to it any more: its number may be another file's then.
         weakref.finalize(self, os.close, self._wake_write).atexit = False
-        self._hello = encode(_hello(self._ticket.token, name, role, device, threads))
+        self._hello = encode(_hello(self._ticket.token, name, role, device))
         self._outbox.append(self._hello)
         self._thread = threading.Thread(target=self._run, name="connection", daemon=True)
         self._thread.start()
@@ -219,8 +212,7 @@ class Connection:
         return ready
 
     def _beat(self) -> None:
-        beat = Heartbeat(unit=self.unit, progress=self.progress, rss_bytes=resident_bytes())
-        self._outbox.append(encode(beat))
+        self._outbox.append(encode(Heartbeat(progress=self.progress)))
 
     def _begin_anew(self) -> None:
         """The receiver is told once; until it has heard it, nothing but this thread's own goes out."""
@@ -273,15 +265,7 @@ class Connection:
         )
 
 
-def _hello(
-    token: str,
-    name: str,
-    role: Literal["worker", "rank"],
-    device: Device | None,
-    threads: int | None,
-) -> Hello:
-    from quarry_runtime.guard.device import describe_device
-
+def _hello(token: str, name: str, role: Literal["worker", "rank"], device: Device | None) -> Hello:
     facts = device or describe_device("cpu")
     is_rank = role == "rank"
     return Hello(
@@ -293,10 +277,6 @@ def _hello(
         host=sockets.gethostname()[:256] or "localhost",
         device=facts.name,
         device_name=facts.description,
-        memory_bytes=facts.memory_bytes,
-        threads=threads or usable_cores(),
-        dtypes=list(facts.dtypes),
-        versions=versions(),
         rank=int(os.environ.get("RANK", "0")) if is_rank else 0,
         world_size=int(os.environ.get("WORLD_SIZE", "1")) if is_rank else 1,
     )

@@ -1,17 +1,18 @@
-"""`python -m quarry_runtime estimate`: what a run over a part of the corpus says about all of it, as JSON."""
+"""`python -m quarry_runtime estimate`: what a run over a part of the corpus says about all of it."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from quarry_runtime.measuring.json_file import write_json
 from quarry_runtime.measuring.subcorpus import Part, estimate
 
 
-def main(argv: list[str]) -> int:
-    """`estimate --run F --qrels F --unjudged N --sampled n --depth k --measures nDCG@10 --out F.json`."""
-    parser = argparse.ArgumentParser(prog="quarry_runtime estimate", description=main.__doc__)
+def answer(argv: list[str]) -> dict[str, Any]:
+    """`estimate --run F --qrels F --unjudged N --sampled n --depth k --measures nDCG@10`."""
+    parser = argparse.ArgumentParser(prog="quarry_runtime estimate", description=answer.__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--qrels", type=Path, required=True)
     parser.add_argument("--unjudged", type=int, required=True)
@@ -20,9 +21,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--measures", nargs="+", required=True)
     parser.add_argument("--level", type=int, default=1)
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="a file that keeps the answer")
     args = parser.parse_args(argv)
     part = Part(args.unjudged, args.sampled, args.depth)
     found = estimate(args.run, args.qrels, args.measures, part, level=args.level, seed=args.seed)
-    write_json(args.out, found)
-    return 0
+    if args.out is not None:
+        write_json(args.out, found)
+    return found

@@ -135,9 +135,9 @@ def _line(text: str) -> str:
     return lines[0][:200] if lines else "no reason given"
 
 
-def main(argv: list[str]) -> int:
-    """`fetch < files.json`: the answer goes to stdout, one line per file to stderr."""
-    argparse.ArgumentParser(prog="quarry_runtime fetch", description=main.__doc__).parse_args(argv)
-    answer = fetch(read_request(sys.stdin.read()))
-    json.dump(answer, sys.stdout, ensure_ascii=False)
-    return 0
+def answer(argv: list[str]) -> dict[str, list[dict[str, str]]]:
+    """`fetch < files.json`; one line per file goes to stderr."""
+    argparse.ArgumentParser(prog="quarry_runtime fetch", description=answer.__doc__).parse_args(
+        argv
+    )
+    return fetch(read_request(sys.stdin.read()))

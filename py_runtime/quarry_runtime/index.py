@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,22 +15,19 @@ from quarry_runtime.search.faiss_index import IndexOptions, Kind, Metric, load_f
 from quarry_runtime.search.saved_index import open_saved, save
 
 
-def main(argv: list[str]) -> int:
-    """Builds or searches; what was made is said on stdout as one line of JSON."""
+def answer(argv: list[str]) -> dict[str, Any]:
+    """Builds or searches; the answer says what was made or found."""
     options = _parse(argv)
     faiss = load_faiss()
     if options.action == "check":
-        print(json.dumps({"faiss": str(faiss.__version__)}))
-        return 0
+        return {"faiss": str(faiss.__version__)}
     if options.threads is not None:
         faiss.omp_set_num_threads(options.threads)
-    said = _build(options) if options.action == "build" else _search(options)
-    print(json.dumps(said))
-    return 0
+    return _build(options) if options.action == "build" else _search(options)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m quarry_runtime index", description=__doc__)
+    parser = argparse.ArgumentParser(prog="quarry_runtime index", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("check", help="see whether FAISS is there")
     build = actions.add_parser("build", help="make an index")
@@ -85,11 +81,8 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     queries_QD = _read(options.queries)
     scores_QK, rows_QK = saved.search(queries_QD, options.k, options.nprobe, options.ef)
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, array in (("scores.npy", scores_QK), ("rows.npy", rows_QK)):
-        making = options.out / f".{name}.{os.getpid()}.quarry-tmp"
-        with making.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        making.replace(options.out / name)
+    np.save(options.out / "scores.npy", scores_QK, allow_pickle=False)
+    np.save(options.out / "rows.npy", rows_QK, allow_pickle=False)
     return {"queryCount": len(queries_QD), "rowCount": saved.manifest.row_count}
 
 

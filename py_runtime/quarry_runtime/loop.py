@@ -60,7 +60,6 @@ class Peer(Protocol):
     """What the loop needs of a Connection."""
 
     progress: int
-    unit: str | None
 
     def send(self, message: UpMessage, frames: Any = ()) -> None: ...
     def receive(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]: ...
@@ -106,7 +105,6 @@ class Loop:
         self._handler: Handler | None = None
         self._snapshot_time = time.perf_counter()
         self._snapshot_cost = 0.0
-        self._sequence = 0
         self._uncovered: list[SnapshotUnit] = []
         self._jobs: deque[_Job] = deque()
         self._is_draining = False
@@ -214,11 +212,10 @@ class Loop:
             if job.prepared is not None:
                 job.prepared.cancel()
         self._jobs.clear()
-        self._uncovered, self._sequence = [], 0
+        self._uncovered = []
 
     def _work(self, job: _Job) -> None:
         message, handler = job.message, self._handler
-        self._peer.unit = message.unit
         started = time.perf_counter()
         try:
             assert job.prepared is not None
@@ -237,8 +234,6 @@ class Loop:
             self._peer.send(
                 Failed(unit=message.unit, attempt=message.attempt, error=to_info(error))
             )
-        finally:
-            self._peer.unit = None
 
     def _cover(self, message: Unit, handler: Accumulating) -> None:
         self._uncovered.append(SnapshotUnit(unit=message.unit, attempt=message.attempt))
@@ -251,9 +246,8 @@ class Loop:
 
     def _send_snapshot(self, handler: Accumulating) -> None:
         started = time.perf_counter()
-        message, frames = handler.snapshot(self._sequence, self._uncovered)
+        message, frames = handler.snapshot(self._uncovered)
         self._peer.send(message, frames)
-        self._sequence += 1
         self._uncovered = []
         self._snapshot_time = time.perf_counter()
         self._snapshot_cost = self._snapshot_time - started

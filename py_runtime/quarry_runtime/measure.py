@@ -1,23 +1,23 @@
-"""`python -m quarry_runtime measure`: scores a run file and writes the values as JSON."""
+"""`python -m quarry_runtime measure`: scores a run file."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from quarry_runtime.measuring.json_file import write_json
 from quarry_runtime.measuring.names import table
 from quarry_runtime.measuring.scores import measure
 
-__all__ = ["main", "measure"]
+__all__ = ["answer", "measure"]
 
 
-def main(argv: list[str]) -> int:
-    """`measure --run F --qrels F --measures nDCG@10 R@100 --out F.json`; `measure --table` lists the measures."""
-    parser = argparse.ArgumentParser(prog="quarry_runtime measure", description=main.__doc__)
+def answer(argv: list[str]) -> dict[str, Any]:
+    """`measure --run F --qrels F --measures nDCG@10 R@100`; `measure --table` lists the measures."""
+    parser = argparse.ArgumentParser(prog="quarry_runtime measure", description=answer.__doc__)
     if argv == ["--table"]:
-        print(table())
-        return 0
+        return table()
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--qrels", type=Path, required=True)
     parser.add_argument("--measures", nargs="+", required=True)
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--missing", choices=["zero", "skip"], default="zero")
     parser.add_argument("--depth", type=int)
     parser.add_argument("--intervals-seed", type=int)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="a file that keeps the answer")
     args = parser.parse_args(argv)
     result = measure(
         args.run,
@@ -36,5 +36,6 @@ def main(argv: list[str]) -> int:
         depth=args.depth,
         intervals_seed=args.intervals_seed,
     )
-    write_json(args.out, result)
-    return 0
+    if args.out is not None:
+        write_json(args.out, result)
+    return result

@@ -12,7 +12,6 @@ from pyarrow import json as arrow_json
 from pyarrow import parquet
 
 from quarry_runtime.guard.durable import whole_file
-from quarry_runtime.measuring.json_file import write_json
 
 # A line has to fit into a block; blocks become row groups.
 BLOCK_BYTES = 32 << 20
@@ -20,18 +19,16 @@ BLOCK_BYTES = 32 << 20
 SCALARS = {"string": pa.string(), "double": pa.float64(), "int64": pa.int64()}
 
 
-def main(argv: list[str]) -> int:
-    """`parquet --lines F.jsonl --to F.parquet --columns '{"anchor": "string"}' --out F.json`."""
-    parser = argparse.ArgumentParser(prog="quarry_runtime parquet", description=main.__doc__)
+def answer(argv: list[str]) -> dict[str, int]:
+    """`parquet --lines F.jsonl --to F.parquet --columns '{"anchor": "string"}'`."""
+    parser = argparse.ArgumentParser(prog="quarry_runtime parquet", description=answer.__doc__)
     parser.add_argument("--lines", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--columns", required=True)
-    parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     columns = json.loads(args.columns)
     schema = pa.schema([pa.field(name, arrow_type(kind)) for name, kind in columns.items()])
-    write_json(args.out, {"rows": to_parquet(args.lines, args.to, schema)})
-    return 0
+    return {"rows": to_parquet(args.lines, args.to, schema)}
 
 
 def arrow_type(kind: Any) -> pa.DataType:

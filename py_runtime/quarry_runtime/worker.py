@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     from quarry_runtime.protocol.messages import EXIT_STATUS, Bye, Fatal
 
     device = describe_device(options.device)
-    connection = Connection(ticket, options.name, "worker", device, threads)
+    connection = Connection(ticket, options.name, "worker", device)
     if options.guest:
         # A preemption: the work in hand goes on until the orchestrator has seen to the rest.
         signal.signal(

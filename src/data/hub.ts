@@ -161,12 +161,12 @@ const fetchAnswer = z.strictObject({
 });
 
 /**
- * Reads what `python -m quarry_runtime fetch` answers.
+ * Reads what `python -m quarry_runtime fetch` answered.
  *
  * @throws QuarryError ENVIRONMENT that lists every file that is still missing, and why.
  */
-export function checkFetched(files: readonly HubFile[], answer: string): void {
-  const { missing } = fetchAnswer.parse(JSON.parse(answer));
+export function checkFetched(files: readonly HubFile[], answer: unknown): void {
+  const { missing } = fetchAnswer.parse(answer);
   const byUrl = new Map(files.map((file) => [file.url, file]));
   const named = missing.flatMap(({ url, reason }) => {
     const file = byUrl.get(url);

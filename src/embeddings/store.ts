@@ -2,9 +2,10 @@
 import { existsSync, mkdirSync, rmdirSync, rmSync, utimesSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { buildingName } from "../data/cache/builders.js";
-import { makeFolder, namesIn } from "../data/cache/folder.js";
+import { namesIn } from "../data/cache/folder.js";
 import { cacheError, isAbsent, isReadOnly } from "../data/failures.js";
 import { QuarryError } from "../errors.js";
+import { makeFolder } from "../make-folder.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { ArrowLayout } from "./arrow-layout.js";
 import { KeyTable } from "./key-table.js";

@@ -6,7 +6,7 @@ import { comparableMeasures, measuresOf } from "../experiment/measures.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { type Measured, measure } from "./measure.js";
 import { commonQrels, findRun, type RunFiles, trecQrels } from "./run-files.js";
-import { type CommandContext, inTemporaryFolder, runtimeCommand } from "./runtime-command.js";
+import { type CommandContext, inTemporaryFolder, runtimeAnswer } from "./runtime-command.js";
 import type { CompareOptions, Comparison, MeasureOptions } from "./types.js";
 
 const DEFAULT_MEASURES = ["nDCG@10", "RR@10", "R@100"];
@@ -45,7 +45,7 @@ export async function compareRuns(runs: readonly string[], options: CompareOptio
   return inTemporaryFolder(async (folder) => {
     if (qrels !== null) args.push("--qrels", await trecQrels(qrels, folder, context.signal));
     const named = ["--names", ...distinct(runs), "--runs", ...found.map(({ run }) => run)];
-    return runtimeCommand(
+    return runtimeAnswer(
       context,
       "compare",
       [...named, ...args, "--measures", ...measures],

@@ -4,7 +4,7 @@ import { QuarryError } from "../errors.js";
 import type { SourceConfig } from "../experiment/schema.js";
 import { pathsOf } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
-import { environmentOutput } from "./runtime-command.js";
+import { runtimeAnswer } from "./runtime-command.js";
 
 const PREFIX = "embedded:stdlib/";
 
@@ -31,7 +31,7 @@ export async function resolveEmbedded(context: ResolveContext, source: SourceCon
     });
   }
   const root = join(context.cacheDir, "embedded", "stdlib");
-  await environmentOutput(context, ["demo", "--out", root], "the embedded collection could not be built");
+  await runtimeAnswer(context, "demo", ["--out", root], "the embedded collection could not be built");
   const folder = join(root, split);
   return {
     ...source,

@@ -6,7 +6,7 @@ import type { ModelContract } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
 import { exportNpy } from "./export-vectors.js";
 import { buildIndex, checkFaiss } from "./faiss.js";
-import { runtimeCommand } from "./runtime-command.js";
+import { runtimeAnswer } from "./runtime-command.js";
 
 /** What an export left, relative to the run folder. */
 interface Exported {
@@ -69,7 +69,7 @@ async function asParquet(context: RunContext, view: VectorView, step: string, id
   const scaled = scales === null ? [] : ["--scales", file(scales)];
   const args = ["--vectors", file(vectors), ...scaled, "--ids", file(ids), "--to", file(out)];
   // What it could not do is told by the runtime; vectors that were encoded stay in the store.
-  await runtimeCommand(context, "export", args, "the vectors could not be exported");
+  await runtimeAnswer(context, "export-vectors", args, "the vectors could not be exported");
   for (const name of [vectors, scales]) if (name !== null) await rm(file(name), { force: true });
   return { vectors: out, scales: null };
 }

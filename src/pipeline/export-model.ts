@@ -8,7 +8,7 @@ import { modelSchema } from "../experiment/schema.js";
 import { readJournal } from "../rundir/journal.js";
 import { commandContext } from "./compare.js";
 import { toModelSpec } from "./model-spec.js";
-import { inTemporaryFolder, runtimeCommand } from "./runtime-command.js";
+import { inTemporaryFolder, runtimeAnswer } from "./runtime-command.js";
 
 /** How a model is exported. */
 export interface ExportOptions {
@@ -81,7 +81,7 @@ export async function exportTrained(target: string, options: ExportOptions): Pro
     await writeFile(card, JSON.stringify(facts));
     const args = ["--spec", spec, "--facts", card, "--to", folder, ...flags];
     const purpose = "the model could not be exported";
-    const answer = await runtimeCommand(commandContext(options.signal), "publish", args, purpose);
+    const answer = await runtimeAnswer(commandContext(options.signal), "export-model", args, purpose);
     return { folder, ...answerSchema.parse(answer) };
   });
 }

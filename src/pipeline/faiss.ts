@@ -10,7 +10,7 @@ import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
 import { exportNpy, writeNpy } from "./export-vectors.js";
 import { readNpy } from "./npy.js";
-import { inTemporaryFolder, runtimeOutput } from "./runtime-command.js";
+import { inTemporaryFolder, runtimeAnswer } from "./runtime-command.js";
 import type { ReadQueries } from "./search-tiles.js";
 import type { TopK } from "./top-k.js";
 
@@ -30,7 +30,7 @@ export interface IndexManifest {
  * @throws QuarryError ENVIRONMENT when it is not installed; CONFIG for a similarity that it does not have.
  */
 export async function checkFaiss(context: RunContext, { similarity }: ModelContract): Promise<void> {
-  await runtimeOutput(context, "index", ["check"], "FAISS could not be loaded");
+  await runtimeAnswer(context, "index", ["check"], "FAISS could not be loaded");
   if (similarity === "dot" || similarity === "cosine") return;
   throw new QuarryError("CONFIG", `a FAISS index compares by dot or cosine, and the model by ${similarity}`, {
     hint: 'Leave search.index at "exact", or export npy or parquet.',
@@ -62,7 +62,7 @@ export async function buildIndex(
     const { hasScales } = await exportNpy(view, vectors, scales);
     await writeFileDurably(idFile, JSON.stringify(ids));
     const { similarity, normalize, fingerprint } = contract;
-    await runtimeOutput(
+    await runtimeAnswer(
       context,
       "index",
       [
@@ -114,7 +114,7 @@ export async function searchIndex(
     });
     const { threads } = context.config.workers;
     const named = { index: folder, queries: path, k: topK, nprobe, ef, fingerprint, threads, out: temporary };
-    await runtimeOutput(context, "index", ["search", ...flags(named)], "the index could not be searched");
+    await runtimeAnswer(context, "index", ["search", ...flags(named)], "the index could not be searched");
     const scores = new Float32Array(await readNpy(join(temporary, "scores.npy"), "<f4", [queryCount, topK]));
     const rows = new Int32Array(await readNpy(join(temporary, "rows.npy"), "<i4", [queryCount, topK]));
     return { queryCount, topK, scores, rows };

@@ -1,6 +1,6 @@
 /** Measures of a run file, by pytrec_eval in a short-lived Python process. */
 import type { EvaluateConfig } from "../experiment/schema.js";
-import { type CommandContext, runtimeCommand } from "./runtime-command.js";
+import { type CommandContext, runtimeAnswer } from "./runtime-command.js";
 
 /** What values rest on: such of the same basis can be compared. */
 export interface MeasuredBasis {
@@ -50,11 +50,7 @@ export async function measure(
   const args = ["--run", files.run, "--qrels", files.qrels, "--level", String(relevanceLevel), "--missing", missing];
   if (depth !== undefined) args.push("--depth", String(depth));
   if (intervalsSeed !== undefined) args.push("--intervals-seed", String(intervalsSeed));
-  return runtimeCommand(
-    context,
-    "measure",
-    [...args, "--measures", ...measures],
-    "the measures could not be computed",
-    files.out,
-  );
+  if (files.out !== undefined) args.push("--out", files.out);
+  const purpose = "the measures could not be computed";
+  return runtimeAnswer(context, "measure", [...args, "--measures", ...measures], purpose);
 }

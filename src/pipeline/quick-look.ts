@@ -6,7 +6,7 @@ import type { EvaluateConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
 import type { SetResult } from "./evaluation-result.js";
 import type { Measured } from "./measure.js";
-import { runtimeCommand } from "./runtime-command.js";
+import { runtimeAnswer } from "./runtime-command.js";
 
 /** A measure with what it would be over all of the corpus or over all queries, and a 95 % interval of that. */
 export interface Estimate {
@@ -143,7 +143,8 @@ async function estimateWhole(
   const args = ["--run", files.run, "--qrels", files.qrels, "--level", String(options.relevanceLevel)];
   args.push("--unjudged", String(part.unjudged), "--sampled", String(part.sampled));
   args.push("--depth", String(Math.min(options.topK, part.searched)), "--seed", String(seed));
-  const { measures, notEstimated } = await runtimeCommand<{
+  args.push("--out", context.runDir.file(step, "whole-corpus.json"));
+  const { measures, notEstimated } = await runtimeAnswer<{
     readonly measures: Readonly<Record<string, Estimate>>;
     readonly notEstimated: readonly string[];
   }>(
@@ -151,7 +152,6 @@ async function estimateWhole(
     "estimate",
     [...args, "--measures", ...options.measures],
     "the measures over the whole corpus could not be estimated",
-    context.runDir.file(step, "whole-corpus.json"),
   );
   const shown = Object.entries(measures).map(([name, each]) => `${name} ${describeEstimate(each)}`);
   const number = (count: number): string => count.toLocaleString("en-US");

@@ -3,7 +3,7 @@ import { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFi
 import type { FilesConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "../experiment/schema.js";
 import { mapSearch, mapTraining, searchSources, trainingSources } from "../experiment/sources.js";
 import { type ResolveContext, resolveEmbedded } from "./embedded.js";
-import { environmentOutput } from "./runtime-command.js";
+import { runtimeAnswer } from "./runtime-command.js";
 
 /** Resolves what is evaluated, mined or encoded. */
 export async function resolveSearch(context: ResolveContext, data: SearchDataConfig): Promise<SearchDataConfig> {
@@ -31,7 +31,7 @@ export async function fetchHubFiles(context: ResolveContext, sources: readonly S
   const missing = missingHubFiles(hubFilesOf(sources));
   if (missing.length === 0) return;
   const purpose = "the files on the hub could not be fetched";
-  checkFetched(missing, await environmentOutput(context, ["fetch"], purpose, fetchRequest(missing)));
+  checkFetched(missing, await runtimeAnswer(context, "fetch", [], purpose, fetchRequest(missing)));
 }
 
 function onDisk(source: SourceConfig): SourceConfig {

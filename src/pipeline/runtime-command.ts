@@ -1,6 +1,5 @@
 /** Calls of the runtime's short-lived commands: their errors become ours, their answers come as JSON. */
-import { readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { rm } from "node:fs/promises";
 import { type ErrorCode, EXIT_STATUS, QuarryError } from "../errors.js";
 import { makeTemporaryFolder } from "../pool/temporary-folder.js";
 import type { PythonEnvironment } from "../python/environment.js";
@@ -13,76 +12,34 @@ export interface CommandContext {
 }
 
 /**
- * Runs `python -m quarry_runtime <verb> … --out <file>` and reads what it wrote.
+ * Runs `python -m quarry_runtime <verb> …` and reads what it says on stdout.
  *
- * @param out where the answer is kept; left out: in a temporary folder that is gone afterwards
  * @param purpose what could not be done when it fails, e.g. "the measures could not be computed"
+ * @param input what it reads on stdin
  * @throws QuarryError of the kind that the runtime told, with its message and hint.
  */
-export async function runtimeCommand<Answer>(
+export async function runtimeAnswer<Answer>(
   context: CommandContext,
   verb: string,
-  args: readonly string[],
-  purpose: string,
-  out?: string,
-): Promise<Answer> {
-  if (out === undefined) {
-    return inTemporaryFolder((folder) => runtimeCommand(context, verb, args, purpose, join(folder, "answer.json")));
-  }
-  await runtimeOutput(context, verb, [...args, "--out", out], purpose);
-  return JSON.parse(await readFile(out, "utf8")) as Answer;
-}
-
-/**
- * Runs `python -m quarry_runtime <verb> …` and waits.
- *
- * @returns what it wrote on stdout
- * @throws QuarryError of the kind that the runtime told, with its message and hint.
- */
-export async function runtimeOutput(
-  context: CommandContext,
-  verb: string,
-  args: readonly string[],
-  purpose: string,
-): Promise<string> {
-  const result = await callRuntime(context, [verb, ...args]);
-  if (result.exitCode !== 0) throw toldBy(result, purpose);
-  return result.stdout;
-}
-
-/**
- * As runtimeOutput, for what fails only where something is wrong with the machine.
- *
- * @param input what the command reads on stdin
- * @throws QuarryError ENVIRONMENT with the last words of Python.
- */
-export async function environmentOutput(
-  context: CommandContext,
   args: readonly string[],
   purpose: string,
   input?: string,
-): Promise<string> {
-  const result = await callRuntime(context, args, input);
-  if (result.exitCode === 0) return result.stdout;
-  throw new QuarryError("ENVIRONMENT", purpose, {
-    cause: result,
-    hint: `Look at what Python said: ${result.stderr.trim().split("\n").slice(-2).join(" ")}`,
-  });
-}
-
-async function callRuntime(context: CommandContext, args: readonly string[], input?: string) {
+): Promise<Answer> {
   const python = await context.python();
   // Loaded late: whoever only looks at data starts no process.
   const { execa } = await import("execa");
-  const result = await execa(python.executable, ["-m", "quarry_runtime", ...args], {
+  const result = await execa(python.executable, ["-m", "quarry_runtime", verb, ...args], {
     env: { ...python.env },
     extendEnv: false,
     cancelSignal: context.signal,
     reject: false,
+    // Values of each query of a big collection are longer than execa's limit.
+    maxBuffer: Number.POSITIVE_INFINITY,
     ...(input === undefined ? {} : { input }),
   });
   context.checkStop();
-  return result;
+  if (result.exitCode !== 0) throw toldBy(result, purpose);
+  return JSON.parse(result.stdout) as Answer;
 }
 
 /** Gives a folder that is removed afterwards, whatever happens. */
@@ -95,16 +52,16 @@ export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>)
   }
 }
 
-/** The runtime ends with `CODE: message` and an indented hint. */
+const TOLD = new RegExp(`^(${Object.keys(EXIT_STATUS).join("|")}): (.*)(?:\\n {2}(\\S.*))?$`, "gm");
+
+/** The runtime ends with `CODE: message` and an indented hint; before it stands whatever libraries said. */
 function toldBy(
   result: { readonly stderr: string; readonly exitCode?: number; readonly signal?: string },
   purpose: string,
-) {
-  const told = /^([A-Z]+): (.*)(?:\n {2}(\S.*))?$/m.exec(result.stderr);
-  const code = told?.[1] ?? "";
-  const isOurs = Object.hasOwn(EXIT_STATUS, code) && code !== "INTERNAL";
-  if (isOurs && told?.[2] !== undefined) {
-    return new QuarryError(code as ErrorCode, told[2], { cause: result, ...(told[3] ? { hint: told[3] } : {}) });
+): QuarryError {
+  const [, code = "INTERNAL", message = "", hint] = [...result.stderr.matchAll(TOLD)].at(-1) ?? [];
+  if (code !== "INTERNAL") {
+    return new QuarryError(code as ErrorCode, message, { cause: result, ...(hint === undefined ? {} : { hint }) });
   }
   const last = result.stderr.trim().split("\n").at(-1) ?? "";
   return new QuarryError("INTERNAL", `${purpose}: ${result.signal ?? last}`, { cause: result });

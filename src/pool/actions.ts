@@ -72,5 +72,5 @@ export type PoolAction =
       /** Others take its place; its place stays empty after two such deaths; or it was about to go anyway. */
       readonly fate: "replaced" | "broken" | "gone" | "left";
     }
-  | { readonly type: "fail"; readonly code: ErrorCode; readonly message: string }
+  | { readonly type: "fail"; readonly message: string }
   | { readonly type: "finished" };

@@ -5,13 +5,12 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Dealer } from "zeromq";
+import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import { decodeDown, encodeMessage } from "../protocol/codec.js";
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import { isAlive } from "./launch/gone.js";
-import { POOL_FILE, type PoolFile } from "./rendezvous.js";
-import type { TicketContent } from "./ticket.js";
+import { POOL_FILE, type PoolFile, poolFile } from "./rendezvous.js";
 
 /** What a pool answers. */
 export type Controlled = Extract<DownMessage, { type: "controlled" }>;
@@ -28,6 +27,8 @@ export interface PoolControl {
 }
 
 const ANSWER_MS = 5_000;
+/** The part of a ticket that the ipc socket asks for. */
+const ticketFile = z.object({ endpoint: z.string(), token: z.string() });
 
 /**
  * Connects to the pool of a run.
@@ -36,14 +37,13 @@ const ANSWER_MS = 5_000;
  */
 export async function openControl(runDir: string): Promise<PoolControl> {
   const { ticket, pid } = await readPoolFile(runDir);
-  const content = await readJson<TicketContent>(ticket);
+  const content = await readJson(ticket, ticketFile);
   if (content === null) throw stale(runDir, pid);
   const socket = new Dealer({ linger: 0, receiveTimeout: ANSWER_MS });
   socket.connect(content.endpoint);
   await socket.send(encodeMessage(helloOf(content.token)) as Uint8Array[] as Buffer[]);
   const ask = async (action: "list" | "drain", worker: string | null): Promise<Controlled> => {
-    const message = { v: PROTOCOL_VERSION, type: "control", action, worker } as const;
-    await socket.send(encodeMessage(message) as Buffer[]);
+    await socket.send(encodeMessage({ type: "control", action, worker }) as Buffer[]);
     for (;;) {
       const parts = await socket.receive().catch(() => null);
       if (parts === null) throw gone(runDir, pid);
@@ -79,7 +79,7 @@ export async function hasPool(runDir: string): Promise<boolean> {
 }
 
 async function readPoolFile(runDir: string): Promise<PoolFile> {
-  const file = await readJson<PoolFile>(join(runDir, POOL_FILE));
+  const file = await readJson(join(runDir, POOL_FILE), poolFile);
   if (file === null) {
     throw new QuarryError("ENVIRONMENT", `No workers are at work on ${runDir}.`, {
       hint: "Workers start when a run first needs them, and end with it; while a model is trained there are none.",
@@ -106,18 +106,17 @@ function gone(runDir: string, pid: number): QuarryError {
   });
 }
 
-/** Null where there is no such file, or none that is JSON. */
-async function readJson<T>(path: string): Promise<T | null> {
+/** Null where there is no such file, or one that holds something else. */
+async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
-    return JSON.parse(await readFile(path, "utf8")) as T;
+    return schema.parse(JSON.parse(await readFile(path, "utf8")));
   } catch {
     return null;
   }
 }
 
-function helloOf(token: string): UpMessage {
+function helloOf(token: string): Unversioned<UpMessage> {
   return {
-    v: PROTOCOL_VERSION,
     type: "hello",
     role: "control",
     name: "control",
@@ -127,10 +126,6 @@ function helloOf(token: string): UpMessage {
     host: hostname(),
     device: "none",
     deviceName: "none",
-    memoryBytes: 0,
-    threads: 0,
-    dtypes: [],
-    versions: {},
     rank: 0,
     worldSize: 1,
   };

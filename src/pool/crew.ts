@@ -2,8 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { QuarryError } from "../errors.js";
 import { VersionMismatch } from "../protocol/codec.js";
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import type { PythonEnvironment } from "../python/environment.js";
 import { Guests } from "./guests.js";
 import { launchFork } from "./launch/fork-server.js";
@@ -50,7 +49,7 @@ export interface CrewListeners {
   /** A worker came by itself; the payload is its hello. It was not known, or its earlier death has been told. */
   onJoin(worker: string, payload: Payload, isRemote: boolean): void;
   /** A user's command. */
-  onControl(message: Extract<UpMessage, { type: "control" }>): DownMessage;
+  onControl(message: Extract<UpMessage, { type: "control" }>): Unversioned<DownMessage>;
   /** Somebody without the token, or without a clue. Told once. */
   onStranger(error: QuarryError): void;
 }
@@ -124,7 +123,7 @@ export class Crew {
   }
 
   /** Where workers can join, and the tickets for it. */
-  get reception(): Pick<Transport, "ticketPath" | "endpoint" | "gate" | "admit"> {
+  get reception(): Pick<Transport, "ticketPath" | "gate" | "admit"> {
     return this.#transport;
   }
 
@@ -154,14 +153,14 @@ export class Crew {
   }
 
   /** Sends to a worker that has said hello; otherwise its death is on the way and nothing is lost. */
-  send(worker: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
+  send(worker: string, message: Unversioned<DownMessage>, frames: readonly Uint8Array[] = []): void {
     const peer = this.#peerOf(worker);
     if (peer !== null) this.#transport.send(peer, message, frames);
   }
 
   /** Lets a worker go that has nothing in hand. */
   dismiss(worker: string): void {
-    this.send(worker, { v: PROTOCOL_VERSION, type: "drain" });
+    this.send(worker, { type: "drain" });
     const peer = this.#peerOf(worker);
     setTimeout(() => {
       if (peer !== null && this.#peerOf(worker) === peer) this.kill(worker, "was let go, did not leave");
@@ -201,7 +200,7 @@ export class Crew {
     for (const { place, peer, process } of this.#seats.values()) {
       if (process === null) continue;
       processes.push(process);
-      if (peer !== null) this.send(place.name, { v: PROTOCOL_VERSION, type: "drain" });
+      if (peer !== null) this.send(place.name, { type: "drain" });
       else process.signal("SIGTERM");
     }
     const ended = Promise.all([...processes.map((process) => process.ended), this.guests.drain()]);

@@ -1,7 +1,6 @@
 /** Workers that came by themselves: named, watched, known to be gone by a ping, turned away, and recognised when they are back. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { UpMessage } from "../protocol/messages.js";
 import type { CrewListeners, Payload } from "./crew.js";
 import type { Transport } from "./transport.js";
 import type { Vigil } from "./vigil.js";
@@ -74,7 +73,7 @@ export class Guests {
     const { name } = this.#add(peer, hello);
     this.#house.vigil.begin(name);
     this.#house.vigil.expect(name, "idle");
-    this.#transport.send(peer, { v: PROTOCOL_VERSION, type: "welcome", name });
+    this.#transport.send(peer, { type: "welcome", name });
     this.#house.listeners.onJoin(name, payload, isRemote);
   }
 
@@ -123,7 +122,7 @@ export class Guests {
   async drain(): Promise<void> {
     this.#isClosing = true;
     clearInterval(this.#timer);
-    for (const { peer } of this.#byName.values()) this.#transport.send(peer, { v: PROTOCOL_VERSION, type: "drain" });
+    for (const { peer } of this.#byName.values()) this.#transport.send(peer, { type: "drain" });
     while (this.#byName.size > 0) await delay(LAST_WORDS_MS);
     clearTimeout(this.#round ?? undefined);
   }
@@ -144,8 +143,7 @@ export class Guests {
   }
 
   #ping(): void {
-    const ping: DownMessage = { v: PROTOCOL_VERSION, type: "ping" };
-    for (const { peer } of this.#byName.values()) this.#transport.send(peer, ping);
+    for (const { peer } of this.#byName.values()) this.#transport.send(peer, { type: "ping" });
   }
 
   #pingRound(step: number): void {
@@ -158,7 +156,7 @@ export class Guests {
 
   #refuse(peer: string, message: string, isRetryable: boolean): void {
     const error = { code: "INTERRUPTED" as const, message, hint: null, isRetryable, rows: [] };
-    this.#transport.send(peer, { v: PROTOCOL_VERSION, type: "refuse", error });
+    this.#transport.send(peer, { type: "refuse", error });
   }
 
   #bury(guest: Guest, how: string): void {

@@ -55,7 +55,7 @@ export function hopelessness(state: PoolState, event: PoolEvent): PoolAction[] {
   if (broken === undefined && state.isOpen) return [];
   const how = event.type === "died" && broken === dead ? event.how : "died";
   const why = broken === undefined ? "all were drained" : `${broken.name} ${how}, twice in a row before it was ready`;
-  return [{ type: "fail", code: "WORKER", message: why }];
+  return [{ type: "fail", message: why }];
 }
 
 /** Fills empty places while there is work that nobody holds. */

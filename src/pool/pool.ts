@@ -2,7 +2,6 @@
 import { randomBytes } from "node:crypto";
 import { interrupted, QuarryError, toQuarryError } from "../errors.js";
 import type { CrossEncoderContract, ErrorInfo, ModelContract, ModelSpec } from "../protocol/messages.js";
-import { PROTOCOL_VERSION } from "../protocol/version.js";
 import type { PoolAction, PoolEvent } from "./actions.js";
 import { Answers } from "./answers.js";
 import { Crew, type CrewListeners, type Death, type Payload } from "./crew.js";
@@ -223,7 +222,7 @@ class LocalPool implements WorkerPool {
       case "sendUnit":
         return this.#sendUnit(run, action.worker, action.unit, action.attempt);
       case "flush":
-        return this.#crew.send(action.worker, { v: PROTOCOL_VERSION, type: "flush" });
+        return this.#crew.send(action.worker, { type: "flush" });
       case "persistVectors":
         return this.#persist(run, action, [action.unit], run.persist(action.session, [action.unit], answer));
       case "persistSnapshot":
@@ -253,7 +252,7 @@ class LocalPool implements WorkerPool {
     const frame = this.#supply.frame(worker, run.units, index);
     this.#answers.await(worker, unit, index);
     run.mark(performance.now());
-    this.#crew.send(worker, { v: PROTOCOL_VERSION, type: "unit", unit, attempt, rowCount }, [frame]);
+    this.#crew.send(worker, { type: "unit", unit, attempt, rowCount }, [frame]);
   }
 
   #persist(

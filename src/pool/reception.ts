@@ -1,6 +1,5 @@
 /** Where others meet the pool: the ticket for joining, what a user is told of it, and the commands list and drain. */
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import type { Crew } from "./crew.js";
 import { type Rendezvous, writeRendezvous } from "./rendezvous.js";
 import type { PoolReport } from "./report.js";
@@ -8,7 +7,7 @@ import { canWork, isAlive, type PoolState, type Worker } from "./state.js";
 import type { TicketContent } from "./ticket.js";
 
 type Control = Extract<UpMessage, { type: "control" }>;
-type Controlled = Extract<DownMessage, { type: "controlled" }>;
+type Controlled = Unversioned<Extract<DownMessage, { type: "controlled" }>>;
 type Hello = Extract<UpMessage, { type: "hello" }>;
 
 /** Workers on other machines that were started with the pool. */
@@ -54,7 +53,8 @@ export class Reception {
     onEnded: () => void,
   ): Promise<void> {
     const { gate, ticketPath } = desk;
-    if (runDir !== undefined) this.#rendezvous = writeRendezvous(runDir, desk, gate === null ? null : desk.admit());
+    if (runDir !== undefined)
+      this.#rendezvous = writeRendezvous(runDir, ticketPath, gate === null ? null : desk.admit());
     if (gate !== null) {
       if (gate.isWildcard) {
         const message = `Workers can join on every network of this machine (${gate.address}).`;
@@ -88,7 +88,6 @@ export class Reception {
   control({ action, worker: name }: Control, leave: (worker: string) => void): Controlled {
     const workers = [...this.#state.workers.values()].filter(({ phase }) => phase !== "retired");
     const answer = (isDone: boolean, text: string, listed: readonly Worker[] = []): Controlled => ({
-      v: PROTOCOL_VERSION,
       type: "controlled",
       isDone,
       text,

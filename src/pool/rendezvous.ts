@@ -2,17 +2,18 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { z } from "zod";
 import { onExit } from "../exit.js";
 import { type TicketContent, ticketLine } from "./ticket.js";
 
 /** pool.json: where the orchestrator is, and the ticket for its ipc socket. */
-export interface PoolFile {
-  readonly pid: number;
-  readonly host: string;
-  readonly endpoint: string;
+export const poolFile = z.object({
+  pid: z.int(),
+  host: z.string(),
   /** Path of the ticket in the private folder; the run folder itself may be readable by others. */
-  readonly ticket: string;
-}
+  ticket: z.string(),
+});
+export type PoolFile = z.infer<typeof poolFile>;
 
 export const POOL_FILE = "pool.json";
 export const JOIN_FILE = "join.ticket";
@@ -29,11 +30,7 @@ export interface Rendezvous {
  *
  * @param runDir an existing folder with one owner
  */
-export function writeRendezvous(
-  runDir: string,
-  { endpoint, ticketPath }: { readonly endpoint: string; readonly ticketPath: string },
-  ticket: TicketContent | null,
-): Rendezvous {
+export function writeRendezvous(runDir: string, ticketPath: string, ticket: TicketContent | null): Rendezvous {
   const poolPath = join(runDir, POOL_FILE);
   const joinPath = ticket === null ? null : join(runDir, JOIN_FILE);
   const remove = (): void => {
@@ -44,7 +41,7 @@ export function writeRendezvous(
   // Those of a killed orchestrator: an old mode must not live on.
   rmSync(poolPath, { force: true });
   rmSync(join(runDir, JOIN_FILE), { force: true });
-  const file: PoolFile = { pid: process.pid, host: hostname(), endpoint, ticket: ticketPath };
+  const file: PoolFile = { pid: process.pid, host: hostname(), ticket: ticketPath };
   writeFileSync(poolPath, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 });
   if (joinPath !== null && ticket !== null) {
     writeFileSync(joinPath, `${ticketLine(ticket)}\n`, { mode: 0o600, flag: "wx" });

@@ -1,13 +1,12 @@
 /** Who may not see this disk, and is given the model's files before it is told to load it, and vectors, not their places. */
 import { toQuarryError } from "../errors.js";
-import type { DownMessage, Task } from "../protocol/messages.js";
-import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { DownMessage, Task, Unversioned } from "../protocol/messages.js";
 import { ModelFiles } from "./model-files.js";
 import type { UnitList } from "./types.js";
 
 /** How a worker is spoken to. */
 interface Line {
-  send(worker: string, message: DownMessage, frames?: readonly Uint8Array[]): void;
+  send(worker: string, message: Unversioned<DownMessage>, frames?: readonly Uint8Array[]): void;
   kill(worker: string, reason: string): void;
 }
 
@@ -33,14 +32,14 @@ export class Supply {
     const line = this.line();
     const isRemote = this.#remote.has(worker);
     const own: Task = isRemote && task.kind === "search" ? { ...task, files: [] } : task;
-    const configure = (): void => line.send(worker, { v: PROTOCOL_VERSION, type: "configure", task: own });
+    const configure = (): void => line.send(worker, { type: "configure", task: own });
     const checkpoints = checkpointsOf(task);
     if (!isRemote || checkpoints.length === 0) return configure();
     this.#files.announce(worker, checkpoints).then(
       (folders) => {
         if (!isCurrent()) return;
         for (const { checkpoint, files } of folders)
-          line.send(worker, { v: PROTOCOL_VERSION, type: "files", checkpoint, files: [...files] });
+          line.send(worker, { type: "files", checkpoint, files: [...files] });
         configure();
       },
       (thrown: unknown) => {
@@ -60,7 +59,7 @@ export class Supply {
     this.#files.piece(worker, checkpoint, file, offset).then(
       (bytes) => {
         if (bytes === null) line.kill(worker, "asked for a file that nobody offered");
-        else line.send(worker, { v: PROTOCOL_VERSION, type: "piece", file, offset }, [bytes]);
+        else line.send(worker, { type: "piece", file, offset }, [bytes]);
       },
       (thrown: unknown) => line.kill(worker, `could not be given ${file} (${toQuarryError(thrown).message})`),
     );

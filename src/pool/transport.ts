@@ -3,8 +3,7 @@ import { Router } from "zeromq";
 import { QuarryError, toQuarryError } from "../errors.js";
 import { onExit } from "../exit.js";
 import { encodeMessage } from "../protocol/codec.js";
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { PROTOCOL_VERSION } from "../protocol/version.js";
+import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import { Admission, isRemote, REMOTE } from "./admission.js";
 import { Channel, type ChannelListeners, ROUTER_OPTIONS } from "./channel.js";
 import { type Gate, openGate } from "./gate.js";
@@ -32,13 +31,12 @@ export interface TransportOptions {
 export interface Transport {
   /** File that a worker on this machine is given to find its way here. */
   readonly ticketPath: string;
-  readonly endpoint: string;
   /** Where workers on other machines can join; null when nobody asked for it. */
   readonly gate: Pick<Gate, "address" | "isWildcard"> | null;
   /** A ticket of its own for one more launcher or person; raises INTERNAL without a gate. */
   admit(): TicketContent;
   /** Queues a message; raises PROTOCOL at once when it breaks the protocol. */
-  send(peer: string, message: DownMessage, frames?: readonly Uint8Array[]): void;
+  send(peer: string, message: Unversioned<DownMessage>, frames?: readonly Uint8Array[]): void;
   /** Stops listening to a peer, e.g. one whose process is dead. */
   forget(peer: string): void;
   /** Whether the peer came over TCP, and so perhaps from another machine. */
@@ -113,11 +111,11 @@ export async function openTransport(listeners: TransportListeners, options: Tran
     admission.forget(peer);
     const { code, message, hint } = error;
     const info = { code, message, hint: hint ?? null, isRetryable: false, rows: [] };
-    if (isTold) send(peer, { v: PROTOCOL_VERSION, type: "refuse", error: info });
+    if (isTold) send(peer, { type: "refuse", error: info });
     listeners.onViolation(peer, error);
   }
 
-  function send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
+  function send(peer: string, message: Unversioned<DownMessage>, frames: readonly Uint8Array[] = []): void {
     const parts = encodeMessage(message, frames);
     if (isRemote(peer)) remote?.send(peer.slice(REMOTE.length), parts);
     else local.send(peer, parts);
@@ -125,7 +123,6 @@ export async function openTransport(listeners: TransportListeners, options: Tran
 
   return {
     ticketPath: ticket.path,
-    endpoint: ticket.endpoint,
     gate,
     admit: () => {
       if (gate === null) throw new QuarryError("INTERNAL", "Nobody asked for a socket that others can join.");

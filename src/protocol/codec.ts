@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import { decode, encode } from "@msgpack/msgpack";
 import type { z } from "zod";
 import { QuarryError } from "../errors.js";
-import { type DownMessage, downMessage, type UpMessage, upMessage } from "./messages.js";
+import { type DownMessage, downMessage, type Unversioned, type UpMessage, upMessage } from "./messages.js";
 import { protocolError, scanHeader } from "./scan.js";
 import { PROTOCOL_VERSION } from "./version.js";
 
@@ -37,14 +37,18 @@ export interface Decoded<Message> {
 }
 
 /**
- * Frames of one message: header, the given binary frames, crc32 (4 bytes, little endian) over all of them.
+ * Frames of one message: header with this version, the given binary frames, crc32 (4 bytes, little endian) over all of them.
  *
  * @throws QuarryError PROTOCOL when the message breaks messages.ts or a limit.
  * @example
- * await socket.send([peer, ...encodeMessage({ v: 4, type: "flush" })]);
+ * await socket.send([peer, ...encodeMessage({ type: "flush" })]);
  */
-export function encodeMessage(message: UpMessage | DownMessage, frames: readonly Uint8Array[] = []): Uint8Array[] {
-  const { type, ...rest } = isDown(message) ? parse(downMessage, message) : parse(upMessage, message);
+export function encodeMessage(
+  message: Unversioned<UpMessage | DownMessage>,
+  frames: readonly Uint8Array[] = [],
+): Uint8Array[] {
+  const whole = { v: PROTOCOL_VERSION, ...message };
+  const { type, ...rest } = downTypes.has(message.type) ? parse(downMessage, whole) : parse(upMessage, whole);
   let header: Uint8Array;
   try {
     // The tag goes first, as msgspec writes it: both languages give the same bytes for the same message.
@@ -74,10 +78,6 @@ export function decodeDown(parts: readonly Uint8Array[]): Decoded<DownMessage> {
 }
 
 const downTypes: ReadonlySet<string> = new Set(downMessage.options.map((each) => each.shape.type.value));
-
-function isDown(message: UpMessage | DownMessage): message is DownMessage {
-  return downTypes.has(message.type);
-}
 
 function decodeParts<Message>(schema: Schema<Message>, parts: readonly Uint8Array[]): Decoded<Message> {
   const header = parts[0];

@@ -39,10 +39,6 @@ export const upMessage = z.discriminatedUnion("type", [
     host: name,
     device: name,
     deviceName: name,
-    memoryBytes: count,
-    threads: count,
-    dtypes: z.array(name).max(16),
-    versions: z.record(z.string(), z.string()),
     /** Rank and world size of a training process; 0 and 1 for a worker. */
     rank: count,
     worldSize: count,
@@ -50,7 +46,6 @@ export const upMessage = z.discriminatedUnion("type", [
   z.strictObject({
     v,
     type: z.literal("ready"),
-    task: name,
     model: modelContract.nullable(),
     crossEncoder: crossEncoderContract.nullable(),
     credits: z.int().min(1).max(1_024),
@@ -79,12 +74,11 @@ export const upMessage = z.discriminatedUnion("type", [
     seconds: z.number(),
   }),
   /** A search unit is in the running top-k; it counts once a snapshot that covers it is durable. */
-  z.strictObject({ v, type: z.literal("done"), unit: name, attempt: count, rowCount: count, seconds: z.number() }),
+  z.strictObject({ v, type: z.literal("done"), unit: name, attempt: count, seconds: z.number() }),
   /** The whole running top-k, [queryCount, topK], padded with row -1; `units` are those new since the last one. */
   z.strictObject({
     v,
     type: z.literal("snapshot"),
-    sequence: count,
     units: z.array(z.strictObject({ unit: name, attempt: count })).max(1_000),
     scores: tensorSpec,
     rows: tensorSpec,
@@ -93,7 +87,7 @@ export const upMessage = z.discriminatedUnion("type", [
   }),
   z.strictObject({ v, type: z.literal("failed"), unit: name, attempt: count, error: errorInfo }),
   /** `progress` grows with each finished batch or step: a beat without growth is a hang, no beat is worse. */
-  z.strictObject({ v, type: z.literal("heartbeat"), unit: name.nullable(), progress: count, rssBytes: count }),
+  z.strictObject({ v, type: z.literal("heartbeat"), progress: count }),
   z.strictObject({ v, type: z.literal("log"), level: z.enum(["debug", "info", "warning", "error"]), text }),
   z.strictObject({
     v,
@@ -111,7 +105,7 @@ export const upMessage = z.discriminatedUnion("type", [
   /** A user's command; answered by `controlled`. `drain` names whom, `list` the last worker of the part before. */
   z.strictObject({ v, type: z.literal("control"), action: z.enum(["list", "drain"]), worker: name.nullable() }),
   /** A rank asks for one of its own micro-batches; steps and micro-steps count from 0. */
-  z.strictObject({ v, type: z.literal("next"), step: count, microStep: count, rank: count }),
+  z.strictObject({ v, type: z.literal("next"), step: count, microStep: count }),
   z.strictObject({
     v,
     type: z.literal("trainStep"),
@@ -203,10 +197,12 @@ export const downMessage = z.discriminatedUnion("type", [
    * The answer to `evaluate`: work for the pool of this ticket until it lets you go, then wait again. Without a ticket the
    * evaluation is over: go on, or, where it is the last one, end the training.
    */
-  z.strictObject({ v, type: z.literal("evaluation"), step: count, ticketPath: path.nullable(), isLast: z.boolean() }),
+  z.strictObject({ v, type: z.literal("evaluation"), ticketPath: path.nullable(), isLast: z.boolean() }),
   /** No more micro-batches: save and leave (a stop on request). */
   z.strictObject({ v, type: z.literal("stopTraining"), save: z.boolean() }),
 ]);
 
 export type UpMessage = z.infer<typeof upMessage>;
 export type DownMessage = z.infer<typeof downMessage>;
+/** A message as it is handed to the codec, which writes the version into it. */
+export type Unversioned<Message extends UpMessage | DownMessage> = Message extends unknown ? Omit<Message, "v"> : never;

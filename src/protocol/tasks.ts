@@ -160,7 +160,6 @@ const searchTask = z.strictObject({
   kind: z.literal("search"),
   /** Null when units hold vectors: then no model is loaded. */
   model: modelSpec.nullable(),
-  input: z.enum(["texts", "vectors"]),
   /** Files of stored vectors, for a worker that sees the orchestrator's disk: its units name places in them. */
   files: z.array(path).max(1_000),
   /** What vectors come as; those made here are rounded to it before they are scored, so that both ways score alike. */

@@ -8,7 +8,7 @@ const ITEM_BYTES = { float32: 4, float16: 2, bfloat16: 2, int32: 4, int8: 1, uin
  * Describes a tensor that lies in binary frame `frameIndex` (from 1).
  *
  * @example
- * encodeMessage({ v: 4, type: "queries", firstRow: 0, tensor: tensor("float32", [8, 384], 1) }, [bytes]);
+ * encodeMessage({ type: "queries", firstRow: 0, tensor: tensor("float32", [8, 384], 1) }, [bytes]);
  */
 export function tensor(dtype: TensorSpec["dtype"], shape: readonly number[], frameIndex: number): TensorSpec {
   return { dtype, shape: [...shape], frame: frameIndex };

@@ -1,7 +1,8 @@
 /** The folder of a run: one owner, one configuration, a journal of what is done, and files that are whole or absent. */
-import { mkdir, readdir, readFile, stat, unlink } from "node:fs/promises";
-import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { readdir, readFile, stat, unlink } from "node:fs/promises";
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { QuarryError } from "../errors.js";
+import { makeFolder } from "../make-folder.js";
 import type { EventStream } from "../report/events.js";
 import { differences } from "./difference.js";
 import { diskError, temporarySuffix, writeFileDurably } from "./durable.js";
@@ -95,35 +96,27 @@ function refuseDifferent(path: string, changed: readonly string[]): QuarryError 
 
 const codeOf = (thrown: unknown): string => (thrown as NodeJS.ErrnoException).code ?? "";
 
-/** As mkdir with `recursive`, which never returns inside of /proc, and does not tell a link to nothing from a folder. */
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path);
-  } catch (thrown) {
-    if (codeOf(thrown) === "EEXIST" && (await stat(path)).isDirectory()) return;
-    if (codeOf(thrown) !== "ENOENT" || dirname(path) === path) throw thrown;
-    await makeFolder(dirname(path));
-    await mkdir(path).catch((again: unknown) => {
-      // Another process may have made it in between.
-      if (codeOf(again) !== "EEXIST") throw again;
-    });
-  }
-}
-
 const IN_THE_WAY: Readonly<Record<string, string>> = {
-  EEXIST: "it is a file",
   ENOTDIR: "it lies below a file",
   ELOOP: "its symbolic links lead in a circle",
   ENOENT: "no folder can be made there, or a symbolic link leads to nothing",
 };
 
-/** Where something stands in the way of the folder. */
-function refusePlace(thrown: unknown, path: string): unknown {
-  const what = IN_THE_WAY[codeOf(thrown)];
-  if (what === undefined) return thrown;
-  return new QuarryError("CONFIG", `${path} cannot be a run folder: ${what}.`, {
+/** Makes the folder, or says what stands in the way of it. */
+async function makePlace(path: string): Promise<void> {
+  let what: string | undefined = "it is a file";
+  let cause: unknown;
+  try {
+    makeFolder(path);
+    if ((await stat(path)).isDirectory()) return;
+  } catch (thrown) {
+    what = IN_THE_WAY[codeOf(thrown)];
+    if (what === undefined) throw thrown;
+    cause = thrown;
+  }
+  throw new QuarryError("CONFIG", `${path} cannot be a run folder: ${what}.`, {
     hint: "Choose an empty or new folder with --runDir.",
-    cause: thrown,
+    cause,
   });
 }
 
@@ -219,9 +212,7 @@ export async function openRunDir(options: RunDirOptions): Promise<RunDir> {
   let lock: Lock | null = null;
   let journal: Journal | null = null;
   try {
-    await makeFolder(path).catch((thrown: unknown) => {
-      throw refusePlace(thrown, path);
-    });
+    await makePlace(path);
     lock = await acquireLock(join(path, files.lock));
     await sweep(path);
     const configPath = join(path, files.config);

@@ -1,7 +1,6 @@
-/** What ranks compute on: refuses more ranks than GPUs, and hides GPUs where the CPU is asked for. */
+/** What ranks compute on: more ranks than GPUs are refused. */
 import { QuarryError } from "../errors.js";
-import { countGpus, withGpus } from "../pool/gpus.js";
-import type { PythonEnvironment } from "../python/environment.js";
+import { countGpus } from "../pool/gpus.js";
 import type { TrainJob } from "./job.js";
 
 /**
@@ -21,9 +20,4 @@ export async function checkDevices({ ranks: all, nodes, device, python }: TrainJ
       hint: `Set train.ranks to ${gpus} or less, or workers.device to cpu.`,
     },
   );
-}
-
-/** The environment of the ranks: without a GPU in sight, torch and gloo stay on the CPU. */
-export function pythonOf({ python, device }: Pick<TrainJob, "python" | "device">): PythonEnvironment {
-  return device === "cpu" ? withGpus(python, []) : python;
 }

@@ -8,7 +8,6 @@ import { launchNodes } from "../pool/launch/nodes.js";
 import type { Launched } from "../pool/reception.js";
 import type { TicketContent } from "../pool/ticket.js";
 import { parseAddress } from "../tcp-address.js";
-import { pythonOf } from "./devices.js";
 import type { TrainJob, TrainNodes } from "./job.js";
 
 /** The other machines of one launch. */
@@ -56,7 +55,7 @@ export async function arrangeMeeting(job: TrainJob, nodes: TrainNodes, maxRestar
   const start = async (admit: () => TicketContent): Promise<Launched> => {
     const launched = await launchNodes({
       ...{ nodes: nodes.others, logDir: job.logDir, runDir: nodes.runDir, events: job.events },
-      python: pythonOf(job),
+      python: job.python,
       task: {
         name: "train-node",
         arguments: (node, index) => [

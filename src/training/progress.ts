@@ -33,11 +33,6 @@ export class TrainProgress {
     this.#emitProgress();
   }
 
-  /** Optimiser steps finished, as far as the ranks have told. */
-  get step(): number {
-    return this.#step;
-  }
-
   /** A rank's row changes. */
   rank(rank: number, device: string | null, state: WorkerState, detail: string | null): void {
     const worker = `rank-${rank}`;

@@ -9,7 +9,6 @@ export interface RankPeer {
   /** Its name on the wire. */
   readonly peer: string;
   readonly pid: number;
-  readonly host: string;
   readonly device: string;
 }
 
@@ -47,7 +46,7 @@ export function greet(present: Generation, peer: string, hello: Hello, worldSize
   const [, number, id = ""] = /^rank-(\d+)\.(\d+)$/.exec(hello.name) ?? [];
   if (hello.role !== "rank" || number === undefined)
     return { kind: "refused", reason: "Only training ranks are expected here." };
-  const { rank, worldSize, pid, host, device } = hello;
+  const { rank, worldSize, pid, device } = hello;
   const isNew = id !== present.id;
   const isFitting = isNew ? worldSizes.includes(worldSize) : worldSize === present.worldSize;
   if (!isFitting || rank >= worldSize || rank !== Number(number)) {
@@ -64,7 +63,7 @@ export function greet(present: Generation, peer: string, hello: Hello, worldSize
   if (known !== undefined && known.peer !== peer) {
     return { kind: "refused", reason: `Rank ${rank} is already here as process ${known.pid}.` };
   }
-  ranks.set(rank, { rank, peer, pid, host, device });
+  ranks.set(rank, { rank, peer, pid, device });
   const generation = isNew
     ? { number: present.number + 1, id, earlier: new Set([...present.earlier, present.id]), worldSize, ranks }
     : { ...present, ranks };

@@ -6,11 +6,9 @@ import { type RankDeath, startTorchrun, type TorchrunProcess } from "../pool/lau
 import type { Launched } from "../pool/reception.js";
 import { Supply } from "../pool/supply.js";
 import { openTransport, type Transport } from "../pool/transport.js";
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
-import { PROTOCOL_VERSION as v } from "../protocol/version.js";
+import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { describeDeath, describeExit, rankError } from "./death.js";
-import { pythonOf } from "./devices.js";
 import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import { arrangeMeeting, worldSizes } from "./meeting.js";
@@ -89,8 +87,7 @@ class Session {
   }
 
   async run(maxRestarts: number): Promise<SessionEnd> {
-    const { ranks: all, nodes, threads, logDir, signal, halt: halting } = this.#job;
-    const python = pythonOf(this.#job);
+    const { ranks: all, nodes, python, threads, device, logDir, signal, halt: halting } = this.#job;
     const meeting = nodes === undefined ? null : await arrangeMeeting(this.#job, nodes, maxRestarts);
     const transport = await openTransport(
       {
@@ -113,7 +110,7 @@ class Session {
       const ranks = all / (nodes?.count ?? 1);
       const joining = meeting === null ? {} : { meeting: meeting.arguments };
       const stopping = AbortSignal.any([signal, halting].filter((each) => each !== undefined));
-      const limits = { maxRestarts, threads, signal: stopping };
+      const limits = { maxRestarts, threads, device, signal: stopping };
       const options = { python, ticketPath, ranks, logDir, onRankDeath, ...limits, ...joining };
       for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       child = await startTorchrun(options);
@@ -151,7 +148,7 @@ class Session {
 
   #ping(): void {
     for (const { peer } of this.#generation.ranks.values()) {
-      if (this.#transport?.isRemote(peer)) this.#send(peer, { v, type: "ping" });
+      if (this.#transport?.isRemote(peer)) this.#send(peer, { type: "ping" });
     }
   }
 
@@ -205,7 +202,7 @@ class Session {
     const greeting = greet(this.#generation, peer, hello, worldSizes(this.#job));
     if (greeting.kind === "refused") {
       const error = { code: "PROTOCOL" as const, message: greeting.reason, hint: null, isRetryable: false, rows: [] };
-      return this.#send(peer, { v, type: "refuse", error });
+      return this.#send(peer, { type: "refuse", error });
     }
     this.#generation = greeting.generation;
     // Ids of processes on other machines say nothing here.
@@ -259,10 +256,10 @@ class Session {
     } catch (thrown) {
       return this.#fail(thrown);
     }
-    if (rankOf(this.#generation, peer) !== null) this.#send(peer, { v, type: "seal", step });
+    if (rankOf(this.#generation, peer) !== null) this.#send(peer, { type: "seal", step });
   }
 
-  #send(peer: string, message: DownMessage, frames: readonly Uint8Array[] = []): void {
+  #send(peer: string, message: Unversioned<DownMessage>, frames: readonly Uint8Array[] = []): void {
     this.#transport?.send(peer, message, frames);
   }
 
@@ -270,7 +267,7 @@ class Session {
     // Without a finished step there is nothing to save that is not saved already.
     if (!this.#hasStepped) return this.#settle({ kind: "stopped" });
     this.#watch.stop();
-    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { v, type: "stopTraining", save });
+    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { type: "stopTraining", save });
   }
 
   /** Begins when all ranks stand: then the checkpoint is complete, and nobody comes too late to help. */
@@ -281,7 +278,7 @@ class Session {
     this.#standing.clear();
     const ranks = [...this.#generation.ranks.values()];
     this.#job.evaluation?.inRanks?.(step, (order) => {
-      for (const { peer } of ranks) this.#send(peer, { v, type: "evaluation", step, ...order });
+      for (const { peer } of ranks) this.#send(peer, { type: "evaluation", ...order });
     });
   }
 

@@ -1,9 +1,8 @@
 /** What a rank is told: its task, and its micro-batches as they travel. */
 import type { MicroBatch } from "../data/types.js";
 import { encodeMessage } from "../protocol/codec.js";
-import type { DownMessage } from "../protocol/messages.js";
+import type { DownMessage, Unversioned } from "../protocol/messages.js";
 import { bytesOf, tensor } from "../protocol/tensor.js";
-import { PROTOCOL_VERSION as v } from "../protocol/version.js";
 import type { Layout, TrainJob } from "./job.js";
 
 type Configure = Extract<DownMessage, { type: "configure" }>;
@@ -34,11 +33,11 @@ export function microBatchMessage(
   batch: MicroBatch,
   step: number,
   microStep: number,
-): { readonly message: DownMessage; readonly frames: readonly Uint8Array[] } {
+): { readonly message: Unversioned<DownMessage>; readonly frames: readonly Uint8Array[] } {
   const { queryCount, passagesPerQuery, columnCount } = batch;
   return {
     message: {
-      ...{ v, type: "microBatch", step, microStep },
+      ...{ type: "microBatch", step, microStep },
       positiveColumns: tensor("int32", [queryCount], 3),
       mask: tensor("uint8", [queryCount, columnCount], 4),
       labels: tensor("float32", [queryCount, passagesPerQuery], 5),

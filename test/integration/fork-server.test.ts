@@ -49,7 +49,7 @@ test.skipIf(!canFork)("a fork that is ended before it is made does not begin", a
   early.signal("SIGTERM");
   expect(await early.ended).toMatchObject({ signal: "SIGTERM", how: "killed by SIGTERM", lastLines: [] });
   expect((await other.ended).how).toBe("ended with status 2");
-  expect(readFileSync(early.logPath, "utf8")).toBe("");
+  expect(readFileSync(join(logDir, "early.log"), "utf8")).toBe("");
 });
 
 test.skipIf(!canFork)("nobody waits for a server that hangs, and it is not kept", async () => {
@@ -94,6 +94,13 @@ test.skipIf(!canFork)(
     }
   },
 );
+
+test.skipIf(!canFork)("what a library prints among the answers of a server is none of them", async () => {
+  const told = `read request; echo '{"refused": 0, "why": "as it was told"}'`;
+  const executable = server("chatty", ["echo 'a library is loaded'", "echo '{}'", told, "read end"]);
+  const fork = launchFork({ name: "chatty", argv: ["none"], python: { ...python, executable }, env: {}, logDir });
+  expect((await fork.ended).how).toBe("could not be started (as it was told)");
+});
 
 test.skipIf(!canFork)("a server without forks is kept for a minute, and no longer", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });

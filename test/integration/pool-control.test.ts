@@ -103,7 +103,9 @@ describe("a command to a pool", () => {
     await expect(findRunAtWork(folder)).rejects.toMatchObject({ code: "ENVIRONMENT" });
     execFileSync("mkdir", ["-p", runDir]);
     await expect(listWorkers(runDir)).rejects.toThrow("No workers are at work on");
-    const file = { pid: process.pid, host: hostname(), endpoint: "ipc:///nowhere", ticket: "/nowhere/ticket.json" };
+    writeFileSync(join(runDir, "pool.json"), "{}");
+    await expect(listWorkers(runDir)).rejects.toThrow("No workers are at work on");
+    const file = { pid: process.pid, host: hostname(), ticket: "/nowhere/ticket.json" };
     writeFileSync(join(runDir, "pool.json"), JSON.stringify(file));
     expect(await findRunAtWork(folder)).toBe(runDir);
     expect(await findRunAtWork(relative(process.cwd(), folder))).toBe(runDir);

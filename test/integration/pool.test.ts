@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import { execa } from "execa";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Snapshot } from "../../src/pool/types.js";
+import { PROTOCOL_VERSION } from "../../src/protocol/version.js";
 import {
   collectVectors,
   expectedTopK,
@@ -291,7 +292,7 @@ describe("a pool that cannot work", () => {
     ));
 
   it("names the version of a worker of another release", () =>
-    fails({ version: 5 }, "PROTOCOL", "speaks protocol version 5, this is version 4"));
+    fails({ version: 4 }, "PROTOCOL", `speaks protocol version 4, this is version ${PROTOCOL_VERSION}`));
 
   it("turns a process with another token away", () => fails({ token: "guessed" }, "WORKER", "another token"));
 

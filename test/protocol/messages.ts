@@ -1,5 +1,5 @@
 /** One or more examples of every message, from which the golden files are written. */
-import type { DownMessage, UpMessage } from "../../src/protocol/messages.js";
+import type { DownMessage, Unversioned, UpMessage } from "../../src/protocol/messages.js";
 import { bytesOf, tensor } from "../../src/protocol/tensor.js";
 import { contract, error, model, scorer } from "./specs.js";
 
@@ -7,7 +7,7 @@ import { contract, error, model, scorer } from "./specs.js";
 export interface Example {
   readonly name: string;
   readonly direction: "up" | "down";
-  readonly message: UpMessage | DownMessage;
+  readonly message: Unversioned<UpMessage | DownMessage>;
   readonly frames: readonly Uint8Array[];
 }
 
@@ -15,13 +15,13 @@ const floats = bytesOf(new Float32Array([0.5, -1.25, 3e-8, 0, 1, 2]));
 const ints = bytesOf(new Int32Array([5, 3, -1, 0, 7, -1]));
 const arrow = new Uint8Array(256).map((_, index) => index);
 
-const up = (name: string, message: UpMessage, frames: readonly Uint8Array[] = []): Example => ({
+const up = (name: string, message: Unversioned<UpMessage>, frames: readonly Uint8Array[] = []): Example => ({
   name,
   direction: "up",
   message,
   frames,
 });
-const down = (name: string, message: DownMessage, frames: readonly Uint8Array[] = []): Example => ({
+const down = (name: string, message: Unversioned<DownMessage>, frames: readonly Uint8Array[] = []): Example => ({
   name,
   direction: "down",
   message,
@@ -58,7 +58,6 @@ const search = {
 
 export const examples: readonly Example[] = [
   up("hello-worker", {
-    v: 4,
     type: "hello",
     role: "worker",
     name: "worker-0",
@@ -68,15 +67,10 @@ export const examples: readonly Example[] = [
     host: "node-1",
     device: "cuda:0",
     deviceName: "NVIDIA H100 80GB HBM3",
-    memoryBytes: 85_899_345_920,
-    threads: 8,
-    dtypes: ["float32", "bfloat16", "float16"],
-    versions: { python: "3.11.9", torch: "2.13.0" },
     rank: 0,
     worldSize: 1,
   }),
   up("hello-rank", {
-    v: 4,
     type: "hello",
     role: "rank",
     name: "rank-3",
@@ -86,15 +80,10 @@ export const examples: readonly Example[] = [
     host: "node-1",
     device: "cpu",
     deviceName: "cpu",
-    memoryBytes: 0,
-    threads: 1,
-    dtypes: [],
-    versions: {},
     rank: 3,
     worldSize: 4,
   }),
   up("hello-control", {
-    v: 4,
     type: "hello",
     role: "control",
     name: "control",
@@ -104,20 +93,15 @@ export const examples: readonly Example[] = [
     host: "node-1",
     device: "none",
     deviceName: "none",
-    memoryBytes: 0,
-    threads: 1,
-    dtypes: [],
-    versions: {},
     rank: 0,
     worldSize: 1,
   }),
-  up("ready", { v: 4, type: "ready", task: "encode", model: contract, crossEncoder: null, credits: 8 }),
-  up("ready-score", { v: 4, type: "ready", task: "score", model: null, crossEncoder: scorer, credits: 8 }),
-  up("ready-without-model", { v: 4, type: "ready", task: "train", model: null, crossEncoder: null, credits: 1_024 }),
+  up("ready", { type: "ready", model: contract, crossEncoder: null, credits: 8 }),
+  up("ready-score", { type: "ready", model: null, crossEncoder: scorer, credits: 8 }),
+  up("ready-without-model", { type: "ready", model: null, crossEncoder: null, credits: 1_024 }),
   up(
     "result",
     {
-      v: 4,
       type: "result",
       unit: "passages-12",
       attempt: 1,
@@ -130,7 +114,6 @@ export const examples: readonly Example[] = [
   up(
     "result-int8",
     {
-      v: 4,
       type: "result",
       unit: "passages-12",
       attempt: 1,
@@ -141,7 +124,6 @@ export const examples: readonly Example[] = [
     [new Uint8Array([127, 129, 0, 5, 250, 1]), floats.subarray(0, 8)],
   ),
   up("probed", {
-    v: 4,
     type: "probed",
     unit: "sample-0",
     attempt: 1,
@@ -151,13 +133,11 @@ export const examples: readonly Example[] = [
     ],
     seconds: 4.5,
   }),
-  up("done", { v: 4, type: "done", unit: "passages-12", attempt: 0, rowCount: 256, seconds: 1.5 }),
+  up("done", { type: "done", unit: "passages-12", attempt: 0, seconds: 1.5 }),
   up(
     "snapshot",
     {
-      v: 4,
       type: "snapshot",
-      sequence: 7,
       units: [
         { unit: "passages-12", attempt: 0 },
         { unit: "passages-13", attempt: 2 },
@@ -171,9 +151,7 @@ export const examples: readonly Example[] = [
   up(
     "snapshot-empty",
     {
-      v: 4,
       type: "snapshot",
-      sequence: 0,
       units: [],
       scores: tensor("float32", [0, 3], 1),
       rows: tensor("int32", [0, 3], 2),
@@ -181,38 +159,30 @@ export const examples: readonly Example[] = [
     },
     [new Uint8Array(0), new Uint8Array(0)],
   ),
-  up("failed", { v: 4, type: "failed", unit: "passages-12", attempt: 0, error }),
-  up("heartbeat-idle", { v: 4, type: "heartbeat", unit: null, progress: 0, rssBytes: 314_572_800 }),
-  up("heartbeat-busy", {
-    v: 4,
-    type: "heartbeat",
-    unit: "passages-12",
-    progress: Number.MAX_SAFE_INTEGER,
-    rssBytes: 4_294_967_296,
-  }),
-  up("log", { v: 4, type: "log", level: "warning", text: "länger als 32 Bytes, mit Zeilen\nund \u0000 und ﷽" }),
+  up("failed", { type: "failed", unit: "passages-12", attempt: 0, error }),
+  up("heartbeat", { type: "heartbeat", progress: 0 }),
+  up("heartbeat-largest", { type: "heartbeat", progress: Number.MAX_SAFE_INTEGER }),
+  up("log", { type: "log", level: "warning", text: "länger als 32 Bytes, mit Zeilen\nund \u0000 und ﷽" }),
   up("fatal", {
-    ...{ v: 4, type: "fatal", queryRows: [], passageRows: [] },
+    ...{ type: "fatal", queryRows: [], passageRows: [] },
     error: { ...error, code: "WORKER", hint: null, isRetryable: true, rows: [] },
   }),
   up("fatal-rank", {
-    ...{ v: 4, type: "fatal", queryRows: [16, 17], passageRows: [0, 2_147_483_647] },
+    ...{ type: "fatal", queryRows: [16, 17], passageRows: [0, 2_147_483_647] },
     error: { ...error, code: "WORKER", message: "Step 3: the loss is not finite", rows: [] },
   }),
-  up("leave", { v: 4, type: "leave", reason: "SIGTERM" }),
+  up("leave", { type: "leave", reason: "SIGTERM" }),
   up("fetch", {
-    v: 4,
     type: "fetch",
     checkpoint: "/models/mine",
     file: "1_Dense/model.safetensors",
     offset: 4_194_304,
   }),
-  up("control-list", { v: 4, type: "control", action: "list", worker: null }),
-  up("control-drain", { v: 4, type: "control", action: "drain", worker: "node-2.0" }),
-  up("bye", { v: 4, type: "bye", reason: "drained" }),
-  up("next", { v: 4, type: "next", step: 0, microStep: 1, rank: 3 }),
+  up("control-list", { type: "control", action: "list", worker: null }),
+  up("control-drain", { type: "control", action: "drain", worker: "node-2.0" }),
+  up("bye", { type: "bye", reason: "drained" }),
+  up("next", { type: "next", step: 0, microStep: 1 }),
   up("train-step", {
-    v: 4,
     type: "trainStep",
     step: 1,
     loss: 2.718_281_828_459_045,
@@ -221,34 +191,29 @@ export const examples: readonly Example[] = [
     seconds: 0.75,
     waitSeconds: 0.001,
   }),
-  up("sealing", { v: 4, type: "sealing", step: 500 }),
-  up("checkpoint", { v: 4, type: "checkpoint", step: 500, path: "runs/scifact/train/checkpoint-500" }),
-  up("trained", { v: 4, type: "trained", step: 500, path: "runs/scifact/train/checkpoint-500" }),
-  up("evaluate", { v: 4, type: "evaluate", step: 50 }),
-  down("refuse", { v: 4, type: "refuse", error: { ...error, code: "PROTOCOL", rows: [] } }),
+  up("sealing", { type: "sealing", step: 500 }),
+  up("checkpoint", { type: "checkpoint", step: 500, path: "runs/scifact/train/checkpoint-500" }),
+  up("trained", { type: "trained", step: 500, path: "runs/scifact/train/checkpoint-500" }),
+  up("evaluate", { type: "evaluate", step: 50 }),
+  down("refuse", { type: "refuse", error: { ...error, code: "PROTOCOL", rows: [] } }),
   down("configure-encode", {
-    v: 4,
     type: "configure",
     task: { kind: "encode", model, side: "query", batchSize: 16, vectorDtype: "int8" },
   }),
   down("configure-search", {
-    v: 4,
     type: "configure",
     task: {
       ...search,
       model,
-      input: "texts",
       files: [],
       scoring: { similarity: "cosine", isNormalizing: true, plugins: [] },
     },
   }),
   down("configure-search-vectors", {
-    v: 4,
     type: "configure",
     task: {
       ...search,
       model: null,
-      input: "vectors",
       files: ["/cache/embeddings/5f/shard-0a1b/vectors.arrow"],
       vectorDtype: "bfloat16",
       scoring: {
@@ -259,7 +224,6 @@ export const examples: readonly Example[] = [
     },
   }),
   down("configure-score", {
-    v: 4,
     type: "configure",
     task: {
       kind: "score",
@@ -276,12 +240,10 @@ export const examples: readonly Example[] = [
     },
   }),
   down("configure-probe", {
-    v: 4,
     type: "configure",
     task: { kind: "probe", model, side: "passage", maxBatchSize: 256 },
   }),
   down("configure-probe-score", {
-    v: 4,
     type: "configure",
     task: {
       kind: "probeScore",
@@ -298,7 +260,6 @@ export const examples: readonly Example[] = [
     },
   }),
   down("configure-train", {
-    v: 4,
     type: "configure",
     task: {
       kind: "train",
@@ -319,34 +280,28 @@ export const examples: readonly Example[] = [
       args: { ...train.args },
     },
   }),
-  down("tracked", { v: 4, type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [
-    ints,
-    ints,
-  ]),
-  down("queries", { v: 4, type: "queries", firstRow: 512, tensor: tensor("float32", [2, 3], 1) }, [floats]),
-  down("unit", { v: 4, type: "unit", unit: "passages-12", attempt: 0, rowCount: 256 }, [arrow]),
-  down("flush", { v: 4, type: "flush" }),
-  down("welcome", { v: 4, type: "welcome", name: "node-2.0" }),
+  down("tracked", { type: "tracked", queries: tensor("int32", [6], 1), rows: tensor("int32", [6], 2) }, [ints, ints]),
+  down("queries", { type: "queries", firstRow: 512, tensor: tensor("float32", [2, 3], 1) }, [floats]),
+  down("unit", { type: "unit", unit: "passages-12", attempt: 0, rowCount: 256 }, [arrow]),
+  down("flush", { type: "flush" }),
+  down("welcome", { type: "welcome", name: "node-2.0" }),
   down("files", {
-    v: 4,
     type: "files",
     checkpoint: "/models/mine",
     files: [{ path: "model.safetensors", bytes: 90_868_376, sha256: "9f".repeat(32) }],
   }),
-  down("piece", { v: 4, type: "piece", file: "model.safetensors", offset: 0 }, [arrow]),
+  down("piece", { type: "piece", file: "model.safetensors", offset: 0 }, [arrow]),
   down("controlled", {
-    v: 4,
     type: "controlled",
     isDone: true,
     text: "node-2.0 is leaving",
     workers: [{ name: "node-2.0", host: "node-2", device: "cuda:0", state: "busy", doneRows: 512 }],
   }),
-  down("ping", { v: 4, type: "ping" }),
-  down("drain", { v: 4, type: "drain" }),
+  down("ping", { type: "ping" }),
+  down("drain", { type: "drain" }),
   down(
     "micro-batch",
     {
-      v: 4,
       type: "microBatch",
       step: 10,
       microStep: 0,
@@ -366,8 +321,8 @@ export const examples: readonly Example[] = [
       bytesOf(new Int32Array([1, 0])),
     ],
   ),
-  down("seal", { v: 4, type: "seal", step: 500 }),
-  down("evaluation", { v: 4, type: "evaluation", step: 50, ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
-  down("evaluation-over", { v: 4, type: "evaluation", step: 50, ticketPath: null, isLast: true }),
-  down("stop-training", { v: 4, type: "stopTraining", save: true }),
+  down("seal", { type: "seal", step: 500 }),
+  down("evaluation", { type: "evaluation", ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
+  down("evaluation-over", { type: "evaluation", ticketPath: null, isLast: true }),
+  down("stop-training", { type: "stopTraining", save: true }),
 ];

@@ -1,4 +1,5 @@
 /** Changed bytes never get past the codec as something else, and nothing but PROTOCOL errors comes out of it. */
+import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { encode } from "@msgpack/msgpack";
 import fc from "fast-check";
@@ -6,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { QuarryError } from "../../src/errors.js";
 import { decodeDown, decodeUp, encodeMessage, VersionMismatch } from "../../src/protocol/codec.js";
 import { MAX_HEADER_BYTES } from "../../src/protocol/scan.js";
+import { PROTOCOL_VERSION } from "../../src/protocol/version.js";
 import { examples } from "./messages.js";
 
 const copies = (parts: readonly Uint8Array[]): Uint8Array[] => parts.map((part) => Uint8Array.from(part));
@@ -92,6 +94,7 @@ describe("bytes that were never a message", () => {
     bytes.set(start);
     return bytes;
   };
+  const numbered = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [index, index]));
   const hostile: [string, Uint8Array][] = [
     ["a deep nest of arrays", filled([0x81, ...text("v")], 0x91, MAX_HEADER_BYTES)],
     ["a deep nest of maps", filled([0x81, ...text("v")], 0x81, MAX_HEADER_BYTES)],
@@ -112,11 +115,11 @@ describe("bytes that were never a message", () => {
     ["bytes after the map", Uint8Array.from([0x80, 0x80])],
     [
       "a fitting envelope with 2,000 wrong values",
-      encode({ type: "snapshot", v: 4, sequence: 0, units: new Array(2_000).fill("x"), scores: 1, rows: 1 }),
+      encode({ type: "snapshot", v: PROTOCOL_VERSION, units: new Array(2_000).fill("x"), scores: 1, rows: 1 }),
     ],
     [
       "a fitting envelope with 2,000 unknown keys",
-      encode({ type: "bye", v: 4, reason: "", ...Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [i, i])) }),
+      encode({ type: "bye", v: PROTOCOL_VERSION, reason: "", ...numbered(2_000) }),
     ],
   ];
   it.each(hostile)("%s is refused", (_, header) => {
@@ -124,7 +127,7 @@ describe("bytes that were never a message", () => {
   });
 
   it("names a wrong number of frames, a short checksum and too many frames", () => {
-    const parts = encodeMessage({ v: 4, type: "bye", reason: "" });
+    const parts = encodeMessage({ type: "bye", reason: "" });
     expect(() => decodeUp(parts.slice(0, 1))).toThrow("too few frames");
     expect(() => decodeUp([parts[0] as Uint8Array, new Uint8Array(3)])).toThrow("4 bytes");
     const many = Array.from({ length: 17 }, () => new Uint8Array(0));
@@ -133,20 +136,32 @@ describe("bytes that were never a message", () => {
 });
 
 describe("a peer of another version", () => {
+  it("is named by its first message as that version sent it", () => {
+    const file = new URL("version-4.json", import.meta.url);
+    const { hello, refuse } = JSON.parse(readFileSync(file, "utf8")) as Record<"hello" | "refuse", string[]>;
+    const bytes = (parts: readonly string[]) => parts.map((part) => Buffer.from(part, "hex"));
+    const pid = 4_242;
+    expect(() => decodeUp(bytes(hello))).toThrow(expect.objectContaining({ version: 4, pid }));
+    expect(() => decodeDown(bytes(refuse))).toThrow(expect.objectContaining({ version: 4, pid: null }));
+  });
+
   it("is told apart from garbage, whatever else its messages hold", () => {
-    const header = encode({ type: "hello", v: 5, capabilities: ["new"] });
+    const other = PROTOCOL_VERSION + 1;
+    const header = encode({ type: "hello", v: other, capabilities: ["new"] });
     for (const decode of [decodeUp, decodeDown]) {
       expect(() => decode(withChecksum([header]))).toThrow(VersionMismatch);
-      expect(() => decode(withChecksum([header]))).toThrow("speaks protocol version 5, this is version 4");
+      expect(() => decode(withChecksum([header]))).toThrow(
+        `speaks protocol version ${other}, this is version ${PROTOCOL_VERSION}`,
+      );
     }
   });
 });
 
 describe("what is sent", () => {
   it("is checked by the same rules before it leaves", () => {
-    const bad = { v: 4, type: "bye", reason: "\ud800" } as const;
+    const bad = { type: "bye", reason: "\ud800" } as const;
     expect(() => encodeMessage(bad)).toThrow(expect.objectContaining({ code: "PROTOCOL" }));
-    const heartbeat = { v: 4, type: "heartbeat", unit: null, progress: -1, rssBytes: 0 } as const;
+    const heartbeat = { type: "heartbeat", progress: -1 } as const;
     expect(() => encodeMessage(heartbeat)).toThrow("progress");
   });
 });

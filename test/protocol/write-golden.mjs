@@ -5,10 +5,11 @@ import { createJiti } from "jiti";
 const jiti = createJiti(import.meta.url);
 const { examples } = await jiti.import("./messages.ts");
 const { encodeMessage } = await jiti.import("../../src/protocol/codec.ts");
+const { PROTOCOL_VERSION: v } = await jiti.import("../../src/protocol/version.ts");
 for (const { name, direction, message, frames } of examples) {
   const parts = encodeMessage(message, frames).map((part) => Buffer.from(part).toString("hex"));
   writeFileSync(
     new URL(`golden/${name}.json`, import.meta.url),
-    `${JSON.stringify({ direction, message, parts }, null, 2)}\n`,
+    `${JSON.stringify({ direction, message: { v, ...message }, parts }, null, 2)}\n`,
   );
 }

@@ -164,7 +164,7 @@ def search_task() -> Callable[..., Any]:
 
     def make(model: ModelSpec | None, **given: Any) -> SearchTask:
         scoring = Scoring(similarity="cosine", is_normalizing=True, plugins=[])
-        rest: dict[str, Any] = {"input": "texts", "vector_dtype": "float32", "tracked_count": 0}
+        rest: dict[str, Any] = {"vector_dtype": "float32", "tracked_count": 0}
         rest["files"] = []
         return SearchTask(**{**rest, "model": model, "scoring": scoring, **given})
 

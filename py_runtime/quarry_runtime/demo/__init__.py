@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from quarry_runtime.demo.pairs import Pair, harvest
+from quarry_runtime.errors import EnvironmentFault
 from quarry_runtime.guard.durable import whole_file
 
 # Raised whenever the rules change, so that older folders are built anew.
@@ -102,14 +103,15 @@ def _is_whole(out: Path, manifest: dict) -> bool:
     )
 
 
-def main(argv: list[str]) -> int:
-    """`demo --out DIR`: builds the collection, or leaves it when it is there."""
-    parser = argparse.ArgumentParser(prog="quarry_runtime demo", description=main.__doc__)
+def answer(argv: list[str]) -> dict[str, int]:
+    """`demo --out DIR`: builds the collection, or leaves it when it is there; the answer counts the pairs."""
+    parser = argparse.ArgumentParser(prog="quarry_runtime demo", description=answer.__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    manifest = build(parser.parse_args(argv).out)
-    pairs = manifest["pairs"]
-    print(
-        f"{pairs['train']} training pairs, {pairs['heldout']} held-out pairs "
-        f"({manifest['origin']['python']})"
-    )
-    return 0
+    out: Path = parser.parse_args(argv).out
+    try:
+        return build(out)["pairs"]
+    except OSError as error:
+        raise EnvironmentFault(
+            f"The embedded collection could not be built in {out}: {error.strerror or error}.",
+            hint="Check the disk, or name another folder with the environment variable QUARRY_CACHE.",
+        ) from error

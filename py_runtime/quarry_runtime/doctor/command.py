@@ -155,7 +155,7 @@ def _batches(work: Work, folder: Path, encoder: Any) -> Iterator[dict[str, Any]]
     assert work.train is not None
     count = len(work.loss_batches)
     task = msgspec.structs.replace(work.train, max_steps=count, accumulation_steps=1)
-    feed = Feed(Recorded([folder / name for name in work.loss_batches]), encoder, task, 0, 0, False)
+    feed = Feed(Recorded([folder / name for name in work.loss_batches]), encoder, task, 0, False)
     feed.start()
     for batch in feed:
         del batch["rows"]

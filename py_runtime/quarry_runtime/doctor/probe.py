@@ -83,7 +83,7 @@ def run_probe(
     is_on_cpu = not torch.cuda.is_available()
     args, keep = training_arguments(task, is_on_cpu)
     grouping = choose_grouping(task, retriever, args, is_on_cpu)
-    feed = _CountingFeed(peer, encoder, task, 0, 0, not is_on_cpu, grouping)
+    feed = _CountingFeed(peer, encoder, task, 0, not is_on_cpu, grouping)
     clock = _Clock(seconds, peer.stop)
     try:
         feed.start()

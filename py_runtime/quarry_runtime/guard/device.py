@@ -7,7 +7,6 @@ import platform
 from pathlib import Path
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
-from quarry_runtime.guard.memory import total_bytes
 
 # Compute capability, its first number (NVIDIA's CUDA C++ Programming Guide, "Compute Capabilities"): from Ampere on.
 _FIRST_WITH_BFLOAT16 = 8
@@ -19,8 +18,6 @@ class Device:
 
     name: str
     description: str
-    memory_bytes: int
-    dtypes: tuple[str, ...]
 
 
 def describe_device(name: str) -> Device:
@@ -31,7 +28,7 @@ def describe_device(name: str) -> Device:
         ConfigError: a name that is not of a device.
     """
     if name == "cpu":
-        return Device("cpu", _processor(), total_bytes(), ("float32", "bfloat16", "float16"))
+        return Device("cpu", _processor())
     kind, _, index = name.partition(":")
     if kind != "cuda" or not (index == "" or index.isdigit()):
         raise ConfigError(f"No device is called {name!r}.", hint="Use cpu, cuda or cuda:N.")
@@ -44,22 +41,21 @@ def describe_device(name: str) -> Device:
             f"There is no {name} here: torch {torch.__version__} sees {count} GPU(s).",
             hint="Use workers.device cpu, or install a torch build for your GPU.",
         )
-    facts = torch.cuda.get_device_properties(number)
-    # torch's own question counts GPUs that only emulate it, slowly, and asks the current one.
-    has_bfloat16 = facts.major >= _FIRST_WITH_BFLOAT16
-    dtypes = ("float32", "float16", "bfloat16") if has_bfloat16 else ("float32", "float16")
-    return Device(f"cuda:{number}", facts.name, facts.total_memory, dtypes)
+    return Device(f"cuda:{number}", torch.cuda.get_device_name(number))
 
 
 def pick_dtype(wanted: str, device: str) -> str:
     """Resolves "auto": bfloat16 on a GPU that has it, else float32."""
     if wanted != "auto":
         return wanted
-    return (
-        "bfloat16"
-        if device != "cpu" and "bfloat16" in describe_device(device).dtypes
-        else "float32"
-    )
+    if device == "cpu":
+        return "float32"
+    name = describe_device(device).name  # One that is not there is told with a way out.
+    import torch
+
+    # torch's own question counts GPUs that only emulate it, slowly, and asks the current one.
+    has_bfloat16 = torch.cuda.get_device_properties(name).major >= _FIRST_WITH_BFLOAT16
+    return "bfloat16" if has_bfloat16 else "float32"
 
 
 def _processor() -> str:

@@ -1,10 +1,11 @@
-"""Files that are whole or not there: written beside their place, synced, renamed."""
+"""Files and folders that are whole or not there: written beside their place, synced, renamed."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         with whole_file(path) as temporary:
             temporary.write_text(text, "utf-8")
     """
-    # The ending by which the next run on the folder sweeps away what a kill left.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.quarry-tmp")
+    temporary = _beside(path, "quarry-tmp")
     try:
         yield temporary
         sync(temporary)
@@ -26,6 +26,37 @@ def whole_file(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill, which then takes the place of `folder`; none is left of a failure.
+
+    An earlier folder goes. Between it and the new one there is none for a moment; a half one there never is.
+
+    Example:
+        with whole_folder(folder) as temporary:
+            (temporary / "ids.json").write_text(text, "utf-8")
+    """
+    temporary, earlier = _beside(folder, "quarry-tmp"), _beside(folder, "quarry-old")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in (*temporary.rglob("*"), temporary):
+            sync(path)
+        if folder.exists():
+            folder.rename(earlier)
+        temporary.rename(folder)
+        sync(folder.parent)
+        shutil.rmtree(earlier, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    # By its ending the next run on the folder knows what a kill left, and sweeps it away.
+    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
 
 
 def sync(path: Path) -> None:

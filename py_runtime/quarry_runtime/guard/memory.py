@@ -1,8 +1,6 @@
-"""Running out of memory: how to tell it from other errors, and how much this process holds."""
+"""Running out of memory: how to tell it from other errors, and how much this process held."""
 
 from __future__ import annotations
-
-import os
 
 # As torch's allocators word it, and the libraries that take memory beside them: cuBLAS for its handles and
 # work space, cuDNN for its plans.
@@ -15,23 +13,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # torch's own kinds of error are RuntimeErrors, and its CPU allocator raises a plain one.
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
-
-
-def resident_bytes() -> int:
-    """Memory of this process in RAM; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", "rb") as stream:
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-def total_bytes() -> int:
-    """Memory of the machine; 0 where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, ValueError):
-        return 0
 
 
 def peak_bytes() -> int:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry_runtime.guard.finite import check_finite
-from quarry_runtime.handlers.handler import Answer
+from quarry_runtime.handlers.handler import Answer, Handler
 from quarry_runtime.handlers.units import Prepared
-from quarry_runtime.protocol.messages import DownMessage, EncodeTask, Ready, Result, Unit
+from quarry_runtime.protocol.messages import EncodeTask, Ready, Result, Unit
 from quarry_runtime.protocol.tensor import pack
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
 
 
-class EncodeHandler:
+class EncodeHandler(Handler):
     """Works on units of one encode task; see handler.py."""
 
     def __init__(self, task: EncodeTask, encoder: Encoder, device: torch.device) -> None:
@@ -33,13 +33,7 @@ class EncodeHandler:
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
-        return Ready(
-            task="encode", model=self._encoder.contract, cross_encoder=None, credits=credits
-        )
-
-    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
-        """Nothing but units belongs to encoding."""
-        return False
+        return Ready(model=self._encoder.contract, cross_encoder=None, credits=credits)
 
     def work(
         self, message: Unit, prepared: Prepared, started: float, on_batch: Callable[[], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,21 +18,22 @@ from quarry_runtime.protocol.messages import (
 Answer = tuple[UpMessage, Sequence[memoryview]]
 
 
-class Handler(Protocol):
+class Handler(ABC):
     """Works on units of one task; `prepare` runs ahead in another thread than `work`."""
 
+    @abstractmethod
     def ready(self, credits: int) -> Ready:
         """Answers `configure`: what was loaded."""
-        ...
 
-    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:
-        """Takes a message that belongs to this kind of task; False for any other one."""
-        ...
+    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
+        """Takes a message of this kind of task; False for any other one. Most tasks know units only."""
+        return False
 
+    @abstractmethod
     def prepare(self, frame: memoryview, row_count: int) -> Any:
         """Reads a unit and makes it ready for the device."""
-        ...
 
+    @abstractmethod
     def work(
         self, message: Unit, prepared: Any, started: float, on_batch: Callable[[], None]
     ) -> Answer:
@@ -43,7 +45,6 @@ class Handler(Protocol):
             started: `time.perf_counter()` when the unit's turn came, for the seconds of the answer.
             on_batch: Called after each batch, so that the heartbeat shows progress.
         """
-        ...
 
 
 @runtime_checkable
@@ -52,6 +53,6 @@ class Accumulating(Protocol):
 
     snapshot_every: int
 
-    def snapshot(self, sequence: int, units: list[SnapshotUnit]) -> Answer:
+    def snapshot(self, units: list[SnapshotUnit]) -> Answer:
         """Everything done so far; `units` are those that no earlier snapshot covers."""
         ...

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence, Sized
+from abc import abstractmethod
+from collections.abc import Callable, Sized
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -12,11 +12,10 @@ import numpy as np
 from quarry_runtime.errors import WorkerFault
 from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.handlers.batch_choice import choose, measure_sizes
-from quarry_runtime.handlers.handler import Answer
+from quarry_runtime.handlers.handler import Answer, Handler
 from quarry_runtime.handlers.units import read_pair_texts, read_texts
 from quarry_runtime.modeling.tokens import collate, plan_batches, tokenize
 from quarry_runtime.protocol.messages import (
-    DownMessage,
     Probed,
     ProbedSize,
     ProbeScoreTask,
@@ -42,7 +41,7 @@ _LEAST_TEXTS = 16
 _SMALLEST = 4
 
 
-class ProbeHandler(ABC, Generic[Item]):
+class ProbeHandler(Handler, Generic[Item]):
     """Tries 4, 8, 16, … texts a batch, up to the task's limit or to the end of the memory.
 
     On a CPU small batches win, because they stay in its caches; on a GPU big ones, until memory
@@ -55,10 +54,6 @@ class ProbeHandler(ABC, Generic[Item]):
         self._device = device
 
     @abstractmethod
-    def ready(self, credits: int) -> Ready:
-        """Says what the model is."""
-
-    @abstractmethod
     def prepare(self, frame: memoryview, row_count: int) -> list[Item]:
         """The sample, tokenised."""
 
@@ -69,10 +64,6 @@ class ProbeHandler(ABC, Generic[Item]):
     @abstractmethod
     def forward(self, batch: dict[str, torch.Tensor]) -> object:
         """Computes a batch that is on the device."""
-
-    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
-        """Nothing but the sample belongs to a probe."""
-        return False
 
     def work(
         self, message: Unit, prepared: list[Item], started: float, on_batch: Callable[[], None]
@@ -164,7 +155,7 @@ class EncoderProbe(ProbeHandler[list[int]]):
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
         contract = self._encoder.contract
-        return Ready(task="probe", model=contract, cross_encoder=None, credits=credits)
+        return Ready(model=contract, cross_encoder=None, credits=credits)
 
     def prepare(self, frame: memoryview, row_count: int) -> list[list[int]]:
         """Token ids of the texts."""
@@ -189,7 +180,7 @@ class CrossEncoderProbe(ProbeHandler["PairIds"]):
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
         contract = self._model.contract
-        return Ready(task="probeScore", model=None, cross_encoder=contract, credits=credits)
+        return Ready(model=None, cross_encoder=contract, credits=credits)
 
     def prepare(self, frame: memoryview, row_count: int) -> list[PairIds]:
         """Token ids of the pairs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
 from quarry_runtime.handlers.forward import Halving
-from quarry_runtime.handlers.handler import Answer
+from quarry_runtime.handlers.handler import Answer, Handler
 from quarry_runtime.handlers.units import Batch, read_pair_texts
-from quarry_runtime.protocol.messages import DownMessage, Ready, Result, ScoreTask, Unit
+from quarry_runtime.protocol.messages import Ready, Result, ScoreTask, Unit
 from quarry_runtime.protocol.tensor import pack
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class PreparedPairs:
     batches: list[Batch]
 
 
-class ScoreHandler:
+class ScoreHandler(Handler):
     """Works on units of one score task; see handler.py."""
 
     def __init__(self, task: ScoreTask, model: CrossEncoder, device: torch.device) -> None:
@@ -41,11 +41,7 @@ class ScoreHandler:
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
-        return Ready(task="score", model=None, cross_encoder=self._model.contract, credits=credits)
-
-    def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
-        """Nothing but units belongs to scoring."""
-        return False
+        return Ready(model=None, cross_encoder=self._model.contract, credits=credits)
 
     def prepare(self, frame: memoryview, row_count: int) -> PreparedPairs:
         """Tokenises a unit and cuts it into batches of pairs of about equal length.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quarry_runtime.errors import ConfigError, ProtocolError
 from quarry_runtime.guard.finite import check_finite
 from quarry_runtime.handlers.forward import Forward
-from quarry_runtime.handlers.handler import Answer
+from quarry_runtime.handlers.handler import Answer, Handler
 from quarry_runtime.handlers.units import Prepared
 from quarry_runtime.handlers.vectors import StoredFiles, StoredUnit, read_vectors
 from quarry_runtime.modeling.registry import load_plugins
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from quarry_runtime.modeling.encoder import Encoder
 
 
-class SearchHandler:
+class SearchHandler(Handler):
     """Works on units of one search task; the queries and the best passages stay on the device.
 
     Cosine of a model that does not normalise is a matter of scoring: queries and passages get
@@ -71,7 +71,7 @@ class SearchHandler:
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
         model = None if self._forward is None else self._forward.encoder.contract
-        return Ready(task="search", model=model, cross_encoder=None, credits=credits)
+        return Ready(model=model, cross_encoder=None, credits=credits)
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:
         """Query vectors and tracked pairs come before the first unit."""
@@ -95,12 +95,11 @@ class SearchHandler:
         answer = Done(
             unit=message.unit,
             attempt=message.attempt,
-            row_count=message.row_count,
             seconds=time.perf_counter() - started,
         )
         return answer, []
 
-    def snapshot(self, sequence: int, units: list[SnapshotUnit]) -> Answer:
+    def snapshot(self, units: list[SnapshotUnit]) -> Answer:
         """The running top-k as it travels."""
         scores_QK, rows_QK = self.best()
         (scores, score_bytes), (rows, row_bytes) = pack(scores_QK, 1), pack(rows_QK, 2)
@@ -109,10 +108,7 @@ class SearchHandler:
         if self._task.tracked_count > 0:
             tracked, tracked_bytes = pack(self.tracked(), 3)
             frames.append(tracked_bytes)
-        message = Snapshot(
-            sequence=sequence, units=units, scores=scores, rows=rows, tracked=tracked
-        )
-        return message, frames
+        return Snapshot(units=units, scores=scores, rows=rows, tracked=tracked), frames
 
     def take_queries(self, first_row: int, vectors_BD: NDArray[np.float32]) -> None:
         """Stores a block of query vectors.

@@ -1,4 +1,4 @@
-"""Answers of the short-lived commands: JSON, written whole or not at all."""
+"""Answers that a file keeps as well: JSON, written whole or not at all."""
 
 from __future__ import annotations
 

@@ -6,10 +6,9 @@ Not covered: relstring and runid, which are texts, and parameters of utility.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from quarry_runtime.errors import ConfigError
 
@@ -190,9 +189,9 @@ def _parse_options(text: str, name: str, kind: Kind, inside: str | None) -> dict
     return {key: options[key] for key in kind.options if key in options}
 
 
-def table() -> str:
-    """The table as JSON, for the test that compares it with the one that scripts are checked against."""
-    rows = {
+def table() -> dict[str, Any]:
+    """The table as data, for the test that compares it with the one that scripts are checked against."""
+    return {
         name: {
             "isPlain": kind.plain is not None,
             "cutoff": kind.cut_type if kind.cut is not None else None,
@@ -201,4 +200,3 @@ def table() -> str:
         }
         for name, kind in MEASURES.items()
     }
-    return json.dumps(rows)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 4
+PROTOCOL_VERSION: Final = 5
 
 EXIT_STATUS: Final[dict[str, int]] = {
     "INTERNAL": 1,
@@ -222,7 +222,6 @@ class SearchTask(
     """`SearchTask` of messages.ts."""
 
     model: ModelSpec | None
-    input: Literal["texts", "vectors"]
     files: Annotated[list[Path], Meta(max_length=1000)]
     vector_dtype: Literal["float32", "float16", "bfloat16", "int8"]
     scoring: Scoring
@@ -357,7 +356,7 @@ class Hello(
 ):
     """`hello`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     role: Literal["worker", "rank", "control"]
     name: Name
     token: Name
@@ -366,10 +365,6 @@ class Hello(
     host: Name
     device: Name
     device_name: Name
-    memory_bytes: Count
-    threads: Count
-    dtypes: Annotated[list[Name], Meta(max_length=16)]
-    versions: dict[str, str]
     rank: Count
     world_size: Count
 
@@ -385,8 +380,7 @@ class Ready(
 ):
     """`ready`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
-    task: Name
+    v: Literal[5] = PROTOCOL_VERSION
     model: ModelContract | None
     cross_encoder: CrossEncoderContract | None
     credits: Annotated[int, Meta(ge=1, le=1024)]
@@ -403,7 +397,7 @@ class Result(
 ):
     """`result`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     tensor: TensorSpec
@@ -422,7 +416,7 @@ class Probed(
 ):
     """`probed`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     sizes: Annotated[list[ProbedSize], Meta(min_length=1, max_length=32)]
@@ -440,10 +434,9 @@ class Done(
 ):
     """`done`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
-    row_count: Count
     seconds: float
 
 
@@ -458,8 +451,7 @@ class Snapshot(
 ):
     """`snapshot`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
-    sequence: Count
+    v: Literal[5] = PROTOCOL_VERSION
     units: Annotated[list[SnapshotUnit], Meta(max_length=1000)]
     scores: TensorSpec
     rows: TensorSpec
@@ -477,7 +469,7 @@ class Failed(
 ):
     """`failed`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     error: ErrorInfo
@@ -494,10 +486,8 @@ class Heartbeat(
 ):
     """`heartbeat`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
-    unit: Name | None
+    v: Literal[5] = PROTOCOL_VERSION
     progress: Count
-    rss_bytes: Count
 
 
 class Log(
@@ -511,7 +501,7 @@ class Log(
 ):
     """`log`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     level: Literal["debug", "info", "warning", "error"]
     text: Text
 
@@ -527,7 +517,7 @@ class Fatal(
 ):
     """`fatal`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     error: ErrorInfo
     query_rows: Annotated[list[Row], Meta(max_length=100)]
     passage_rows: Annotated[list[Row], Meta(max_length=100)]
@@ -544,7 +534,7 @@ class Bye(
 ):
     """`bye`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     reason: Text
 
 
@@ -559,7 +549,7 @@ class Leave(
 ):
     """`leave`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     reason: Text
 
 
@@ -574,7 +564,7 @@ class Fetch(
 ):
     """`fetch`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     checkpoint: Path
     file: Path
     offset: Count
@@ -591,7 +581,7 @@ class Control(
 ):
     """`control`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     action: Literal["list", "drain"]
     worker: Name | None
 
@@ -607,10 +597,9 @@ class Next(
 ):
     """`next`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
-    rank: Count
 
 
 class TrainStep(
@@ -624,7 +613,7 @@ class TrainStep(
 ):
     """`trainStep`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     step: Count
     loss: float
     learning_rate: float
@@ -644,7 +633,7 @@ class Sealing(
 ):
     """`sealing`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     step: Count
 
 
@@ -659,7 +648,7 @@ class Checkpoint(
 ):
     """`checkpoint`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -675,7 +664,7 @@ class Evaluate(
 ):
     """`evaluate`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     step: Count
 
 
@@ -690,7 +679,7 @@ class Trained(
 ):
     """`trained`, up."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -706,7 +695,7 @@ class Refuse(
 ):
     """`refuse`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     error: ErrorInfo
 
 
@@ -721,7 +710,7 @@ class Configure(
 ):
     """`configure`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     task: Task
 
 
@@ -736,7 +725,7 @@ class Queries(
 ):
     """`queries`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     first_row: Count
     tensor: TensorSpec
 
@@ -752,7 +741,7 @@ class Tracked(
 ):
     """`tracked`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     queries: TensorSpec
     rows: TensorSpec
 
@@ -768,7 +757,7 @@ class Unit(
 ):
     """`unit`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     row_count: Count
@@ -785,7 +774,7 @@ class Flush(
 ):
     """`flush`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
 
 
 class Welcome(
@@ -799,7 +788,7 @@ class Welcome(
 ):
     """`welcome`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     name: Name
 
 
@@ -814,7 +803,7 @@ class Files(
 ):
     """`files`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     checkpoint: Path
     files: Annotated[list[ModelFile], Meta(max_length=1000)]
 
@@ -830,7 +819,7 @@ class Piece(
 ):
     """`piece`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     file: Path
     offset: Count
 
@@ -846,7 +835,7 @@ class Controlled(
 ):
     """`controlled`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     is_done: bool
     text: Text
     workers: Annotated[list[WorkerRow], Meta(max_length=1000)]
@@ -863,7 +852,7 @@ class Ping(
 ):
     """`ping`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
 
 
 class Drain(
@@ -877,7 +866,7 @@ class Drain(
 ):
     """`drain`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
 
 
 class MicroBatch(
@@ -891,7 +880,7 @@ class MicroBatch(
 ):
     """`microBatch`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
     positive_columns: TensorSpec
@@ -912,7 +901,7 @@ class Seal(
 ):
     """`seal`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     step: Count
 
 
@@ -927,8 +916,7 @@ class Evaluation(
 ):
     """`evaluation`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
-    step: Count
+    v: Literal[5] = PROTOCOL_VERSION
     ticket_path: Path | None
     is_last: bool
 
@@ -944,7 +932,7 @@ class StopTraining(
 ):
     """`stopTraining`, down."""
 
-    v: Literal[4] = PROTOCOL_VERSION
+    v: Literal[5] = PROTOCOL_VERSION
     save: bool
 
 

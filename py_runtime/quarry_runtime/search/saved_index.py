@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError, DataError, IntegrityError
-from quarry_runtime.guard.durable import sync
+from quarry_runtime.guard.durable import whole_folder
 from quarry_runtime.guard.hashes import sha256_now
 from quarry_runtime.search.faiss_index import (
     IndexOptions,
@@ -132,10 +130,7 @@ def save(
         raise ConfigError(f"{folder} is there and holds no index.", hint="Name another folder.")
     settled = options.settled(len(ids))
     index = build_index(vectors_ND, settled)
-    making = folder.with_name(f".{folder.name}.{os.getpid()}.quarry-tmp")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as making:
         faiss.write_index(index, str(making / _INDEX))
         (making / _IDS).write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
         np.save(making / _RANKS, ranks_of(ids), allow_pickle=False)
@@ -156,12 +151,6 @@ def save(
         )
         manifest = msgspec.structs.replace(manifest, checksum=manifest.own_checksum())
         (making / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-        for file in making.iterdir():
-            sync(file)
-        sync(making)
-        _replace(making, folder)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
     return manifest
 
 
@@ -236,13 +225,3 @@ def ranks_of(ids: list[str]) -> NDArray[np.int32]:
 def _saved(file: Path) -> SavedFile:
     # Never from memory, as a model's hash may come: a flipped bit changes neither size nor time.
     return SavedFile(bytes=file.stat().st_size, sha256=sha256_now(file))
-
-
-def _replace(making: Path, folder: Path) -> None:
-    """Between the two renames there is no index; a half one there never is."""
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.quarry-old")
-    if folder.exists():
-        folder.rename(old)
-    making.rename(folder)
-    sync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)

@@ -124,13 +124,13 @@ def _whole(task: TrainTask, loss: Any) -> Any:
         ConfigError: what only Quarry's own forward can do was asked for.
     """
     assert task.retriever is not None
-    if getattr(task, "mini_batch_size", None) is not None:
+    if task.mini_batch_size is not None:
         raise ConfigError(
             f"train.miniBatchSize cuts Quarry's own forward in pieces; the retriever {task.retriever.name} has its"
             " own.",
             hint="Leave train.miniBatchSize or train.retriever out.",
         )
-    if (getattr(task, "length_groups", None) or 1) > 1:
+    if (task.length_groups or 1) > 1:
         raise ConfigError(
             f"train.lengthGroups cuts the texts for Quarry's own forward; the retriever {task.retriever.name} has its"
             " own.",

@@ -82,7 +82,7 @@ class Pause:
         threads = self._threads or torch.get_num_threads()
         connection: Connection | None = None
         try:
-            connection = Connection(ticket_path, self._name, "worker", self._device, threads)
+            connection = Connection(ticket_path, self._name, "worker", self._device)
             device = "cpu" if self._device is None else self._device.name
             Loop(connection, device, threads, on_move=self._on_move).run()
             connection.send(Bye(reason="evaluated"))

@@ -70,7 +70,6 @@ class Feed:
         peer: Peer,
         encoder: Encoder,
         task: TrainTask,
-        rank: int,
         first_step: int,
         is_pinned: bool,
         grouping: Grouping = whole,
@@ -78,7 +77,6 @@ class Feed:
         self._peer = peer
         self._encoder = encoder
         self._accumulation = task.accumulation_steps
-        self._rank = rank
         #: Optimiser steps that the weights have seen at the start.
         self.first_step = first_step
         self._first = self._asked = self._received = first_step * task.accumulation_steps
@@ -137,7 +135,7 @@ class Feed:
         if self._asked < self._end:
             step, micro_step = divmod(self._asked, self._accumulation)
             self._asked += 1
-            self._peer.send(Next(step=step, micro_step=micro_step, rank=self._rank))
+            self._peer.send(Next(step=step, micro_step=micro_step))
 
     def _receive(self) -> None:
         try:

@@ -78,7 +78,7 @@ def _run(ticket: str, rank: int) -> int:
     generation = os.environ.get("MASTER_PORT", "0")
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
     device, fault = _device()
-    connection = Connection(ticket, f"rank-{rank}.{generation}", "rank", device, threads)
+    connection = Connection(ticket, f"rank-{rank}.{generation}", "rank", device)
     if device is None and os.environ.get("WORLD_SIZE") == "1":
         _forget_the_group()
     try:
@@ -94,7 +94,7 @@ def _run(ticket: str, rank: int) -> int:
 
 def _train(connection: Connection, rank: int, device: Device | None, threads: int | None) -> None:
     task = await_task(connection)
-    trainer = _build(connection, task, rank)
+    trainer = _build(connection, task)
     first_step = trainer.feed.first_step
     is_over = False
     if task.is_evaluating:
@@ -138,7 +138,7 @@ def _device() -> tuple[Device | None, Exception | None]:
         return None, error
 
 
-def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
+def _build(connection: Connection, task: TrainTask) -> QuarryTrainer:
     # Here and not above: hello must not wait for the seconds that these imports take.
     import torch
 
@@ -166,7 +166,7 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
     if task.resume_from is not None:
         load_loss(Path(task.resume_from), retriever)
     grouping = choose_grouping(task, retriever, args, is_on_cpu)
-    feed = Feed(connection, encoder, task, rank, first_step, not is_on_cpu, grouping)
+    feed = Feed(connection, encoder, task, first_step, not is_on_cpu, grouping)
     feed.start()
 
     def on_move() -> None:
@@ -174,7 +174,7 @@ def _build(connection: Connection, task: TrainTask, rank: int) -> QuarryTrainer:
 
     trainer = QuarryTrainer(retriever, args, task, feed, connection.send, keep, on_move)
     refuse_sharded(task, trainer)
-    ready = Ready(task="train", model=encoder.contract, cross_encoder=None, credits=1)
+    ready = Ready(model=encoder.contract, cross_encoder=None, credits=1)
     connection.send(ready)
     return trainer
 

@@ -49,13 +49,13 @@ def main() -> None:
         time.sleep(0.002)
 
     for step in range(AHEAD):
-        connection.send(Next(step=step, micro_step=0, rank=rank))
+        connection.send(Next(step=step, micro_step=0))
     done = 0
 
     def take_batch() -> int:
         nonlocal done
         message, frames = connection.receive(60)
-        connection.send(Next(step=done + AHEAD, micro_step=0, rank=rank))
+        connection.send(Next(step=done + AHEAD, micro_step=0))
         if not isinstance(message, MicroBatch) or message.step != done:
             raise RuntimeError(f"{message} came instead of step {done}")
         done += 1

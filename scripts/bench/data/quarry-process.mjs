@@ -96,28 +96,15 @@ function overrule({ around, ahead }) {
 
 async function serve() {
   const { openTransport } = await load("pool/transport.js");
-  const { bytesOf, tensor } = await load("protocol/tensor.js");
-  const { PROTOCOL_VERSION: v } = await load("protocol/version.js");
+  const { microBatchMessage } = await load("training/task.js");
+  const rankAt = new Map();
   const transport = await openTransport({
     onMessage: (peer, message) => {
+      if (message.type === "hello") rankAt.set(peer, message.rank);
       if (message.type !== "next") return;
-      const { step, microStep, rank } = message;
-      const built = microBatch(step, rank);
-      const { queryCount, passagesPerQuery, columnCount } = built;
-      transport.send(
-        peer,
-        {
-          ...{ v, type: "microBatch", step, microStep },
-          positiveColumns: tensor("int32", [queryCount], 3),
-          mask: tensor("uint8", [queryCount, columnCount], 4),
-          labels: tensor("float32", [queryCount, passagesPerQuery], 5),
-          counts: tensor("int32", [queryCount], 6),
-        },
-        [
-          ...[built.queries, built.passages, bytesOf(built.positiveColumns), built.mask, bytesOf(built.labels)],
-          bytesOf(built.counts),
-        ],
-      );
+      const { step, microStep } = message;
+      const { message: answer, frames } = microBatchMessage(microBatch(step, rankAt.get(peer)), step, microStep);
+      transport.send(peer, answer, frames);
     },
     onViolation: (_peer, error) => {
       throw error;

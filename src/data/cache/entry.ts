@@ -4,10 +4,11 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { QuarryError } from "../../errors.js";
 import { jsonDigest } from "../../json-digest.js";
+import { makeFolder } from "../../make-folder.js";
 import { cacheError, isAbsent, systemCode } from "../failures.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { buildingName, sweep } from "./builders.js";
-import { makeFolder, removeQuietly } from "./folder.js";
+import { removeQuietly } from "./folder.js";
 import { noteUse } from "./last-use.js";
 import {
   identityOf,

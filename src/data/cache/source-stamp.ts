@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { QuarryError, stopIfAborted } from "../../errors.js";
+import { makeFolder } from "../../make-folder.js";
 import { sourceError } from "../failures.js";
-import { makeFolder } from "./folder.js";
 import { type SourceStamp, sourceStamp } from "./manifest.js";
 import { readNote, replaceSealed } from "./sealed.js";
 

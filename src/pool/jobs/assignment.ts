@@ -1,5 +1,12 @@
 /** What every kind of job tells the pool: its task, its units, and how answers are read; one file beside this for each. */
-import type { CrossEncoderContract, DownMessage, ModelContract, Task, TensorSpec } from "../../protocol/messages.js";
+import type {
+  CrossEncoderContract,
+  DownMessage,
+  ModelContract,
+  Task,
+  TensorSpec,
+  Unversioned,
+} from "../../protocol/messages.js";
 import { protocolError } from "../../protocol/scan.js";
 import type { Payload } from "../crew.js";
 import type { JobPlan } from "../state.js";
@@ -16,7 +23,7 @@ export interface Answer {
 
 /** A message for a worker with its binary frames. */
 export interface Equipment {
-  readonly message: DownMessage;
+  readonly message: Unversioned<DownMessage>;
   readonly frames: readonly Uint8Array[];
 }
 

@@ -1,7 +1,6 @@
 /** Passages in, as texts or as stored vectors; snapshots of the running top-k out. */
 import { protocolError } from "../../protocol/scan.js";
 import { bytesOf, tensor, toFloat32, toInt32 } from "../../protocol/tensor.js";
-import { PROTOCOL_VERSION } from "../../protocol/version.js";
 import type { SearchJob } from "../types.js";
 import { type Assignment, checkShape, type Equipment } from "./assignment.js";
 
@@ -29,7 +28,6 @@ export function searching(job: SearchJob): Assignment {
       return {
         kind: "search",
         model,
-        input: model === null ? "vectors" : "texts",
         files: [...(job.units.placed?.files ?? [])],
         vectorDtype: job.vectorDtype ?? "float32",
         scoring: { similarity, isNormalizing, plugins: [...(job.plugins ?? model?.plugins ?? [])] },
@@ -72,16 +70,13 @@ function* equipment({ queries, queryCount, dimension, tracked }: SearchJob): Gen
     const rows = Math.min(size, queryCount - firstRow);
     const block = queries.subarray(firstRow * dimension, (firstRow + rows) * dimension);
     const spec = tensor("float32", [rows, dimension], 1);
-    yield {
-      message: { v: PROTOCOL_VERSION, type: "queries", firstRow, tensor: spec },
-      frames: [bytesOf(block)],
-    };
+    yield { message: { type: "queries", firstRow, tensor: spec }, frames: [bytesOf(block)] };
   }
   if (tracked === undefined || tracked.rows.length === 0) return;
   const shape = [tracked.rows.length];
   const [queryNumbers, rows] = [tensor("int32", shape, 1), tensor("int32", shape, 2)];
   yield {
-    message: { v: PROTOCOL_VERSION, type: "tracked", queries: queryNumbers, rows },
+    message: { type: "tracked", queries: queryNumbers, rows },
     frames: [bytesOf(tracked.queries), bytesOf(tracked.rows)],
   };
 }

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { execa, type Options } from "execa";
+import { z } from "zod";
 import type { PythonEnvironment } from "../../python/environment.js";
 import { isAlive } from "./gone.js";
 import { type Ending, howItEnded, killGroup, type LocalProcess, type Log, openLog, tail } from "./local.js";
@@ -30,10 +31,12 @@ export interface ForkedProcess extends LocalProcess {
   readonly started: Promise<void>;
 }
 
-type Answer =
-  | { readonly forked: number; readonly pid: number }
-  | { readonly refused: number; readonly why: string }
-  | { readonly ended: number; readonly status: number };
+/** What fork_server.py tells. */
+const answer = z.union([
+  z.strictObject({ forked: z.int(), pid: z.int() }),
+  z.strictObject({ refused: z.int(), why: z.string() }),
+  z.strictObject({ ended: z.int(), status: z.int() }),
+]);
 
 /** How long a server without forks is kept for the next pool: it holds some 250 MB. */
 const LINGER_MS = 60_000;
@@ -93,10 +96,6 @@ class Fork implements ForkedProcess {
 
   get pid(): number | undefined {
     return this.#pid;
-  }
-
-  get logPath(): string {
-    return this.#log.path;
   }
 
   made(pid: number): void {
@@ -164,7 +163,7 @@ class ForkServer {
     this.#answers = child.stdout as Socket;
     this.#requests.on("error", () => {}); // EPIPE of a dead server is told by its end
     const forget = child.pid === undefined ? () => {} : reapOnExit(child.pid);
-    createInterface({ input: this.#answers }).on("line", (line) => this.#hear(JSON.parse(line) as Answer));
+    createInterface({ input: this.#answers }).on("line", (line) => this.#hear(line));
     void child.then((result) => {
       forget();
       onEnd();
@@ -193,18 +192,21 @@ class ForkServer {
     return fork;
   }
 
-  #hear(answer: Answer): void {
-    if ("forked" in answer) {
-      const fork = this.#asked.get(answer.forked);
-      if (fork === undefined) return killGroup(answer.pid, "SIGKILL");
-      this.#asked.delete(answer.forked);
-      this.#made.set(answer.pid, fork);
-      fork.made(answer.pid);
-      this.#send({ go: answer.pid });
+  #hear(line: string): void {
+    const told = answerIn(line);
+    // What a library prints while it is imported.
+    if (told === null) return;
+    if ("forked" in told) {
+      const fork = this.#asked.get(told.forked);
+      if (fork === undefined) return killGroup(told.pid, "SIGKILL");
+      this.#asked.delete(told.forked);
+      this.#made.set(told.pid, fork);
+      fork.made(told.pid);
+      this.#send({ go: told.pid });
       return;
     }
-    if ("refused" in answer) this.#refuse(answer.refused, answer.why);
-    else this.#bury(answer.ended, answer.status);
+    if ("refused" in told) this.#refuse(told.refused, told.why);
+    else this.#bury(told.ended, told.status);
     if (this.#asked.size + this.#made.size === 0) this.#idle();
   }
 
@@ -244,5 +246,14 @@ class ForkServer {
 
   #send(message: object): void {
     this.#requests.write(`${JSON.stringify(message)}\n`);
+  }
+}
+
+/** Null for a line that is no answer. */
+function answerIn(line: string): z.infer<typeof answer> | null {
+  try {
+    return answer.parse(JSON.parse(line));
+  } catch {
+    return null;
   }
 }

@@ -33,7 +33,6 @@ export interface Ending {
 export interface LocalProcess {
   readonly name: string;
   readonly pid: number | undefined;
-  readonly logPath: string;
   /** Resolves once, however the process ended or failed to start; never rejects. */
   readonly ended: Promise<Ending>;
   /** Sends a signal to the process and whatever it started; does nothing once it is gone. */
@@ -88,7 +87,6 @@ export function launchLocal(options: LaunchOptions): LocalProcess {
   return {
     name: options.name,
     pid,
-    logPath: log.path,
     ended,
     signal: (name) => {
       if (pid !== undefined && !isOver) killGroup(pid, name);

@@ -18,6 +18,8 @@ export interface TorchrunOptions {
   /** rank-0.log …, torchrun.log, and torchrun's own files in torchrun/. */
   readonly logDir: string;
   readonly threads: number;
+  /** What ranks compute on: "cpu" hides the GPUs of this machine from them. */
+  readonly device?: "auto" | "cpu" | undefined;
   /** Ends a launch that is still on its way. */
   readonly signal?: AbortSignal;
   /** Further arguments of `quarry_runtime launch`: where it meets the agents of other machines. */
@@ -56,7 +58,8 @@ export async function startTorchrun(options: TorchrunOptions): Promise<TorchrunP
   const agent = await startAgent(options, [
     ...["launch", "--ticket", options.ticketPath],
     ...["--ranks", String(options.ranks), "--max-restarts", String(options.maxRestarts)],
-    ...["--log-dir", ownLogs, "--threads", String(options.threads), ...(options.meeting ?? [])],
+    ...["--log-dir", ownLogs, "--threads", String(options.threads)],
+    ...["--device", options.device ?? "auto", ...(options.meeting ?? [])],
   ]);
   const logs = new RankLogs(options.logDir);
   const readers = agent.output.map((stream) => {

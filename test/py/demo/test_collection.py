@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from quarry_runtime.demo import build, main, split_of
+from quarry_runtime.demo import answer, build, split_of
+from quarry_runtime.errors import EnvironmentFault
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,8 @@ def test_two_builds_are_equal_and_leave_nothing_else_behind(tmp_path: Path) -> N
 
 def test_the_command_makes_the_folder_that_it_finds_whole_the_next_time(folder: Path) -> None:
     before = files(folder)
-    assert main(["--out", str(folder)]) == 0
+    pairs = answer(["--out", str(folder)])
+    assert min(pairs.values()) > 0
     assert files(folder) == before
 
 
@@ -111,3 +113,13 @@ def test_a_second_call_leaves_a_whole_collection_alone_and_mends_a_broken_one(
     (out / "manifest.json").write_text('{"origin"')
     build(out, source)
     assert files(out) == whole
+
+
+def test_a_folder_that_cannot_be_made_is_a_fault_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quarry_runtime.demo.harvest", lambda _: [])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match="Not a directory") as caught:
+        answer(["--out", str(tmp_path / "file" / "below")])
+    assert "QUARRY_CACHE" in str(caught.value.hint)

@@ -20,7 +20,8 @@ def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(
     ]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(gpus))
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: gpus[at])
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: gpus[int(str(at)[-1])])
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda at: gpus[at].name)
     # As torch answers on a machine whose current GPU is the first.
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
 

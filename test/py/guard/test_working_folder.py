@@ -33,5 +33,5 @@ def test_modules_of_the_working_folder_do_not_run(tmp_path: Path, setting: dict[
     )
 
     assert ended.returncode == 0, ended.stderr
-    assert "usage" in ended.stdout
+    assert "usage" in ended.stdout + ended.stderr
     assert not (tmp_path / "ran").exists()

@@ -21,7 +21,7 @@ from quarry_runtime.errors import (
     EnvironmentFault,
     IntegrityError,
 )
-from quarry_runtime.index import main
+from quarry_runtime.index import answer
 from quarry_runtime.search import faiss_index
 from quarry_runtime.search.faiss_index import IndexOptions
 from quarry_runtime.search.saved_index import open_saved, ranks_of
@@ -44,16 +44,16 @@ def files(tmp_path: Path) -> Paths:
     return {name: tmp_path / file for name, file in names.items()}
 
 
-def build(files: Paths, *more: str) -> int:
+def build(files: Paths, *more: str) -> dict[str, Any]:
     arguments = ["build", "--vectors", str(files["v"]), "--ids", str(files["ids"])]
     arguments += ["--fingerprint", MODEL, "--out", str(files["index"]), "--threads", "1"]
-    return main([*arguments, *more])
+    return answer([*arguments, *more])
 
 
 def search(files: Paths, *more: str, fingerprint: str = MODEL) -> tuple[np.ndarray, np.ndarray]:
     arguments = ["search", "--index", str(files["index"]), "--queries", str(files["q"])]
     arguments += ["--fingerprint", fingerprint, "--out", str(files["out"]), "--k", "10"]
-    assert main([*arguments, *more]) == 0
+    answer([*arguments, *more])
     return np.load(files["out"] / "scores.npy"), np.load(files["out"] / "rows.npy")
 
 
@@ -230,13 +230,13 @@ def test_without_faiss_the_way_to_it_is_said(files: Paths, monkeypatch: pytest.M
 
 
 def test_the_check_says_whether_faiss_is_there(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert runtime(["index", "check"]) == 0
-    assert json.loads(capsys.readouterr().out)["faiss"]
+    assert json.loads(capfd.readouterr().out)["faiss"]
     monkeypatch.setitem(sys.modules, "faiss", None)
     assert runtime(["index", "check"]) == EXIT_STATUS["ENVIRONMENT"]
-    assert "\n  quarry setup --extra faiss" in capsys.readouterr().err
+    assert "\n  quarry setup --extra faiss" in capfd.readouterr().err
 
 
 def test_the_command_starts_without_torch_and_says_what_it_made(files: Paths) -> None:

@@ -34,7 +34,6 @@ class Peer:
         self.items = deque(items)
         self.sent: list[Any] = []
         self.progress = 0
-        self.unit: str | None = None
 
     def send(self, message: Any, frames: Any = ()) -> None:
         del frames
@@ -74,7 +73,7 @@ class Handler:
             revision=None,
             **facts,
         )
-        return Ready(task="encode", model=model, cross_encoder=None, credits=credits)
+        return Ready(model=model, cross_encoder=None, credits=credits)
 
     def take(self, *_: Any) -> bool:
         return False
@@ -83,7 +82,7 @@ class Handler:
         return None
 
     def work(self, message: Unit, *_: Any) -> tuple[Any, list[Any]]:
-        return Done(unit=message.unit, attempt=message.attempt, row_count=1, seconds=0.0), []
+        return Done(unit=message.unit, attempt=message.attempt, seconds=0.0), []
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_runtime.errors import ConfigError, DataError
-from quarry_runtime.measure import main, measure
+from quarry_runtime.measure import answer, measure
 from quarry_runtime.measuring.names import MEASURES
 from quarry_runtime.measuring.scores import cut
 
@@ -136,11 +136,13 @@ def test_a_cut_ranking_holds_the_best(ranking: dict[str, float], k: int) -> None
     assert all(other < worst for other in rest)
 
 
-def test_the_command_writes_its_answer_and_loads_no_torch(tmp_path: Path) -> None:
+def test_the_command_keeps_its_answer_where_it_is_told_to_and_loads_no_torch(
+    tmp_path: Path,
+) -> None:
     run, qrels = write(tmp_path, "q Q0 a 1 1 t\n", "q 0 a 1\n")
     out = tmp_path / "out.json"
     args = ["--run", str(run), "--qrels", str(qrels), "--measures", "nDCG@10", "--out", str(out)]
-    code = "import sys; from quarry_runtime.measure import main; main(sys.argv[1:]); "
+    code = "import sys; from quarry_runtime.measure import answer; answer(sys.argv[1:]); "
     code += "print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, *args], check=True, capture_output=True, text=True
@@ -148,7 +150,7 @@ def test_the_command_writes_its_answer_and_loads_no_torch(tmp_path: Path) -> Non
     assert done.stdout.strip() == "False"
     assert json.loads(out.read_text())["mean"] == {"nDCG@10": 1.0}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.qrels", "a.run", "out.json"]
-    assert main(args) == 0
+    assert answer(args[:-2]) == json.loads(out.read_text())
 
 
 def test_lines_of_a_run_may_stand_in_any_order(tmp_path: Path) -> None:

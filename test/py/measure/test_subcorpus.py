@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quarry_runtime.estimate import main
+from quarry_runtime.estimate import answer
 from quarry_runtime.measuring.scores import measure
 from quarry_runtime.measuring.subcorpus import Part, estimate
 
@@ -136,7 +136,9 @@ def test_without_any_hit_all_is_zero_for_sure(collection: Collection, tmp_path: 
     assert found == {"measures": dict.fromkeys(NAMES, zero), "notEstimated": []}
 
 
-def test_the_command_writes_json(collection: Collection, tmp_path: Path) -> None:
+def test_the_command_keeps_its_answer_where_it_is_told_to(
+    collection: Collection, tmp_path: Path
+) -> None:
     run = collection.search(np.arange(0, collection.unjudged, 10))
     out = tmp_path / "out.json"
     args = [
@@ -149,5 +151,6 @@ def test_the_command_writes_json(collection: Collection, tmp_path: Path) -> None
         "--depth",
         "100",
     ]
-    assert main(["--run", str(run), *args, "--measures", "nDCG@10", "--out", str(out)]) == 0
-    assert set(json.loads(out.read_text())["measures"]) == {"nDCG@10"}
+    said = answer(["--run", str(run), *args, "--out", str(out), "--measures", "nDCG@10"])
+    assert set(said["measures"]) == {"nDCG@10"}
+    assert json.loads(out.read_text()) == said

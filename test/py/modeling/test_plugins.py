@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from quarry_runtime.errors import ConfigError, IntegrityError, to_info
+from quarry_runtime.export_model import export_model
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.inspect import model_contract
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.loss_check import checked_loss
 from quarry_runtime.protocol.messages import PluginFile
-from quarry_runtime.publish import export_model
 
 pytestmark = pytest.mark.usefixtures("leave_no_names")
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from quarry_runtime.parquet import arrow_type, main, to_parquet
+from quarry_runtime.parquet import answer, arrow_type, to_parquet
 
 COLUMNS = {"query": "string", "pos": ["string"], "neg_scores": ["double"], "prompt": "string"}
 
@@ -28,13 +28,12 @@ def written(path: Path, rows: list[dict[str, object]]) -> Path:
 
 def test_texts_that_look_like_dates_and_numbers_stay_texts(tmp_path: Path) -> None:
     lines = written(tmp_path / "a.jsonl", records(3))
-    target, out = tmp_path / "a.parquet", tmp_path / "out.json"
-    argv = ["--lines", lines, "--to", target, "--columns", json.dumps(COLUMNS), "--out", out]
-    assert main([str(each) for each in argv]) == 0
-    assert json.loads(out.read_text()) == {"rows": 3}
+    target = tmp_path / "a.parquet"
+    argv = ["--lines", lines, "--to", target, "--columns", json.dumps(COLUMNS)]
+    assert answer([str(each) for each in argv]) == {"rows": 3}
     expected = [{**row, "prompt": None} for row in records(3)]
     assert parquet.read_table(target).to_pylist() == expected
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "a.parquet", "out.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "a.parquet"]
 
 
 def test_many_blocks_make_many_row_groups_and_lose_nothing(tmp_path: Path) -> None:

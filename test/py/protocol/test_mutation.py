@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from quarry_runtime.errors import ProtocolError
 from quarry_runtime.protocol.codec import VersionMismatch, decode_down, decode_up, encode
-from quarry_runtime.protocol.messages import Bye, Heartbeat, TrainStep
+from quarry_runtime.protocol.messages import PROTOCOL_VERSION, Bye, Heartbeat, TrainStep
 from quarry_runtime.protocol.scan import MAX_HEADER_BYTES
 
 GOLDEN = sorted((Path(__file__).parents[2] / "protocol" / "golden").glob("*.json"))
@@ -113,10 +113,20 @@ def test_a_hostile_header_is_refused(name: str) -> None:
     assert is_refused(decode_down, with_checksum([HOSTILE[name]]))
 
 
+def test_a_peer_of_an_earlier_version_is_named_by_its_first_message_as_it_sent_it() -> None:
+    sent = json.loads((GOLDEN[0].parents[1] / "version-4.json").read_text(encoding="utf-8"))
+    for decode, name in ((decode_up, "hello"), (decode_down, "refuse")):
+        with pytest.raises(VersionMismatch, match="speaks protocol version 4, this is"):
+            decode([bytes.fromhex(part) for part in sent[name]])
+
+
 def test_a_peer_of_another_version_is_told_apart_from_garbage() -> None:
-    header = msgspec.msgpack.encode({"type": "refuse", "v": 5, "capabilities": ["new"]})
+    header = msgspec.msgpack.encode(
+        {"type": "refuse", "v": PROTOCOL_VERSION + 1, "capabilities": ["new"]}
+    )
+    told = f"speaks protocol version {PROTOCOL_VERSION + 1}, this is version {PROTOCOL_VERSION}"
     for decode in (decode_up, decode_down):
-        with pytest.raises(VersionMismatch, match="speaks protocol version 5, this is version 4"):
+        with pytest.raises(VersionMismatch, match=told):
             decode(with_checksum([header]))
 
 
@@ -124,7 +134,7 @@ def test_what_is_sent_is_checked_by_the_same_rules() -> None:
     nan = float("nan")
     wrong: list[Any] = [
         Bye(reason="\ud800"),
-        Heartbeat(unit=None, progress=-1, rss_bytes=0),
+        Heartbeat(progress=-1),
         TrainStep(step=1, loss=nan, learning_rate=0.1, grad_norm=None, seconds=1, wait_seconds=0),
     ]
     for message in wrong:

@@ -190,7 +190,7 @@ def build(
         args, keep = training_arguments(task, is_on_cpu=True)
         retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
         grouping = choose_grouping(task, retriever, args, is_on_cpu=True)
-        feed = Feed(orchestrator, encoder, task, 0, first, False, grouping)
+        feed = Feed(orchestrator, encoder, task, first, False, grouping)
         feed.start()
         if resume:
             load_loss(resume, retriever)

@@ -61,7 +61,8 @@ def batch_of(encoder: Any) -> dict[str, Any]:
 
 def task(name: str | None, **options: Any) -> Any:
     retriever = None if name is None else RetrieverSpec(name=name, options=options)
-    return SimpleNamespace(retriever=retriever, is_dropout_on=False)
+    own = {"mini_batch_size": None, "length_groups": None}
+    return SimpleNamespace(retriever=retriever, is_dropout_on=False, **own)
 
 
 WHOLE = """

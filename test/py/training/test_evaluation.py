@@ -48,8 +48,8 @@ def test_a_ticket_that_is_gone_ends_neither_the_pause_nor_the_rank(
     said: list[Any] = []
     connection: Any = SimpleNamespace(send=said.append)
     feed: Any = Feed(
-        Evaluation(step=4, ticket_path="/nowhere/ticket.json", is_last=False),
-        Evaluation(step=4, ticket_path=None, is_last=True),
+        Evaluation(ticket_path="/nowhere/ticket.json", is_last=False),
+        Evaluation(ticket_path=None, is_last=True),
     )
     pause = Pause(connection, feed, 1, None, 1, lambda: None)
     assert pause(4) is True

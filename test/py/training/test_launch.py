@@ -125,7 +125,8 @@ def test_a_launch_with_its_ticket_on_stdin_leaves_no_ticket_behind(
         "config_from_args = None\n"
         "def parse_args(given):\n"
         "    path = sys.argv[len(sys.argv) - 1 - sys.argv[::-1].index('--ticket') + 1]\n"
-        "    told = [path, oct(os.stat(path).st_mode), open(path).read(), [*sys.argv, *given]]\n"
+        "    gpus = os.environ.get('CUDA_VISIBLE_DEVICES')\n"
+        "    told = [path, oct(os.stat(path).st_mode), open(path).read(), [*sys.argv, *given], gpus]\n"
         "    print(json.dumps(told), flush=True)\n"
         "    time.sleep(60)\n"
     )
@@ -142,7 +143,7 @@ def test_a_launch_with_its_ticket_on_stdin_leaves_no_ticket_behind(
         "2",
     ]
     child = subprocess.Popen(
-        [*command, "--max-restarts", "1", "--threads", "1", "--with-parent"],
+        [*command, "--max-restarts", "1", "--threads", "1", "--device", "cpu", "--with-parent"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{runtime}"},
@@ -152,10 +153,12 @@ def test_a_launch_with_its_ticket_on_stdin_leaves_no_ticket_behind(
     assert child.stdout is not None
     child.stdin.write(line + "\n")
     child.stdin.flush()
-    path, mode, content, argv = json.loads(child.stdout.readline())
+    path, mode, content, argv, gpus = json.loads(child.stdout.readline())
     assert (mode, content) == ("0o100600", line)
     assert line not in argv
     assert "--nproc-per-node=2" in argv
+    # What was asked for is the CPU.
+    assert gpus == ""
     child.stdin.close()
     assert child.wait(timeout=20) == 128 + 9
     assert not Path(path).parent.exists()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime import publish
+from quarry_runtime.export_model import export_model
 from quarry_runtime.protocol.messages import AdapterSpec
 
 if importlib.util.find_spec("bitsandbytes") is None:
@@ -136,7 +136,7 @@ def test_a_qlora_is_exported_on_its_whole_base_model(
         "measures": {},
     }
     facts |= {"step": 2, "versions": {}, "repository": None, "license": None}
-    publish.export_model(model_spec(folder, **asked), tmp_path / "merged", facts, True, None)
+    export_model(model_spec(folder, **asked), tmp_path / "merged", facts, True, None)
     merged = load(tmp_path / "merged")
     assert {parameter.dtype for parameter in merged.parameters()} == {torch.float32}
     np.testing.assert_allclose(encode(merged), encode(load(folder)), atol=1e-5)

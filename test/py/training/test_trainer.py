@@ -280,7 +280,7 @@ def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
 
     def shifted(message: Any, frames: Sequence[Any] = ()) -> None:
         if isinstance(message, Next):
-            message = Next(step=message.step + 1, micro_step=0, rank=0)
+            message = Next(step=message.step + 1, micro_step=0)
         send(message, frames)
 
     orchestrator.send = shifted

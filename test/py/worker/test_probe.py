@@ -122,7 +122,7 @@ def test_a_cross_encoder_is_measured_on_its_pairs(
     task = ProbeScoreTask(model=cross_spec(folder), max_batch_size=16)
     handler = CrossEncoderProbe(task, model, CPU)
     ready = handler.ready(4)
-    assert (ready.task, ready.model, ready.cross_encoder) == ("probeScore", None, model.contract)
+    assert (ready.model, ready.cross_encoder) == (None, model.contract)
     pairs = model.tokenize(["a cat"] * 40, TEXTS[:40])
     assert isinstance(pairs[0], PairIds)
     ran: list[int] = []

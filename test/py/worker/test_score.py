@@ -175,7 +175,7 @@ def test_a_worker_says_what_the_cross_encoder_is_and_scores_over_the_wire(
     peer.receive()
     peer.send(Configure(task=ScoreTask(model=cross_spec(folder), batch_size=4)))
     ready, _ = peer.receive()
-    assert (ready.task, ready.model, ready.cross_encoder.label_count) == ("score", None, 1)
+    assert (ready.model, ready.cross_encoder.label_count) == (None, 1)
     peer.send(Unit(unit="pairs-0", attempt=1, row_count=20), [frame(QUERIES, TEXTS)])
     result, frames = peer.receive(Result)
     handler = scoring()

@@ -56,7 +56,6 @@ def searching(search_task: Callable[..., Any]) -> Callable[..., SearchHandler]:
         sizes: dict[str, Any] = {"batch_size": 4, "top_k": 5, "query_count": 6, "dimension": 32}
         task = search_task(
             None,
-            input="vectors",
             vector_dtype=dtype,
             snapshot_every_units=2,
             tracked_count=len(pairs),
@@ -127,7 +126,7 @@ def test_snapshots_carry_the_tracked_scores_of_what_has_come_by(
     )
 
     def tracked() -> list[float]:
-        message, frames = handler.snapshot(0, [SnapshotUnit(unit="u", attempt=0)])
+        message, frames = handler.snapshot([SnapshotUnit(unit="u", attempt=0)])
         assert message.tracked is not None  # type: ignore[union-attr]
         return to_numpy(message.tracked, frames).tolist()  # type: ignore[union-attr]
 
@@ -142,7 +141,7 @@ def test_snapshots_carry_the_tracked_scores_of_what_has_come_by(
 def test_without_tracked_pairs_a_snapshot_says_so(
     searching: Callable[..., SearchHandler],
 ) -> None:
-    message, frames = searching().snapshot(3, [])
+    message, frames = searching().snapshot([])
     assert (message.tracked, len(frames)) == (None, 2)  # type: ignore[union-attr]
 
 

@@ -79,11 +79,10 @@ def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
     them = orchestrate()
     hello, _ = them.receive(Hello)
     assert (hello.role, hello.name, hello.token) == ("worker", "worker-0", "secret")
-    assert (hello.device, hello.threads, hello.pid) == ("cpu", 1, them.process.pid)
-    assert hello.versions.keys() >= {"quarry", "python", "torch", "transformers"}
+    assert (hello.device, hello.pid) == ("cpu", them.process.pid)
     them.send(encode_task(model_spec(tiny_bert)))
     ready, _ = them.receive(Ready)
-    assert (ready.task, ready.model.dimension, ready.model.dtype) == ("encode", 32, "float32")
+    assert (ready.model.dimension, ready.model.dtype) == (32, "float32")
     # How many of them are used is the orchestrator's to say: the wire's maximum.
     assert ready.credits == 1024
     for number in range(10):
@@ -100,7 +99,7 @@ def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
 
     sizes: dict[str, Any] = {"batch_size": 4, "top_k": 3, "query_count": 4, "dimension": 32}
     them.send(Configure(task=search_task(model_spec(tiny_bert), snapshot_every_units=2, **sizes)))
-    assert them.receive(Ready)[0].task == "search"
+    them.receive(Ready)
     spec, data = pack(vectors[0], 1)
     them.send(Queries(first_row=0, tensor=spec), [data])
     for number in range(3):
@@ -111,7 +110,7 @@ def test_a_worker_encodes_then_searches_and_leaves_when_it_is_drained(
     assert them.receive(Done)[0].unit == "p2"
     them.send(Flush())
     second, frames = them.receive(Snapshot)
-    assert (second.sequence, [unit.unit for unit in second.units]) == (1, ["p2"])
+    assert [unit.unit for unit in second.units] == ["p2"]
     # Each query finds its own text in all three units: equal scores, greater id rank first.
     assert to_numpy(second.rows, frames).tolist() == [[8 + n, 4 + n, n] for n in range(4)]
     them.send(Drain())
@@ -136,14 +135,12 @@ def test_a_slow_kernel_does_not_stop_the_heartbeat_and_a_broken_text_fails_its_u
     them.send(Unit(unit="broken", attempt=1, row_count=3), [unit_frame(["a", "b #", "c"], 50)])
     them.send(Unit(unit="fine", attempt=0, row_count=1), [unit_frame(["a"])])
     assert them.receive(Result)[0].unit == "slow"
-    assert sum(beat.unit == "slow" for beat in them.beats) >= 2
+    assert len(them.beats) >= 2
     failed, _ = them.receive(Failed)
     assert (failed.unit, failed.attempt, failed.error.code) == ("broken", 1, "DATA")
     assert (failed.error.rows, failed.error.is_retryable) == ([51], False)
     assert them.receive(Result)[0].unit == "fine"
-    beat, _ = them.receive(Heartbeat)
-    assert (beat.progress, beat.unit) == (3, None)
-    assert beat.rss_bytes > 10_000_000
+    assert them.receive(Heartbeat)[0].progress == 3
 
 
 def test_a_missing_model_is_fatal_with_a_hint_and_the_status_of_its_kind(

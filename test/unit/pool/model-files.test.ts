@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type ListedFile, ModelFiles } from "../../../src/pool/model-files.js";
 import { Supply } from "../../../src/pool/supply.js";
-import type { DownMessage, Task } from "../../../src/protocol/messages.js";
+import type { DownMessage, Task, Unversioned } from "../../../src/protocol/messages.js";
 import { fakeModel, until } from "../../fixtures/fake-pool.js";
 
 let folder = "";
@@ -113,7 +113,7 @@ test("whoever may not see this disk gets every folder of a model before the task
   const [checkpoint, queryCheckpoint] = [join(folder, "adapter"), join(folder, "queries")];
   const model = { ...fakeModel, checkpoint, queryCheckpoint };
   const task: Task = { kind: "encode", model, side: "passage", batchSize: 1, vectorDtype: "float32" };
-  const sent: [string, DownMessage][] = [];
+  const sent: [string, Unversioned<DownMessage>][] = [];
   const supply = new Supply(() => ({
     send: (worker, message) => sent.push([worker, message]),
     kill: (_worker, reason) => expect.unreachable(reason),

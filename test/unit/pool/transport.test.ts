@@ -4,12 +4,10 @@ import { expect, test } from "vitest";
 import { Dealer } from "zeromq";
 import { openTransport } from "../../../src/pool/transport.js";
 import { decodeDown, encodeMessage } from "../../../src/protocol/codec.js";
-import type { UpMessage } from "../../../src/protocol/messages.js";
-import { PROTOCOL_VERSION } from "../../../src/protocol/version.js";
+import type { Unversioned, UpMessage } from "../../../src/protocol/messages.js";
 import { until } from "../../fixtures/fake-pool.js";
 
-const helloWith = (token: string): UpMessage => ({
-  v: PROTOCOL_VERSION,
+const helloWith = (token: string): Unversioned<UpMessage> => ({
   type: "hello",
   role: "worker",
   name: "worker-0",
@@ -19,10 +17,6 @@ const helloWith = (token: string): UpMessage => ({
   host: "here",
   device: "cpu",
   deviceName: "cpu",
-  memoryBytes: 1,
-  threads: 1,
-  dtypes: [],
-  versions: {},
   rank: 0,
   worldSize: 1,
 });
@@ -49,13 +43,13 @@ test("a message queued just as the queue has run empty is sent", async () => {
   await greeted;
   try {
     for (let round = 0; round < 300; round++) {
-      transport.send(peer, { v: PROTOCOL_VERSION, type: "flush" });
+      transport.send(peer, { type: "flush" });
       // Every number of turns between two messages, so that each gap of the pump is met.
       for (let turn = 0; turn < round % 12; turn++) await Promise.resolve();
-      transport.send(peer, { v: PROTOCOL_VERSION, type: "flush" });
+      transport.send(peer, { type: "flush" });
       await dealer.receive();
       for (let turn = 0; turn < round % 7; turn++) await Promise.resolve();
-      transport.send(peer, { v: PROTOCOL_VERSION, type: "flush" });
+      transport.send(peer, { type: "flush" });
       await dealer.receive();
       await dealer.receive();
     }
@@ -77,7 +71,7 @@ test("what a worker had still sent when it broke the protocol is no stranger's",
   const dealer = new Dealer({ linger: 0 });
   dealer.connect(ticket.endpoint);
   const hello = encodeMessage(helloWith(ticket.token)) as Buffer[];
-  const bye = encodeMessage({ v: PROTOCOL_VERSION, type: "bye", reason: "drained" }) as Buffer[];
+  const bye = encodeMessage({ type: "bye", reason: "drained" }) as Buffer[];
   const garbage = [Buffer.from("garbage"), Buffer.alloc(4)];
   try {
     for (const parts of [hello, garbage, bye, garbage, hello]) await dealer.send(parts);
@@ -108,12 +102,12 @@ test("what cannot be answered costs its sender the connection, and nobody else a
       dealer.connect(ticket.endpoint);
       await dealer.send(encodeMessage(helloWith(ticket.token)) as Buffer[]);
     }
-    await asks.send(encodeMessage({ v: PROTOCOL_VERSION, type: "bye", reason: "drained" }) as Buffer[]);
+    await asks.send(encodeMessage({ type: "bye", reason: "drained" }) as Buffer[]);
     expect(decodeDown(await asks.receive()).message).toMatchObject({
       type: "refuse",
       error: { code: "INTERNAL", message: "no answer to that" },
     });
-    await other.send(encodeMessage({ v: PROTOCOL_VERSION, type: "leave", reason: "SIGTERM" }) as Buffer[]);
+    await other.send(encodeMessage({ type: "leave", reason: "SIGTERM" }) as Buffer[]);
     await until(() => heard.includes("leave"));
     expect(violations).toEqual(["no answer to that"]);
   } finally {

@@ -2,13 +2,23 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { UpMessage } from "../../../src/protocol/messages.js";
+import { PROTOCOL_VERSION } from "../../../src/protocol/version.js";
 import { greet, noGeneration, rankOf } from "../../../src/training/ranks.js";
 
 type Hello = Extract<UpMessage, { type: "hello" }>;
 
 const hello = (rank: number, generation: number, worldSize: number, pid = rank * 100 + generation): Hello => ({
-  ...{ v: 4, type: "hello", role: "rank", name: `rank-${rank}.${generation}`, token: "t", life: "l", pid, host: "h" },
-  ...{ device: "cpu", deviceName: "cpu", memoryBytes: 1, threads: 1, dtypes: [], versions: {}, rank, worldSize },
+  ...{
+    v: PROTOCOL_VERSION,
+    type: "hello",
+    role: "rank",
+    name: `rank-${rank}.${generation}`,
+    token: "t",
+    life: "l",
+    pid,
+    host: "h",
+  },
+  ...{ device: "cpu", deviceName: "cpu", rank, worldSize },
 });
 
 test("a generation is complete when every rank has said hello", () => {

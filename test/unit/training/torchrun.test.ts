@@ -1,7 +1,10 @@
 /** What torchrun prints, sorted by rank, and what a death is called. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { TorchrunProcess } from "../../../src/pool/launch/torchrun.js";
-import { parseDeath, parseLine } from "../../../src/pool/launch/torchrun.js";
+import { canFork } from "../../../src/pool/launch/fork-server.js";
+import { parseDeath, parseLine, startTorchrun, type TorchrunProcess } from "../../../src/pool/launch/torchrun.js";
 import { deathError, describeDeath, describeExit } from "../../../src/training/death.js";
 
 const FAILED =
@@ -46,3 +49,24 @@ test("the job's error names the logs and that the same command goes on", () => {
     hint: expect.stringContaining("/run/logs/rank-*.log"),
   });
 });
+
+test.skipIf(!canFork)(
+  "the agent of this machine is told what the ranks compute on, as those of others are",
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), "quarry-test-torchrun-"));
+    try {
+      // In the place of the server that forks the agent: it keeps what is asked for.
+      const executable = join(folder, "python");
+      const lines = [`head -n 1 > ${folder}/asked`, `echo '{"refused": 0, "why": "seen"}'`, "read end"];
+      writeFileSync(executable, ["#!/bin/sh", ...lines, ""].join("\n"), { mode: 0o700 });
+      const python = { executable, env: { PATH: process.env["PATH"] ?? "" } };
+      const sizes = { ranks: 1, maxRestarts: 0, threads: 1, device: "cpu" } as const;
+      const launched = await startTorchrun({ python, ticketPath: join(folder, "t"), logDir: folder, ...sizes });
+      expect((await launched.exited).how).toBe("could not be started (seen)");
+      const { argv } = JSON.parse(readFileSync(join(folder, "asked"), "utf8")) as { argv: string[] };
+      expect(argv.slice(argv.indexOf("--device"))).toEqual(["--device", "cpu"]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+);

@@ -1,6 +1,6 @@
 /** Training files as Parquet: made of the JSON lines by pyarrow, with the columns that the format says. */
 import { join } from "node:path";
-import { type CommandContext, runtimeCommand } from "../../runtime-command.js";
+import { type CommandContext, runtimeAnswer } from "../../runtime-command.js";
 import type { MinedFormat } from "./entry.js";
 import type { WrittenFile } from "./writer.js";
 
@@ -16,7 +16,7 @@ export async function writeParquet(
     const table = file.replace(/\.jsonl$/, ".parquet");
     const args = ["--lines", join(folder, file), "--to", join(folder, table), "--columns", JSON.stringify(columns)];
     const purpose = `${table} could not be written`;
-    const { rows } = await runtimeCommand<{ readonly rows: number }>(context, "parquet", args, purpose);
+    const { rows } = await runtimeAnswer<{ readonly rows: number }>(context, "parquet", args, purpose);
     written.push({ file: table, lines: rows, queriesLeftOut: 0 });
   }
   return written;

@@ -124,9 +124,9 @@ test("an answer without missing files passes, any other one is an error that lis
   const listed = [parseHubUrl("hf://datasets/org/set/a"), parseHubUrl("hf://datasets/org/set/b")];
   expect(JSON.parse(fetchRequest(listed))).toEqual(listed);
   const fetched = listed.map(({ url }) => ({ url, path: "/x" }));
-  expect(() => checkFetched(listed, JSON.stringify({ fetched, missing: [] }))).not.toThrow();
+  expect(() => checkFetched(listed, { fetched, missing: [] })).not.toThrow();
   const missing = listed.map(({ url }) => ({ url, reason: "no such file" }));
-  const check = (): void => checkFetched(listed, JSON.stringify({ fetched: [], missing }));
+  const check = (): void => checkFetched(listed, { fetched: [], missing });
   expect(check).toThrow(QuarryError);
   expect(check).toThrow(/2 files of the hub are missing[^]*set\/a: no such file[^]*set\/b/);
 });

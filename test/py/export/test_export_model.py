@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from quarry_runtime import publish
 from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.export_model import answer, export_model
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.protocol.messages import AdapterSpec
 
@@ -79,7 +79,7 @@ def test_a_merged_adapter_is_a_plain_model_with_the_same_vectors_everywhere(
     from sentence_transformers import SentenceTransformer
 
     expected = encode(load(adapted))
-    publish.export_model(model_spec(adapted), tmp_path / "out", FACTS, True, None)
+    export_model(model_spec(adapted), tmp_path / "out", FACTS, True, None)
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert not list((tmp_path / "out").glob("adapter*"))
     np.testing.assert_allclose(encode(load(tmp_path / "out")), expected, atol=1e-5)
@@ -90,11 +90,11 @@ def test_a_merged_adapter_is_a_plain_model_with_the_same_vectors_everywhere(
 def test_an_adapter_alone_stays_one_and_keeps_its_number_format(
     adapted: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
 ) -> None:
-    publish.export_model(model_spec(adapted), tmp_path / "out", FACTS, False, None)
+    export_model(model_spec(adapted), tmp_path / "out", FACTS, False, None)
     assert np.array_equal(encode(load(tmp_path / "out")), encode(load(adapted)))
     assert "base_model_relation: adapter" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(ConfigError, match="keeps its number format"):
-        publish.export_model(model_spec(adapted), tmp_path / "other", FACTS, False, "bfloat16")
+        export_model(model_spec(adapted), tmp_path / "other", FACTS, False, "bfloat16")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -105,7 +105,7 @@ def test_weights_are_written_in_the_format_that_was_asked_for(
     load: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    publish.export_model(model_spec(tiny_bert), tmp_path / "out", FACTS, False, dtype)
+    export_model(model_spec(tiny_bert), tmp_path / "out", FACTS, False, dtype)
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert {weight.dtype for weight in weights.values()} == {getattr(torch, dtype)}
     again = load(tmp_path / "out", dtype="float32")
@@ -123,9 +123,9 @@ def test_weights_in_a_format_that_is_not_written_are_refused_before_they_are_rea
     }
     save_file(small, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ConfigError, match="stores its weights as f8_e4m3, which") as caught:
-        publish.export_model(model_spec(folder), tmp_path / "out", FACTS, False, None)
+        export_model(model_spec(folder), tmp_path / "out", FACTS, False, None)
     assert "--dtype bf16" in (caught.value.hint or "")
-    publish.export_model(model_spec(folder), tmp_path / "out", FACTS, False, "bfloat16")
+    export_model(model_spec(folder), tmp_path / "out", FACTS, False, "bfloat16")
 
 
 def test_the_card_has_a_header_that_the_hubs_client_reads_and_tells_how_it_came_about(
@@ -133,7 +133,7 @@ def test_the_card_has_a_header_that_the_hubs_client_reads_and_tells_how_it_came_
 ) -> None:
     base = Path(shutil.copytree(tiny_bert, tmp_path / "base"))
     (base / "README.md").write_text("---\nlicense: mit\n---\n# Base\n")
-    publish.export_model(model_spec(base), tmp_path / "out", FACTS, False, None)
+    export_model(model_spec(base), tmp_path / "out", FACTS, False, None)
     card = huggingface_hub.ModelCard.load(tmp_path / "out" / "README.md")
     data: Any = card.data
     assert (data.license, data.base_model) == ("mit", FACTS["base"])
@@ -164,7 +164,7 @@ def test_the_card_of_a_dora_adapter_names_sentence_transformers_only_once_it_is_
     expected = encode(load(adapter))
     for is_merged in (False, True):
         folder = tmp_path / str(is_merged)
-        publish.export_model(model_spec(adapter), folder, FACTS, is_merged, None)
+        export_model(model_spec(adapter), folder, FACTS, is_merged, None)
         card = (folder / "README.md").read_text()
         assert ("model = SentenceTransformer(" in card) == is_merged
         assert ("library_name: sentence-transformers" in card) == is_merged
@@ -187,7 +187,7 @@ def test_the_card_of_a_model_with_code_of_its_own_says_that_it_has_to_be_trusted
     config |= {"model_type": "own", "auto_map": classes}
     (base / "config.json").write_text(json.dumps(config))
     trusting = {"trust_remote_code": True, "revision": "0" * 40}
-    publish.export_model(model_spec(base, **trusting), tmp_path / "out", FACTS, False, None)
+    export_model(model_spec(base, **trusting), tmp_path / "out", FACTS, False, None)
     card = (tmp_path / "out" / "README.md").read_text()
     assert 'model = SentenceTransformer("scifact", trust_remote_code=True)' in card
     assert 'biEncoder("scifact", {"trustRemoteCode": true, "revision": "<' in card
@@ -199,9 +199,7 @@ def test_the_card_of_a_model_with_code_of_its_own_says_that_it_has_to_be_trusted
 def test_the_card_asks_for_a_release_that_knows_lengths_of_a_side_where_they_differ(
     tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
 ) -> None:
-    publish.export_model(
-        model_spec(tiny_bert, query_max_length=9), tmp_path / "out", FACTS, False, None
-    )
+    export_model(model_spec(tiny_bert, query_max_length=9), tmp_path / "out", FACTS, False, None)
     card = (tmp_path / "out" / "README.md").read_text()
     assert 'pip install "sentence-transformers>=6"' in card
 
@@ -212,14 +210,14 @@ def test_a_folder_with_something_in_it_is_left_alone_and_a_failed_export_leaves_
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is there already"):
-        publish.export_model(model_spec(tiny_bert), tmp_path / "full", FACTS, False, None)
+        export_model(model_spec(tiny_bert), tmp_path / "full", FACTS, False, None)
 
     def no_room(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("quarry_runtime.modeling.encoder.write_files", no_room)
     with pytest.raises(EnvironmentFault, match="No space left"):
-        publish.export_model(model_spec(tiny_bert), tmp_path / "out", FACTS, False, None)
+        export_model(model_spec(tiny_bert), tmp_path / "out", FACTS, False, None)
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
@@ -252,21 +250,20 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
 def run(tmp_path: Path, spec: Any, *flags: str) -> dict[str, Any]:
     (tmp_path / "spec.json").write_bytes(msgspec.json.encode(spec))
     (tmp_path / "facts.json").write_text(json.dumps({**FACTS, "repository": "me/scifact"}))
-    names = {"--spec": "spec.json", "--facts": "facts.json", "--to": "out", "--out": "answer.json"}
+    names = {"--spec": "spec.json", "--facts": "facts.json", "--to": "out"}
     files = [part for flag, name in names.items() for part in (flag, str(tmp_path / name))]
-    assert publish.main([*files, *flags]) == 0
-    return json.loads((tmp_path / "answer.json").read_text())
+    return answer([*files, *flags])
 
 
 def test_a_push_makes_the_repository_and_uploads_the_whole_folder(
     tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path, hub: Hub
 ) -> None:
-    answer = run(tmp_path, model_spec(tiny_bert), "--push", "me/scifact", "--private")
-    assert answer["url"] == "https://hub.example/me/scifact"
+    said = run(tmp_path, model_spec(tiny_bert), "--push", "me/scifact", "--private")
+    assert said["url"] == "https://hub.example/me/scifact"
     create, upload = hub.calls
     assert create == ("create", {"repo_id": "me/scifact", "private": True, "exist_ok": True})
     assert {"README.md", "model.safetensors", "modules.json"} <= set(upload[1]["files"])
-    assert answer["fileCount"] == len(
+    assert said["fileCount"] == len(
         [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     )
     assert 'SentenceTransformer("me/scifact")' in (tmp_path / "out" / "README.md").read_text()
@@ -304,7 +301,7 @@ def test_towers_are_exported_as_two(
     tmp_path: Path,
 ) -> None:
     spec = model_spec(tiny_bert, query_checkpoint=str(tiny_gpt2))
-    publish.export_model(spec, tmp_path / "out", FACTS, False, None)
+    export_model(spec, tmp_path / "out", FACTS, False, None)
     both: Any = load(tmp_path / "out")
     assert np.array_equal(encode(both.tower("passage")), encode(load(tiny_bert)))
     assert (tmp_path / "out" / "query_0_Transformer" / "model.safetensors").is_file()
@@ -318,7 +315,7 @@ def test_the_card_of_two_encoders_adapters_names_sentence_transformers_only_once
     spec = model_spec(adapted, towers="separate")
     for is_merged in (False, True):
         folder = tmp_path / str(is_merged)
-        publish.export_model(spec, folder, FACTS, is_merged, None)
+        export_model(spec, folder, FACTS, is_merged, None)
         card = (folder / "README.md").read_text()
         assert ("model = SentenceTransformer(" in card) == is_merged
         assert ("library_name: sentence-transformers" in card) == is_merged

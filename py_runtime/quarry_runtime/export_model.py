@@ -1,23 +1,23 @@
-"""`publish`: a model in a plain folder for others, with a card; merged, cast and pushed if asked."""
+"""`export-model`: a model in a plain folder for others, with a card; merged, cast and pushed if asked."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.guard.durable import whole_folder
 from quarry_runtime.protocol.messages import ModelSpec
 
 
-def main(argv: list[str]) -> int:
+def answer(argv: list[str]) -> dict[str, Any]:
     """Exports; the answer says what was written, and where it was pushed to."""
-    parser = argparse.ArgumentParser(prog="python -m quarry_runtime publish", description=__doc__)
+    parser = argparse.ArgumentParser(prog="quarry_runtime export-model", description=__doc__)
     parser.add_argument("--spec", type=Path, required=True, help="the model's spec, as JSON")
     parser.add_argument("--facts", type=Path, required=True, help="what the card tells, as JSON")
     parser.add_argument("--to", type=Path, required=True, help="the folder to write")
@@ -25,7 +25,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--push", help="repository on the hub")
     parser.add_argument("--private", action="store_true")
-    parser.add_argument("--out", type=Path, required=True, help="where the answer goes, as JSON")
     options = parser.parse_args(argv)
     spec = msgspec.json.decode(options.spec.read_bytes(), type=ModelSpec)
     facts = json.loads(options.facts.read_text(encoding="utf-8"))
@@ -34,8 +33,7 @@ def main(argv: list[str]) -> int:
         check_online(options.push)
     written = export_model(spec, options.to, facts, options.merge, options.dtype)
     url = push(options.to, options.push, options.private) if options.push else None
-    options.out.write_text(json.dumps({**written, "url": url}), encoding="utf-8")
-    return 0
+    return {**written, "url": url}
 
 
 def export_model(
@@ -86,27 +84,30 @@ def export_model(
         merge(encoder)
     if not is_adapter:
         set_dtype(encoder, getattr(torch, written_as))
-    temporary = to.with_name(f".{to.name}.{os.getpid()}.quarry-tmp")
     try:
-        encoder.save(temporary)
-        # sentence-transformers looks for a base model in a folder of the adapter's name.
-        own: dict[str, Any] | None = {} if is_adapter and len(parts) > 1 else None
-        if needs_trial(find_encoder(spec.encoder), encoder):
-            own = {"plugins": [Path(plugin.path).name for plugin in spec.plugins]}
-            own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
-        told = {**facts, "isAdapter": is_adapter, "own": own, "isTrusted": spec.trust_remote_code}
-        text = card(resolved, encoder.contract, told)
-        (temporary / "README.md").write_text(text, encoding="utf-8")
-        if to.exists():
-            to.rmdir()
-        temporary.rename(to)
+        with whole_folder(to) as temporary:
+            encoder.save(temporary)
+            # sentence-transformers looks for a base model in a folder of the adapter's name.
+            own: dict[str, Any] | None = {} if is_adapter and len(parts) > 1 else None
+            if needs_trial(find_encoder(spec.encoder), encoder):
+                own = {"plugins": [Path(plugin.path).name for plugin in spec.plugins]}
+                own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
+            told = {
+                **facts,
+                "isAdapter": is_adapter,
+                "own": own,
+                "isTrusted": spec.trust_remote_code,
+            }
+            text = card(resolved, encoder.contract, told)
+            (temporary / "README.md").write_text(text, encoding="utf-8")
+            if to.exists():
+                # Empty when this began: what somebody has put there since is not ours to remove.
+                to.rmdir()
     except OSError as error:
         raise EnvironmentFault(
             f"{to} cannot be written: {error.strerror or error}.",
             hint="Choose a folder on a disk with room.",
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     files = [file for file in to.rglob("*") if file.is_file()]
     return {"fileCount": len(files), "bytes": sum(file.stat().st_size for file in files)}
 

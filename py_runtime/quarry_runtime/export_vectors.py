@@ -1,4 +1,4 @@
-"""`export`: a NumPy matrix of vectors as Parquet, read mapped and written block by block."""
+"""`export-vectors`: a NumPy matrix of vectors as Parquet, read mapped and written block by block."""
 
 from __future__ import annotations
 
@@ -16,20 +16,18 @@ from quarry_runtime.guard.durable import whole_file
 _BLOCK_ROWS = 8192
 
 
-def main(argv: list[str]) -> int:
+def answer(argv: list[str]) -> dict[str, int]:
     """Converts; the answer is the number of rows."""
-    parser = argparse.ArgumentParser(prog="python -m quarry_runtime export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="quarry_runtime export-vectors", description=__doc__)
     parser.add_argument("--vectors", type=Path, required=True)
     parser.add_argument("--scales", type=Path)
     parser.add_argument("--ids", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True, help="the file to write")
-    parser.add_argument("--out", type=Path, required=True, help="where the answer goes, as JSON")
     options = parser.parse_args(argv)
     vectors = Vectors(options.vectors, options.scales, options.ids)
     with whole_file(options.to) as temporary:
         write_parquet(vectors, temporary)
-    options.out.write_text(json.dumps({"rowCount": len(vectors.ids)}), encoding="utf-8")
-    return 0
+    return {"rowCount": len(vectors.ids)}
 
 
 class Vectors:
