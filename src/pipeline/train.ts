@@ -1,4 +1,5 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { TrainingSet } from "../data/types.js";
@@ -6,7 +7,7 @@ import { QuarryError } from "../errors.js";
 import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
-import { deriveLayout, findLatestCheckpoint, modelFilesOf, runTraining } from "../training/index.js";
+import { deriveLayout, findLatestCheckpoint, lostOfCheckpoints, modelFilesOf, runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { type Chosen, tellChosen } from "./evaluating/chosen.js";
 import type { TrainingEvaluation } from "./evaluating/index.js";
@@ -16,6 +17,7 @@ import { prepareTraining } from "./prepare.js";
 import { findDone, listed, lostFiles, once, type StepLeft } from "./step.js";
 import { rankCount } from "./train-job.js";
 import { openParts, type TrainParts } from "./train-parts.js";
+import { forgetFirstTry, wasCheckpointed } from "./train-record.js";
 
 /** What training ended with; the checkpoint's folder is relative to the run folder. */
 export interface TrainResult {
@@ -62,14 +64,31 @@ function filesOf({ runDir }: RunContext) {
  */
 async function refuseLost(context: RunContext): Promise<void> {
   const entry = findDone(context, "train");
-  const lost = await lostFiles(context, entry, filesOf(context));
-  if (entry === undefined || lost.length === 0) return;
-  const { checkpoint, chosen } = entry.result as TrainResult;
   const latest = await findLatestCheckpoint(context.runDir.file("train"));
+  if (entry === undefined) return latest === null ? refuseNoneLeft(context) : undefined;
+  const lost = await lostFiles(context, entry, filesOf(context));
+  if (lost.length === 0) return;
+  const { checkpoint, chosen } = entry.result as TrainResult;
   const step = Number(/\d+$/.exec(checkpoint)?.[0]);
   if (latest !== null && latest.step < step && chosen?.isStoppedEarly !== true) return;
   throw new QuarryError("INTEGRITY", `the training in ${context.runDir.path} is done, but has lost ${listed(lost)}`, {
     hint: "Restore the files from a copy, leave train out of the steps, or train again in another folder with --runDir.",
+  });
+}
+
+/**
+ * A training that had checkpoints, and has none that is complete, would begin anew and remove what is left of them.
+ *
+ * @throws QuarryError INTEGRITY naming what is gone.
+ */
+async function refuseNoneLeft({ runDir }: RunContext): Promise<void> {
+  const lost = await lostOfCheckpoints(runDir.file("train"));
+  // Whoever removed all of the training wants it anew.
+  const hadAny = wasCheckpointed(runDir.journal.entries) && existsSync(runDir.file("train", "steps.jsonl"));
+  if (lost.length === 0 && !hadAny) return;
+  const seen = lost.length > 0 ? listed(lost.map((path) => relative(runDir.path, path))) : "all its checkpoints";
+  throw new QuarryError("INTEGRITY", `the training in ${runDir.path} cannot go on: it has lost ${seen}`, {
+    hint: "Restore the files from a copy, or train anew in another folder with --runDir.",
   });
 }
 
@@ -94,6 +113,7 @@ async function trainOn(
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
+  await forgetFirstTry(context);
   const parts = await openParts(context, options, set, from);
   try {
     const start = { phase: "train", label: "train", unit: "steps", total: parts.maxSteps } as const;

@@ -160,7 +160,7 @@ export class TrainingEvaluation {
     if (best === null) throw this.#evaluations.failure();
     const last = stoppedAt ?? outcome.step;
     await this.#rotation;
-    await removeHalfWritten(this.#outputDir);
+    await removeHalfWritten(this.#outputDir, this.#context.events);
     const folders = await listCheckpoints(this.#outputDir);
     await removeCheckpoints(folders.filter(({ step }) => step > last));
     await this.#rotate();
