@@ -69,6 +69,22 @@ test("a finished step is done again, with a warning, once a file of its result i
   });
 });
 
+test("a step whose result names files that are not there does not count as done", async () => {
+  const told = once(contextOf(), "evaluate-base", "data", { work: () => Promise.resolve({}), files: () => files });
+  await expect(told).rejects.toMatchObject({
+    code: "INTEGRITY",
+    message: `evaluate-base came to its end, but ${files.join(", ")} is not there`,
+  });
+  expect(runDir.journal.entries).toEqual([]);
+});
+
+test("a step of an earlier version that counted without its files has lost them", async () => {
+  const entry = { step: "evaluate-base", data: "data", models: {}, plugins: {}, result: {}, files: {} };
+  await runDir.journal.append({ type: "stepDone", ...entry });
+  await step();
+  expect(done).toBe(1);
+});
+
 test("a step that begins after a stop says what any work says that is stopped", async () => {
   const stopped = step(contextOf(AbortSignal.abort("enough")));
   await expect(stopped).rejects.toMatchObject({ code: "INTERRUPTED", message: "Stopped on request.", cause: "enough" });
