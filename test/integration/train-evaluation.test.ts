@@ -102,7 +102,11 @@ describe("two ranks with dropout on, evaluated every second step", () => {
   });
 
   test("a kill in an evaluation changes neither the curve nor the best nor the step that training ends with", async () => {
-    const options = { name: "killed", evaluate: { ...stopping, maxWaiting: 10 } };
+    const options = {
+      name: "killed",
+      evaluate: { ...stopping, maxWaiting: 10 },
+      args: { saveSteps: 1, saveTotalLimit: 2 },
+    };
     const trial: Trial = { folder: place.folder, ...options };
     const script = fileURLToPath(new URL("../fixtures/killed-in-evaluation.ts", import.meta.url));
     const env = { QUARRY_TEST_TRIAL: JSON.stringify(trial), TMPDIR: place.folder };
@@ -123,8 +127,8 @@ describe("two ranks with dropout on, evaluated every second step", () => {
     expect(await bestOf("killed")).toEqual(await bestOf("ranks"));
     const journal = await jsonLines<{ type: string; step: unknown }>(runDir("killed", "journal.jsonl"));
     expect(journal.flatMap(({ type, step }) => (type === "checkpointEvaluated" ? [step] : []))).toEqual([2, 4, 6]);
-    // Workers were slower than training: what it did beyond the end is gone.
-    expect(await checkpointsOf("killed")).toEqual(["checkpoint-2", "checkpoint-6"]);
+    // Workers were slower than training: what it did beyond the end is gone, and has pushed nothing out.
+    expect(await checkpointsOf("killed")).toEqual(["checkpoint-2", "checkpoint-5", "checkpoint-6"]);
     expect([...(await lossesOf(runDir("killed"))).keys()].sort()).toEqual([1, 2, 3, 4, 5, 6]);
   });
 

@@ -228,16 +228,19 @@ export class TrainingEvaluation {
     return "end";
   }
 
-  /** Removes what is older than the last n checkpoints, but neither the best nor what still has to be evaluated. */
+  /** Removes what is older than the last n checkpoints, but neither the best nor what has to be evaluated. */
   #rotate(): Promise<void> {
     const removal = this.#rotation.then(async () => {
       const folders = await listCheckpoints(this.#outputDir);
       const steps = folders.map(({ step }) => step);
       const { best, verdict } = this.#evaluations;
-      const pinned = new Set(steps.filter((step) => this.#isDue(step) && !this.#evaluations.has(step)));
-      for (const step of best) pinned.add(step);
-      if (verdict.stoppedAt !== null) pinned.add(verdict.stoppedAt);
-      const old = new Set(removable(steps, this.#keepLast, pinned));
+      const unevaluated = steps.filter((step) => this.#isDue(step) && !this.#evaluations.has(step));
+      const pinned = new Set([...unevaluated, ...best]);
+      const { earlyStoppingPatience: patience } = this.#options;
+      // What is kept must not depend on how far the ranks came before an early stop was known.
+      const maybe = patience === undefined ? [] : unevaluated;
+      const ends = verdict.stoppedAt === null ? [Number.POSITIVE_INFINITY, ...maybe] : [verdict.stoppedAt];
+      const old = new Set(removable(steps, this.#keepLast, pinned, ends));
       await removeCheckpoints(folders.filter(({ step }) => old.has(step)));
     });
     // What cannot be removed today is removed with the next one.
