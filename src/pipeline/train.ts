@@ -13,7 +13,8 @@ import { type Chosen, tellChosen } from "./evaluating/chosen.js";
 import type { TrainingEvaluation } from "./evaluating/index.js";
 import { begunOf, type LearnedFrom, learnedFrom, refuseOthers } from "./learned-from.js";
 import { localModels } from "./local-models.js";
-import { prepareTraining } from "./prepare.js";
+import { prepare, prepareTraining } from "./prepare.js";
+import { fingerprintsOf, minedSources } from "./refresh/sources.js";
 import { findDone, listed, lostFiles, once, type StepLeft } from "./step.js";
 import { rankCount } from "./train-job.js";
 import { openParts, type TrainParts } from "./train-parts.js";
@@ -36,7 +37,12 @@ export async function trainStep(context: RunContext, options: TrainConfig): Prom
   const set = await prepareTraining(context, "train", options.data);
   try {
     const models = await localModels(context, "train");
-    const from = { ...learnedFrom(context.experiment, set.fingerprint, context.pluginSources), models };
+    const mined = await fingerprintsOf(minedSources(options), (data) => prepare(context, "train/refresh", data));
+    const from = {
+      ...learnedFrom(context.experiment, set.fingerprint, context.pluginSources),
+      models,
+      ...(Object.keys(mined).length === 0 ? {} : { mined }),
+    };
     refuseOthers(begunOf(context.runDir.journal.entries), from, context.experiment);
     await refuseLost(context);
     const work = (): Promise<TrainResult> => trainOn(context, options, set, from);
