@@ -104,7 +104,7 @@ function trainSources(train: TrainConfig): PlacedSource[] {
 export type PlacedRun = readonly [path: string, data: SourceConfig, run: FilesConfig];
 
 /** The run files that a section's retrievers are. */
-export function runsOf({ mine, train }: ExperimentConfig, section: Section): PlacedRun[] {
+export function runsOf({ mine, train }: Pick<ExperimentConfig, "mine" | "train">, section: Section): PlacedRun[] {
   if (section === "mine") return mine === undefined ? [] : runsIn(mine, section);
   if (section !== "train" || train === undefined) return [];
   return refreshTargets(train).flatMap((target) => runsIn(target.mine, "train.refresh.mine"));

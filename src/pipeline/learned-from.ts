@@ -1,4 +1,4 @@
-/** What a training's weights come from besides its options: the data, the models and the code of plugins. Others must not be gone on with. */
+/** What a training's weights come from besides its options: the data, what negatives are mined from, the models and the code of plugins. Others must not be gone on with. */
 import { resolve } from "node:path";
 import { QuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
@@ -6,6 +6,7 @@ import { modelsOf } from "../experiment/mine-checks.js";
 import type { JournalEntry } from "../rundir/journal.js";
 import { changedModels, type LocalModels } from "./local-models.js";
 import { PluginSources } from "./plugin-sources.js";
+import type { MinedFrom } from "./refresh/sources.js";
 
 /** The journal's entry that comes before the first checkpoint. */
 const BEGUN = "trainBegun";
@@ -18,6 +19,8 @@ export interface LearnedFrom {
   readonly plugins: readonly string[];
   /** Of the model that it begins with, and those that mine for it. */
   readonly models?: LocalModels;
+  /** What refreshed negatives are mined from besides the training data; absent where there is nothing. */
+  readonly mined?: MinedFrom;
 }
 
 /** The plugins that shape a training, as written: the model's, and those of models that mine for it. */
@@ -65,6 +68,12 @@ export function refuseOthers(
   if (before?.data !== undefined && before.data !== now.data) {
     throw new QuarryError("CONFIG", "the training data is not what this run's checkpoints were trained on", {
       hint: "Put the files back as they were to go on, or choose another folder with --runDir.",
+    });
+  }
+  const [mined] = changedModels(before?.mined, now.mined ?? {});
+  if (mined !== undefined) {
+    throw new QuarryError("CONFIG", `${mined} is not what ${mark}`, {
+      hint: "Put its files back as they were to go on, or choose another folder with --runDir.",
     });
   }
   const [model] = changedModels(before?.models, now.models ?? {});

@@ -87,7 +87,7 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
     const layout = layoutOf(train, recorded);
     const place = { resolve: look, context: look.context, folder: join(run.path, "train", "negatives") };
     const switches = switchesOf(run.journal);
-    const versions = new Versions(place, train, given, () => switches);
+    const versions = new Versions(place, train, given, () => switches, begunOf(run.journal)?.mined);
     try {
       const opened = await versions.ofStep(step - 1);
       const { set, batches } = opened;

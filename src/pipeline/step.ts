@@ -92,7 +92,14 @@ export async function once<T>(
   }
   context.checkStop();
   const result = await work();
-  const sizes = await sizesOf(context, await files(result));
+  const expected = await files(result);
+  const sizes = await sizesOf(context, expected);
+  const missing = expected.filter((path) => !(path in sizes));
+  if (missing.length > 0) {
+    throw new QuarryError("INTEGRITY", `${step} came to its end, but ${listed(missing)} is not there`, {
+      hint: "Did somebody remove it meanwhile? The same command does the step again.",
+    });
+  }
   await context.runDir.journal.append({ type: "stepDone", step, data, models, plugins, result, files: sizes });
   return result;
 }
@@ -109,8 +116,9 @@ export async function lostFiles<T>(
   files: StepWork<T>["files"],
 ): Promise<string[]> {
   if (entry === undefined) return [];
-  // Entries of earlier versions have no sizes.
-  const expected = entry.files === undefined ? await files(entry.result as T) : Object.keys(entry.files as Sizes);
+  // Entries of earlier versions have no sizes, or none where nothing was there.
+  const sized = Object.keys((entry.files ?? {}) as Sizes);
+  const expected = sized.length > 0 ? sized : await files(entry.result as T);
   const found = await sizesOf(context, expected);
   return expected.filter((path) => !(path in found));
 }

@@ -52,7 +52,12 @@ export async function openParts(
   // In the order in which they are closed.
   const opened: (Closable | null)[] = [evaluation];
   try {
-    const refreshed = await openRefreshed(context, options, { given: set, maxSteps, ranks });
+    const refreshed = await openRefreshed(context, options, {
+      given: set,
+      maxSteps,
+      ranks,
+      minedFrom: from.mined ?? {},
+    });
     const batches = refreshed ?? new StepBatches(set, options.globalBatchSize);
     const record = recordTraining(context, options, from, batches);
     opened.push(record, batches);

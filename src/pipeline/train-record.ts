@@ -1,15 +1,36 @@
 /** The loss curve of a training, and the note of what its weights learn from: durable before a checkpoint counts. */
-import { appendFile, readFile } from "node:fs/promises";
+import { appendFile, readFile, rm } from "node:fs/promises";
 import type { TrainConfig } from "../experiment/schema.js";
 import { diskError, syncFile, writeFileDurably } from "../rundir/durable.js";
+import type { JournalEntry } from "../rundir/journal.js";
 import { openLines } from "../rundir/jsonl.js";
+import { findLatestCheckpoint } from "../training/index.js";
 import type { RunContext } from "./context.js";
-import { begunEntry, type LearnedFrom } from "./learned-from.js";
+import { begunEntry, begunOf, type LearnedFrom } from "./learned-from.js";
 import type { Batches } from "./step-batches.js";
+
+/** The journal's entry that comes once a checkpoint was complete. */
+const CHECKPOINTED = "checkpointed";
+
+/** Whether a run folder had a checkpoint to go on from; folders of older versions may not tell. */
+export function wasCheckpointed(entries: readonly JournalEntry[]): boolean {
+  return entries.some(({ type }) => type === CHECKPOINTED);
+}
+
+/**
+ * Forgets the steps of a first try that ended before any checkpoint: nothing goes on from them, and this training may
+ * have other options. Call it before anybody asks which steps were told.
+ */
+export async function forgetFirstTry({ runDir }: RunContext): Promise<void> {
+  if (begunOf(runDir.journal.entries) !== undefined) return;
+  if ((await findLatestCheckpoint(runDir.file("train"))) !== null) return;
+  await rm(runDir.file("train", "steps.jsonl"), { force: true });
+}
 
 /**
  * Keeps the loss curve in train/steps.jsonl (after a restart a step may stand there again, the later line counts; `rows`
- * names its batch), and notes in the journal, before the first checkpoint counts, what the weights learn from.
+ * names its batch), and notes in the journal, before the first checkpoint counts, what the weights learn from, and once
+ * it does, that there is one.
  */
 export function recordTraining(context: RunContext, options: TrainConfig, from: LearnedFrom, batches: Batches) {
   const path = context.runDir.file("train", "steps.jsonl");
@@ -17,6 +38,7 @@ export function recordTraining(context: RunContext, options: TrainConfig, from: 
   // A resume may change them, and with dropout or in 16 bits a step's loss depends on them.
   const { miniBatchSize = null, lengthGroups, args } = options;
   const pieces = { miniBatchSize, lengthGroups, fsdp: args.fsdp };
+  let isCheckpointed = wasCheckpointed(journal.entries);
   let written: Promise<void> = Promise.resolve();
   const then = (work: () => Promise<void>): void => {
     // After a failure nothing more is written: a curve has no gaps.
@@ -26,6 +48,10 @@ export function recordTraining(context: RunContext, options: TrainConfig, from: 
   // A last line that a crash tore would swallow the next one.
   then(async () => (await openLines(path)).file.close());
   const unsubscribe = context.events.subscribe((event) => {
+    if (event.type === "checkpoint" && !isCheckpointed) {
+      isCheckpointed = true;
+      then(() => journal.append({ type: CHECKPOINTED, step: event.step }));
+    }
     if (event.type !== "trainStep") return;
     const { step, loss, learningRate, gradNorm, waitShare, negatives } = event;
     // Reports count finished steps from 1, the plan counts from 0.

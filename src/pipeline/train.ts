@@ -1,4 +1,5 @@
 /** Train: the plan's groups go to torchrun's ranks, checkpoints come back. */
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { TrainingSet } from "../data/types.js";
@@ -6,16 +7,18 @@ import { QuarryError } from "../errors.js";
 import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
 import { findPython } from "../python/environment.js";
-import { deriveLayout, findLatestCheckpoint, modelFilesOf, runTraining } from "../training/index.js";
+import { deriveLayout, findLatestCheckpoint, lostOfCheckpoints, modelFilesOf, runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { type Chosen, tellChosen } from "./evaluating/chosen.js";
 import type { TrainingEvaluation } from "./evaluating/index.js";
 import { begunOf, type LearnedFrom, learnedFrom, refuseOthers } from "./learned-from.js";
 import { localModels } from "./local-models.js";
-import { prepareTraining } from "./prepare.js";
+import { prepare, prepareTraining } from "./prepare.js";
+import { fingerprintsOf, minedSources } from "./refresh/sources.js";
 import { findDone, listed, lostFiles, once, type StepLeft } from "./step.js";
 import { rankCount } from "./train-job.js";
 import { openParts, type TrainParts } from "./train-parts.js";
+import { forgetFirstTry, wasCheckpointed } from "./train-record.js";
 
 /** What training ended with; the checkpoint's folder is relative to the run folder. */
 export interface TrainResult {
@@ -34,7 +37,12 @@ export async function trainStep(context: RunContext, options: TrainConfig): Prom
   const set = await prepareTraining(context, "train", options.data);
   try {
     const models = await localModels(context, "train");
-    const from = { ...learnedFrom(context.experiment, set.fingerprint, context.pluginSources), models };
+    const mined = await fingerprintsOf(minedSources(options), (data) => prepare(context, "train/refresh", data));
+    const from = {
+      ...learnedFrom(context.experiment, set.fingerprint, context.pluginSources),
+      models,
+      ...(Object.keys(mined).length === 0 ? {} : { mined }),
+    };
     refuseOthers(begunOf(context.runDir.journal.entries), from, context.experiment);
     await refuseLost(context);
     const work = (): Promise<TrainResult> => trainOn(context, options, set, from);
@@ -62,14 +70,31 @@ function filesOf({ runDir }: RunContext) {
  */
 async function refuseLost(context: RunContext): Promise<void> {
   const entry = findDone(context, "train");
-  const lost = await lostFiles(context, entry, filesOf(context));
-  if (entry === undefined || lost.length === 0) return;
-  const { checkpoint, chosen } = entry.result as TrainResult;
   const latest = await findLatestCheckpoint(context.runDir.file("train"));
+  if (entry === undefined) return latest === null ? refuseNoneLeft(context) : undefined;
+  const lost = await lostFiles(context, entry, filesOf(context));
+  if (lost.length === 0) return;
+  const { checkpoint, chosen } = entry.result as TrainResult;
   const step = Number(/\d+$/.exec(checkpoint)?.[0]);
   if (latest !== null && latest.step < step && chosen?.isStoppedEarly !== true) return;
   throw new QuarryError("INTEGRITY", `the training in ${context.runDir.path} is done, but has lost ${listed(lost)}`, {
     hint: "Restore the files from a copy, leave train out of the steps, or train again in another folder with --runDir.",
+  });
+}
+
+/**
+ * A training that had checkpoints, and has none that is complete, would begin anew and remove what is left of them.
+ *
+ * @throws QuarryError INTEGRITY naming what is gone.
+ */
+async function refuseNoneLeft({ runDir }: RunContext): Promise<void> {
+  const lost = await lostOfCheckpoints(runDir.file("train"));
+  // Whoever removed all of the training wants it anew.
+  const hadAny = wasCheckpointed(runDir.journal.entries) && existsSync(runDir.file("train", "steps.jsonl"));
+  if (lost.length === 0 && !hadAny) return;
+  const seen = lost.length > 0 ? listed(lost.map((path) => relative(runDir.path, path))) : "all its checkpoints";
+  throw new QuarryError("INTEGRITY", `the training in ${runDir.path} cannot go on: it has lost ${seen}`, {
+    hint: "Restore the files from a copy, or train anew in another folder with --runDir.",
   });
 }
 
@@ -94,6 +119,7 @@ async function trainOn(
   // Training needs the devices' memory for itself.
   await context.closePool();
   await mkdir(context.runDir.file("train"), { recursive: true });
+  await forgetFirstTry(context);
   const parts = await openParts(context, options, set, from);
   try {
     const start = { phase: "train", label: "train", unit: "steps", total: parts.maxSteps } as const;

@@ -66,8 +66,17 @@ export function bestSteps(evaluations: readonly Evaluated[], rule: BestRule, cou
  * @param steps of all complete checkpoints
  * @param keepLast how many of the newest stay, at least one
  * @param pinned steps that stay whatever their age: the best, those that wait for their evaluation
+ * @param ends where training has ended, or may turn out to have ended: the newest up to each of them stay, and so does
+ *   what lies beyond all of them
  */
-export function removable(steps: readonly number[], keepLast: number, pinned: ReadonlySet<number>): number[] {
+export function removable(
+  steps: readonly number[],
+  keepLast: number,
+  pinned: ReadonlySet<number>,
+  ends: readonly number[] = [Number.POSITIVE_INFINITY],
+): number[] {
   const ordered = steps.toSorted((a, b) => a - b);
-  return ordered.slice(0, -Math.max(1, keepLast)).filter((step) => !pinned.has(step));
+  const upTo = (end: number): number[] => ordered.filter((step) => step <= end);
+  const kept = new Set([...pinned, ...ends.flatMap((end) => upTo(end).slice(-Math.max(1, keepLast)))]);
+  return upTo(Math.max(...ends)).filter((step) => !kept.has(step));
 }

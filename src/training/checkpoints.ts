@@ -3,6 +3,7 @@ import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
+import type { EventStream } from "../report/events.js";
 import type { Layout, TrainJob } from "./job.js";
 import { deriveLayout, negativesScope } from "./layout.js";
 
@@ -84,15 +85,30 @@ export async function removeCheckpoints(folders: readonly Pick<CheckpointFolder,
   }
 }
 
-/** Removes checkpoints that a death left half-written; call it only while no rank is at work. */
-export async function removeHalfWritten(outputDir: string): Promise<string[]> {
-  const removed: string[] = [];
+/**
+ * Removes checkpoints that do not count, and says so; call it only while no rank is at work. A manifest is written last
+ * and removed first: where there is one, no death left the folder so, but a copy in part or somebody's hand.
+ */
+export async function removeHalfWritten(outputDir: string, events: EventStream): Promise<void> {
   for (const { path, step } of await listFolders(outputDir)) {
     if ((await readCheckpoint(path, step)) !== null) continue;
+    const wasComplete = (await readManifest(path)) !== null;
     await rm(path, { recursive: true, force: true });
-    removed.push(path);
+    if (wasComplete) {
+      const message = `${path} was a complete checkpoint, but has lost files; it is removed.`;
+      events.emit({ type: "warning", message, hint: "Training goes on from the checkpoint before it." });
+    } else events.emit({ type: "log", source: "training", level: "info", text: `removed half-written ${path}` });
   }
-  return removed;
+}
+
+/** Files that checkpoints had when they were complete, and have no more, or only in part. */
+export async function lostOfCheckpoints(outputDir: string): Promise<string[]> {
+  const lost: string[] = [];
+  for (const { path } of await listFolders(outputDir)) {
+    const manifest = await readManifest(path);
+    if (manifest !== null) lost.push(...(await lackingIn(path, manifest)));
+  }
+  return lost;
 }
 
 /**
@@ -172,15 +188,24 @@ async function listFolders(outputDir: string): Promise<{ readonly path: string; 
 async function readCheckpoint(path: string, step: number): Promise<CheckpointFolder | null> {
   const manifest = await readManifest(path);
   if (manifest === null || manifest.step !== step) return null;
-  for (const file of manifest.files) {
-    const found = await stat(join(path, file.path)).catch(() => null);
-    if (found === null || !found.isFile() || found.size !== file.bytes) return null;
-  }
+  if ((await lackingIn(path, manifest)).length > 0) return null;
   const { negativesScope: scope, queriesPerStep, seed } = manifest;
   return { path, step, negativesScope: scope, queriesPerStep, seed };
 }
 
-async function readManifest(path: string): Promise<z.output<typeof manifestSchema> | null> {
+type Manifest = z.output<typeof manifestSchema>;
+
+/** Files of a manifest that are not there as it says. */
+async function lackingIn(path: string, { files }: Manifest): Promise<string[]> {
+  const lacking: string[] = [];
+  for (const file of files) {
+    const found = await stat(join(path, file.path)).catch(() => null);
+    if (found?.isFile() !== true || found.size !== file.bytes) lacking.push(join(path, file.path));
+  }
+  return lacking;
+}
+
+async function readManifest(path: string): Promise<Manifest | null> {
   try {
     return manifestSchema.parse(JSON.parse(await readFile(join(path, MANIFEST), "utf8")));
   } catch {

@@ -3,6 +3,7 @@ export { type BestRule, bestSteps, type Evaluated, judge, removable, type Verdic
 export {
   findLatestCheckpoint,
   listCheckpoints,
+  lostOfCheckpoints,
   modelFilesOf,
   OF_TRAINING,
   removeCheckpoints,

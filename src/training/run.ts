@@ -1,7 +1,7 @@
 /** Training as one call: launches torchrun, launches it again after its death, ends with a checkpoint. */
 import { mkdir } from "node:fs/promises";
 import { QuarryError } from "../errors.js";
-import { findLatestCheckpoint, layoutFrom } from "./checkpoints.js";
+import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { deathError } from "./death.js";
 import { checkDevices } from "./devices.js";
 import type { TrainJob, TrainOutcome } from "./job.js";
@@ -43,7 +43,11 @@ export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
     waitShare: progress.seconds > 0 ? Math.min(1, progress.waitSeconds / progress.seconds) : null,
     stepsDone: Math.max(0, step - firstStep),
   });
-  if (begun !== null && begun.step >= job.maxSteps) return finish(begun.path, begun.step, false);
+  if (begun !== null && begun.step >= job.maxSteps) {
+    // Left by ranks that died in their last clearing up; nobody comes by again.
+    await removeHalfWritten(job.outputDir, job.events);
+    return finish(begun.path, begun.step, false);
+  }
   try {
     for (let left = job.maxRestarts; ; ) {
       const isStopping = job.signal?.aborted === true || job.halt?.aborted === true;

@@ -224,9 +224,7 @@ class Session {
     const job = this.#job;
     await job.beforeStart?.();
     // Every rank of the generation before is dead, so nobody is writing.
-    for (const path of await removeHalfWritten(job.outputDir)) {
-      job.events.emit({ type: "log", source: "training", level: "info", text: `removed half-written ${path}` });
-    }
+    await removeHalfWritten(job.outputDir, job.events);
     const latest = await findLatestCheckpoint(job.outputDir);
     if (generation !== this.#generation) return;
     if (this.#isStopping) return this.#settle({ kind: "stopped" });

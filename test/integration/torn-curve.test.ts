@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => place.remove());
 
-test("a torn last line is cut off, another training's steps do not count, and a lost model is trained again from the checkpoint before it", async () => {
+test("a torn last line is cut off, the steps of a first try without a checkpoint are forgotten, another training's steps do not count, and a lost model is trained again from the checkpoint before it", async () => {
   const runDir = join(place.folder, "run");
   const curve = join(runDir, "train", "steps.jsonl");
   const positives = source({ corpus: "collection", qrels: "collection/qrels/train.tsv" });
@@ -22,6 +22,14 @@ test("a torn last line is cut off, another training's steps do not count, and a 
     },
     { baseDir: place.folder },
   );
+  const early = new AbortController();
+  const first = new EventStream();
+  first.subscribe((event) => event.type === "phaseStarted" && event.phase === "train" && early.abort());
+  await expect(train(experiment, { events: first, signal: early.signal })).rejects.toMatchObject({
+    message: "Training was stopped before its first checkpoint.",
+  });
+  // As if that one had come to step 40, with other options.
+  await appendFile(curve, '{"step":40,"loss":0.5}\n');
   const events = new EventStream();
   const controller = new AbortController();
   events.subscribe((event) => {

@@ -1,6 +1,6 @@
 /** Evaluation while a model trains: real ranks, real workers, the numbers that `evaluate` gives. */
 import { writeFileSync } from "node:fs";
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
@@ -102,21 +102,33 @@ describe("two ranks with dropout on, evaluated every second step", () => {
   });
 
   test("a kill in an evaluation changes neither the curve nor the best nor the step that training ends with", async () => {
-    const trial: Trial = { folder: place.folder, name: "killed", evaluate: { ...stopping, maxWaiting: 10 } };
+    const options = {
+      name: "killed",
+      evaluate: { ...stopping, maxWaiting: 10 },
+      args: { saveSteps: 1, saveTotalLimit: 2 },
+    };
+    const trial: Trial = { folder: place.folder, ...options };
     const script = fileURLToPath(new URL("../fixtures/killed-in-evaluation.ts", import.meta.url));
     const env = { QUARRY_TEST_TRIAL: JSON.stringify(trial), TMPDIR: place.folder };
     const child = await execa(process.execPath, ["scripts/on-build.mjs", script], { env, reject: false });
     expect(child.signal, child.stderr).toBe("SIGKILL");
     expect((await curveOf("killed")).map(({ step }) => step)).toEqual([2]);
-    await trained({ name: "killed", evaluate: { ...stopping, maxWaiting: 10 } });
+    // A copy without the best one could not choose in the end.
+    await rename(runDir("killed", "train/checkpoint-2"), runDir("killed", "train/best"));
+    await expect(trained(options)).rejects.toMatchObject({
+      code: "INTEGRITY",
+      message: `the training in ${runDir("killed")} has lost train/checkpoint-2, which its evaluations chose`,
+    });
+    await rename(runDir("killed", "train/best"), runDir("killed", "train/checkpoint-2"));
+    await trained(options);
     const strip = (lines: Line[]) => lines.map(({ step, values }) => ({ step, values }));
     expect(strip(await curveOf("killed"))).toEqual(strip(await curveOf("ranks")));
     const bestOf = async (run: string) => JSON.parse(await readFile(runDir(run, "train/best.json"), "utf8"));
     expect(await bestOf("killed")).toEqual(await bestOf("ranks"));
     const journal = await jsonLines<{ type: string; step: unknown }>(runDir("killed", "journal.jsonl"));
     expect(journal.flatMap(({ type, step }) => (type === "checkpointEvaluated" ? [step] : []))).toEqual([2, 4, 6]);
-    // Workers were slower than training: what it did beyond the end is gone.
-    expect((await checkpointsOf("killed")).at(-1)).toBe("checkpoint-6");
+    // Workers were slower than training: what it did beyond the end is gone, and has pushed nothing out.
+    expect(await checkpointsOf("killed")).toEqual(["checkpoint-2", "checkpoint-5", "checkpoint-6"]);
     expect([...(await lossesOf(runDir("killed"))).keys()].sort()).toEqual([1, 2, 3, 4, 5, 6]);
   });
 

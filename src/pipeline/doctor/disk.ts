@@ -53,7 +53,8 @@ export function checkpointsNeed(
   ];
   const kept = limits.reduce((sum, [, count]) => sum + count, 0);
   // Beside those that wait, one is in hand.
-  const most = Math.min(kept + (waiting > 0 ? 1 : 0) + 1, saveCount(train, of.maxSteps));
+  const unevaluated = waiting > 0 ? 1 + lastBefore(train, waiting) : 0;
+  const most = Math.min(kept + unevaluated + 1, saveCount(train, of.maxSteps));
   const held = refresh === undefined ? 0 : Math.min(HELD, Math.floor(of.maxSteps / refresh.everySteps));
   const each = checkpointBytes(of.parameters, of.trained);
   const weights = checkpointBytes(of.parameters, 0);
@@ -64,6 +65,15 @@ export function checkpointsNeed(
     folder,
     less: lower.length > 0 ? `lower ${lower.join(" or ")}` : "choose a bigger disk with --runDir",
   };
+}
+
+/** Where training may turn out to have ended with one that waits, or is in hand, the last ones before it stay as well. */
+function lastBefore(train: TrainConfig, waiting: number): number {
+  if (train.evaluate?.earlyStoppingPatience === undefined) return 0;
+  const before = train.args.saveTotalLimit - 1;
+  // Without others in between they are one another's.
+  const between = Math.ceil(evalStepsOf(train) / train.args.saveSteps) - 1;
+  return before + waiting * Math.min(before, between);
 }
 
 /** Steps after which a training writes a checkpoint: for itself, for its evaluation, for mining, and at the end. */

@@ -41,7 +41,8 @@ export class TrainingEvaluation {
   /**
    * Opens the data and looks at what earlier calls found; workers start with the first checkpoint.
    *
-   * @throws QuarryError CONFIG when the ranks leave no GPU to the workers, or the data is another one than before.
+   * @throws QuarryError CONFIG when the ranks leave no GPU to the workers, or the data is another one than before;
+   *   INTEGRITY when a checkpoint that earlier calls chose is gone.
    */
   static async open(
     context: RunContext,
@@ -61,6 +62,8 @@ export class TrainingEvaluation {
       });
     const heldOut = await HeldOut.open(context, train.evaluate);
     try {
+      const evaluations = new Evaluations(context, train.evaluate, heldOut.fingerprint);
+      evaluations.refuseLost((await listCheckpoints(context.runDir.file("train"))).map(({ step }) => step));
       // Vectors of checkpoints that come and go would fill the store.
       const config = { embeddings: { ...context.config.embeddings, store: false } };
       return new TrainingEvaluation(
@@ -68,6 +71,7 @@ export class TrainingEvaluation {
         train,
         maxSteps,
         heldOut,
+        evaluations,
         new SideContext(context, { name: "evaluate", config, open }),
       );
     } catch (thrown) {
@@ -81,6 +85,7 @@ export class TrainingEvaluation {
     train: TrainConfig & { readonly evaluate: TrainEvaluateConfig },
     maxSteps: number,
     heldOut: HeldOut,
+    evaluations: Evaluations,
     side: SideContext,
   ) {
     this.#context = context;
@@ -90,7 +95,7 @@ export class TrainingEvaluation {
     this.#maxSteps = maxSteps;
     this.#heldOut = heldOut;
     this.#side = side;
-    this.#evaluations = new Evaluations(context, train.evaluate, heldOut.fingerprint);
+    this.#evaluations = evaluations;
     const { embeddings } = side.config;
     this.#inRanks = new InRanks(context, { embeddings }, (ranks, step) => this.#evaluate(ranks, step));
     this.#queue = new EvaluationQueue(
@@ -157,10 +162,10 @@ export class TrainingEvaluation {
     await this.#queue.drained();
     this.#context.checkStop();
     const { best, stoppedAt } = this.#evaluations.verdict;
-    if (best === null) throw this.#evaluations.failure();
+    if (best === null) throw await this.#evaluations.failure();
     const last = stoppedAt ?? outcome.step;
     await this.#rotation;
-    await removeHalfWritten(this.#outputDir);
+    await removeHalfWritten(this.#outputDir, this.#context.events);
     const folders = await listCheckpoints(this.#outputDir);
     await removeCheckpoints(folders.filter(({ step }) => step > last));
     await this.#rotate();
@@ -223,16 +228,19 @@ export class TrainingEvaluation {
     return "end";
   }
 
-  /** Removes what is older than the last n checkpoints, but neither the best nor what still has to be evaluated. */
+  /** Removes what is older than the last n checkpoints, but neither the best nor what has to be evaluated. */
   #rotate(): Promise<void> {
     const removal = this.#rotation.then(async () => {
       const folders = await listCheckpoints(this.#outputDir);
       const steps = folders.map(({ step }) => step);
       const { best, verdict } = this.#evaluations;
-      const pinned = new Set(steps.filter((step) => this.#isDue(step) && !this.#evaluations.has(step)));
-      for (const step of best) pinned.add(step);
-      if (verdict.stoppedAt !== null) pinned.add(verdict.stoppedAt);
-      const old = new Set(removable(steps, this.#keepLast, pinned));
+      const unevaluated = steps.filter((step) => this.#isDue(step) && !this.#evaluations.has(step));
+      const pinned = new Set([...unevaluated, ...best]);
+      const { earlyStoppingPatience: patience } = this.#options;
+      // What is kept must not depend on how far the ranks came before an early stop was known.
+      const maybe = patience === undefined ? [] : unevaluated;
+      const ends = verdict.stoppedAt === null ? [Number.POSITIVE_INFINITY, ...maybe] : [verdict.stoppedAt];
+      const old = new Set(removable(steps, this.#keepLast, pinned, ends));
       await removeCheckpoints(folders.filter(({ step }) => old.has(step)));
     });
     // What cannot be removed today is removed with the next one.

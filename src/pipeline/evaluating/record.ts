@@ -18,6 +18,8 @@ interface Entry {
 }
 
 const TYPE = "checkpointEvaluated";
+/** The entry of a training that came to its end without any value. */
+const FAILED = "evaluationsFailed";
 
 /** The evaluations so far, and what follows from them. */
 export class Evaluations {
@@ -35,13 +37,13 @@ export class Evaluations {
     this.#data = data;
     this.metric = options.metricForBestModel ?? (metricsOf(options)[0] as string);
     for (const entry of context.runDir.journal.entries) {
+      // Then the same command tries again. A single failure is final, whoever died after it, or resumes would differ.
+      if (entry.type === FAILED) this.#entries.clear();
       if (entry.type !== TYPE) continue;
       const known = entry as unknown as Entry;
       if (known.data !== data) throw otherData(known.step);
       this.#entries.set(known.step, known);
     }
-    // Where nothing could be evaluated the same command tries again; a single failure is final, or resumes would differ.
-    if ([...this.#entries.values()].every(({ found }) => found === null)) this.#entries.clear();
   }
 
   has(step: number): boolean {
@@ -55,6 +57,26 @@ export class Evaluations {
   /** Steps of the checkpoints that stay for their values, best first. */
   get best(): readonly number[] {
     return bestSteps(this.#values, this.#rule, this.#options.saveBestLimit);
+  }
+
+  /**
+   * Refuses a resume that could not choose in the end: the best checkpoint, or the one of an early stop, is gone. One
+   * that training is yet to come to again is not missed.
+   *
+   * @param complete steps of all complete checkpoints
+   * @throws QuarryError INTEGRITY that names them.
+   */
+  refuseLost(complete: readonly number[]): void {
+    const { best, stoppedAt } = this.verdict;
+    const reached = stoppedAt ?? Math.max(0, ...complete);
+    const needed = new Set([best?.step, stoppedAt].filter((step) => typeof step === "number" && step <= reached));
+    const lost = [...needed].filter((step) => !complete.includes(step as number));
+    if (lost.length === 0) return;
+    const named = lost.map((step) => `train/checkpoint-${step}`).join(" and ");
+    const { path } = this.#context.runDir;
+    throw new QuarryError("INTEGRITY", `the training in ${path} has lost ${named}, which its evaluations chose`, {
+      hint: "Restore the folder from a copy, or train anew in another one with --runDir.",
+    });
   }
 
   get #rule(): BestRule {
@@ -85,8 +107,9 @@ export class Evaluations {
     });
   }
 
-  /** Why there is no best checkpoint. */
-  failure(): QuarryError {
+  /** Why there is no best checkpoint; once that is told, the next process tries again. */
+  async failure(): Promise<QuarryError> {
+    await this.#context.runDir.journal.append({ type: FAILED });
     const last = [...this.#entries.values()].findLast(({ reason }) => reason !== null);
     const reason = last === undefined ? "there was none" : `step ${last.step}: ${last.reason}`;
     return new QuarryError("WORKER", `No checkpoint could be evaluated; ${reason}`, {

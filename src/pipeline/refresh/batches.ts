@@ -20,6 +20,7 @@ import {
   type RefreshRules,
   type RefreshState,
 } from "./schedule.js";
+import type { MinedFrom } from "./sources.js";
 import { type JournalledSwitch, SWITCHED, type Switch, stalenessAt, switchesOf, versionAt } from "./switches.js";
 import { type OpenedVersion, Versions } from "./versions.js";
 
@@ -32,6 +33,8 @@ export interface RefreshOptions {
   readonly given: TrainingSet;
   readonly maxSteps: number;
   readonly ranks: number;
+  /** What this run's negatives are mined from besides that set. */
+  readonly minedFrom: MinedFrom;
 }
 
 interface Waiting {
@@ -95,13 +98,14 @@ export class RefreshedBatches implements Batches {
       readonly begun: number;
     },
   ) {
-    const { train, refresh, given, ranks, begun } = options;
+    const { train, refresh, given, ranks, begun, minedFrom } = options;
     const { runDir, events } = context;
     const folder = runDir.file(FOLDER);
     const switches = (): JournalledSwitch[] => switchesOf(runDir.journal.entries);
     this.#servedSet = given;
     this.#rules = rulesOf(refresh, options.maxSteps);
-    this.#versions = new Versions({ resolve: context, context: context.dataContext(), folder }, train, given, switches);
+    const place = { resolve: context, context: context.dataContext(), folder };
+    this.#versions = new Versions(place, train, given, switches, minedFrom);
     this.#miner = new Miner(context, this.#versions.mined, refresh.workers, ranks);
     this.#held = new HeldCheckpoints(folder);
     this.#state = initialState(switches(), begun);
@@ -207,6 +211,7 @@ export class RefreshedBatches implements Batches {
   }
 
   async #mine(version: number, step: number): Promise<Mined> {
+    await this.#versions.refuseOtherSources();
     const fromStep = this.#held.steps().includes(step) ? step : await this.#substitute(step);
     const text = `negatives ${version} are mined with the model of step ${fromStep}, while training goes on`;
     this.context.events.emit({ type: "log", source: "train.refresh", level: "info", text });

@@ -41,6 +41,7 @@ export class Miner {
       const checkpoint = `checkpoint-${fromStep}`;
       const folder = this.versions.folder(version);
       const files: MinedFile[] = [];
+      const needless: (() => Promise<void>)[] = [];
       for (const { part, mine } of targets) {
         const place = join(folder, `part-${part}`);
         const step = relative(this.context.runDir.path, place);
@@ -50,8 +51,11 @@ export class Miner {
         const [[path, lines]] = found.files as [[string, number]];
         files.push({ part, path: relative(folder, this.context.runDir.file(path)), lines });
         const kept = [found.report, ...found.files.map(([file]) => file)];
-        await clear(place, new Set(kept.map((file) => relative(place, this.context.runDir.file(file)))));
+        const names = new Set(kept.map((file) => relative(place, this.context.runDir.file(file))));
+        needless.push(() => clear(place, names));
       }
+      // Not before all parts are mined: what a part's search left spares it when another part is interrupted.
+      for (const remove of needless) await remove();
       const seconds = (performance.now() - begin) / 1000;
       return await seal(folder, { version, fromStep, checkpoint, key, seconds }, files);
     } finally {

@@ -1,14 +1,15 @@
 /** The versions of a training's negatives, each as the batches it gives: for a training, and for whoever looks at one later. */
-import { openTrainingSet } from "../../data/index.js";
+import { openTrainingSet, prepareSource } from "../../data/index.js";
 import type { DataContext, MicroBatch, TrainingSet } from "../../data/types.js";
 import { QuarryError } from "../../errors.js";
 import type { TrainConfig } from "../../experiment/schema.js";
 import type { Layout } from "../../training/index.js";
 import type { ResolveContext } from "../embedded.js";
-import { resolveTraining } from "../resolve.js";
+import { resolveSearch, resolveTraining } from "../resolve.js";
 import { StepBatches } from "../step-batches.js";
 import type { Mined } from "./mined.js";
 import { MinedVersions } from "./mined-versions.js";
+import { fingerprintsOf, type MinedFrom, minedSources, minedTexts, refuseOtherSources } from "./sources.js";
 import { type JournalledSwitch, versionAt } from "./switches.js";
 
 /** A version, opened. */
@@ -29,14 +30,19 @@ export class Versions {
   readonly mined: MinedVersions;
   readonly #opened = new Map<number, OpenedVersion | Promise<OpenedVersion>>();
 
-  /** @param given the training set with the negatives that the experiment names, version 0; whoever opened it closes it */
+  /**
+   * @param given the training set with the negatives that the experiment names, version 0; whoever opened it closes it
+   * @param minedFrom what the versions are mined from besides it, as far as that was noted
+   */
   constructor(
     private readonly place: VersionPlace,
     private readonly train: TrainConfig,
     given: TrainingSet,
     private readonly switches: () => readonly JournalledSwitch[],
+    private readonly minedFrom: MinedFrom = {},
   ) {
-    this.mined = new MinedVersions(place.folder, train, [given.fingerprint, String(place.context.seed)]);
+    const others = [given.fingerprint, String(place.context.seed), ...Object.entries(minedFrom).flat()];
+    this.mined = new MinedVersions(place.folder, train, others);
     this.#opened.set(0, { set: given, batches: new StepBatches(given, train.globalBatchSize) });
   }
 
@@ -56,7 +62,8 @@ export class Versions {
    * Opens a version, once.
    *
    * @param mined negatives that the journal does not name yet
-   * @throws QuarryError INTEGRITY when negatives that the journal names are gone or changed; DATA.
+   * @throws QuarryError INTEGRITY when negatives that the journal names are gone or changed, or the texts that they were
+   *   mined from; DATA.
    */
   open(version: number, mined?: Mined): OpenedVersion | Promise<OpenedVersion> {
     const known = this.#opened.get(version);
@@ -94,7 +101,16 @@ export class Versions {
     for (const version of [...this.#opened.keys()]) await this.forget(version);
   }
 
+  /** @throws QuarryError INTEGRITY when what is mined from is not what was noted. */
+  async refuseOtherSources(sources = minedSources(this.train)): Promise<void> {
+    const noted = sources.filter(([path]) => path in this.minedFrom);
+    const { resolve, context } = this.place;
+    const now = await fingerprintsOf(noted, async (data) => prepareSource(await resolveSearch(resolve, data), context));
+    refuseOtherSources(this.minedFrom, now);
+  }
+
   async #openVersion(version: number, mined: Mined | undefined): Promise<OpenedVersion> {
+    await this.refuseOtherSources(minedTexts(this.train));
     const data = this.mined.dataOf(mined ?? (await this.#announced(version)));
     const set = await openTrainingSet(await resolveTraining(this.place.resolve, data), this.place.context);
     return { set, batches: new StepBatches(set, this.train.globalBatchSize) };

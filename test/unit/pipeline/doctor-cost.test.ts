@@ -109,6 +109,10 @@ describe("disk", () => {
     expect(need({ args, evaluate: { ...inRanks, mode: "workers", maxWaiting: 2 } })).toEqual({
       ...{ checkpoints: 8, less: "lower train.evaluate.saveBestLimit or train.evaluate.maxWaiting" },
     });
+    // Training may have ended with any that waits: the last three up to it stay.
+    const patient = { data, evalSteps: 10, maxWaiting: 2, earlyStoppingPatience: 2 } as const;
+    expect(need({ args: { saveSteps: 5, saveTotalLimit: 3 }, evaluate: patient }).checkpoints).toBe(12);
+    expect(need({ args: { saveSteps: 10, saveTotalLimit: 3 }, evaluate: patient }).checkpoints).toBe(10);
     expect(need({ args, evaluate: { ...inRanks, evalSteps: 40 } }).checkpoints).toBe(3);
   });
 

@@ -84,13 +84,43 @@ test("the curve and the best checkpoint lie in the run folder for people", async
   ]);
 });
 
-test("where nothing could be evaluated the same command tries again, and says why it failed", async () => {
+test("a failed evaluation is final for a resume, also before any succeeds", async () => {
+  await opened().miss(10, "its workers died", null);
+  const resumed = opened();
+  expect(resumed.has(10)).toBe(true);
+  await resumed.add(20, found(0.5));
+  expect(opened().verdict.best).toEqual({ step: 20, value: 0.5 });
+});
+
+test("where nothing could be evaluated to the end the same command tries again, and says why it failed", async () => {
   const record = opened();
   await record.miss(10, "a text cannot be encoded", null);
-  expect(record.failure()).toMatchObject({
+  expect(await record.failure()).toMatchObject({
     message: "No checkpoint could be evaluated; step 10: a text cannot be encoded",
   });
-  expect(opened().has(10)).toBe(false);
+  const again = opened();
+  expect(again.has(10)).toBe(false);
+  await again.miss(10, "its workers died", null);
+  expect(opened().has(10)).toBe(true);
+});
+
+test("a resume without the checkpoint that evaluations chose is refused, unless training comes to it again", async () => {
+  const record = opened();
+  await record.add(10, found(0.5));
+  expect(() => opened().refuseLost([20])).toThrow(
+    expect.objectContaining({
+      code: "INTEGRITY",
+      message: `the training in ${folder} has lost train/checkpoint-10, which its evaluations chose`,
+    }),
+  );
+  expect(() => opened().refuseLost([10])).not.toThrow();
+  expect(() => opened().refuseLost([5])).not.toThrow();
+  await record.add(20, found(0.4));
+  await record.add(30, found(0.3));
+  // Its patience is at an end: nothing is trained any more.
+  expect(record.verdict.stoppedAt).toBe(30);
+  expect(() => opened().refuseLost([5])).toThrow("lost train/checkpoint-10 and train/checkpoint-30");
+  expect(() => opened().refuseLost([10, 30])).not.toThrow();
 });
 
 test("values of other data are not compared", async () => {

@@ -1,4 +1,5 @@
 /** A finished step is not done again as long as what it left is there. */
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -68,6 +69,22 @@ test("a finished step is done again, with a warning, once a file of its result i
   });
 });
 
+test("a step whose result names files that are not there does not count as done", async () => {
+  const told = once(contextOf(), "evaluate-base", "data", { work: () => Promise.resolve({}), files: () => files });
+  await expect(told).rejects.toMatchObject({
+    code: "INTEGRITY",
+    message: `evaluate-base came to its end, but ${files.join(", ")} is not there`,
+  });
+  expect(runDir.journal.entries).toEqual([]);
+});
+
+test("a step of an earlier version that counted without its files has lost them", async () => {
+  const entry = { step: "evaluate-base", data: "data", models: {}, plugins: {}, result: {}, files: {} };
+  await runDir.journal.append({ type: "stepDone", ...entry });
+  await step();
+  expect(done).toBe(1);
+});
+
 test("a step that begins after a stop says what any work says that is stopped", async () => {
   const stopped = step(contextOf(AbortSignal.abort("enough")));
   await expect(stopped).rejects.toMatchObject({ code: "INTERRUPTED", message: "Stopped on request.", cause: "enough" });
@@ -82,6 +99,36 @@ test("files are looked for also where the journal of an earlier version has no s
     done: 1,
     told: [`evaluate-base has lost ${files.join(", ")}; it is done again, and its files are replaced.`],
   });
+});
+
+async function damagedCheckpoint(number: number): Promise<string> {
+  const checkpoint = runDir.file(`train/checkpoint-${number}`);
+  await mkdir(checkpoint, { recursive: true });
+  const listed = [{ path: "optimizer.pt", bytes: 7, xxh3: "a" }];
+  const shape = { negativesScope: 4, queriesPerStep: 4, seed: 42, worldSize: 1 };
+  const manifest = { version: 1, step: number, ...shape, files: listed };
+  await writeFile(join(checkpoint, "quarry-checkpoint.json"), JSON.stringify(manifest));
+  return checkpoint;
+}
+
+test("a training none of whose checkpoints is complete any more is refused, and nothing is removed", async () => {
+  await writeCollection(folder, { passages: 96, queries: 12 });
+  const context = contextOf();
+  const options = context.config.train as NonNullable<typeof context.config.train>;
+  const refused = (lost: string) => ({
+    code: "INTEGRITY",
+    message: `the training in ${runDir.path} cannot go on: it has lost ${lost}`,
+    hint: "Restore the files from a copy, or train anew in another folder with --runDir.",
+  });
+  const folders = [await damagedCheckpoint(4), await damagedCheckpoint(2)];
+  await expect(trainStep(context, options)).rejects.toMatchObject(
+    refused("train/checkpoint-4/optimizer.pt, train/checkpoint-2/optimizer.pt"),
+  );
+  for (const checkpoint of folders) expect(existsSync(checkpoint)).toBe(true);
+  for (const checkpoint of folders) await rm(checkpoint, { recursive: true });
+  await runDir.journal.append({ type: "checkpointed", step: 2 });
+  await writeFile(runDir.file("train/steps.jsonl"), "");
+  await expect(trainStep(context, options)).rejects.toMatchObject(refused("all its checkpoints"));
 });
 
 test("a finished training without its model is not begun anew; what only a resume needs may be gone", async () => {

@@ -84,6 +84,18 @@ describe("checkpoints that may go", () => {
     expect(removable([40, 10, 20, 30, 50], 2, new Set([20]))).toEqual([10, 30]);
   });
 
+  it("leave the last n up to where training may turn out to have ended, however far it has come", () => {
+    const ended = removable([5, 10, 12, 15], 2, new Set([5]), [15]);
+    expect(ended).toEqual([10]);
+    for (const beyond of [[], [16], [16, 20, 24]]) {
+      const steps = [5, 10, 12, 15, ...beyond];
+      const open = removable(steps, 2, new Set([5, 15]), [Number.POSITIVE_INFINITY, 15]);
+      const left = steps.filter((step) => !open.includes(step));
+      // What lies beyond is removed with the end itself, once no rank writes.
+      expect([...open, ...removable(left, 2, new Set([5]), [15])].filter((step) => step <= 15)).toEqual(ended);
+    }
+  });
+
   it("never include the newest", () => {
     expect(removable([10], 0, new Set())).toEqual([]);
   });

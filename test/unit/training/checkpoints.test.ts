@@ -3,8 +3,9 @@ import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { EventStream } from "../../../src/report/events.js";
 import { checkResumable, layoutFrom, removeHalfWritten } from "../../../src/training/checkpoints.js";
-import { findLatestCheckpoint } from "../../../src/training/index.js";
+import { findLatestCheckpoint, lostOfCheckpoints, runTraining, type TrainJob } from "../../../src/training/index.js";
 
 let folder: string;
 
@@ -37,27 +38,56 @@ test("a folder that does not exist has no checkpoint", async () => {
   expect(await findLatestCheckpoint(join(folder, "nothing"))).toBeNull();
 });
 
-const damages: [string, (path: string) => Promise<unknown>][] = [
-  ["without a manifest", (path) => rm(join(path, "quarry-checkpoint.json"))],
-  ["with a torn manifest", (path) => truncate(join(path, "quarry-checkpoint.json"), 20)],
-  ["with a file cut short", (path) => truncate(join(path, "model.safetensors"), 3)],
-  ["with a file missing", (path) => rm(join(path, "1_Pooling", "config.json"))],
-  ["that names another step", () => write(4, { step: 5 })],
-  ["that names a file outside", () => write(4, { files: [{ path: "../x", bytes: 1, xxh3: "a" }] })],
+/** What is told while half-written checkpoints are removed: each line with its kind. */
+async function removing(): Promise<string[]> {
+  const told: string[] = [];
+  const events = new EventStream();
+  events.subscribe((event) => {
+    if (event.type === "warning") told.push(`warning: ${event.message}`);
+    if (event.type === "log") told.push(`log: ${event.text}`);
+  });
+  await removeHalfWritten(folder, events);
+  return told;
+}
+
+type Damage = [name: string, damage: (path: string) => Promise<unknown>, lost: readonly string[] | null];
+const damages: Damage[] = [
+  ["without a manifest", (path) => rm(join(path, "quarry-checkpoint.json")), null],
+  ["with a torn manifest", (path) => truncate(join(path, "quarry-checkpoint.json"), 20), null],
+  ["with a file cut short", (path) => truncate(join(path, "model.safetensors"), 3), ["model.safetensors"]],
+  ["with a file missing", (path) => rm(join(path, "1_Pooling", "config.json")), ["1_Pooling/config.json"]],
+  ["that names another step", () => write(4, { step: 5 }), []],
+  ["that names a file outside", () => write(4, { files: [{ path: "../x", bytes: 1, xxh3: "a" }] }), null],
 ];
 
-test.each(damages)("a checkpoint %s is passed over, and removed on a resume", async (_name, damage) => {
+test.each(damages)("a checkpoint %s is passed over, and removed on a resume", async (_name, damage, lost) => {
   const good = await write(2);
-  await damage(await write(4));
+  const path = await write(4);
+  await damage(path);
   expect(await findLatestCheckpoint(folder)).toMatchObject({ path: good, step: 2 });
-  expect(await removeHalfWritten(folder)).toEqual([join(folder, "checkpoint-4")]);
+  expect(await lostOfCheckpoints(folder)).toEqual((lost ?? []).map((file) => join(path, file)));
+  // No death leaves a manifest in a folder that is not complete.
+  expect(await removing()).toEqual([
+    lost === null
+      ? `log: removed half-written ${path}`
+      : `warning: ${path} was a complete checkpoint, but has lost files; it is removed.`,
+  ]);
   expect(await readdir(folder)).toEqual(["checkpoint-2"]);
+});
+
+test("what ranks left that died while they cleared up at their end is removed by whoever comes by", async () => {
+  await write(4);
+  await rm(join(await write(2), "quarry-checkpoint.json"));
+  const batch = { ranks: 1, globalBatchSize: 8, queriesPerRank: undefined, passagesPerQuery: 2, seed: 7 };
+  const job = { ...batch, phase: "train", maxSteps: 4, outputDir: folder, events: new EventStream() };
+  expect(await runTraining(job as unknown as TrainJob)).toMatchObject({ step: 4, stepsDone: 0 });
+  expect(await readdir(folder)).toEqual(["checkpoint-4"]);
 });
 
 test("folders of other names are left alone", async () => {
   await mkdir(join(folder, "checkpoint-last"));
   await mkdir(join(folder, "notes"));
-  expect(await removeHalfWritten(folder)).toEqual([]);
+  expect(await removing()).toEqual([]);
   expect(await readdir(folder)).toEqual(["checkpoint-last", "notes"]);
 });
 
