@@ -8,6 +8,8 @@ import os
 import traceback
 from collections.abc import Sequence
 
+from quarry_runtime.guard.imports import shorten_imports
+
 #: What every task of a worker needs; what only some need is left to them.
 WORKER = (
     "pyarrow",
@@ -34,8 +36,10 @@ def preload(modules: Sequence[str]) -> None:
     """Imports modules and keeps all objects that there are now from this process's collector and
     those of its forks, which would copy their pages; what fails is printed, and met again there.
     """
-    # A process that has spoken to a GPU's driver cannot be forked: torch is to count GPUs by NVML.
+    # A process that has spoken to a GPU's driver cannot be forked: torch is to count GPUs by NVML,
+    # and bitsandbytes, which asks for their kind when it is imported, waits for whoever quantises.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    shorten_imports()
     gc.disable()
     try:
         for module in modules:

@@ -36,3 +36,39 @@ def test_a_process_to_be_forked_has_all_imports_no_thread_and_no_gpu() -> None:
     fit = {"threads": 1, "isOnGpu": False, "isFrozen": True, "hasModels": True}
     assert worker == fit | {"hasTrainer": False}
     assert rank == fit | {"hasTrainer": True}
+
+
+#: torch of a machine with a GPU; _lazy_init is where it would speak to the driver.
+LOOK_WITH_GPU = """
+import importlib.util, json, sys
+import torch, torch.cuda
+torch.version.cuda = "13.0"
+torch.cuda.is_available = lambda: True
+torch.cuda.device_count = lambda: 1
+spoken = []
+def speak():
+    spoken.append(True)
+    raise RuntimeError("no driver")
+torch.cuda._lazy_init = speak
+from quarry_runtime.preload import RANK, WORKER, preload
+preload(WORKER)
+preload(RANK)
+print(json.dumps({
+    "isSpoken": bool(spoken),
+    "isInstalled": importlib.util.find_spec("bitsandbytes") is not None,
+    "isImported": "bitsandbytes" in sys.modules,
+    "hasAll": set(WORKER + RANK) <= set(sys.modules),
+}))
+"""
+
+
+def test_its_imports_do_not_speak_to_a_gpu_where_bitsandbytes_is_installed() -> None:
+    environment = {**os.environ, "PYTHONPATH": RUNTIME, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", LOOK_WITH_GPU]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "isSpoken": False,
+        "isInstalled": True,
+        "isImported": False,
+        "hasAll": True,
+    }
