@@ -97,11 +97,11 @@ class Loop:
         self._threads = threads
         self._before_torch: Callable[[], None] | None = before_torch
         self._models = Models(device)
-        # Messages that came while files of the model were fetched.
-        self._aside: deque[tuple[DownMessage, list[memoryview]]] = deque()
-        self._files = ModelFiles(
-            peer, lambda message, frames: self._aside.append((message, frames))
-        )
+        # Messages that came while files of the model were fetched. A function over `self` would be a
+        # cycle, and what is dropped here would stay on the device until a garbage collection.
+        aside: deque[tuple[DownMessage, list[memoryview]]] = deque()
+        self._aside = aside
+        self._files = ModelFiles(peer, lambda message, frames: aside.append((message, frames)))
         self._handler: Handler | None = None
         self._snapshot_time = time.perf_counter()
         self._snapshot_cost = 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -144,3 +146,22 @@ def test_a_drain_while_files_come_ends_the_worker(task: EncodeTask) -> None:
     peer = Peer(Files(checkpoint="/there/model", files=[file]), Configure(task=task), Drain())
     Loop(peer, "cpu", 1).run()
     assert not any(isinstance(message, Ready) for message in peer.sent)
+
+
+def test_what_it_held_is_free_once_it_is_over_without_a_garbage_collection(
+    task: EncodeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[weakref.ref[Handler]] = []
+
+    def open_watched(task: Any, _: Any) -> Handler:
+        handler = Handler(task)
+        opened.append(weakref.ref(handler))
+        return handler
+
+    monkeypatch.setattr("quarry_runtime.loop.open_handler", open_watched)
+    gc.disable()
+    try:
+        Loop(Peer(Configure(task=task), unit("a"), Drain()), "cpu", 1).run()
+        assert [handler() for handler in opened] == [None]
+    finally:
+        gc.enable()
