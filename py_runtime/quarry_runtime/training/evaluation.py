@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.connection import Connection
@@ -84,7 +85,8 @@ class Pause:
         try:
             connection = Connection(ticket_path, self._name, "worker", self._device)
             device = "cpu" if self._device is None else self._device.name
-            Loop(connection, device, threads, on_move=self._on_move).run()
+            with _whole_float32():
+                Loop(connection, device, threads, on_move=self._on_move).run()
             connection.send(Bye(reason="evaluated"))
         except Refused:
             # It came too late; the next order says how to go on.
@@ -104,3 +106,19 @@ class Pause:
         if self._device is not None and torch.cuda.is_available():
             # Training needs what the second model took.
             torch.cuda.empty_cache()
+
+
+@contextmanager
+def _whole_float32() -> Iterator[None]:
+    """Products of float32 as a worker has them: training may have asked for TF32, which keeps 10 of 23 bits.
+
+    Not by `allow_tf32`, which torch refuses to read once transformers has set the other name of it.
+    """
+    from torch.backends.cuda import matmul
+
+    trained = matmul.fp32_precision
+    matmul.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = trained

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.protocol.messages import Evaluate, Evaluation
@@ -55,3 +56,32 @@ def test_a_ticket_that_is_gone_ends_neither_the_pause_nor_the_rank(
     assert pause(4) is True
     assert said == [Evaluate(step=4)]
     assert "The ticket /nowhere/ticket.json cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trained", ["tf32", "none"])
+def test_products_are_whole_in_a_pause_and_as_training_wants_them_after_it(
+    trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matmul: Any = torch.backends.cuda.matmul
+    seen: list[str] = []
+
+    class Loop:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def run(self) -> None:
+            seen.append(matmul.fp32_precision)
+
+    monkeypatch.setattr("quarry_runtime.loop.Loop", Loop)
+    connection = SimpleNamespace(send=lambda _: None, close=lambda: None)
+    monkeypatch.setattr("quarry_runtime.training.evaluation.Connection", lambda *_: connection)
+    feed: Any = Feed(
+        Evaluation(ticket_path="ticket.json", is_last=False),
+        Evaluation(ticket_path=None, is_last=False),
+    )
+    before, matmul.fp32_precision = matmul.fp32_precision, trained
+    try:
+        Pause(connection, feed, 1, None, 1, lambda: None)(4)  # type: ignore[arg-type]
+        assert (seen, matmul.fp32_precision) == (["ieee"], trained)
+    finally:
+        matmul.fp32_precision = before
