@@ -291,6 +291,17 @@ class QuarryTrainer(Trainer):
                 *(args.process_index, args.device),
             )
 
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """Rank 0's on all ranks: one that does not see its file would scale its gradients otherwise."""
+        super()._load_scaler(checkpoint)
+        scaler = getattr(self.accelerator, "scaler", None)
+        if checkpoint is None or scaler is None:
+            return
+        state = scaler.state_dict()
+        own = [state["scale"], float(state["_growth_tracker"])]
+        scale, steps = gather_numbers(own, self.args.device)[0].tolist()
+        scaler.load_state_dict({**state, "scale": scale, "_growth_tracker": int(steps)})
+
     def _save_rng_state(self, output_dir: str) -> None:
         """Nothing: every micro-step seeds its own generators."""
 

@@ -286,3 +286,22 @@ def test_a_micro_batch_that_was_not_asked_for_is_a_protocol_error(
     orchestrator.send = shifted
     with pytest.raises(ProtocolError, match="instead of"):
         build(orchestrator).train()
+
+
+def test_ranks_that_do_not_see_the_scale_of_gradients_take_that_of_rank_0(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    trainer = build(fake_orchestrator())
+    scaler = trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=65_536)
+
+    def gather(gathered: torch.Tensor, own: torch.Tensor) -> None:
+        gathered.copy_(torch.cat([torch.tensor([1_024.0, 7.0]), own]))
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_into_tensor", gather)
+    trainer._load_scaler(str(tmp_path / "checkpoint-without-scaler"))
+    assert (scaler.get_scale(), scaler.state_dict()["_growth_tracker"]) == (1_024, 7)
