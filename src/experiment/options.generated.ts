@@ -874,7 +874,7 @@ export interface SideWorkersInput {
    */
   count?: number | "auto" | undefined;
   /**
-   * auto, cpu or cuda:N; auto takes the last GPUs, which the ranks must leave free, or the CPU without any.
+   * auto, cpu or cuda:N; auto takes the last GPUs, which the ranks must leave free, or the CPU without any; mining takes the CPU also where the ranks hold all of them.
    *
    * @defaultValue `"auto"`
    */
@@ -1350,7 +1350,7 @@ export interface WorkersInput {
   /** CPU threads of each worker; default: the cores shared equally. */
   threads?: number | undefined;
   /**
-   * auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some.
+   * auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some. Training takes cpu and cuda:N as well: one rank on that GPU.
    *
    * @defaultValue `"auto"`
    */

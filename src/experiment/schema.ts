@@ -79,7 +79,9 @@ export const workersSchema = z.strictObject({
   device: z
     .string()
     .default("auto")
-    .describe("auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some."),
+    .describe(
+      "auto, cpu, cuda or cuda:N; auto gives each worker a GPU of its own where there are some. Training takes cpu and cuda:N as well: one rank on that GPU.",
+    ),
   batchSize: z
     .union([positive.max(65_536), z.literal("auto")])
     .default(16)

@@ -11,7 +11,7 @@ export const sideWorkersSchema = z.strictObject({
     .regex(/^(auto|cpu|cuda:\d+)$/, "auto, cpu or cuda:N")
     .default("auto")
     .describe(
-      "auto, cpu or cuda:N; auto takes the last GPUs, which the ranks must leave free, or the CPU without any.",
+      "auto, cpu or cuda:N; auto takes the last GPUs, which the ranks must leave free, or the CPU without any; mining takes the CPU also where the ranks hold all of them.",
     ),
   threads: z
     .int()

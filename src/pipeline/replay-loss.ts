@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import type { TrainingSet } from "../data/types.js";
 import type { Experiment } from "../experiment/define.js";
 import type { TrainConfig } from "../experiment/schema.js";
+import { withNamedGpu } from "../pool/gpus.js";
 import { EventStream } from "../report/events.js";
 import type { RecordedRun } from "../rundir/directory.js";
 import { findLatestCheckpoint, type Layout, runTraining } from "../training/index.js";
@@ -44,7 +45,7 @@ export interface Replay {
 export async function replayLoss(replay: Replay, step: number): Promise<ReplayedLoss> {
   const { run, experiment, train, set, batches, layout, look } = replay;
   const from = await findLatestCheckpoint(join(run.path, "train"), step);
-  const python = await look.python();
+  const python = await withNamedGpu(await look.python(), experiment.config.workers.device);
   return inTemporaryFolder(async (folder) => {
     const outputDir = join(folder, "train");
     if (from !== null) {

@@ -19,7 +19,8 @@ import { searchStep } from "./search.js";
 import { seedsOf } from "./seeds.js";
 import { BASE_MODEL, currentModel, type ModelChoice, type StepLeft } from "./step.js";
 import { summarise } from "./summary.js";
-import { checkLayout, trainStep } from "./train.js";
+import { trainStep } from "./train.js";
+import { checkLayout, checkMachine } from "./train-checks.js";
 import type { RunResult, VerbOptions } from "./types.js";
 
 type StepName = (typeof stepNames)[number];
@@ -63,7 +64,7 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
     });
   }
   checkPaths(experiment, steps);
-  if (config.train !== undefined && steps.includes("train")) await checkLayout(config.train);
+  if (config.train !== undefined && steps.includes("train")) await checkLayout(config.train, config.workers);
   const path = resolve(config.runDir ?? `runs/${config.name}`);
   const runDir = await openRunDir({ path, config: determinants(config), bound });
   try {
@@ -84,6 +85,7 @@ async function runIn(context: RunContext, steps: readonly StepName[]): Promise<R
   let status: "done" | "failed" | "stopped" = "failed";
   try {
     events.emit({ type: "runStarted", name: config.name, runDir: path, steps, isResumed: runDir.isResumed });
+    if (steps.includes("train")) await checkMachine(context);
     // Whatever is missing on the hub is told before the first step, not after hours of the others.
     await fetchHubFiles(
       context,

@@ -1,10 +1,11 @@
 /** Workers beside the ranks of a training: a run context with a pool of its own, for work on complete checkpoints. */
 import { QuarryError } from "../errors.js";
 import type { ExperimentConfig, SideWorkersConfig, WorkersConfig } from "../experiment/schema.js";
-import { usableGpus, withGpus } from "../pool/gpus.js";
+import { isOneGpu, usableGpus, withGpus, withNamedGpu } from "../pool/gpus.js";
 import { openPool } from "../pool/pool.js";
 import { coreCount } from "../pool/resources.js";
 import type { WorkerPool } from "../pool/types.js";
+import type { PythonEnvironment } from "../python/environment.js";
 import { EventStream, type QuarryEvent } from "../report/events.js";
 import { RunContext } from "./context.js";
 
@@ -73,22 +74,23 @@ export class SideContext extends RunContext {
   }
 }
 
+/** The option under which workers beside ranks stand. */
+export type SidePath = "train.evaluate.workers" | "train.refresh.workers";
+
 /**
- * Opens worker processes of their own on what the ranks leave free.
+ * Plans worker processes of their own on what the ranks leave free; nothing is started yet.
  *
- * @param ranks training processes on this machine; with GPUs, rank n holds the nth one
- * @param path option under which the workers stand, for messages
- * @throws QuarryError CONFIG when the ranks hold all GPUs.
+ * @param ranks training processes on this machine; with GPUs, rank n holds the nth one that ranks may use
+ * @throws QuarryError CONFIG when the ranks hold all GPUs, and the CPU would not do.
  */
 export async function besideRanks(
   context: RunContext,
   options: SideWorkersConfig,
   ranks: number,
-  path: string,
+  path: SidePath,
 ): Promise<OpenSidePool> {
   const python = await context.python();
-  const isOnCpu = context.config.workers.device === "cpu";
-  const visible = isOnCpu ? [] : (await usableGpus(python)).map(({ id }) => id);
+  const visible = await gpusBeside(python, context.config.workers.device);
   const rankThreads = context.config.train?.threads ?? Math.max(1, Math.floor(coreCount() / ranks));
   const machine = { visible, ranks, freeCores: coreCount() - ranks * rankThreads, cores: coreCount() };
   const { gpus, ...workers } = planSide(options, machine, path);
@@ -103,6 +105,15 @@ export async function besideRanks(
     });
 }
 
+/** GPUs of the machine of a training, those that the ranks may use first; none where they are to be left alone. */
+export async function gpusBeside(python: PythonEnvironment, device: string): Promise<string[]> {
+  if (device === "cpu") return [];
+  const ids = (await usableGpus(python)).map(({ id }) => id);
+  if (!isOneGpu(device)) return ids;
+  const [own] = await usableGpus(await withNamedGpu(python, device));
+  return own === undefined ? ids : [own.id, ...ids.filter((id) => id !== own.id)];
+}
+
 /** The options of a pool that nobody from elsewhere joins. */
 export function ownWorkers({ listen: _listen, nodes: _nodes, ...workers }: WorkersConfig): WorkersConfig {
   return { ...workers, nodes: [] };
@@ -110,7 +121,7 @@ export function ownWorkers({ listen: _listen, nodes: _nodes, ...workers }: Worke
 
 /** What a machine has beside the ranks. */
 export interface Surroundings {
-  /** GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; empty when training is on the CPU. */
+  /** GPUs that may be used, the ranks' first, as CUDA_VISIBLE_DEVICES names them; empty when training is on the CPU. */
   readonly visible: readonly string[];
   readonly ranks: number;
   readonly cores: number;
@@ -126,10 +137,12 @@ export interface Surroundings {
 export function planSide(
   { count, device, threads }: SideWorkersConfig,
   { visible, ranks, cores, freeCores }: Surroundings,
-  path: string,
+  path: SidePath,
 ): Pick<WorkersConfig, "count" | "device" | "threads"> & { readonly gpus: readonly string[] | null } {
-  const onCpu = device === "cpu" || (device === "auto" && visible.length === 0);
-  if (onCpu) {
+  const free = visible.slice(ranks);
+  // Mining has a whole period of time; an evaluation on a CPU that falls behind would never be over.
+  const isCpuEnough = visible.length === 0 || path === "train.refresh.workers";
+  if (device === "cpu" || (device === "auto" && free.length === 0 && isCpuEnough)) {
     const workers = count === "auto" ? 1 : count;
     return {
       count: workers,
@@ -140,11 +153,11 @@ export function planSide(
   }
   const shared = threads ?? Math.max(1, Math.floor(cores / Math.max(1, visible.length)));
   if (device !== "auto") return { count: count === "auto" ? 1 : count, device, threads: shared, gpus: null };
-  const free = visible.slice(ranks);
   if (free.length > 0)
     return { count: count === "auto" ? free.length : count, device: "auto", threads: shared, gpus: free };
+  const fewer = visible.length > 1 ? `train.ranks to ${visible.length - 1} or less, or ` : "";
   throw new QuarryError("CONFIG", `${path}: the ${ranks} rank(s) hold all ${visible.length} GPU(s) of this machine.`, {
-    hint: `Set train.ranks to ${visible.length - 1} or less, or ${path}.device to cpu, or to cuda:N to share a rank's GPU.`,
+    hint: `Set ${fewer}${path}.device to cpu, or to cuda:N to share a rank's GPU.`,
   });
 }
 

@@ -2,6 +2,7 @@
 import type { TrainingSet } from "../data/types.js";
 import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
+import { withNamedGpu } from "../pool/gpus.js";
 import type { TrainJob, TrainNodes } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { TrainingEvaluation } from "./evaluating/index.js";
@@ -39,7 +40,7 @@ export async function openParts(
   from: LearnedFrom,
 ): Promise<TrainParts> {
   const { events, signal, runDir } = context;
-  const python = await context.python();
+  const python = await withNamedGpu(await context.python(), context.config.workers.device);
   const ranks = await rankCount(options, python, (message) =>
     events.emit({ type: "warning", message, hint: "Mend the driver, or set workers.device to cpu." }),
   );

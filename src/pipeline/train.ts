@@ -4,10 +4,8 @@ import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
-import { machineCount } from "../experiment/cross-checks.js";
 import type { TrainConfig } from "../experiment/schema.js";
-import { findPython } from "../python/environment.js";
-import { deriveLayout, findLatestCheckpoint, lostOfCheckpoints, modelFilesOf, runTraining } from "../training/index.js";
+import { findLatestCheckpoint, lostOfCheckpoints, modelFilesOf, runTraining } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { type Chosen, tellChosen } from "./evaluating/chosen.js";
 import type { TrainingEvaluation } from "./evaluating/index.js";
@@ -16,7 +14,6 @@ import { localModels } from "./local-models.js";
 import { prepare, prepareTraining } from "./prepare.js";
 import { fingerprintsOf, minedSources } from "./refresh/sources.js";
 import { findDone, listed, lostFiles, once, type StepLeft } from "./step.js";
-import { rankCount } from "./train-job.js";
 import { openParts, type TrainParts } from "./train-parts.js";
 import { forgetFirstTry, wasCheckpointed } from "./train-record.js";
 
@@ -96,17 +93,6 @@ async function refuseNoneLeft({ runDir }: RunContext): Promise<void> {
   throw new QuarryError("INTEGRITY", `the training in ${runDir.path} cannot go on: it has lost ${seen}`, {
     hint: "Restore the files from a copy, or train anew in another folder with --runDir.",
   });
-}
-
-/**
- * Refuses a batch that this machine's ranks cannot share, before anything else is done.
- *
- * @throws CONFIG naming the numbers that would work
- */
-export async function checkLayout(options: TrainConfig): Promise<void> {
-  const { globalBatchSize, queriesPerRank } = options;
-  const ranks = (await rankCount(options, await findPython())) * machineCount(options);
-  deriveLayout({ globalBatchSize, queriesPerRank, ranks });
 }
 
 async function trainOn(

@@ -1,5 +1,6 @@
 /** Which GPUs of this machine may be used: what CUDA_VISIBLE_DEVICES names, else what nvidia-smi lists, else none. */
 import { execa } from "execa";
+import { QuarryError } from "../errors.js";
 import type { PythonEnvironment } from "../python/environment.js";
 
 /** A GPU that processes may use. */
@@ -44,6 +45,31 @@ export async function countGpus(python: PythonEnvironment, warn?: (why: string) 
 /** The same interpreter for processes that see these GPUs only, on which torch then computes. */
 export function withGpus(python: PythonEnvironment, ids: readonly string[]): PythonEnvironment {
   return { ...python, env: { ...python.env, CUDA_VISIBLE_DEVICES: ids.join(",") } };
+}
+
+/**
+ * The same interpreter for processes that are to see one GPU only, where a device names one: the Nth that may be used.
+ *
+ * @param device as workers.device has it
+ * @throws QuarryError CONFIG when there is no such GPU.
+ */
+export async function withNamedGpu(python: PythonEnvironment, device: string): Promise<PythonEnvironment> {
+  if (!isOneGpu(device)) return python;
+  const gpus = await usableGpus(python);
+  const gpu = gpus[Number(device.slice("cuda:".length))];
+  if (gpu !== undefined) return withGpus(python, [gpu.id]);
+  throw new QuarryError(
+    "CONFIG",
+    `workers.device is ${device}, but ${gpus.length === 1 ? "1 GPU" : `${gpus.length} GPUs`} may be used.`,
+    {
+      hint: "Set workers.device to auto or cpu; N of cuda:N counts from 0, among what CUDA_VISIBLE_DEVICES names, else what nvidia-smi lists.",
+    },
+  );
+}
+
+/** Whether a device is a GPU that is named. */
+export function isOneGpu(device: string): boolean {
+  return /^cuda:\d+$/.test(device);
 }
 
 /** CUDA reads the list up to the first entry that is no device; -1 stands for none. Null where there is no list. */

@@ -8,7 +8,12 @@ import type { TrainJob } from "./job.js";
  *
  * @throws QuarryError CONFIG when this machine has fewer GPUs than ranks.
  */
-export async function checkDevices({ ranks: all, nodes, device, python }: TrainJob): Promise<void> {
+export async function checkDevices({
+  ranks: all,
+  nodes,
+  device,
+  python,
+}: Pick<TrainJob, "ranks" | "nodes" | "device" | "python">): Promise<void> {
   const ranks = all / (nodes?.count ?? 1);
   if (ranks === 1 || device === "cpu") return;
   const gpus = await countGpus(python);

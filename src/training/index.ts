@@ -9,6 +9,7 @@ export {
   removeCheckpoints,
   removeHalfWritten,
 } from "./checkpoints.js";
+export { checkDevices } from "./devices.js";
 export type { EvaluationOrder, Layout, TrainJob, TrainNodes, TrainOutcome } from "./job.js";
 export { deriveLayout, negativesScope } from "./layout.js";
 export { runTraining } from "./run.js";

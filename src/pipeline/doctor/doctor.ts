@@ -9,7 +9,7 @@ import { machineCount } from "../../experiment/cross-checks.js";
 import type { Experiment } from "../../experiment/define.js";
 import { checkPaths } from "../../experiment/paths.js";
 import { refreshedParts } from "../../experiment/refresh.js";
-import { type Gpu, usableGpus } from "../../pool/gpus.js";
+import { type Gpu, usableGpus, withNamedGpu } from "../../pool/gpus.js";
 import { coreCount } from "../../pool/resources.js";
 import type { PythonEnvironment } from "../../python/environment.js";
 import { EventStream } from "../../report/events.js";
@@ -63,7 +63,7 @@ export async function doctor(experiment: Experiment, options: DoctorOptions = {}
   checks.push(...checkFaults(await checkSources(data, look.context)));
   const isSound = checks.every(({ status }) => status !== "refuse");
   options.onSection?.("machine");
-  const python = await look.python();
+  const python = await withNamedGpu(await look.python(), experiment.config.workers.device);
   const machine = await examineMachine(experiment, python);
   checks.unshift(...machine.checks);
   if (isSound) {

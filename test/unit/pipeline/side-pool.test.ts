@@ -14,22 +14,41 @@ describe("planSide", () => {
   });
 
   it("takes one thread where the ranks leave no core", () => {
-    const { threads } = planSide({ ...auto, count: 2 }, { ...cpuOnly, freeCores: 0 }, "p");
+    const { threads } = planSide({ ...auto, count: 2 }, { ...cpuOnly, freeCores: 0 }, "train.evaluate.workers");
     expect(threads).toBe(1);
   });
 
   it("puts one worker on each GPU that no rank holds, the last ones", () => {
-    expect(planSide(auto, fourGpus, "p")).toEqual({ count: 2, device: "auto", threads: 8, gpus: ["2", "3"] });
+    expect(planSide(auto, fourGpus, "train.evaluate.workers")).toEqual({
+      count: 2,
+      device: "auto",
+      threads: 8,
+      gpus: ["2", "3"],
+    });
   });
 
   it("keeps to the GPUs that the user made visible", () => {
-    const { gpus } = planSide(auto, { ...fourGpus, visible: ["5", "7", "GPU-a"] }, "p");
+    const { gpus } = planSide(auto, { ...fourGpus, visible: ["5", "7", "GPU-a"] }, "train.evaluate.workers");
     expect(gpus).toEqual(["GPU-a"]);
   });
 
   it("takes a device that is named, also a rank's", () => {
-    const shared = planSide({ count: "auto", device: "cuda:0" }, { ...fourGpus, ranks: 4 }, "p");
+    const shared = planSide({ count: "auto", device: "cuda:0" }, { ...fourGpus, ranks: 4 }, "train.evaluate.workers");
     expect(shared).toEqual({ count: 1, device: "cuda:0", threads: 8, gpus: null });
+  });
+
+  it("mines on the CPU when the ranks hold every GPU", () => {
+    const mining = planSide(auto, { ...fourGpus, ranks: 4, freeCores: 3 }, "train.refresh.workers");
+    expect(mining).toEqual({ count: 1, device: "cpu", threads: 3, gpus: null });
+  });
+
+  it("has no hint that ranks cannot follow where there is one GPU", () => {
+    const alone = { ...fourGpus, visible: ["0"], ranks: 1 };
+    expect(() => planSide(auto, alone, "train.evaluate.workers")).toThrow(
+      expect.objectContaining({
+        hint: "Set train.evaluate.workers.device to cpu, or to cuda:N to share a rank's GPU.",
+      }),
+    );
   });
 
   it("refuses when the ranks hold every GPU, and says which options would help", () => {

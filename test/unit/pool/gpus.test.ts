@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { countGpus, usableGpus, withGpus } from "../../../src/pool/gpus.js";
+import { countGpus, usableGpus, withGpus, withNamedGpu } from "../../../src/pool/gpus.js";
 
 const MIB = 2 ** 20;
 let folder = "";
@@ -48,6 +48,18 @@ test("CUDA_VISIBLE_DEVICES says which and in which order, by number or by the be
   expect(await seen("")).toEqual([]);
   expect(await seen("-1")).toEqual([]);
   expect(await usableGpus(withGpus(ofThree(), ["1"]))).toMatchObject([{ name: "NVIDIA B" }]);
+});
+
+test("a device that names a GPU leaves only it to be seen, counted within those that may be used", async () => {
+  const seen = async (device: string, visible?: string) =>
+    (await withNamedGpu(ofThree(visible), device)).env["CUDA_VISIBLE_DEVICES"];
+  expect(await seen("cuda:2")).toBe("2");
+  expect(await seen("cuda:1", "2,0")).toBe("0");
+  expect(await seen("cuda", "2,0")).toBe("2,0");
+  await expect(seen("cuda:1", "2")).rejects.toMatchObject({
+    code: "CONFIG",
+    message: "workers.device is cuda:1, but 1 GPU may be used.",
+  });
 });
 
 test.each([
