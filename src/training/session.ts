@@ -109,12 +109,15 @@ class Session {
       const onRankDeath = (death: RankDeath): void => this.#bury(death);
       const ranks = all / (nodes?.count ?? 1);
       const joining = meeting === null ? {} : { meeting: meeting.arguments };
-      const stopping = AbortSignal.any([signal, halting].filter((each) => each !== undefined));
+      // What torchrun is forked from may hang before it forks.
+      const over = new AbortController();
+      void this.#ended.then(() => over.abort());
+      const stopping = AbortSignal.any([over.signal, signal, halting].filter((each) => each !== undefined));
       const limits = { maxRestarts, threads, device, signal: stopping };
       const options = { python, ticketPath, ranks, logDir, onRankDeath, ...limits, ...joining };
       for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       child = await startTorchrun(options);
-      others = (await meeting?.start(() => transport.admit())) ?? null;
+      if (!over.signal.aborted) others = (await meeting?.start(() => transport.admit())) ?? null;
       if (nodes !== undefined && nodes.least > 1) void others?.ended.then(() => this.#miss());
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
