@@ -1,5 +1,6 @@
-/** What Linux tells of a process in one line of /proc. */
-import { readFileSync } from "node:fs";
+/** What Linux tells of processes in /proc, and whether the process that left its mark somewhere still runs. */
+import { createHash } from "node:crypto";
+import { readFileSync, readlinkSync } from "node:fs";
 
 /** A part of proc_pid_stat(5). */
 export interface ProcessStat {
@@ -35,4 +36,57 @@ export function processStat(process: number | string): ProcessStat | null {
     cpuTicks: number(11) + number(12),
     startTicks: fields[19] ?? "",
   };
+}
+
+/** Changes with each boot, so that a process from before is known to be gone; null where the system does not tell. */
+export function bootId(): string | null {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return null;
+  }
+}
+
+/** The space of process numbers that this process sees: a number of another one, such as a container's, means nothing here. */
+export function pidSpace(): string | null {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return null;
+  }
+}
+
+let ownMark: string | null = null;
+
+/**
+ * A part of a name that tells who made it: `<machine>-<process>-<start>`. The machine stands for one boot of one kernel
+ * and one space of process numbers.
+ */
+export function processMark(): string {
+  ownMark ??= `${machine()}-${process.pid}-${startOf(process.pid) ?? 0}`;
+  return ownMark;
+}
+
+/** Whether the process with a mark has ended; null where nobody here can know: it was of another machine or container. */
+export function hasEnded(mark: string): boolean | null {
+  const [, where, pid, start] = /^([0-9a-f]{8})-(\d+)-(\d+)$/.exec(mark) ?? [];
+  return where !== undefined && where === machine() ? startOf(Number(pid)) !== start : null;
+}
+
+let ownMachine: string | null = null;
+
+/** "" where the system does not tell. */
+function machine(): string {
+  if (ownMachine === null) {
+    const [boot, space] = [bootId(), pidSpace()];
+    const isTold = boot !== null && space !== null;
+    ownMachine = isTold ? createHash("sha256").update(`${boot}\n${space}`).digest("hex").slice(0, 8) : "";
+  }
+  return ownMachine;
+}
+
+/** When a running process started, or null when there is none. */
+function startOf(pid: number): string | null {
+  const stat = processStat(pid);
+  return stat?.isRunning === true ? stat.startTicks : null;
 }

@@ -68,5 +68,20 @@ def _say(answer: Callable[[], Any]) -> None:
         stdout.write(json.dumps(answer(), ensure_ascii=False, allow_nan=False))
 
 
+def _tie(verb: str) -> None:
+    """Nobody waits for the answer of a command whose caller was killed: it ends, and writes nothing any more."""
+    from quarry_runtime.guard.parent import die_with_parent, tie_to_parent
+
+    if verb not in ANSWERS and verb != "doctor":
+        # It says itself when it ends; some are meant to outlive who started them.
+        return
+    if verb == "fetch":
+        # Its stdin is the request, and ends with it.
+        die_with_parent()
+    else:
+        tie_to_parent()
+
+
 if __name__ == "__main__":
+    _tie("".join(sys.argv[1:2]))
     sys.exit(main(sys.argv[1:]))

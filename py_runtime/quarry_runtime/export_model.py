@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
-from quarry_runtime.guard.durable import whole_folder
+from quarry_runtime.guard.durable import sweep_beside, whole_folder
 from quarry_runtime.protocol.messages import ModelSpec
 
 
@@ -28,6 +30,8 @@ def answer(argv: list[str]) -> dict[str, Any]:
     options = parser.parse_args(argv)
     spec = msgspec.json.decode(options.spec.read_bytes(), type=ModelSpec)
     facts = json.loads(options.facts.read_text(encoding="utf-8"))
+    # As an exception it takes the half-written folder away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.push:
         # Told before minutes are spent on weights.
         check_online(options.push)
@@ -62,6 +66,7 @@ def export_model(
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ConfigError(f"{to} is there already.", hint="Choose another folder with --out.")
+    sweep_beside(to)
     # Bits are how weights are held while one works with them: a base model of a QLoRA is merged whole.
     spec = msgspec.structs.replace(spec, quantization=None)
     resolved = resolve(spec)

@@ -2,6 +2,7 @@
 import { Command, Option } from "commander";
 import type { ExportOptions } from "../index.js";
 import { formatBytes } from "../report/format.js";
+import { withStop } from "./stoppable.js";
 
 interface Flags {
   readonly out: string;
@@ -11,6 +12,7 @@ interface Flags {
   readonly private?: boolean;
   readonly license?: string;
   readonly json?: boolean;
+  readonly debug?: boolean;
 }
 
 const DTYPES: Readonly<Record<string, NonNullable<ExportOptions["dtype"]>>> = {
@@ -22,8 +24,8 @@ const DTYPES: Readonly<Record<string, NonNullable<ExportOptions["dtype"]>>> = {
   float16: "float16",
 };
 
-/** Makes the command. */
-export function exportCommand(): Command {
+/** Makes the command; `setStatus` takes the exit status. */
+export function exportCommand(setStatus: (status: number) => void): Command {
   return new Command("export")
     .description("Write a model for others: a plain folder with a card, or a repository.")
     .argument("<model>", "run folder, checkpoint folder, or Hugging Face model id")
@@ -36,14 +38,17 @@ export function exportCommand(): Command {
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
     .helpOption("-h, --help", "show this help")
-    .action(exportTo);
+    .action(async (model: string, flags: Flags) =>
+      setStatus(await withStop(flags.debug ?? false, (signal) => exportTo(model, flags, signal))),
+    );
 }
 
-async function exportTo(model: string, flags: Flags): Promise<void> {
+async function exportTo(model: string, flags: Flags, signal: AbortSignal): Promise<number> {
   const { exportModel } = await import("../index.js");
   const dtype = flags.dtype === undefined ? undefined : DTYPES[flags.dtype];
   const made = await exportModel(model, {
     out: flags.out,
+    signal,
     ...(flags.merge ? { merge: true } : {}),
     ...(dtype === undefined ? {} : { dtype }),
     ...(flags.push === undefined ? {} : { push: flags.push }),
@@ -52,4 +57,5 @@ async function exportTo(model: string, flags: Flags): Promise<void> {
   });
   const text = `${made.folder}: ${made.fileCount} files, ${formatBytes(made.bytes)}${made.url === null ? "" : `\npushed to ${made.url}`}`;
   process.stdout.write(flags.json ? `${JSON.stringify(made, null, 2)}\n` : `${text}\n`);
+  return 0;
 }

@@ -55,7 +55,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(typesCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
-  program.addCommand(exportCommand());
+  program.addCommand(exportCommand(setStatus));
   program.addCommand(replayCommand(setStatus));
   program.addCommand(cacheCommand(setStatus));
   program.addCommand(joinCommand(setStatus));

@@ -1,7 +1,7 @@
 /** Calls of the runtime's short-lived commands: their errors become ours, their answers come as JSON. */
 import { rm } from "node:fs/promises";
 import { type ErrorCode, EXIT_STATUS, QuarryError } from "../errors.js";
-import { makeTemporaryFolder } from "../pool/temporary-folder.js";
+import { makeOwnFolder } from "../pool/temporary-folder.js";
 import type { PythonEnvironment } from "../python/environment.js";
 
 /** What a call needs of its surroundings; a run's context has it. */
@@ -44,7 +44,7 @@ export async function runtimeAnswer<Answer>(
 
 /** Gives a folder that is removed afterwards, whatever happens. */
 export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = makeTemporaryFolder("quarry-");
+  const folder = makeOwnFolder();
   try {
     return await work(folder);
   } finally {

@@ -1,8 +1,9 @@
 /** Folders that only this user may enter and that go with this process: for sockets, tickets, answers of short commands. */
-import { mkdtempSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { QuarryError } from "../errors.js";
+import { hasEnded, processMark } from "../process-stat.js";
 
 /** Where such folders may lie, the best first: TMPDIR may be missing, full, not writable, or too long for a socket. */
 export function temporaryParents(): ReadonlySet<string> {
@@ -31,4 +32,37 @@ export function makeTemporaryFolder(prefix: string, fits: (parent: string) => bo
     hint: "Set TMPDIR to a writable folder with a short path.",
     cause,
   });
+}
+
+/**
+ * Makes a folder whose name tells whose it is, and removes those of processes that were killed. Sockets need shorter
+ * names, and tell by themselves whether somebody listens.
+ *
+ * @example
+ * const folder = makeOwnFolder();
+ */
+export function makeOwnFolder(): string {
+  for (const parent of temporaryParents()) sweep(parent);
+  return makeTemporaryFolder(`quarry-${processMark()}-`);
+}
+
+function sweep(parent: string): void {
+  for (const name of namesIn(parent)) {
+    const [, mark] = /^quarry-(.+)-\w{6}$/.exec(name) ?? [];
+    if (mark === undefined || hasEnded(mark) !== true) continue;
+    const folder = join(parent, name);
+    try {
+      if (lstatSync(folder).uid === process.getuid?.()) rmSync(folder, { recursive: true, force: true });
+    } catch {
+      // Another process removed it first: whoever comes next looks again.
+    }
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }

@@ -1,10 +1,11 @@
 /** One process at a time in a run folder; the lock of a dead process is taken over, by exactly one of those who try. */
 import { createHash } from "node:crypto";
-import { link, readFile, rm, unlink, writeFile } from "node:fs/promises";
+import { link, readdir, readFile, rm, unlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError } from "../errors.js";
-import { temporaryName, writeFileDurably } from "./durable.js";
-import { isAlive, type Owner, thisProcess } from "./owner.js";
+import { temporaryName, temporarySuffix, writeFileDurably } from "./durable.js";
+import { isAlive, isElsewhere, type Owner, thisProcess } from "./owner.js";
 
 /** A lock that is held. */
 export interface Lock {
@@ -60,7 +61,22 @@ async function claim(path: string, own: Owner): Promise<Owner | null> {
     await writeFileDurably(path, JSON.stringify(own));
     return own;
   } finally {
-    await unlink(takeover);
+    // Who holds the lock by now may have swept it away.
+    await rm(takeover, { force: true });
+  }
+}
+
+/** Removes what processes left that were killed while they reached for the lock; only called by who holds it. */
+async function sweep(path: string): Promise<void> {
+  const name = basename(path);
+  for (const each of await readdir(dirname(path))) {
+    const isTakeover = each.startsWith(`${name}.`);
+    const isCandidate = each.startsWith(`.${name}.`) && each.endsWith(temporarySuffix);
+    if (!isTakeover && !isCandidate) continue;
+    const remains = join(dirname(path), each);
+    const owner = await readOwner(remains);
+    // One without a process is being written this very moment.
+    if (owner !== null && owner.pid > 0 && !isAlive(owner)) await rm(remains, { force: true });
   }
 }
 
@@ -73,7 +89,11 @@ export async function acquireLock(path: string): Promise<Lock> {
   const own = thisProcess();
   for (let attempt = 0; attempt < maxTries; attempt++) {
     const owner = await claim(path, own);
-    if (owner === own) return { release: () => release(path, own) };
+    if (owner === own) {
+      // What cannot be removed is in nobody's way.
+      await sweep(path).catch(() => {});
+      return { release: () => release(path, own) };
+    }
     if (owner !== null) throw busy(path, owner);
     // Somebody gave it back or is taking it over this very moment.
     await sleep(takeoverWaitMs);
@@ -85,9 +105,10 @@ export async function acquireLock(path: string): Promise<Lock> {
 
 function busy(path: string, owner: Owner): QuarryError {
   const since = new Date(owner.since).toISOString();
+  const where = isElsewhere(owner) ? `${owner.host}, in another container,` : owner.host;
   return new QuarryError(
     "CONFIG",
-    `The run folder is in use by process ${owner.pid} on ${owner.host} since ${since} (${path}).`,
+    `The run folder is in use by process ${owner.pid} on ${where} since ${since} (${path}).`,
     { hint: `Wait for it, choose another folder with --runDir, or, if that process is gone, delete ${path}.` },
   );
 }

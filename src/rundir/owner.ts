@@ -1,8 +1,7 @@
 /** Who holds a lock, and whether that process still lives: a pid alone is not enough, for pids are used again. */
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { processStat } from "../process-stat.js";
+import { bootId, pidSpace, processStat } from "../process-stat.js";
 
 /** A process that holds something. */
 export interface Owner {
@@ -12,18 +11,12 @@ export interface Owner {
   readonly startTicks: string | null;
   /** Changes with each boot, so that a pid from before is known to be dead. */
   readonly bootId: string | null;
+  /** Of process numbers; null where the system does not tell, undefined in a hold of an earlier version. */
+  readonly pidSpace?: string | null;
   /** Milliseconds since the epoch. */
   readonly since: number;
   /** Unique to this hold. */
   readonly token: string;
-}
-
-function bootId(): string | null {
-  try {
-    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  } catch {
-    return null;
-  }
 }
 
 /** This process, as the owner of a new hold. */
@@ -33,15 +26,26 @@ export function thisProcess(): Owner {
     host: hostname(),
     startTicks: processStat(process.pid)?.startTicks ?? null,
     bootId: bootId(),
+    pidSpace: pidSpace(),
     since: Date.now(),
     token: randomBytes(8).toString("hex"),
   };
 }
 
-/** Whether the process may still be there. Of another machine's process nobody can know, so it counts as alive. */
+/** Whether a host of this name is another place: a container, say, whose process numbers mean nothing here. */
+export function isElsewhere(owner: Owner): boolean {
+  const [here, there] = [pidSpace(), owner.pidSpace ?? null];
+  return owner.host === hostname() && there !== null && here !== null && there !== here;
+}
+
+/**
+ * Whether the process may still be there. Of a process on another machine, or in another space of process numbers,
+ * nobody can know, so it counts as alive.
+ */
 export function isAlive(owner: Owner): boolean {
   if (owner.host !== hostname()) return true;
   if (owner.bootId !== null && owner.bootId !== bootId()) return false;
+  if (isElsewhere(owner)) return true;
   try {
     process.kill(owner.pid, 0);
   } catch (thrown) {

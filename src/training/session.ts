@@ -69,7 +69,10 @@ class Session {
   #transport: Transport | undefined;
   #generation: Generation = noGeneration;
   #firstDeath: RankDeath | null = null;
-  #hasStepped = false;
+  /** Steps that are done; null until this start of the ranks has done one. */
+  #done: number | null = null;
+  /** The last step of which a rank has a micro-batch; they count from 0. */
+  #served = -1;
 
   constructor(job: TrainJob, layout: Layout, progress: TrainProgress) {
     this.#job = job;
@@ -109,12 +112,15 @@ class Session {
       const onRankDeath = (death: RankDeath): void => this.#bury(death);
       const ranks = all / (nodes?.count ?? 1);
       const joining = meeting === null ? {} : { meeting: meeting.arguments };
-      const stopping = AbortSignal.any([signal, halting].filter((each) => each !== undefined));
+      // What torchrun is forked from may hang before it forks.
+      const over = new AbortController();
+      void this.#ended.then(() => over.abort());
+      const stopping = AbortSignal.any([over.signal, signal, halting].filter((each) => each !== undefined));
       const limits = { maxRestarts, threads, device, signal: stopping };
       const options = { python, ticketPath, ranks, logDir, onRankDeath, ...limits, ...joining };
       for (let rank = 0; rank < all; rank += 1) this.#progress.rank(rank, null, "starting", null);
       child = await startTorchrun(options);
-      others = (await meeting?.start(() => transport.admit())) ?? null;
+      if (!over.signal.aborted) others = (await meeting?.start(() => transport.admit())) ?? null;
       if (nodes !== undefined && nodes.least > 1) void others?.ended.then(() => this.#miss());
       void this.#awaitExit(child);
       signal?.addEventListener("abort", stop);
@@ -171,7 +177,7 @@ class Session {
       case "next":
         return this.#serve(rank, message.step, message.microStep);
       case "trainStep":
-        this.#hasStepped = true;
+        this.#done = message.step;
         this.#watch.stepped(message.step, message.seconds);
         return this.#progress.finished(message, this.#generation.ranks.values());
       case "sealing":
@@ -209,7 +215,8 @@ class Session {
     if (this.#transport?.isRemote(peer)) this.#supply.add(peer);
     else this.#pids.add(hello.pid);
     if (greeting.isNew) {
-      this.#hasStepped = false;
+      this.#done = null;
+      this.#served = -1;
       this.#standing.clear();
       this.#firstDeath = null;
       this.#watch.begin(hello.worldSize);
@@ -242,6 +249,7 @@ class Session {
     this.#answers.answer(peer, batch, (found) => {
       // It may have died while it waited.
       if (rankOf(this.#generation, peer) === null) return;
+      this.#served = Math.max(this.#served, step);
       const { message, frames } = microBatchMessage(found, step, microStep);
       this.#send(peer, message, frames);
     });
@@ -263,7 +271,9 @@ class Session {
 
   #stop(save = true): void {
     // Without a finished step there is nothing to save that is not saved already.
-    if (!this.#hasStepped) return this.#settle({ kind: "stopped" });
+    if (this.#done === null) return this.#settle({ kind: "stopped" });
+    // Ranks save at the end of a step, and the one that they wait for would not come before they are ended.
+    if (this.#answers.isWaiting && this.#served < this.#done) return this.#settle({ kind: "stopped" });
     this.#watch.stop();
     for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { type: "stopTraining", save });
   }
@@ -310,7 +320,7 @@ class Session {
   /** torchrun saw a rank die and is about to start all of them again, or to give up. */
   #bury(death: RankDeath): void {
     this.#firstDeath ??= death;
-    this.#hasStepped = false;
+    this.#done = null;
     for (const { rank, device } of this.#generation.ranks.values()) {
       const isCulprit = rank === death.rank;
       const detail = isCulprit ? `${describeDeath(death)}; the ranks start again` : "starts again with the others";

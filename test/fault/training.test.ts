@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { execa, execaSync } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { canFork } from "../../src/pool/launch/fork-server.js";
 import { processStat } from "../../src/process-stat.js";
 import { findLatestCheckpoint, runTraining } from "../../src/training/index.js";
 import { until } from "../fixtures/fake-pool.js";
@@ -151,6 +152,26 @@ test("a rank that hangs cannot keep a stop on request from ending", async () => 
   expect([...agents(), ...ranks()]).toEqual([]);
 });
 
+test("a stop on request waits for no step whose batch is not there", async () => {
+  const stop = new AbortController();
+  const args = { learning_rate: 5e-3, save_steps: 2, lr_scheduler_type: "linear" };
+  const waiting = bench.job("waiting", { args, signal: stop.signal });
+  const { microBatch } = waiting.job;
+  let stoppedAt = 0;
+  onStep(waiting, (step) => {
+    if (step !== 3) return;
+    stoppedAt = Date.now();
+    stop.abort();
+  });
+  const never = new Promise<never>(() => {});
+  const job = {
+    ...waiting.job,
+    microBatch: (...of: Parameters<typeof microBatch>) => (of[0] < 3 ? microBatch(...of) : never),
+  };
+  expect(await runTraining(job)).toMatchObject({ step: 2, isStopped: true });
+  expect(Date.now() - stoppedAt).toBeLessThan(5_000);
+});
+
 test("a SIGKILL of the orchestrator leaves neither torchrun nor ranks", async () => {
   const script = [process.execPath, ["scripts/on-build.mjs", here("training-orchestrator.ts")]] as const;
   const child = execa(...script, { reject: false, env: { QUARRY_TEST_FOLDER: bench.folder, TMPDIR: bench.folder } });
@@ -191,6 +212,37 @@ test("ranks that cannot start end with one clear error and a look into their log
   expect(error).toMatchObject({ code: "WORKER", message: expect.stringContaining("No module named quarry_runtime") });
   expect(await readFile(join(job.job.logDir, "fork-server.log"), "utf8")).toContain("quarry_runtime");
 });
+
+/** A Python that does something else in place of the process that torchrun's agent is forked from. */
+async function pythonWithout(name: string, script: string) {
+  const executable = join(bench.folder, name);
+  const { executable: real } = bench.python;
+  const lines = [`case "$*" in *fork-server*) ${script};; esac`, `exec ${real} "$@"`];
+  await writeFile(executable, ["#!/bin/sh", ...lines, ""].join("\n"), { mode: 0o700 });
+  return { ...bench.python, executable };
+}
+
+test.skipIf(!canFork)("a launch is given up when what torchrun is to be forked from hangs", async () => {
+  const python = await pythonWithout("hangs", "exec sleep 600");
+  const job = bench.job("hangs-early", { python, startTimeoutMs: 1_500, maxRestarts: 1 });
+  const message = "The ranks did not start within 1.5 s. It was started again 1 time(s) before.";
+  await expect(runTraining(job.job)).rejects.toMatchObject({
+    ...{ code: "WORKER", message: expect.stringContaining(message) },
+  });
+  expect(descendants("sleep 600")).toEqual([]);
+});
+
+test.skipIf(!canFork)(
+  "a SIGKILL of what torchrun is to be forked from takes a restart, before the first hello",
+  async () => {
+    const python = await pythonWithout("dies", "read request; kill -KILL $$");
+    const job = bench.job("killed-early", { python, maxRestarts: 1 });
+    const why = "torchrun was killed with the process that it was forked from (killed by SIGKILL).";
+    await expect(runTraining(job.job)).rejects.toMatchObject({
+      ...{ code: "WORKER", message: `Training could not go on. ${why} It was started again 1 time(s) before.` },
+    });
+  },
+);
 
 const noNamespace = execaSync("unshare", ["--pid", "--fork", "true"], { reject: false }).failed;
 if (noNamespace)

@@ -1,4 +1,5 @@
 /** Export of what a run trained: found by its folder, written with a card of what the run recorded. */
+import { existsSync, readdirSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportModel } from "../../src/index.js";
 import { findPython } from "../../src/python/environment.js";
+import { until } from "../fixtures/fake-pool.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 let folder = "";
@@ -80,6 +82,50 @@ class SignOff(Encoder):
   await writeFile(join(run, "environment.json"), JSON.stringify({ ...environment, baseDir: "../.." }));
   const made = await exportModel(run, { out: join(folder, "plugged") });
   expect(made.fileCount).toBeGreaterThan(5);
+});
+
+test("a stopped export takes away what it has written, and the next one what a killed export left", async () => {
+  const slow = `
+import time
+from quarry_runtime.modeling.encoder import Encoder
+from quarry_runtime.modeling.registry import register_encoder
+
+@register_encoder("slow")
+class Slow(Encoder):
+    """Written for ever."""
+
+    def save(self, folder):
+        super().save(folder)
+        time.sleep(600)
+`;
+  await writeFile(join(folder, "slow.py"), slow);
+  const model = { kind: "biEncoder", checkpoint: "x", encoder: "slow", plugins: ["slow.py"] };
+  const own = join(folder, "runs", "slow");
+  await cp(run, own, { recursive: true });
+  const done = { type: "stepDone", step: "train", result: { checkpoint: "train/checkpoint-30" } };
+  await writeFile(join(own, "journal.jsonl"), `${JSON.stringify(done)}\n`);
+  await writeFile(join(own, "experiment.json"), JSON.stringify({ name: "slow", model }));
+  await writeFile(join(own, "environment.json"), JSON.stringify({ baseDir: "../.." }));
+  const place = await mkdtemp(join(folder, "stopped-"));
+  const remains = () => readdirSync(place).filter((name) => name.startsWith(".out."));
+  const begin = () => {
+    const argv = [join(root, "dist/cli/main.js"), "export", own, "--out", join(place, "out")];
+    return execa(process.execPath, argv, { reject: false });
+  };
+  const stopped = begin();
+  await until(() => remains().length > 0, 60_000);
+  stopped.kill("SIGTERM");
+  expect(await stopped).toMatchObject({ exitCode: 143, stderr: "stopped by SIGTERM" });
+  expect(remains()).toEqual([]);
+
+  const killed = begin();
+  await until(() => remains().length > 0, 60_000);
+  killed.kill("SIGKILL");
+  await killed;
+  expect(remains()).toHaveLength(1);
+  await until(() => !existsSync(`/proc/${remains()[0]?.split(".")[2]}`));
+  await exportModel(join(folder, "model"), { out: join(place, "out") });
+  expect(await readdir(place)).toEqual(["out"]);
 });
 
 test("a model that no run knows is exported as it is", async () => {

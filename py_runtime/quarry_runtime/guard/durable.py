@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -57,6 +58,29 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def _beside(path: Path, ending: str) -> Path:
     # By its ending the next run on the folder knows what a kill left, and sweeps it away.
     return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+
+
+def sweep_beside(folder: Path) -> None:
+    """Removes what processes that are gone left of a folder in the making.
+
+    Of another machine's process nobody can know here; but two that make one folder at once cannot
+    both succeed anyway.
+    """
+    for remains in folder.parent.glob(f".{glob.escape(folder.name)}.*.quarry-tmp"):
+        pid = remains.name.split(".")[-2]
+        if pid.isdigit() and not _is_there(int(pid)):
+            shutil.rmtree(remains, ignore_errors=True)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # It belongs to another user.
+        return True
+    return True
 
 
 def sync(path: Path) -> None:

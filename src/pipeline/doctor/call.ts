@@ -55,7 +55,8 @@ export async function callDoctor(work: Work, place: CallPlace): Promise<Called> 
     env: { ...python.env, OMP_NUM_THREADS: String(threads) },
     extendEnv: false,
     cancelSignal: signal,
-    stdin: "ignore",
+    // A pipe that nothing is written to: its end tells that this process is gone.
+    stdin: "pipe",
     reject: false,
   });
   onLog?.(result.stderr);

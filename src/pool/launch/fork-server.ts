@@ -167,10 +167,13 @@ class ForkServer {
     void child.then((result) => {
       forget();
       onEnd();
-      const how = `lost the process that it was forked from (${howItEnded(result)})`;
+      // As the death of the one that was killed: whoever was forked from it may be started again.
+      const { signal = null } = result;
+      const what = signal === null ? "lost" : "killed with";
+      const how = `${what} the process that it was forked from (${howItEnded(result)})`;
       for (const pid of this.#made.keys()) killGroup(pid, "SIGKILL");
       for (const fork of [...this.#asked.values(), ...this.#made.values()]) {
-        fork.over({ exitCode: null, signal: null, how }, tail(log));
+        fork.over({ exitCode: null, signal, how }, tail(log));
       }
     });
     // It is no reason for this process to go on; its forks are.

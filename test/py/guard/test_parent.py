@@ -27,6 +27,15 @@ child.stdout.readline()
 print(child.pid, flush=True)
 time.sleep(60)
 """
+# Waits for the answer of a command, which reads from the pipe that is the first argument.
+CALLER = """
+import subprocess, sys
+measure = [sys.executable, "-m", "quarry_runtime", "measure", "--run", sys.argv[1], "--qrels"]
+measure += [sys.argv[1], "--measures", "AP", "--out", sys.argv[1] + ".json"]
+child = subprocess.Popen(measure, stdin=subprocess.DEVNULL)
+print(child.pid, flush=True)
+child.wait()
+"""
 # Has the child made by a fork server, which lives as long as one of them needs it.
 ASKER = f"""
 import multiprocessing, time
@@ -36,10 +45,13 @@ time.sleep(60)
 """
 
 
-def start(code: str) -> subprocess.Popen[bytes]:
+def start(code: str, *args: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
     return subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        [sys.executable, "-c", code, *args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
     )
 
 
@@ -92,3 +104,17 @@ def test_a_fork_of_a_fork_server_dies_with_whoever_asked_for_it_although_the_ser
         asker.send_signal(signal.SIGKILL)
         asker.wait()
         assert is_gone(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PDEATHSIG is Linux's")
+def test_a_command_does_not_outlive_whoever_waits_for_its_answer(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with start(CALLER, str(pipe)) as caller:
+        assert caller.stdout is not None
+        pid = int(caller.stdout.readline())
+        # Opens once the command does: it is at work.
+        with pipe.open("wb"):
+            caller.send_signal(signal.SIGKILL)
+            caller.wait()
+            assert is_gone(pid)

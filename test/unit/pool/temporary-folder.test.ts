@@ -1,11 +1,13 @@
 /** Temporary folders: private, made elsewhere where TMPDIR does not serve, and gone after use. */
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { execaSync } from "execa";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { inTemporaryFolder } from "../../../src/pipeline/runtime-command.js";
 import { makeTemporaryFolder } from "../../../src/pool/temporary-folder.js";
 import { writeTicket } from "../../../src/pool/ticket.js";
+import { processMark, processStat } from "../../../src/process-stat.js";
 
 let folder: string;
 beforeEach(() => {
@@ -49,6 +51,22 @@ test("only a socket needs a short path", async () => {
   vi.stubEnv("TMPDIR", long);
   expect(await parents()).toEqual([long, "/tmp"]);
 });
+
+test.skipIf(processStat(process.pid) === null)(
+  "those of a killed process go with the next one's, no other's",
+  async () => {
+    vi.stubEnv("TMPDIR", folder);
+    const own = processMark();
+    const dead = Number(execaSync("sh", ["-c", "echo $$"]).stdout);
+    const kept = [`quarry-${own}-abcdef`, `quarry-${own.replace(/^\w{8}/, "00000000")}-abcdef`, "quarry-abcdef"];
+    for (const name of [...kept, `quarry-${own.replace(`-${process.pid}-`, `-${dead}-`)}-abcdef`]) {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, "answer.json"), "");
+    }
+    await inTemporaryFolder(async () => {});
+    expect(readdirSync(folder).sort()).toEqual(kept.sort());
+  },
+);
 
 test("where none can be made, that is an ENVIRONMENT error that names TMPDIR", () => {
   vi.stubEnv("TMPDIR", "/nowhere");

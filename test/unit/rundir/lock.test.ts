@@ -61,6 +61,18 @@ test("a takeover that was itself cut short is taken over", async () => {
   expect(await readdir(folder)).toEqual([]);
 });
 
+test("what was left of others who were killed while they reached for it goes, and what a live one is writing stays", async () => {
+  const dead = await deadOwner();
+  const live = `.run.lock.${"0".repeat(12)}.quarry-tmp`;
+  for (const name of ["run.lock.beef", "run.lock.beef.cafe", ".run.lock.0123456789ab.quarry-tmp"]) {
+    await writeFile(join(folder, name), JSON.stringify(dead));
+  }
+  await writeFile(join(folder, live), "");
+  await writeFile(join(folder, "run.lock.feed"), JSON.stringify(thisProcess()));
+  await (await acquireLock(path)).release();
+  expect((await readdir(folder)).sort()).toEqual([live, "run.lock.feed"]);
+});
+
 test("an empty lock file, left by a power cut, does not lock anybody out", async () => {
   await writeFile(path, "");
   await (await acquireLock(path)).release();
@@ -72,6 +84,15 @@ test("a pid that was given to another process, or comes from an earlier boot, co
   expect(isAlive({ ...own, startTicks: "1" })).toBe(own.startTicks === null);
   expect(isAlive({ ...own, bootId: "earlier" })).toBe(false);
   expect(isAlive({ ...own, host: "elsewhere", pid: 999_999_999 })).toBe(true);
+});
+
+test("a pid of another container says nothing here, though its host has the same name", async () => {
+  const other = { ...(await deadOwner()), pidSpace: "pid:[1]" };
+  expect(isAlive(other)).toBe(thisProcess().pidSpace !== null);
+  expect(isAlive({ ...other, bootId: "earlier" })).toBe(false);
+  if (thisProcess().pidSpace === null) return;
+  await writeFile(path, JSON.stringify(other));
+  await expect(acquireLock(path)).rejects.toThrow(`on ${other.host}, in another container, since`);
 });
 
 test("another process keeps the folder until it is killed, then the next one takes it over", async () => {
