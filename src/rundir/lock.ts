@@ -1,6 +1,6 @@
 /** One process at a time in a run folder; the lock of a dead process is taken over, by exactly one of those who try. */
 import { createHash } from "node:crypto";
-import { link, readdir, readFile, rm, unlink, writeFile } from "node:fs/promises";
+import { link, readdir, readFile, rm, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuarryError } from "../errors.js";
@@ -15,6 +15,9 @@ export interface Lock {
 
 const takeoverWaitMs = 20;
 const maxTries = 250;
+/** A holder shows that it lives; who cannot see its process believes it dead after so long without a sign. */
+const signEveryMs = 15_000;
+const silenceMs = 120_000;
 
 async function readOwner(path: string): Promise<Owner | null> {
   let text: string;
@@ -34,7 +37,11 @@ async function readOwner(path: string): Promise<Owner | null> {
   return { pid: 0, host: "", startTicks: null, bootId: null, since: 0, token };
 }
 
-const isHeld = (owner: Owner) => owner.pid > 0 && isAlive(owner);
+async function isHeld(path: string, owner: Owner): Promise<boolean> {
+  if (owner.pid === 0 || !isAlive(owner)) return false;
+  // Another container on this machine, or this one before its restart.
+  return !isElsewhere(owner) || Date.now() - (await stat(path)).mtimeMs < silenceMs;
+}
 
 /**
  * Tries once to put `own` into the lock file; the answer is who holds it afterwards. A dead owner's lock is replaced
@@ -53,7 +60,7 @@ async function claim(path: string, own: Owner): Promise<Owner | null> {
     await rm(candidate, { force: true });
   }
   const current = await readOwner(path);
-  if (current === null || isHeld(current)) return current;
+  if (current === null || (await isHeld(path, current))) return current;
   const takeover = `${path}.${current.token}`;
   if ((await claim(takeover, own)) !== own) return null;
   try {
@@ -92,7 +99,13 @@ export async function acquireLock(path: string): Promise<Lock> {
     if (owner === own) {
       // What cannot be removed is in nobody's way.
       await sweep(path).catch(() => {});
-      return { release: () => release(path, own) };
+      const sign = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), signEveryMs).unref();
+      return {
+        release: () => {
+          clearInterval(sign);
+          return release(path, own);
+        },
+      };
     }
     if (owner !== null) throw busy(path, owner);
     // Somebody gave it back or is taking it over this very moment.
@@ -109,7 +122,11 @@ function busy(path: string, owner: Owner): QuarryError {
   return new QuarryError(
     "CONFIG",
     `The run folder is in use by process ${owner.pid} on ${where} since ${since} (${path}).`,
-    { hint: `Wait for it, choose another folder with --runDir, or, if that process is gone, delete ${path}.` },
+    {
+      hint: isElsewhere(owner)
+        ? "Wait for it, or choose another folder with --runDir. If that container is gone, the folder is free two minutes after its end."
+        : `Wait for it, choose another folder with --runDir, or, if that process is gone, delete ${path}.`,
+    },
   );
 }
 

@@ -1,10 +1,10 @@
 /** The lock of a run folder: one holder at a time, also when many reach for the lock of a dead one. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { acquireLock } from "../../../src/rundir/lock.js";
 import { isAlive, type Owner, thisProcess } from "../../../src/rundir/owner.js";
 
@@ -93,6 +93,26 @@ test("a pid of another container says nothing here, though its host has the same
   if (thisProcess().pidSpace === null) return;
   await writeFile(path, JSON.stringify(other));
   await expect(acquireLock(path)).rejects.toThrow(`on ${other.host}, in another container, since`);
+  // As long as it gives signs that it lives.
+  const longAgo = new Date(Date.now() - 180_000);
+  await utimes(path, longAgo, longAgo);
+  await (await acquireLock(path)).release();
+});
+
+test("who has the lock shows that it lives, until it gives it back", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  try {
+    const lock = await acquireLock(path);
+    const sign = async () => (await stat(path)).mtimeMs;
+    const longAgo = new Date(Date.now() - 180_000);
+    await utimes(path, longAgo, longAgo);
+    vi.advanceTimersByTime(20_000);
+    await expect.poll(sign).toBeGreaterThan(Date.now() - 60_000);
+    await lock.release();
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("another process keeps the folder until it is killed, then the next one takes it over", async () => {
