@@ -168,11 +168,20 @@ function watch(child: ChildProcess, executable: string, what: string): Watched {
 }
 
 function read(text: string, what: string): unknown {
-  const parsed = answer.safeParse(JSON.parse(text));
+  const parsed = answer.safeParse(jsonOf(text));
   if (!parsed.success) {
     throw new QuarryError("INTERNAL", `Python answered something else (${what})`, { cause: parsed.error });
   }
   if (!("error" in parsed.data)) return parsed.data.value;
   const { code, message, hint, isRetryable } = parsed.data.error;
   throw new QuarryError(code, message, { isRetryable, ...(hint === null ? {} : { hint }) });
+}
+
+/** Undefined, which is no answer, for what is no JSON. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
