@@ -112,6 +112,8 @@ function start(python: PythonEnvironment): { pythonia: Pythonia; child: ChildPro
   try {
     for (const name of Object.keys(process.env)) if (!(name in python.env)) delete process.env[name];
     Object.assign(process.env, python.env, { PYTHON_BIN: python.executable });
+    // A script is started, whose own folder, with pythonia's modules, stands in the working folder's place.
+    delete process.env["PYTHONSAFEPATH"];
     // The first require starts a process by itself; an import would give it time to fail before anyone listens.
     const pythonia = createRequire(import.meta.url)("pythonia") as Pythonia;
     if (pythonia.com.proc === null) pythonia.com.start();
