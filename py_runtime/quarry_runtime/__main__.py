@@ -52,7 +52,9 @@ def main(argv: list[str]) -> int:
         from quarry_runtime.errors import EXIT_STATUS, to_info
 
         info = to_info(error)
-        print(f"{info.code}: {info.message}", file=sys.stderr)
+        # Indented further than the hint, a message's other lines are known to belong to it.
+        message = info.message.replace("\n", "\n    ")
+        print(f"{info.code}: {message}", file=sys.stderr)
         if info.hint:
             print(f"  {info.hint}", file=sys.stderr)
         if info.code == "INTERNAL" or os.environ.get("QUARRY_DEBUG"):

@@ -45,9 +45,9 @@ def call(module: str, name: str, arguments: str) -> str:
     try:
         with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
             value = getattr(importlib.import_module(module), name)(*json.loads(arguments))
-            return json.dumps(
-                {"value": json.loads(value) if isinstance(value, str) else _plain(value)}
-            )
+            plain = json.loads(value) if isinstance(value, str) else _plain(value)
+            # Infinity and NaN, as Python writes them, are no JSON.
+            return json.dumps({"value": plain}, allow_nan=False)
     except BaseException as error:  # sys.exit in a plugin must not end the bridge either
         return json.dumps({"error": _info(error)})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from quarry_runtime.measuring.significance import SAMPLES
 
 
 def answer(argv: list[str]) -> dict[str, Any]:
-    """`compare --names a b --runs a.trec b.trec --qrels F --measures nDCG@10`."""
+    """`compare --names '["a", "b"]' --runs a.trec b.trec --qrels F --measures nDCG@10`."""
     parser = argparse.ArgumentParser(prog="quarry_runtime compare", description=answer.__doc__)
-    parser.add_argument("--names", nargs="+", required=True)
+    # As JSON: a name that begins with a dash would be taken for an option.
+    parser.add_argument("--names", type=json.loads, required=True)
     parser.add_argument("--runs", nargs="+", type=Path, required=True)
     parser.add_argument("--qrels", type=Path)
     parser.add_argument("--measures", nargs="+", required=True)

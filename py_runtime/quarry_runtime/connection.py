@@ -145,12 +145,13 @@ class Connection:
 
     def _run(self) -> None:
         context = zmq.Context()
-        link = Link(context, self._ticket)
+        link: Link | None = None
         linger_ms = LINGER_MS
         patience = Patience(self._ticket.is_remote, time.monotonic())
         beat_at = time.monotonic()
         is_readable = True
         try:
+            link = Link(context, self._ticket)
             while not self._is_closing:
                 now = time.monotonic()
                 reason = patience.tick(now)
@@ -184,7 +185,8 @@ class Connection:
             leave(f"its connection broke: {type(error).__name__}: {error}")
         finally:
             self._inbox.put(Interrupted("The connection is closed."))
-            link.close(linger_ms)
+            if link is not None:
+                link.close(linger_ms)
             context.term()
             os.close(self._wake_read)
 

@@ -57,6 +57,7 @@ def export_model(
     """
     import torch
 
+    from quarry_runtime.guard.save import disk_errors
     from quarry_runtime.modeling.build import needs_trial
     from quarry_runtime.modeling.card import card
     from quarry_runtime.modeling.contract import resolve
@@ -90,7 +91,7 @@ def export_model(
     if not is_adapter:
         set_dtype(encoder, getattr(torch, written_as))
     try:
-        with whole_folder(to) as temporary:
+        with disk_errors(), whole_folder(to) as temporary:
             encoder.save(temporary)
             # sentence-transformers looks for a base model in a folder of the adapter's name.
             own: dict[str, Any] | None = {} if is_adapter and len(parts) > 1 else None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import msgspec
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.locate import read_json
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.contract import bare_spec, resolve
 from quarry_runtime.modeling.layout import DenseSpec, HeadSpec, LayerNormSpec
+from quarry_runtime.modeling.options import Option
 from quarry_runtime.modeling.plugins import load_plugins
 from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.protocol.messages import PluginFile
@@ -66,7 +70,7 @@ def registered(plugins: list[str] | None = None) -> dict[str, list[dict[str, Any
     """Encoders, poolings, losses, retrievers and similarities by their plurals.
 
     Each has its name, sentence, origin ("built-in" or the plugin's file) and options (name, type,
-    TypeScript's type, JSON Schema, default, sentence).
+    TypeScript's type, JSON Schema, default, sentence; defaultText where the default is no JSON).
 
     Args:
         plugins: Files that are run first.
@@ -96,24 +100,31 @@ def _module(module: HeadSpec) -> str:
 
 
 def _described(entry: registry.Registered) -> dict[str, Any]:
-    options = [
-        {
-            "name": option.name,
-            "type": option.type,
-            "schema": option.schema,
-            "typescript": option.typescript,
-            "default": option.default,
-            "isRequired": option.is_required,
-            "sentence": option.sentence,
-        }
-        for option in entry.options()
-    ]
     return {
         "name": entry.name,
         "sentence": entry.sentence,
         "origin": entry.origin,
-        "options": options,
+        "options": [_described_option(option) for option in entry.options()],
     }
+
+
+def _described_option(option: Option) -> dict[str, Any]:
+    described = {
+        "name": option.name,
+        "type": option.type,
+        "schema": option.schema,
+        "typescript": option.typescript,
+        "default": option.default,
+        "isRequired": option.is_required,
+        "sentence": option.sentence,
+    }
+    try:
+        json.dumps(msgspec.to_builtins(described), allow_nan=False)
+    except ValueError:
+        # JSON has no word for infinity and NaN, which the schema names as well.
+        schema = {name: value for name, value in option.schema.items() if name != "default"}
+        described |= {"schema": schema, "default": None, "defaultText": str(option.default)}
+    return described
 
 
 def _tokenizer(resolved: Resolved) -> dict[str, Any]:

@@ -70,8 +70,10 @@ def _count(text: str) -> int | None:
 
 
 def _host(text: str) -> str:
-    if not re.fullmatch(r"[\w.\-]{1,200}", text):
-        raise argparse.ArgumentTypeError(f"letters, digits, '.', '_' and '-' only, saw {text!r}")
+    if not re.fullmatch(r"(?!-)[\w.\-]{1,200}", text):
+        raise argparse.ArgumentTypeError(
+            f"letters, digits, '.', '_' and '-', which is not the first, saw {text!r}"
+        )
     return text
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from quarry_runtime.errors import ConfigError
 from quarry_runtime.protocol.codec import MAX_FRAME_BYTES
 from quarry_runtime.ticket import Ticket
 
@@ -31,6 +32,9 @@ class Link:
     Attributes:
         socket: For the thread that made the link, and no other.
         monitor: Readable when there are changes.
+
+    Raises:
+        ConfigError: libzmq refuses the address.
     """
 
     def __init__(self, context: zmq.Context[Any], ticket: Ticket) -> None:
@@ -53,7 +57,14 @@ class Link:
         for event in _CHANGES:
             events |= event
         self.monitor = self.socket.get_monitor_socket(events)
-        self.socket.connect(ticket.endpoint)
+        try:
+            self.socket.connect(ticket.endpoint)
+        except zmq.ZMQError as error:
+            self.close(0)  # Left open, the sockets would hold up context.term for ever.
+            raise ConfigError(
+                f"{ticket.endpoint} cannot be connected to: {error.strerror}.",
+                hint="Write host:port, e.g. 10.0.0.5:5555.",
+            ) from error
 
     def changes(self) -> Iterator[Change]:
         """What happened to the connection since the last look, in order."""

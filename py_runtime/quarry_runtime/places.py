@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 
-from quarry_runtime.errors import EnvironmentFault
+from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.guard.cores import usable_cores
 
 
@@ -40,6 +40,7 @@ def plan_places(
         gpus, cores: What this machine has; None looks.
 
     Raises:
+        ConfigError: a variable of the launcher is no number.
         EnvironmentFault: cuda is wanted and there is no GPU.
     """
     rank, rank_count = local_rank(environment)
@@ -63,16 +64,29 @@ def local_rank(environment: Mapping[str, str]) -> tuple[int | None, int]:
     """This process's number among several on this machine, and how many they are.
 
     None and 1 where it is the only one, so that one task a node still uses all of its GPUs.
+
+    Raises:
+        ConfigError: one of the variables is no number.
     """
     if "LOCAL_RANK" in environment:
-        size = int(environment.get("LOCAL_WORLD_SIZE", "0"))
-        return (None, 1) if size == 1 else (int(environment["LOCAL_RANK"]), max(1, size))
+        size = _number(environment, "LOCAL_WORLD_SIZE") if "LOCAL_WORLD_SIZE" in environment else 0
+        return (None, 1) if size == 1 else (_number(environment, "LOCAL_RANK"), max(1, size))
     if "SLURM_LOCALID" in environment:
         size = _tasks_per_node(environment)
-        rank = int(environment["SLURM_LOCALID"])
+        rank = _number(environment, "SLURM_LOCALID")
         # Slurm binds each task to its own cores, so there is nothing left to share.
         return (None, 1) if size == 1 and rank == 0 else (rank, 1)
     return None, 1
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    text = environment[name]
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ConfigError(
+            f"The environment variable {name} is no number: {text!r}.",
+            hint=f"Unset {name}; torchrun and srun set it for their processes.",
+        )
+    return int(text)
 
 
 def _tasks_per_node(environment: Mapping[str, str]) -> int:

@@ -21,7 +21,12 @@ PREFIX = "quarry1."
 STDIN = "-"
 _MAX_BYTES = 16_384
 # A path may hold any character, as TMPDIR may.
-_ENDPOINT = re.compile(r"(?s:ipc://.+)|tcp://\S+:\d{1,5}")
+_ENDPOINT = re.compile(
+    r"(?s:ipc://.+)"
+    # What libzmq takes for a host, and a port from 1 to 65535.
+    r"|tcp://[0-9A-Za-z\[:][0-9A-Za-z.:%_\[\]-]*"
+    r":(?!0+$)(?:[0-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+)
 # Z85 writes the 32 bytes of a key as 40 characters of these.
 _KEY = re.compile(r"^[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$")
 _KEY_FIELDS = ("serverKey", "clientPublicKey", "clientSecretKey")

@@ -1,8 +1,8 @@
 /** `quarry cache`: what the cache of prepared data holds, whether it is sound, and how to make it smaller. */
-import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
+import { homeFolder } from "../home.js";
 import type { CacheEntry, CacheReport, PruneReport } from "../index.js";
 import { formatBytes } from "../report/format.js";
 import { describeDamage, describeEntries } from "./cache-table.js";
@@ -144,7 +144,7 @@ function describePruned({ removed, removedBytes, keptCount, keptBytes }: PruneRe
 }
 
 function layout(): { readonly width: number; readonly home: string; readonly now: number } {
-  return { width: process.stdout.columns ?? 120, home: homedir(), now: Date.now() };
+  return { width: process.stdout.columns ?? 120, home: homeFolder() ?? "/", now: Date.now() };
 }
 
 /** One line that is written over; only for a terminal. */

@@ -44,7 +44,9 @@ what was meant) and says what to do. Status 2 when a check refuses.`;
 
 async function examine(file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
   const probeSeconds = Number(flags.probe);
-  if (!(probeSeconds >= 0 && flags.probe !== "")) throw refusal("probe", "seconds, 0 or more", flags.probe);
+  if (!(probeSeconds >= 0 && probeSeconds <= 86_400 && flags.probe !== "")) {
+    throw refusal("probe", "seconds, 0 to 86400", flags.probe);
+  }
   const limits = {
     ...(flags.memory === undefined ? {} : { memoryBytes: sizeOf("memory", flags.memory) }),
     ...(flags.disk === undefined ? {} : { diskBytes: sizeOf("disk", flags.disk) }),

@@ -30,8 +30,9 @@ export function inspectCommand(): Command {
 
 async function inspect(model: string | undefined, flags: Flags): Promise<void> {
   const timeoutMs = Number(flags.timeout ?? 120) * 1000;
-  if (!(timeoutMs > 0))
-    throw new QuarryError("CONFIG", `--timeout: expected a number above 0, saw ${flags.timeout}`, {
+  // What a timer of Node can wait ends at 2^31 ms.
+  if (!(timeoutMs > 0 && timeoutMs <= 2e9))
+    throw new QuarryError("CONFIG", `--timeout: expected a number above 0, at most 2000000, saw ${flags.timeout}`, {
       hint: "quarry inspect --help",
     });
   const { inspectModel, listRegistered } = await import("../python/introspect.js");
@@ -97,7 +98,7 @@ function components(title: string, found: readonly RegisteredComponent[]): strin
   const lines = found.flatMap(({ name, sentence, origin, options }) => [
     `  ${name}${from(origin)}${sentence === "" || sentence === name ? "" : `: ${sentence}`}`,
     ...options.map((option) => {
-      const value = option.isRequired ? "required" : `default ${JSON.stringify(option.default)}`;
+      const value = option.isRequired ? "required" : `default ${option.defaultText ?? JSON.stringify(option.default)}`;
       return `    ${option.name} (${option.type}, ${value})${option.sentence === "" ? "" : `: ${option.sentence}`}`;
     }),
   ]);

@@ -34,7 +34,9 @@ export function joinCommand(setStatus: (status: number) => void): Command {
 
 async function join(where: string | undefined, flags: Flags): Promise<number> {
   const { joinCommandOf, joinRun, ticketPathOf } = await import("../index.js");
-  const isFolder = where !== undefined && statSync(where, { throwIfNoEntry: false })?.isDirectory() === true;
+  const found = where === undefined ? undefined : statSync(where, { throwIfNoEntry: false });
+  const isFolder = found?.isDirectory() === true;
+  if (where !== undefined && !isFolder && !ADDRESS.test(where)) throw neither(where, found !== undefined);
   const runDir = flags.run ?? (isFolder ? where : undefined);
   if (flags.print === true) {
     process.stdout.write(await joinCommandOf(await (runDir ?? runAtWork())));
@@ -62,6 +64,18 @@ async function join(where: string | undefined, flags: Flags): Promise<number> {
   } finally {
     signals.close();
   }
+}
+
+/** Of an address, all that tells it from a path; the runtime looks at the rest. */
+const ADDRESS = /^[^-].*:\d+$/;
+
+function neither(where: string, isFile: boolean): QuarryError {
+  if (isFile) {
+    const hint = `If it is the ticket of a run: quarry join --ticket ${where}`;
+    return new QuarryError("CONFIG", `${where} is a file, not the folder of a run.`, { hint });
+  }
+  const hint = "Name a folder such as runs/<name>, or host:port and --ticket <file>.";
+  return new QuarryError("CONFIG", `There is no run folder ${where}.`, { hint });
 }
 
 async function runAtWork(address?: string): Promise<string> {

@@ -5,7 +5,8 @@ import { Command } from "commander";
 import { QuarryError } from "../errors.js";
 
 /** What the system says of a path that cannot be written. */
-const UNFIT = ["EISDIR", "EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST"];
+const UNFIT = ["EISDIR", "EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENAMETOOLONG", "ELOOP"];
+const FULL = ["ENOSPC", "EDQUOT"];
 
 interface Flags {
   readonly plugin?: readonly string[];
@@ -50,6 +51,10 @@ async function write(out: string, text: string, named: string): Promise<void> {
     await writeFile(out, text);
   } catch (cause) {
     const { code = "", message } = cause as NodeJS.ErrnoException;
+    if (FULL.includes(code)) {
+      const told = `--out: ${named} cannot be written: ${message}.`;
+      throw new QuarryError("ENVIRONMENT", told, { hint: "Free some space, or name a file elsewhere.", cause });
+    }
     if (!UNFIT.includes(code)) throw cause;
     const why = code === "EISDIR" ? "it is a folder" : message;
     throw new QuarryError("CONFIG", `--out: ${named} cannot be written: ${why}.`, {

@@ -1,10 +1,10 @@
 /** Finds files of the Hugging Face hub in its client's local cache: with the file system only, so that a start takes milliseconds. */
 import { readFileSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import type { FilesConfig, SourceConfig } from "../experiment/schema.js";
+import { homeFolder } from "../home.js";
 import { systemCode } from "./failures.js";
 
 const SCHEME = "hf://";
@@ -80,7 +80,8 @@ function decoded(text: string): string {
 
 /** The folder of the hub client's cache, by its own rules: HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, else in the home folder. */
 export function hubCacheDir(env: Readonly<NodeJS.ProcessEnv> = process.env): string {
-  const home = env["HOME"] || homedir();
+  // Where nothing tells the home folder, the client leaves the ~ as it is.
+  const home = env["HOME"] || (homeFolder() ?? "~");
   const cache = env["XDG_CACHE_HOME"] || join(home, ".cache");
   const hub = env["HF_HUB_CACHE"] || env["HUGGINGFACE_HUB_CACHE"];
   const named = hub || join(env["HF_HOME"] || join(cache, "huggingface"), "hub");

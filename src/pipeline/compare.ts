@@ -44,7 +44,7 @@ export async function compareRuns(runs: readonly string[], options: CompareOptio
   if (allPairs) args.push("--all-pairs");
   return inTemporaryFolder(async (folder) => {
     if (qrels !== null) args.push("--qrels", await trecQrels(qrels, folder, context.signal));
-    const named = ["--names", ...distinct(runs), "--runs", ...found.map(({ run }) => run)];
+    const named = ["--names", JSON.stringify(distinct(runs)), "--runs", ...found.map(({ run }) => run)];
     return runtimeAnswer(
       context,
       "compare",

@@ -1,6 +1,6 @@
 /** Brings this machine's devices to a run that goes on elsewhere. */
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { QuarryError } from "../errors.js";
 import { pastedCommand } from "../pool/launch/manual.js";
 import { findPython } from "../python/environment.js";
@@ -27,9 +27,10 @@ export function ticketPathOf(runDir: string): string {
 /**
  * The command to paste on another machine, ticket included.
  *
- * @throws QuarryError ENVIRONMENT when nobody can join the run.
+ * @throws QuarryError ENVIRONMENT when nobody can join the run, or when it was killed.
  */
 export async function joinCommandOf(runDir: string): Promise<string> {
+  await refuseKilled(resolve(runDir));
   try {
     return pastedCommand((await readFile(ticketPathOf(runDir), "utf8")).trim());
   } catch (cause) {
@@ -44,10 +45,12 @@ export async function joinCommandOf(runDir: string): Promise<string> {
  * Joins a run and stays until it needs no more.
  *
  * @returns the exit status
- * @throws QuarryError CONFIG for an option that cannot be; ENVIRONMENT without Python.
+ * @throws QuarryError CONFIG for an option that cannot be; ENVIRONMENT without Python, or when the ticket lies in the
+ *   folder of a run that was killed.
  */
 export async function joinRun(options: JoinOptions): Promise<number> {
   checkOptions(options);
+  if (options.ticket !== "-") await refuseKilled(dirname(resolve(options.ticket)));
   const { execa } = await import("execa");
   const python = await findPython();
   const isLine = options.ticket === "-";
@@ -85,12 +88,18 @@ export async function joinRun(options: JoinOptions): Promise<number> {
   return exitCode ?? 128;
 }
 
+/** Loaded when it is called: it brings a socket along. */
+async function refuseKilled(runDir: string): Promise<void> {
+  const control = await import("../pool/control.js");
+  return control.refuseKilled(runDir);
+}
+
 /** The same as the runtime's join.py takes. */
 const EXPECTED = {
   workers: [/^(auto|[1-9]\d{0,3})$/, "auto or a whole number from 1 to 9999"],
   device: [/^(auto|cpu|cuda)$/, "auto, cpu or cuda"],
   threads: [/^(auto|[1-9]\d{0,3})$/, "auto or a whole number from 1 to 9999"],
-  name: [/^[\p{L}\p{N}_.-]{1,200}$/u, "letters, digits, dots, _ and - only"],
+  name: [/^(?!-)[\p{L}\p{N}_.-]{1,200}$/u, "letters, digits, dots, _ and - only, and no - in front"],
 } as const;
 
 function checkOptions(options: JoinOptions): void {

@@ -25,7 +25,10 @@ export function findRun(name: string): RunFiles {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) throw new QuarryError("CONFIG", `there is no ${name} (looked for ${path}).`);
   if (!found.isDirectory()) return { name, run: path, qrels: null };
-  const folders = evaluationsIn(path, 2);
+  const all = evaluationsIn(path, 2);
+  // A search leaves a run without judgements: it is no evaluation where there are some.
+  const judged = all.filter((folder) => existsSync(join(folder, "qrels.trec")));
+  const folders = judged.length > 0 ? judged : all;
   const [only] = folders;
   if (only === undefined) {
     throw new QuarryError("CONFIG", `${name}: holds no run.trec and no per-query.json.`, {

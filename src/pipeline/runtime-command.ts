@@ -52,15 +52,16 @@ export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>)
   }
 }
 
-const TOLD = new RegExp(`^(${Object.keys(EXIT_STATUS).join("|")}): (.*)(?:\\n {2}(\\S.*))?$`, "gm");
+const TOLD = new RegExp(`^(${Object.keys(EXIT_STATUS).join("|")}): (.*(?:\\n {4}.*)*)(?:\\n {2}(\\S.*))?$`, "gm");
 
 /** The runtime ends with `CODE: message` and an indented hint; before it stands whatever libraries said. */
 function toldBy(
   result: { readonly stderr: string; readonly exitCode?: number; readonly signal?: string },
   purpose: string,
 ): QuarryError {
-  const [, code = "INTERNAL", message = "", hint] = [...result.stderr.matchAll(TOLD)].at(-1) ?? [];
+  const [, code = "INTERNAL", told = "", hint] = [...result.stderr.matchAll(TOLD)].at(-1) ?? [];
   if (code !== "INTERNAL") {
+    const message = told.replaceAll("\n    ", "\n");
     return new QuarryError(code as ErrorCode, message, { cause: result, ...(hint === undefined ? {} : { hint }) });
   }
   const last = result.stderr.trim().split("\n").at(-1) ?? "";

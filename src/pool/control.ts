@@ -106,12 +106,26 @@ function gone(runDir: string, pid: number): QuarryError {
   });
 }
 
+/**
+ * For whoever has its ticket: whether the run of a folder was killed, and left both there.
+ *
+ * @throws QuarryError ENVIRONMENT when it was; what says nothing, or is on another machine, passes.
+ */
+export async function refuseKilled(runDir: string): Promise<void> {
+  const file = await readJson(join(runDir, POOL_FILE), poolFile).catch(() => null);
+  if (file !== null && file.host === hostname() && !isAlive(file.pid)) throw stale(runDir, file.pid);
+}
+
 /** Null where there is no such file, or one that holds something else. */
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
     return schema.parse(JSON.parse(await readFile(path, "utf8")));
-  } catch {
-    return null;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "EACCES") return null;
+    throw new QuarryError("ENVIRONMENT", `${path} belongs to another user, and so does the run.`, {
+      hint: "Give the command as that user.",
+      cause: thrown,
+    });
   }
 }
 

@@ -112,6 +112,8 @@ function start(python: PythonEnvironment): { pythonia: Pythonia; child: ChildPro
   try {
     for (const name of Object.keys(process.env)) if (!(name in python.env)) delete process.env[name];
     Object.assign(process.env, python.env, { PYTHON_BIN: python.executable });
+    // A script is started, whose own folder, with pythonia's modules, stands in the working folder's place.
+    delete process.env["PYTHONSAFEPATH"];
     // The first require starts a process by itself; an import would give it time to fail before anyone listens.
     const pythonia = createRequire(import.meta.url)("pythonia") as Pythonia;
     if (pythonia.com.proc === null) pythonia.com.start();
@@ -168,11 +170,20 @@ function watch(child: ChildProcess, executable: string, what: string): Watched {
 }
 
 function read(text: string, what: string): unknown {
-  const parsed = answer.safeParse(JSON.parse(text));
+  const parsed = answer.safeParse(jsonOf(text));
   if (!parsed.success) {
     throw new QuarryError("INTERNAL", `Python answered something else (${what})`, { cause: parsed.error });
   }
   if (!("error" in parsed.data)) return parsed.data.value;
   const { code, message, hint, isRetryable } = parsed.data.error;
   throw new QuarryError(code, message, { isRetryable, ...(hint === null ? {} : { hint }) });
+}
+
+/** Undefined, which is no answer, for what is no JSON. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

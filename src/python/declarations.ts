@@ -38,7 +38,7 @@ function member({ name, sentence, origin, options }: RegisteredComponent, folder
   const head = `    ${comment(`${sentence} (${relative(folder, origin)})`)}`;
   if (options.length === 0) return [head, `    ${key(name)}: ${none};`];
   const fields = options.flatMap((option) => {
-    const fallback = option.isRequired ? "" : ` @defaultValue ${JSON.stringify(option.default)}`;
+    const fallback = option.isRequired ? "" : ` @defaultValue ${option.defaultText ?? JSON.stringify(option.default)}`;
     const text = `${option.sentence}${fallback}`.trim();
     const mark = option.isRequired ? "" : "?";
     const type = option.isRequired ? option.typescript : `${option.typescript} | undefined`;

@@ -1,11 +1,11 @@
 /** Finds or makes the Python environment that every worker runs in; the only place that reads QUARRY_PYTHON. */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
-import { homedir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { QuarryError } from "../errors.js";
+import { userCaches } from "../home.js";
 
 /** An interpreter that has what Quarry needs. */
 export interface PythonEnvironment {
@@ -86,9 +86,8 @@ function isCheckout(): boolean {
 function environmentFolder(): string {
   if (process.env.QUARRY_PYTHON) return resolve(process.env.QUARRY_PYTHON);
   if (isCheckout()) return join(packageRoot, ".python");
-  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const versions = requirementSets(["demo", "test"]).map(({ hash }) => hash);
-  return join(caches, "quarry", `python-${sha256(versions.join("\n")).slice(0, 12)}`);
+  return join(userCaches("QUARRY_PYTHON"), "quarry", `python-${sha256(versions.join("\n")).slice(0, 12)}`);
 }
 
 /** The lists of requirements that are asked for, each with the hash that a stamp must carry. */

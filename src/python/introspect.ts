@@ -11,6 +11,8 @@ const option = z.object({
   /** JSON Schema of its values. */
   schema: z.record(z.string(), z.unknown()),
   default: z.unknown(),
+  /** Where the default is nothing that JSON can hold, e.g. inf; `default` is null then. */
+  defaultText: z.string().optional(),
   isRequired: z.boolean(),
   sentence: z.string(),
 });

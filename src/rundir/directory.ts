@@ -1,5 +1,5 @@
 /** The folder of a run: one owner, one configuration, a journal of what is done, and files that are whole or absent. */
-import { readdir, readFile, stat, unlink } from "node:fs/promises";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { QuarryError } from "../errors.js";
 import { makeFolder } from "../make-folder.js";
@@ -73,14 +73,17 @@ async function readJsonFile(path: string): Promise<unknown> {
   }
 }
 
-const isOurs = (name: string) => name.startsWith(files.lock) || name.endsWith(temporarySuffix);
+/** By this the runtime's durable.py names a folder that a new one takes the place of. */
+const replacedSuffix = ".quarry-old";
+const isTemporary = (name: string) => name.endsWith(temporarySuffix) || name.endsWith(replacedSuffix);
+const isOurs = (name: string) => name.startsWith(files.lock) || isTemporary(name);
 
-/** Removes temporary files of a process that was killed; only called under the lock. */
+/** Removes temporary files and folders of a process that was killed; only called under the lock. */
 async function sweep(path: string): Promise<void> {
   for (const name of await readdir(path, { recursive: true })) {
     // Those of the lock may belong to a live process that is asking for it right now.
-    if (name.endsWith(temporarySuffix) && !name.startsWith(`.${files.lock}`))
-      await unlink(join(path, name)).catch(() => {});
+    if (isTemporary(name) && !name.startsWith(`.${files.lock}`))
+      await rm(join(path, name), { recursive: true, force: true }).catch(() => {});
   }
 }
 

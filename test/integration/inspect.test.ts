@@ -25,6 +25,11 @@ def hang(): time.sleep(600)
 def stop(): os.kill(os.getpid(), signal.SIGSTOP)
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 def leave(): raise SystemExit(3)
+def endless(): return {"limit": float("inf")}
+def garble():
+    import quarry_runtime.bridge as bridge
+    bridge.json = type("Json", (), {"loads": bridge.json.loads, "dumps": staticmethod(lambda *_, **__: "{")})
+    return {}
 def refuse(): raise ConfigError("no such thing", hint="name another")
 `;
 
@@ -69,6 +74,10 @@ describe("a call into Python", () => {
     const refused = callPython("asked", "refuse", [], { python });
     await expect(refused).rejects.toMatchObject({ code: "CONFIG", message: "no such thing", hint: "name another" });
     await expect(callPython("asked", "leave", [], { python })).rejects.toMatchObject({ code: "INTERNAL" });
+  });
+
+  test.each(["endless", "garble"])("is an INTERNAL error when the answer cannot be JSON: %s", async (name) => {
+    await expect(callPython("asked", name, [], { python })).rejects.toMatchObject({ code: "INTERNAL" });
   });
 
   test("is a WORKER error when Python is killed, and the next call works", async () => {

@@ -99,6 +99,32 @@ describe("quarry join", () => {
     expect((await joining).exitCode).toBe(130);
   });
 
+  it("tells a folder that is not there, a file and an address apart", async () => {
+    const file = join(fake.runDir, "join.ticket");
+    const none = await endOf(quarry([join(fake.runDir, "typo")]));
+    expect(none.all).toContain(`There is no run folder ${fake.runDir}/typo.`);
+    const ticket = await endOf(quarry([file]));
+    expect(ticket.all).toContain(`${file} is a file, not the folder of a run.`);
+    expect(ticket.all).toContain(`quarry join --ticket ${file}`);
+    const dashed = await endOf(quarry(["--ticket", file, "--", "-h:80"]));
+    expect([none, ticket, dashed].map(({ exitCode }) => exitCode)).toEqual([2, 2, 2]);
+    const refused = await endOf(quarry(["--ticket", file, ...here, "user@127.0.0.1:4555"]));
+    expect(refused.all).toContain("'user@127.0.0.1:4555' is no address.");
+  });
+
+  it("knows the ticket of a run that was killed, and waits for nobody", async () => {
+    const poolFile = join(fake.runDir, "pool.json");
+    const before = readFileSync(poolFile, "utf8");
+    const dead = Number((await execa("sh", ["-c", "echo $$"])).stdout);
+    writeFileSync(poolFile, JSON.stringify({ ...(JSON.parse(before) as object), pid: dead }));
+    const words = `(process ${dead}) is over: it was killed.`;
+    for (const args of [[fake.runDir], ["--print", "--run", fake.runDir], ["--ticket", `${fake.runDir}/join.ticket`]]) {
+      const { exitCode, all } = await endOf(quarry([...args, ...here]));
+      expect({ exitCode, all }).toEqual({ exitCode: 4, all: expect.stringContaining(words) as string });
+    }
+    writeFileSync(poolFile, before);
+  });
+
   it("says what is wrong with a ticket, without showing it", async () => {
     const file = join(fake.runDir, "join.ticket");
     const secret = readFileSync(file, "utf8").trim();

@@ -1,5 +1,5 @@
 /** `quarry measure` and `quarry compare`: other people's runs, folders of evaluations, refusals. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -87,6 +87,28 @@ describe("quarry measure", () => {
     expect(packed.mean).toEqual({ RR: (7 + 1 / 4) / 8 });
   });
 
+  test("takes a damaged qrels file for what it is", async () => {
+    const packed = gzipSync("q0 0 good 2\n");
+    for (const [name, bytes] of [
+      ["flipped.gz", packed.with(-8, (packed.at(-8) ?? 0) ^ 1)],
+      ["longer.gz", Buffer.concat([packed, Buffer.from("rest")])],
+    ] as const) {
+      await writeFile(join(folder, name), bytes);
+      const { stderr, exitCode } = await quarry("measure", "plain.run", name);
+      expect(stderr).toContain(`${name}: the gzip data is damaged (Z_DATA_ERROR).`);
+      expect(exitCode).toBe(3);
+    }
+  });
+
+  test("takes the one evaluation of a run, whatever was searched in its folder", async () => {
+    const search = join(folder, "runs", "one", "search-base-0123");
+    await mkdir(search);
+    await writeFile(join(search, "run.trec"), "s1 Q0 x 1 1 t\n");
+    const { stdout } = await quarry("measure", "runs/one", "--measures", "RR");
+    await rm(search, { recursive: true });
+    expect(stdout).toContain("(8 queries)");
+  });
+
   test("takes the folder of an evaluation with its own judgements", async () => {
     const { stdout } = await quarry("measure", "runs/one", "--measures", "RR", "--per-query");
     expect(stdout).toMatch(/^query +RR\n─+ +─+\nq0 +0\.5000\n/);
@@ -116,7 +138,24 @@ describe("quarry measure", () => {
   });
 });
 
+test("the runtime's own words are told, whatever libraries say before them and whatever they hold", async () => {
+  await writeFile(join(folder, "two\nlines.run"), "nonsense\n");
+  const { stderr, exitCode } = await commandLine(["measure", "two\nlines.run", "qrels.tsv"], {
+    cwd: folder,
+    // ld.so says "ERROR: ld.so: object …".
+    env: { LD_PRELOAD: "/no/such.so" },
+  });
+  expect(stderr).toMatch(/^error: .*two\n.*lines\.run:1: not a line of a run.*\nhint: /);
+  expect(exitCode).toBe(3);
+});
+
 describe("quarry compare", () => {
+  test("takes names that begin with a dash", async () => {
+    await copyFile(join(folder, "plain.run"), join(folder, "-a.run"));
+    const { stdout } = await quarry("compare", "--qrels", "qrels.tsv", "better.run.gz", "--", "-a.run");
+    expect(stdout).toContain("better.run.gz → -a.run");
+  });
+
   test("tells the difference, its tests, and the queries that moved most", async () => {
     const { exitCode, stdout } = await quarry("compare", "runs/one", "runs/two", "--measures", "RR,R@5", "--top", "2");
     expect(exitCode).toBe(0);

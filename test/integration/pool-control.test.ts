@@ -1,13 +1,14 @@
 /** `quarry workers` and `quarry drain` on a pool at work: what they show, what they do, and what they say when it is gone. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { execa } from "execa";
 import { afterEach, describe, expect, it } from "vitest";
 import { drainWorker, findRunAtWork, listWorkers } from "../../src/pipeline/workers.js";
 import { collectVectors, type FakePool, fakeModel, fakeUnits, openFakePool, until } from "../fixtures/fake-pool.js";
+import { asOther, canBeOther } from "../fixtures/other-user.js";
 
 let fake: FakePool | null = null;
 let folder: string | null = null;
@@ -115,6 +116,19 @@ describe("a command to a pool", () => {
     const dead = execFileSync("sh", ["-c", "echo $$"]).toString();
     writeFileSync(join(runDir, "pool.json"), JSON.stringify({ ...file, pid: Number(dead) }));
     await expect(listWorkers(runDir)).rejects.toMatchObject({ code: "ENVIRONMENT", exitStatus: 4 });
+  });
+
+  it.skipIf(!canBeOther)("says of another user's run whose it is", async () => {
+    folder = mkdtempSync("/tmp/quarry-test-control-");
+    chmodSync(folder, 0o755);
+    const runDir = folder;
+    writeFileSync(join(runDir, "pool.json"), "{}", { mode: 0o600 });
+    await asOther(() =>
+      expect(listWorkers(runDir)).rejects.toMatchObject({
+        code: "ENVIRONMENT",
+        message: `${runDir}/pool.json belongs to another user, and so does the run.`,
+      }),
+    );
   });
 
   it("takes a run for over that was killed and not yet collected by whoever started it", async () => {

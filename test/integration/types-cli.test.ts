@@ -22,6 +22,7 @@ class MyOptions(msgspec.Struct):
     margin: Annotated[float, msgspec.Meta(description="How far apart.")]
     label_scale: float = 1.5
     mode: Literal["hard", "soft"] | None = None
+    limit: float = float("inf")
 
 @register_loss("my_loss", MyOptions)
 class MyLoss(nn.Module):
@@ -81,6 +82,8 @@ test("what a plugin registers is written down with types, defaults, sentences an
           labelScale?: number | undefined;
           /** @defaultValue null */
           mode?: "hard" | "soft" | null | undefined;
+          /** @defaultValue inf */
+          limit?: number | undefined;
         };
       }
       interface EncoderOptions {
@@ -92,6 +95,8 @@ test("what a plugin registers is written down with types, defaults, sentences an
           labelScale?: number | undefined;
           /** @defaultValue null */
           mode?: "hard" | "soft" | null | undefined;
+          /** @defaultValue inf */
+          limit?: number | undefined;
         };
       }
       interface PoolingOptions {
@@ -161,4 +166,19 @@ test("plugins of models that mine are seen as well, and folders on the way to th
   const refused = await types("made");
   expect(refused.stderr).toMatch(/^error: --out: made cannot be written: it is a folder\.\nhint: Name a file/);
   expect(refused.exitCode).toBe(2);
+  await symlink("ring", join(folder, "ring"));
+  for (const [out, code] of [
+    [`${"x".repeat(300)}.d.ts`, "ENAMETOOLONG"],
+    ["ring", "ELOOP"],
+  ] as const) {
+    const { stderr, exitCode } = await types(out);
+    expect(stderr).toContain(`--out: ${out} cannot be written: ${code}`);
+    expect(exitCode).toBe(2);
+  }
+}, 60_000);
+
+test("a disk that is full is told as that", async () => {
+  const { stderr, exitCode } = await commandLine(["types", "experiment.ts", "--out", "/dev/full"], { cwd: folder });
+  expect(stderr).toMatch(/^error: --out: \/dev\/full cannot be written: ENOSPC.*\nhint: Free some space/);
+  expect(exitCode).toBe(4);
 }, 60_000);

@@ -12,7 +12,7 @@ const src = join(root, "src");
  * cli → index → pipeline → {training, pool, embeddings → data, rundir, report, python} → protocol → errors.
  */
 const arrows: Record<string, readonly string[]> = {
-  cli: ["index", "experiment", "python", "report", "errors", "pipeline:t"],
+  cli: ["index", "experiment", "python", "report", "home", "errors", "pipeline:t"],
   index: ["data", "experiment", "pipeline", "python", "report", "errors"],
   // A user's script imports "quarry"; the loader hands it the instance that is running.
   experiment: ["nearest", "tcp-address", "errors", "index:lazy"],
@@ -34,10 +34,10 @@ const arrows: Record<string, readonly string[]> = {
   embeddings: ["data", "rundir", "json-digest", "make-folder", "errors", "protocol:t"],
   training: ["pool", "protocol", "tcp-address", "errors", "data:t", "python:t", "report:t"],
   pool: ["exit", "process-stat", "tcp-address", "protocol", "errors", "experiment:t", "python:t", "report:t"],
-  data: ["nearest", "json-digest", "make-folder", "process-stat", "errors", "experiment:t"],
+  data: ["nearest", "json-digest", "make-folder", "process-stat", "home", "errors", "experiment:t"],
   rundir: ["exit", "make-folder", "process-stat", "errors", "report:t"],
   report: ["errors:t"],
-  python: ["errors"],
+  python: ["home", "errors"],
   protocol: ["errors"],
   nearest: [],
   "tcp-address": [],
@@ -45,6 +45,7 @@ const arrows: Record<string, readonly string[]> = {
   exit: [],
   "make-folder": [],
   "process-stat": [],
+  home: ["errors"],
   errors: [],
 };
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -26,3 +31,15 @@ def save_weights(
             {name: value.detach().cpu().contiguous() for name, value in state.items()},
             folder / "model.safetensors",
         )
+
+
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Has what a disk refuses to safetensors, which words it in its own way, raised as OSError too."""
+    try:
+        yield
+    except SafetensorError as error:
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        if told is None:
+            raise
+        raise OSError(int(told[1]), os.strerror(int(told[1]))) from error

@@ -88,7 +88,8 @@ def _sentence(contract: ModelContract, facts: Mapping[str, Any], base: str | Non
 
 def _shape(contract: ModelContract) -> str:
     def prompt(text: str) -> str:
-        return f"`{text}`" if text else "none"
+        # As JSON: a line's end would end the table's row.
+        return f"`{json.dumps(text, ensure_ascii=False)}`" if text else "none"
 
     rows = [
         ("architecture", contract.architecture),
@@ -136,9 +137,11 @@ def _training(facts: Mapping[str, Any]) -> str:
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [heads, tuple("---" for _ in heads), *rows]
-    return "\n".join(
-        f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in lines
-    )
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|")
 
 
 def _base_id(name: str | None) -> str | None:

@@ -8,7 +8,7 @@ import { loadParquet } from "./parquet-file.js";
 import type { FileOption, Format, Role, Sample, SourceFile } from "./reader.js";
 import { shorten } from "./records.js";
 import { registeredFormats } from "./registry.js";
-import { takeSample } from "./sample.js";
+import { gzipFault, takeSample } from "./sample.js";
 
 const METHODS = { corpus: "readTexts", queries: "readTexts", qrels: "readJudgements", ids: "readIds" } as const;
 
@@ -63,6 +63,10 @@ function recognise(file: SourceFile, role: Role): Format {
     (each) => each[METHODS[role]] !== undefined && each.matches(sample, role, file),
   );
   if (format !== undefined) return format;
+  const fault = sample.head.byteLength === 0 ? gzipFault(file.path) : "";
+  if (fault !== "") {
+    throw fileError(file.path, `the gzip data is damaged (${fault}).`, "Make or copy the file again.");
+  }
   if (sample.head.byteLength === 0 && !sample.isCut) {
     throw fileError(file.path, "the file is empty.", "Give a file with at least one record.");
   }

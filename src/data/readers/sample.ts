@@ -46,10 +46,23 @@ export function takeSample(path: string): Sample {
 
 function unpack(packed: Buffer): Buffer {
   try {
-    // A sync flush gives what there is, although the data are cut.
-    return gunzipSync(packed, { finishFlush: constants.Z_SYNC_FLUSH });
+    return unpacked(packed);
   } catch {
     return Buffer.alloc(0);
+  }
+}
+
+// A sync flush gives what there is, although the data are cut.
+const unpacked = (packed: Buffer): Buffer => gunzipSync(packed, { finishFlush: constants.Z_SYNC_FLUSH });
+
+/** The code of what is wrong with the beginning of a gzip file; "" where nothing is, or it is none. */
+export function gzipFault(path: string): string {
+  const packed = firstBytes(path, PACKED_BYTES);
+  try {
+    if (isGzip(packed)) unpacked(packed);
+    return "";
+  } catch (thrown) {
+    return systemCode(thrown);
   }
 }
 

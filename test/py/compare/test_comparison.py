@@ -195,7 +195,7 @@ def test_what_is_no_mean_over_queries_is_refused(files: dict[str, Path]) -> None
 def test_the_command_gives_the_same_answer_again_and_loads_no_torch(
     files: dict[str, Path],
 ) -> None:
-    args = ["--names", "a", "b", "--runs", str(files["a"]), str(files["b"])]
+    args = ["--names", '["-a", "b"]', "--runs", str(files["a"]), str(files["b"])]
     args += ["--qrels", str(files["qrels"]), "--measures", "RR"]
     code = "import json, sys; from quarry_runtime.compare import answer; print(json.dumps(answer(sys.argv[1:])));"
     code += "print('torch' in sys.modules)"

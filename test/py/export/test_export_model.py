@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,38 @@ def test_the_card_has_a_header_that_the_hubs_client_reads_and_tells_how_it_came_
     assert json.dumps(FACTS["experiment"], indent=2) in card.text
     # Folders of the machine are nobody else's business.
     assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_prompt_with_a_line_end_or_a_bar_stays_one_row_of_the_card(
+    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    spec = model_spec(tiny_bert, query_prompt="Instruct: a|b\nQuery: ")
+    export_model(spec, tmp_path / "out", FACTS, False, None)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert '| query prompt | `"Instruct: a\\|b\\nQuery: "` |\n' in card
+
+
+def test_a_disk_that_takes_no_weights_is_told(
+    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    code = (
+        "import msgspec, resource, sys; from pathlib import Path\n"
+        "from quarry_runtime import export_model\n"
+        "from quarry_runtime.protocol.messages import ModelSpec\n"
+        "spec = msgspec.json.decode(sys.stdin.read(), type=ModelSpec)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try: export_model.export_model(spec, Path(sys.argv[1]), {}, False, None)\n"
+        "except Exception as error:\n"
+        "    causes = [error, error.__cause__, error.__cause__.__cause__]\n"
+        "    print(*(type(each).__name__ for each in causes), error)"
+    )
+    spec = msgspec.json.encode(model_spec(tiny_bert)).decode()
+    args = [sys.executable, "-c", code, str(tmp_path / "out")]
+    done = subprocess.run(args, input=spec, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == (
+        f"EnvironmentFault OSError SafetensorError {tmp_path}/out cannot be written: File too large."
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_card_of_a_dora_adapter_names_sentence_transformers_only_once_it_is_merged(

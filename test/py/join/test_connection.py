@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import os
 import signal
@@ -19,7 +20,7 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from quarry_runtime.connection import Connection
-from quarry_runtime.errors import EnvironmentFault, Reconnected
+from quarry_runtime.errors import ConfigError, EnvironmentFault, Reconnected
 from quarry_runtime.protocol.codec import decode_up, encode
 from quarry_runtime.protocol.messages import (
     Bye,
@@ -323,6 +324,15 @@ def test_as_many_connections_as_evaluations_leave_no_descriptor_open(
     # The orchestrator's side closes in its own time.
     counts = [evaluate() for _ in range(8)]
     assert min(counts[4:]) <= counts[0]
+
+
+def test_an_address_that_libzmq_refuses_is_told_and_nobody_waits(
+    orchestrator: Orchestrator, connect: Connect
+) -> None:
+    ticket = dataclasses.replace(orchestrator.ticket(), endpoint="tcp://user@127.0.0.1:4555")
+    connection = connect(ticket)
+    with pytest.raises(ConfigError, match=r"user@127\.0\.0\.1:4555 cannot be connected to"):
+        connection.receive(20)
 
 
 def test_closing_while_nobody_is_there_takes_no_time(orchestrator: Orchestrator) -> None:

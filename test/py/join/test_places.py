@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_runtime.errors import EnvironmentFault
+from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.places import Place, count_gpus, plan_places
 
 
@@ -27,6 +27,21 @@ def test_one_worker_a_gpu_else_one() -> None:
 def test_cuda_without_a_gpu_is_refused() -> None:
     with pytest.raises(EnvironmentFault, match="No GPU"):
         plan(device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("name", "environment"),
+    [
+        ("LOCAL_RANK", {"LOCAL_RANK": "x"}),
+        ("LOCAL_WORLD_SIZE", {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": ""}),
+        ("SLURM_LOCALID", {"SLURM_LOCALID": "-1"}),
+    ],
+)
+def test_a_launchers_variable_that_is_no_number_is_named(
+    name: str, environment: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is no number"):
+        plan(environment)
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,25 @@ def test_no_repr_shows_a_secret() -> None:
 def test_another_way_to_the_same_orchestrator() -> None:
     assert TICKET.at("gate.example:7000").endpoint == "tcp://gate.example:7000"
     assert TICKET.at("tcp://[fe80::1]:7000").keys == TICKET.keys
+    assert TICKET.at("h:65535").endpoint == "tcp://h:65535"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "gate.example",
+        "user@127.0.0.1:4555",
+        "h:0",
+        "h:65536",
+        "h:123456",
+        "a/b:80",
+        "-h:80",
+        "é:80",
+    ],
+)
+def test_what_libzmq_would_refuse_is_no_address(address: str) -> None:
     with pytest.raises(ConfigError, match="is no address"):
-        TICKET.at("gate.example")
+        TICKET.at(address)
 
 
 def test_stdin_is_read_up_to_the_end_of_the_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +23,10 @@ class Structured(msgspec.Struct):
     mode: Literal["a", "b"] = "a"
 
 
+class Endless(msgspec.Struct):
+    limit: float = math.inf
+
+
 @dataclasses.dataclass
 class Plain:
     top_k: int | None = dataclasses.field(default=None, metadata={"sentence": "How many."})
@@ -30,6 +35,7 @@ class Plain:
 def test_options_are_listed_with_type_default_and_sentence() -> None:
     registry.register_loss("structured", Structured)(lambda options: options)
     registry.register_loss("plain", Plain)(lambda options: options)
+    registry.register_loss("endless", Endless)(lambda options: options)
     listed = {entry["name"]: entry["options"] for entry in registered()["losses"]}
     assert listed["structured"] == [
         {
@@ -54,6 +60,19 @@ def test_options_are_listed_with_type_default_and_sentence() -> None:
             "isRequired": False,
             "sentence": "",
         },
+    ]
+    assert listed["endless"] == [
+        {
+            "name": "limit",
+            "type": "float",
+            "typescript": "number",
+            "schema": {"type": "number"},
+            # JSON has no word for it.
+            "default": None,
+            "defaultText": "inf",
+            "isRequired": False,
+            "sentence": "",
+        }
     ]
     assert listed["plain"] == [
         {

@@ -19,6 +19,15 @@ async function quarry(...argv: string[]): Promise<{ status: number; stdout: stri
   return { status, ...written };
 }
 
+test.each([
+  [["inspect", "--timeout", "3000000"], "--timeout: expected a number above 0, at most 2000000, saw 3000000"],
+  [["doctor", "no.ts", "--probe", "Infinity"], "--probe: expected seconds, 0 to 86400, saw Infinity"],
+])("numbers beyond what a timer takes are refused: %j", async (argv, message) => {
+  const { status, stderr } = await quarry(...argv);
+  expect(stderr).toContain(message);
+  expect(status).toBe(2);
+});
+
 describe("help", () => {
   test.each([
     ["--help"],
@@ -89,7 +98,7 @@ describe("a refusal", () => {
     [["inspect", "--jsno"], "error: unknown option '--jsno'; did you mean --json?\nhint: quarry inspect --help\n"],
     [
       ["inspect", "--timeout", "soon"],
-      "error: --timeout: expected a number above 0, saw soon\nhint: quarry inspect --help\n",
+      "error: --timeout: expected a number above 0, at most 2000000, saw soon\nhint: quarry inspect --help\n",
     ],
   ])("has exit status 2, an error line and a hint, and no stack: quarry %j", async (argv, stderr) => {
     expect(await quarry(...argv)).toEqual({ status: 2, stdout: "", stderr });

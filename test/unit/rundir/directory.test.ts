@@ -112,10 +112,14 @@ test("a folder with somebody else's files is left alone", async () => {
   expect(await readdir(path)).toEqual(["thesis.tex"]);
 });
 
-test("temporary files of a killed process are swept away", async () => {
+test("temporary files and folders of a killed process are swept away", async () => {
   await (await openRunDir({ path, config })).close();
   await mkdir(join(path, "store"));
   await writeFile(join(path, "store", ".x.bin.0123.quarry-tmp"), "half");
+  for (const ending of ["tmp", "old"]) {
+    await mkdir(join(path, "store", `.index.7.quarry-${ending}`));
+    await writeFile(join(path, "store", `.index.7.quarry-${ending}`, "index.faiss"), "half");
+  }
   await (await openRunDir({ path, config })).close();
   expect(await readdir(join(path, "store"))).toEqual([]);
 });
