@@ -171,7 +171,7 @@ def test_a_module_is_exported_with_a_card_that_names_its_plugin(
 ) -> None:
     given = {"encoder": "first_token", "plugins": [plugin(MODULE)]}
     load(tiny_bert, query_prompt="ask: ", **given).save(tmp_path / "saved")
-    facts: dict[str, Any] = {"name": "mine", "repository": None, "license": None, "base": None}
+    facts: dict[str, Any] = {"name": "mine", "title": "mine", "license": None, "base": None}
     facts |= {"experiment": None, "data": {}, "measures": {}, "step": None, "versions": {}}
     out = tmp_path / "out"
     export_model(model_spec(tmp_path / "saved", **given), out, facts, True, "bfloat16")
