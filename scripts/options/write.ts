@@ -118,8 +118,9 @@ start in the script's folder; runDir starts in the working folder.
 
 Names from other tools are understood: measures (\`ndcg@10\`, \`ndcg_cut_10\`, \`mrr@10\`, \`recall@100\`, \`map@100\`), pooling
 (\`lasttoken\`, \`cls_token\`), prompts (\`document\`, \`corpus\`), \`MultipleNegativesRankingLoss\` with its \`scale\`, and
-snake_case TrainingArguments (\`learning_rate\`). That is so when a script runs and on the command line; the types know
-options by Quarry's own names alone, so \`tsc\` and the editor refuse others there.
+snake_case TrainingArguments (\`learning_rate\`). That is so when a script runs and on the command line. The types, and so
+\`tsc\` and the editor, know Quarry's own names, and of others only losses, \`biEncoder\`'s pooling and prompts, and
+\`crossEncoder\`'s activation and dtype.
 `;
 
 function tables(): string {

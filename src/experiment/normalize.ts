@@ -34,7 +34,7 @@ export function ownName(name: string, group: string, schemas: readonly z.ZodType
   return lookUp(OPTION_ALIASES, placeOf(group, schemas), camel) ?? name;
 }
 
-/** Under which name the tables of aliases know a group: sources and models may stand in several places. */
+/** Under which name the tables of aliases know a group: sources, models and prompts may stand in several places. */
 function placeOf(group: string, schemas: readonly z.ZodType[]): string {
   const has = (option: string): boolean =>
     schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, option));
@@ -44,7 +44,8 @@ function placeOf(group: string, schemas: readonly z.ZodType[]): string {
   if (has("pooling")) return "model";
   // Also where refreshed negatives are mined.
   if (has("rangeMin")) return "mine";
-  return group.endsWith(".model.prompts") ? "model.prompts" : group;
+  // A source has prompts, templates and the like of its own.
+  return has("query") && has("passage") ? "model.prompts" : group;
 }
 
 /** Whether a name is one of a loss's or an encoder's own options, which the Python side checks. */

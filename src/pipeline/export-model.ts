@@ -49,6 +49,7 @@ const experimentSchema = z.looseObject({ model: modelSchema });
 
 /** What the card tells of where a model comes from; read by py_runtime/quarry_runtime/modeling/card.py. */
 interface Origin {
+  /** Of the run; what the card and its code call the model is its repository, or the folder that it is exported to. */
   readonly name: string;
   /** The checkpoint that training began with. */
   readonly base: string | null;
@@ -67,7 +68,7 @@ export async function exportTrained(target: string, options: ExportOptions): Pro
   const model = experiment?.data?.model ?? modelSchema.parse({ kind: "biEncoder", checkpoint });
   const origin = runDir === null ? nowhere(checkpoint) : await originOf(runDir, checkpoint, model.checkpoint);
   const folder = resolve(options.out);
-  const facts = { ...origin, repository: options.push ?? null, license: options.license ?? null };
+  const facts = { ...origin, title: options.push ?? basename(folder), license: options.license ?? null };
   const flags = [
     ...(options.merge ? ["--merge"] : []),
     ...(options.dtype === undefined ? [] : ["--dtype", options.dtype]),

@@ -1,4 +1,5 @@
 /** Brings this machine's devices to a run that goes on elsewhere. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { QuarryError } from "../errors.js";
@@ -19,9 +20,15 @@ export interface JoinOptions {
   readonly onStop?: (stop: () => void) => void;
 }
 
-/** The ticket of the run on this folder. */
+/**
+ * The ticket of the run on this folder.
+ *
+ * @throws QuarryError ENVIRONMENT when there is none.
+ */
 export function ticketPathOf(runDir: string): string {
-  return join(resolve(runDir), "join.ticket");
+  const path = join(resolve(runDir), "join.ticket");
+  if (!existsSync(path)) throw withoutTicket(runDir);
+  return path;
 }
 
 /**
@@ -34,11 +41,15 @@ export async function joinCommandOf(runDir: string): Promise<string> {
   try {
     return pastedCommand((await readFile(ticketPathOf(runDir), "utf8")).trim());
   } catch (cause) {
-    throw new QuarryError("ENVIRONMENT", `${runDir} has no ticket: its run is not at work, or listens nowhere.`, {
-      hint: "Set workers.listen, e.g. --workers.listen tcp://10.0.0.5:0, and start the run.",
-      cause,
-    });
+    throw withoutTicket(runDir, cause);
   }
+}
+
+function withoutTicket(runDir: string, cause?: unknown): QuarryError {
+  return new QuarryError("ENVIRONMENT", `${runDir} has no ticket: its run is not at work, or listens nowhere.`, {
+    hint: "Set workers.listen, e.g. --workers.listen tcp://10.0.0.5:0, and start the run.",
+    cause,
+  });
 }
 
 /**

@@ -132,6 +132,6 @@ export class Reception {
     const path = this.#rendezvous?.joinPath ?? null;
     return path === null
       ? null
-      : `quarry join --ticket ${path}; where that file is not, paste its one line into quarry join --ticket -`;
+      : `npx quarry join --ticket ${path}; where that file is not, paste its one line into npx quarry join --ticket -`;
   }
 }

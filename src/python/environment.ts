@@ -236,8 +236,8 @@ function childEnvironment(): Record<string, string> {
 }
 
 function setupHint(extras: readonly PythonExtra[] = []): string {
-  const command = isCheckout() ? "npm run setup" : "npx quarry setup";
-  return extras.length > 0 ? `Run \`${command}\` (with ${extras.join(" and ")}).` : `Run \`${command}\`.`;
+  // Not npm run setup: a project that Quarry is installed into has no such script.
+  return `Run \`npx quarry setup${extras.length > 0 ? ` --extra ${extras.join(" ")}` : ""}\`.`;
 }
 
 function sha256(text: string): string {

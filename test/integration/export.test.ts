@@ -59,6 +59,8 @@ test("a run folder gives the checkpoint that training ended with, and the card w
     "`3f9a`",
     "30 optimiser steps",
     "| torch | 2.13.0 |",
+    'SentenceTransformer("out")',
+    'biEncoder("out")',
   ])
     expect(card).toContain(said);
   expect(card).not.toContain("0.2500");

@@ -61,9 +61,9 @@ describe("quarry join", () => {
   it("comes by what --print shows, pasted into a shell, and ends with the run", async () => {
     const { stdout, exitCode } = await quarry(["--print", fake.runDir]);
     expect(exitCode).toBe(0);
-    expect(stdout).toMatch(/^quarry join --ticket - <<'QUARRY_TICKET'\nquarry1\.[\w-]+\nQUARRY_TICKET$/);
+    expect(stdout).toMatch(/^npx quarry join --ticket - <<'QUARRY_TICKET'\nquarry1\.[\w-]+\nQUARRY_TICKET$/);
     const pasted = stdout.replace("join --ticket -", `join ${here.join(" ")} --name shell --workers 2 --ticket -`);
-    const joining = execa("sh", ["-c", `quarry() { "${process.execPath}" ${main} "$@"; }\n${pasted}\n`], {
+    const joining = execa("sh", ["-c", `npx() { shift; "${process.execPath}" ${main} "$@"; }\n${pasted}\n`], {
       ...{ reject: false, all: true },
       env: { QUARRY_TEST_MARKER: marker },
     });
@@ -137,7 +137,7 @@ describe("quarry join", () => {
     const bare = await endOf(quarry(["gate.example:7000"]));
     expect(bare).toMatchObject({ exitCode: 2, all: expect.stringContaining("needs the run's ticket") as string });
     const gone = await endOf(quarry([join(fake.runDir, ".."), ...here]));
-    expect(gone).toMatchObject({ exitCode: 4, all: expect.stringContaining("is the run still going on?") as string });
+    expect(gone).toMatchObject({ exitCode: 4, all: expect.stringContaining("Set workers.listen") as string });
     expect(open.all + cut.all + bare.all + gone.all).not.toContain(secret.slice(0, 40));
   });
 });

@@ -53,7 +53,7 @@ describe("a pool that listens", () => {
     const { job, vectors, expected } = collectVectors(fakeUnits(30));
     const working = pool.encode(job);
     await until(() => notes().some((text) => text.includes("waits until one joins")));
-    expect(notes().join("\n")).toContain(`quarry join --ticket ${ticket}`);
+    expect(notes().join("\n")).toContain(`npx quarry join --ticket ${ticket}`);
     // What opens the door stands in the private file only.
     const [, coded = ""] = readFileSync(ticket, "utf8").trim().split(".");
     const content = JSON.parse(Buffer.from(coded, "base64url").toString()) as Record<string, string>;

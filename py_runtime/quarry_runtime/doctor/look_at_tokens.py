@@ -155,7 +155,7 @@ def _other_side(encoder: Encoder, resolved: Resolved) -> Encoder:
 
 
 def _handful(encoder: Encoder, samples: Sequence[Sampled]) -> list[list[int]]:
-    """Token ids of a few texts of lengths as different as there are, the longest kept short enough for a CPU."""
+    """Token ids of a few texts of different lengths, as far as the texts have any: cut where they have not."""
     passages = next((sample for sample in samples if sample.side == "passage"), None)
     chosen = passages or next(iter(samples), None)
     # An encoder of the queries' own has other token ids than the one that is looked at.
@@ -164,7 +164,18 @@ def _handful(encoder: Encoder, samples: Sequence[Sampled]) -> list[list[int]]:
     ids = [row for row in tokenize(encoder, chosen.texts, chosen.side)["input_ids"] if row]
     ids.sort(key=len)
     count = min(_FORWARD_TEXTS, len(ids))
-    return [ids[place * (len(ids) - 1) // max(1, count - 1)] for place in range(count)]
+    rows = [ids[place * (len(ids) - 1) // max(1, count - 1)] for place in range(count)]
+    if len({len(row) for row in rows}) > 1:
+        return rows
+    # All are cut to the maximum, so no batch of them would have any padding. A token that ends all goes on doing so.
+    keeps_end = len({row[-1] for row in rows}) == 1
+    shares = enumerate(rows, start=1)
+    return [_shortened(row, len(row) * place // count, keeps_end) for place, row in shares]
+
+
+def _shortened(ids: list[int], length: int, keeps_end: bool) -> list[int]:
+    kept = max(2, length)
+    return [*ids[: kept - 1], ids[-1]] if keeps_end else ids[:kept]
 
 
 def _untruncated(

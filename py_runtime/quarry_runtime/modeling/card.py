@@ -21,21 +21,21 @@ def card(resolved: Resolved, contract: ModelContract, facts: Mapping[str, Any]) 
     Args:
         resolved: The exported model.
         contract: The same, as it travels.
-        facts: `name`; `repository` or null; `license` or null; `base`, the checkpoint that training
-            began with, or null; `experiment`, its configuration, or null; `data`, fingerprints by
-            use; `measures`, values by measure and data set; `step` of training or null; `isAdapter`;
-            `versions` by package; `own`, for a model that only Quarry can load, the options that
-            it needs there, else null; `isTrusted`, whether the model's own code may run.
+        facts: `name` of the run; `title`, the repository or the folder; `license` or null; `base`,
+            the checkpoint that training began with, or null; `experiment`, its configuration, or
+            null; `data`, fingerprints by use; `measures`, values by measure and data set; `step` of
+            training or null; `isAdapter`; `versions` by package; `own`, for a model that only Quarry
+            can load, the options that it needs there, else null; `isTrusted`, whether the model's
+            own code may run.
     """
     base = _base_id(facts.get("base"))
     if facts["isAdapter"] and resolved.adapter is not None:
         base = _base_id(resolved.adapter.base) or base
     library = library_of(resolved, facts)
     header = _header(facts, library, base, facts.get("license") or _license(resolved))
-    title = facts.get("repository") or facts["name"]
-    parts = [f"# {title}", _sentence(contract, facts, base), _shape(contract)]
+    parts = [f"# {facts['title']}", _sentence(contract, facts, base), _shape(contract)]
     parts += [
-        usage(title, library, resolved, contract, facts, base),
+        usage(facts["title"], library, resolved, contract, facts, base),
         _measures(facts),
         _training(facts),
     ]

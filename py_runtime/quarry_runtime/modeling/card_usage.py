@@ -91,6 +91,8 @@ model = PeftModel.from_pretrained(AutoModel.from_pretrained({base}{trust}), {nam
 
 def _script(model: str) -> str:
     return f"""```ts
+import {{ biEncoder, defineExperiment, source }} from "quarry";
+
 export default defineExperiment({{
   name: "search",
   model: biEncoder({model}),

@@ -47,6 +47,25 @@ _BUILT_IN: dict[Kind, str] = {
     "loss": "quarry_runtime.modeling.losses",
     "similarity": "quarry_runtime.modeling.similarities",
 }
+#: What those packages register: known without importing them, so that no plugin takes such a name first.
+BUILT_IN_NAMES: dict[Kind, frozenset[str]] = {
+    "encoder": frozenset({"auto"}),
+    "pooling": frozenset({"cls", "last", "max", "mean", "mean_sqrt_len", "weightedmean"}),
+    "loss": frozenset(
+        {
+            "cosent",
+            "infonce",
+            "kl",
+            "lambdarank",
+            "listwise",
+            "margin_mse",
+            "triplet",
+            "ws_contrastive",
+        }
+    ),
+    "retriever": frozenset(),
+    "similarity": frozenset({"cosine", "dot", "euclidean", "manhattan"}),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +169,9 @@ def register_pooling(name: str) -> Callable[[T], T]:
     """Registers a function `(hidden [B, T, H], mask [B, T]) -> vectors [B, H]` under a name.
 
     Example:
-        @register_pooling("max")
-        def largest(hidden_BTH, mask_BT):
-            return hidden_BTH.masked_fill(mask_BT.unsqueeze(-1) == 0, float("-inf")).amax(1)
+        @register_pooling("smallest")
+        def smallest(hidden_BTH, mask_BT):
+            return hidden_BTH.masked_fill(mask_BT.unsqueeze(-1) == 0, float("inf")).amin(1)
     """
     return _register("pooling", name, None)
 
@@ -240,9 +259,12 @@ def _register(kind: Kind, name: str, options: type | None) -> Callable[[T], T]:
     def decorate(factory: T) -> T:
         earlier = _REGISTRY[kind].get(name)
         origin = origin_of(factory)
-        if earlier is not None and earlier.factory is not factory:
+        taken_by = None if earlier is None or earlier.factory is factory else earlier.origin
+        if origin != BUILT_IN and name in BUILT_IN_NAMES[kind]:
+            taken_by = BUILT_IN
+        if taken_by is not None:
             raise ConfigError(
-                f"Two {kind} components are called {name!r}: one is {_from(earlier.origin)},"
+                f"Two {kind} components are called {name!r}: one is {_from(taken_by)},"
                 f" the other {_from(origin)}.",
                 hint="Rename one.",
             )

@@ -79,7 +79,7 @@ class Nodes {
         events.emit({
           type: "notice",
           message,
-          hint: `quarry join --print --run ${runDir} shows the command to paste`,
+          hint: `npx quarry join --print --run ${runDir} shows the command to paste`,
         });
         return;
       }

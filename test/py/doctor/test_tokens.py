@@ -135,6 +135,20 @@ def test_an_encoder_whose_padding_reaches_the_vector_is_refused(
         assert found["padding"].status == "refuse"
 
 
+def test_padding_is_looked_at_where_all_texts_are_cut_to_the_maximum(
+    look: Callable[..., Any], tiny_bert: Path, tiny_gpt2: Path
+) -> None:
+    long = sampled([f"{text} {'amber ' * 20}" for text in SHORT * 2])
+    given: dict[str, Any] = {"passage_max_length": 16}
+    found = look(tiny_bert, long, encoder="last_column", plugins=[BROKEN], **given)
+    assert found["vectors and batch size"].status == "refuse"
+    # 2 to 16 tokens, and a token that ends each text ends the shorter ones too.
+    for sound in (look(tiny_bert, long, **given), look(tiny_gpt2, long, **given)):
+        assert "8 texts of 2 to 16 tokens" in sound["vectors and batch size"].seen
+        assert sound["vectors and batch size"].status == "ok"
+    assert "<|endoftext|>, never padding" in sound["pooled token"].seen
+
+
 def test_texts_that_are_cut_are_counted_and_a_length_is_named(
     look: Callable[..., Any], tiny_bert: Path
 ) -> None:

@@ -25,14 +25,14 @@ from quarry_runtime.protocol.messages import AdapterSpec
 
 TEXTS = ["a cat sat on the mat", "dog", "amber river stone"]
 FACTS: dict[str, Any] = {
-    "name": "scifact",
+    "name": "run-of-scifact",
     "base": "sentence-transformers/all-MiniLM-L6-v2",
     "experiment": {"name": "scifact", "train": {"globalBatchSize": 32}},
     "data": {"train.set": "3f9a"},
     "measures": {"evaluation": {"nDCG@10": 0.6512345}},
     "step": 30,
     "versions": {"quarry": "0.1.0", "torch": "2.13.0"},
-    "repository": None,
+    "title": "scifact",
     "license": None,
 }
 
@@ -143,6 +143,7 @@ def test_the_card_has_a_header_that_the_hubs_client_reads_and_tells_how_it_came_
         "sentence-transformers",
         "sentence-similarity",
     )
+    assert data.model_name == FACTS["name"]
     [result] = data.eval_results
     assert (result.metric_type, result.metric_value) == ("nDCG@10", 0.651235)
     for said in (
@@ -150,6 +151,10 @@ def test_the_card_has_a_header_that_the_hubs_client_reads_and_tells_how_it_came_
         "`3f9a`",
         "30 optimiser steps",
         "encode_query",
+        "# scifact\n",
+        'SentenceTransformer("scifact")',
+        'import { biEncoder, defineExperiment, source } from "quarry";',
+        'model: biEncoder("scifact"),',
     ):
         assert said in card.text
     assert json.dumps(FACTS["experiment"], indent=2) in card.text
@@ -283,7 +288,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 def run(tmp_path: Path, spec: Any, *flags: str) -> dict[str, Any]:
     (tmp_path / "spec.json").write_bytes(msgspec.json.encode(spec))
-    (tmp_path / "facts.json").write_text(json.dumps({**FACTS, "repository": "me/scifact"}))
+    (tmp_path / "facts.json").write_text(json.dumps({**FACTS, "title": "me/scifact"}))
     names = {"--spec": "spec.json", "--facts": "facts.json", "--to": "out"}
     files = [part for flag, name in names.items() for part in (flag, str(tmp_path / name))]
     return answer([*files, *flags])

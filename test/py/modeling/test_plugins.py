@@ -171,7 +171,7 @@ def test_a_module_is_exported_with_a_card_that_names_its_plugin(
 ) -> None:
     given = {"encoder": "first_token", "plugins": [plugin(MODULE)]}
     load(tiny_bert, query_prompt="ask: ", **given).save(tmp_path / "saved")
-    facts: dict[str, Any] = {"name": "mine", "repository": None, "license": None, "base": None}
+    facts: dict[str, Any] = {"name": "mine", "title": "mine", "license": None, "base": None}
     facts |= {"experiment": None, "data": {}, "measures": {}, "step": None, "versions": {}}
     out = tmp_path / "out"
     export_model(model_spec(tmp_path / "saved", **given), out, facts, True, "bfloat16")
@@ -316,6 +316,20 @@ def test_an_unknown_name_is_answered_with_what_is_registered_and_from_where(
         ConfigError, match=r"one is from .*plugin_0\.py, the other from .*plugin_1\.py"
     ):
         registry.load_plugins([other])
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_no_plugin_takes_the_name_of_what_comes_with_quarry(
+    kind: registry.Kind, plugin: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {each.name for each in registry.registered(kind).values() if not each.is_plugin}
+    assert registry.BUILT_IN_NAMES[kind] == own
+    # As in a process that has imported none of them yet.
+    monkeypatch.setattr(registry, "_REGISTRY", {each: {} for each in registry.KINDS})
+    for name in own:
+        file = plugin(f"register_{kind}({name!r})(object)\n")
+        with pytest.raises(ConfigError, match=rf"called '{name}': one is built-in, the other from"):
+            registry.load_plugins([file])
 
 
 @pytest.mark.parametrize(

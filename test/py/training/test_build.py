@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import torch
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.load import load_encoder
-from quarry_runtime.modeling.losses.inputs import BatchExtras
+from quarry_runtime.modeling.losses.inputs import BatchExtras, LossInputs
 from quarry_runtime.protocol.messages import RetrieverSpec
 from quarry_runtime.training.build import build_loss, build_retriever
 
@@ -141,6 +142,14 @@ def test_a_loss_that_cannot_be_called_is_refused_before_the_first_step(
     load(code)
     with pytest.raises(ConfigError, match=words):
         build_loss("l", {})
+
+
+def test_the_example_of_a_loss_trains(encoder: Any, load: Callable) -> None:
+    example = (LossInputs.__doc__ or "").partition("Example:\n")[2]
+    imports = "from quarry_runtime.modeling.losses.inputs import LossInputs, Tensor\n"
+    load(imports + textwrap.dedent(example))
+    retriever = build_retriever(task(None), encoder, build_loss("my_loss", {}))
+    assert retriever(**batch_of(encoder))["loss"].requires_grad
 
 
 def test_a_retriever_needs_a_forward_and_the_encoder(encoder: Any, load: Callable) -> None:

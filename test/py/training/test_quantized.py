@@ -135,7 +135,7 @@ def test_a_qlora_is_exported_on_its_whole_base_model(
         "data": {},
         "measures": {},
     }
-    facts |= {"step": 2, "versions": {}, "repository": None, "license": None}
+    facts |= {"step": 2, "versions": {}, "title": "mine", "license": None}
     export_model(model_spec(folder, **asked), tmp_path / "merged", facts, True, None)
     merged = load(tmp_path / "merged")
     assert {parameter.dtype for parameter in merged.parameters()} == {torch.float32}

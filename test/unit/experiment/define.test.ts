@@ -285,31 +285,11 @@ describe("what is wrong", () => {
 
 describe("names from other tools", () => {
   test("of measures become those of ir_measures", () => {
-    const measures = [
-      "ndcg@10",
-      "ndcg_cut_10",
-      "recall@100",
-      "mrr@10",
-      "MRR@10",
-      "map@100",
-      "P_5",
-      "success_1",
-      "recip_rank",
-      "Rprec",
-    ];
+    const measures = "ndcg@10 ndcg_cut_10 recall@100 mrr@10 MRR@10 map@100 P_5 success_1 recip_rank Rprec".split(" ");
     const { config } = defineExperiment({ name: "x", model, evaluate: { data: judged, measures } });
-    expect(config.evaluate?.measures).toEqual([
-      "nDCG@10",
-      "nDCG@10",
-      "R@100",
-      "RR@10",
-      "RR@10",
-      "AP@100",
-      "P@5",
-      "Success@1",
-      "RR",
-      "Rprec",
-    ]);
+    expect(config.evaluate?.measures).toEqual(
+      "nDCG@10 nDCG@10 R@100 RR@10 RR@10 AP@100 P@5 Success@1 RR Rprec".split(" "),
+    );
   });
 
   test("of pooling, prompts, similarity and number formats are replaced", () => {
@@ -322,7 +302,9 @@ describe("names from other tools", () => {
         similarity: "cos_sim",
         torch_dtype: "bf16",
       },
+      evaluate: { data: { ...judged, prompts: { document: "d: " }, templates: { corpus: "{text}" } } },
     });
+    expect(config.evaluate?.data).toMatchObject({ prompts: { passage: "d: " }, templates: { passage: "{text}" } });
     expect(config.model).toMatchObject({
       pooling: "last",
       prompts: { query: "q: ", passage: "d: " },

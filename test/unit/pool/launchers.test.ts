@@ -182,7 +182,9 @@ describe("by hand", () => {
   it("says where the command is, without the ticket", async () => {
     await launch({ kind: "manual" });
     expect(events).toMatchObject([{ type: "notice", hint: expect.stringContaining("--print --run runs/x") as string }]);
-    expect(pastedCommand("quarry1.abc")).toBe("quarry join --ticket - <<'QUARRY_TICKET'\nquarry1.abc\nQUARRY_TICKET\n");
+    expect(pastedCommand("quarry1.abc")).toBe(
+      "npx quarry join --ticket - <<'QUARRY_TICKET'\nquarry1.abc\nQUARRY_TICKET\n",
+    );
   });
 });
 

@@ -59,6 +59,9 @@ class LossInputs:
     Example:
         @register_loss("my_loss")
         class MyLoss(nn.Module):
+            def __init__(self, options: None) -> None:
+                super().__init__()
+
             def forward(self, batch: LossInputs) -> Tensor:
                 scores_QP = batch.own_scores(temperature=0.05)
                 return -scores_QP[:, 0].mean()
