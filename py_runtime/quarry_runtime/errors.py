@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
-from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.protocol.messages import EXIT_STATUS, ErrorInfo
 
 __all__ = [
@@ -22,6 +21,7 @@ __all__ = [
     "UnusableBatch",
     "WorkerFault",
     "explain_with",
+    "is_out_of_memory",
     "to_info",
 ]
 
@@ -39,6 +39,10 @@ ErrorCode = Literal[
 # What fits into one message; a library's error may quote a whole tensor.
 MAX_TEXT_CHARS = 16_000
 MAX_ROWS = 1_000
+
+# As torch's allocators word it, and the libraries that take memory beside them: cuBLAS for its handles and
+# work space, cuDNN for its plans.
+_SIGNS = ("out of memory", "can't allocate memory", "status_alloc_failed")
 
 
 class QuarryError(Exception):
@@ -144,6 +148,14 @@ class Interrupted(QuarryError):
 
 class Reconnected(Exception):
     """No failure: the connection was lost and is being made anew; what was in hand is others' now."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that a smaller batch may fit."""
+    if isinstance(error, MemoryError):
+        return True
+    # torch's own kinds of error are RuntimeErrors, and its CPU allocator raises a plain one.
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
 _explainers: list[Callable[[BaseException], QuarryError | None]] = []

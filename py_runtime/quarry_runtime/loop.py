@@ -16,9 +16,9 @@ from quarry_runtime.errors import (
     QuarryError,
     Reconnected,
     WorkerFault,
+    is_out_of_memory,
     to_info,
 )
-from quarry_runtime.guard.memory import is_out_of_memory
 from quarry_runtime.handlers.handler import Accumulating, Handler
 from quarry_runtime.handlers.models import Models
 from quarry_runtime.handlers.open import Task, look_ahead, open_handler

@@ -11,19 +11,10 @@ import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
 import { type IndexedRetrieval, retrieveIndexed, retrieveSaved, savedIndex } from "./retrieve-indexed.js";
 import type { ModelChoice, StepLeft } from "./step.js";
-import type { Throughput } from "./summary.js";
 import type { TopK } from "./top-k.js";
 import { writeRun } from "./trec.js";
 
-/** What a search wrote; paths are relative to the run folder. */
-interface SearchResult {
-  /** A TREC run. */
-  readonly run: string;
-  /** JSON: each query with its text and the passages found, the first thousand queries. */
-  readonly hits: string;
-  readonly throughput: Throughput;
-}
-
+/** Each query with its text and the passages found, the first thousand queries. */
 interface Hits {
   readonly id: string;
   readonly text: string;

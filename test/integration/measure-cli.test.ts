@@ -90,7 +90,7 @@ describe("quarry measure", () => {
   test("takes a damaged qrels file for what it is", async () => {
     const packed = gzipSync("q0 0 good 2\n");
     for (const [name, bytes] of [
-      ["flipped.gz", packed.with(-8, (packed.at(-8) ?? 0) ^ 1)],
+      ["flipped.gz", packed.with(packed.length - 8, (packed.at(-8) ?? 0) ^ 1)],
       ["longer.gz", Buffer.concat([packed, Buffer.from("rest")])],
     ] as const) {
       await writeFile(join(folder, name), bytes);

@@ -108,7 +108,7 @@ def _loss(work: Work, folder: Path) -> Iterator[Finding]:
     from quarry_runtime.doctor.first_loss import check_first_loss, run_first_step, same_texts
     from quarry_runtime.doctor.recorded import read_message
     from quarry_runtime.doctor.temperature import check_temperature
-    from quarry_runtime.guard.memory import is_out_of_memory
+    from quarry_runtime.errors import is_out_of_memory
     from quarry_runtime.modeling.text import read_arrow
 
     assert work.train is not None

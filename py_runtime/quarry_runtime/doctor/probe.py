@@ -11,8 +11,8 @@ import torch
 
 from quarry_runtime.doctor.findings import Finding
 from quarry_runtime.doctor.recorded import Recorded
-from quarry_runtime.errors import UnusableBatch
-from quarry_runtime.guard.memory import is_out_of_memory, peak_bytes
+from quarry_runtime.errors import UnusableBatch, is_out_of_memory
+from quarry_runtime.guard.memory import peak_bytes
 from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.protocol.messages import TrainStep, TrainTask
 from quarry_runtime.training.arguments import training_arguments

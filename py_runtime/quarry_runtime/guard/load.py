@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError
-from quarry_runtime.guard.memory import is_out_of_memory
+from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError, is_out_of_memory
 from quarry_runtime.guard.quantize import quantized, settle
 
 # Encoder-decoders whose first half is a text encoder of its own.

@@ -1,18 +1,6 @@
-"""Running out of memory: how to tell it from other errors, and how much this process held."""
+"""How much memory this process held."""
 
 from __future__ import annotations
-
-# As torch's allocators word it, and the libraries that take memory beside them: cuBLAS for its handles and
-# work space, cuDNN for its plans.
-_SIGNS = ("out of memory", "can't allocate memory", "status_alloc_failed")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that a smaller batch may fit."""
-    if isinstance(error, MemoryError):
-        return True
-    # torch's own kinds of error are RuntimeErrors, and its CPU allocator raises a plain one.
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
 def peak_bytes() -> int:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from quarry_runtime.errors import WorkerFault
-from quarry_runtime.guard.memory import is_out_of_memory
+from quarry_runtime.errors import WorkerFault, is_out_of_memory
 from quarry_runtime.handlers.units import Batch, Prepared, read_texts
 from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.modeling.tokens import Side, collate, plan_batches, tokenize

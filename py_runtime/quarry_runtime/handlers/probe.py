@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from quarry_runtime.errors import WorkerFault
-from quarry_runtime.guard.memory import is_out_of_memory
+from quarry_runtime.errors import WorkerFault, is_out_of_memory
 from quarry_runtime.handlers.batch_choice import choose, measure_sizes
 from quarry_runtime.handlers.handler import Answer, Handler
 from quarry_runtime.handlers.units import read_pair_texts, read_texts

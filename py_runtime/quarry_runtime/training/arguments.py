@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from quarry_runtime.errors import ConfigError, QuarryError
-from quarry_runtime.guard.memory import is_out_of_memory
+from quarry_runtime.errors import ConfigError, QuarryError, is_out_of_memory
 from quarry_runtime.training.compiling import check_compiler
 from quarry_runtime.training.refused_arguments import REFUSED
 

@@ -230,7 +230,7 @@ def _report(connection: Connection, error: Exception) -> int:
 
 
 def _explained(error: Exception) -> QuarryError:
-    from quarry_runtime.guard.memory import is_out_of_memory
+    from quarry_runtime.errors import is_out_of_memory
     from quarry_runtime.modeling.plugins import explained
     from quarry_runtime.training.compiling import compile_failure
 

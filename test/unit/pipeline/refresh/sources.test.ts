@@ -121,7 +121,7 @@ test("negatives are neither read with other texts than they were mined from, nor
 
 test("a ranking that several parts of a mix are mined with stands for the texts of each", async () => {
   const { context, train } = await training();
-  const { data: _data, ...mine } = train.refresh?.mine as NonNullable<TrainConfig["refresh"]>["mine"];
+  const { data: _data, ...mine } = (train.refresh as NonNullable<TrainConfig["refresh"]>).mine;
   const part = train.data as Extract<TrainConfig["data"], { kind: "binary" }>;
   const data = mix({ parts: [{ data: part }, { data: part }] }) as unknown as TrainConfig["data"];
   const twice = { ...train, data, refresh: { ...train.refresh, mine } } as TrainConfig;
