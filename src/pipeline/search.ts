@@ -7,6 +7,7 @@ import { jsonDigest } from "../json-digest.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { queriesToSearch, withQueries } from "./asked-data.js";
 import type { RunContext } from "./context.js";
+import { writeJsonList } from "./json-list.js";
 import { onceOnSource } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
 import { type IndexedRetrieval, retrieveIndexed, retrieveSaved, savedIndex } from "./retrieve-indexed.js";
@@ -66,9 +67,8 @@ export async function searchStep(context: RunContext, options: SearchConfig, mod
       const tables = { queries: source.queries, passages };
       const result = { run: `${step}/run.trec`, hits: `${step}/hits.json`, throughput };
       await writeRun(context.runDir.file(result.run), ranked, rows, tables, context.config.name);
-      const hits = hitsOf(ranked, rows, tables);
-      await writeFileDurably(context.runDir.file(result.hits), JSON.stringify(hits, null, 2));
-      return { ...result, shown: options.texts === undefined ? [] : hits };
+      await writeJsonList(context.runDir.file(result.hits), hitsOf(ranked, rows, tables), { space: 2 });
+      return { ...result, shown: options.texts === undefined ? [] : [...hitsOf(ranked, rows, tables)] };
     },
     ({ run, hits }) => [run, hits],
   );
@@ -101,8 +101,9 @@ async function withTexts(context: RunContext, step: string, { data, texts = [] }
   return withQueries(data, path);
 }
 
-function hitsOf(ranked: TopK, queryRows: Int32Array, { queries, passages }: Tables): Hits[] {
-  return Array.from(queryRows.subarray(0, SHOWN_QUERIES), (queryRow, query) => {
+/** One query after the other: the texts of all of them may be more than memory holds. */
+export function* hitsOf(ranked: TopK, queryRows: Int32Array, { queries, passages }: Tables): Generator<Hits> {
+  for (const [query, queryRow] of queryRows.subarray(0, SHOWN_QUERIES).entries()) {
     const found: Hits["passages"][number][] = [];
     for (let rank = 0; rank < ranked.topK; rank++) {
       const at = query * ranked.topK + rank;
@@ -111,6 +112,6 @@ function hitsOf(ranked: TopK, queryRows: Int32Array, { queries, passages }: Tabl
       const score = ranked.scores[at] as number;
       found.push({ id: passages.qualifiedId(row), score, title: passages.title(row), text: passages.text(row) });
     }
-    return { id: queries.id(queryRow), text: queries.text(queryRow), passages: found };
-  });
+    yield { id: queries.id(queryRow), text: queries.text(queryRow), passages: found };
+  }
 }

@@ -1,7 +1,8 @@
-/** How large a search's tiles are, and what it shows of the passages it found. */
+/** How large a search's tiles are, and what it tells of the passages it found. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { excerpt } from "../../../src/pipeline/search.js";
+import type { TextTable } from "../../../src/data/types.js";
+import { excerpt, hitsOf } from "../../../src/pipeline/search.js";
 import { tileOf } from "../../../src/pipeline/search-tiles.js";
 import { MAX_FRAME_BYTES } from "../../../src/protocol/codec.js";
 
@@ -28,4 +29,22 @@ test("without the store half a million queries are one tile where they fit, for 
 test("a passage is shown on one line, backslashes as they are, and cut where it is long", () => {
   expect(excerpt("", "amber\n\t \\section  basalt")).toBe("amber \\section basalt");
   expect(excerpt("Stones", "x".repeat(200))).toMatch(/^Stones · x{90}…$/);
+});
+
+test("the passages of a query are read when it is written, not those of all queries at once", () => {
+  const read: number[] = [];
+  const text = (row: number): string => {
+    read.push(row);
+    return `text ${row}`;
+  };
+  const queries = { id: (row: number) => `q${row}`, text: (row: number) => `query ${row}` } as TextTable;
+  const passages = { qualifiedId: (row: number) => `d${row}`, title: () => "", text };
+  const rows = Int32Array.of(4, 7, 5, -1);
+  const ranked = { queryCount: 2, topK: 2, scores: Float32Array.of(3, 2, 1, 0), rows };
+  const hits = hitsOf(ranked, Int32Array.of(0, 3), { queries, passages });
+  expect(hits.next().value).toMatchObject({ id: "q0", passages: [{ id: "d4", score: 3 }, { id: "d7" }] });
+  expect(read).toEqual([4, 7]);
+  expect([...hits]).toEqual([
+    { id: "q3", text: "query 3", passages: [{ id: "d5", score: 1, title: "", text: "text 5" }] },
+  ]);
 });
