@@ -103,8 +103,9 @@ export {
 } from "./pipeline/index.js";
 export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
 export type { Measured, MeasuredBasis } from "./pipeline/measure.js";
-export type { RecordedStep, ReplayedMicroStep, ReplayedStep, ReplayOptions } from "./pipeline/replay.js";
+export type { ReplayedMicroStep, ReplayedStep, ReplayOptions } from "./pipeline/replay.js";
 export type { ReplayedLoss } from "./pipeline/replay-loss.js";
+export type { RecordedStep } from "./pipeline/train-record.js";
 export type {
   ComparedMeasure,
   CompareOptions,

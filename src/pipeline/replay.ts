@@ -1,5 +1,4 @@
 /** Replays a training step of a run folder: the batch as it was, and the loss by training up to it once more, elsewhere. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isMasked, openTrainingSet } from "../data/index.js";
 import { type ShownGroup, showGroups } from "../data/inspect/show.js";
@@ -18,6 +17,7 @@ import { type OpenedVersion, Versions } from "./refresh/versions.js";
 import { type ReplayedLoss, replayLoss } from "./replay-loss.js";
 import { rowsDigest, type StepBatches } from "./step-batches.js";
 import { maxStepsOf } from "./train-job.js";
+import { type RecordedStep, recordedStep } from "./train-record.js";
 
 /** How a step is replayed. */
 export interface ReplayOptions extends DataOptions {
@@ -27,20 +27,6 @@ export interface ReplayOptions extends DataOptions {
   readonly experiment?: string;
   /** Trains up to the step once more and compares the loss. */
   readonly loss?: boolean;
-}
-
-/** What train/steps.jsonl says of a step. */
-export interface RecordedStep {
-  readonly step: number;
-  readonly loss: number;
-  /** Names the batch; missing in folders of older versions. */
-  readonly rows?: string;
-  readonly ranks?: number;
-  readonly queriesPerRank?: number;
-  /** Null where all texts were encoded at once. */
-  readonly miniBatchSize?: number | null;
-  readonly lengthGroups?: TrainConfig["lengthGroups"];
-  readonly fsdp?: boolean;
 }
 
 /** A micro-step: what all ranks do at once, rank by rank. */
@@ -76,7 +62,7 @@ export async function replayStep(runDir: string, options: ReplayOptions): Promis
   const experiment = await recordedExperiment(run, options.experiment);
   const { step } = options;
   const train = trainingOf(run, experiment, step);
-  const recorded = await recordedStep(run, step);
+  const recorded = await recordedStep(join(run.path, "train", "steps.jsonl"), step);
   const look = new Look(experiment, options, "train");
   const { train: training, sources } = await look.data();
   if (training === null) throw new TypeError("an experiment that trains has training data");
@@ -148,20 +134,6 @@ function microStepsOf(
       maskedColumns: maskedColumns(batches, step, microStep, layout),
     };
   });
-}
-
-/** The last line of a step counts: after a death a step may have been done again. */
-async function recordedStep({ path }: RecordedRun, step: number): Promise<RecordedStep | null> {
-  const text = await readFile(join(path, "train", "steps.jsonl"), "utf8").catch(() => "");
-  for (const line of text.split("\n").reverse()) {
-    try {
-      const found = JSON.parse(line) as RecordedStep;
-      if (found.step === step) return found;
-    } catch {
-      // Empty, or torn by a death.
-    }
-  }
-  return null;
 }
 
 function refuseOtherData({ path, environment }: RecordedRun, set: TrainingSet): void {

@@ -1,13 +1,28 @@
 /** The loss curve of a training, and the note of what its weights learn from: durable before a checkpoint counts. */
-import { appendFile, readFile, rm } from "node:fs/promises";
+import { appendFile, rm } from "node:fs/promises";
 import type { TrainConfig } from "../experiment/schema.js";
-import { diskError, syncFile, writeFileDurably } from "../rundir/durable.js";
+import { diskError, syncFile } from "../rundir/durable.js";
 import type { JournalEntry } from "../rundir/journal.js";
-import { openLines } from "../rundir/jsonl.js";
+import { linesOf, openLines } from "../rundir/jsonl.js";
 import { findLatestCheckpoint } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { begunEntry, begunOf, type LearnedFrom } from "./learned-from.js";
+import { LineFile } from "./line-file.js";
 import type { Batches } from "./step-batches.js";
+
+/** What train/steps.jsonl says of a step. */
+export interface RecordedStep {
+  readonly step: number;
+  readonly loss: number;
+  /** Names the batch; missing in folders of older versions. */
+  readonly rows?: string;
+  readonly ranks?: number;
+  readonly queriesPerRank?: number;
+  /** Null where all texts were encoded at once. */
+  readonly miniBatchSize?: number | null;
+  readonly lengthGroups?: TrainConfig["lengthGroups"];
+  readonly fsdp?: boolean;
+}
 
 /** The journal's entry that comes once a checkpoint was complete. */
 const CHECKPOINTED = "checkpointed";
@@ -77,9 +92,14 @@ export function recordTraining(context: RunContext, options: TrainConfig, from: 
     /** Workers notice an early stop later than its step: what was trained beyond it is no part of the curve. */
     endAt: (last: number): Promise<void> => {
       then(async () => {
-        const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
-        const kept = lines.filter((line) => stepOf(line) <= last);
-        if (kept.length < lines.length) await writeFileDurably(path, kept.map((line) => `${line}\n`).join(""));
+        const kept = await LineFile.open(path);
+        try {
+          for await (const line of linesOf(path)) if (stepOf(line) <= last) await kept.write([line]);
+          await kept.finish();
+        } catch (thrown) {
+          await kept.abandon();
+          throw thrown;
+        }
       });
       return told();
     },
@@ -88,6 +108,27 @@ export function recordTraining(context: RunContext, options: TrainConfig, from: 
       return told();
     },
   };
+}
+
+/** What a record of steps says of a step: its last line counts, for after a death it may have been done again. */
+export async function recordedStep(path: string, step: number): Promise<RecordedStep | null> {
+  let recorded: RecordedStep | null = null;
+  for await (const line of linesOf(path)) {
+    try {
+      const found = JSON.parse(line) as RecordedStep;
+      if (found.step === step) recorded = found;
+    } catch {
+      // Empty, or torn by a death.
+    }
+  }
+  return recorded;
+}
+
+/** The last step that a record of steps tells to be done; 0 where there is none. */
+export async function toldSteps(path: string): Promise<number> {
+  let told = 0;
+  for await (const line of linesOf(path)) told = Math.max(told, stepOf(line));
+  return told;
 }
 
 /** The step of a line of steps.jsonl; a line that was torn by a death stays as it is. */

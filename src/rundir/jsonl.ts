@@ -1,4 +1,5 @@
 /** Files of JSON lines that only grow: what a crash tore off at the end is cut away before anything is added. */
+import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 
 const newline = 0x0a;
@@ -29,4 +30,25 @@ export async function openLines(path: string): Promise<{ file: FileHandle; bytes
     await file.close();
     throw thrown;
   }
+}
+
+/**
+ * The lines one after the other, without their ends, however long the file is; none where no file is. The last one may
+ * have been torn by a crash.
+ *
+ * @example
+ * for await (const line of linesOf("runs/a/train/steps.jsonl")) console.log(line);
+ */
+export async function* linesOf(path: string, highWaterMark = blockBytes): AsyncGenerator<string> {
+  let rest = "";
+  try {
+    for await (const block of createReadStream(path, { encoding: "utf8", highWaterMark })) {
+      const lines = `${rest}${block as string}`.split("\n");
+      rest = lines.pop() as string;
+      yield* lines;
+    }
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "ENOENT") throw thrown;
+  }
+  if (rest !== "") yield rest;
 }

@@ -1,5 +1,4 @@
 /** The micro-batches of a training whose negatives change: asks the schedule, waits where it says so, mines beside the ranks. */
-import { readFile } from "node:fs/promises";
 import type { MicroBatch, TrainingSet } from "../../data/types.js";
 import { QuarryError, toQuarryError } from "../../errors.js";
 import type { RefreshConfig, TrainConfig } from "../../experiment/schema.js";
@@ -7,6 +6,7 @@ import { findLatestCheckpoint, type Layout, listCheckpoints, type TrainJob } fro
 import type { RunContext } from "../context.js";
 import type { Batches, StepFacts } from "../step-batches.js";
 import { nameRows } from "../train-job.js";
+import { toldSteps } from "../train-record.js";
 import { HeldCheckpoints } from "./held.js";
 import { fingerprintOf, type Mined, negativesIn } from "./mined.js";
 import { Miner } from "./miner.js";
@@ -300,12 +300,4 @@ function warnOfNone(
 function rulesOf(refresh: RefreshConfig, maxSteps: number): RefreshRules {
   const { everySteps, switchAfterSteps = everySteps, maxStaleness = null } = refresh;
   return { everySteps, switchAfterSteps, maxStaleness, maxSteps };
-}
-
-/** The last step that a record of steps tells to be done. */
-async function toldSteps(path: string): Promise<number> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  let told = 0;
-  for (const [, step] of text.matchAll(/^\{"step":(\d+),/gm)) told = Math.max(told, Number(step));
-  return told;
 }

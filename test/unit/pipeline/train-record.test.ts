@@ -1,5 +1,5 @@
 /** What a training notes while it goes on: its curve, and that there is a checkpoint to go on from. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -7,7 +7,13 @@ import { biEncoder, binary, defineExperiment, source } from "../../../src/experi
 import type { TrainConfig } from "../../../src/experiment/schema.js";
 import { RunContext } from "../../../src/pipeline/context.js";
 import type { Batches } from "../../../src/pipeline/step-batches.js";
-import { forgetFirstTry, recordTraining, wasCheckpointed } from "../../../src/pipeline/train-record.js";
+import {
+  forgetFirstTry,
+  recordedStep,
+  recordTraining,
+  toldSteps,
+  wasCheckpointed,
+} from "../../../src/pipeline/train-record.js";
 import { EventStream } from "../../../src/report/events.js";
 import { openRunDir, type RunDir } from "../../../src/rundir/directory.js";
 
@@ -80,4 +86,31 @@ test("a checkpoint of an earlier version keeps the steps before it", async () =>
   await writeFile(join(path, "quarry-checkpoint.json"), JSON.stringify({ version: 1, step: 2, ...shape, files: [] }));
   await forgetFirstTry(context);
   expect(await steps()).toEqual(["1", "2"]);
+});
+
+test("an early stop cuts off what was trained beyond its step, and leaves a torn line as it is", async () => {
+  await trained(2, true);
+  await appendFile(runDir.file("train/steps.jsonl"), '{"ste\n');
+  const record = begin();
+  for (const step of [3, 4, 2, 3]) told(step);
+  await record.endAt(2);
+  await record.close();
+  expect(await steps()).toEqual(["1", "2", "2"]);
+  expect((await curve()).split("\n")[2]).toBe('{"ste');
+  expect(await readdir(runDir.file("train"))).toEqual(["steps.jsonl"]);
+});
+
+test("what a step's last line says counts, wherever it was torn", async () => {
+  const path = runDir.file("train/steps.jsonl");
+  expect([await recordedStep(path, 1), await toldSteps(path)]).toEqual([null, 0]);
+  await writeFile(path, '{"step":1,"loss":3}\n{"step":2,"lo\n{"step":1,"loss":2}\n{"step":2,"loss":1');
+  expect(await recordedStep(path, 1)).toEqual({ step: 1, loss: 2 });
+  expect([await recordedStep(path, 2), await toldSteps(path)]).toEqual([null, 2]);
+});
+
+test("a record that cannot be read is not taken for one without steps", async () => {
+  await mkdir(runDir.file("train/steps.jsonl"));
+  const path = runDir.file("train/steps.jsonl");
+  await expect(recordedStep(path, 1)).rejects.toThrow("EISDIR");
+  await expect(toldSteps(path)).rejects.toThrow("EISDIR");
 });
