@@ -1,8 +1,8 @@
 /** What encoding is asked for and what it leaves, with the store and without. */
 import type { TextTable } from "../data/types.js";
 import type { EncodeConfig } from "../experiment/schema.js";
-import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
+import { writeJsonList } from "./json-list.js";
 import type { ModelChoice } from "./step.js";
 import type { Throughput } from "./summary.js";
 
@@ -27,12 +27,17 @@ export interface EncodeResult {
   readonly throughput: Throughput;
 }
 
+/** The ids of rows, one after the other: all of them as strings are several times their bytes. */
+export function* idsOfRows(rows: Int32Array, idOf: (row: number) => string): Generator<string> {
+  for (const row of rows) yield idOf(row);
+}
+
 /** Writes the ids of what was encoded, in the order of the vectors. */
 export async function writeIds(context: RunContext, work: EncodeWork, rows: Int32Array): Promise<string> {
   const { step, table, options } = work;
   const file = `${step}/ids.json`;
   // Queries with equal ids are the same query: theirs are never ambiguous.
-  const ids = [...rows].map((row) => (options.side === "query" ? table.id(row) : table.qualifiedId(row)));
-  await writeFileDurably(context.runDir.file(file), JSON.stringify(ids));
+  const idOf = (row: number): string => (options.side === "query" ? table.id(row) : table.qualifiedId(row));
+  await writeJsonList(context.runDir.file(file), idsOfRows(rows, idOf));
   return file;
 }

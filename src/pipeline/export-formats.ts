@@ -1,5 +1,5 @@
 /** The formats that `encode.export` names. */
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import type { VectorView } from "../embeddings/index.js";
 import type { EncodeConfig } from "../experiment/schema.js";
 import type { ModelContract } from "../protocol/messages.js";
@@ -45,7 +45,7 @@ export async function exportFor(
         const vectors = `${step}/index`;
         await buildIndex(context, {
           view,
-          ids: JSON.parse(await readFile(context.runDir.file(ids), "utf8")) as string[],
+          ids: context.runDir.file(ids),
           folder: context.runDir.file(vectors),
           contract,
           options: options.index ?? { kind: "flat" },

@@ -2,11 +2,12 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { InputFile } from "../data/readers/input.js";
+import { readElements } from "../data/readers/json-elements.js";
 import type { VectorView } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
 import type { IndexConfig } from "../experiment/schema.js";
 import type { ModelContract } from "../protocol/messages.js";
-import { writeFileDurably } from "../rundir/durable.js";
 import type { RunContext } from "./context.js";
 import { exportNpy, writeNpy } from "./export-vectors.js";
 import { readNpy } from "./npy.js";
@@ -37,7 +38,11 @@ export async function checkFaiss(context: RunContext, { similarity }: ModelContr
   });
 }
 
-/** Builds an index of a view's vectors; a folder that holds an index is replaced. `ids` are in the order of the vectors. */
+/**
+ * Builds an index of a view's vectors; a folder that holds an index is replaced.
+ *
+ * `ids` is a file: a JSON list in the order of the vectors.
+ */
 export async function buildIndex(
   context: RunContext,
   {
@@ -48,7 +53,7 @@ export async function buildIndex(
     options,
   }: {
     readonly view: VectorView;
-    readonly ids: readonly string[];
+    readonly ids: string;
     readonly folder: string;
     readonly contract: ModelContract;
     readonly options: IndexConfig;
@@ -58,16 +63,15 @@ export async function buildIndex(
   const parts = `${folder}.vectors`;
   await mkdir(parts, { recursive: true });
   try {
-    const [vectors, scales, idFile] = [join(parts, "vectors.npy"), join(parts, "scales.npy"), join(parts, "ids.json")];
+    const [vectors, scales] = [join(parts, "vectors.npy"), join(parts, "scales.npy")];
     const { hasScales } = await exportNpy(view, vectors, scales);
-    await writeFileDurably(idFile, JSON.stringify(ids));
     const { similarity, normalize, fingerprint } = contract;
     await runtimeAnswer(
       context,
       "index",
       [
         "build",
-        ...flags({ vectors, scales: hasScales ? scales : undefined, ids: idFile, fingerprint, out: folder }),
+        ...flags({ vectors, scales: hasScales ? scales : undefined, ids, fingerprint, out: folder }),
         ...flags({ metric: similarity === "cosine" && !normalize ? "cosine" : "dot" }),
         ...flags({ ...options, threads: context.config.workers.threads }),
       ],
@@ -137,7 +141,12 @@ export async function indexAt(folder: string): Promise<IndexManifest | null> {
 
 /** The ids of an index, by row; only after a search, which has compared their checksum. */
 export async function idsOf(folder: string): Promise<string[]> {
-  return JSON.parse(await readFile(join(folder, "ids.json"), "utf8")) as string[];
+  const ids: string[] = [];
+  // Not JSON.parse of the file: ids of a large corpus are more than one string holds.
+  await readElements(new InputFile(join(folder, "ids.json")), (bytes, start, end) => {
+    ids.push(JSON.parse(bytes.toString("utf8", start, end)) as string);
+  });
+  return ids;
 }
 
 function flags(values: Readonly<Record<string, string | number | undefined>>): string[] {

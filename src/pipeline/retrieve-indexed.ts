@@ -10,7 +10,9 @@ import type { ModelContract } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
 import { type Embedded, wantedVectors, withVectors } from "./embed.js";
+import { idsOfRows } from "./encode-work.js";
 import { buildIndex, checkFaiss, type IndexManifest, idsOf, indexAt, searchIndex } from "./faiss.js";
+import { writeJsonList } from "./json-list.js";
 import type { RetrieveOptions } from "./retrieve.js";
 import type { ReadQueries } from "./search-tiles.js";
 import { storedQueries } from "./stored-queries.js";
@@ -75,8 +77,16 @@ async function searchBuilt(
     context.phase(
       { phase: `${phase}/index`, label: "build the index", unit: "passages", total: rows.length },
       async () => {
-        const ids = Array.from(rows, (row) => source.passages.qualifiedId(row));
-        await buildIndex(context, { view, ids, folder: at, contract, options: index });
+        const ids = `${at}.ids.json`;
+        try {
+          await writeJsonList(
+            ids,
+            idsOfRows(rows, (row) => source.passages.qualifiedId(row)),
+          );
+          await buildIndex(context, { view, ids, folder: at, contract, options: index });
+        } finally {
+          await rm(ids, { force: true });
+        }
         return { value: undefined, done: rows.length };
       },
     );
