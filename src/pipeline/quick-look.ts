@@ -57,9 +57,10 @@ export function quickLook(
   if (subCorpus === undefined || subCorpus.passages >= source.searchRows.length) {
     return { source, qrels: chosen, part: null, ofQueries };
   }
-  const judged = new Set<number>();
-  for (const queryRow of chosen.queryRows) for (const row of chosen.judgements(queryRow, 0).rows) judged.add(row);
-  const others = source.searchRows.filter((row) => !judged.has(row));
+  // By row: a Set ends at 16.7 million.
+  const isKept = new Uint8Array(source.passages.rowCount);
+  for (const queryRow of chosen.queryRows) for (const row of chosen.judgements(queryRow, 0).rows) isKept[row] = 1;
+  const others = source.searchRows.filter((row) => isKept[row] === 0);
   const total = source.searchRows.length;
   const sampled = subCorpus.passages - (total - others.length);
   if (sampled < 1) {
@@ -70,8 +71,8 @@ export function quickLook(
       { hint: `Take more, of ${total} passages in all, or fewer queries with ${section}.sampleQueries.` },
     );
   }
-  const kept = new Set(sampleOf(others, sampled, subCorpus.seed ?? seed));
-  const searchRows = source.searchRows.filter((row) => judged.has(row) || kept.has(row));
+  for (const row of sampleOf(others, sampled, subCorpus.seed ?? seed)) isKept[row] = 1;
+  const searchRows = source.searchRows.filter((row) => isKept[row] === 1);
   return {
     source: { ...source, searchRows, close: () => source.close() },
     qrels: chosen,

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { PreparedSource, Qrels } from "../../../src/data/types.js";
 import { quickLook } from "../../../src/pipeline/quick-look.js";
 
-const countTo = (count: number): Int32Array => Int32Array.from({ length: count }, (_, row) => row);
+const countTo = (count: number): Int32Array => new Int32Array(count).map((_, row) => row);
 
 /** 40 queries over 1,000 passages; query q judges passages 3 q and 3 q + 1. */
 const qrels: Qrels = {
@@ -12,7 +12,11 @@ const qrels: Qrels = {
   annotated: (query) => ({ rows: Int32Array.of(3 * query, 3 * query + 1), scores: Float32Array.of(1, 0) }),
   origin: () => null,
 };
-const source = { searchRows: countTo(1000), qrels, fingerprint: "f", close: () => {} } as unknown as PreparedSource;
+const sourceOf = (searchRows: Int32Array): PreparedSource => {
+  const passages = { rowCount: (searchRows.at(-1) ?? -1) + 1 };
+  return { passages, searchRows, qrels, fingerprint: "f", close: () => {} } as unknown as PreparedSource;
+};
+const source = sourceOf(countTo(1000));
 
 test("without a part everything stays as it is", () => {
   const look = quickLook(source, qrels, {}, 42);
@@ -65,3 +69,11 @@ test("a part without room beside the judged passages is refused", () => {
     "evaluate.subCorpus.passages: 80 leave no room beside the 80 judged passages",
   );
 });
+
+test("more judged passages than a Set holds stay", () => {
+  const all = countTo(2 ** 24 + 300);
+  const rows = all.subarray(0, -200);
+  const judged: Qrels = { ...qrels, queryRows: countTo(1), judgements: () => ({ rows, scores: new Float32Array(0) }) };
+  const { part } = quickLook(sourceOf(all.subarray(-600)), judged, { subCorpus: { passages: 500 } }, 42);
+  expect(part).toEqual({ unjudged: 200, sampled: 100, searched: 500, total: 600 });
+}, 60_000);
