@@ -33,26 +33,27 @@ export async function checkLeakage(data: InspectedData, context: DataContext): P
   const evaluated = data.searched.filter(({ path }) => isEvaluated(path));
   const trained = data.sources.filter(([option]) => option.startsWith("train.data") && !option.includes(".negatives"));
   if (evaluated.length === 0 || trained.length === 0) return [];
-  const known = new Map<number, string[]>();
+  // Many queries may share one text.
+  const known = new Set<string>();
   for (const [, source] of trained) {
     const { queries, qrels, close } = await openSource(source, context);
-    for (const row of queries === null ? [] : (qrels?.queryRows ?? [])) {
-      const table = queries as TextTable;
-      const hash = table.textHash(row);
-      known.set(hash, [...(known.get(hash) ?? []), table.text(row)]);
-    }
+    if (queries !== null) for (const row of qrels?.queryRows ?? []) known.add(wholeText(queries, row));
     close();
   }
   const checks: DoctorCheck[] = [];
   for (const { path, data: searched } of evaluated) {
     const { queries, qrels, close } = await prepareSource(searched, context);
     const rows = qrels?.queryRows ?? new Int32Array(0);
-    const leaked = [...rows].filter((row) => known.get(queries.textHash(row))?.includes(queries.text(row)) === true);
+    const leaked = [...rows].filter((row) => known.has(wholeText(queries, row)));
     const named = leaked.slice(0, 3).map((row) => queries.id(row));
     close();
     checks.push(leakage(path, leaked.length, rows.length, named));
   }
   return checks;
+}
+
+function wholeText(table: TextTable, row: number): string {
+  return `${table.title(row)}\0${table.text(row)}`;
 }
 
 function leakage(path: string, leaked: number, all: number, named: readonly string[]): DoctorCheck {
