@@ -99,11 +99,15 @@ export class ReportBuilder {
       this.#dropped[reason] = (this.#dropped[reason] ?? 0) + count;
     }
     this.#byNegatives.set(negatives.length, (this.#byNegatives.get(negatives.length) ?? 0) + 1);
-    const scores = selection.positiveLabels;
-    const known = scores.filter((score) => score !== undefined);
-    this.#unknown += scores.length - known.length;
-    this.#positives.push(...known);
-    const worst = known.length === 0 ? undefined : Math.min(...known);
+    let worst: number | undefined;
+    for (const score of selection.positiveLabels) {
+      if (score === undefined) {
+        this.#unknown += 1;
+        continue;
+      }
+      this.#positives.push(score);
+      worst = Math.min(worst ?? score, score);
+    }
     for (const { label, retriever, scores: found } of negatives) {
       this.#negatives.push(label);
       if (worst !== undefined) this.#differences.push(worst - label);
