@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import type { CacheEntry, DamagedEntry } from "../index.js";
 import { formatBytes } from "../report/format.js";
+import { columnWidths, fit } from "../report/text-width.js";
 
 /** What the table depends on beside the entries. */
 export interface TableLayout {
@@ -27,12 +28,9 @@ export function describeEntries(entries: readonly CacheEntry[], { width, home, n
       shortName(entry.name),
     ]),
   ];
-  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const isRight = (column: number): boolean => column === 1;
+  const widths = columnWidths(rows);
   const lines = rows.map((row) =>
-    row
-      .map((cell, column) => (isRight(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
-      .join("  "),
+    row.map((cell, column) => fit(cell, widths[column] ?? 0, column === 1 ? "right" : "left")).join("  "),
   );
   const left = Math.max(LEAST_PATH, width - (lines[0]?.length ?? 0) - 2);
   const froms = ["built from", ...entries.map((entry) => describeOrigin(entry, home, left))];

@@ -1,5 +1,6 @@
 /** `quarry measure`: scores a TREC run, whoever made it. */
 import { Command } from "commander";
+import type { Measured } from "../index.js";
 import { tableLines } from "../report/format.js";
 import { type MeasureFlags, measureOptions, wholeNumber, withMeasureOptions } from "./measure-options.js";
 
@@ -24,26 +25,29 @@ async function measure(run: string, qrels: string | undefined, flags: Flags): Pr
   const depth = wholeNumber("measure", "depth", flags.depth);
   const { measureRun } = await import("../index.js");
   const found = await measureRun(run, { ...options, ...(depth === undefined ? {} : { depth }) });
-  if (flags.json) {
-    process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
-    return;
-  }
-  const { mean, queries, queryCount, withoutResults, unjudged } = found;
+  process.stdout.write(flags.json ? `${JSON.stringify(found, null, 2)}\n` : `${describeMeasured(found, flags)}\n`);
+}
+
+/** The means, behind each query's values where those are wanted, and below them what was counted. */
+export function describeMeasured(
+  { mean, queries, queryCount, withoutResults, unjudged }: Omit<Measured, "basis">,
+  { perQuery, skipMissing }: Pick<Flags, "perQuery" | "skipMissing">,
+): string {
   const names = Object.keys(mean);
-  const lines = names.map(
-    (name) => `${name.padEnd(Math.max(...names.map(({ length }) => length)))}  ${shown(mean[name])}`,
-  );
-  if (flags.perQuery) {
+  const width = Math.max(...names.map(({ length }) => length));
+  const lines: string[] = [];
+  if (perQuery) {
     const rows = Object.entries(queries).map(([query, values]) => [query, ...names.map((name) => shown(values[name]))]);
-    lines.unshift(...tableLines(["query", ...names], rows), "");
+    lines.push(tableLines(["query", ...names], rows).join("\n"), "");
   }
+  lines.push(...names.map((name) => `${name.padEnd(width)}  ${shown(mean[name])}`));
   const notes = [`${queryCount.toLocaleString("en-US")} queries`];
   if (withoutResults > 0) {
-    const how = options.missing === "skip" ? "left out" : "counted as 0";
+    const how = skipMissing ? "left out" : "counted as 0";
     notes.push(`${withoutResults.toLocaleString("en-US")} judged ones without results ${how}`);
   }
   if (unjudged > 0) notes.push(`${unjudged.toLocaleString("en-US")} of the run's without judgement left out`);
-  process.stdout.write(`${lines.join("\n")}\n(${notes.join("; ")})\n`);
+  return `${lines.join("\n")}\n(${notes.join("; ")})`;
 }
 
 function shown(value: number | undefined): string {

@@ -2,6 +2,7 @@
 import { relative } from "node:path";
 import { Command } from "commander";
 import type { Drained, WorkerLine } from "../index.js";
+import { columnWidths, fit } from "../report/text-width.js";
 
 interface Flags {
   readonly run?: string;
@@ -65,15 +66,11 @@ function tableOf(workers: readonly WorkerLine[]): string {
       doneRows.toLocaleString("en"),
     ]),
   ];
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const widths = columnWidths(rows);
   const last = widths.length - 1;
   return rows
     .map((row) =>
-      row
-        .map((cell, column) =>
-          column === last ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
-        )
-        .join("  "),
+      row.map((cell, column) => fit(cell, widths[column] ?? 0, column === last ? "right" : "left")).join("  "),
     )
     .join("\n");
 }

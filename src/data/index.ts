@@ -21,7 +21,7 @@ export { permuted } from "./permutation.js";
 export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { callFilter } from "./qrels/function-calls.js";
 export { refuseUnfitGrades } from "./qrels/grades.js";
-export { plainJudgements } from "./qrels/judgement-file.js";
+export { type PlainJudgement, plainJudgements } from "./qrels/judgement-file.js";
 export { countUp, Draws, PURPOSE, partSeed, shuffleFirst } from "./random.js";
 export {
   type ReaderFile,

@@ -28,6 +28,8 @@ export interface TextTable {
   /** 32 bits over title and text: equal texts have equal hashes, also in tables of the other side. */
   textHash(row: number): number;
   origin(row: number): Origin;
+  /** Bytes of title, text, prompt and extras as they are stored: without templates. The text is not read. */
+  byteLength(row: number): number;
   /**
    * One Arrow IPC stream with columns row:int32, idRank:int32, title:utf8, text:utf8 of these rows, in this order, and
    * prompt:utf8 (null: the model's own) when a source or a record has a prompt of its own; behind it extras:utf8, a JSON

@@ -8,6 +8,7 @@ import { openEntry } from "../data/cache/entry.js";
 import { CheckedFile } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
 import { FileSink } from "../data/storage/file-sink.js";
+import { textBlocks } from "../data/texts/blocks.js";
 import type { TextTable } from "../data/types.js";
 import { stopIfAborted } from "../errors.js";
 import { STORE_VERSION } from "./model-key.js";
@@ -23,8 +24,6 @@ export interface TextKeys {
   readonly lengths: Int32Array;
 }
 
-/** Rows looked at between two chances for others to run. */
-const BLOCK_ROWS = 4_096;
 /** From so many rows on keys are kept: hashing takes some 2 µs a text. */
 const KEPT_ROWS = 100_000;
 const FILE = "texts.keys";
@@ -87,9 +86,9 @@ async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSig
   const lengths = new Int32Array(rows.length);
   const bytes = new Uint8Array(keys.buffer);
   let scratch = Buffer.alloc(1 << 16);
-  for (let from = 0; from < rows.length; from += BLOCK_ROWS) {
+  // Between two blocks others have their chance to run.
+  for (const { start: from, rows: block } of textBlocks(table, rows)) {
     stopIfAborted(signal);
-    const block = rows.subarray(from, from + BLOCK_ROWS);
     const batch = tableFromIPC(table.gather(block));
     const columns = ["title", "text", "prompt", "extras"].map((name) => stringsOf(batch.getChild(name)));
     const [title, text, prompt, extras] = columns;

@@ -2,8 +2,11 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { plainJudgements } from "../data/index.js";
+import { type PlainJudgement, plainJudgements } from "../data/index.js";
 import { QuarryError } from "../errors.js";
+
+/** Judgements that are written at a time. */
+const PIECE_LINES = 10_000;
 
 /** A run that was found. */
 export interface RunFiles {
@@ -92,7 +95,14 @@ export async function trecQrels(path: string, folder: string, signal: AbortSigna
   const judgements = await plainJudgements(path, signal);
   if (judgements === null) return path;
   const copy = join(folder, "qrels.trec");
-  const lines = judgements.map(({ queryId, passageId, grade }) => `${queryId} 0 ${passageId} ${grade}\n`);
-  await writeFile(copy, lines.join(""));
+  await writeFile(copy, trecLines(judgements));
   return copy;
+}
+
+/** In pieces: the whole may be longer than a string can be. */
+function* trecLines(judgements: readonly PlainJudgement[]): Generator<string> {
+  for (let start = 0; start < judgements.length; start += PIECE_LINES) {
+    const piece = judgements.slice(start, start + PIECE_LINES);
+    yield piece.map(({ queryId, passageId, grade }) => `${queryId} 0 ${passageId} ${grade}\n`).join("");
+  }
 }

@@ -1,5 +1,5 @@
 /** Numbers, durations, bars and tables as people read them; shared by the dashboard and the plain lines. */
-import { displayWidth, fit } from "./text-width.js";
+import { columnWidths, fit } from "./text-width.js";
 
 /** 5183 → "5,183". */
 export function formatCount(count: number): string {
@@ -94,9 +94,7 @@ export function sparkline(values: readonly number[], columns: number): string {
 
 /** A table in aligned columns: the first to the left, the others to the right; one string a line. */
 export function tableLines(columns: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const widths = columns.map((title, index) =>
-    Math.max(displayWidth(title), ...rows.map((row) => displayWidth(row[index] ?? ""))),
-  );
+  const widths = columnWidths([columns, ...rows]);
   const line = (cells: readonly string[]) =>
     widths
       .map((width, index) => fit(cells[index] ?? "", width, index === 0 ? "left" : "right"))

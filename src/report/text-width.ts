@@ -54,6 +54,17 @@ export function displayWidth(text: string): number {
   return width;
 }
 
+/** How wide each column is: its widest cell. One loop: an argument for each row would be too many in a long table. */
+export function columnWidths(rows: readonly (readonly string[])[]): number[] {
+  const widths = (rows[0] ?? []).map(() => 0);
+  for (const row of rows) {
+    for (let at = 0; at < widths.length; at += 1) {
+      widths[at] = Math.max(widths[at] as number, displayWidth(row[at] ?? ""));
+    }
+  }
+  return widths;
+}
+
 /** Cuts a text to at most `columns`, ending in "…" where something was cut. */
 export function truncate(text: string, columns: number): string {
   if (displayWidth(text) <= columns) return text;

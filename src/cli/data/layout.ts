@@ -1,5 +1,5 @@
 /** What the reports on data share: the width they have, bars, columns, and paths as short as they can be. */
-import { displayWidth, fit, oneLine, truncate } from "../../report/text-width.js";
+import { columnWidths, displayWidth, fit, oneLine, truncate } from "../../report/text-width.js";
 
 /** How a report may look. */
 export interface Layout {
@@ -54,7 +54,7 @@ export function bar(share: number, columns: number, { isTerminal }: Layout): str
 
 /** Rows in aligned columns, the first to the left and the others to the right. */
 export function columns(rows: readonly (readonly string[])[], gap = 2): string[] {
-  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => displayWidth(row[at] ?? ""))));
+  const widths = columnWidths(rows);
   return rows.map((row) =>
     widths
       .map((width, at) => fit(row[at] ?? "", width, at === 0 ? "left" : "right"))

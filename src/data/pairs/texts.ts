@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { Field, Int32, makeData, RecordBatch, RecordBatchStreamWriter, Schema, Struct, Utf8 } from "apache-arrow";
 import { QuarryError } from "../../errors.js";
+import { textBlocks } from "../texts/blocks.js";
 import { gatheredBytes } from "../texts/gathered.js";
 import type { TextTable } from "../types.js";
 
@@ -66,10 +67,9 @@ export function gatherPairs(
 export function digestTexts(table: TextTable, rows: Int32Array): Buffer {
   const digests = Buffer.alloc(rows.length * DIGEST_BYTES);
   const length = Buffer.alloc(4);
-  for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
-    const chunk = rows.subarray(start, start + CHUNK_ROWS);
-    const texts = rowTexts(table, chunk);
-    for (let at = 0; at < chunk.length; at += 1) {
+  for (const { start, rows: block } of textBlocks(table, rows)) {
+    const texts = rowTexts(table, block);
+    for (let at = 0; at < block.length; at += 1) {
       const title = texts.title(at);
       length.writeUInt32LE(title.byteLength);
       const hash = createHash("sha256").update(length).update(title).update(texts.text(at));
@@ -78,9 +78,6 @@ export function digestTexts(table: TextTable, rows: Int32Array): Buffer {
   }
   return digests;
 }
-
-/** Rows whose texts are in memory at a time. */
-const CHUNK_ROWS = 4_096;
 
 /** As the worker joins a passage's title and text. */
 function join(title: Uint8Array, text: Uint8Array): Uint8Array {

@@ -8,7 +8,7 @@ import { asFile } from "../source-files.js";
 import { unfitness } from "./grades.js";
 
 /** A judgement with its relevance level. */
-interface PlainJudgement {
+export interface PlainJudgement {
   readonly queryId: string;
   readonly passageId: string;
   readonly grade: number;
@@ -31,13 +31,19 @@ export async function plainJudgements(path: string, signal?: AbortSignal): Promi
       hint: "The run comes first, the judgements second.",
     });
   }
-  const found = new Map<string, PlainJudgement>();
+  const found: PlainJudgement[] = [];
+  // A map of its own for each query: one of all pairs would end at 16,777,216.
+  const places = new Map<string, Map<string, number>>();
   await format.readJudgements(new InputFile(path, { signal }), file, ({ query, passage, score, line }) => {
     const fault = unfitness(score);
     if (fault !== null) throw dataError(path, line, `${fault}.`, "Write judgements as small whole numbers.");
     const judgement = { queryId: decode(query), passageId: decode(passage), grade: score };
-    found.set(`${judgement.queryId} ${judgement.passageId}`, judgement);
+    const known = places.get(judgement.queryId) ?? new Map<string, number>();
+    if (known.size === 0) places.set(judgement.queryId, known);
+    const place = known.get(judgement.passageId) ?? found.length;
+    known.set(judgement.passageId, place);
+    found[place] = judgement;
   });
-  if (found.size === 0) throw fileError(path, "holds no judgements.", "Give a file with at least one judgement.");
-  return [...found.values()];
+  if (found.length === 0) throw fileError(path, "holds no judgements.", "Give a file with at least one judgement.");
+  return found;
 }

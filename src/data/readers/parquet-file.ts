@@ -25,6 +25,8 @@ export interface ParquetRows {
 }
 
 const TAIL_BYTES = 1 << 19;
+/** Node refuses to read 2 GiB at a call, and a column of one row group may be longer. */
+const READ_BYTES = 1 << 30;
 
 /** Node's own where it has them: they are faster than JavaScript, and bounded. */
 const native: Compressors = {
@@ -140,7 +142,12 @@ function leavesOf(tree: SchemaTree): { path: string[]; type: string }[] {
   return [{ path: tree.path, type: tree.element.type ?? "" }];
 }
 
-function fileBuffer(path: string): AsyncBuffer & { bytesRead: number; close(): void } {
+/**
+ * A file as the library reads it.
+ *
+ * @param mostBytes of one call to the system
+ */
+export function fileBuffer(path: string, mostBytes = READ_BYTES): AsyncBuffer & { bytesRead: number; close(): void } {
   const file = openSync(path, "r");
   return {
     byteLength: fstatSync(file).size,
@@ -149,7 +156,8 @@ function fileBuffer(path: string): AsyncBuffer & { bytesRead: number; close(): v
       const bytes = new Uint8Array(end - start);
       let filled = 0;
       while (filled < bytes.byteLength) {
-        const count = readSync(file, bytes, filled, bytes.byteLength - filled, start + filled);
+        const length = Math.min(bytes.byteLength - filled, mostBytes);
+        const count = readSync(file, bytes, filled, length, start + filled);
         if (count === 0) throw new Error("the file ends too early");
         filled += count;
         this.bytesRead += count;

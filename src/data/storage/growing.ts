@@ -1,4 +1,4 @@
-/** Buffers that grow while a file is read whose length in records nobody knows. */
+/** Buffers that grow while records come of which nobody knows how many there are. */
 
 /** The longest array: what Node 20 allows, less the byte that keeps an end in 32 bits. */
 export const MAX_BYTES = 2 ** 32 - 1;
@@ -46,7 +46,7 @@ export class GrowingBytes {
 }
 
 /** Numbers, one after the other. */
-export class GrowingNumbers<Numbers extends Int32Array | Uint32Array | Float32Array> {
+export class GrowingNumbers<Numbers extends Int32Array | Uint32Array | Float32Array | Float64Array> {
   numbers: Numbers;
   length = 0;
 
@@ -64,7 +64,8 @@ export class GrowingNumbers<Numbers extends Int32Array | Uint32Array | Float32Ar
 
   push(value: number): void {
     if (this.length === this.numbers.length) {
-      this.reserve(grown(this.length, this.length + 1, 4, MAX_BYTES >>> 2));
+      const bytesEach = this.numbers.BYTES_PER_ELEMENT;
+      this.reserve(grown(this.length, this.length + 1, bytesEach, Math.floor(MAX_BYTES / bytesEach)));
     }
     this.numbers[this.length] = value;
     this.length += 1;

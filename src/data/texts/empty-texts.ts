@@ -18,6 +18,7 @@ export const emptyTexts: TextTable = {
   text: noRow,
   textHash: noRow,
   origin: noRow,
+  byteLength: noRow,
   gather: (rows) => gatherTexts([], rows, 0, null),
   close: () => {},
 };

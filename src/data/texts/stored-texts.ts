@@ -146,6 +146,16 @@ export class StoredTexts implements TextTable {
     return { file: this.sources[file] as string, line: batch.lines[row - batch.firstRow] as number };
   }
 
+  byteLength(row: number): number {
+    const batch = this.#batchOf(row);
+    const at = row - batch.firstRow;
+    let length = 0;
+    for (const column of [batch.title, batch.text, batch.prompt, batch.extras]) {
+      if (column !== null) length += (column.offsets[at + 1] as number) - (column.offsets[at] as number);
+    }
+    return length;
+  }
+
   gather(rows: Int32Array, rowOffset = 0): Uint8Array {
     return gatherTexts([{ table: this, offset: 0, style: PLAIN }], rows, rowOffset, this.idRanks);
   }

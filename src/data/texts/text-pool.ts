@@ -123,6 +123,11 @@ export class TextPool implements TextTable {
     return table.origin(row - offset);
   }
 
+  byteLength(row: number): number {
+    const { table, offset } = partOf(this.#parts, row);
+    return table.byteLength(row - offset);
+  }
+
   gather(rows: Int32Array, rowOffset = 0): Uint8Array {
     return gatherTexts(this.#parts, rows, rowOffset, this.idRanks);
   }

@@ -1,5 +1,6 @@
 /** What mining did, so that a user can judge margins and limits: counts by rule, scores, how full queries are. */
 
+import { GrowingNumbers } from "../../data/storage/growing.js";
 import type { HeldOut } from "./held-out.js";
 import type { Selection } from "./select.js";
 import { DROP_REASONS, type DropReason } from "./types.js";
@@ -59,13 +60,20 @@ export interface MiningReport {
   };
 }
 
+type Scores = GrowingNumbers<Float64Array>;
+
+function newScores(): Scores {
+  return new GrowingNumbers((length) => new Float64Array(length));
+}
+
 /** Gathers selections query by query. */
 export class ReportBuilder {
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #byNegatives = new Map<number, number>();
-  readonly #positives: number[] = [];
-  readonly #negatives: number[] = [];
-  readonly #differences: number[] = [];
+  // No arrays of numbers: of some 112 million entries on V8 ends the process instead of growing them.
+  readonly #positives = newScores();
+  readonly #negatives = newScores();
+  readonly #differences = newScores();
   readonly #heldOut = { tried: 0, retrieved: 0, left: 0 };
   #filled = 0;
   #queries = 0;
@@ -99,11 +107,15 @@ export class ReportBuilder {
       this.#dropped[reason] = (this.#dropped[reason] ?? 0) + count;
     }
     this.#byNegatives.set(negatives.length, (this.#byNegatives.get(negatives.length) ?? 0) + 1);
-    const scores = selection.positiveLabels;
-    const known = scores.filter((score) => score !== undefined);
-    this.#unknown += scores.length - known.length;
-    this.#positives.push(...known);
-    const worst = known.length === 0 ? undefined : Math.min(...known);
+    let worst: number | undefined;
+    for (const score of selection.positiveLabels) {
+      if (score === undefined) {
+        this.#unknown += 1;
+        continue;
+      }
+      this.#positives.push(score);
+      worst = Math.min(worst ?? score, score);
+    }
     for (const { label, retriever, scores: found } of negatives) {
       this.#negatives.push(label);
       if (worst !== undefined) this.#differences.push(worst - label);
@@ -152,9 +164,10 @@ export class ReportBuilder {
 }
 
 /** Null for no scores at all; quartiles lie between two scores where they fall between them. */
-export function summarise(scores: readonly number[]): ScoreSummary | null {
+function summarise(scores: Scores): ScoreSummary | null {
   if (scores.length === 0) return null;
-  const sorted = Float64Array.from(scores).sort();
+  // In place: nobody asks for their order, and a copy may be another gigabyte.
+  const sorted = scores.filled().sort();
   const count = sorted.length;
   const mean = sorted.reduce((sum, score) => sum + score, 0) / count;
   const squares = sorted.reduce((sum, score) => sum + (score - mean) ** 2, 0);

@@ -59,6 +59,18 @@ test("a margin compares a passage with the positive as the same retriever scores
   expect(dropped).toEqual({ annotated: 1, relativeMargin: 2 });
 });
 
+test("a query may have more positives than a call takes arguments", () => {
+  const positives = Array.from({ length: 150_000 }, (_, row) => row + 10);
+  const ranked = { rows: Int32Array.from([1].concat(positives)), scores: new Float32Array(150_001).fill(0.75) };
+  ranked.scores.set([0.25, 0.5]);
+  const given = query([ranked], positives);
+  const report = new ReportBuilder(10, ["base"]);
+  report.add(selectNegatives(given, PLAIN_RULES, DISTINCT), null);
+  const { scores } = report.finish();
+  expect(scores.positives).toMatchObject({ count: 150_000, min: 0.5, max: 0.75 });
+  expect(scores.differences).toMatchObject({ count: 1, mean: 0.25 });
+});
+
 test("a limit that drops candidates is named where it stands", () => {
   const named = (limits: ScoreLimits[], mine: Partial<MineConfig>): string[] => {
     const report = new ReportBuilder(10, ["base", "bm25"]);
