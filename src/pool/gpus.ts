@@ -28,6 +28,7 @@ interface Listed extends Omit<Gpu, "id"> {
  */
 export async function usableGpus({ env }: PythonEnvironment, warn?: (why: string) => void): Promise<Gpu[]> {
   const named = namedGpus(env["CUDA_VISIBLE_DEVICES"]);
+  if (named?.length === 0) return [];
   const listed = await listGpus(env, named === null ? warn : undefined);
   const ids = named ?? listed.map(({ index }) => index);
   return ids.map((id) => {
@@ -39,7 +40,8 @@ export async function usableGpus({ env }: PythonEnvironment, warn?: (why: string
 
 /** How many there are. */
 export async function countGpus(python: PythonEnvironment, warn?: (why: string) => void): Promise<number> {
-  return (await usableGpus(python, warn)).length;
+  // Asking takes a second where there are many, and a list needs no names to be counted.
+  return namedGpus(python.env["CUDA_VISIBLE_DEVICES"])?.length ?? (await usableGpus(python, warn)).length;
 }
 
 /** The same interpreter for processes that see these GPUs only, on which torch then computes. */

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.doctor.findings import Answers, Finding
-from quarry_runtime.errors import QuarryError
+from quarry_runtime.errors import QuarryError, is_out_of_memory
 
 if TYPE_CHECKING:
     from quarry_runtime.doctor.work import Work
@@ -108,7 +108,6 @@ def _loss(work: Work, folder: Path) -> Iterator[Finding]:
     from quarry_runtime.doctor.first_loss import check_first_loss, run_first_step, same_texts
     from quarry_runtime.doctor.recorded import read_message
     from quarry_runtime.doctor.temperature import check_temperature
-    from quarry_runtime.errors import is_out_of_memory
     from quarry_runtime.modeling.text import read_arrow
 
     assert work.train is not None

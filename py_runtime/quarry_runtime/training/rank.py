@@ -18,6 +18,7 @@ from quarry_runtime.errors import (
     QuarryError,
     UnusableBatch,
     WorkerFault,
+    is_out_of_memory,
     to_info,
 )
 from quarry_runtime.guard.device import Device, describe_device
@@ -230,7 +231,6 @@ def _report(connection: Connection, error: Exception) -> int:
 
 
 def _explained(error: Exception) -> QuarryError:
-    from quarry_runtime.errors import is_out_of_memory
     from quarry_runtime.modeling.plugins import explained
     from quarry_runtime.training.compiling import compile_failure
 

@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { findPython } from "../../../src/python/environment.js";
 import type { Context, Figure } from "../shared/context.js";
+import { findScriptPython } from "../shared/python.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 
@@ -40,7 +40,7 @@ export async function runPythonPart(context: Context, script: string, args: read
 
 /** Writes the page and the drawing about indexes from the record on file. */
 export async function writeCrossoverPage(record: string, out: string): Promise<void> {
-  const { executable, env } = await findPython();
+  const { executable, env } = await findScriptPython();
   const args = [join(HERE, "crossover_page.py"), "--record", record, "--out", out];
   await execa(executable, args, { env: { ...env }, extendEnv: false, stderr: "inherit" });
 }

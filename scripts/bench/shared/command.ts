@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { execa } from "execa";
-import { findPython, type PythonExtra } from "../../../src/python/environment.js";
+import type { PythonExtra } from "../../../src/python/environment.js";
 import { peersPython } from "../data/peers-setup.mjs";
 import type { Context, Figure } from "./context.js";
+import { findScriptPython } from "./python.js";
 import {
   type Measured,
   machineWords,
@@ -115,7 +116,7 @@ async function measure(
     await run({
       part,
       ...options,
-      python: await findPython({ extras: bench.extras }),
+      python: await findScriptPython({ extras: bench.extras }),
       folder,
       peersPython,
       add,
