@@ -33,24 +33,23 @@ class NoModel(nn.Module):
         raise NotImplementedError
 
 
-class NoTokenizer:
-    """Says only what padding is."""
+class Checksums:
+    """A tokenizer that gives one number for each text."""
 
     pad_token_id = 0
     eos_token_id = 0
     is_fast = False
+
+    def __call__(self, texts: list[str], **_: Any) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[zlib.crc32(text.encode())] for text in texts]}
 
 
 class Sleeper(Encoder):
     """Sleeps, then gives random vectors of length 1."""
 
     def __init__(self, seconds: float, resolved: Any, contract: Any) -> None:
-        super().__init__(NoModel(), NoTokenizer(), resolved, contract)
+        super().__init__(NoModel(), Checksums(), resolved, contract)
         self._seconds = seconds * SLOWNESS
-
-    def tokenize(self, texts: list[str], side: Any, prompts: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        """One number for each text."""
-        return {"input_ids": [[zlib.crc32(text.encode())] for text in texts]}
 
     def forward(self, batch: dict[str, torch.Tensor], side: Any = "passage") -> torch.Tensor:  # noqa: ARG002
         """Vectors [B, D] in float32."""
