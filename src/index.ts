@@ -100,11 +100,13 @@ export {
   run,
   search,
   train,
+  writeReport,
 } from "./pipeline/index.js";
 export { type JoinOptions, joinCommandOf, joinRun, ticketPathOf } from "./pipeline/join.js";
 export type { Measured, MeasuredBasis } from "./pipeline/measure.js";
 export type { ReplayedMicroStep, ReplayedStep, ReplayOptions } from "./pipeline/replay.js";
 export type { ReplayedLoss } from "./pipeline/replay-loss.js";
+export type { ReportOptions, WrittenReport } from "./pipeline/report/report.js";
 export type { RecordedStep } from "./pipeline/train-record.js";
 export type {
   ComparedMeasure,

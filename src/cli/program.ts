@@ -16,6 +16,7 @@ import { joinCommand } from "./join.js";
 import { measureCommand } from "./measure.js";
 import { mineCommand } from "./mine.js";
 import { replayCommand } from "./replay.js";
+import { reportCommand } from "./report.js";
 import { runCommand } from "./run.js";
 import { searchCommand } from "./search.js";
 import { setupCommand } from "./setup.js";
@@ -55,6 +56,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(typesCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
+  program.addCommand(reportCommand());
   program.addCommand(exportCommand(setStatus));
   program.addCommand(replayCommand(setStatus));
   program.addCommand(cacheCommand(setStatus));

@@ -7,6 +7,7 @@ import type { DoctorOptions, DoctorReport } from "./doctor/types.js";
 import type { ExportedModel, ExportOptions } from "./export-model.js";
 import type { Measured } from "./measure.js";
 import type { ReplayedStep, ReplayOptions } from "./replay.js";
+import type { ReportOptions, WrittenReport } from "./report/report.js";
 import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbOptions } from "./types.js";
 
 type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
@@ -66,6 +67,23 @@ export async function measureRun(run: string, options?: MeasureOptions): Promise
 export async function compareRuns(runs: readonly string[], options?: CompareOptions): Promise<Comparison> {
   const comparing = await import("./compare.js");
   return comparing.compareRuns(runs, options);
+}
+
+/**
+ * Writes what run folders recorded as one HTML page: measures, curves, queries that changed, warnings, times, and the
+ * record behind them. Several runs are shown beside each other. Folders are only read; runs may be at work in them.
+ *
+ * @throws QuarryError CONFIG for a folder that holds no run; INTEGRITY when its files are damaged; ENVIRONMENT when the
+ *   page cannot be written.
+ * @example
+ * const { path } = await writeReport(["runs/a", "runs/b"], { out: "a-and-b.html" });
+ */
+export async function writeReport(
+  runDirs: string | readonly string[],
+  options?: ReportOptions,
+): Promise<WrittenReport> {
+  const report = await import("./report/report.js");
+  return report.writeReport(runDirs, options);
 }
 
 /**

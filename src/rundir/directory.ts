@@ -7,7 +7,7 @@ import type { EventStream } from "../report/events.js";
 import { differences } from "./difference.js";
 import { diskError, temporarySuffix, writeFileDurably } from "./durable.js";
 import { type Journal, openJournal, readJournal } from "./journal.js";
-import { acquireLock, type Lock } from "./lock.js";
+import { acquireLock, isLocked, type Lock } from "./lock.js";
 import { addFacts, type Facts } from "./provenance.js";
 import { EventRecord } from "./recorder.js";
 
@@ -267,4 +267,9 @@ export async function readRunDir(folder: string): Promise<RecordedRun> {
   }
   const environment = ((await readJsonFile(join(path, "environment.json"))) ?? {}) as Facts;
   return { path, experiment, environment, journal: await readJournal(join(path, files.journal)) };
+}
+
+/** Whether a process has a run folder open; nothing is changed. */
+export async function isAtWork(folder: string): Promise<boolean> {
+  return isLocked(join(folder, files.lock));
 }

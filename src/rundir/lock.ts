@@ -87,6 +87,12 @@ async function sweep(path: string): Promise<void> {
   }
 }
 
+/** Whether a process has the lock; nothing is changed. */
+export async function isLocked(path: string): Promise<boolean> {
+  const owner = await readOwner(path);
+  return owner !== null && isHeld(path, owner).catch(() => false);
+}
+
 /**
  * Takes the lock of a run folder.
  *

@@ -1,0 +1,100 @@
+/** `report`: what run folders recorded, as one HTML page. The folders are only read. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { QuarryError } from "../../errors.js";
+import { reportPage } from "../../report/html/page.js";
+import type { ReportedRun, ReportedValues } from "../../report/html/types.js";
+import { isAtWork, readRunDir } from "../../rundir/directory.js";
+import { writeFileDurably } from "../../rundir/durable.js";
+import { describeEstimate, type Estimate } from "../quick-look.js";
+import { readCurves } from "./curve.js";
+import { movedQueries } from "./moved.js";
+import { readEvents } from "./told.js";
+
+/** Where a report goes. */
+export interface ReportOptions {
+  /** Default: report.html in the run's folder; of several runs in the working folder. */
+  readonly out?: string;
+}
+
+/** A report that was written. */
+export interface WrittenReport {
+  /** Absolute. */
+  readonly path: string;
+}
+
+/** See the verb in ../index.ts. */
+export async function writeReport(
+  runDirs: string | readonly string[],
+  { out }: ReportOptions = {},
+): Promise<WrittenReport> {
+  const folders = typeof runDirs === "string" ? [runDirs] : runDirs;
+  const [only] = folders;
+  if (only === undefined) {
+    throw new QuarryError("CONFIG", "A report is of one run at least.", { hint: "quarry report runs/<name>" });
+  }
+  const runs: ReportedRun[] = [];
+  for (const folder of folders) runs.push(await readRun(folder));
+  const path = resolve(out ?? join(folders.length === 1 ? only : ".", "report.html"));
+  await writeFileDurably(path, reportPage(runs));
+  return { path };
+}
+
+async function readRun(folder: string): Promise<ReportedRun> {
+  const { path, experiment, environment } = await readRunDir(folder);
+  const told = await readEvents(join(path, "events.jsonl"));
+  const curves = await readCurves(join(path, "train", "steps.jsonl"));
+  const evaluations = evaluationsOf(await metricsOf(path));
+  const { startedAt, seconds, starts, maxSteps, best, switches, phases, notes } = told;
+  return {
+    ...{ startedAt, seconds, starts, phases, notes },
+    name: (experiment as { readonly name: string }).name,
+    path,
+    status: statusOf(told, await isAtWork(path)),
+    evaluations,
+    training: curves && { ...curves, maxSteps, evaluations: told.evaluations, best, switches },
+    moved: await movedQueries(path, [...new Set(evaluations.map(({ step }) => step))]),
+    experiment,
+    environment,
+  };
+}
+
+function statusOf({ starts, ended }: Awaited<ReturnType<typeof readEvents>>, isOpen: boolean): ReportedRun["status"] {
+  if (isOpen) return "at work";
+  if (ended !== null) return ended;
+  return starts === 0 ? "not started" : "killed";
+}
+
+type Metrics = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+async function metricsOf(runDir: string): Promise<Metrics> {
+  try {
+    return JSON.parse(await readFile(join(runDir, "metrics.json"), "utf8")) as Metrics;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return {};
+    if (!(thrown instanceof SyntaxError)) throw thrown;
+    throw new QuarryError("INTEGRITY", `${join(runDir, "metrics.json")} is no JSON.`, { cause: thrown });
+  }
+}
+
+const ESTIMATED = "/whole-corpus";
+
+/** What metrics.json holds by step: values, or those of each data set; estimates stand under names of their own. */
+function evaluationsOf(metrics: Metrics): ReportedValues[] {
+  return Object.entries(metrics).flatMap(([step, found]) => {
+    if (step.endsWith(ESTIMATED)) return [];
+    const estimated = metrics[`${step}${ESTIMATED}`] ?? {};
+    const isSuite = Object.values(found).some((value) => typeof value === "object");
+    const sets = isSuite ? Object.entries(found) : [[null, found] as const];
+    return sets.map(([set, values]) => ({
+      step,
+      set,
+      values: values as Readonly<Record<string, number>>,
+      estimates: inWords((set === null ? estimated : estimated[set]) as Readonly<Record<string, Estimate>> | undefined),
+    }));
+  });
+}
+
+function inWords(estimates: Readonly<Record<string, Estimate>> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(estimates).map(([measure, found]) => [measure, describeEstimate(found)]));
+}
