@@ -24,6 +24,7 @@ export type { CheckedFault, CheckedProblem, CheckedSource, CheckReport } from ".
 export type { Bin, Summary } from "./data/inspect/histogram.js";
 export type { ShownGroup, ShownPassage, ShownStep, ShownText } from "./data/inspect/show.js";
 export type { DataStats, QrelsStats, SourceStats, TextStats, TrainingStats } from "./data/inspect/stats.js";
+export type { LooseText } from "./data/texts/loose-texts.js";
 export type { Group, MicroBatch, PreparedSource, Qrels, TextTable, TrainingSet } from "./data/types.js";
 export { type ErrorCode, EXIT_STATUS, QuarryError, type QuarryErrorOptions } from "./errors.js";
 export {
@@ -87,6 +88,7 @@ export {
   showStep,
 } from "./pipeline/data.js";
 export type { CheckStatus, DoctorCheck, DoctorOptions, DoctorReport } from "./pipeline/doctor/types.js";
+export type { EncodedTexts, Encoder, OpenEncoderOptions } from "./pipeline/encoder.js";
 export type { ExportedModel, ExportOptions } from "./pipeline/export-model.js";
 export {
   compareRuns,
@@ -96,6 +98,7 @@ export {
   exportModel,
   measureRun,
   mine,
+  openEncoder,
   replayStep,
   run,
   search,

@@ -34,6 +34,7 @@ export {
 export { readRun } from "./readers/trec-run.js";
 export { prepareSource } from "./source.js";
 export { gatheredStrings } from "./texts/gathered.js";
+export { type LooseText, looseUnits } from "./texts/loose-texts.js";
 export type * from "./types.js";
 export { textUnits } from "./units.js";
 export { openTrainingSet } from "./views/open-training-set.js";

@@ -2,8 +2,10 @@
 import { QuarryError } from "../errors.js";
 import { type Experiment, requireExperiment } from "../experiment/define.js";
 import { shown } from "../experiment/explain.js";
+import type { ExperimentInput } from "../experiment/options.generated.js";
 import { EventStream } from "../report/events.js";
 import type { DoctorOptions, DoctorReport } from "./doctor/types.js";
+import type { Encoder, OpenEncoderOptions } from "./encoder.js";
 import type { ExportedModel, ExportOptions } from "./export-model.js";
 import type { Measured } from "./measure.js";
 import type { ReplayedStep, ReplayOptions } from "./replay.js";
@@ -42,6 +44,21 @@ export const mine: Verb = verb("mine");
 export const encode: Verb = verb("encode");
 /** Searches with the checkpoint that was trained in the run folder, or else with the experiment's own model. */
 export const search: Verb = verb("search");
+
+/**
+ * Loads a model in workers that stay: for texts that a script has at hand. Whole collections belong into an experiment's
+ * section `encode`, which keeps vectors in the store and goes on after a kill.
+ *
+ * @param model what biEncoder(…) gives; the folder of a checkpoint or of an exported model serves as well as a model id
+ * @throws QuarryError CONFIG, ENVIRONMENT or WORKER when the model cannot be loaded.
+ * @example
+ * await using encoder = await openEncoder(biEncoder("sentence-transformers/all-MiniLM-L6-v2"));
+ * const { vectors, dimension } = await encoder.encode(["what is dense retrieval?"], { side: "query" });
+ */
+export async function openEncoder(model: ExperimentInput["model"], options?: OpenEncoderOptions): Promise<Encoder> {
+  const encoders = await import("./encoder.js");
+  return encoders.openEncoder(model, options);
+}
 
 /**
  * Scores a TREC run, whoever made it.

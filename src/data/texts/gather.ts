@@ -1,10 +1,8 @@
 /** Copies the bytes of chosen rows into one Arrow IPC stream; no string is decoded. */
-import { QuarryError } from "../../errors.js";
-import { type ColumnShape, frameBatch } from "./ipc-stream.js";
+import { frameTexts, Pieces } from "./pieces.js";
 import type { StoredTexts } from "./stored-texts.js";
 import { fill, type TextStyle, withSource } from "./style.js";
 
-const MAX_BYTES = 0x7fffffff;
 const NOTHING = new Uint8Array(0);
 
 /** A table in a numbering of several: its row r has the number `offset` + r. */
@@ -62,20 +60,13 @@ export function gatherTexts(
     prompts?.put(at, table.promptBytes(row) ?? style.prompt);
     extras?.put(at, withSource(style, table.extrasBytes(row)));
   }
-  const strings = [titles, texts, prompts, extras].filter((column) => column !== null);
-  if (strings.some(({ byteLength }) => byteLength > MAX_BYTES)) {
-    throw new QuarryError("CONFIG", `${count} texts make more than 2 GiB.`, { hint: "Make units or batches smaller." });
-  }
-  const numeric: ColumnShape = { nullCount: 0, byteLengths: [0, count * 4] };
-  const { bytes, starts } = frameBatch(count, [numeric, numeric, ...strings.map((column) => column.shape())]);
-  const rows = new Int32Array(bytes.buffer, starts[1], count);
-  for (let at = 0; at < count; at += 1) rows[at] = (numbers[at] as number) + rowOffset;
-  if (ranks !== null) {
-    const idRanks = new Int32Array(bytes.buffer, starts[3], count);
-    for (let at = 0; at < count; at += 1) idRanks[at] = ranks[numbers[at] as number] as number;
-  }
-  for (const [index, column] of strings.entries()) column.write(bytes, starts.slice(4 + index * 3, 7 + index * 3));
-  return bytes;
+  const rows = numbers.map((number) => number + rowOffset);
+  const idRanks = ranks === null ? null : numbers.map((number) => ranks[number] as number);
+  return frameTexts(
+    rows,
+    idRanks,
+    [titles, texts, prompts, extras].filter((column) => column !== null),
+  );
 }
 
 /** The rows of one table among numbers, in its own numbering. */
@@ -84,46 +75,4 @@ export function rowsIn({ table, offset }: TablePart, numbers: Int32Array, partCo
   return numbers
     .filter((number) => number >= offset && number < offset + table.rowCount)
     .map((number) => number - offset);
-}
-
-/** A column of strings in the making; null stands for a missing one. */
-class Pieces {
-  readonly #pieces: (Uint8Array | null)[];
-  #nullCount = 0;
-  byteLength = 0;
-
-  constructor(count: number) {
-    this.#pieces = new Array<Uint8Array | null>(count);
-  }
-
-  put(at: number, piece: Uint8Array | null): void {
-    this.#pieces[at] = piece;
-    if (piece === null) this.#nullCount += 1;
-    else this.byteLength += piece.byteLength;
-  }
-
-  shape(): ColumnShape {
-    const count = this.#pieces.length;
-    const bitmapBytes = this.#nullCount === 0 ? 0 : Math.ceil(count / 8);
-    return { nullCount: this.#nullCount, byteLengths: [bitmapBytes, (count + 1) * 4, this.byteLength] };
-  }
-
-  /** @param starts of bitmap, offsets and bytes in `target`. */
-  write(target: Uint8Array<ArrayBuffer>, [bitmap = 0, offsetsStart = 0, start = 0]: readonly number[]): void {
-    const count = this.#pieces.length;
-    const offsets = new Int32Array(target.buffer, offsetsStart, count + 1);
-    let end = 0;
-    for (let at = 0; at < count; at += 1) {
-      const piece = this.#pieces[at] as Uint8Array | null;
-      if (piece !== null && piece.byteLength > 0) {
-        target.set(piece, start + end);
-        end += piece.byteLength;
-      }
-      offsets[at + 1] = end;
-      if (piece !== null && this.#nullCount > 0) {
-        const byte = bitmap + (at >> 3);
-        target[byte] = (target[byte] as number) | (1 << (at & 7));
-      }
-    }
-  }
 }
