@@ -102,6 +102,7 @@ export {
   replayStep,
   run,
   search,
+  trackRun,
   train,
   writeReport,
 } from "./pipeline/index.js";
@@ -110,6 +111,7 @@ export type { Measured, MeasuredBasis } from "./pipeline/measure.js";
 export type { ReplayedMicroStep, ReplayedStep, ReplayOptions } from "./pipeline/replay.js";
 export type { ReplayedLoss } from "./pipeline/replay-loss.js";
 export type { ReportOptions, WrittenReport } from "./pipeline/report/report.js";
+export type { Tracked, TrackOptions } from "./pipeline/report/track.js";
 export type { RecordedStep } from "./pipeline/train-record.js";
 export type {
   ComparedMeasure,

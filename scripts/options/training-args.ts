@@ -29,6 +29,7 @@ export const SENTENCES: Readonly<Record<string, string>> = {
 const plan = "The plan decides it: use train.globalBatchSize, train.queriesPerRank and seed.";
 const feed = "The orchestrator feeds the ranks; there is no data loader to set up.";
 const folder = "Quarry writes its own checkpoints: use train.args.saveSteps and saveTotalLimit.";
+const tracker = "quarry track <runDir> --with wandb hands a run to a tracker, also while it is at work.";
 const report = "Every step is in the run's events and in train/steps.jsonl; there is nothing to set.";
 const evaluation = "Set train.evaluate: it has the measures of evaluate.";
 const hub = "Push a finished checkpoint instead; training itself talks to no hub.";
@@ -65,12 +66,12 @@ export const REFUSED: Readonly<Record<string, string>> = {
   log_on_each_node: report,
   logging_nan_inf_filter: "A loss that is not finite stops the training; it is never replaced by a mean.",
   disable_tqdm: report,
-  report_to: report,
-  run_name: report,
-  project: report,
-  trackio_space_id: report,
-  trackio_bucket_id: report,
-  trackio_static_space_id: report,
+  report_to: tracker,
+  run_name: tracker,
+  project: tracker,
+  trackio_space_id: tracker,
+  trackio_bucket_id: tracker,
+  trackio_static_space_id: tracker,
   skip_memory_metrics: report,
   eval_strategy: evaluation,
   eval_steps: evaluation,

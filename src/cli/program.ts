@@ -20,6 +20,7 @@ import { reportCommand } from "./report.js";
 import { runCommand } from "./run.js";
 import { searchCommand } from "./search.js";
 import { setupCommand } from "./setup.js";
+import { trackCommand } from "./track.js";
 import { trainCommand } from "./train.js";
 import { typesCommand } from "./types.js";
 import type { VerbCommand } from "./verb.js";
@@ -56,7 +57,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   for (const { command } of verbs) program.addCommand(command);
   program.addCommand(inspectCommand()).addCommand(typesCommand()).addCommand(setupCommand(setStatus));
   program.addCommand(measureCommand()).addCommand(compareCommand());
-  program.addCommand(reportCommand());
+  program.addCommand(reportCommand()).addCommand(trackCommand(setStatus));
   program.addCommand(exportCommand(setStatus));
   program.addCommand(replayCommand(setStatus));
   program.addCommand(cacheCommand(setStatus));

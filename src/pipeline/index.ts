@@ -10,6 +10,7 @@ import type { ExportedModel, ExportOptions } from "./export-model.js";
 import type { Measured } from "./measure.js";
 import type { ReplayedStep, ReplayOptions } from "./replay.js";
 import type { ReportOptions, WrittenReport } from "./report/report.js";
+import type { Tracked, TrackOptions } from "./report/track.js";
 import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbOptions } from "./types.js";
 
 type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
@@ -101,6 +102,20 @@ export async function writeReport(
 ): Promise<WrittenReport> {
   const report = await import("./report/report.js");
   return report.writeReport(runDirs, options);
+}
+
+/**
+ * Hands what a run recorded to an experiment tracker: each step of training, evaluations in it, and at the end the
+ * measures. A run that is at work is followed to its end; it knows nothing of it.
+ *
+ * @throws QuarryError CONFIG for a folder that holds no run or a tracker that nobody knows; ENVIRONMENT when the tracker
+ *   is not installed or does not start; INTERRUPTED.
+ * @example
+ * await trackRun("runs/scifact", { with: "tensorboard", out: "logs" });
+ */
+export async function trackRun(runDir: string, options: TrackOptions): Promise<Tracked> {
+  const tracking = await import("./report/track.js");
+  return tracking.trackRun(runDir, options);
 }
 
 /**

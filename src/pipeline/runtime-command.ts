@@ -54,8 +54,8 @@ export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>)
 
 const TOLD = new RegExp(`^(${Object.keys(EXIT_STATUS).join("|")}): (.*(?:\\n {4}.*)*)(?:\\n {2}(\\S.*))?$`, "gm");
 
-/** The runtime ends with `CODE: message` and an indented hint; before it stands whatever libraries said. */
-function toldBy(
+/** What a runtime's command failed with. It ends with `CODE: message` and an indented hint; before it stands whatever libraries said. */
+export function toldBy(
   result: { readonly stderr: string; readonly exitCode?: number; readonly signal?: string },
   purpose: string,
 ): QuarryError {

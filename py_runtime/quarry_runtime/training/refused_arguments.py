@@ -39,16 +39,18 @@ _BY_REASON: Final[dict[str, list[str]]] = {
         "logging_first_step",
         "log_on_each_node",
         "disable_tqdm",
+        "skip_memory_metrics",
+    ],
+    "A loss that is not finite stops the training; it is never replaced by a mean.": [
+        "logging_nan_inf_filter"
+    ],
+    "quarry track <runDir> --with wandb hands a run to a tracker, also while it is at work.": [
         "report_to",
         "run_name",
         "project",
         "trackio_space_id",
         "trackio_bucket_id",
         "trackio_static_space_id",
-        "skip_memory_metrics",
-    ],
-    "A loss that is not finite stops the training; it is never replaced by a mean.": [
-        "logging_nan_inf_filter"
     ],
     "Set train.evaluate: it has the measures of evaluate.": [
         "eval_strategy",

@@ -1,13 +1,12 @@
 /** `report`: what run folders recorded, as one HTML page. The folders are only read. */
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { QuarryError } from "../../errors.js";
 import { reportPage } from "../../report/html/page.js";
-import type { ReportedRun, ReportedValues } from "../../report/html/types.js";
+import type { ReportedRun } from "../../report/html/types.js";
 import { isAtWork, readRunDir } from "../../rundir/directory.js";
 import { writeFileDurably } from "../../rundir/durable.js";
-import { describeEstimate, type Estimate } from "../quick-look.js";
 import { readCurves } from "./curve.js";
+import { metricsIn } from "./metrics.js";
 import { movedQueries } from "./moved.js";
 import { readEvents } from "./told.js";
 
@@ -44,7 +43,7 @@ async function readRun(folder: string): Promise<ReportedRun> {
   const { path, experiment, environment } = await readRunDir(folder);
   const told = await readEvents(join(path, "events.jsonl"));
   const curves = await readCurves(join(path, "train", "steps.jsonl"));
-  const evaluations = evaluationsOf(await metricsOf(path));
+  const evaluations = await metricsIn(path);
   const { startedAt, seconds, starts, maxSteps, best, switches, phases, notes } = told;
   return {
     ...{ startedAt, seconds, starts, phases, notes },
@@ -63,38 +62,4 @@ function statusOf({ starts, ended }: Awaited<ReturnType<typeof readEvents>>, isO
   if (isOpen) return "at work";
   if (ended !== null) return ended;
   return starts === 0 ? "not started" : "killed";
-}
-
-type Metrics = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-
-async function metricsOf(runDir: string): Promise<Metrics> {
-  try {
-    return JSON.parse(await readFile(join(runDir, "metrics.json"), "utf8")) as Metrics;
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return {};
-    if (!(thrown instanceof SyntaxError)) throw thrown;
-    throw new QuarryError("INTEGRITY", `${join(runDir, "metrics.json")} is no JSON.`, { cause: thrown });
-  }
-}
-
-const ESTIMATED = "/whole-corpus";
-
-/** What metrics.json holds by step: values, or those of each data set; estimates stand under names of their own. */
-function evaluationsOf(metrics: Metrics): ReportedValues[] {
-  return Object.entries(metrics).flatMap(([step, found]) => {
-    if (step.endsWith(ESTIMATED)) return [];
-    const estimated = metrics[`${step}${ESTIMATED}`] ?? {};
-    const isSuite = Object.values(found).some((value) => typeof value === "object");
-    const sets = isSuite ? Object.entries(found) : [[null, found] as const];
-    return sets.map(([set, values]) => ({
-      step,
-      set,
-      values: values as Readonly<Record<string, number>>,
-      estimates: inWords((set === null ? estimated : estimated[set]) as Readonly<Record<string, Estimate>> | undefined),
-    }));
-  });
-}
-
-function inWords(estimates: Readonly<Record<string, Estimate>> = {}): Record<string, string> {
-  return Object.fromEntries(Object.entries(estimates).map(([measure, found]) => [measure, describeEstimate(found)]));
 }

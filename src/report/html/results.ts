@@ -1,5 +1,6 @@
 /** Measures: of each evaluation side by side, and which queries changed. */
 import { formatCount, formatMeasure } from "../format.js";
+import { leavesOf } from "../leaves.js";
 import { html, type Markup } from "./markup.js";
 import type { MovedQueries, ReportedRun, ReportedValues } from "./types.js";
 
@@ -89,7 +90,7 @@ ${bins.map((count, index) => {
 /** Options in which the runs differ, a row each; null for one run, or where none does. */
 export function differing(runs: readonly ReportedRun[]): Markup | null {
   if (runs.length < 2) return null;
-  const flat = runs.map(({ experiment }) => new Map(leaves(experiment, "")));
+  const flat = runs.map(({ experiment }) => new Map(leavesOf(experiment)));
   const paths = [...new Set(flat.flatMap((leaf) => [...leaf.keys()]))];
   const rows = paths.filter((path) => path !== "name" && new Set(flat.map((leaf) => leaf.get(path))).size > 1);
   if (rows.length === 0) return html`<p>None.</p>`;
@@ -100,10 +101,4 @@ ${rows.map(
   ) => html`<tr><td class="left"><code>${path}</code></td>${flat.map((leaf) => html`<td class="text">${leaf.get(path) ?? "–"}</td>`)}</tr>
 `,
 )}</table></div>`;
-}
-
-/** Paths and JSON of everything that is no object. */
-function leaves(value: unknown, path: string): [string, string][] {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return [[path, JSON.stringify(value)]];
-  return Object.entries(value).flatMap(([key, child]) => leaves(child, path === "" ? key : `${path}.${key}`));
 }
