@@ -85,8 +85,8 @@ export async function searchTiles(context: RunContext, options: SearchOptions): 
       const from = tile * tileQueries;
       const to = Math.min(queryCount, from + tileQueries);
       const found = await searchTile(context, options, from, to, tileCount === 1 ? "" : `tile-${tile}`);
-      scores.set(found.ranked.scores, from * topK);
-      rows.set(found.ranked.rows, from * topK);
+      scores.set(found.scores, from * topK);
+      rows.set(found.rows, from * topK);
       for (const [at, pair] of found.pairs.entries()) {
         const score = found.tracked?.[at] ?? Number.NEGATIVE_INFINITY;
         if (tracked !== null && score > Number.NEGATIVE_INFINITY) tracked[pair] = score;
@@ -106,12 +106,9 @@ async function searchTile(context: RunContext, options: SearchOptions, from: num
   const { pairs, tracked } = pairsOf(options.tracked, from, to);
   const hash = createHash("sha256").update(JSON.stringify([options.key, topK, vectorDtype, options.units.count, name]));
   for (const part of [queries, tracked.queries, tracked.rows]) hash.update(part);
-  const store = await SnapshotStore.open(join(context.runDir.file(options.folder, "snapshots"), name), {
-    key: hash.digest("hex"),
-    queryCount: to - from,
-    topK,
-    trackedCount: pairs.length,
-  });
+  const folder = join(context.runDir.file(options.folder, "snapshots"), name);
+  const search = { key: hash.digest("hex"), queryCount: to - from, topK, trackedCount: pairs.length };
+  const store = await SnapshotStore.open(folder, search, options.passages.idRanks);
   const throughput = { texts: 0, seconds: 0 };
   let units = options.units;
   for (let hasFailed = false; ; ) {
@@ -143,7 +140,7 @@ async function searchTile(context: RunContext, options: SearchOptions, from: num
     else units = await options.without(outcome.failed);
     hasFailed = true;
   }
-  return { ranked: store.merge(options.passages.idRanks), tracked: store.tracked(), pairs, throughput };
+  return { ...(await store.merge()), pairs, throughput };
 }
 
 /** The pairs of a tile's queries as they travel, ascending by passage, and which of all pairs they are. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Snapshot } from "../pool/types.js";
 import { bodyOf, checkedBytes } from "../rundir/checked-bytes.js";
 import { writeFileDurably } from "../rundir/durable.js";
-import { mergeTopK, type TopK } from "./top-k.js";
+import { mergeTopK } from "./top-k.js";
 
 const MAGIC = "QTOPK002";
 
@@ -24,7 +24,10 @@ interface Header extends SearchIdentity {
 
 type Part = Omit<Snapshot, "session">;
 
-/** The snapshots of one search in one folder: a file per session, each written whole and replaced by rename. */
+/**
+ * The snapshots of one search in one folder: a file per session, each written whole and replaced by rename. Those of
+ * sessions that are over become one file; it may stand beside them after a kill, for what two files say counts once.
+ */
 export class SnapshotStore {
   readonly #parts = new Map<string, Part>();
   /** Names of files of this process never meet those of an earlier one. */
@@ -33,11 +36,17 @@ export class SnapshotStore {
   private constructor(
     private readonly folder: string,
     private readonly search: SearchIdentity,
+    private readonly idRanks: Int32Array,
   ) {}
 
-  /** Opens the folder and reads what earlier processes left; damaged files and files of another search are removed. */
-  static async open(folder: string, search: SearchIdentity): Promise<SnapshotStore> {
-    const store = new SnapshotStore(folder, search);
+  /**
+   * Opens the folder and reads what earlier processes left, and merges it; damaged files and files of another search are
+   * removed.
+   *
+   * @param idRanks rank of each passage's id, [passageCount]
+   */
+  static async open(folder: string, search: SearchIdentity, idRanks: Int32Array): Promise<SnapshotStore> {
+    const store = new SnapshotStore(folder, search, idRanks);
     await mkdir(folder, { recursive: true });
     // Tiles of the search lie in folders of their own.
     const entries = await readdir(folder, { withFileTypes: true });
@@ -50,6 +59,7 @@ export class SnapshotStore {
       else store.#parts.set(file, part);
     }
     store.#generation += 1;
+    if (store.#parts.size > 1) await store.merge();
     return store;
   }
 
@@ -60,21 +70,38 @@ export class SnapshotStore {
 
   /** Writes a session's snapshot in place of its earlier one; durable when the promise resolves. */
   async put(snapshot: Snapshot): Promise<void> {
-    const file = `g${this.#generation}-${snapshot.session.replace(/[^\w.-]/g, "_")}.topk`;
-    const { units, scores, rows, tracked } = snapshot;
-    await writeFileDurably(
-      join(this.folder, file),
-      encode({ ...this.search, units }, { units, scores, rows, tracked }),
-    );
-    this.#parts.set(file, { units, scores, rows, tracked });
+    const { session, units, scores, rows, tracked } = snapshot;
+    await this.#write(session.replace(/[^\w.-]/g, "_"), { units, scores, rows, tracked });
   }
 
-  merge(idRanks: Int32Array): TopK {
-    return mergeTopK([...this.#parts.values()], this.search.queryCount, this.search.topK, idRanks);
+  /** What all sessions found; none of them may go on. Their files become one, no bigger than each of them. */
+  async merge(): Promise<Part> {
+    const parts = [...this.#parts.values()];
+    if (parts.length === 1) return parts[0] as Part;
+    const { queryCount, topK } = this.search;
+    const { scores, rows } = mergeTopK(parts, queryCount, topK, this.idRanks);
+    const merged = { units: [...this.doneUnits], scores, rows, tracked: this.#tracked() };
+    if (parts.length === 0) return merged;
+    const files = [...this.#parts.keys()];
+    const kept = await this.#write("merged", merged);
+    for (const file of files) {
+      if (file === kept) continue;
+      await rm(join(this.folder, file), { force: true });
+      this.#parts.delete(file);
+    }
+    return merged;
+  }
+
+  /** Writes a part in place of an earlier one of this process and of the same name; gives its file. */
+  async #write(name: string, part: Part): Promise<string> {
+    const file = `g${this.#generation}-${name}.topk`;
+    await writeFileDurably(join(this.folder, file), encode({ ...this.search, units: part.units }, part));
+    this.#parts.set(file, part);
+    return file;
   }
 
   /** Scores of the tracked pairs, -Infinity for those that nobody saw; null without pairs. */
-  tracked(): Float32Array | null {
+  #tracked(): Float32Array | null {
     const { trackedCount } = this.search;
     if (trackedCount === 0) return null;
     const scores = new Float32Array(trackedCount).fill(Number.NEGATIVE_INFINITY);

@@ -198,8 +198,11 @@ export const downMessage = z.discriminatedUnion("type", [
    * evaluation is over: go on, or, where it is the last one, end the training.
    */
   z.strictObject({ v, type: z.literal("evaluation"), ticketPath: path.nullable(), isLast: z.boolean() }),
-  /** No more micro-batches: save and leave (a stop on request). */
-  z.strictObject({ v, type: z.literal("stopTraining"), save: z.boolean() }),
+  /**
+   * A stop on request: leave after the step in hand. With `endsBatches` no rank gets a micro-batch of a further step:
+   * leave instead of waiting for one. It may be told after the stop.
+   */
+  z.strictObject({ v, type: z.literal("stopTraining"), save: z.boolean(), endsBatches: z.boolean() }),
 ]);
 
 export type UpMessage = z.infer<typeof upMessage>;

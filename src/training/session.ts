@@ -73,6 +73,10 @@ class Session {
   #done: number | null = null;
   /** The last step of which a rank has a micro-batch; they count from 0. */
   #served = -1;
+  /** Steps from this one on are not served any more. */
+  #end = Number.POSITIVE_INFINITY;
+  /** The step of the last checkpoint that counts. */
+  #saved: number | null = null;
 
   constructor(job: TrainJob, layout: Layout, progress: TrainProgress) {
     this.#job = job;
@@ -102,7 +106,7 @@ class Session {
     );
     this.#transport = transport;
     const timers = [setInterval(() => this.#tick(), TICK_MS), setInterval(() => this.#ping(), SIGN_OF_LIFE_MS)];
-    const stop = (): void => this.#stop();
+    const stop = (): void => this.#stop(true);
     let child: TorchrunProcess | null = null;
     let others: Launched | null = null;
     let isTrained = false;
@@ -179,10 +183,14 @@ class Session {
       case "trainStep":
         this.#done = message.step;
         this.#watch.stepped(message.step, message.seconds);
-        return this.#progress.finished(message, this.#generation.ranks.values());
+        this.#progress.finished(message, this.#generation.ranks.values());
+        // The ranks may have looked at the wish to stop just before it came.
+        if (this.#isStopping && this.#isBetweenSteps) this.#stop(this.#job.signal?.aborted === true);
+        return;
       case "sealing":
         return void this.#seal(rank, message.step);
       case "checkpoint":
+        this.#saved = message.step;
         return this.#job.events.emit({ type: "checkpoint", step: message.step, path: message.path });
       case "evaluate":
         return this.#evaluate(rank, message.step);
@@ -248,7 +256,7 @@ class Session {
     const batch = this.#job.microBatch(step, microStep, rank, this.#layout);
     this.#answers.answer(peer, batch, (found) => {
       // It may have died while it waited.
-      if (rankOf(this.#generation, peer) === null) return;
+      if (rankOf(this.#generation, peer) === null || step >= this.#end) return;
       this.#served = Math.max(this.#served, step);
       const { message, frames } = microBatchMessage(found, step, microStep);
       this.#send(peer, message, frames);
@@ -269,13 +277,21 @@ class Session {
     this.#transport?.send(peer, message, frames);
   }
 
-  #stop(save = true): void {
+  /** Whether the ranks have done all steps whose batches they have, and wait for the next. */
+  get #isBetweenSteps(): boolean {
+    return this.#answers.isWaiting && this.#done !== null && this.#served < this.#done;
+  }
+
+  #stop(save: boolean): void {
+    const endsBatches = this.#isBetweenSteps;
     // Without a finished step there is nothing to save that is not saved already.
-    if (this.#done === null) return this.#settle({ kind: "stopped" });
-    // Ranks save at the end of a step, and the one that they wait for would not come before they are ended.
-    if (this.#answers.isWaiting && this.#served < this.#done) return this.#settle({ kind: "stopped" });
-    this.#watch.stop();
-    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, { type: "stopTraining", save });
+    const isSaved = this.#done === null || (endsBatches && this.#saved === this.#done);
+    if (isSaved || (endsBatches && !save)) return this.#settle({ kind: "stopped" });
+    // All of them have to stop there: a batch that came after all would be one rank's alone.
+    if (endsBatches) this.#end = this.#done as number;
+    this.#watch.stop(endsBatches);
+    const message = { type: "stopTraining", save, endsBatches } as const;
+    for (const { peer } of this.#generation.ranks.values()) this.#send(peer, message);
   }
 
   /** Begins when all ranks stand: then the checkpoint is complete, and nobody comes too late to help. */

@@ -65,15 +65,14 @@ export class Watch {
     this.#step = step;
     this.#stepMs = seconds * 1_000;
     this.#stillMs = 0;
-    if (this.#stopLeftMs === null || this.#isSaving) return;
-    this.#isSaving = true;
-    this.#stopLeftMs = this.#limits.saveMs;
+    if (this.#stopLeftMs !== null) this.#save();
   }
 
-  /** The ranks are asked to stop; further calls change nothing. */
-  stop(): void {
+  /** The ranks are asked to stop, or, between two steps, to save at once; further calls change nothing. */
+  stop(isBetweenSteps = false): void {
     const { stopMs } = this.#limits;
     this.#stopLeftMs ??= Math.max(stopMs, Math.min(LONGEST_STOP_MS, 2 * this.#stepMs));
+    if (isBetweenSteps) this.#save();
   }
 
   /** Counts time; says what is over its limit. */
@@ -93,6 +92,12 @@ export class Watch {
     this.#stillMs += elapsedMs;
     if (this.#stillMs <= stepMs) return null;
     return died(`Training stood still for ${seconds(stepMs)} after step ${this.#step}: no rank got any further.`);
+  }
+
+  #save(): void {
+    if (this.#isSaving) return;
+    this.#isSaving = true;
+    this.#stopLeftMs = this.#limits.saveMs;
   }
 }
 

@@ -88,6 +88,8 @@ describe.each(["stored", "streaming"] as const)("%s", (way) => {
     expect(result.exitCode).toBe(0);
     expect(result.stdout + result.stderr).toMatch(/SIGKILL/);
     expect(untagged(await runFile(name))).toBe(expected.get(way));
+    // What all lives of the workers found is one file.
+    expect(await readdir(join(place.folder, "runs", name, "evaluate-base/snapshots"))).toHaveLength(1);
   }, 240_000);
 
   test("after SIGKILL of the orchestrator nothing is left, and the same command finishes with the same result", async () => {

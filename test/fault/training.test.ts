@@ -152,24 +152,43 @@ test("a rank that hangs cannot keep a stop on request from ending", async () => 
   expect([...agents(), ...ranks()]).toEqual([]);
 });
 
-test("a stop on request waits for no step whose batch is not there", async () => {
-  const stop = new AbortController();
+test("a stop on request waits for no step whose batch is not there, and saves those that are done", async () => {
   const args = { learning_rate: 5e-3, save_steps: 2, lr_scheduler_type: "linear" };
-  const waiting = bench.job("waiting", { args, signal: stop.signal });
-  const { microBatch } = waiting.job;
-  let stoppedAt = 0;
-  onStep(waiting, (step) => {
-    if (step !== 3) return;
-    stoppedAt = Date.now();
-    stop.abort();
-  });
+  const options = { args, ranks: 2, queriesPerRank: 2 };
+  const undisturbed = bench.job("waits-for-nothing", options);
+  await runTraining(undisturbed.job);
   const never = new Promise<never>(() => {});
-  const job = {
-    ...waiting.job,
-    microBatch: (...of: Parameters<typeof microBatch>) => (of[0] < 3 ? microBatch(...of) : never),
+  /** Trains until the ranks wait for the batch of a step, and stops before or after they have begun to. */
+  const stopBefore = async (last: number, isAfter: boolean): Promise<RecordedJob> => {
+    const stop = new AbortController();
+    const waiting = bench.job("waiting", { ...options, signal: stop.signal });
+    const { microBatch } = waiting.job;
+    let stoppedAt = 0;
+    onStep(waiting, (step) => {
+      if (step !== last) return;
+      const end = (): void => {
+        stoppedAt = Date.now();
+        stop.abort();
+      };
+      if (isAfter) setTimeout(end, 500);
+      else end();
+    });
+    const job = {
+      ...waiting.job,
+      microBatch: (...of: Parameters<typeof microBatch>) => (of[0] < last ? microBatch(...of) : never),
+    };
+    expect(await runTraining(job)).toMatchObject({ step: last, isStopped: true });
+    expect(Date.now() - stoppedAt).toBeLessThan(5_000);
+    expect([...agents(), ...ranks()]).toEqual([]);
+    return waiting;
   };
-  expect(await runTraining(job)).toMatchObject({ step: 2, isStopped: true });
-  expect(Date.now() - stoppedAt).toBeLessThan(5_000);
+  const parts = [await stopBefore(3, false), await stopBefore(5, true)];
+  const resumed = bench.job("waiting", options);
+  expect(await runTraining(resumed.job)).toMatchObject({ step: 6, stepsDone: 1, isStopped: false });
+  const found = losses({ ...resumed, events: [...parts, resumed].flatMap(({ events }) => events) });
+  for (const [step, loss] of losses(undisturbed)) {
+    expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-6);
+  }
 });
 
 test("a SIGKILL of the orchestrator leaves neither torchrun nor ranks", async () => {

@@ -68,6 +68,7 @@ export function refreshing(
 export async function trainAndListen(
   experiment: Experiment,
   listener: (event: QuarryEvent) => void = () => {},
+  signal?: AbortSignal,
 ): Promise<QuarryEvent[]> {
   const events = new EventStream();
   const seen: QuarryEvent[] = [];
@@ -75,7 +76,7 @@ export async function trainAndListen(
     seen.push(event);
     listener(event);
   });
-  await train(experiment, { events });
+  await train(experiment, { events, ...(signal === undefined ? {} : { signal }) });
   return seen;
 }
 

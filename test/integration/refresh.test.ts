@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { step } from "../../src/experiment/function-step.js";
 import { replayStep } from "../../src/pipeline/replay.js";
+import type { QuarryEvent } from "../../src/report/events.js";
 import { openWorkplace, type Workplace } from "../e2e/harness.js";
 import { refreshing, STEPS, stepLines, switchEntries, trainAndListen } from "./refresh-harness.js";
 
@@ -80,6 +81,28 @@ test("a replay finds the batch of a step with the negatives that it had, functio
   for (const number of [9, 10, 16]) {
     const replayed = await replayStep(join(place.folder, "runs/fixed"), { step: number });
     expect(replayed).toMatchObject({ isSameBatch: true, rows: lines[number - 1]?.rows });
+  }
+});
+
+test("a stop while training waits for negatives keeps the steps done, and the same command repeats the curve", async () => {
+  const mine = { topK: 30, negativesPerQuery: 4, sampling: "random", filter: ANY } as const;
+  const experiment = refreshing(place, "stopped", { everySteps: 6, switchAfterSteps: 3, mine });
+  const stop = new AbortController();
+  const waits = (event: QuarryEvent): void => {
+    if (event.type === "notice" && event.message.startsWith("training waits")) stop.abort();
+  };
+  await expect(trainAndListen(experiment, waits, stop.signal)).rejects.toMatchObject({
+    code: "INTERRUPTED",
+    message: `Stopped on request after step 9 of ${STEPS}.`,
+  });
+  const events = await trainAndListen(experiment);
+  // Each step is done once.
+  expect(events.flatMap((event) => (event.type === "trainStep" ? [event.step] : []))[0]).toBe(10);
+  expect(await switchEntries(place, "stopped")).toMatchObject([{ atStep: 9 }, { atStep: 15 }]);
+  const [whole, found] = [await stepLines(place, "fixed"), await stepLines(place, "stopped")];
+  for (const [at, { step, loss, rows }] of whole.entries()) {
+    expect(Math.abs((found[at]?.loss ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-6);
+    expect(found[at]?.rows).toEqual(rows);
   }
 });
 

@@ -324,5 +324,5 @@ export const examples: readonly Example[] = [
   down("seal", { type: "seal", step: 500 }),
   down("evaluation", { type: "evaluation", ticketPath: "/tmp/quarry-a/ticket.json", isLast: false }),
   down("evaluation-over", { type: "evaluation", ticketPath: null, isLast: true }),
-  down("stop-training", { type: "stopTraining", save: true }),
+  down("stop-training", { type: "stopTraining", save: true, endsBatches: false }),
 ];

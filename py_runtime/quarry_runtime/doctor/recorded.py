@@ -61,4 +61,4 @@ class Recorded:
 
     def stop(self) -> None:
         """Ends the training after the step in hand, without a checkpoint."""
-        self._answers.put((StopTraining(save=False), []))
+        self._answers.put((StopTraining(save=False, ends_batches=False), []))

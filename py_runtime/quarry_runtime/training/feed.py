@@ -62,7 +62,8 @@ class Feed:
     """One rank's micro-batches, in order, from the step after the checkpoint to the last one.
 
     Iterating yields the keyword arguments of Retriever.forward, and `rows`. It asks for the rank's
-    own micro-batches only; nothing is read for other ranks.
+    own micro-batches only; nothing is read for other ranks. It ends early, between two steps and on
+    all ranks alike, where a stop finds them waiting for a step that nobody knows yet.
     """
 
     def __init__(
@@ -83,7 +84,8 @@ class Feed:
         self._end = task.max_steps * task.accumulation_steps
         self._is_pinned = is_pinned
         self._grouping = grouping
-        self._ready: queue.Queue[dict[str, Any] | BaseException] = queue.Queue()
+        #: None: no more micro-batches come.
+        self._ready: queue.Queue[dict[str, Any] | BaseException | None] = queue.Queue()
         self._orders: queue.Queue[Evaluation | BaseException] = queue.Queue()
         self._permits: queue.Queue[Seal | BaseException] = queue.Queue()
         self._stop: StopTraining | None = None
@@ -126,6 +128,8 @@ class Feed:
             began = time.monotonic()
             batch = self._ready.get()
             self._wait_seconds += time.monotonic() - began
+            if batch is None:
+                return
             if isinstance(batch, BaseException):
                 raise batch
             self._ask()
@@ -147,6 +151,8 @@ class Feed:
                     self._ready.put(self._build(message, frames))
                 elif isinstance(message, StopTraining):
                     self._stop = message
+                    if message.ends_batches:
+                        self._ready.put(None)
                 elif isinstance(message, Evaluation):
                     self._orders.put(message)
                 elif isinstance(message, Seal):

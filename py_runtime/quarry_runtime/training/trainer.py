@@ -44,11 +44,12 @@ class _MicroStep:
 class _Loader:
     """The feed as Trainer wants it: iterable, without a length, and unknown to accelerate."""
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, trainer: QuarryTrainer) -> None:
+        self._trainer = trainer
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._feed)
+        yield from self._trainer.feed
+        self._trainer.end_between_steps()
 
 
 class QuarryTrainer(Trainer):
@@ -106,7 +107,7 @@ class QuarryTrainer(Trainer):
     def get_train_dataloader(self) -> Any:
         # Not prepared by accelerate, which would let rank 0 read everything and broadcast it.
         self.begin_step()
-        return _Loader(self.feed)
+        return _Loader(self)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -198,11 +199,16 @@ class QuarryTrainer(Trainer):
             )
         return int(gathered[:, 2].max())
 
+    def end_between_steps(self) -> None:
+        """Leaves without the step that was waited for; Trainer saves on its way out."""
+        self.control.should_training_stop = True
+        self.control.should_save = self.last_checkpoint != self._folder()
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Nothing: steps are reported as messages; trainer_state.json need not grow."""
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        folder = Path(self.task.output_dir) / f"checkpoint-{self.state.global_step}"
+        folder = self._folder()
         if (
             self.args.should_save
             and folder.exists()
@@ -226,6 +232,9 @@ class QuarryTrainer(Trainer):
             return
         self.send(Checkpoint(step=self.state.global_step, path=str(folder)))
         checkpoints.rotate(Path(self.task.output_dir), self.keep)
+
+    def _folder(self) -> Path:
+        return Path(self.task.output_dir) / f"checkpoint-{self.state.global_step}"
 
     def _seal(self, folder: Path) -> None:
         task = self.task

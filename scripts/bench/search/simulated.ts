@@ -99,7 +99,8 @@ export async function searchJob(options: {
   const { experiment, units, folder, queryCount, topK } = options;
   const queries = new Float32Array(queryCount * DIMENSION);
   for (let at = 0; at < queries.length; at += 1) queries[at] = Math.sin(at * 12.9898) / Math.sqrt(DIMENSION / 2);
-  const store = await SnapshotStore.open(folder, { key: "bench", queryCount, topK, trackedCount: 0 });
+  const identity = { key: "bench", queryCount, topK, trackedCount: 0 };
+  const store = await SnapshotStore.open(folder, identity, new Int32Array(0));
   let [count, bytes] = [0, 0];
   const job: SearchJob = {
     phase: "bench",

@@ -8,8 +8,9 @@ import { pairsOf, type RescoreRules, rescored, rescoreRules } from "./rescore.js
 import { choose, type Selection, type Sifted, siftQuery } from "./select.js";
 import type { Candidate, MiningRules, QueryCase, TextIdentity } from "./types.js";
 
-/** Queries whose texts are read together. */
+/** Queries whose texts are read together, and the bytes of these texts. */
 const CHUNK_QUERIES = 64;
+const CHUNK_BYTES = 64 << 20;
 /** Rounds of filling up: each is a job for all workers, and limits that suit what was retrieved may refuse all of them. */
 const MOST_FILLINGS = 10;
 
@@ -50,7 +51,8 @@ export async function minePass(cases: Iterable<QueryCase>, work: PassWork): Prom
       const each = held[at] ?? null;
       work.report.add(selection, each && outcome(each, unlabelled.get(selection.queryRow)));
     }
-    for (const part of chunksOf(selections, CHUNK_QUERIES)) await work.writer.add(part);
+    const bytesOf = (selection: Selection): number => work.writer.textBytes(selection);
+    for (const part of chunksOf(selections, CHUNK_QUERIES, bytesOf)) await work.writer.add(part);
     done += chunk.length;
     work.onChunk(done);
   }
@@ -110,13 +112,18 @@ async function looked(
   });
 }
 
-function* chunksOf<T>(items: Iterable<T>, size: number): Generator<T[]> {
+/** Of so many items, or of fewer that have CHUNK_BYTES together; one that has more by itself is alone. */
+function* chunksOf<T>(items: Iterable<T>, size: number, bytesOf: (item: T) => number = () => 0): Generator<T[]> {
   let chunk: T[] = [];
+  let bytes = 0;
   for (const item of items) {
+    const more = bytesOf(item);
+    if (chunk.length === size || (chunk.length > 0 && bytes + more > CHUNK_BYTES)) {
+      yield chunk;
+      [chunk, bytes] = [[], 0];
+    }
     chunk.push(item);
-    if (chunk.length < size) continue;
-    yield chunk;
-    chunk = [];
+    bytes += more;
   }
   if (chunk.length > 0) yield chunk;
 }

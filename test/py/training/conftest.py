@@ -70,8 +70,8 @@ class Orchestrator:
         """What it was told of finished steps."""
         return [message for message in self.told if isinstance(message, TrainStep)]
 
-    def stop(self, save: bool) -> None:
-        self._answers.put((StopTraining(save=save), []))
+    def stop(self, save: bool, ends_batches: bool = False) -> None:
+        self._answers.put((StopTraining(save=save, ends_batches=ends_batches), []))
 
     def seal(self, step: int) -> None:
         self._answers.put((Seal(step=step), []))

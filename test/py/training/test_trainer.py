@@ -13,7 +13,7 @@ import torch
 
 from quarry_runtime.errors import ConfigError, ProtocolError, UnusableBatch
 from quarry_runtime.modeling.load import load_encoder
-from quarry_runtime.protocol.messages import Checkpoint, Next, Sealing
+from quarry_runtime.protocol.messages import Checkpoint, Next, Sealing, TrainStep
 from quarry_runtime.training.checkpoints import verify
 
 
@@ -178,6 +178,33 @@ def test_a_stop_ends_after_the_step_in_hand_with_a_checkpoint_if_asked(
     assert (
         Path(trainer.args.output_dir) / "checkpoint-1" / "quarry-checkpoint.json"
     ).exists() == save
+
+
+@pytest.mark.parametrize("save_steps", [100, 3])
+def test_a_stop_between_two_steps_saves_what_is_done_once_and_a_resume_repeats_the_curve(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any], save_steps: int
+) -> None:
+    whole, stopped, resumed = fake_orchestrator(), fake_orchestrator(), fake_orchestrator()
+    build(whole).train()
+    send = stopped.send
+
+    def until_step_3(message: Any, frames: Sequence[Any] = ()) -> None:
+        if not isinstance(message, Next) or message.step < 3:
+            send(message, frames)
+        # Told after the ranks have looked at the wish to stop.
+        if isinstance(message, TrainStep) and message.step == 3:
+            stopped.stop(save=True, ends_batches=True)
+
+    stopped.send = until_step_3
+    trainer = build(stopped, args={"save_steps": save_steps, "learning_rate": 1e-2})
+    trainer.train()
+    saved = [message.path for message in stopped.told if isinstance(message, Checkpoint)]
+    assert saved == [str(Path(trainer.args.output_dir) / "checkpoint-3")]
+    again = build(resumed, resume=Path(saved[0]))
+    again.train(resume_from_checkpoint=saved[0])
+    assert resumed.asked[0] == (3, 0)
+    losses = [step.loss for step in [*stopped.steps, *resumed.steps]]
+    assert losses == pytest.approx([step.loss for step in whole.steps], abs=1e-6)
 
 
 def test_a_pause_comes_after_the_checkpoints_that_are_due_and_leaves_no_trace_in_the_losses(

@@ -95,6 +95,19 @@ describe("ranks that were asked to stop", () => {
     expect(pass(1, lively)).toEqual({ kind: "stopped" });
   });
 
+  it("have the minute for the save at once where they wait between two steps, be that known after the stop", () => {
+    watch.stepped(1, 0.5);
+    watch.stop();
+    let progress = 0;
+    const lively = () => beat((progress += 1))();
+    pass(9, lively);
+    watch.stop(true);
+    expect(pass(30, lively)).toBeNull();
+    watch.stop(true);
+    expect(pass(29, lively)).toBeNull();
+    expect(pass(1, lively)).toEqual({ kind: "stopped" });
+  });
+
   it("have two steps' time where a step takes longer than that, at most a minute", () => {
     let progress = 0;
     const lively = () => beat((progress += 1))();

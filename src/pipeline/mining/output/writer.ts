@@ -61,22 +61,27 @@ export class NegativesWriter {
     return this.#positivesWithoutScore;
   }
 
-  /** Adds queries in order. */
+  get #hasTexts(): boolean {
+    return this.targets.some(({ format }) => format.hasTexts);
+  }
+
+  /** Bytes of the passages that add() has to read for a query. */
+  textBytes(selection: Selection): number {
+    if (!this.#hasTexts) return 0;
+    return passagesOf(selection).reduce((sum, row) => sum + this.source.passages.byteLength(row), 0);
+  }
+
+  /** Adds queries in order; their texts are in memory together. */
   async add(selections: readonly Selection[]): Promise<void> {
-    const hasTexts = this.targets.some(({ format }) => format.hasTexts);
     const { queries, passages } = this.source;
+    const hasTexts = this.#hasTexts;
     const queryTexts = hasTexts
       ? readTexts(
           queries,
           selections.map(({ queryRow }) => queryRow),
         )
       : null;
-    const passageTexts = hasTexts
-      ? readTexts(
-          passages,
-          selections.flatMap(({ positives, negatives }) => [...positives, ...negatives.map(({ row }) => row)]),
-        )
-      : null;
+    const passageTexts = hasTexts ? readTexts(passages, selections.flatMap(passagesOf)) : null;
     for (const selection of selections) {
       const entry = this.#entryOf(selection, queryTexts, passageTexts);
       for (const target of this.targets) {
@@ -126,4 +131,8 @@ export class NegativesWriter {
       negatives: selection.negatives.map((each) => passage(each.row, each.label, each)),
     };
   }
+}
+
+function passagesOf({ positives, negatives }: Selection): number[] {
+  return [...positives, ...negatives.map(({ row }) => row)];
 }

@@ -1,6 +1,6 @@
 /** Mines from ranked lists over a small collection on disk and writes every format: what the tests of files share. */
 import { prepareSource } from "../../../../src/data/index.js";
-import type { PreparedSource } from "../../../../src/data/types.js";
+import type { PreparedSource, TextTable } from "../../../../src/data/types.js";
 import type { SearchDataConfig, SourceConfig } from "../../../../src/experiment/schema.js";
 import { casesOf, identityOf, retrievedBy } from "../../../../src/pipeline/mining/cases.js";
 import { formatsOf } from "../../../../src/pipeline/mining/output/formats.js";
@@ -78,6 +78,8 @@ export async function mineToFiles(
     readonly queries?: "judged" | "all";
     readonly rescore?: PassWork["rescore"];
     readonly fillRandom?: boolean;
+    /** Stands between the passages and whoever reads them. */
+    readonly passages?: (table: TextTable) => TextTable;
     /** Further files of the collection. */
     readonly files?: Readonly<Record<string, string>>;
   } = {},
@@ -92,7 +94,8 @@ export async function mineToFiles(
     qrels: "qrels.tsv",
     ...options.source,
   };
-  const source = await prepareSource(data, place.context);
+  const prepared = await prepareSource(data, place.context);
+  const source = { ...prepared, passages: options.passages?.(prepared.passages) ?? prepared.passages };
   try {
     const rules: MiningRules = { ...PLAIN_RULES, negativesPerQuery: 3, ...options.rules };
     const queryRows = options.queries === "all" ? source.encodableQueries : (source.qrels?.queryRows as Int32Array);

@@ -1,6 +1,7 @@
 /** Every format of mined negatives, read back by the data plane's own readers: the same triples, the same scores. */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { TextTable } from "../../../../src/data/types.js";
 import { type Mined, mineToFiles, readBack } from "./mined-files.js";
 
 /** Judgements of one side, with the label or the score as the last column. */
@@ -67,6 +68,27 @@ describe("training files of other toolkits", () => {
     expect(await readBack(mined.collection, { corpus: file, queries: file, qrels })).toEqual(
       expected(mined, "both", "score"),
     );
+  });
+
+  test("texts that are in memory together are those of one query where its own take more than 64 MiB", async () => {
+    const read: number[] = [];
+    const long = (table: TextTable): TextTable =>
+      new Proxy(table, {
+        get(_, name: keyof TextTable) {
+          const value = table[name];
+          if (typeof value !== "function") return value;
+          const call = value.bind(table) as (...of: unknown[]) => unknown;
+          if (name === "byteLength") return () => 17 << 20;
+          if (name !== "gather") return call;
+          return (rows: Int32Array) => {
+            read.push(rows.length);
+            return call(rows);
+          };
+        },
+      });
+    const [mined, plain] = [await mineToFiles({ passages: long }), await mineToFiles()];
+    expect(read).toEqual([5, 4, 4, 4]);
+    for (const file of files) expect(readFileSync(mined.path(file))).toEqual(readFileSync(plain.path(file)));
   });
 
   test("a source's template is applied, and FlagEmbedding's file carries its prompt", async () => {
