@@ -169,31 +169,44 @@ describe("a micro-batch", () => {
     set.close();
   });
 
+  /** Each query's negative is the next one's positive. */
+  const chain = {
+    passagesPerQuery: 2,
+    gatherQueries: () => new Uint8Array(),
+    gatherPassages: () => new Uint8Array(),
+    textHash: (passage: number) => passage,
+    isSameText: (one: number, other: number) => one === other,
+    knownPositives: (query: number) => Int32Array.of(query),
+  } as unknown as TrainingSet;
+  const chained = (): Group[] =>
+    [0, 1].map((query) => ({
+      query,
+      passages: Int32Array.of(query, query + 1),
+      labels: Float32Array.of(1, 0),
+      count: 2,
+      part: 0,
+    }));
+  const split = { rank: 0, worldSize: 2, microStep: 0, accumulationSteps: 1, queriesPerRank: 1 };
+  const alone = { ...split, worldSize: 1, queriesPerRank: 2 };
+
   test("a query's own negative says that it is its own, whoever else has it", () => {
-    // Each query's negative is the next one's positive, on another rank.
-    const set = {
-      passagesPerQuery: 2,
-      gatherQueries: () => new Uint8Array(),
-      gatherPassages: () => new Uint8Array(),
-      textHash: (passage: number) => passage,
-      isSameText: (one: number, other: number) => one === other,
-      knownPositives: (query: number) => Int32Array.of(query),
-    } as unknown as TrainingSet;
-    const groups = [0, 1].map(
-      (query): Group => ({
-        query,
-        passages: Int32Array.of(query, query + 1),
-        labels: Float32Array.of(1, 0),
-        count: 2,
-        part: 0,
-      }),
-    );
-    const maskOf = (rank: number) => {
-      const share = { rank, worldSize: 2, microStep: 0, accumulationSteps: 1, queriesPerRank: 1 };
-      return [...buildMicroBatch(set, groups, share).mask];
-    };
+    const groups = chained();
+    const maskOf = (rank: number) => [...buildMicroBatch(chain, groups, { ...split, rank }).mask];
     const { always, repeat, ownRepeat } = MASKED;
     expect(maskOf(0)).toEqual([0, repeat, ownRepeat, 0]);
     expect(maskOf(1)).toEqual([0, always | repeat, 0, 0]);
+  });
+
+  test("groups that two ranks shared are shared anew by one: a restart may have fewer ranks", () => {
+    const groups = chained();
+    const { mask } = buildMicroBatch(chain, chained(), alone);
+    buildMicroBatch(chain, groups, split);
+    expect(buildMicroBatch(chain, groups, alone).mask).toEqual(mask);
+  });
+
+  test("texts whose hashes agree by chance are no copies of each other", () => {
+    const { mask } = buildMicroBatch(chain, chained(), alone);
+    const colliding: TrainingSet = { ...chain, textHash: () => 7 };
+    expect(buildMicroBatch(colliding, chained(), alone).mask).toEqual(mask);
   });
 });

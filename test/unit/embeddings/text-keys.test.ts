@@ -79,6 +79,21 @@ test("extras are part of the key, and without any it is the key of the bare text
   expect(named).not.toBe(plain);
 });
 
+test("texts that only read alike when their parts are put together have keys of their own", async () => {
+  const prompted = (prompt: string, text: string) =>
+    keysOfCorpus([{ _id: "a", title: prompt === "ab" ? "c" : "b", text }], { prompts: { passage: prompt } });
+  const [[one], [other]] = [await prompted("ab", "d"), await prompted("a", "cd")];
+  expect(one).not.toBe(other);
+  // A text that ends in what stands behind another one, as far as bytes go.
+  const extras = JSON.stringify({ domain: "law" });
+  const text = `some text${extras}${String.fromCharCode(extras.length)}\0\0\0`;
+  const records = [
+    { _id: "a", text: "some text", domain: "law" },
+    { _id: "b", text },
+  ];
+  expect(new Set(await keysOfCorpus(records, { extras: { passage: ["domain"] } })).size).toBe(2);
+});
+
 test("a plan names each missing text once, similar lengths together, and is read back by its own job only", async () => {
   const texts = [4, 9, 4, 7, 2, 9, 30];
   const keys = keysOf(texts);

@@ -279,28 +279,6 @@ describe("the reducer", () => {
     );
   });
 
-  it("ends a worker that hands in a snapshot of what it does not hold", () => {
-    const state = emptyPool("test", ["w0"]);
-    advance(state, { type: "begin", plan: planOf("search", 3) });
-    advance(state, { type: "hello", worker: "w0" });
-    advance(state, { type: "ready", worker: "w0", credits: 2 });
-    const actions = advance(state, { type: "snapshot", worker: "w0", units: [{ unit: 2, attempt: 1 }] });
-    expect(actions).toContainEqual(expect.objectContaining({ type: "kill", worker: "w0" }));
-  });
-
-  it("does not take an answer to an earlier job for one to this job", () => {
-    const state = emptyPool("test", ["w0"]);
-    advance(state, { type: "begin", plan: planOf("encode", 3) });
-    advance(state, { type: "hello", worker: "w0" });
-    advance(state, { type: "ready", worker: "w0", credits: 2 });
-    advance(state, { type: "end" });
-    advance(state, { type: "begin", plan: planOf("encode", 3) });
-    const late = { type: "answered", worker: "w0", unit: 0, attempt: 1, seconds: 1 } as const;
-    expect(advance(state, late)).toEqual([]);
-    advance(state, { type: "ready", worker: "w0", credits: 2 });
-    expect(advance(state, late)).toContainEqual(expect.objectContaining({ type: "persistVectors", unit: 0 }));
-  });
-
   it("takes in who joins between two jobs and midway, and waits for joiners when nobody is left", () => {
     const state = emptyPool("test", [], true);
     expect(advance(state, { type: "joined", worker: "g0" })).toEqual([]);

@@ -22,6 +22,13 @@ describe("the vigil", () => {
     expect(watch(vigil, 0, 10_000)).toEqual([[1_100, "w0 was silent for 1.1 s"]]);
   });
 
+  it("hears nothing of a silent worker in being told once more, for another's sake, what it does", () => {
+    const vigil = new Vigil(limits);
+    vigil.begin("w0");
+    const told = () => vigil.expect("w0", "working");
+    expect(watch(vigil, 0, 10_000, told)).toEqual([[1_100, "w0 was silent for 1.1 s"]]);
+  });
+
   it("tells of one whose heart beats while nothing comes of its work", () => {
     const vigil = new Vigil(limits);
     vigil.begin("w0");

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { EventStream } from "../../../src/report/events.js";
 import { openRunDir } from "../../../src/rundir/directory.js";
+import { thisProcess } from "../../../src/rundir/owner.js";
 
 let root: string;
 let path: string;
@@ -122,6 +123,14 @@ test("temporary files and folders of a killed process are swept away", async () 
   }
   await (await openRunDir({ path, config })).close();
   expect(await readdir(join(path, "store"))).toEqual([]);
+});
+
+test("what another process writes that reaches for the folder this very moment is left to it", async () => {
+  await (await openRunDir({ path, config })).close();
+  const candidate = join(path, ".run.lock.0123.quarry-tmp");
+  await writeFile(candidate, JSON.stringify(thisProcess()));
+  await (await openRunDir({ path, config })).close();
+  expect(existsSync(candidate)).toBe(true);
 });
 
 test("JSON files come back, an absent one as null, a broken one as an error with its name", async () => {

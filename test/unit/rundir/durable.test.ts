@@ -3,10 +3,10 @@
 import * as nodeFiles from "node:fs/promises";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { QuarryError } from "../../../src/errors.js";
-import { type FileCalls, type OpenFile, writeFileDurably } from "../../../src/rundir/durable.js";
+import { type FileCalls, type OpenFile, temporarySuffix, writeFileDurably } from "../../../src/rundir/durable.js";
 
 let folder: string;
 beforeEach(async () => {
@@ -75,6 +75,31 @@ test.each(["ENOSPC", "EIO"])(
     expect(failures).toBeGreaterThanOrEqual(8);
   },
 );
+
+test("bytes are on the disk before they have a name, and the name before those of the folders made for it", async () => {
+  const steps: string[] = [];
+  const nameOf = (path: string) => (path.endsWith(temporarySuffix) ? "temporary file" : basename(path));
+  const files: FileCalls = {
+    ...{ mkdir: nodeFiles.mkdir, unlink: nodeFiles.unlink },
+    open: async (path, flags, mode) => {
+      const handle = await nodeFiles.open(path, flags, mode);
+      const sync = () => {
+        steps.push(`sync ${nameOf(path)}`);
+        return handle.sync();
+      };
+      return { sync, writeFile: (content) => handle.writeFile(content), close: () => handle.close() };
+    },
+    rename: (from, to) => {
+      steps.push(`rename ${nameOf(from)} to ${nameOf(to)}`);
+      return nodeFiles.rename(from, to);
+    },
+  };
+  await writeFileDurably(join(folder, "run", "logs", "file"), "text", files);
+  expect(steps).toEqual([
+    ...["sync temporary file", "rename temporary file to file"],
+    ...["sync logs", "sync run", `sync ${basename(folder)}`],
+  ]);
+});
 
 test("a new file in a new folder is absent or whole, whichever call fails", async () => {
   const total = await countCalls();

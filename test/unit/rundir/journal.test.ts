@@ -1,11 +1,12 @@
 /** The journal: what was appended is there after any crash, and a torn line never harms the rest. */
-import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { appendFile, type FileHandle, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { openJournal, readJournal } from "../../../src/rundir/journal.js";
+import { anyFileHandle } from "../../fixtures/file-handle.js";
 
 let folder: string;
 let path: string;
@@ -14,6 +15,7 @@ beforeEach(async () => {
   path = join(folder, "journal.jsonl");
 });
 afterEach(async () => {
+  vi.restoreAllMocks();
   await rm(folder, { recursive: true });
 });
 
@@ -110,4 +112,43 @@ test("a whole last line that is no JSON any more is damage, not a torn write", a
   await writeFile(path, '{"type":"a","time":1}\n{"type":"b"<"time":2}\n');
   const thrown = await openJournal(path).catch((e) => e);
   expect(thrown).toMatchObject({ code: "INTEGRITY", message: expect.stringContaining("journal.jsonl:2") });
+});
+
+test("an entry is on the disk, not only in its cache, once it is told to be durable", async () => {
+  const journal = await openJournal(path);
+  const { datasync } = anyFileHandle;
+  let synced = "";
+  vi.spyOn(anyFileHandle, "datasync").mockImplementation(async function (this: FileHandle) {
+    synced = await readFile(path, "utf8");
+    await datasync.call(this);
+  });
+  await journal.append({ type: "a" });
+  expect(synced).toContain('"type":"a"');
+  expect(synced).toBe(await readFile(path, "utf8"));
+  await journal.close();
+});
+
+test("of an entry that a full disk took half of nothing is left, and those before and after it are there", async () => {
+  const journal = await openJournal(path);
+  await journal.append({ type: "a" });
+  const write = anyFileHandle.appendFile;
+  vi.spyOn(anyFileHandle, "appendFile").mockImplementationOnce(async function (this: FileHandle, line) {
+    await write.call(this, line.slice(0, line.length / 2));
+    throw Object.assign(new Error("ENOSPC: injected"), { code: "ENOSPC" });
+  });
+  const refused = journal.append({ type: "b" });
+  const next = journal.append({ type: "c" });
+  await expect(refused).rejects.toMatchObject({ code: "ENVIRONMENT", message: `No space left for ${folder}.` });
+  await next;
+  await journal.close();
+  expect(journal.entries.map(({ type }) => type)).toEqual(["a", "c"]);
+  expect(await readJournal(path)).toEqual(journal.entries);
+});
+
+test("a journal is closed when what was appended is durable", async () => {
+  const journal = await openJournal(path);
+  const appended = journal.append({ type: "a" });
+  await journal.close();
+  await appended;
+  expect(await readJournal(path)).toMatchObject([{ type: "a" }]);
 });

@@ -56,6 +56,11 @@ describe("early stopping", () => {
     expect(verdict).toEqual({ best: { step: 30, value: 0.509 }, stoppedAt: 30 });
   });
 
+  it("takes an improvement of just the threshold for none", () => {
+    expect(judge(series(1, 2), { ...rule, patience: 1, threshold: 1 }).stoppedAt).toBe(20);
+    expect(judge(series(1, 3), { ...rule, patience: 1, threshold: 1 }).stoppedAt).toBeNull();
+  });
+
   it("sees an improvement that is made in several small steps", () => {
     expect(judge(series(0.5, 0.506, 0.512), { ...rule, patience: 2, threshold: 0.01 }).stoppedAt).toBeNull();
   });
@@ -94,6 +99,10 @@ describe("checkpoints that may go", () => {
       // What lies beyond is removed with the end itself, once no rank writes.
       expect([...open, ...removable(left, 2, new Set([5]), [15])].filter((step) => step <= 15)).toEqual(ended);
     }
+  });
+
+  it("do not lie beyond every end that training may turn out to have", () => {
+    expect(removable([10, 20, 30, 40], 1, new Set(), [20])).toEqual([10]);
   });
 
   it("never include the newest", () => {

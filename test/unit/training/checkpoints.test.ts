@@ -1,11 +1,13 @@
 /** Which checkpoints count: only those whose manifest agrees with every file. */
-import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { type FileHandle, mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { EventStream } from "../../../src/report/events.js";
-import { checkResumable, layoutFrom, removeHalfWritten } from "../../../src/training/checkpoints.js";
+import { checkResumable, layoutFrom, removeCheckpoints, removeHalfWritten } from "../../../src/training/checkpoints.js";
 import { findLatestCheckpoint, lostOfCheckpoints, runTraining, type TrainJob } from "../../../src/training/index.js";
+import { anyFileHandle } from "../../fixtures/file-handle.js";
 
 let folder: string;
 
@@ -73,6 +75,20 @@ test.each(damages)("a checkpoint %s is passed over, and removed on a resume", as
       : `warning: ${path} was a complete checkpoint, but has lost files; it is removed.`,
   ]);
   expect(await readdir(folder)).toEqual(["checkpoint-2"]);
+});
+
+test("a checkpoint that goes loses its manifest for good before any of its files", async () => {
+  const path = await write(2);
+  const { sync } = anyFileHandle;
+  const left: string[][] = [];
+  const syncing = vi.spyOn(anyFileHandle, "sync").mockImplementation(async function (this: FileHandle) {
+    left.push((await readdir(path)).toSorted());
+    await sync.call(this);
+  });
+  onTestFinished(() => syncing.mockRestore());
+  await removeCheckpoints([{ path }]);
+  expect(left).toEqual([["1_Pooling", "model.safetensors"]]);
+  expect(existsSync(path)).toBe(false);
 });
 
 test("what ranks left that died while they cleared up at their end is removed by whoever comes by", async () => {

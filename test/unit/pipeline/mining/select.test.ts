@@ -53,6 +53,12 @@ describe("what passages are", () => {
   });
 });
 
+test("positives have the scores of the one retriever; several have no scale in common", () => {
+  const labelsOf = (given: QueryCase) => selectNegatives(given, PLAIN_RULES, DISTINCT).positiveLabels;
+  expect(labelsOf(query([five], [10, 12]))).toEqual([0.875, 0.625]);
+  expect(labelsOf(query([five, list([12, 30], [10, 20])], [10, 12]))).toEqual([]);
+});
+
 describe("ranks", () => {
   test("count all retrieved passages, the unjudged ones, or those that every rule left", () => {
     const given = query([five], [11]);

@@ -60,6 +60,17 @@ test("as soon as they are ready, negatives count from the first step that no ran
   expect([13, 14].map((step) => admit(rules, state, step))).toEqual([0, null]);
 });
 
+test("negatives that are ready when no step is left to learn from them are not announced", () => {
+  const rules: RefreshRules = { ...FIXED, switchAfterSteps: "ready" };
+  const { state, actions } = after(rules, [
+    { type: "checkpoint", step: 30 },
+    { type: "served", step: 39 },
+    { type: "mined", fromStep: 30 },
+  ]);
+  expect(actions).toEqual([{ type: "mine", version: 1, step: 30 }]);
+  expect(admit(rules, state, 39)).toBe(0);
+});
+
 test("of several checkpoints that pass while one mines, only the newest mines next", () => {
   const rules: RefreshRules = { ...FIXED, switchAfterSteps: "ready", maxSteps: 100 };
   const passed = [10, 20, 25, 30].map((step): RefreshEvent => ({ type: "checkpoint", step }));
