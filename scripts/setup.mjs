@@ -28,8 +28,11 @@ const lockFile = join(root, ".quarry", "setup.lock");
 const stop = new AbortController();
 
 // flock as a command: the descriptor stays open through exec, and the kernel lets go when the process ends.
+// PR_SET_PDEATHSIG stays through exec, too: when this process is killed, the one that works hears SIGTERM and stops.
 const underLock = `
-import fcntl, os, sys
+import ctypes, fcntl, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
 try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

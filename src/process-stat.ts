@@ -56,6 +56,12 @@ export function pidSpace(): string | null {
   }
 }
 
+/** Whether a number of that space says nothing here; false where a system does not tell, or did not. */
+export function isOtherPidSpace(space: string | null | undefined): boolean {
+  const here = pidSpace();
+  return here !== null && space != null && space !== here;
+}
+
 let ownMark: string | null = null;
 
 /**

@@ -1,7 +1,8 @@
 """Is torchrun's agent: guarded against outliving its parent, its ranks forked from one process.
 
 torchrun would start an interpreter for each rank once its own had imported torch. Here the agent makes
-the imports of all ranks with its own, and forks the server that forks the ranks before it has a thread.
+the imports of all ranks with its own, and forks the server that forks the ranks, and what tidies up after
+all of them, before it has a thread.
 """
 
 from __future__ import annotations
@@ -57,15 +58,33 @@ def main(argv: list[str]) -> int:
 
 
 def _fork_the_server() -> None:
-    """Has multiprocessing's fork server be a fork of this process in place of a new interpreter."""
-    # It is started the same way, and is to stay an interpreter.
-    resource_tracker.ensure_running()
+    """Has multiprocessing's fork server and tracker be forks of this process in place of new interpreters."""
     spawn = util.spawnv_passfds
-    util.spawnv_passfds = _serve_forks
     try:
+        util.spawnv_passfds = _track
+        resource_tracker.ensure_running()
+        util.spawnv_passfds = _serve_forks
         forkserver.ensure_running()
     finally:
         util.spawnv_passfds = spawn
+
+
+def _track(_path: object, _arguments: object, descriptors: Sequence[int]) -> int:
+    """Removes torchrun's semaphores from /dev/shm when all who have them are gone, however they ended."""
+    pid = os.fork()
+    if pid != 0:
+        return pid
+    # A failed training ends by a SIGKILL of the agent's whole group.
+    os.setsid()
+    name_process("quarry-tracker")
+    # It would count what it removes in the log.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    pipe = descriptors[-1]
+    _keep_only([pipe])
+    try:
+        resource_tracker.main(pipe)
+    finally:
+        os._exit(0)
 
 
 def _serve_forks(_path: object, _arguments: object, descriptors: Sequence[int]) -> int:
@@ -75,11 +94,7 @@ def _serve_forks(_path: object, _arguments: object, descriptors: Sequence[int]) 
         return pid
     die_with_parent()
     name_process("quarry-ranks")
-    # Above all the end of the pipe by which it learns that nobody needs it any more.
-    for descriptor in map(int, os.listdir("/dev/fd")):
-        if descriptor > 2 and descriptor not in descriptors:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+    _keep_only(descriptors)
     listener, alive, *rest = descriptors
     # From Python 3.14 on there is a pipe with a key as well.
     key: dict[str, Any] = {"authkey_r": rest[0]} if rest else {}
@@ -87,6 +102,14 @@ def _serve_forks(_path: object, _arguments: object, descriptors: Sequence[int]) 
         forkserver.main(listener, alive, [], **key)
     finally:
         os._exit(0)
+
+
+def _keep_only(descriptors: Sequence[int]) -> None:
+    """Closes all others, above all the end of the pipe by which a fork learns that nobody needs it any more."""
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        if descriptor > 2 and descriptor not in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
 
 def torchrun_arguments(

@@ -12,6 +12,7 @@ import { checkPluginNames } from "./plugin-checks.js";
 import { checkRefresh, refreshTargets } from "./refresh.js";
 import { checkSchedule } from "./schedule-checks.js";
 import {
+  type CrossEncoderConfig,
   type EvaluateConfig,
   type ExperimentConfig,
   type ModelConfig,
@@ -62,15 +63,20 @@ export type Say = (path: string, message: string) => void;
 
 /** Whoever runs a checkpoint's own code says which commit of it was read: the experiment's model, and every other. */
 function checkForeignCode({ model, rerank, mine, train }: ExperimentConfig, say: Say): void {
-  const models: [path: string, model: Pick<ModelConfig, "trustRemoteCode" | "revision">][] = [["model", model]];
+  const models: [path: string, model: ModelConfig | CrossEncoderConfig][] = [["model", model]];
   if (rerank !== undefined) models.push(["rerank", rerank]);
   if (mine !== undefined) models.push(...modelsOf(mine));
   if (train?.refresh !== undefined) models.push(...modelsOf(train.refresh.mine, "train.refresh.mine"));
-  for (const [path, { trustRemoteCode, revision }] of models) {
-    if (!trustRemoteCode || /^[0-9a-f]{40}$/.test(revision ?? "")) continue;
-    const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
-    say(`${path}.revision`, why);
+  const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
+  for (const [path, each] of models.filter(([, { trustRemoteCode }]) => trustRemoteCode)) {
+    if (!isCommit(each.revision)) say(`${path}.revision`, why);
+    const hasOther = each.kind === "biEncoder" && each.queryCheckpoint !== undefined;
+    if (hasOther && !isCommit(each.queryRevision)) say(`${path}.queryRevision`, why);
   }
+}
+
+function isCommit(revision: string | undefined): boolean {
+  return /^[0-9a-f]{40}$/.test(revision ?? "");
 }
 
 function checkWorkers({ device, count, listen, nodes }: WorkersConfig, say: Say): void {

@@ -196,7 +196,7 @@ export interface TrainInput {
    */
   lengthGroups?: number | "auto" | undefined;
   /**
-   * Training processes on each machine; auto is one per GPU, else one.
+   * Training processes on each machine; auto is one per GPU, or one on the CPU.
    *
    * @defaultValue `"auto"`
    */

@@ -215,7 +215,7 @@ export const trainSchema = z.strictObject({
   ranks: z
     .union([positive, z.literal("auto")])
     .default("auto")
-    .describe("Training processes on each machine; auto is one per GPU, else one."),
+    .describe("Training processes on each machine; auto is one per GPU, or one on the CPU."),
   nodes: z
     .array(trainNodeSchema)
     .max(1_000)

@@ -17,7 +17,7 @@ import { rankCount } from "./train-job.js";
  */
 export async function checkLayout(options: TrainConfig, { device }: WorkersConfig): Promise<void> {
   const { globalBatchSize, queriesPerRank } = options;
-  const ranks = await rankCount(options, await withNamedGpu(await findPython(), device));
+  const ranks = await rankCount(options, device, await withNamedGpu(await findPython(), device));
   deriveLayout({ globalBatchSize, queriesPerRank, ranks: ranks * machineCount(options) });
 }
 
@@ -32,7 +32,7 @@ export async function checkMachine(context: RunContext): Promise<void> {
   if (train === undefined || findDone(context, "train") !== undefined) return;
   const { device } = workers;
   const python = await withNamedGpu(await context.python(), device);
-  const ranks = await rankCount(train, python);
+  const ranks = await rankCount(train, device, python);
   if (isOneGpu(device) && ranks > 1) {
     throw new QuarryError("CONFIG", `train.ranks is ${ranks}, but workers.device is ${device}, which is one GPU.`, {
       hint: "Set workers.device to auto, and CUDA_VISIBLE_DEVICES to the GPUs that may be used; or leave train.ranks out.",

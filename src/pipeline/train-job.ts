@@ -54,13 +54,19 @@ export function trainJob(
   };
 }
 
-/** Training processes of this machine, and so of each: as many as the user says, else one per GPU, else one. */
+/**
+ * Training processes of this machine, and so of each: as many as the user says, else one per GPU, else one.
+ *
+ * @param device as workers.device has it: on the CPU no GPU counts
+ */
 export async function rankCount(
-  options: TrainConfig,
+  { ranks }: TrainConfig,
+  device: string,
   python: PythonEnvironment,
   warn?: (why: string) => void,
 ): Promise<number> {
-  return options.ranks === "auto" ? Math.max(1, await countGpus(python, warn)) : options.ranks;
+  if (ranks !== "auto") return ranks;
+  return device === "cpu" ? 1 : Math.max(1, await countGpus(python, warn));
 }
 
 /** Optimiser steps of the whole training. */

@@ -40,8 +40,9 @@ export async function openParts(
   from: LearnedFrom,
 ): Promise<TrainParts> {
   const { events, signal, runDir } = context;
-  const python = await withNamedGpu(await context.python(), context.config.workers.device);
-  const ranks = await rankCount(options, python, (message) =>
+  const { device } = context.config.workers;
+  const python = await withNamedGpu(await context.python(), device);
+  const ranks = await rankCount(options, device, python, (message) =>
     events.emit({ type: "warning", message, hint: "Mend the driver, or set workers.device to cpu." }),
   );
   const maxSteps = maxStepsOf(options, set);

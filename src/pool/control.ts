@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Dealer } from "zeromq";
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
+import { isOtherPidSpace } from "../process-stat.js";
 import { decodeDown, encodeMessage } from "../protocol/codec.js";
 import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import { isAlive } from "./launch/gone.js";
@@ -33,7 +34,7 @@ const ticketFile = z.object({ endpoint: z.string(), token: z.string() });
 /**
  * Connects to the pool of a run.
  *
- * @throws QuarryError ENVIRONMENT when no pool is at work there, or one on another machine.
+ * @throws QuarryError ENVIRONMENT when no pool is at work there, or one on another machine or in another container.
  */
 export async function openControl(runDir: string): Promise<PoolControl> {
   const { ticket, pid } = await readPoolFile(runDir);
@@ -90,6 +91,11 @@ async function readPoolFile(runDir: string): Promise<PoolFile> {
       hint: `Give the command on ${file.host}.`,
     });
   }
+  if (isOtherPidSpace(file.pidSpace)) {
+    throw new QuarryError("ENVIRONMENT", `${runDir} is at work on ${file.host}, in another container.`, {
+      hint: "Give the command in that container.",
+    });
+  }
   if (!isAlive(file.pid)) throw stale(runDir, file.pid);
   return file;
 }
@@ -109,11 +115,13 @@ function gone(runDir: string, pid: number): QuarryError {
 /**
  * For whoever has its ticket: whether the run of a folder was killed, and left both there.
  *
- * @throws QuarryError ENVIRONMENT when it was; what says nothing, or is on another machine, passes.
+ * @throws QuarryError ENVIRONMENT when it was; what says nothing, or is on another machine or in another
+ *   container, passes.
  */
 export async function refuseKilled(runDir: string): Promise<void> {
   const file = await readJson(join(runDir, POOL_FILE), poolFile).catch(() => null);
-  if (file !== null && file.host === hostname() && !isAlive(file.pid)) throw stale(runDir, file.pid);
+  const isHere = file !== null && file.host === hostname() && !isOtherPidSpace(file.pidSpace);
+  if (isHere && !isAlive(file.pid)) throw stale(runDir, file.pid);
 }
 
 /** Null where there is no such file, or one that holds something else. */

@@ -4,12 +4,15 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { onExit } from "../exit.js";
+import { pidSpace } from "../process-stat.js";
 import { type TicketContent, ticketLine } from "./ticket.js";
 
 /** pool.json: where the orchestrator is, and the ticket for its ipc socket. */
 export const poolFile = z.object({
   pid: z.int(),
   host: z.string(),
+  /** Of process numbers: a container may have its host's name; null where the system does not tell. */
+  pidSpace: z.string().nullish(),
   /** Path of the ticket in the private folder; the run folder itself may be readable by others. */
   ticket: z.string(),
 });
@@ -41,7 +44,7 @@ export function writeRendezvous(runDir: string, ticketPath: string, ticket: Tick
   // Those of a killed orchestrator: an old mode must not live on.
   rmSync(poolPath, { force: true });
   rmSync(join(runDir, JOIN_FILE), { force: true });
-  const file: PoolFile = { pid: process.pid, host: hostname(), ticket: ticketPath };
+  const file: PoolFile = { pid: process.pid, host: hostname(), pidSpace: pidSpace(), ticket: ticketPath };
   writeFileSync(poolPath, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 });
   if (joinPath !== null && ticket !== null) {
     writeFileSync(joinPath, `${ticketLine(ticket)}\n`, { mode: 0o600, flag: "wx" });

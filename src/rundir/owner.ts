@@ -1,7 +1,7 @@
 /** Who holds a lock, and whether that process still lives: a pid alone is not enough, for pids are used again. */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { bootId, pidSpace, processStat } from "../process-stat.js";
+import { bootId, isOtherPidSpace, pidSpace, processStat } from "../process-stat.js";
 
 /** A process that holds something. */
 export interface Owner {
@@ -34,8 +34,7 @@ export function thisProcess(): Owner {
 
 /** Whether a host of this name is another place: a container, say, whose process numbers mean nothing here. */
 export function isElsewhere(owner: Owner): boolean {
-  const [here, there] = [pidSpace(), owner.pidSpace ?? null];
-  return owner.host === hostname() && there !== null && here !== null && there !== here;
+  return owner.host === hostname() && isOtherPidSpace(owner.pidSpace);
 }
 
 /**

@@ -7,6 +7,8 @@ import { join, relative } from "node:path";
 import { execa } from "execa";
 import { afterEach, describe, expect, it } from "vitest";
 import { drainWorker, findRunAtWork, listWorkers } from "../../src/pipeline/workers.js";
+import { refuseKilled } from "../../src/pool/control.js";
+import { pidSpace } from "../../src/process-stat.js";
 import { collectVectors, type FakePool, fakeModel, fakeUnits, openFakePool, until } from "../fixtures/fake-pool.js";
 import { asOther, canBeOther } from "../fixtures/other-user.js";
 
@@ -40,7 +42,8 @@ describe("a command to a pool", () => {
     expect(lines[0]).toMatch(/^worker-0 +here +cpu +busy +\d+$/);
     expect(statSync(join(runDir, "pool.json")).mode & 0o777).toBe(0o600);
     // The token stays in the private folder.
-    expect(Object.keys(JSON.parse(readFileSync(join(runDir, "pool.json"), "utf8")) as object)).not.toContain("token");
+    const file = JSON.parse(readFileSync(join(runDir, "pool.json"), "utf8")) as object;
+    expect(file).toEqual({ pid: process.pid, host: hostname(), pidSpace: pidSpace(), ticket: expect.any(String) });
     await Promise.all([expect(working).rejects.toMatchObject({ code: "INTERRUPTED" }), pool.close()]);
   });
 
@@ -113,6 +116,11 @@ describe("a command to a pool", () => {
     await expect(listWorkers(runDir)).rejects.toThrow("is over: it was killed");
     writeFileSync(join(runDir, "pool.json"), JSON.stringify({ ...file, host: "elsewhere" }));
     await expect(listWorkers(runDir)).rejects.toThrow("is at work on elsewhere");
+    if (pidSpace() !== null) {
+      writeFileSync(join(runDir, "pool.json"), JSON.stringify({ ...file, pid: 999_999_999, pidSpace: "pid:[1]" }));
+      await expect(listWorkers(runDir)).rejects.toThrow(`is at work on ${hostname()}, in another container`);
+      await refuseKilled(runDir);
+    }
     const dead = execFileSync("sh", ["-c", "echo $$"]).toString();
     writeFileSync(join(runDir, "pool.json"), JSON.stringify({ ...file, pid: Number(dead) }));
     await expect(listWorkers(runDir)).rejects.toMatchObject({ code: "ENVIRONMENT", exitStatus: 4 });

@@ -148,7 +148,7 @@ export function isAlive(pid: number): boolean {
 export const RANK = "quarry-rank-";
 const FORKS = "quarry-forks";
 export const AGENT = "quarry-torchrun";
-const SERVANTS = ["quarry-ranks", "multiprocessing"];
+const SERVANTS = ["quarry-ranks", "quarry-tracker"];
 
 /** torchrun's agent first, then what it keeps: the process that ranks are forked from, and Python's own tracker. */
 export function agents(): number[] {

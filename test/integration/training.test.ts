@@ -1,13 +1,22 @@
 /** Training through real torchrun ranks with the tiny model: the curve, who reads what, and what a failure says. */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { QuarryError } from "../../src/errors.js";
 import { findLatestCheckpoint, type Layout, runTraining } from "../../src/training/index.js";
-import { agents, losses, microBatch, type RecordedJob, ranks, TrainingBench } from "./training-harness.js";
+import { agents, losses, microBatch, onStep, type RecordedJob, ranks, TrainingBench } from "./training-harness.js";
 
 const SABOTAGE = fileURLToPath(new URL("../fault/training_sabotage.py", import.meta.url));
+
+/** Files of the semaphores that a process has; /proc knows them by the names that they had at first. */
+function semaphoresOf(pid: number): string[] {
+  const maps = readFileSync(`/proc/${pid}/maps`, "latin1").matchAll(/(\d+) +\/dev\/shm\/sem\./g);
+  const inodes = new Set(Array.from(maps, ([, inode]) => Number(inode)));
+  const names = readdirSync("/dev/shm").map((name) => join("/dev/shm", name));
+  return names.filter((name) => inodes.has(statSync(name, { throwIfNoEntry: false })?.ino ?? 0));
+}
 
 let bench: TrainingBench;
 
@@ -144,6 +153,10 @@ describe("a training run that cannot work", () => {
       nameRows: (queries, passages) =>
         `${queries.map((row) => `q${row} (queries.jsonl:${row + 1})`).join(", ")}${passages.join(", ")}`,
     });
+    let made: string[] = [];
+    onStep(broken, () => {
+      made = [...made, ...semaphoresOf(agents()[0] as number)];
+    });
     const error = await runTraining(broken.job).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(QuarryError);
     expect(error).toMatchObject({
@@ -157,5 +170,8 @@ describe("a training run that cannot work", () => {
     expect(await readdir(broken.job.outputDir)).toEqual(["checkpoint-2"]);
     expect(await findLatestCheckpoint(broken.job.outputDir)).toMatchObject({ step: 2 });
     expect(broken.served.filter(({ step }) => step === 0)).toHaveLength(1);
+    // Whoever removes them learns of the end of all others a moment later.
+    expect(made).not.toEqual([]);
+    await vi.waitFor(() => expect(made.filter((name) => existsSync(name))).toEqual([]), 5_000);
   });
 });

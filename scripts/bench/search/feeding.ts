@@ -29,7 +29,7 @@ interface Paid {
 }
 
 export async function measureFeeding(context: Context): Promise<void> {
-  const [unitCount, rounds] = context.quick ? [100, 2] : [800, 3];
+  const [unitCount, rounds] = context.quick ? [30, 1] : [800, 3];
   const experiment = delayedModel(0, { count: Math.max(1, Math.min(2, context.threads)), threads: 1 });
   const corpus = await makeCorpus(context.folder, unitCount * experiment.config.workers.unitSize);
   const pool = await openPool({

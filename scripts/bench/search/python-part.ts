@@ -45,11 +45,12 @@ export async function writeCrossoverPage(record: string, out: string): Promise<v
   await execa(executable, args, { env: { ...env }, extendEnv: false, stderr: "inherit" });
 }
 
-/** The file of Trove's fast heap in the peers' environment: both environments have the same torch. */
+/** The file of Trove's fast heap in the peers' environment: both environments have the same torch. Empty without Trove. */
 async function troveHeap(context: Context): Promise<string> {
   const { stdout } = await execa(context.peersPython(), [
     "-c",
-    "import importlib.util; print(importlib.util.find_spec('trove').origin)",
+    "import importlib.util; print(getattr(importlib.util.find_spec('trove'), 'origin', ''))",
   ]);
+  if (stdout.trim() === "") return "";
   return join(dirname(stdout.trim()), "containers", "result_heapq_fast.py");
 }

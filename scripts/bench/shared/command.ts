@@ -94,8 +94,8 @@ export async function runBench(bench: Bench): Promise<void> {
 }
 
 /** Measures one part; what it told is its record. */
-async function measure(
-  bench: Bench,
+export async function measure(
+  bench: Pick<Bench, "extras">,
   part: string,
   run: (context: Context) => Promise<void>,
   options: Options,

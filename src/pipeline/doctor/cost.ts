@@ -64,7 +64,8 @@ export function checkMemory(
   const where = room.isGpu ? "of a GPU" : "of this machine";
   const { availableBytes } = room;
   const has = availableBytes === null ? `the memory ${where} is not known` : `${formatBytes(availableBytes)} ${where}`;
-  const todo = remedy(smaller, training);
+  const others = savings(training).join(", ");
+  const todo = `${remedy(smaller)}. Also: ${others}.`;
   const judged = (status: CheckStatus, seen: string, more: Parameters<typeof check>[4]): DoctorCheck =>
     check("cost", "memory", status, seen, more);
   if (probe === null)
@@ -78,23 +79,28 @@ export function checkMemory(
   if (availableBytes === null) return judged("note", seen, { todo: "Say how much there is: --memory 24GB.", facts });
   if (needed <= availableBytes * TIGHT) return judged("ok", seen, { facts });
   if (needed <= availableBytes)
-    return judged("note", `${seen}: longer texts than the probe's may not fit`, { todo, facts });
+    return judged("note", `${seen}: longer texts than the probe's may not fit`, {
+      todo: `To leave more room: ${queriesPerRank > 1 ? "a lower train.queriesPerRank, " : ""}${others}.`,
+      facts,
+    });
   return judged("refuse", `${seen}: it does not fit`, { todo, facts });
 }
 
 /** What would fit. */
-function remedy(smaller: Probe | null, training: Training): string {
-  const fits =
-    smaller === null
-      ? "Not even one query fits: use a smaller model or more memory"
-      : `train.queriesPerRank ${smaller.queriesPerRank} fits (${formatBytes(smaller.peakBytes)} a rank), each query then with fewer in-batch negatives`;
-  const others = [
-    ...(training.isCheckpointing ? [] : ["train.args.gradientCheckpointing true"]),
-    ...(training.isBf16 ? [] : ["train.args.bf16 true on a GPU"]),
+function remedy(smaller: Probe | null): string {
+  return smaller === null
+    ? "Not even one query fits: use a smaller model or more memory"
+    : `train.queriesPerRank ${smaller.queriesPerRank} fits (${formatBytes(smaller.peakBytes)} a rank), each query then with fewer in-batch negatives`;
+}
+
+/** What takes less memory, with as many queries. */
+function savings({ isCheckpointing, isBf16 }: Training): string[] {
+  return [
+    ...(isCheckpointing ? [] : ["train.args.gradientCheckpointing true"]),
+    ...(isBf16 ? [] : ["train.args.bf16 true on a GPU"]),
     "a lower model.passageMaxLength",
     "train.miniBatchSize (GradCache), which keeps all negatives",
   ];
-  return `${fits}. Also: ${others.join(", ")}.`;
 }
 
 /** Hours of the whole training. */

@@ -91,7 +91,7 @@ export async function doctor(experiment: Experiment, options: DoctorOptions = {}
 
 async function examineMachine({ config }: Experiment, python: PythonEnvironment) {
   const gpus = await usableGpus(python);
-  const ranks = config.train === undefined ? null : await rankCount(config.train, python);
+  const ranks = config.train === undefined ? null : await rankCount(config.train, config.workers.device, python);
   const gpu = config.workers.device === "cpu" ? null : (gpus[0] ?? null);
   const machines = config.train === undefined ? 1 : machineCount(config.train);
   const network = checkNetwork((ranks ?? 1) * machines, config.workers.nodes.length);

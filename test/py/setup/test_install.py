@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,27 @@ def test_somebody_elses_environment_keeps_its_packages(
     assert setup.run().returncode == 0
     assert setup.stamp()["madeBy"] == "user"
     assert theirs.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PDEATHSIG is Linux's")
+def test_pip_does_not_outlive_whoever_asked_for_the_set_up(setup: Setup) -> None:
+    # Somebody's environment, whose pip says who it is and works for a minute.
+    python = setup.venv / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\necho $$ >&3\nexec sleep 60\n')
+    python.chmod(0o755)
+    reading, writing = os.pipe()
+    asking = "import os, subprocess, sys; os.dup2(int(sys.argv[1]), 3); "
+    asking += "subprocess.run(sys.argv[2:], pass_fds=[3])"
+    command = [sys.executable, "-c", asking, str(writing), *setup.command()]
+    with subprocess.Popen(command, pass_fds=[writing]) as asker, os.fdopen(reading) as pipe:
+        os.close(writing)
+        pid = int(pipe.readline())
+        os.kill(pid, 0)
+        asker.kill()
+        # The end of the file: all who had the pipe are gone.
+        assert select.select([pipe], [], [], 20)[0] == [pipe]
+        assert pipe.read() == ""
 
 
 def test_a_folder_that_is_no_environment_is_refused_untouched(setup: Setup) -> None:

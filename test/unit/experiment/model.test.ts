@@ -50,6 +50,21 @@ test("options of a model that do not fit together are told", () => {
   expect(defined(biEncoder("m", { quantization: "8bit" })).config.model.quantization).toBe("8bit");
 });
 
+test("each checkpoint whose own code is run is named with the commit that was read", () => {
+  const commit = "0123456789abcdef0123456789abcdef01234567";
+  const trusted = { trustRemoteCode: true, revision: commit } as const;
+  const queries = (queryRevision?: string) =>
+    biEncoder("a/b", { ...trusted, queryCheckpoint: "a/c", ...(queryRevision === undefined ? {} : { queryRevision }) });
+  const refused = "model.queryRevision: trustRemoteCode runs foreign code, so it needs the commit";
+  expect(() => defined(queries())).toThrow(refused);
+  expect(() => defined(queries("main"))).toThrow(refused);
+  expect(() => defined(biEncoder("m"), { mine: { data, retrievers: [{ model: queries() }] } })).toThrow(
+    `mine.retrievers.0.${refused}`,
+  );
+  expect(defined(queries(commit)).config.model.queryRevision).toBe(commit);
+  expect(defined(biEncoder("a/b", trusted)).config.model.revision).toBe(commit);
+});
+
 test("poolings are known under the names of sentence-transformers too", () => {
   const pooling = (name: string) => defined(biEncoder("m", { pooling: name } as object)).config.model.pooling;
   expect(["weighted_mean", "max_tokens", "mean_sqrt_len_tokens"].map(pooling)).toEqual([

@@ -60,6 +60,12 @@ describe("memory", () => {
     expect(checkMemory(null, null, 1, training, cpu(GB)).todo).toContain("Not even one query fits");
   });
 
+  test("what fits with little to spare is answered with what makes room, not with what does not fit", () => {
+    const tight = (queries: number) => checkMemory(probe, null, queries, training, cpu(6.2 * GB)).todo;
+    expect(tight(16)).toMatch(/^To leave more room: a lower train\.queriesPerRank, train\.args\.gradientCheckpointing/);
+    expect(tight(1)).toMatch(/^To leave more room: train\.args\.gradientCheckpointing/);
+  });
+
   test("sizes that are tried halve, and always cut a rank's share evenly", () => {
     expect(smallerSizes(32, 32)).toEqual([16, 8, 4, 2, 1]);
     expect(smallerSizes(24, 12)).toEqual([6, 3, 1]);

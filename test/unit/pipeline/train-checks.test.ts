@@ -87,16 +87,20 @@ test("a run whose training is done goes on where there are fewer GPUs", () =>
     await checkMachine(context);
   }));
 
-test("training on a GPU that is named has one rank, which sees no other", () =>
-  inRun(experimentOf("4,5,6", "auto", "cuda:1", "nothing"), async (context) => {
+test.each([
+  ["on a GPU that is named has one rank, which sees no other", "cuda:1", "5"],
+  ["on the CPU has one rank, however many GPUs there are", "cpu", "4,5,6"],
+])("training %s", (_, device, visible) =>
+  inRun(experimentOf("4,5,6", "auto", device, "nothing"), async (context) => {
     await mkdir(context.runDir.file("train"));
     const set = { partCount: 1, partName: () => "all", passagesPerQuery: 2, fingerprint: "set" };
     const from = {} as Parameters<typeof openParts>[3];
     const train = context.config.train as Parameters<typeof openParts>[1];
     const { job, close } = await openParts(context, train, set as unknown as TrainingSet, from);
     await close();
-    expect([job.ranks, job.python.env["CUDA_VISIBLE_DEVICES"]]).toEqual([1, "5"]);
-  }));
+    expect([job.ranks, job.python.env["CUDA_VISIBLE_DEVICES"]]).toEqual([1, visible]);
+  }),
+);
 
 test("a rank on a GPU that is named leaves the others to the workers beside it", async () => {
   const python = { executable: "python", env: { PATH: "/nowhere", CUDA_VISIBLE_DEVICES: "4,5,6" } };
