@@ -53,6 +53,29 @@ def start_code() -> Callable[[str], BaseProcess]:
     return start
 
 
+@pytest.fixture
+def written_down(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was synced and what was renamed to what, in order: only what is synced survives a power cut."""
+    done: list[str] = []
+    sync, replace, rename = os.fsync, os.replace, Path.rename
+
+    def synced(number: int) -> None:
+        done.append(f"sync {os.readlink(f'/proc/self/fd/{number}')}")
+        sync(number)
+
+    def renaming(move: Callable[..., Any]) -> Callable[..., Any]:
+        def moved(source: Any, target: Any) -> Any:
+            done.append(f"rename {target}")
+            return move(source, target)
+
+        return moved
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renaming(replace))
+    monkeypatch.setattr(Path, "rename", renaming(rename))
+    return done
+
+
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a BERT of two layers: mean pooling, right padding, 32 dimensions."""

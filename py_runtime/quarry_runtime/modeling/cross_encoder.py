@@ -32,9 +32,9 @@ class PairIds:
 class CrossEncoder(nn.Module):
     """Pairs to scores.
 
-    A pair that is too long loses the end of whichever text is longer at that point, token by token
-    ("longest first"), as sentence-transformers has it: a short query is never cut for a long
-    passage.
+    A pair that is too long is cut token by token from whichever text is longer at that point
+    ("longest first"), on the side that the tokenizer says, as sentence-transformers has it: a short
+    query is never cut for a long passage.
 
     Args:
         classifier: Returns `logits` [B, L].

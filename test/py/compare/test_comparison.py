@@ -111,6 +111,16 @@ def test_values_of_each_query_stand_in_for_a_run(files: dict[str, Path], tmp_pat
         compare([("a", files["a"]), ("b", values)], files["qrels"], Options(["RR"]))
 
 
+def test_values_that_differ_in_their_last_bits_are_a_tie(tmp_path: Path) -> None:
+    inputs = []
+    for name, value in (("a", 0.3), ("b", 0.1 + 0.2)):
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps({"queries": {"q1": {"AP": value}, "q2": {"AP": 0.5}}}))
+        inputs.append((name, file))
+    (only,) = compare(inputs, None, Options(["AP"]))["comparisons"]
+    assert (only["wins"], only["ties"], only["losses"]) == (0, 2, 0)
+
+
 def kept(path: Path, run: Path, qrels: Path, **settings: Any) -> tuple[str, Path]:
     path.write_text(json.dumps(measure(run, qrels, ["RR"], **settings)))
     return path.name, path

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from quarry_runtime.doctor.findings import Finding
+from quarry_runtime.doctor.invariance import check_batch_size
 from quarry_runtime.doctor.look_at_tokens import Sampled, look_at_tokens
 from quarry_runtime.doctor.truncation import check_truncation, wilson
 from quarry_runtime.modeling.contract import resolve
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.modeling.text import Texts
+from quarry_runtime.modeling.tokens import pad
 
 BROKEN = str(Path(__file__).parent / "broken_encoders.py")
 SHORT = ["amber river", "a stone", "cloud of violet copper", "the forest and the market in winter"]
@@ -122,6 +125,16 @@ def test_last_token_pooling_without_an_end_is_noted(
     tokenizer["post_processor"] = None
     finding = look(changed(tiny_gpt2, tokenizer__json=tokenizer))["pooled token"]
     assert (finding.status, "nothing ends it" in finding.seen) == ("note", True)
+
+
+def test_a_vector_that_changes_by_a_thousandth_with_its_batch_is_refused() -> None:
+    def encode(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        count = len(batch["input_ids"])
+        return torch.ones(count, 2) * (1.001 if count > 1 else 1.0)
+
+    ids = [[1], [1, 2]]
+    finding = check_batch_size(ids, lambda rows: pad(rows, 0, "right"), encode)
+    assert finding.status == "refuse"
 
 
 @pytest.mark.parametrize("encoder", ["last_column", "unmasked"])

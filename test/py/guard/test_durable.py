@@ -1,4 +1,4 @@
-"""Folders that are whole or not there."""
+"""Files and folders that are whole or not there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quarry_runtime.guard.durable import whole_folder
+from quarry_runtime.guard.durable import whole_file, whole_folder
 
 
 def test_a_folder_appears_once_it_is_whole_and_takes_the_place_of_an_earlier_one(
@@ -36,3 +36,27 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
         fail()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert (folder / "mine").read_text() == "dear"
+
+
+def test_all_of_a_folder_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, written_down: list[str]
+) -> None:
+    with whole_folder(tmp_path / "model") as temporary:
+        (temporary / "inside").mkdir()
+        (temporary / "inside" / "file").write_text("dear")
+    parts = [temporary, temporary / "inside", temporary / "inside" / "file"]
+    *before, renamed, after = written_down
+    assert sorted(before) == sorted(f"sync {path}" for path in parts)
+    assert (renamed, after) == (f"rename {tmp_path / 'model'}", f"sync {tmp_path}")
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, written_down: list[str]
+) -> None:
+    with whole_file(tmp_path / "file") as temporary:
+        temporary.write_text("dear")
+    assert written_down == [
+        f"sync {temporary}",
+        f"rename {tmp_path / 'file'}",
+        f"sync {tmp_path}",
+    ]

@@ -189,9 +189,20 @@ def _says_the_same(one: bytes, other: bytes) -> bool:
         return False
 
 
+def test_a_vector_of_zeros_has_a_cosine_of_0_with_every_query(files: Paths) -> None:
+    np.save(files["v"], np.diag([1.0, 0, -1] + [0.0] * 13).astype(np.float32)[:3])
+    np.save(files["q"], np.eye(1, 16, dtype=np.float32))
+    files["ids"].write_text('["a", "b", "c"]')
+    build(files, "--metric", "cosine")
+    scores, rows = search(files)
+    assert (rows[0, 0], scores[0, :3].tolist()) == (0, [1, 0, 0])
+
+
 def test_broken_vectors_and_ids_that_do_not_fit_are_refused_and_leave_nothing(
-    files: Paths, tmp_path: Path
+    files: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The broken one is not in the first block.
+    monkeypatch.setattr(faiss_index, "_BLOCK_ROWS", 1_000)
     vectors = np.load(files["v"])
     vectors[1_234, 3] = np.nan
     np.save(files["v"], vectors)

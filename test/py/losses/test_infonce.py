@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.losses.inputs import LossInputs
-from quarry_runtime.modeling.registry import find_loss, losses
+from quarry_runtime.modeling.registry import BUILT_IN_NAMES, find_loss, losses
 
 
 def by_hand(batch: LossInputs, temperature: float, **options: Any) -> float:
@@ -194,6 +195,29 @@ def test_scores_keep_full_precision_under_autocast(make_batch: Any) -> None:
         assert torch.equal(batch.scores(0.05), plain[0])
         assert torch.equal(batch.own_scores(0.05), plain[1])
     assert torch.allclose(plain[0].gather(1, batch.own_columns()), plain[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("infonce", {"symmetric": True}), *((name, {}) for name in sorted(BUILT_IN_NAMES["loss"]))],
+)
+def test_every_loss_keeps_full_precision_under_autocast(
+    make_batch: Any, run: Any, name: str, options: dict[str, Any]
+) -> None:
+    batch = make_batch(1, has_own_mask=True)
+    plain = run(name, batch, **options)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(run(name, batch, **options), plain)
+
+
+def test_a_negative_exactly_at_the_limit_is_none_of_the_false_ones(
+    make_batch: Any, run: Any
+) -> None:
+    batch = make_batch(3, queries=1, per_query=2, is_full=True)
+    batch = replace(batch, passages=batch.passages[:1].expand(2, -1))
+    # As similar as the positive, which margin 0 leaves in: one of two alike.
+    loss = run("infonce", batch, falseNegativeMargin=0.0, inBatchNegatives=False)
+    assert loss.item() == pytest.approx(math.log(2))
 
 
 def test_losses_are_listed_with_typed_options_and_a_wrong_option_names_the_nearest() -> None:

@@ -139,6 +139,15 @@ def test_a_query_whose_labels_are_all_zero_teaches_nothing(
     assert batch.passages.grad.abs().sum() == 0
 
 
+@pytest.mark.parametrize("name", ["listwise", "ws_contrastive"])
+def test_labels_below_0_count_as_0(make_batch: Any, run: Any, name: str) -> None:
+    batch = make_batch(5, is_full=True)
+    labels = batch.labels - 2
+    assert (labels < 0).any()
+    below, at = (run(name, replace(batch, labels=each)) for each in (labels, labels.clamp_min(0)))
+    assert torch.equal(below, at)
+
+
 @pytest.mark.parametrize(
     "name", ["listwise", "ws_contrastive", "lambdarank", "margin_mse", "triplet", "cosent"]
 )

@@ -81,6 +81,23 @@ def test_prompts_are_found_under_every_name_that_is_in_use(
     assert resolve(model_spec(copy, passage_prompt="")).passage_prompt == ""
 
 
+def test_of_several_prompts_of_passages_the_first_name_wins_as_in_sentence_transformers(
+    copy: Path, model_spec: Callable
+) -> None:
+    file = copy / "config_sentence_transformers.json"
+    for names in (["corpus", "passage", "document"], ["corpus", "passage"]):
+        edit(file, prompts={name: f"{name}: " for name in names})
+        assert resolve(model_spec(copy)).passage_prompt == f"{names[-1]}: "
+
+
+def test_where_no_file_names_a_length_texts_are_as_long_as_the_model_has_positions_for(
+    tiny_of: Callable, model_spec: Callable
+) -> None:
+    folder = tiny_of("bert", max_position_embeddings=2_048)
+    edit(folder / "tokenizer_config.json", model_max_length=None)
+    assert resolve(model_spec(folder)).passage_max_length == 2_048
+
+
 def test_a_module_that_cannot_be_followed_is_named(copy: Path, model_spec: Callable) -> None:
     modules = json.loads((copy / "modules.json").read_text())
     # A class of the checkpoint's own may do anything, whatever it is called.

@@ -49,6 +49,16 @@ def test_scores_of_one_label_are_those_of_sentence_transformers(
     assert np.ptp(found) > 0.1
 
 
+def test_pairs_are_cut_on_the_side_that_the_tokenizer_says_as_in_sentence_transformers(
+    tiny_cross: Callable, cross_spec: Callable
+) -> None:
+    folder = tiny_cross()
+    edit(folder / "tokenizer_config.json", truncation_side="left")
+    expected = reference(folder).predict(list(zip(LONG_QUERIES, PASSAGES, strict=True)))
+    found = scores(load_cross_encoder(cross_spec(folder), "cpu"), LONG_QUERIES, PASSAGES)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_scores_of_several_labels_are_the_chosen_column(
     tiny_cross: Callable, cross_spec: Callable
 ) -> None:

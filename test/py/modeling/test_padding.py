@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.layout import POOLING_NAMES
 from quarry_runtime.modeling.pooling import pool
+from quarry_runtime.modeling.registry import register_pooling
 from quarry_runtime.modeling.tokens import TokenIds, pad
 
 TEXTS = ["the cat", "amber river stone and cloud", "one", "a long text " * 8]
@@ -89,6 +90,29 @@ def test_padding_to_a_multiple_stops_at_the_models_positions() -> None:
     assert pad([[1] * 90], 0, "right", 64, 100)["input_ids"].shape == (1, 100)
     assert pad([[1] * 90], 0, "right", 64, 1000)["input_ids"].shape == (1, 128)
     assert pad([[1] * 64], 0, "left", 64, 1000)["input_ids"].shape == (1, 64)
+
+
+def test_padding_cuts_no_text_that_is_longer_than_the_models_positions() -> None:
+    assert pad([[1] * 9], 0, "right", 4, 8)["input_ids"].shape == (1, 9)
+
+
+@pytest.mark.parametrize("mode", list(POOLING_NAMES.values()))
+def test_pooling_computes_in_float32_whatever_comes_in(mode: str) -> None:
+    hidden_BTH = torch.randn(2, 300, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    mask_BT = torch.ones(2, 300, dtype=torch.int64)
+    assert torch.equal(pool(hidden_BTH, mask_BT, mode), pool(hidden_BTH.float(), mask_BT, mode))
+
+
+@pytest.mark.usefixtures("leave_no_names")
+def test_a_plugins_pooling_is_told_to_leave_the_prompt_out_as_well() -> None:
+    @register_pooling("mean_of_a_plugin")
+    def mean(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        return (hidden_BTH * mask_BT.unsqueeze(-1)).sum(1) / mask_BT.sum(1, keepdim=True)
+
+    hidden_BTH, mask_BT = torch.arange(12.0).view(1, 3, 4), torch.ones(1, 3, dtype=torch.int64)
+    given = (hidden_BTH, mask_BT, torch.tensor([[0, 1, 1]]))
+    own, of_a_plugin = (pool(*given[:2], mode, given[2]) for mode in ("mean", "mean_of_a_plugin"))
+    assert torch.equal(own, of_a_plugin)
 
 
 @pytest.mark.parametrize("mode", list(POOLING_NAMES.values()))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.text import join_titles, read_arrow
-from quarry_runtime.modeling.tokens import pad, plan_batches, tokenize
+from quarry_runtime.modeling.tokens import TokenIds, Tokens, pad, plan_batches, tokenize
 
 
 def test_each_side_has_its_own_prompt_and_length_and_keeps_its_last_special_token(
@@ -49,6 +49,19 @@ def test_a_length_that_special_tokens_fill_is_refused_with_the_least_that_works(
         ConfigError, match="Passages may have 1 tokens, and special tokens alone are 1"
     ):
         load(llama, passage_max_length=1, append_eos=True)
+
+
+def test_a_prompt_that_leaves_nothing_of_a_text_is_pooled_itself(
+    tiny_of: Callable[..., Path], load: Callable
+) -> None:
+    folder = tiny_of("gpt2", "left")
+    tokenizer = load(folder).tokenizer
+    prompts: Any = {"query": "amber river stone ", "passage": "amber "}
+    tokens = Tokens(tokenizer, prompts, {"query": 4, "passage": 9}, is_prompt_pooled=False)
+    for side, prompt_length in (("query", 0), ("passage", len("amber "))):
+        (row,) = tokens(["cloud"], side)  # type: ignore[arg-type]
+        assert isinstance(row, TokenIds)
+        assert row.prompt_length == prompt_length
 
 
 def test_padding_goes_to_the_side_that_was_asked_for() -> None:

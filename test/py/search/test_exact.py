@@ -157,8 +157,10 @@ def test_tracked_pairs_are_found_in_every_block_of_queries_and_strip(
 ) -> None:
     monkeypatch.setitem(exact._QUERIES, "cpu", 100)
     queries_QD, passages_ND = vectors(250, 16, 0), vectors(3_000, 16, 1)
-    rows_T = np.sort(np.random.default_rng(0).integers(0, 3_000, 500).astype(np.int32))
-    queries_T = np.random.default_rng(1).integers(0, 250, 500).astype(np.int32)
+    monkeypatch.setattr(exact, "_STRIP_SCORES", 1)
+    # Also at both ends of each strip.
+    rows_T = numbers(3_000)
+    queries_T = np.random.default_rng(1).integers(0, 250, 3_000).astype(np.int32)
     tracked = TrackedPairs(queries_T, rows_T, torch.device("cpu"))
     search = ExactSearch(queries_QD, 3, tracked=tracked)
     search.add(passages_ND[:2_000], numbers(2_000), numbers(2_000))
@@ -191,7 +193,11 @@ def test_blocks_of_queries_share_the_memory_that_waits_and_find_the_same(
 
 @pytest.mark.parametrize("queries", [1, 2, 65, 1_100])
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), 3e38])
-def test_a_unit_with_a_broken_vector_or_score_is_refused_whole(queries: int, broken: float) -> None:
+def test_a_unit_with_a_broken_vector_or_score_is_refused_whole(
+    queries: int, broken: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It is not in the first strip.
+    monkeypatch.setattr(exact, "_STRIP_SCORES", 1)
     queries_QD, passages_ND = vectors(queries, 8, 0) + 10, vectors(1_200, 8, 1)
     tracked = TrackedPairs(numbers(1), numbers(1), torch.device("cpu"))
     search = ExactSearch(queries_QD, 3, tracked=tracked)

@@ -142,6 +142,24 @@ def test_long_streams_in_any_order_equal_one_torch_topk(
     assert np.array_equal(found_rows, expected.indices.numpy())
 
 
+@pytest.mark.parametrize(("queries", "is_dense"), [(1, False), (8, False), (8, True)])
+def test_a_tie_with_the_last_place_is_decided_by_the_ids_also_late_in_a_long_stream(
+    queries: int, is_dense: bool
+) -> None:
+    """By then most chunks are left unseen, and lists would depend on the order of the units."""
+    count, k = 200_000, 2
+    scores = torch.rand(queries, count, generator=torch.Generator().manual_seed(0))
+    rows = torch.arange(count, dtype=torch.int32)
+    best = RunningTopK(queries, k)
+    if is_dense:
+        as_on_a_gpu(best)
+    best.add(scores, rows, rows)
+    late = torch.zeros(queries, count)
+    late[:, 777:778] = torch.topk(scores, k).values[:, 1:]
+    best.add(late, rows + count, rows + count)
+    assert best.snapshot()[1][:, 1].tolist() == [count + 777] * queries
+
+
 @pytest.mark.parametrize("queries", [1, 3])
 def test_scores_that_are_all_equal_are_decided_by_the_ids_alone(queries: int) -> None:
     best = RunningTopK(queries, 5)

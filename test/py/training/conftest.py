@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.protocol.messages import (
     LossSpec,
     MicroBatch,
@@ -23,13 +22,7 @@ from quarry_runtime.protocol.messages import (
     TrainTask,
 )
 from quarry_runtime.protocol.tensor import pack
-from quarry_runtime.training.arguments import training_arguments
-from quarry_runtime.training.build import build_objective, build_retriever
-from quarry_runtime.training.checkpoints import verify
-from quarry_runtime.training.feed import Feed
-from quarry_runtime.training.length_groups import choose_grouping
-from quarry_runtime.training.loss_state import load_loss
-from quarry_runtime.training.trainer import QuarryTrainer
+from quarry_runtime.training import rank
 
 #: Queries of a micro-batch, passages of a query.
 Q, P = 2, 2
@@ -44,10 +37,12 @@ class Orchestrator:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
         self.told: list[Any] = []
-        #: Whether each record has its own row as a further field.
-        self.has_extras = False
+        #: Sides whose records have their own row as a further field.
+        self.extras_of: tuple[str, ...] = ()
         #: Whether checkpoints may count.
         self.is_sealing = True
+        #: As a Connection counts for its heartbeats.
+        self.progress = 0
         #: Prompts of the passages' data, in turn.
         self.passage_prompts: list[str | None] = [None]
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -98,10 +93,13 @@ class Orchestrator:
             sources=specs[4],
         )
         prompts = self.passage_prompts * (Q * P // len(self.passage_prompts))
-        tables = [self._table(queries, [None] * Q), self._table(passages, prompts)]
+        tables = [
+            self._table(queries, [None] * Q, "queries" in self.extras_of),
+            self._table(passages, prompts, "passages" in self.extras_of),
+        ]
         return message, [*tables, *data]
 
-    def _table(self, rows: list[int], prompts: list[str | None]) -> memoryview:
+    def _table(self, rows: list[int], prompts: list[str | None], has_extras: bool) -> memoryview:
         texts = [
             " ".join(WORDS[(row * k) % len(WORDS)] for k in range(1, 4 + row % 3)) for row in rows
         ]
@@ -112,7 +110,7 @@ class Orchestrator:
             "text": pa.array(texts, pa.utf8()),
             "prompt": pa.array(prompts, pa.utf8()),
         }
-        if self.has_extras:
+        if has_extras:
             columns["extras"] = pa.array([f'{{"row": {row}}}' for row in rows], pa.utf8())
         batch = pa.record_batch(columns)
         sink = pa.BufferOutputStream()
@@ -154,25 +152,25 @@ def build(
     tiny_bert: Path,
     model_spec: Callable[..., Any],
     loss_spec: Callable[..., LossSpec],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Any]:
-    """Makes a Trainer with the tiny model: 4 steps of 2 micro-steps; fields of its task may be given."""
+    """Makes a Trainer as a rank does, with the tiny model: 4 steps of 2 micro-steps unless the task is given others."""
 
     def make(
         orchestrator: Orchestrator,
         resume: Path | None = None,
         is_dropout_on: bool = True,
         **changes: Any,
-    ) -> QuarryTrainer:
-        output = tmp_path / "out"
+    ) -> Any:
         fields: dict[str, Any] = {
-            "model": model_spec(resume or tiny_bert),
+            "model": model_spec(tiny_bert),
             "losses": [loss_spec("infonce")],
             "sources": ["all"],
             "mini_batch_size": None,
             "length_groups": None,
             "retriever": None,
             "args": {"save_steps": 2, "learning_rate": 1e-2},
-            "output_dir": str(output),
+            "output_dir": str(tmp_path / "out"),
             "max_steps": 4,
             "queries_per_rank": Q,
             "passages_per_query": P,
@@ -184,16 +182,8 @@ def build(
             "is_evaluating": False,
             "checkpoint_every": None,
         }
-        task = TrainTask(**(fields | changes))
-        encoder = load_encoder(task.model, "cpu", for_training=True)
-        first = verify(resume, output).step if resume else 0
-        args, keep = training_arguments(task, is_on_cpu=True)
-        retriever = build_retriever(task, encoder, build_objective(task, encoder.contract))
-        grouping = choose_grouping(task, retriever, args, is_on_cpu=True)
-        feed = Feed(orchestrator, encoder, task, first, False, grouping)
-        feed.start()
-        if resume:
-            load_loss(resume, retriever)
-        return QuarryTrainer(retriever, args, task, feed, orchestrator.send, keep)
+        with monkeypatch.context() as patch:
+            patch.setattr("torch.cuda.is_available", lambda: False)
+            return rank._build(orchestrator, TrainTask(**(fields | changes)))  # type: ignore[arg-type]
 
     return make

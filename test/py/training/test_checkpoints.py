@@ -75,6 +75,17 @@ def test_a_kill_at_any_sync_leaves_no_manifest_or_a_whole_checkpoint(
             checkpoints.verify(folder, tmp_path)
 
 
+def test_all_of_a_checkpoint_is_on_the_disk_before_the_manifest_has_its_name(
+    tmp_path: Path, written_down: list[str]
+) -> None:
+    folder = write(tmp_path, 3)
+    everything = [folder, *folder.rglob("*"), folder / f"{checkpoints.MANIFEST}.part"]
+    checkpoints.seal(folder, step=3, **RECORD)
+    at = written_down.index(f"rename {folder / checkpoints.MANIFEST}")
+    assert {f"sync {path}" for path in everything} == set(written_down[:at])
+    assert written_down[at + 1 :] == [f"sync {folder}", f"sync {tmp_path}"]
+
+
 @pytest.mark.parametrize("where", ["flip", "cut", "missing"])
 def test_a_damaged_file_is_named_before_anything_is_loaded(tmp_path: Path, where: str) -> None:
     folder = write(tmp_path, 3)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,6 +119,10 @@ def test_where_numbers_of_groups_must_be_equal_or_the_encoder_is_a_stranger_the_
     assert len(chosen(multiple=64)(long, "query")) == 1
     assert chosen(fsdp={}) is whole
     assert chosen(compiled=True) is whole
+    contract = retriever.encoder.contract
+    retriever.encoder.contract = msgspec.structs.replace(contract, pooling="of_a_plugin")
+    assert chosen() is whole
+    retriever.encoder.contract = contract
     own = type("Own", (Encoder,), {"forward": lambda *given: Encoder.forward(*given)})  # noqa: PLW0108 (another function)
     retriever.encoder.__class__ = own
     assert chosen() is whole

@@ -161,7 +161,9 @@ def test_a_loss_that_gathers_nothing_counts_each_passage_of_its_rank_once() -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("infonce", {"minPositiveLabel": 2}), ("ws_contrastive", {})]
+    ("name", "options"),
+    # Sharper, a second copy at a low score would add less than a float32 holds.
+    [("infonce", {"minPositiveLabel": 2}), ("ws_contrastive", {"temperature": 1.0})],
 )
 def test_a_loss_that_goes_by_labels_has_a_querys_passages_in_its_own_group_alone(
     name: str, options: dict[str, Any]
@@ -227,6 +229,23 @@ def test_in_the_other_direction_each_positive_is_set_against_the_queries_it_is_n
         losses.append(sum(picked) / len(picked))
     backward = 2 * found(symmetric=True) - found()
     assert backward == pytest.approx(sum(losses) / 3, abs=1e-5)
+
+
+def test_losses_of_both_directions_for_each_source_add_up_to_one_for_all() -> None:
+    given: dict[str, Any] = {
+        **batch(),
+        "mask": torch.zeros(QUERIES, QUERIES * PER_QUERY, dtype=torch.uint8),
+        "counts": torch.full((QUERIES,), PER_QUERY),
+    }
+
+    def found(*restrictions: tuple[int, ...] | None) -> Tensor:
+        terms = [
+            Term(loss("infonce", symmetric=True, minPositiveLabel=2), sources=sources)
+            for sources in restrictions
+        ]
+        return Objective(terms)(**given)
+
+    torch.testing.assert_close(found((0,), (1,), (2,)), found(None))
 
 
 def spec(**changes: Any) -> LossSpec:

@@ -74,9 +74,9 @@ def test_qlora_trains_the_adapter_only_and_a_resume_repeats_the_curve(
     load: Callable[..., Any],
 ) -> None:
     adapter = wish(base_dtype=base_dtype)
-    asked: dict[str, Any] = {"adapter": adapter, "quantization": bits}
+    spec = model_spec(tiny_bert, adapter=adapter, quantization=bits)
     whole, resumed = fake_orchestrator(), fake_orchestrator()
-    trainer = build(whole, model=model_spec(tiny_bert, **asked))
+    trainer = build(whole, model=spec)
     before = state_of(trainer.model.encoder)
     trainer.train()
     after = state_of(trainer.model.encoder)
@@ -84,7 +84,7 @@ def test_qlora_trains_the_adapter_only_and_a_resume_repeats_the_curve(
     assert changed == {name for name in after if "lora_" in name}
     assert all(step.grad_norm for step in whole.steps)
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
-    again = build(resumed, resume=folder, model=model_spec(folder, **asked))
+    again = build(resumed, resume=folder, model=spec)
     again.train(resume_from_checkpoint=str(folder))
     assert [step.loss for step in resumed.steps] == [step.loss for step in whole.steps][2:]
     found = state_of(again.model.encoder)

@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from quarry_runtime.errors import ConfigError
+from quarry_runtime.errors import ConfigError, IntegrityError
 from quarry_runtime.modeling.losses.inputs import LossInputs
 from quarry_runtime.modeling.losses.temperature import Temperature, TemperatureOptions
 from quarry_runtime.modeling.registry import register_loss
 from quarry_runtime.training.checkpoints import verify
 from quarry_runtime.training.loss_state import NAME
+from quarry_runtime.training.optimizer_state import OPTIMIZER
 
 
 def test_a_learned_temperature_is_trained_and_survives_a_resume_to_the_bit(
@@ -71,10 +72,16 @@ def test_a_learned_temperature_stops_at_its_bound_and_comes_back(
     assert trainer.model.loss.temperature().item() > 0.0101
 
 
+def test_a_learned_temperature_that_begins_below_the_bound_may_stay_there() -> None:
+    temperature = Temperature(TemperatureOptions(temperature=0.001, learnable_temperature=True))
+    temperature.keep_in_bounds()
+    assert temperature().item() == pytest.approx(0.001)
+
+
 def test_a_checkpoint_of_losses_that_learned_something_else_is_not_gone_on_with(
     build: Callable[..., Any], fake_orchestrator: Callable[[], Any], loss_spec: Callable[..., Any]
 ) -> None:
-    trainer = build(fake_orchestrator())
+    trainer = build(fake_orchestrator(), max_steps=2)
     trainer.train()
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
     assert not (folder / NAME).exists()
@@ -86,11 +93,25 @@ def test_a_checkpoint_of_losses_that_learned_something_else_is_not_gone_on_with(
         )
 
 
+def test_an_optimiser_state_of_weights_that_the_model_does_not_learn_is_refused(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any], tmp_path: Path
+) -> None:
+    trainer = build(fake_orchestrator())
+    trainer.create_optimizer_and_scheduler(4)
+    trainer._save_optimizer_and_scheduler(str(tmp_path))
+    trainer._load_optimizer_and_scheduler(str(tmp_path))
+    state = torch.load(tmp_path / OPTIMIZER)
+    state["state"]["encoder.gone"] = {}
+    torch.save(state, tmp_path / OPTIMIZER)
+    with pytest.raises(IntegrityError, match=r"has the state of encoder\.gone"):
+        trainer._load_optimizer_and_scheduler(str(tmp_path))
+
+
 def test_further_fields_of_records_reach_the_loss(
     build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
 ) -> None:
     orchestrator = fake_orchestrator()
-    orchestrator.has_extras = True
+    orchestrator.extras_of = ("queries", "passages")
     trainer = build(orchestrator, max_steps=1, accumulation_steps=1)
     seen: list[Any] = []
     own = trainer.model.loss.forward
@@ -104,3 +125,16 @@ def test_further_fields_of_records_reach_the_loss(
     trainer.model.loss.forward = forward
     trainer.train()
     assert seen == [([0, 1], [1000, 1001, 1002, 1003])]
+
+
+@pytest.mark.parametrize("side", ["queries", "passages"])
+def test_where_one_side_has_further_fields_each_record_of_the_other_has_none(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any], side: str
+) -> None:
+    orchestrator = fake_orchestrator()
+    orchestrator.extras_of = (side,)
+    extras = next(iter(build(orchestrator).feed))["extras"]
+    rows = {"queries": [0, 1], "passages": [1000, 1001, 1002, 1003]}
+    for each, numbers in rows.items():
+        wanted = [{"row": row} for row in numbers] if each == side else [{}] * len(numbers)
+        assert getattr(extras, each) == wanted

@@ -6,10 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import pytest
 import torch
 
 from quarry_runtime.protocol.messages import AdapterSpec
+
+ADAPTER = AdapterSpec(
+    r=4,
+    alpha=8,
+    dropout=0.1,
+    target_modules=None,
+    rslora=False,
+    dora=False,
+    base_dtype="float32",
+)
 
 
 @pytest.mark.parametrize("base_dtype", ["float32", "bfloat16"])
@@ -20,24 +31,16 @@ def test_an_adapter_is_all_that_is_trained_and_saved_and_a_resume_goes_on_with_i
     tiny_bert: Path,
     model_spec: Callable[..., Any],
 ) -> None:
-    adapter = AdapterSpec(
-        r=4,
-        alpha=8,
-        dropout=0.1,
-        target_modules=None,
-        rslora=False,
-        dora=False,
-        base_dtype=base_dtype,
-    )
+    adapter = msgspec.structs.replace(ADAPTER, base_dtype=base_dtype)
     checkpointing = {"save_steps": 2, "learning_rate": 1e-2, "gradient_checkpointing": True}
     whole, resumed = fake_orchestrator(), fake_orchestrator()
-    trainer = build(whole, model=model_spec(tiny_bert, adapter=adapter), args=checkpointing)
+    spec = model_spec(tiny_bert, adapter=adapter)
+    trainer = build(whole, model=spec, args=checkpointing)
     trainer.train()
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
     names = {path.name for path in folder.iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "modules.json"} <= names
     assert "model.safetensors" not in names
-    spec = model_spec(folder, adapter=adapter)
     again = build(resumed, resume=folder, model=spec, args=checkpointing)
     again.train(resume_from_checkpoint=str(folder))
     wanted = {step.step: step.loss for step in whole.steps}
@@ -49,6 +52,19 @@ def test_an_adapter_is_all_that_is_trained_and_saved_and_a_resume_goes_on_with_i
     assert sum(p.numel() for p in learned) * 5 < sum(p.numel() for p in again.model.parameters())
 
 
+def test_an_adapter_begins_alike_on_each_rank_and_in_each_run(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    tiny_bert: Path,
+    model_spec: Callable[..., Any],
+) -> None:
+    spec = model_spec(tiny_bert, adapter=ADAPTER)
+    # Nothing sets the generators back in between but the task's own seed.
+    one, other = (build(fake_orchestrator(), model=spec).model for _ in range(2))
+    for left, right in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
 def test_separate_towers_are_trained_apart_and_a_resume_finds_both(
     build: Callable[..., Any],
     fake_orchestrator: Callable[[], Any],
@@ -56,10 +72,11 @@ def test_separate_towers_are_trained_apart_and_a_resume_finds_both(
     model_spec: Callable[..., Any],
 ) -> None:
     whole, resumed = fake_orchestrator(), fake_orchestrator()
-    trainer = build(whole, model=model_spec(tiny_bert, towers="separate"))
+    spec = model_spec(tiny_bert, towers="separate")
+    trainer = build(whole, model=spec)
     trainer.train()
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
-    again = build(resumed, resume=folder, model=model_spec(folder, towers="separate"))
+    again = build(resumed, resume=folder, model=spec)
     again.train(resume_from_checkpoint=str(folder))
     wanted = {step.step: step.loss for step in whole.steps}
     found = {step.step: step.loss for step in resumed.steps}
@@ -95,15 +112,15 @@ def test_a_resume_repeats_the_curve_where_some_weights_never_get_a_gradient(
 ) -> None:
     plugin = tmp_path / "around.py"
     plugin.write_text(AROUND)
-    given = {"encoder": "around", "plugins": [plugin]}
+    spec = model_spec(tiny_bert, encoder="around", plugins=[plugin])
     args = {"save_steps": 2, "learning_rate": 1e-2, "optim": optim}
     whole, resumed = fake_orchestrator(), fake_orchestrator()
-    trainer = build(whole, model=model_spec(tiny_bert, **given), args=args)
+    trainer = build(whole, model=spec, args=args)
     trainer.train()
     pooler = trainer.model.encoder.module.model.pooler
     assert all(weight.requires_grad and weight.grad is None for weight in pooler.parameters())
     folder = Path(trainer.args.output_dir) / "checkpoint-2"
-    again = build(resumed, resume=folder, model=model_spec(folder, **given), args=args)
+    again = build(resumed, resume=folder, model=spec, args=args)
     again.train(resume_from_checkpoint=str(folder))
     wanted = {step.step: step.loss for step in whole.steps}
     found = {step.step: step.loss for step in resumed.steps}

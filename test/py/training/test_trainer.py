@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import TrainingArguments
 
 from quarry_runtime.errors import ConfigError, ProtocolError, UnusableBatch
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.protocol.messages import Checkpoint, Next, Sealing, TrainStep
-from quarry_runtime.training.checkpoints import verify
+from quarry_runtime.training.checkpoints import read_manifest, verify
+from quarry_runtime.training.trainer import _MicroStep
 
 
 def test_a_checkpoint_gives_the_same_vectors_in_transformers_sentence_transformers_and_quarry(
@@ -139,6 +142,22 @@ def test_dropout_changes_the_curve_and_without_it_the_encoder_stays_in_eval_mode
     assert not trainer.model.encoder.training
 
 
+def test_dropout_is_drawn_anew_for_each_rank_step_micro_step_and_piece(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainer = build(fake_orchestrator())
+    drawn = set()
+    for rank, step, micro_step, piece in itertools.product((0, 1), repeat=4):
+        monkeypatch.setattr(TrainingArguments, "process_index", rank)
+        trainer.state.global_step = step
+        trainer._micro_steps = [None] * micro_step
+        trainer._seed_piece(piece)
+        drawn.add(float(torch.rand(())))
+    assert len(drawn) == 16
+
+
 def test_a_checkpoint_counts_only_once_its_steps_are_written_down(
     build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
 ) -> None:
@@ -229,6 +248,27 @@ def test_a_pause_comes_after_the_checkpoints_that_are_due_and_leaves_no_trace_in
     assert losses[0] == losses[1]
 
 
+def test_a_pause_is_no_part_of_the_next_steps_seconds(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    orchestrator = fake_orchestrator()
+    trainer = build(orchestrator, eval_steps=1, max_steps=2)
+    # The clock goes on by itself, and by days in a pause.
+    real, paused = time.monotonic, 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: real() + paused)
+
+    def pause(_step: int) -> bool:
+        nonlocal paused
+        paused += 1e6
+        return False
+
+    trainer.pause = pause
+    trainer.train()
+    assert max(step.seconds for step in orchestrator.steps) < 1e6
+
+
 def test_a_pause_may_end_the_training_with_its_step(
     build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
 ) -> None:
@@ -236,6 +276,47 @@ def test_a_pause_may_end_the_training_with_its_step(
     trainer.pause = lambda step: step == 2
     trainer.train()
     assert trainer.state.global_step == 2
+
+
+def another_rank(monkeypatch: pytest.MonkeyPatch, numbers: list[float]) -> None:
+    """A process group of two: what is gathered is the other rank's numbers, then this one's."""
+
+    def gather(gathered: torch.Tensor, own: torch.Tensor) -> None:
+        gathered.copy_(torch.cat([torch.tensor(numbers), own]))
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_into_tensor", gather)
+
+
+def test_all_ranks_stop_where_one_heard_of_it_and_a_step_reports_what_all_had(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    orchestrator = fake_orchestrator()
+    trainer = build(orchestrator)
+    # Loss, seconds of waiting and wish of another rank: a wish of 2 is to save and stop.
+    another_rank(monkeypatch, [3.0, 9.0, 2.0])
+    trainer._micro_steps = [_MicroStep(None, torch.tensor(1.0), None)]  # type: ignore[arg-type]
+    assert trainer.finish_step() == 2
+    (step,) = orchestrator.steps
+    assert (step.loss, step.wait_seconds) == (2.0, 9.0)
+
+
+@pytest.mark.parametrize(("name", "scope"), [("kl", 0), ("infonce", 4)])
+def test_a_checkpoint_says_which_other_layouts_may_go_on_with_it(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    loss_spec: Callable[..., Any],
+    tmp_path: Path,
+    name: str,
+    scope: int,
+) -> None:
+    build(fake_orchestrator(), losses=[loss_spec(name)])._seal(tmp_path)
+    manifest = read_manifest(tmp_path)
+    # A loss over a query's own passages is the same however a batch is cut.
+    assert (manifest.negatives_scope, manifest.queries_per_step) == (scope, 4)
 
 
 def test_a_vector_that_is_not_a_number_stops_before_the_weights_change_and_names_its_row(
@@ -323,12 +404,6 @@ def test_ranks_that_do_not_see_the_scale_of_gradients_take_that_of_rank_0(
 ) -> None:
     trainer = build(fake_orchestrator())
     scaler = trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=65_536)
-
-    def gather(gathered: torch.Tensor, own: torch.Tensor) -> None:
-        gathered.copy_(torch.cat([torch.tensor([1_024.0, 7.0]), own]))
-
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    monkeypatch.setattr(torch.distributed, "all_gather_into_tensor", gather)
+    another_rank(monkeypatch, [1_024.0, 7.0])
     trainer._load_scaler(str(tmp_path / "checkpoint-without-scaler"))
     assert (scaler.get_scale(), scaler.state_dict()["_growth_tracker"]) == (1_024, 7)

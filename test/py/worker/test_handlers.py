@@ -14,7 +14,7 @@ from quarry_runtime.errors import ConfigError, DataError, ProtocolError, WorkerF
 from quarry_runtime.handlers.encode import EncodeHandler
 from quarry_runtime.handlers.search import SearchHandler
 from quarry_runtime.modeling.encoder import Encoder
-from quarry_runtime.protocol.messages import EncodeTask
+from quarry_runtime.protocol.messages import EncodeTask, Unit
 
 CPU = torch.device("cpu")
 WORDS = ["cat", "dog", "sat", "mat", "on", "the", "blue", "sky", "over", "sea"]
@@ -160,6 +160,32 @@ def test_a_broken_vector_names_its_row_and_leaves_the_search_as_it_was(
     # The longest text is the first of its batch.
     assert caught.value.rows == [72]
     assert (handler.best()[1] == -1).all()
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("float32", float("nan")), ("float16", 1e6)])
+def test_a_vector_that_cannot_be_kept_is_refused_with_its_row(
+    model_spec: Callable,
+    unit_frame: Callable,
+    encoder: Encoder,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_bert: Path,
+    dtype: Any,
+    value: float,
+) -> None:
+    forward = encoder.forward
+
+    def poisoned(batch: dict[str, torch.Tensor], side: Any) -> torch.Tensor:
+        return forward(batch, side).index_fill(0, torch.tensor([0]), value)
+
+    monkeypatch.setattr(encoder, "forward", poisoned)
+    task = EncodeTask(model=model_spec(tiny_bert), side="passage", batch_size=4, vector_dtype=dtype)
+    handler = EncodeHandler(task, encoder, CPU)
+    prepared = handler.prepare(memoryview(unit_frame(TEXTS[:3], 70)), 3)
+    unit = Unit(unit="u0", attempt=0, row_count=3)
+    with pytest.raises(DataError) as caught:
+        handler.work(unit, prepared, 0.0, ignore)
+    # The longest text is the first of its batch.
+    assert caught.value.rows == [72]
 
 
 @pytest.mark.parametrize(

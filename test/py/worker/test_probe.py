@@ -103,8 +103,10 @@ def test_no_room_for_the_smallest_batch_is_told_at_once(
     probe: Callable[..., EncoderProbe], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(encoder, monkeypatch, lambda _: 0, fits=0)
-    with pytest.raises(WorkerFault, match="Out of memory on cpu with 4 text"):
+    with pytest.raises(WorkerFault, match="Out of memory on cpu with 4 text") as caught:
         probe().measure([[1, 2]] * 64, lambda: None)
+    # Another worker would fare no better.
+    assert not caught.value.is_retryable
 
 
 def test_a_sample_smaller_than_the_limit_is_the_limit(

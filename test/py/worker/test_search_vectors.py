@@ -179,6 +179,16 @@ def test_a_stored_vector_that_is_no_number_is_refused_with_its_row(
     assert (handler.best()[1] >= 0).all()
 
 
+def test_a_query_vector_that_is_no_number_is_refused_with_its_row(
+    searching: Callable[..., SearchHandler],
+) -> None:
+    broken = QUERIES[2:].copy()
+    broken[1, 9] = np.nan
+    with pytest.raises(DataError) as caught:
+        searching().take_queries(2, broken)
+    assert caught.value.rows == [3]
+
+
 def test_frames_of_another_shape_dtype_or_length_and_pairs_out_of_place_are_refused(
     searching: Callable[..., SearchHandler],
 ) -> None:
