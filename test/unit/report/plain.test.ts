@@ -126,12 +126,14 @@ test("each event is one JSON line", async () => {
 
 test("auto means a dashboard only on a terminal that somebody watches", () => {
   const terminal = Object.assign(new PassThrough(), { isTTY: true });
-  expect(chooseKind("auto", terminal, { TERM: "xterm" })).toBe("dashboard");
-  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "false" })).toBe("dashboard");
-  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "1" })).toBe("plain");
-  expect(chooseKind("auto", terminal, { TERM: "dumb" })).toBe("plain");
-  expect(chooseKind("auto", new PassThrough(), { TERM: "xterm" })).toBe("plain");
-  expect(chooseKind("json", terminal, {})).toBe("json");
+  expect(chooseKind("auto", terminal, { TERM: "xterm" }, true)).toBe("dashboard");
+  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "false" }, true)).toBe("dashboard");
+  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "1" }, true)).toBe("plain");
+  expect(chooseKind("auto", terminal, { TERM: "dumb" }, true)).toBe("plain");
+  expect(chooseKind("auto", new PassThrough(), { TERM: "xterm" }, true)).toBe("plain");
+  expect(chooseKind("json", terminal, {}, true)).toBe("json");
+  expect(chooseKind("auto", terminal, { TERM: "xterm" }, false)).toBe("plain");
+  expect(chooseKind("dashboard", terminal, { TERM: "xterm" }, false)).toBe("dashboard");
 });
 
 /** A stream whose reader leaves after some writes. */
