@@ -8,6 +8,8 @@ export interface ProcessStat {
   readonly isRunning: boolean;
   readonly parent: number;
   readonly group: number;
+  /** The group in the foreground of its terminal; -1 without one. */
+  readonly terminalGroup: number;
   /** Time on a processor, in ticks. */
   readonly cpuTicks: number;
   /** When it began, in ticks after boot: a number is given out again, this tells which process has it. */
@@ -33,9 +35,19 @@ export function processStat(process: number | string): ProcessStat | null {
     isRunning: fields[0] !== "Z" && fields[0] !== "X",
     parent: number(1),
     group: number(2),
+    terminalGroup: number(5),
     cpuTicks: number(11) + number(12),
     startTicks: fields[19] ?? "",
   };
+}
+
+/**
+ * Whether this process may take over its terminal: the kernel stops whoever changes its settings from the background, as
+ * `quarry run … &` is. True where the system does not tell, and without a terminal of its own (`su -c`).
+ */
+export function isInForeground(): boolean {
+  const stat = processStat("self");
+  return stat === null || stat.terminalGroup === -1 || stat.terminalGroup === stat.group;
 }
 
 /** Changes with each boot, so that a process from before is known to be gone; null where the system does not tell. */

@@ -1,7 +1,8 @@
 /** `quarry compare`: whether runs differ, by how much, and in which queries. */
 import { Command } from "commander";
 import type { ComparedMeasure, Comparison, MovedQuery } from "../index.js";
-import { tableLines } from "../report/format.js";
+import { counted, tableLines } from "../report/format.js";
+import { cleanLines } from "../report/text-width.js";
 import { type MeasureFlags, measureOptions, wholeNumber, withMeasureOptions } from "./measure-options.js";
 
 interface Flags extends MeasureFlags {
@@ -38,14 +39,16 @@ async function compare(runs: readonly string[], flags: Flags): Promise<void> {
     ...(top === undefined ? {} : { top }),
     ...(flags.allPairs ? { allPairs: true } : {}),
   });
-  process.stdout.write(flags.json ? `${JSON.stringify(found, null, 2)}\n` : `${describe(found).join("\n")}\n`);
+  process.stdout.write(
+    flags.json ? `${JSON.stringify(found, null, 2)}\n` : `${cleanLines(describe(found).join("\n"))}\n`,
+  );
 }
 
 function describe({ runs, queryCount, comparisons, unstated }: Comparison): string[] {
-  const lines = [`${queryCount.toLocaleString("en-US")} queries`];
+  const lines = [counted(queryCount, "queries")];
   for (const name of unstated) lines.push(`${name}: does not say by which level and judgements it was measured`);
   for (const { run, leftOut } of runs) {
-    if (leftOut > 0) lines.push(`${run}: ${leftOut.toLocaleString("en-US")} queries left out that another run lacks`);
+    if (leftOut > 0) lines.push(`${run}: ${counted(leftOut, "queries")} left out that another run lacks`);
   }
   const pairs = new Map<string, ComparedMeasure[]>();
   for (const each of comparisons) {

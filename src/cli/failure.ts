@@ -1,5 +1,6 @@
 /** How a failure is told: one line on what is wrong, one on the way out, and the exit status of its kind. */
 import { EXIT_STATUS, QuarryError, toQuarryError } from "../errors.js";
+import { cleanLines } from "../report/text-width.js";
 
 /**
  * Writes an error to stderr.
@@ -18,7 +19,8 @@ export function reportFailure(thrown: unknown, isDebug: boolean): number {
       cause = cause.cause;
     }
   }
-  process.stderr.write(`${lines.join("\n")}\n`);
+  // Messages quote data, file names and other people's models.
+  process.stderr.write(`${cleanLines(lines.join("\n"))}\n`);
   return error.exitStatus ?? EXIT_STATUS.INTERNAL;
 }
 

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { QuarryError } from "../errors.js";
 import type { ModelReport, Registered, RegisteredComponent } from "../python/introspect.js";
 import { formatBytes, formatCount } from "../report/format.js";
+import { oneLine } from "../report/text-width.js";
 
 interface Flags {
   readonly revision?: string;
@@ -81,7 +82,7 @@ function describeModel(report: ModelReport): string {
     ["padding side", report.paddingSide],
     ["padding token", report.pad === null ? "none" : `${report.pad.text} (id ${report.pad.id})`],
   ];
-  return rows.map(([label, value]) => `${label.padEnd(16)}${value}`).join("\n");
+  return rows.map(([label, value]) => `${label.padEnd(16)}${oneLine(value)}`).join("\n");
 }
 
 function special(token: ModelReport["bos"], place: string): string {

@@ -1,7 +1,7 @@
 /** `quarry measure`: scores a TREC run, whoever made it. */
 import { Command } from "commander";
 import type { Measured } from "../index.js";
-import { tableLines } from "../report/format.js";
+import { counted, tableLines } from "../report/format.js";
 import { type MeasureFlags, measureOptions, wholeNumber, withMeasureOptions } from "./measure-options.js";
 
 interface Flags extends MeasureFlags {
@@ -41,7 +41,7 @@ export function describeMeasured(
     lines.push(tableLines(["query", ...names], rows).join("\n"), "");
   }
   lines.push(...names.map((name) => `${name.padEnd(width)}  ${shown(mean[name])}`));
-  const notes = [`${queryCount.toLocaleString("en-US")} queries`];
+  const notes = [counted(queryCount, "queries")];
   if (withoutResults > 0) {
     const how = skipMissing ? "left out" : "counted as 0";
     notes.push(`${withoutResults.toLocaleString("en-US")} judged ones without results ${how}`);

@@ -9,6 +9,8 @@ import { isPlainObject, shown } from "./explain.js";
 import type { ExperimentInput } from "./options.generated.js";
 import { applyOverrides, type Override } from "./overrides.js";
 
+const SCRIPTS = "Give the path of a .ts, .js or .mjs file whose default export is defineExperiment({ … }).";
+
 /**
  * Loads an experiment from a script, with options of the command line put in.
  *
@@ -20,9 +22,8 @@ import { applyOverrides, type Override } from "./overrides.js";
 export async function loadExperiment(file: string, overrides: readonly Override[] = []): Promise<Experiment> {
   const path = resolve(file);
   if (!existsSync(path) || !statSync(path).isFile()) {
-    throw new QuarryError("CONFIG", `there is no experiment script ${file} (looked for ${path})`, {
-      hint: "Give the path of a .ts, .js or .mjs file whose default export is defineExperiment({ … }).",
-    });
+    const what = existsSync(path) ? `${file} is no file` : `there is no experiment script ${file} (looked for ${path})`;
+    throw new QuarryError("CONFIG", what, { hint: SCRIPTS });
   }
   const value = await settled(exportOf(path, file), file);
   const definition = isExperiment(value) ? value : null;
@@ -105,6 +106,10 @@ function scriptError(thrown: unknown, path: string, file: string): QuarryError {
       cause: thrown,
       hint: missing[1]?.startsWith(".") ? "Check the path of the import." : `npm install ${missing[1]}`,
     });
+  }
+  // Nothing of it ran.
+  if (message.startsWith("Unknown file extension")) {
+    return new QuarryError("CONFIG", `${file}: ${message}`, { cause: thrown, hint: SCRIPTS });
   }
   const place = stack?.split("\n").map((line) => /\(?((?:file:\/\/)?\/[^()]+?):(\d+):\d+\)?$/.exec(line));
   const frame = place?.find((match) => match?.[1]?.endsWith(path));

@@ -52,7 +52,7 @@ export async function rerankStep(
     const again = (source: PreparedSource): Promise<SetResult> =>
       rerankSource(context, { run, folder, source, rerank, evaluate: options, path: set.path });
     const result = await onceOnSource(context, `rerank-${model.label}${inside}`, use, again, filesOfSet);
-    tellMetrics(context, evaluated, set.name, result);
+    tellMetrics(context, { ...evaluated, step: folder }, set.name, result);
     sets.push({ ...result, name: set.name });
   }
   return recordEvaluation(context, evaluated, sets);

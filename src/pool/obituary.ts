@@ -8,6 +8,13 @@ import type { Run } from "./run.js";
 
 type Lost = Extract<PoolAction, { type: "lost" }>;
 
+/** What follows from a death. */
+function nextOf(fate: Lost["fate"], isNothingLost: boolean): string {
+  if (fate === "broken") return "it is left out from now on";
+  if (!isNothingLost) return "its work goes to others";
+  return fate === "replaced" ? "it is started again" : "nothing is lost";
+}
+
 /** Remembers deaths for as long as the pool lives. */
 export class Obituary {
   readonly #deaths = new Map<string, Death>();
@@ -36,7 +43,7 @@ export class Obituary {
     if (run === null || run.isOver) return this.report.worker(worker, "lost", how);
     const names = inHand.map((unit) => run.units.id(unit));
     const held = heldCount === 0 ? "" : `, ${heldCount} done since its last snapshot`;
-    const then = fate === "broken" ? "it is left out from now on" : "its work goes to others";
+    const then = nextOf(fate, isNothingLost);
     const lot = names.length === 0 ? "nothing in hand" : `${names.join(", ")} in hand`;
     this.report.worker(worker, "lost", `${how}; ${then}`);
     const words = fate === "broken" ? this.#lastWords(worker) : "";

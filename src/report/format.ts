@@ -1,9 +1,20 @@
 /** Numbers, durations, bars and tables as people read them; shared by the dashboard and the plain lines. */
-import { columnWidths, fit } from "./text-width.js";
+import { columnWidths, fit, oneLine } from "./text-width.js";
 
 /** 5183 → "5,183". */
 export function formatCount(count: number): string {
   return Math.round(count).toLocaleString("en-US");
+}
+
+/** `counted(2, "queries")` → "2 queries", `counted(1, "queries")` → "1 query". */
+export function counted(count: number, unit: string): string {
+  return `${formatCount(count)} ${count === 1 ? unit.replace(/ies$/, "ys").replace(/s$/, "") : unit}`;
+}
+
+/** "2,048/5,183 passages"; without a total what is done. */
+export function doneOf(phase: { readonly done: number; readonly total: number | null; readonly unit: string }): string {
+  const { done, total, unit } = phase;
+  return total === null ? counted(done, unit) : `${formatCount(done)}/${counted(total, unit)}`;
 }
 
 /** 0.384 → "0.38/s", 3.81 → "3.8/s", 190.2 → "190/s". */
@@ -92,8 +103,9 @@ export function sparkline(values: readonly number[], columns: number): string {
     .join("");
 }
 
-/** A table in aligned columns: the first to the left, the others to the right; one string a line. */
-export function tableLines(columns: readonly string[], rows: readonly (readonly string[])[]): string[] {
+/** A table in aligned columns: the first to the left, the others to the right; one string a line, whatever the cells hold. */
+export function tableLines(names: readonly string[], cells: readonly (readonly string[])[]): string[] {
+  const [columns = [], ...rows] = [names, ...cells].map((row) => row.map(oneLine));
   const widths = columnWidths([columns, ...rows]);
   const line = (cells: readonly string[]) =>
     widths
@@ -112,7 +124,7 @@ export function ageWords({
   readonly staleness: number | null;
 }): string {
   if (staleness === null) return "given negatives";
-  return `negatives ${version}, ${formatCount(staleness)} ${staleness === 1 ? "step" : "steps"} old`;
+  return `negatives ${version}, ${counted(staleness, "steps")} old`;
 }
 
 /** What a user hears of new negatives. */
@@ -126,6 +138,6 @@ export function negativesWords(event: {
 }): string {
   const { version, fromStep, atStep, staleness, negatives, seconds } = event;
   const took = seconds === 0 ? "" : ` in ${formatDuration(seconds)}`;
-  const old = `${formatCount(staleness)} ${staleness === 1 ? "step" : "steps"} old then`;
+  const old = `${counted(staleness, "steps")} old then`;
   return `negatives ${version}: ${formatCount(negatives)} mined${took} with the model of step ${fromStep}, used after step ${atStep}, ${old}`;
 }

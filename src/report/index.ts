@@ -1,4 +1,5 @@
 /** Attaches one of the three reporters to a run's events: the dashboard, plain lines, or JSON lines. */
+import { isInForeground } from "../process-stat.js";
 import type { KeyStream } from "./dashboard/terminal.js";
 import type { EventListener, EventStream } from "./events.js";
 import { jsonReporter } from "./json.js";
@@ -29,10 +30,15 @@ export interface Reporter {
 }
 
 /** What `auto` means here: the dashboard needs a terminal that understands cursor codes and somebody who watches. */
-export function chooseKind(kind: ReporterKind, stdout: OutputStream, env: NodeJS.ProcessEnv): ReporterKind {
+export function chooseKind(
+  kind: ReporterKind,
+  stdout: OutputStream,
+  env: NodeJS.ProcessEnv,
+  hasForeground = isInForeground(),
+): ReporterKind {
   if (kind !== "auto") return kind;
   const isCi = !["", "0", "false"].includes(env["CI"] ?? "");
-  return stdout.isTTY === true && !isCi && env["TERM"] !== "dumb" ? "dashboard" : "plain";
+  return stdout.isTTY === true && hasForeground && !isCi && env["TERM"] !== "dumb" ? "dashboard" : "plain";
 }
 
 /**

@@ -24,10 +24,8 @@ function isDue(mark: Mark | undefined, time: number, share: number): boolean {
 function progressLine(phase: PhaseView, now: number): string {
   const rate = phaseRate(phase, now);
   const eta = phaseEta(phase, now);
-  const count = phase.total === null ? format.formatCount(phase.done) : `${format.formatCount(phase.done)}/`;
-  const total = phase.total === null ? "" : format.formatCount(phase.total);
   const share = phase.total ? ` (${format.formatShare(phase.done / phase.total)})` : "";
-  const parts = [`${phase.label}: ${count}${total} ${phase.unit}${share}`];
+  const parts = [`${phase.label}: ${format.doneOf(phase)}${share}`];
   if (rate !== null) parts.push(format.formatRate(rate));
   if (eta !== null) parts.push(`${format.formatDuration(eta)} left`);
   return parts.join(", ");
@@ -39,8 +37,7 @@ function finishLine(phase: PhaseView): string {
   const speed = rate === null ? "" : ` (${format.formatRate(rate)})`;
   const time = format.formatDuration(seconds);
   if (phase.isCached) return `${phase.label}: done in ${time}, the cache had all of it`;
-  const count = `${format.formatCount(phase.done)} ${phase.unit}`;
-  return `${phase.label}: done, ${count} in ${time}${speed}`;
+  return `${phase.label}: done, ${format.counted(phase.done, phase.unit)} in ${time}${speed}`;
 }
 
 function stepLine(step: NonNullable<ViewState["training"]>): string {
@@ -58,7 +55,7 @@ function stepLine(step: NonNullable<ViewState["training"]>): string {
 
 function measuresLine(event: Extract<QuarryEvent, { type: "metrics" }>): string {
   const values = Object.entries(event.values).map(([name, value]) => `${name} ${format.formatMeasure(value)}`);
-  return `${event.label}: ${values.join(", ")} (${format.formatCount(event.queryCount)} queries)`;
+  return `${event.label}: ${values.join(", ")} (${format.counted(event.queryCount, "queries")})`;
 }
 
 function evaluationLine({
@@ -70,7 +67,7 @@ function evaluationLine({
 }: Extract<QuarryEvent, { type: "evaluation" }>): string {
   const shown = Object.entries(values).map(([name, value]) => `${oneLine(name)} ${format.formatMeasure(value)}`);
   const lead = `best ${oneLine(measure)} ${format.formatMeasure(best.value)} at step ${best.step}`;
-  return `step ${step} evaluated: ${shown.join(", ")} (${format.formatCount(queryCount)} queries); ${best.step === step ? "the best so far" : lead}`;
+  return `step ${step} evaluated: ${shown.join(", ")} (${format.counted(queryCount, "queries")}); ${best.step === step ? "the best so far" : lead}`;
 }
 
 /** The words of a warning or error; shared with what the dashboard leaves behind. */
@@ -111,7 +108,7 @@ export function plainReporter(stdout: Sink, stderr: Sink, view: ViewState = empt
         return [`run ${view.run?.name} in ${view.run?.runDir}${event.isResumed ? " (resumed)" : ""}`];
       case "phaseStarted": {
         const phase = view.phases.at(-1);
-        const total = event.total === null ? "" : `, ${format.formatCount(event.total)} ${event.unit}`;
+        const total = event.total === null ? "" : `, ${format.counted(event.total, event.unit)}`;
         marks.set(event.phase, { time: event.time, share: 0 });
         return [`${phase?.label}: started${total}`];
       }

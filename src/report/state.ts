@@ -177,10 +177,11 @@ export function phaseRate(phase: PhaseView, now: number): number | null {
   return seconds > 0 && done > 0 ? done / seconds : null;
 }
 
-/** Seconds until a phase is done, counted down between two events; null while nobody can know. */
+/** Seconds until a phase is done, counted down between two events; null while nobody can know, as when they ran out before the work. */
 export function phaseEta(phase: PhaseView, now: number): number | null {
   const rate = phaseRate(phase, now);
   if (phase.total === null || rate === null || rate <= 0 || phase.seconds !== null) return null;
   const sinceUpdate = phase.ratePerSecond === null ? 0 : (now - phase.updatedAt) / 1000;
-  return Math.max(0, (phase.total - phase.done) / rate - sinceUpdate);
+  const left = (phase.total - phase.done) / rate - sinceUpdate;
+  return left > 0 ? left : null;
 }

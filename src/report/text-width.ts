@@ -95,3 +95,11 @@ export function oneLine(text: string): string {
     .replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, " ")
     .trim();
 }
+
+/** The same for a text of several lines, which keep their indentation. */
+export function cleanLines(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => (/^ */.exec(line)?.[0] ?? "") + oneLine(line))
+    .join("\n");
+}

@@ -1,4 +1,6 @@
 /** The dashboard as a reporter: mounts it for a run, and leaves plain lines in the scrollback when the run ends. */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { isInForeground } from "../process-stat.js";
 import type { KeyStream, Terminal } from "./dashboard/terminal.js";
 import type { EventListener } from "./events.js";
 import * as format from "./format.js";
@@ -71,35 +73,78 @@ export function watch(options: WatchOptions): Watch {
   /** Takes over after the run, and for good when Ink fails. */
   let plain: EventListener | null = null;
   let hasFailed = false;
+  let isStopping = false;
+  const { stdout, stdin, env } = options;
+
+  const onInterrupt = () => {
+    isStopping = true;
+    options.onInterrupt();
+  };
 
   const mount = () => {
     if (module === null || hasFailed) return;
     plain = null;
     process.on("exit", finish);
-    const { stdout, stdin, env, onInterrupt } = options;
-    terminal = module.openTerminal({ stdout, stdin, env, onInterrupt, onFailure }, view);
+    process.on("SIGTSTP", suspend);
+    process.on("SIGCONT", goOn);
+    terminal = module.openTerminal({ stdout, stdin, env, isStopping, onInterrupt, onFailure }, view);
+  };
+
+  const unmount = () => {
+    process.off("exit", finish);
+    process.off("SIGTSTP", suspend);
+    process.off("SIGCONT", goOn);
+    terminal?.leave();
+    terminal = null;
+  };
+
+  /** Plain lines until the dashboard is back. */
+  const stepAside = async () => {
+    unmount();
+    plain = plainReporter(stdout, options.stderr, view);
+    // Ink takes its hands off the keys in the next turn, and Node stops reading in the one after that.
+    await nextTurn();
+    if (stdin.isTTY) stdin.pause();
+    await nextTurn();
+  };
+
+  const comeBack = () => {
+    if (terminal === null && view.finished === null && isInForeground()) mount();
+  };
+
+  /** Gives the terminal back while it may: a job that the shell puts into the background must not touch it any more. */
+  const suspend = async () => {
+    await stepAside();
+    // With no listener left it does what it always does: this call returns when the job goes on, or at once where there is
+    // no shell that could make it go on.
+    process.kill(process.pid, "SIGTSTP");
+    comeBack();
+  };
+
+  /** After a SIGSTOP, of which nobody heard, the terminal is no longer as it was left. */
+  const goOn = async () => {
+    if (!isInForeground()) return;
+    await stepAside();
+    comeBack();
   };
 
   const leaveLines = () => {
-    plain = plainReporter(options.stdout, options.stderr, view);
+    plain = plainReporter(stdout, options.stderr, view);
     const kept = keptLines(view);
-    for (const line of kept.stdout) options.stdout.line(line);
+    for (const line of kept.stdout) stdout.line(line);
     for (const line of kept.stderr) options.stderr.line(line);
   };
 
   const finish = () => {
-    process.off("exit", finish);
-    if (terminal === null) return;
-    terminal.leave();
-    terminal = null;
-    leaveLines();
+    const wasMounted = terminal !== null;
+    unmount();
+    if (wasMounted) leaveLines();
   };
 
   const onFailure = () => {
     hasFailed = true;
-    terminal?.leave();
-    terminal = null;
-    plain = plainReporter(options.stdout, options.stderr, view);
+    unmount();
+    plain = plainReporter(stdout, options.stderr, view);
   };
 
   return {

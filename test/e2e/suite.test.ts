@@ -46,6 +46,21 @@ test("the table has a row for each data set and one for their average", async ()
   }
 });
 
+test("events tell the values of each set from the average, also where it was ranked again", async () => {
+  const cross = JSON.stringify(await place.crossEncoder());
+  await place.experiment(`${body("again", two)} rerank: crossEncoder(${cross}, { topK: 2 }),`, "again");
+  expect((await place.quarry("evaluate", "again.ts")).exitCode).toBe(0);
+  const lines = (await readFile(join(place.folder, "runs/again/events.jsonl"), "utf8")).trimEnd().split("\n");
+  const phases = lines
+    .map((line) => JSON.parse(line))
+    .flatMap(({ type, phase }) => (type === "metrics" ? [phase] : []));
+  const sets = ["/odd", "/even", ""];
+  expect(phases).toEqual([
+    ...sets.map((set) => `evaluate-base${set}`),
+    ...sets.map((set) => `evaluate-base+rerank${set}`),
+  ]);
+}, 120_000);
+
 test("a data set of a suite gives what it gives alone", async () => {
   await place.experiment(body("alone", test1), "alone");
   expect((await place.quarry("run", "alone.ts")).exitCode).toBe(0);

@@ -224,7 +224,7 @@ describe("what does not follow the protocol", () => {
     await until(() => pids().length > 0);
     process.kill(pids()[0] as number, "SIGKILL");
     expect(await described).toMatchObject({ architecture: "Fake" });
-    expect(warnings()[1]).toMatch(/^worker-\d was killed by SIGKILL with nothing in hand; /);
+    expect(warnings()[1]).toMatch(/^worker-\d was killed by SIGKILL with nothing in hand; it is started again\.$/);
   });
 
   it("from strangers is turned away in bulk and told once", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { execa } from "execa";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const showCursor = "\u001b[?25h";
@@ -46,8 +46,14 @@ interface Seen {
   readonly stepsLeft: number;
 }
 
-async function onTerminal(args: readonly string[], steps: readonly Step[], size = { columns: 80, rows: 24 }) {
-  const plan = { command: [process.execPath, demo, ...args], ...size, steps };
+const onTerminal = (args: readonly string[], steps: readonly Step[]) => run([process.execPath, demo, ...args], steps);
+
+/** A shell with job control; in its script "$0" "$1" is the demo. */
+const inShell = (script: string, steps: readonly Step[]) =>
+  run(["bash", "--norc", "-mc", script, process.execPath, demo], steps);
+
+async function run(command: readonly string[], steps: readonly Step[]): Promise<Seen> {
+  const plan = { command, columns: 80, rows: 24, steps };
   const env = { CI: undefined, NO_COLOR: undefined, NODE_ENV: undefined, TERM: "xterm-256color" };
   const { stdout } = await execa("python3", [join(root, "test/fixtures/pty-run.py"), JSON.stringify(plan)], { env });
   return JSON.parse(stdout) as Seen;
@@ -151,6 +157,64 @@ test("after a resize the frame fits the new size, and the scrollback is not wipe
   expect(Math.max(...narrow.split("\n").map((line) => line.length))).toBe(50);
   expect(narrow.split("\n").length).toBeLessThan(16);
   expect(Math.max(...wide.split("\n").map((line) => line.length))).toBe(100);
+});
+
+describe("a job of a shell", () => {
+  const settings = `stty -a | grep -o -e '-\\?icanon' -e '-\\?echo '`;
+
+  test("that begins in the background gets plain lines, and is not stopped for touching the terminal", async () => {
+    const seen = await inShell('"$0" "$1" --speed 1000 & wait $!; echo "status $?"', []);
+    expect(seen).toMatchObject({ wasRaw: false, isRestored: true });
+    expect(seen.output).not.toContain("\u001b");
+    expect(seen.output).toMatch(/run folder: runs\/scifact-minilm[^]*status 0/);
+  });
+
+  test("gives the terminal back on Ctrl-Z, and goes on with the dashboard and its keys", async () => {
+    const seen = await inShell(`"$0" "$1" --speed 5; echo "status $?"; ${settings}; fg; echo "status $?"`, [
+      { after: "stop and save", keys: "\u001a" },
+      { after: "echo" },
+      { after: "stop and save", keys: "q" },
+    ]);
+    expectRestored(seen);
+    const [, suspended = "", after = ""] = seen.output.split(`\u001b[0m${showCursor}`);
+    expect(stripVTControlCharacters(suspended)).toMatch(/status 148\s+icanon\s+echo/);
+    expect(suspended.slice(suspended.indexOf("icanon"))).toContain(hideCursor);
+    expect(after).toMatch(/stopped after [^]*status 130/);
+  });
+
+  test("that goes on in the background tells plain lines, whatever is typed meanwhile", async () => {
+    const seen = await inShell('"$0" "$1" --speed 50; bg; wait $!; wait; jobs -l; echo over', [
+      { after: "stop and save", keys: "\u001a" },
+      { after: "Stopped" },
+      { after: "step ", keys: "ls\r" },
+    ]);
+    expectRestored(seen);
+    expect(seen.output).toMatch(/run folder: runs\/scifact-minilm[^]*Done[^]*over/);
+  });
+
+  test("that a SIGSTOP suspended has its keys again", async () => {
+    // The settings of the terminal are put back as an interactive shell does it.
+    const seen = await inShell('own=$(stty -g); "$0" "$1" --speed 5; stty "$own"; fg; echo "status $?"', [
+      { after: "stop and save", signal: "SIGSTOP" },
+      { after: "Stopped" },
+      { after: "stop and save", keys: "q" },
+    ]);
+    expectRestored(seen);
+    expect(seen.output).toContain("status 130");
+  });
+});
+
+test("Ctrl-Z where no shell is there to go on leaves the dashboard as it is", async () => {
+  const seen = await onTerminal(
+    ["--speed", "20"],
+    [
+      { after: "stop and save", keys: "\u001a" },
+      { after: `\u001b[0m${showCursor}` },
+      { after: "stop and save", keys: "q" },
+    ],
+  );
+  expectRestored(seen);
+  expect(seen.status).toBe(130);
 });
 
 test("a pipe gets lines without any escape code", async () => {

@@ -1,5 +1,5 @@
 /** Calls into Python: answers, errors that Python raises, and a Python that dies, hangs, or cannot be used. */
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -158,6 +158,17 @@ describe("quarry inspect", () => {
     expect(stdout).toMatch(/^BOS {13}\[CLS\] \(id 2\), put before each text$/m);
     expect(stdout).toMatch(/^losses$/m);
     expect(stdout).toMatch(/^similarities$/m);
+  });
+
+  test("shows what a foreign checkpoint says of itself as one line of visible characters", async () => {
+    const foreign = join(folder, "foreign");
+    await cp(join(folder, "model"), foreign, { recursive: true });
+    const config = JSON.parse(await readFile(join(foreign, "config.json"), "utf8"));
+    config.architectures = ["Bert\u001b[31mModel\u001b]0;own\u0007\nfaults          none"];
+    await writeFile(join(foreign, "config.json"), JSON.stringify(config));
+    const { stdout } = await quarry(foreign);
+    expect(stdout).toMatch(/^architecture {4}BertModel faults {10}none \(bert\)$/m);
+    expect(stdout).not.toMatch(/[^\P{Cc}\n]/u);
   });
 
   test("lists what a plugin registers, and from which file", async () => {

@@ -149,6 +149,26 @@ test("the runtime's own words are told, whatever libraries say before them and w
   expect(exitCode).toBe(3);
 });
 
+test("ids and names of files that others made cannot repaint the terminal; JSON has them as they are", async () => {
+  const [evil, seen] = ["q1\u001b[31m\u001b]0;own\u0007", "q1"];
+  const name = "na\u001b[31mme";
+  await writeFile(join(folder, `${name}.run`), `${evil} Q0 x 1 1 t\n${evil} Q0 good 2 0 t\n`);
+  await writeFile(join(folder, "evil-better.run"), `${evil} Q0 good 1 1 t\n`);
+  await writeFile(join(folder, "evil-twice.run"), `${evil} Q0 x 1 1 t\n${evil} Q0 x 2 0 t\n`);
+  await writeFile(join(folder, "evil.qrels"), `${evil} 0 good 1\n`);
+  const options = ["--measures", "RR"];
+  const each = await quarry("measure", `${name}.run`, "evil.qrels", "--per-query", ...options);
+  expect(each.stdout).toBe(`query      RR\n─────  ──────\n${seen}     0.5000\n\nRR  0.5000\n(1 query)`);
+  const compared = await quarry("compare", `${name}.run`, "evil-better.run", "--qrels", "evil.qrels", ...options);
+  expect(compared.stdout).not.toMatch(/[^\P{Cc}\n]/u);
+  expect(compared.stdout).toMatch(/^1 query\n\nname.run → evil-better.run\n[^]*\nq1 +0\.5000 +1\.0000/);
+  const refused = await quarry("measure", "evil-twice.run", "evil.qrels");
+  expect(refused.stderr).toContain(`passage x twice for query ${seen}`);
+  expect(refused.stderr).not.toMatch(/[^\P{Cc}\n]/u);
+  const json = await quarry("measure", `${name}.run`, "evil.qrels", "--json", ...options);
+  expect(Object.keys(JSON.parse(json.stdout).queries)).toEqual([evil]);
+});
+
 describe("quarry compare", () => {
   test("takes names that begin with a dash", async () => {
     await copyFile(join(folder, "plain.run"), join(folder, "-a.run"));

@@ -36,7 +36,7 @@ const arrows: Record<string, readonly string[]> = {
   pool: ["exit", "process-stat", "tcp-address", "protocol", "errors", "experiment:t", "python:t", "report:t"],
   data: ["nearest", "json-digest", "make-folder", "process-stat", "home", "errors", "experiment:t"],
   rundir: ["exit", "make-folder", "process-stat", "errors", "report:t"],
-  report: ["errors:t"],
+  report: ["process-stat", "errors:t"],
   python: ["home", "errors"],
   protocol: ["errors"],
   nearest: [],

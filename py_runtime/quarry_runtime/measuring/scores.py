@@ -210,8 +210,13 @@ def measure(
         if unjudged == 0:
             raise DataError(f"{run}: it holds no results.", hint="Give a run of at least one line.")
         # The judgements may be a copy in TREC format, whose name says nothing to the user.
+        which = (
+            "its only query is not judged"
+            if unjudged == 1
+            else f"none of its {unjudged} queries is judged"
+        )
         raise DataError(
-            f"{run}: none of its {unjudged} queries is judged.",
+            f"{run}: {which}.",
             hint="Do run and judgements belong together? Query ids must be equal, letter by letter.",
         )
     without = [query for query in judged if query not in queries]

@@ -19,6 +19,8 @@ export interface DashboardProps {
   readonly theme: Theme;
   /** Whether the user has asked to stop. */
   readonly isStopping: boolean;
+  /** Whether keys are read; without them Ctrl-C is a signal and stops as well. */
+  readonly hasKeys: boolean;
 }
 
 function Header({ view, now }: Pick<DashboardProps, "view" | "now">) {
@@ -57,7 +59,8 @@ function NoticeLine({ notice }: { readonly notice: Notice }) {
   );
 }
 
-function Footer({ view, isStopping }: Pick<DashboardProps, "view" | "isStopping">) {
+function Footer({ view, isStopping, hasKeys }: Pick<DashboardProps, "view" | "isStopping" | "hasKeys">) {
+  const key = hasKeys ? "q" : "Ctrl-C";
   return (
     <Line>
       <Box flexGrow={1} marginRight={2}>
@@ -67,7 +70,7 @@ function Footer({ view, isStopping }: Pick<DashboardProps, "view" | "isStopping"
       </Box>
       <Box flexShrink={0}>
         <Span tone={isStopping ? "warning" : "quiet"}>
-          {isStopping ? "stopping and saving · q again: stop now" : "q: stop and save"}
+          {isStopping ? `stopping and saving · ${key} again: stop now` : `${key}: stop and save`}
         </Span>
       </Box>
     </Line>
@@ -75,7 +78,7 @@ function Footer({ view, isStopping }: Pick<DashboardProps, "view" | "isStopping"
 }
 
 /** Never higher than `rows - 1` lines, nor wider than `columns`. */
-export function Dashboard({ view, columns, rows, now, theme, isStopping }: DashboardProps) {
+export function Dashboard({ view, columns, rows, now, theme, isStopping, hasKeys }: DashboardProps) {
   const layout = layOut(view, rows);
   // Tables on a very wide terminal would tear a label from its figures.
   const tableColumns = Math.min(columns, 100);
@@ -111,7 +114,9 @@ export function Dashboard({ view, columns, rows, now, theme, isStopping }: Dashb
     [
       "notices",
       layout.notices > 0,
-      errorsFirst.slice(-layout.notices).map((notice) => <NoticeLine key={notice.text} notice={notice} />),
+      errorsFirst
+        .slice(-layout.notices)
+        .map((notice) => <NoticeLine key={`${notice.level} ${notice.text}`} notice={notice} />),
     ],
   ];
   const gap = layout.isAiry ? 1 : 0;
@@ -127,7 +132,7 @@ export function Dashboard({ view, columns, rows, now, theme, isStopping }: Dashb
             </Box>
           ))}
         <Box flexDirection="column" marginTop={gap}>
-          <Footer view={view} isStopping={isStopping} />
+          <Footer view={view} isStopping={isStopping} hasKeys={hasKeys} />
         </Box>
       </Box>
     </ThemeContext>

@@ -1,6 +1,6 @@
 /** Phases: the finished ones in a line each, the running ones with a bar, a rate and the time that is left. */
 import { Box } from "ink";
-import { formatClock, formatCount, formatDuration, formatRate, formatShare, progressBar } from "../format.js";
+import { counted, doneOf, formatClock, formatDuration, formatRate, formatShare, progressBar } from "../format.js";
 import { type PhaseView, phaseEta, phaseRate } from "../state.js";
 import { Cell, Line, Span } from "./line.js";
 
@@ -15,7 +15,7 @@ export function FinishedPhase({ phase, columns }: { readonly phase: PhaseView; r
       </Cell>
       <Cell width={Math.max(8, columns - (hasRate ? 44 : 34))}>{phase.label}</Cell>
       <Cell width={18} align="right" tone="quiet">
-        {phase.isCached ? "in the cache" : `${formatCount(phase.done)} ${phase.unit}`}
+        {phase.isCached ? "in the cache" : counted(phase.done, phase.unit)}
       </Cell>
       <Cell width={12} align="right" tone="quiet">
         {formatDuration(phase.seconds ?? 0)}
@@ -41,9 +41,8 @@ export function ActivePhase({ phase, columns, now }: ActivePhaseProps) {
   const rate = phaseRate(phase, now);
   const eta = phaseEta(phase, now);
   const share = total === null || total === 0 ? null : done / total;
-  const count = total === null ? formatCount(done) : `${formatCount(done)}/${formatCount(total)}`;
   // As wide as it will ever get, so that the bar keeps its length while the count grows.
-  const countWidth = `${formatCount(total ?? done)}/${formatCount(total ?? done)} ${phase.unit}`.length;
+  const countWidth = doneOf({ done: total ?? done, total: total ?? done, unit: phase.unit }).length;
   const bar = progressBar(share ?? 0, Math.min(60, Math.max(8, columns - 37 - countWidth)));
   return (
     <Box flexDirection="column" width={columns}>
@@ -66,7 +65,9 @@ export function ActivePhase({ phase, columns, now }: ActivePhaseProps) {
         <Cell width={5} align="right" tone="strong">
           {share === null ? "" : formatShare(share)}
         </Cell>
-        <Cell width={countWidth} align="right">{`${count} ${phase.unit}`}</Cell>
+        <Cell width={countWidth} align="right">
+          {doneOf(phase)}
+        </Cell>
         <Cell width={9} align="right">
           {rate === null ? "" : formatRate(rate)}
         </Cell>

@@ -21,6 +21,8 @@ export interface TerminalOptions {
   readonly stdout: Sink;
   readonly stdin: KeyStream;
   readonly env: NodeJS.ProcessEnv;
+  /** Whether the user has asked to stop already. */
+  readonly isStopping: boolean;
   /** Called for each q and Ctrl-C. */
   readonly onInterrupt: () => void;
   /** Ink gave up: nothing more will be drawn. */
@@ -39,6 +41,8 @@ function Keys({ isActive, onStop }: { readonly isActive: boolean; readonly onSto
   useInput(
     (input, key) => {
       if (key.ctrl && input === "c") onStop();
+      // In raw mode the terminal does not do this itself: all processes of the job, as its shell expects.
+      else if (key.ctrl && input === "z") process.kill(0, "SIGTSTP");
       // Two quick presses may arrive as one; a pasted text that merely holds a q is no request.
       else if ([...input].every((character) => character === input[0] && stopKeys.includes(character))) {
         for (const _ of input) onStop();
@@ -55,7 +59,7 @@ export function openTerminal(options: TerminalOptions, firstView: ViewState): Te
   const screen = new Screen(stdout);
   const theme = chooseTheme(options.env);
   let view = firstView;
-  let isStopping = false;
+  let isStopping = options.isStopping;
   let isLeft = false;
   let lastFrameAt = 0;
   let pending: NodeJS.Timeout | null = null;
@@ -68,11 +72,12 @@ export function openTerminal(options: TerminalOptions, firstView: ViewState): Te
   };
 
   const frame = () => {
-    const props: DashboardProps = { view, ...screen.size, now: Date.now(), theme, isStopping };
+    const hasKeys = stdin.isTTY === true;
+    const props: DashboardProps = { view, ...screen.size, now: Date.now(), theme, isStopping, hasKeys };
     return (
       <>
         <Dashboard {...props} />
-        <Keys isActive={stdin.isTTY === true} onStop={stop} />
+        <Keys isActive={hasKeys} onStop={stop} />
       </>
     );
   };

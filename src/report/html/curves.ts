@@ -1,5 +1,5 @@
 /** Training over its steps: what the curves of one run look like, and of several beside each other. */
-import { formatCount, formatLearningRate, formatLoss, formatMeasure } from "../format.js";
+import { counted, formatCount, formatLearningRate, formatLoss, formatMeasure } from "../format.js";
 import { chart, type Line } from "./chart.js";
 import { html, type Markup } from "./markup.js";
 import type { Curve, ReportedRun, ReportedTraining } from "./types.js";
@@ -52,8 +52,8 @@ function evaluated(of: ReportedTraining, measure: string): Pick<Line, "curve" | 
 }
 
 function words({ steps, maxSteps, lastLoss, waitShare, best, switches }: ReportedTraining): string {
-  const of = maxSteps === null || maxSteps === steps ? "" : ` of ${formatCount(maxSteps)}`;
-  const told = [`${formatCount(steps)}${of} ${steps === 1 ? "step" : "steps"}`];
+  const isWhole = maxSteps === null || maxSteps === steps;
+  const told = [isWhole ? counted(steps, "steps") : `${formatCount(steps)} of ${counted(maxSteps, "steps")}`];
   if (lastLoss !== null) told.push(`last loss ${formatLoss(lastLoss)}`);
   if (waitShare !== null) told.push(`${(waitShare * 100).toFixed(1)} % of the time spent waiting for data`);
   if (best !== null) told.push(`best ${best.measure} ${formatMeasure(best.value)} at step ${formatCount(best.step)}`);

@@ -1,5 +1,5 @@
 /** What a run went through, and the record that its numbers rest on. */
-import { formatCount, formatDuration, formatRate } from "../format.js";
+import { counted, formatCount, formatDuration, formatRate } from "../format.js";
 import { html, type Markup } from "./markup.js";
 import type { ReportedPhase, ReportedRun } from "./types.js";
 
@@ -24,7 +24,7 @@ export function phases({ phases: all }: ReportedRun): Markup | null {
 ${all.map(
   (
     phase,
-  ) => html`<tr><td class="left">${phase.label}</td><td>${phase.isCached ? "" : `${formatCount(phase.done)} ${phase.unit}`}</td><td>${phase.seconds === null ? "not ended" : formatDuration(phase.seconds)}</td><td>${rate(phase)}</td></tr>
+  ) => html`<tr><td class="left">${phase.label}</td><td>${phase.isCached ? "" : counted(phase.done, phase.unit)}</td><td>${phase.seconds === null ? "not ended" : formatDuration(phase.seconds)}</td><td>${rate(phase)}</td></tr>
 `,
 )}</table></div>`;
 }

@@ -1,5 +1,5 @@
 /** Measures: of each evaluation side by side, and which queries changed. */
-import { formatCount, formatMeasure } from "../format.js";
+import { counted, formatCount, formatMeasure } from "../format.js";
 import { leavesOf } from "../leaves.js";
 import { html, type Markup } from "./markup.js";
 import type { MovedQueries, ReportedRun, ReportedValues } from "./types.js";
@@ -82,7 +82,7 @@ function histogram({ bins }: MovedQueries): Markup {
 ${bins.map((count, index) => {
   const height = Math.round((count / highest) * 90);
   const x = Math.round((10 + index * width) * 10) / 10;
-  return html`<rect class="bar ${side(index)}" x="${x}" y="${100 - height}" width="${Math.round(width * 10) / 10 - 2}" height="${height}"><title>${formatCount(count)} queries by ${low(index)} to ${low(index + 1)}</title></rect>`;
+  return html`<rect class="bar ${side(index)}" x="${x}" y="${100 - height}" width="${Math.round(width * 10) / 10 - 2}" height="${height}"><title>${counted(count, "queries")} by ${low(index)} to ${low(index + 1)}</title></rect>`;
 })}
 <text class="tick" x="10" y="116">−1</text><text class="tick" x="360" y="116" text-anchor="middle">no change</text><text class="tick" x="710" y="116" text-anchor="end">+1</text></svg>`;
 }

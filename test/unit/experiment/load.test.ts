@@ -56,6 +56,15 @@ describe("a script", () => {
     expect((await loadExperiment(file)).config.name).toBe("x");
   });
 
+  test.each([
+    ["that is a folder", () => Promise.resolve(folder), /is no file$/],
+    ["of another kind", () => script("name: x", "yaml"), /Unknown file extension/],
+  ])("%s is refused with what is expected", async (_, file, message) => {
+    const refused = loadExperiment(await file());
+    await expect(refused).rejects.toThrow(message);
+    await expect(refused).rejects.toMatchObject({ hint: expect.stringContaining(".ts, .js or .mjs file") });
+  });
+
   test("may import a file beside it", async () => {
     await writeFile(join(folder, "shared.ts"), `${head}export const model = biEncoder("shared/model");`);
     const file = await script(

@@ -56,7 +56,7 @@ test("the dashboard draws the curve below the loss", () => {
   const view = events.reduce(reduce, emptyView);
   const theme = chooseTheme({ NO_COLOR: "1" });
   const { rerender, lastFrame } = render(<Text> </Text>);
-  rerender(<Dashboard {...{ view, columns: 80, rows: 24, now: 40_000, theme, isStopping: false }} />);
+  rerender(<Dashboard {...{ view, columns: 80, rows: 24, now: 40_000, theme, isStopping: false, hasKeys: true }} />);
   const lines = stripVTControlCharacters(lastFrame() ?? "").split("\n");
   const loss = lines.findIndex((line) => line.startsWith("loss"));
   expect(lines[loss]).toContain("0.5000");

@@ -25,15 +25,28 @@ const play = (events: readonly QuarryEvent[], from: ViewState = emptyView) => ev
 const until = (seconds: number) => recordedRun().filter(({ time }) => time <= start + seconds * 1000);
 
 function frame(view: ViewState, columns: number, rows: number, seconds: number, isStopping = false): string {
+  return frames([view], columns, rows, seconds, { isStopping })[0] ?? "";
+}
+
+/** Frames that follow each other on one terminal. */
+function frames(
+  views: readonly ViewState[],
+  columns: number,
+  rows: number,
+  seconds: number,
+  { isStopping = false, hasKeys = true } = {},
+): string[] {
   const theme = chooseTheme({ NO_COLOR: "1" });
-  const props = { view, columns, rows, now: start + seconds * 1000, theme, isStopping };
   const { stdout, rerender, lastFrame, unmount } = render(<Text> </Text>);
   // The library's terminal is 100 columns wide; Ink asks for the width again with each frame.
   Object.defineProperty(stdout, "columns", { value: columns });
-  rerender(<Dashboard {...props} />);
-  const text = stripVTControlCharacters(lastFrame() ?? "");
+  const shown = views.map((view) => {
+    const props = { view, columns, rows, now: start + seconds * 1000, theme, isStopping, hasKeys };
+    rerender(<Dashboard {...props} />);
+    return stripVTControlCharacters(lastFrame() ?? "");
+  });
   unmount();
-  return text;
+  return shown;
 }
 
 function workers(count: number, name: (index: number) => string = (index) => `worker-${index}`): QuarryEvent[] {
@@ -234,6 +247,36 @@ test("a frame never is higher or wider than its terminal, whatever there is to s
     }),
     { numRuns: 25 },
   );
+});
+
+test("the same words at several levels stay lines of their own, and none is left behind", () => {
+  const said = (type: "notice" | "warning", message = "same") => at(1, { type, message, hint: null });
+  const failed = at(1, { type: "error", code: "DATA", message: "same", hint: null });
+  const first = play([said("warning"), failed, said("notice")]);
+  const views = [1, 2, 3, 4].reduce(
+    (seen, round) => [...seen, play([said("notice", `other${round % 2}`), said("notice")], seen.at(-1))],
+    [first],
+  );
+  const last = frames(views, 80, 24, 1).at(-1) ?? "";
+  expect(last.match(/same|other/g)).toHaveLength(3);
+  expect(last).toContain("→ note same (5 times)");
+});
+
+test("where no key is read the way to stop is Ctrl-C", () => {
+  const footer = (isStopping: boolean) => frames([emptyView], 80, 24, 1, { isStopping, hasKeys: false })[0];
+  expect(footer(false)).toMatch(/ {2}Ctrl-C: stop and save$/);
+  expect(footer(true)).toMatch(/stopping and saving · Ctrl-C again: stop now$/);
+});
+
+test("one thing is told in the singular", () => {
+  const view = play([
+    at(0, { type: "phaseStarted", phase: "a", label: "encode queries", unit: "queries", total: 1 }),
+    at(1, { type: "phaseFinished", phase: "a", seconds: 1, done: 1 }),
+    at(1, { type: "phaseStarted", phase: "b", label: "train", unit: "steps", total: 1 }),
+  ]);
+  const text = frame(view, 80, 24, 2);
+  expect(text).toMatch(/encode queries .* 1 query /);
+  expect(text).toMatch(/ 0\/1 step$/m);
 });
 
 test("what is urgent keeps its place in a very low terminal", () => {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import * as format from "../../../src/report/format.js";
-import { displayWidth, fit, oneLine, truncate } from "../../../src/report/text-width.js";
+import { cleanLines, displayWidth, fit, oneLine, truncate } from "../../../src/report/text-width.js";
 
 test.each([
   [0.04, "0.0 s"],
@@ -39,6 +39,15 @@ test.each([
   [1_234_567_890_123_456, "1,234.6 TB"],
 ])("%d bytes read as %s", (bytes, text) => {
   expect(format.formatBytes(bytes)).toBe(text);
+});
+
+test.each([
+  [1, "queries", "1 query"],
+  [1, "passages", "1 passage"],
+  [0, "lines", "0 lines"],
+  [5183, "queries", "5,183 queries"],
+])("%d of %s reads as %s", (count, unit, text) => {
+  expect(format.counted(count, unit)).toBe(text);
 });
 
 test("a share is never 100 % before all is done", () => {
@@ -79,6 +88,20 @@ test("a line made of any text holds no control characters", () => {
       expect(oneLine(text)).not.toMatch(/\p{Cc}/u);
     }),
   );
+});
+
+test("a text of several lines keeps them and their indentation, and nothing that repaints the terminal", () => {
+  expect(cleanLines("error: a\u001b[31mb\u001b]0;own\u0007.\r\n  - first\u0000\n\n    second")).toBe(
+    "error: ab.\n  - first\n\n    second",
+  );
+});
+
+test("a cell of a table is a line of visible characters, whatever it holds", () => {
+  expect(format.tableLines(["query\u001b[2J", "value"], [["q1\u001b[31m\u001b]0;own\u0007\nq2", "0.5"]])).toEqual([
+    "query  value",
+    "─────  ─────",
+    "q1 q2    0.5",
+  ]);
 });
 
 test("a bar is as wide as asked for at every share", () => {

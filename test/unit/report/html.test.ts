@@ -74,6 +74,18 @@ describe("a page on one run", () => {
   });
 });
 
+test("one step, one query, one line: told in the singular", () => {
+  const phase = { label: "encode queries", unit: "queries", done: 1, seconds: 1, isCached: false };
+  const moved = { measure: "RR", from: "a", to: "b", better: 1, worse: 0, equal: 0, bins: [0, 0, 1], most: [] };
+  const few = { ...run, training: { ...training, steps: 1, maxSteps: 1 }, phases: [phase], moved };
+  const page = reportPage([few]);
+  expect(words(page)).toContain("1 step, last loss");
+  expect(words(page)).toContain("encode queries 1 query 1.0 s");
+  expect(page).toContain("<title>1 query by ");
+  const started = reportPage([{ ...few, training: { ...training, steps: 1 } }]);
+  expect(words(started)).toContain("1 of 4 steps, last loss");
+});
+
 test("a run that says little gives a page all the same", () => {
   const bare = { ...run, status: "not started", startedAt: null, evaluations: [], training: null, phases: [] } as const;
   expect(words(reportPage([bare]))).toContain("not started , never started");

@@ -78,6 +78,23 @@ test("a whole run as plain lines", async () => {
   `);
 });
 
+test("one line, one query, one step: told in the singular", async () => {
+  const at = (seconds: number, body: EventBody) => ({ ...body, time: seconds * 1000 }) as QuarryEvent;
+  const { stdout } = await linesOf("plain", [
+    at(0, { type: "phaseStarted", phase: "a", label: "encode queries", unit: "queries", total: 1 }),
+    at(1, { type: "progress", phase: "a", done: 0, total: null, ratePerSecond: null }),
+    at(61, { type: "progress", phase: "a", done: 0, total: null, ratePerSecond: null }),
+    at(62, { type: "phaseFinished", phase: "a", seconds: 62, done: 1 }),
+    at(62, { type: "metrics", phase: "a", label: "test", values: { "RR@10": 1 }, queryCount: 1 }),
+  ]);
+  expect(stdout.trimEnd().split("\n")).toEqual([
+    "[0:00] encode queries: started, 1 query",
+    "[1:01] encode queries: 0/1 query (0 %)",
+    "[1:02] encode queries: done, 1 query in 1 min 02 s (0.02/s)",
+    "[1:02] test: RR@10 1.0000 (1 query)",
+  ]);
+});
+
 test("notices are told each time", async () => {
   const joined = { type: "notice", message: "far.0 joined.", hint: null, time: 0 } as const;
   const { stdout } = await linesOf("plain", [joined, { ...joined, hint: "again" }]);
@@ -109,12 +126,14 @@ test("each event is one JSON line", async () => {
 
 test("auto means a dashboard only on a terminal that somebody watches", () => {
   const terminal = Object.assign(new PassThrough(), { isTTY: true });
-  expect(chooseKind("auto", terminal, { TERM: "xterm" })).toBe("dashboard");
-  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "false" })).toBe("dashboard");
-  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "1" })).toBe("plain");
-  expect(chooseKind("auto", terminal, { TERM: "dumb" })).toBe("plain");
-  expect(chooseKind("auto", new PassThrough(), { TERM: "xterm" })).toBe("plain");
-  expect(chooseKind("json", terminal, {})).toBe("json");
+  expect(chooseKind("auto", terminal, { TERM: "xterm" }, true)).toBe("dashboard");
+  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "false" }, true)).toBe("dashboard");
+  expect(chooseKind("auto", terminal, { TERM: "xterm", CI: "1" }, true)).toBe("plain");
+  expect(chooseKind("auto", terminal, { TERM: "dumb" }, true)).toBe("plain");
+  expect(chooseKind("auto", new PassThrough(), { TERM: "xterm" }, true)).toBe("plain");
+  expect(chooseKind("json", terminal, {}, true)).toBe("json");
+  expect(chooseKind("auto", terminal, { TERM: "xterm" }, false)).toBe("plain");
+  expect(chooseKind("dashboard", terminal, { TERM: "xterm" }, false)).toBe("dashboard");
 });
 
 /** A stream whose reader leaves after some writes. */
