@@ -10,7 +10,7 @@ import type { MergedQrels, Side } from "./qrels/merged.js";
 import { openQrels } from "./qrels/open-qrels.js";
 import { refuseOtherTexts } from "./qrels/query-conflicts.js";
 import { repeatedQueries } from "./qrels/query-links.js";
-import { onlyRelevant } from "./qrels/relevant.js";
+import { onlyRelevant, type PositivesOf, positivesOf } from "./qrels/relevant.js";
 import { RowSet } from "./qrels/row-set.js";
 import { openSubset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
@@ -41,33 +41,33 @@ export interface OpenedSource {
   close(): void;
 }
 
-/**
- * Opens a source.
- *
- * @param stream keeps the random choices of several sources apart.
- * @param isPart whether it is combined with others: without qrels it then has no queries but those that it names.
- */
-export async function openSource(
-  source: SourceConfig,
-  context: DataContext,
-  stream = 0,
-  isPart = false,
-): Promise<OpenedSource> {
+/** What a source is opened for. */
+interface Use {
+  /** Keeps the random choices of several sources apart; default 0. */
+  readonly stream?: number;
+  /** Whether it is combined with others: without qrels it then has no queries but those that it names. */
+  readonly isPart?: boolean;
+  /** The view whose positives it judges; null for anything else. */
+  readonly view?: PositivesOf | null;
+}
+
+/** Opens a source. */
+export async function openSource(source: SourceConfig, context: DataContext, use: Use = {}): Promise<OpenedSource> {
   try {
-    return await openOnce(source, context, stream, isPart);
+    return await openOnce(source, context, use);
   } catch (thrown) {
     // Damage found on the way in took the manifest off the entry, so a second call builds it again.
-    if (thrown instanceof QuarryError && thrown.code === "INTEGRITY") return openOnce(source, context, stream, isPart);
+    if (thrown instanceof QuarryError && thrown.code === "INTEGRITY") return openOnce(source, context, use);
     throw thrown;
   }
 }
 
 async function openOnce(
-  config: SourceConfig,
+  source: SourceConfig,
   context: DataContext,
-  stream: number,
-  isPart: boolean,
+  { stream = 0, isPart = false, view = null }: Use,
 ): Promise<OpenedSource> {
+  const config = view === null ? source : onlyRelevant(source);
   const found = sourceFiles(config, context.baseDir);
   // Queries that happen to lie beside a corpus are nobody's where the corpus only adds its passages to others.
   const isPool = isPart && config.qrels === undefined && config.queries === undefined;
@@ -85,21 +85,21 @@ async function openOnce(
     const isDropped = policyOf(context, "emptyTexts") === "drop";
     const leftOut = isDropped ? Int32Array.from(passages.emptyRows) : new Int32Array(0);
     const leftOutQueries = isDropped ? Int32Array.from(queries?.emptyRows ?? []) : new Int32Array(0);
-    const { name: _name, corpus: _c, queries: _q, qrels: _j, querySubset: _s, ...options } = config;
-    const shape = {
+    const shapeOf = ({ name, corpus: _c, queries: _q, qrels: _j, querySubset: _s, ...options }: SourceConfig) => ({
       options,
       // Otherwise a name is for people alone.
-      ...(config.extras?.sourceName === true ? { name: config.name } : {}),
+      ...(options.extras?.sourceName === true ? { name } : {}),
       leftOut: leftOut.length,
       leftOutQueries: leftOutQueries.length,
-    };
+    });
     const common = { config, passages, queries, leftOut, leftOutQueries, close };
     if (queries === null || files.qrels.length === 0) {
-      const fingerprint = JSON.stringify([passages.fingerprint, queries?.fingerprint ?? null, shape]);
+      const fingerprint = JSON.stringify([passages.fingerprint, queries?.fingerprint ?? null, shapeOf(config)]);
       return { ...common, qrels: null, qrelsKey: null, fingerprint };
     }
     const { stored, fingerprint } = await openQrels(files.qrels, { queries, passages }, context);
     opened.push(stored);
+    const algebra = view === null ? config : positivesOf(view, source, stored);
     const subset = files.querySubset === null ? null : await openSubset(files.querySubset, queries, context);
     const qrels = new MaterializedQrels({
       stored,
@@ -107,12 +107,12 @@ async function openOnce(
       passages,
       subset: rowsWithout(subset?.rows ?? null, leftOutQueries, queries.rowCount),
       leftOut,
-      algebra: config,
+      algebra,
       seed: context.seed,
       stream,
     });
-    const whole = JSON.stringify([fingerprint, subset?.fingerprint ?? null, shape]);
-    return { ...common, qrels, qrelsKey: fingerprint, fingerprint: whole };
+    const whole = JSON.stringify([fingerprint, subset?.fingerprint ?? null, shapeOf(algebra)]);
+    return { ...common, config: algebra, qrels, qrelsKey: fingerprint, fingerprint: whole };
   } catch (thrown) {
     close();
     throw thrown;
@@ -152,13 +152,13 @@ export interface Surroundings {
 /**
  * Opens one source or several combined.
  *
- * @param isPositives whether only what is judged above 0 counts, where a source has no minScore of its own.
+ * @param view whose positives they judge, so that each judgement that counts makes one; null for anything else.
  */
 export async function openSources(
   data: SearchDataConfig,
   context: DataContext,
   place: Surroundings = { queries: new TextPool(), passages: new TextPool(), stream: 0 },
-  isPositives = false,
+  view: PositivesOf | null = null,
 ): Promise<OpenedSources> {
   const configs = data.kind === "combined" ? data.sources : [data];
   const rule: MergeRule = data.kind === "combined" ? data.merge : "last";
@@ -168,10 +168,10 @@ export async function openSources(
   };
   try {
     for (const [index, config] of configs.entries()) {
-      const asked = isPositives ? onlyRelevant(config) : config;
-      sources.push(await openSource(asked, context, place.stream + index, configs.length > 1));
+      const use = { stream: place.stream + index, isPart: configs.length > 1, view };
+      sources.push(await openSource(config, context, use));
     }
-    const isMerged = isPositives && configs.length > 1;
+    const isMerged = view !== null && configs.length > 1;
     const compared = place.queries.parts.length;
     const sides = sources.flatMap((source, index): Side[] => {
       const passageOffset = place.passages.add(source.passages, styleOf(source.config, "passage"), source.config.name);
