@@ -12,7 +12,7 @@ import { refuseOtherTexts } from "./qrels/query-conflicts.js";
 import { repeatedQueries } from "./qrels/query-links.js";
 import { onlyRelevant, type PositivesOf, positivesOf } from "./qrels/relevant.js";
 import { RowSet } from "./qrels/row-set.js";
-import { openSubset } from "./qrels/subset.js";
+import { openSubset, type Subset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
 import type { SourceFile } from "./readers/reader.js";
 import { listFiles, sourceFiles } from "./source-files.js";
@@ -34,7 +34,7 @@ export interface OpenedSource {
   readonly qrelsKey: string | null;
   /** Rows of passages that the validation leaves out, ascending. */
   readonly leftOut: Int32Array;
-  /** Rows of queries that the validation leaves out, ascending. */
+  /** Rows of queries that the validation leaves out, or the subset of a source without judgements, ascending. */
   readonly leftOutQueries: Int32Array;
   /** Hash over texts, judgements and the options that shape them. */
   readonly fingerprint: string;
@@ -85,6 +85,8 @@ async function openOnce(
     const isDropped = policyOf(context, "emptyTexts") === "drop";
     const leftOut = isDropped ? Int32Array.from(passages.emptyRows) : new Int32Array(0);
     const leftOutQueries = isDropped ? Int32Array.from(queries?.emptyRows ?? []) : new Int32Array(0);
+    const subsetOf = async (table: StoredTexts): Promise<Subset | null> =>
+      files.querySubset === null ? null : openSubset(files.querySubset, table, context);
     const shapeOf = ({ name, corpus: _c, queries: _q, qrels: _j, querySubset: _s, ...options }: SourceConfig) => ({
       options,
       // Otherwise a name is for people alone.
@@ -94,13 +96,17 @@ async function openOnce(
     });
     const common = { config, passages, queries, leftOut, leftOutQueries, close };
     if (queries === null || files.qrels.length === 0) {
-      const fingerprint = JSON.stringify([passages.fingerprint, queries?.fingerprint ?? null, shapeOf(config)]);
-      return { ...common, qrels: null, qrelsKey: null, fingerprint };
+      // Of judged queries a subset keeps the judgements; where nothing is judged, it is the queries themselves.
+      const subset = queries === null ? null : await subsetOf(queries);
+      const parts = [passages.fingerprint, queries?.fingerprint ?? null, shapeOf(config)];
+      const fingerprint = JSON.stringify(subset === null ? parts : [...parts, subset.fingerprint]);
+      const out = subset === null ? leftOutQueries : rowsOutside(subset, leftOutQueries, queries?.rowCount ?? 0);
+      return { ...common, leftOutQueries: out, qrels: null, qrelsKey: null, fingerprint };
     }
     const { stored, fingerprint } = await openQrels(files.qrels, { queries, passages }, context);
     opened.push(stored);
     const algebra = view === null ? config : positivesOf(view, source, stored);
-    const subset = files.querySubset === null ? null : await openSubset(files.querySubset, queries, context);
+    const subset = await subsetOf(queries);
     const qrels = new MaterializedQrels({
       stored,
       queries,
@@ -122,6 +128,12 @@ async function openOnce(
 /** Files whose records keep further fields for plugins. */
 function withExtras(files: readonly SourceFile[], extras: readonly string[] | undefined): readonly SourceFile[] {
   return extras === undefined ? files : files.map((file) => ({ ...file, extras }));
+}
+
+/** Rows that a subset does not hold, and those left out, ascending. */
+function rowsOutside({ rows }: Subset, leftOut: Int32Array, rowCount: number): Int32Array {
+  const inside = new RowSet(rowsWithout(rows, leftOut, rowCount) ?? rows, rowCount);
+  return countUp(rowCount).filter((row) => !inside.has(row));
 }
 
 /** The rows of a subset (null: all) but those left out; null where that is all of them. */
@@ -239,7 +251,7 @@ function passagesLeft({ sources, passages }: OpenedSources): Int32Array {
   return rowsBut(out, passages.rowCount);
 }
 
-/** Numbers of the queries that the validation leaves in, each once: an id in a later table is the query it was. */
+/** Numbers of the queries that are not left out, each once: an id in a later table is the query it was. */
 function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
   const out = new Set<number>();
   for (const { number, part, first } of repeatedQueries(queries)) {

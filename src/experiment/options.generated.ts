@@ -689,7 +689,7 @@ export interface SourceOptions {
   queries?: string | FileInput | (string | FileInput)[] | undefined;
   /** Judgements: one or several files; later ones win. A source without any only enlarges the search pool. */
   qrels?: string | FileInput | (string | FileInput)[] | undefined;
-  /** Keeps the judgements of these queries: any file that yields query ids. */
+  /** Keeps the judgements of these queries, or without qrels these queries: any file that yields query ids. */
   querySubset?: string | FileInput | (string | FileInput)[] | undefined;
   /** Keeps judgements with this score or a higher one (inclusive). */
   minScore?: number | undefined;
