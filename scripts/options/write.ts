@@ -99,7 +99,7 @@ function typeOf(schema: z.ZodType): string {
   if (core instanceof z.ZodRecord) return `Record<string, ${typeOf(core.valueType as z.ZodType)}>`;
   if (core instanceof z.ZodArray) {
     const element = typeOf(core.element as z.ZodType);
-    return element.includes(" ") ? `(${element})[]` : `${element}[]`;
+    return element.includes(" ") ? `readonly (${element})[]` : `readonly ${element}[]`;
   }
   // Two references mean the same group when they share a shape: `.describe()` makes a copy around it.
   const group = core instanceof z.ZodObject ? groups.find((one) => one.schema.def.shape === core.def.shape) : undefined;
@@ -135,7 +135,9 @@ function tableOf({ title, schema, sentence }: Group): string[] {
       const { isOptional, defaultValue, sentence: text } = unwrap(value);
       const none = isOptional ? "" : "required";
       const shown = defaultValue === undefined ? none : `\`${JSON.stringify(defaultValue)}\``;
-      return [`\`${field}\``, `\`${cell(typeOf(value))}\``, cell(shown), cell(text)];
+      // That a list is only read matters to the compiler alone; what a function gives is written by hand.
+      const type = typeOf(value).replaceAll(/(?<!, )readonly /g, "");
+      return [`\`${field}\``, `\`${cell(type)}\``, cell(shown), cell(text)];
     });
   return [`## ${title}`, "", sentence, "", ...aligned([["option", "type", "default", ""], ...rows]), ""];
 }

@@ -22,6 +22,7 @@ export { planStep, prefetchStep, stepsOf } from "./plan.js";
 export { callFilter } from "./qrels/function-calls.js";
 export { refuseUnfitGrades } from "./qrels/grades.js";
 export { type PlainJudgement, plainJudgements } from "./qrels/judgement-file.js";
+export { namesPositives } from "./qrels/relevant.js";
 export { countUp, Draws, PURPOSE, partSeed, shuffleFirst } from "./random.js";
 export {
   type ReaderFile,

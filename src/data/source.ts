@@ -10,9 +10,9 @@ import type { MergedQrels, Side } from "./qrels/merged.js";
 import { openQrels } from "./qrels/open-qrels.js";
 import { refuseOtherTexts } from "./qrels/query-conflicts.js";
 import { repeatedQueries } from "./qrels/query-links.js";
-import { onlyRelevant } from "./qrels/relevant.js";
+import { onlyRelevant, type PositivesOf, positivesOf } from "./qrels/relevant.js";
 import { RowSet } from "./qrels/row-set.js";
-import { openSubset } from "./qrels/subset.js";
+import { openSubset, type Subset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
 import type { SourceFile } from "./readers/reader.js";
 import { listFiles, sourceFiles } from "./source-files.js";
@@ -34,40 +34,40 @@ export interface OpenedSource {
   readonly qrelsKey: string | null;
   /** Rows of passages that the validation leaves out, ascending. */
   readonly leftOut: Int32Array;
-  /** Rows of queries that the validation leaves out, ascending. */
+  /** Rows of queries that the validation leaves out, or the subset of a source without judgements, ascending. */
   readonly leftOutQueries: Int32Array;
   /** Hash over texts, judgements and the options that shape them. */
   readonly fingerprint: string;
   close(): void;
 }
 
-/**
- * Opens a source.
- *
- * @param stream keeps the random choices of several sources apart.
- * @param isPart whether it is combined with others: without qrels it then has no queries but those that it names.
- */
-export async function openSource(
-  source: SourceConfig,
-  context: DataContext,
-  stream = 0,
-  isPart = false,
-): Promise<OpenedSource> {
+/** What a source is opened for. */
+interface Use {
+  /** Keeps the random choices of several sources apart; default 0. */
+  readonly stream?: number;
+  /** Whether it is combined with others: without qrels it then has no queries but those that it names. */
+  readonly isPart?: boolean;
+  /** The view whose positives it judges; null for anything else. */
+  readonly view?: PositivesOf | null;
+}
+
+/** Opens a source. */
+export async function openSource(source: SourceConfig, context: DataContext, use: Use = {}): Promise<OpenedSource> {
   try {
-    return await openOnce(source, context, stream, isPart);
+    return await openOnce(source, context, use);
   } catch (thrown) {
     // Damage found on the way in took the manifest off the entry, so a second call builds it again.
-    if (thrown instanceof QuarryError && thrown.code === "INTEGRITY") return openOnce(source, context, stream, isPart);
+    if (thrown instanceof QuarryError && thrown.code === "INTEGRITY") return openOnce(source, context, use);
     throw thrown;
   }
 }
 
 async function openOnce(
-  config: SourceConfig,
+  source: SourceConfig,
   context: DataContext,
-  stream: number,
-  isPart: boolean,
+  { stream = 0, isPart = false, view = null }: Use,
 ): Promise<OpenedSource> {
+  const config = view === null ? source : onlyRelevant(source);
   const found = sourceFiles(config, context.baseDir);
   // Queries that happen to lie beside a corpus are nobody's where the corpus only adds its passages to others.
   const isPool = isPart && config.qrels === undefined && config.queries === undefined;
@@ -85,34 +85,40 @@ async function openOnce(
     const isDropped = policyOf(context, "emptyTexts") === "drop";
     const leftOut = isDropped ? Int32Array.from(passages.emptyRows) : new Int32Array(0);
     const leftOutQueries = isDropped ? Int32Array.from(queries?.emptyRows ?? []) : new Int32Array(0);
-    const { name: _name, corpus: _c, queries: _q, qrels: _j, querySubset: _s, ...options } = config;
-    const shape = {
+    const subsetOf = async (table: StoredTexts): Promise<Subset | null> =>
+      files.querySubset === null ? null : openSubset(files.querySubset, table, context);
+    const shapeOf = ({ name, corpus: _c, queries: _q, qrels: _j, querySubset: _s, ...options }: SourceConfig) => ({
       options,
       // Otherwise a name is for people alone.
-      ...(config.extras?.sourceName === true ? { name: config.name } : {}),
+      ...(options.extras?.sourceName === true ? { name } : {}),
       leftOut: leftOut.length,
       leftOutQueries: leftOutQueries.length,
-    };
+    });
     const common = { config, passages, queries, leftOut, leftOutQueries, close };
     if (queries === null || files.qrels.length === 0) {
-      const fingerprint = JSON.stringify([passages.fingerprint, queries?.fingerprint ?? null, shape]);
-      return { ...common, qrels: null, qrelsKey: null, fingerprint };
+      // Of judged queries a subset keeps the judgements; where nothing is judged, it is the queries themselves.
+      const subset = queries === null ? null : await subsetOf(queries);
+      const parts = [passages.fingerprint, queries?.fingerprint ?? null, shapeOf(config)];
+      const fingerprint = JSON.stringify(subset === null ? parts : [...parts, subset.fingerprint]);
+      const out = subset === null ? leftOutQueries : rowsOutside(subset, leftOutQueries, queries?.rowCount ?? 0);
+      return { ...common, leftOutQueries: out, qrels: null, qrelsKey: null, fingerprint };
     }
     const { stored, fingerprint } = await openQrels(files.qrels, { queries, passages }, context);
     opened.push(stored);
-    const subset = files.querySubset === null ? null : await openSubset(files.querySubset, queries, context);
+    const algebra = view === null ? config : positivesOf(view, source, stored);
+    const subset = await subsetOf(queries);
     const qrels = new MaterializedQrels({
       stored,
       queries,
       passages,
       subset: rowsWithout(subset?.rows ?? null, leftOutQueries, queries.rowCount),
       leftOut,
-      algebra: config,
+      algebra,
       seed: context.seed,
       stream,
     });
-    const whole = JSON.stringify([fingerprint, subset?.fingerprint ?? null, shape]);
-    return { ...common, qrels, qrelsKey: fingerprint, fingerprint: whole };
+    const whole = JSON.stringify([fingerprint, subset?.fingerprint ?? null, shapeOf(algebra)]);
+    return { ...common, config: algebra, qrels, qrelsKey: fingerprint, fingerprint: whole };
   } catch (thrown) {
     close();
     throw thrown;
@@ -122,6 +128,12 @@ async function openOnce(
 /** Files whose records keep further fields for plugins. */
 function withExtras(files: readonly SourceFile[], extras: readonly string[] | undefined): readonly SourceFile[] {
   return extras === undefined ? files : files.map((file) => ({ ...file, extras }));
+}
+
+/** Rows that a subset does not hold, and those left out, ascending. */
+function rowsOutside({ rows }: Subset, leftOut: Int32Array, rowCount: number): Int32Array {
+  const inside = new RowSet(rowsWithout(rows, leftOut, rowCount) ?? rows, rowCount);
+  return countUp(rowCount).filter((row) => !inside.has(row));
 }
 
 /** The rows of a subset (null: all) but those left out; null where that is all of them. */
@@ -152,13 +164,13 @@ export interface Surroundings {
 /**
  * Opens one source or several combined.
  *
- * @param isPositives whether only what is judged above 0 counts, where a source has no minScore of its own.
+ * @param view whose positives they judge, so that each judgement that counts makes one; null for anything else.
  */
 export async function openSources(
   data: SearchDataConfig,
   context: DataContext,
   place: Surroundings = { queries: new TextPool(), passages: new TextPool(), stream: 0 },
-  isPositives = false,
+  view: PositivesOf | null = null,
 ): Promise<OpenedSources> {
   const configs = data.kind === "combined" ? data.sources : [data];
   const rule: MergeRule = data.kind === "combined" ? data.merge : "last";
@@ -168,10 +180,10 @@ export async function openSources(
   };
   try {
     for (const [index, config] of configs.entries()) {
-      const asked = isPositives ? onlyRelevant(config) : config;
-      sources.push(await openSource(asked, context, place.stream + index, configs.length > 1));
+      const use = { stream: place.stream + index, isPart: configs.length > 1, view };
+      sources.push(await openSource(config, context, use));
     }
-    const isMerged = isPositives && configs.length > 1;
+    const isMerged = view !== null && configs.length > 1;
     const compared = place.queries.parts.length;
     const sides = sources.flatMap((source, index): Side[] => {
       const passageOffset = place.passages.add(source.passages, styleOf(source.config, "passage"), source.config.name);
@@ -239,7 +251,7 @@ function passagesLeft({ sources, passages }: OpenedSources): Int32Array {
   return rowsBut(out, passages.rowCount);
 }
 
-/** Numbers of the queries that the validation leaves in, each once: an id in a later table is the query it was. */
+/** Numbers of the queries that are not left out, each once: an id in a later table is the query it was. */
 function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
   const out = new Set<number>();
   for (const { number, part, first } of repeatedQueries(queries)) {

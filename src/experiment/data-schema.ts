@@ -84,7 +84,9 @@ export const sourceSchema = z.strictObject({
   qrels: files
     .optional()
     .describe("Judgements: one or several files; later ones win. A source without any only enlarges the search pool."),
-  querySubset: files.optional().describe("Keeps the judgements of these queries: any file that yields query ids."),
+  querySubset: files
+    .optional()
+    .describe("Keeps the judgements of these queries, or without qrels these queries: any file that yields query ids."),
   minScore: z.number().optional().describe("Keeps judgements with this score or a higher one (inclusive)."),
   maxScore: z.number().optional().describe("Keeps judgements below this score (exclusive)."),
   filter: functionStep<Triplet, boolean>("FunctionStep<Triplet, boolean>")

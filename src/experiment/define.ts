@@ -219,6 +219,13 @@ export interface BiEncoderNames<Encoder extends EncoderName = EncoderName>
   prompts?: BiEncoderOptions["prompts"] | { query?: string; document?: string } | { query?: string; corpus?: string };
 }
 
+/** Where an encoder has options without defaults, it needs them; a name that no types know of (`as never`) has any. */
+type NeededOptions<Encoder extends EncoderName> = [Encoder] extends [never]
+  ? unknown
+  : Record<never, never> extends EncoderOptions[Encoder]
+    ? unknown
+    : { encoderOptions: EncoderOptions[Encoder] };
+
 /**
  * One encoder for queries and passages.
  *
@@ -226,10 +233,10 @@ export interface BiEncoderNames<Encoder extends EncoderName = EncoderName>
  */
 export function biEncoder<Encoder extends EncoderName = "auto">(
   checkpoint: string,
-  options: BiEncoderNames<Encoder> = {},
+  options?: BiEncoderNames<Encoder> & NeededOptions<Encoder>,
 ): ModelInput {
   // Aliases are told apart by the types above and replaced when the experiment is checked.
-  return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions) };
+  return { kind: "biEncoder", checkpoint, ...(options as BiEncoderOptions | undefined) };
 }
 
 /**

@@ -7,7 +7,7 @@ export interface SharedLossOptions {
   /** Factor of this loss where there are several; default: 1. */
   weight?: number | undefined;
   /** Names of parts of a mix whose queries have this loss; default: all of them. */
-  sources?: string[] | undefined;
+  sources?: readonly string[] | undefined;
   /** Computes the loss on leading dimensions too, so that vectors can be cut short. */
   matryoshka?: MatryoshkaInput | undefined;
 }
@@ -45,8 +45,8 @@ export interface LossAliasOptions {
   };
   MatryoshkaLoss: {
     loss?: LossInput | undefined;
-    matryoshkaDims: number[];
-    matryoshkaWeights?: number[] | undefined;
+    matryoshkaDims: readonly number[];
+    matryoshkaWeights?: readonly number[] | undefined;
   };
 }
 

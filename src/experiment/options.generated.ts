@@ -24,7 +24,7 @@ export interface ExperimentInput {
   /** The store of vectors, which all steps share. */
   embeddings?: EmbeddingsInput | undefined;
   /** What `quarry run` does, in order; default: train, evaluate, mine, encode, search, as far as they are present. */
-  steps?: ("evaluate" | "train" | "mine" | "encode" | "search")[] | undefined;
+  steps?: readonly ("evaluate" | "train" | "mine" | "encode" | "search")[] | undefined;
   /** What happens to faults in the data: error stops, warn tells and goes on, drop goes on. */
   validation?: ValidationInput | undefined;
   /** The worker processes for inference. */
@@ -56,7 +56,7 @@ export interface BiEncoderOptions {
    *
    * @defaultValue `[]`
    */
-  plugins?: string[] | undefined;
+  plugins?: readonly string[] | undefined;
   /**
    * Name of a registered encoder.
    *
@@ -136,7 +136,7 @@ export interface LoraOptions {
    *
    * @defaultValue `"all-linear"`
    */
-  targetModules?: "all-linear" | string[] | undefined;
+  targetModules?: "all-linear" | readonly string[] | undefined;
   /**
    * Scales by alpha / √r, which higher ranks need (rsLoRA).
    *
@@ -176,7 +176,7 @@ export interface TrainInput {
   /** What the model learns from. */
   data: BinaryInput | ScoredInput | MultiLevelInput | MixInput;
   /** The loss and its options, e.g. { name: "infonce", temperature: 0.05 }; several are summed by weight. */
-  loss?: LossInput | LossInput[] | undefined;
+  loss?: LossInput | readonly LossInput[] | undefined;
   /** A plugin's whole retriever, queries and passages in, loss out; default: Quarry's own. */
   retriever?: TrainRetrieverInput | undefined;
   /**
@@ -206,7 +206,7 @@ export interface TrainInput {
    *
    * @defaultValue `[]`
    */
-  nodes?: (TrainSshNodeInput | TrainSlurmNodeInput | TrainManualNodeInput)[] | undefined;
+  nodes?: readonly (TrainSshNodeInput | TrainSlurmNodeInput | TrainManualNodeInput)[] | undefined;
   /** Training goes on with so many machines where others are lost for good; default: all, this one included. */
   minNodes?: number | undefined;
   /**
@@ -316,7 +316,7 @@ export interface ScoredInput extends ScoredOptions {
 /** Graded judgements. */
 export interface MultiLevelOptions {
   /** Sources of graded judgements, in order. */
-  sources: SourceInput[];
+  sources: readonly SourceInput[];
   /**
    * Which score counts where several sources judge a pair; error refuses such data.
    *
@@ -352,7 +352,7 @@ export interface MultiLevelInput extends MultiLevelOptions {
 /** Several sets of training data. */
 export interface MixOptions {
   /** What is mixed. */
-  parts: MixPartInput[];
+  parts: readonly MixPartInput[];
   /**
    * Whether a step mixes the parts' queries or takes all of them from one part.
    *
@@ -380,9 +380,9 @@ export interface MixPartInput {
 /** Dimensions that a loss is computed on. */
 export interface MatryoshkaInput {
   /** Numbers of leading dimensions that are to work on their own, e.g. [384, 128, 64]. */
-  dimensions: number[];
+  dimensions: readonly number[];
   /** Weight of the loss on each of the dimensions; default: 1 for each. */
-  weights?: number[] | undefined;
+  weights?: readonly number[] | undefined;
 }
 
 /** Negatives mined anew while the model trains: docs/mining.md. */
@@ -394,7 +394,7 @@ export interface RefreshInput {
   /** With switchAfterSteps "ready": training waits rather than learn from negatives that a model mined more steps ago. */
   maxStaleness?: number | undefined;
   /** Names of the parts of a mix, or of their positives' sources, that get new negatives; default: all with negatives. */
-  parts?: string[] | undefined;
+  parts?: readonly string[] | undefined;
   /** How to mine: the options of mine, but for its output. */
   mine?: RefreshMineInput | undefined;
   /** Worker processes that mine while the ranks go on. */
@@ -526,7 +526,7 @@ export interface RefreshMineInput {
    *
    * @defaultValue `[]`
    */
-  retrievers?: RetrieverInput[] | undefined;
+  retrievers?: readonly RetrieverInput[] | undefined;
 }
 
 /** Options of transformers' TrainingArguments, in camelCase. */
@@ -644,7 +644,7 @@ export interface TrainingArgsInput {
   /** Further options of the optimiser as text, e.g. "relative_step=False". */
   optimArgs?: string | undefined;
   /** Names or patterns of the layers that GaLore and APOLLO optimisers work on. */
-  optimTargetModules?: string | string[] | undefined;
+  optimTargetModules?: string | readonly string[] | undefined;
   /** Whether matrix products on the GPU may use TF32. */
   tf32?: boolean | undefined;
   /** Options of torch.utils.checkpoint; default: { use_reentrant: false }. */
@@ -684,13 +684,13 @@ export interface SourceOptions {
   /** What messages and reports call this source. */
   name?: string | undefined;
   /** Passages: one or several files, or a folder in BEIR layout. */
-  corpus: string | FileInput | (string | FileInput)[];
+  corpus: string | FileInput | readonly (string | FileInput)[];
   /** Queries: one or several files; default: queries.jsonl beside the corpus. */
-  queries?: string | FileInput | (string | FileInput)[] | undefined;
+  queries?: string | FileInput | readonly (string | FileInput)[] | undefined;
   /** Judgements: one or several files; later ones win. A source without any only enlarges the search pool. */
-  qrels?: string | FileInput | (string | FileInput)[] | undefined;
-  /** Keeps the judgements of these queries: any file that yields query ids. */
-  querySubset?: string | FileInput | (string | FileInput)[] | undefined;
+  qrels?: string | FileInput | readonly (string | FileInput)[] | undefined;
+  /** Keeps the judgements of these queries, or without qrels these queries: any file that yields query ids. */
+  querySubset?: string | FileInput | readonly (string | FileInput)[] | undefined;
   /** Keeps judgements with this score or a higher one (inclusive). */
   minScore?: number | undefined;
   /** Keeps judgements below this score (exclusive). */
@@ -726,7 +726,7 @@ export interface SourceInput extends SourceOptions {
 /** Several sources as one data set. */
 export interface CombinedOptions {
   /** Sources in order; one without qrels only adds its passages. */
-  sources: SourceInput[];
+  sources: readonly SourceInput[];
   /**
    * Which score counts where several sources judge a pair; error refuses such data.
    *
@@ -778,9 +778,9 @@ export interface TemplatesInput {
 /** What of the records plugins get beside the texts. */
 export interface ExtrasInput {
   /** Fields or columns of each query that plugins get. */
-  query?: string[] | undefined;
+  query?: readonly string[] | undefined;
   /** Fields or columns of each passage that plugins get. */
-  passage?: string[] | undefined;
+  passage?: readonly string[] | undefined;
   /** Whether plugins get the source's name as well, under "source"; needs a name. */
   sourceName?: boolean | undefined;
 }
@@ -802,7 +802,7 @@ export interface TrainEvaluateInput {
    *
    * @defaultValue `["nDCG@10","RR@10","R@100"]`
    */
-  measures?: string[] | undefined;
+  measures?: readonly string[] | undefined;
   /**
    * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
    *
@@ -892,7 +892,7 @@ export interface EvaluateInput {
    *
    * @defaultValue `["nDCG@10","RR@10","R@100"]`
    */
-  measures?: string[] | undefined;
+  measures?: readonly string[] | undefined;
   /**
    * Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l).
    *
@@ -986,7 +986,7 @@ export interface SuiteInput {
   /** Which builder made this. */
   kind: "suite";
   /** Data sets that are evaluated one after the other. */
-  sets: SuiteSetInput[];
+  sets: readonly SuiteSetInput[];
 }
 
 /** One data set of a suite. */
@@ -996,7 +996,7 @@ export interface SuiteSetInput {
   /** Passages to search, queries and judgements. */
   data: SourceInput | CombinedInput;
   /** Measures of this data set; default: evaluate.measures. */
-  measures?: string[] | undefined;
+  measures?: readonly string[] | undefined;
 }
 
 /** A part of the corpus, for a quick look. */
@@ -1132,7 +1132,7 @@ export interface MineInput {
    *
    * @defaultValue `"qrels"`
    */
-  output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
+  output?: "qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list" | readonly ("qrels" | "triples" | "grouped-jsonl" | "run" | "tevatron" | "flagembedding" | "triplet" | "n-tuple" | "labeled-pair" | "labeled-list")[] | undefined;
   /**
    * Writes each training file with texts as Parquet, too.
    *
@@ -1150,7 +1150,7 @@ export interface MineInput {
    *
    * @defaultValue `[]`
    */
-  retrievers?: RetrieverInput[] | undefined;
+  retrievers?: readonly RetrieverInput[] | undefined;
 }
 
 /** A cross-encoder that looks at the candidates. */
@@ -1182,7 +1182,7 @@ export interface RetrieverInput {
   /** What reports and files call it; default: model-N or run-N with its place in the list, from 1. */
   name?: string | undefined;
   /** A TREC run, or several files of one: somebody else's ranking of these queries. */
-  run?: string | FileInput | (string | FileInput)[] | undefined;
+  run?: string | FileInput | readonly (string | FileInput)[] | undefined;
   /** Passages taken for each query; default: mine.topK. */
   topK?: number | undefined;
   /** Passages with a higher score are no negatives. */
@@ -1282,7 +1282,7 @@ export interface SearchInput {
    */
   index?: "exact" | IndexInput | SavedIndexInput | undefined;
   /** Questions to search for in place of the queries of the data; --text asks one from the command line. */
-  texts?: string[] | undefined;
+  texts?: readonly string[] | undefined;
 }
 
 /** What happens to each kind of fault in the data: `error` stops, `warn` tells and goes on, `drop` goes on. */
@@ -1346,7 +1346,7 @@ export interface WorkersInput {
    *
    * @defaultValue `[]`
    */
-  nodes?: (SshNodeInput | SlurmNodeInput | TorchrunNodeInput | ManualNodeInput)[] | undefined;
+  nodes?: readonly (SshNodeInput | SlurmNodeInput | TorchrunNodeInput | ManualNodeInput)[] | undefined;
   /** CPU threads of each worker; default: the cores shared equally. */
   threads?: number | undefined;
   /**
@@ -1404,7 +1404,7 @@ export interface TrainSshNodeInput {
    *
    * @defaultValue `[]`
    */
-  options?: string[] | undefined;
+  options?: readonly string[] | undefined;
   /** Interpreter on the node; default: the path of this machine's. */
   python?: string | undefined;
   /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
@@ -1432,7 +1432,7 @@ export interface TrainSlurmNodeInput {
    *
    * @defaultValue `[]`
    */
-  args?: string[] | undefined;
+  args?: readonly string[] | undefined;
   /** Interpreter on the node; default: the path of this machine's. */
   python?: string | undefined;
   /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
@@ -1458,7 +1458,7 @@ export interface SshNodeInput {
    *
    * @defaultValue `[]`
    */
-  options?: string[] | undefined;
+  options?: readonly string[] | undefined;
   /** Interpreter on the node; default: the path of this machine's. */
   python?: string | undefined;
   /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
@@ -1498,7 +1498,7 @@ export interface SlurmNodeInput {
    *
    * @defaultValue `[]`
    */
-  args?: string[] | undefined;
+  args?: readonly string[] | undefined;
   /** Interpreter on the node; default: the path of this machine's. */
   python?: string | undefined;
   /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */
@@ -1530,7 +1530,7 @@ export interface TorchrunNodeInput {
    *
    * @defaultValue `[]`
    */
-  args?: string[] | undefined;
+  args?: readonly string[] | undefined;
   /** Interpreter on the node; default: the path of this machine's. */
   python?: string | undefined;
   /** Folder on the node that holds quarry_runtime (py_runtime of Quarry); default: this machine's path. */

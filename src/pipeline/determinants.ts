@@ -50,7 +50,10 @@ function refreshing(refresh: TrainConfig["refresh"]): Record<string, unknown> {
   return { refresh: rest };
 }
 
-/** The sections of the experiment that something in the run folder depends on; the others may still change. */
+/** What vectors are written as is another output of the same vectors: the step does it again where it is another one. */
+const BOUND_OF_STEPS: Readonly<Record<string, readonly string[]>> = { encode: ["encode.data", "encode.side"] };
+
+/** The options of the experiment that something in the run folder depends on; the others may still change. */
 export function bound(entries: readonly { readonly type: string; readonly step?: unknown }[]): string[] {
   const done = new Set<string>();
   for (const { type, step } of entries) {
@@ -58,5 +61,7 @@ export function bound(entries: readonly { readonly type: string; readonly step?:
     // A search is only asked: the next question may be another one.
     else if (typeof step === "string" && !step.startsWith("search-")) done.add(step.split("-")[0] as string);
   }
-  return done.size === 0 ? [] : ["name", "model", "seed", "workers", "embeddings", ...done];
+  return done.size === 0
+    ? []
+    : ["name", "model", "seed", "workers", "embeddings", ...[...done].flatMap((step) => BOUND_OF_STEPS[step] ?? step)];
 }

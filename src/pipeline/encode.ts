@@ -22,13 +22,18 @@ export async function encodeStep(context: RunContext, options: EncodeConfig, mod
     const work = { step, model, options, table, rows };
     return (context.config.embeddings.store ? encodeStored : encodeToMatrix)(context, work);
   };
-  const use = { name: "encode", data: options.data };
+  const use = { name: "encode", data: options.data, ...writtenAs(options) };
   const found = await onceOnSource(context, step, use, encodeIt, (result) => filesOf(result).map(([, file]) => file));
   return {
     files: Object.fromEntries(filesOf(found).map(([name, file]) => [name, context.runDir.file(file)])),
     written: [[found.vectors ?? "stored vectors", found.rowCount]],
     throughputs: options.side === "passage" ? [found.throughput] : [],
   };
+}
+
+/** What vectors are written as, where the source alone does not say it. */
+function writtenAs({ export: format, index }: EncodeConfig): { readonly also?: string } {
+  return format === "npy" ? {} : { also: JSON.stringify(format === "faiss" ? [format, index ?? null] : [format]) };
 }
 
 /** What was written, by what it is. */

@@ -51,7 +51,7 @@ export interface RunDirOptions {
   readonly path: string;
   /** Everything that determines results, as JSON; a folder holds the results of one configuration only. */
   readonly config: unknown;
-  /** Top-level options that the journal's entries depend on; default: all of them, whatever the journal holds. */
+  /** Paths of the options that the journal's entries depend on; default: all, whatever the journal holds. */
   readonly bound?: (entries: Journal["entries"]) => readonly string[];
 }
 
@@ -137,7 +137,11 @@ function boundDifferences(earlier: unknown, options: RunDirOptions, entries: Jou
   const changed = differences(earlier, JSON.parse(JSON.stringify(options.config ?? null)));
   const bound = options.bound?.(entries);
   if (bound === undefined) return changed;
-  return changed.filter((difference) => bound.some((section) => new RegExp(`^${section}[.:[]`).test(difference)));
+  return changed.filter((difference) => {
+    const path = difference.replace(/:.*/s, ".").replaceAll("[", ".");
+    // An option is another one too where all that it stands in came or went.
+    return bound.some((option) => path.startsWith(`${option}.`) || `${option}.`.startsWith(path));
+  });
 }
 
 class OpenRunDir implements RunDir {

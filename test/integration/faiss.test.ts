@@ -88,6 +88,22 @@ test("an index is built once for its vectors; another nprobe needs no other, and
   expect(statSync(join(folder, built)).ino).not.toBe(ino);
 }, 240_000);
 
+test("an index is exported and searched with the same script, which names no export, and other exports join it", async () => {
+  await place.experiment(body("one", searched()).replace(', export: "faiss"', ""));
+  const step = join(place.folder, "runs/one/encode-base");
+  await quarry("encode", "experiment.ts", "--export", "faiss");
+  await quarry("search", "experiment.ts", "--index", "runs/one/encode-base/index", "--text", "river silver");
+  // Without a word more the script asks for a matrix; it is written of the vectors that are there.
+  await quarry("encode", "experiment.ts", "--export", "none");
+  const again = await place.quarry("encode", "experiment.ts");
+  expect(again.exitCode).toBe(0);
+  expect(readdirSync(step)).toEqual(expect.arrayContaining(["ids.json", "index", "vectors.npy"]));
+  const journal = join(place.folder, "runs/one/journal.jsonl");
+  const before = readFileSync(journal, "utf8");
+  await quarry("encode", "experiment.ts");
+  expect(readFileSync(journal, "utf8")).toBe(before);
+}, 240_000);
+
 test("a saved index answers questions as exact search does, and refuses another model", async () => {
   await place.experiment(body("saving", ""));
   await quarry("encode", "experiment.ts");

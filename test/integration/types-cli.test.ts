@@ -127,6 +127,7 @@ const cases: readonly [name: string, script: string, error: string | null][] = [
     script("{}", 'encoder: "my_encoder", encoderOptions: { margin: 1, labelScal: 1 }'),
     "labelScal",
   ],
+  ["an encoder without the options that it needs", script("{}", 'encoder: "my_encoder"'), "encoderOptions"],
   ["an encoder that nobody registers", script("{}", 'encoder: "my_encodr"'), "my_encodr"],
   ["a pooling that nobody registers", script("{}", 'pooling: "larges"'), "larges"],
   ["an option that a retriever does not have", script("{}", "", 'retriever: { name: "whole", size: 1 }'), "size"],

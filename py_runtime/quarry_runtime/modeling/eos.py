@@ -11,7 +11,9 @@ from quarry_runtime.errors import ConfigError
 def append_eos(tokenizer: Any, checkpoint: str) -> int:
     """Makes the tokenizer add its end token to each text, unless it does so by itself.
 
-    What is changed is saved with the tokenizer, so that other libraries do the same.
+    What is changed is saved with the tokenizer, so that other libraries do the same; only a text
+    that ends with the token gets a second one there (special tokens are told apart before anything
+    that a tokenizer can be given sees the text), where `end_once` leaves one.
 
     Args:
         tokenizer: A transformers tokenizer.

@@ -54,7 +54,11 @@ export interface CheckReport {
 export async function checkSources(data: InspectedData, context: DataContext): Promise<CheckReport> {
   const check = new Check(context);
   for (const [option, source] of data.sources) {
-    const opened = await check.attempt(option, (own) => openSource(source, own, 0, isPart(data, option)), true);
+    const opened = await check.attempt(
+      option,
+      (own) => openSource(source, own, { isPart: isPart(data, option) }),
+      true,
+    );
     if (opened === null) continue;
     check.count(option, opened);
     opened.close();

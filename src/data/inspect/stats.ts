@@ -76,7 +76,7 @@ export async function statsOfSources(data: InspectedData, context: DataContext):
       known.options.push(option);
       continue;
     }
-    const opened = await openSource(source, context, 0, isPart(data, option));
+    const opened = await openSource(source, context, { isPart: isPart(data, option) });
     try {
       sources.set(key, { options: [option], ...sourceStats(opened, context, tables) });
     } finally {

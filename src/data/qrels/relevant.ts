@@ -4,17 +4,33 @@ import { listFiles } from "../source-files.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { MergedQrels, Side } from "./merged.js";
 import { QueryLinks } from "./query-links.js";
+import type { StoredQrels } from "./stored-qrels.js";
 
 /** The smallest score above 0 that float32 holds. */
 const LEAST_SCORE = 2 ** -149;
 
-/** What is judged 0 or less is no positive, unless the source's own minScore says so, or the files say what is one. */
-export function onlyRelevant(source: SourceConfig): SourceConfig {
-  const files = source.qrels === undefined ? [] : listFiles(source.qrels);
+/** The kinds of views with a side of positives. */
+export type PositivesOf = "binary" | "scored";
+
+/** Whether all that a source's options leave are positives, whatever their scores: its minScore or its files say so. */
+export function namesPositives({ minScore, qrels }: SourceConfig): boolean {
+  const files = qrels === undefined ? [] : listFiles(qrels);
   // Teachers may score a positive below 0; the files that hold their scores tell positives apart by themselves.
-  if (source.minScore !== undefined || (files.length > 0 && files.every(({ part }) => part === "positives")))
-    return source;
-  return { ...source, minScore: LEAST_SCORE };
+  return minScore !== undefined || (files.length > 0 && files.every(({ part }) => part === "positives"));
+}
+
+/** What is judged 0 or less is no positive, unless the source names them. */
+export function onlyRelevant(source: SourceConfig): SourceConfig {
+  return namesPositives(source) ? source : { ...source, minScore: LEAST_SCORE };
+}
+
+/**
+ * A source of positives with what its view asks of their scores. Those of a scored view are a teacher's, 0 or less as
+ * well: nothing is asked of them. Where none is 0 or less both say the same, and the source is what it is in a binary
+ * view, so that its fingerprint changes only with its positives.
+ */
+export function positivesOf(view: PositivesOf, source: SourceConfig, { lowest }: StoredQrels): SourceConfig {
+  return view === "scored" && lowest.some((score) => score <= 0) ? source : onlyRelevant(source);
 }
 
 /**

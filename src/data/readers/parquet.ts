@@ -157,11 +157,12 @@ class Cells {
     return this.#takeBytes(field, value, target);
   }
 
-  /** A value as JSON, or null where there is none; what JSON has no word for counts as none. */
+  /** A value as JSON, dates as ISO texts, or null where there is none; what JSON has no word for counts as none. */
   jsonOf(field: number): string | null {
     const value = this.#value(field);
     if (value instanceof Uint8Array) return isUtf8(value) ? JSON.stringify(Buffer.from(value).toString("utf8")) : null;
     if (typeof value === "bigint" || typeof value === "boolean") return String(value);
+    if (value instanceof Date) return Number.isNaN(value.valueOf()) ? null : JSON.stringify(value);
     return typeof value === "number" && Number.isFinite(value) ? String(value) : null;
   }
 

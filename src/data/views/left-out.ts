@@ -7,7 +7,14 @@ import { QueryLinks } from "../qrels/query-links.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { DataContext } from "../types.js";
 
-const HINT = "Check that positives and negatives judge the same queries, and widen minScore and maxScore.";
+const HINT = "Check that positives and negatives judge the same queries, and widen minScore and maxScore";
+
+/** What a judgement has to say to make a positive where no option asks for anything. */
+const ASKED = {
+  binary: "; without minScore only judgements above 0 are positives",
+  scored: "",
+  multiLevel: "; a group needs a label above 0, as scoreTransform makes it",
+} as const;
 
 /** Queries with a judgement before any step but querySubset, ascending. */
 export function judgedQueries({ queries, sides }: MergedQrels): Int32Array {
@@ -44,17 +51,25 @@ export interface LeftOut {
  * Says which queries are left out.
  *
  * @param name what messages call the data.
+ * @param kind of the view.
  * @throws QuarryError DATA when no query is left, or where the policy says `error`.
  */
-export function tellLeftOut(name: string, out: LeftOut, left: number, queries: TextPool, context: DataContext): void {
+export function tellLeftOut(
+  { name, kind }: { readonly name: string; readonly kind: keyof typeof ASKED },
+  out: LeftOut,
+  left: number,
+  queries: TextPool,
+  context: DataContext,
+): void {
   const { judgedCount, withoutPositives, withoutOthers } = out;
   const reasons: string[] = [];
   if (withoutPositives.length > 0) reasons.push(`${shown(withoutPositives.length)} without a positive`);
   if (withoutOthers.length > 0) reasons.push(`${shown(withoutOthers.length)} without a passage beside it`);
   const why = reasons.join(", ");
+  const hint = `${HINT}${withoutPositives.length > 0 ? ASKED[kind] : ""}.`;
   if (left === 0) {
     const message = `${name}: no query can form a group${why === "" ? "" : `: ${why}`}.`;
-    throw new QuarryError("DATA", message, { hint: HINT });
+    throw new QuarryError("DATA", message, { hint });
   }
   const of = `of ${shown(judgedCount)} cannot form a group and are left out (${why})`;
   const detail = (reason: string) => (number: number) => `query ${JSON.stringify(queries.id(number))} ${reason}`;
@@ -67,7 +82,7 @@ export function tellLeftOut(name: string, out: LeftOut, left: number, queries: T
       ...examplesOf(withoutPositives, queries, detail("has no positive")),
       ...examplesOf(withoutOthers, queries, detail("has no passage beside its positive")),
     ].slice(0, EXAMPLE_LIMIT),
-    hint: HINT,
+    hint,
   };
   judge(context, finding);
 }

@@ -4,6 +4,7 @@ import type { MixConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } fr
 import { jsonDigest } from "../../json-digest.js";
 import { policyOf } from "../findings.js";
 import type { MergedQrels } from "../qrels/merged.js";
+import type { PositivesOf } from "../qrels/relevant.js";
 import { partSeed } from "../random.js";
 import { type OpenedSources, openSources } from "../source.js";
 import { listFiles } from "../source-files.js";
@@ -66,10 +67,10 @@ class Opening {
 
   async open(
     data: SearchDataConfig,
-    isPositives = false,
+    view: PositivesOf | null = null,
   ): Promise<{ readonly sources: OpenedSources; readonly qrels: MergedQrels }> {
     const stream = this.#opened.reduce((sum, each) => sum + each.sources.length, 0);
-    const sources = await openSources(data, this.context, { ...this.pools, stream }, isPositives);
+    const sources = await openSources(data, this.context, { ...this.pools, stream }, view);
     this.#opened.push(sources);
     if (sources.qrels !== null) return { sources, qrels: sources.qrels };
     throw new QuarryError("CONFIG", "A training source has no qrels.", {
@@ -114,7 +115,7 @@ async function openPaired(
       hint: "Name their source with the option negatives, or set negativesPerQuery to 0 for in-batch negatives only.",
     });
   }
-  const positives = await opening.open(data.positives, true);
+  const positives = await opening.open(data.positives, data.kind);
   const negatives =
     data.negativesPerQuery > 0 && data.negatives !== undefined ? await opening.open(data.negatives) : null;
   const relations =
@@ -128,7 +129,7 @@ async function openPaired(
     withoutPositives: missingIn(judged, positives.qrels.queryRows),
     withoutOthers: missingIn(positives.qrels.queryRows, eligible),
   };
-  tellLeftOut(nameOf(data), out, eligible.length, pools.queries, context);
+  tellLeftOut({ name: nameOf(data), kind: data.kind }, out, eligible.length, pools.queries, context);
   const sizeOf = (query: number): number => 1 + usableNegatives(qrels, query, 0).rows.length;
   if (data.tooFew === "error") tellTooFew(data, eligible, sizeOf, passagesPerQuery, opening);
   const { positiveChoice, negativeChoice } = data;
@@ -148,7 +149,7 @@ async function openGraded(data: Extract<ViewConfig, { kind: "multiLevel" }>, ope
   const judged = judgedQueries(qrels);
   const withoutPositives = missingIn(missingIn(judged, eligible), withoutOthers);
   const out = { judgedCount: judged.length, withoutPositives, withoutOthers };
-  tellLeftOut(nameOf(data), out, eligible.length, pools.queries, context);
+  tellLeftOut({ name: nameOf(data), kind: data.kind }, out, eligible.length, pools.queries, context);
   const passagesPerQuery = data.selection === "all" ? Math.min(largest, data.passagesPerQuery) : data.passagesPerQuery;
   const sizeOf = (query: number): number => gradedCount(qrels, query, passagesPerQuery);
   if (data.tooFew === "error") tellTooFew(data, eligible, sizeOf, passagesPerQuery, opening);

@@ -1,5 +1,6 @@
 /** Where the versions of a training's negatives lie, and the training data with a version in its place. */
 import { join } from "node:path";
+import { namesPositives } from "../../data/index.js";
 import { type RefreshTarget, refreshTargets } from "../../experiment/refresh.js";
 import type { SearchDataConfig, TrainConfig, TrainingDataConfig } from "../../experiment/schema.js";
 import { jsonDigest } from "../../json-digest.js";
@@ -18,8 +19,9 @@ export class MinedVersions {
     private readonly train: TrainConfig,
     others: readonly string[],
   ) {
-    this.targets = refreshTargets(train);
     const { mine, parts } = train.refresh ?? {};
+    const targets = refreshTargets(train);
+    this.targets = mine?.data === undefined ? targets.map(withPositives) : targets;
     this.key = jsonDigest([mine ?? null, parts ?? null, others]);
   }
 
@@ -56,4 +58,12 @@ export class MinedVersions {
     if (file === undefined || target === undefined || target.mine.data.kind !== "source") return null;
     return runSource(target.mine.data, join(this.folder(mined.version), file.path));
   }
+}
+
+/** Mining asks for labels above 0; what the view takes as positives whatever their scores is as positive to it. */
+function withPositives(target: RefreshTarget): RefreshTarget {
+  const { view, mine } = target;
+  const { data } = mine;
+  if (data.kind !== "source" || !(view.kind === "scored" || namesPositives(data))) return target;
+  return { ...target, mine: { ...mine, data: { ...data, scoreTransform: 1 } } };
 }

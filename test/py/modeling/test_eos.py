@@ -82,6 +82,9 @@ def test_a_saved_model_ends_texts_in_sentence_transformers_too(
     peer = sentence_transformers.SentenceTransformer(str(tmp_path / "saved"), device="cpu")
     theirs = peer.encode(TEXTS[:3], batch_size=1, show_progress_bar=False)
     np.testing.assert_allclose(np.stack(ours), theirs, atol=1e-5)
+    # A text that spells its end token out gets a second one there; see docs/models.md.
+    spelt = peer.tokenizer(TEXTS)["input_ids"][3]
+    assert spelt == [*ids_of(again, TEXTS)[3], END]
 
 
 def test_a_tokenizer_without_an_end_token_is_refused(

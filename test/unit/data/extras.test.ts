@@ -64,12 +64,14 @@ describe("the fields that a source asks for", () => {
       year: ["pa.int64()", ["1999", "2000"]],
       weight: ["pa.float32()", [0.5, null]],
       isGood: ["pa.bool_()", [true, false]],
+      seen: ["pa.timestamp('ms')", [86_400_000, null]],
+      day: ["pa.date32()", [null, 1]],
     } as const;
     writeParquet([{ path: join(dir, "corpus.parquet"), columns }]);
-    const extras = { passage: ["domain", "year", "weight", "isGood"] };
+    const extras = { passage: ["domain", "year", "weight", "isGood", "seen", "day"] };
     expect(await extrasIn(context, { corpus: "corpus.parquet", extras })).toEqual([
-      { domain: "läw", year: 1999, weight: 0.5, isGood: true },
-      { year: 2000, isGood: false },
+      { domain: "läw", year: 1999, weight: 0.5, isGood: true, seen: "1970-01-02T00:00:00.000Z" },
+      { year: 2000, isGood: false, day: "1970-01-02T00:00:00.000Z" },
     ]);
   });
 

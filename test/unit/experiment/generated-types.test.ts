@@ -2,35 +2,47 @@
 import { expect, test } from "vitest";
 import type { z } from "zod";
 import type * as data from "../../../src/experiment/data-schema.js";
-import { loss } from "../../../src/experiment/define.js";
+import { biEncoder, defineExperiment, loss, source } from "../../../src/experiment/define.js";
 import type * as evaluation from "../../../src/experiment/evaluate-schema.js";
 import type * as generated from "../../../src/experiment/options.generated.js";
 import type * as schema from "../../../src/experiment/schema.js";
 
+/** The same with lists that are only read, which a script may hand over `as const`. */
+type Read<T> = T extends (...given: never) => unknown
+  ? T
+  : T extends readonly (infer Element)[]
+    ? readonly Read<Element>[]
+    : T extends object
+      ? { [Key in keyof T]: Read<T[Key]> }
+      : T;
+
 /** Compiles only when each of the two can stand for the other. */
 type Same<A extends B, B extends C, C = A> = [A, B, C];
 
+/** What a script may hand to a schema. */
+type Taken<Schema extends z.ZodType> = Read<z.input<Schema>>;
+
 type Proof = [
-  Same<generated.ExperimentInput, z.input<typeof schema.experimentSchema>>,
-  Same<generated.ModelInput, z.input<typeof schema.modelSchema>>,
-  Same<generated.TrainInput, z.input<typeof schema.trainSchema>>,
-  Same<generated.BinaryInput, z.input<typeof data.binarySchema>>,
-  Same<generated.MultiLevelInput, z.input<typeof data.multiLevelSchema>>,
-  Same<generated.ScoredInput, z.input<typeof data.scoredSchema>>,
-  Same<generated.CombinedInput, z.input<typeof data.combinedSchema>>,
-  Same<generated.MixInput, z.input<typeof data.mixSchema>>,
-  Same<generated.FileInput, z.input<typeof data.fileSchema>>,
-  Same<generated.ValidationInput, z.input<typeof data.validationSchema>>,
-  Same<generated.MatryoshkaInput, z.input<typeof schema.matryoshkaSchema>>,
-  Same<generated.TrainingArgsInput, z.input<typeof schema.trainingArgsSchema>>,
-  Same<generated.SourceInput, z.input<typeof data.sourceSchema>>,
-  Same<generated.EvaluateInput, z.input<typeof evaluation.evaluateSchema>>,
-  Same<generated.TrainEvaluateInput, z.input<typeof evaluation.trainEvaluateSchema>>,
-  Same<generated.MineInput, z.input<typeof schema.mineSchema>>,
-  Same<generated.EmbeddingsInput, z.input<typeof schema.embeddingsSchema>>,
-  Same<generated.SearchInput, z.input<typeof schema.searchSchema>>,
-  Same<generated.EncodeInput, z.input<typeof schema.encodeSchema>>,
-  Same<generated.WorkersInput, z.input<typeof schema.workersSchema>>,
+  Same<generated.ExperimentInput, Taken<typeof schema.experimentSchema>>,
+  Same<generated.ModelInput, Taken<typeof schema.modelSchema>>,
+  Same<generated.TrainInput, Taken<typeof schema.trainSchema>>,
+  Same<generated.BinaryInput, Taken<typeof data.binarySchema>>,
+  Same<generated.MultiLevelInput, Taken<typeof data.multiLevelSchema>>,
+  Same<generated.ScoredInput, Taken<typeof data.scoredSchema>>,
+  Same<generated.CombinedInput, Taken<typeof data.combinedSchema>>,
+  Same<generated.MixInput, Taken<typeof data.mixSchema>>,
+  Same<generated.FileInput, Taken<typeof data.fileSchema>>,
+  Same<generated.ValidationInput, Taken<typeof data.validationSchema>>,
+  Same<generated.MatryoshkaInput, Taken<typeof schema.matryoshkaSchema>>,
+  Same<generated.TrainingArgsInput, Taken<typeof schema.trainingArgsSchema>>,
+  Same<generated.SourceInput, Taken<typeof data.sourceSchema>>,
+  Same<generated.EvaluateInput, Taken<typeof evaluation.evaluateSchema>>,
+  Same<generated.TrainEvaluateInput, Taken<typeof evaluation.trainEvaluateSchema>>,
+  Same<generated.MineInput, Taken<typeof schema.mineSchema>>,
+  Same<generated.EmbeddingsInput, Taken<typeof schema.embeddingsSchema>>,
+  Same<generated.SearchInput, Taken<typeof schema.searchSchema>>,
+  Same<generated.EncodeInput, Taken<typeof schema.encodeSchema>>,
+  Same<generated.WorkersInput, Taken<typeof schema.workersSchema>>,
 ];
 
 /** Assignability lets optional names differ, so the names are compared as well. */
@@ -50,6 +62,21 @@ test("the editor shows the very options that validation knows", () => {
   expect(proof).toBeNull();
 });
 
+test("lists of options may be constants", () => {
+  const measures = ["nDCG@10", "R@100"] as const;
+  const steps = ["evaluate", "mine"] as const;
+  const corpus = ["a.jsonl", { path: "b.jsonl" }] as const;
+  const data = source({ corpus, qrels: "q.tsv" });
+  const { config } = defineExperiment({
+    name: "x",
+    model: biEncoder("m"),
+    steps,
+    evaluate: { data, measures },
+    mine: { data },
+  });
+  expect([config.evaluate?.measures, config.steps]).toEqual([measures, steps]);
+});
+
 test("options of a loss are known to the editor by its name", () => {
   const data = null as unknown as generated.BinaryInput;
   const good: generated.TrainInput[] = [
@@ -64,6 +91,7 @@ test("options of a loss are known to the editor by its name", () => {
     },
     { data, loss: loss("my_loss", { margin: 1, weight: 2 }) },
     { data, loss: loss("kl", { labelTemperature: 2 }) },
+    ...(["kl", "margin_mse"] as const).map((name) => ({ data, loss: loss(name) })),
   ];
   const bad: generated.TrainInput[] = [
     // @ts-expect-error an option that infonce does not have
@@ -77,6 +105,6 @@ test("options of a loss are known to the editor by its name", () => {
     // @ts-expect-error known losses are checked there as well
     { data, loss: loss("kl", { margin: 1 }) },
   ];
-  expect([good.length, bad.length]).toEqual([5, 5]);
+  expect([good.length, bad.length]).toEqual([7, 5]);
   expect(loss("my_loss", { margin: 1 })).toEqual({ name: "my_loss", margin: 1 });
 });

@@ -251,6 +251,30 @@ describe("sources with several tables of queries", () => {
     expect(asked, "each is asked, mined for and encoded once").toEqual(["q0", "q1", "q2", "q3", "q4", "q5"]);
   });
 
+  test("are those of its subset where a source has no judgements, and it goes by the subset's content", async () => {
+    const empty = jsonLines([{ _id: "q6", text: "" }]);
+    const { context } = newCollection({
+      ...files,
+      "queries.jsonl": queries(6) + empty,
+      "some.txt": "q4\nq1\nq6\n",
+      "other.txt": "q2\n",
+    });
+    const ask = async (options: Partial<SourceConfig>, emptyTexts: "warn" | "drop" = "warn") => {
+      const validation = { ...DEFAULT_VALIDATION, emptyTexts };
+      const source = await prepareSource(sourceOf(options), { ...context, validation });
+      source.close();
+      return { rows: [...source.encodableQueries], fingerprint: source.fingerprint };
+    };
+    const some = await ask({ querySubset: "some.txt" });
+    expect(some.rows).toEqual([1, 4, 6]);
+    expect((await ask({ querySubset: "some.txt" }, "drop")).rows).toEqual([1, 4]);
+    expect((await ask({ querySubset: "other.txt" })).fingerprint).not.toBe(some.fingerprint);
+    expect((await ask({ querySubset: ["other.txt", "some.txt"] })).rows).toEqual([1, 2, 4, 6]);
+    await expect(ask({ querySubset: "a.tsv" })).resolves.toMatchObject({ rows: [0] });
+    // With judgements the subset says which of these count; others are still asked by a search.
+    expect((await ask({ qrels: "a.tsv", querySubset: "a.tsv" })).rows).toHaveLength(7);
+  });
+
   test("are refused where one query is asked with two prompts, also from one file", async () => {
     const { context, dir } = newCollection({ ...files, "c.tsv": "q1\td1\t1\n", "b/queries.jsonl": queries(2) });
     const prompts = { query: "Q: " };
