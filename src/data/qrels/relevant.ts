@@ -25,12 +25,13 @@ export function onlyRelevant(source: SourceConfig): SourceConfig {
 }
 
 /**
- * A source of positives with what its view asks of their scores. Those of a scored view are a teacher's, 0 or less as
- * well: nothing is asked of them. Where none is 0 or less both say the same, and the source is what it is in a binary
- * view, so that its fingerprint changes only with its positives.
+ * A source of positives with what its view asks of their scores. Those of a scored view may be a teacher's logits, which
+ * are below 0 for a true positive as well: nothing is asked of them. A fraction below 0 tells them from grades, where 0
+ * (and -2 in some of TREC's) means irrelevant.
  */
 export function positivesOf(view: PositivesOf, source: SourceConfig, { lowest }: StoredQrels): SourceConfig {
-  return view === "scored" && lowest.some((score) => score <= 0) ? source : onlyRelevant(source);
+  const isTeachers = view === "scored" && lowest.some((score) => score < 0 && !Number.isInteger(score));
+  return isTeachers ? source : onlyRelevant(source);
 }
 
 /**

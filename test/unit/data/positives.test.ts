@@ -48,7 +48,7 @@ test.each([
 
 test("two sources that call a passage relevant and irrelevant are refused under error, and told by a check", async () => {
   const { context, dir } = collectionOf(first, [[0, 1, 0]]);
-  const data = binary({ positives: combined("error", {}, {}) });
+  const data = scored({ positives: combined("error", {}, {}) });
   await expect(openTrainingSet(data, context)).rejects.toMatchObject({
     code: "DATA",
     message: expect.stringContaining(`has the score 1 here and 0 in ${dir}/1.tsv:2`),
@@ -69,7 +69,7 @@ test("two sources that call a passage relevant and irrelevant are refused under 
 test("a source's own minScore decides what its judgements say", async () => {
   const { context } = collectionOf(first, [[0, 1, 0]]);
   const open = (...options: Partial<SourceConfig>[]) =>
-    openTrainingSet(binary({ positives: combined("last", ...options) }), context);
+    openTrainingSet(scored({ positives: combined("last", ...options) }), context);
   const asked = await open({}, { minScore: 0 });
   expect([...asked.knownPositives(0)].sort()).toEqual([1, 2]);
   const ignored = await open({}, { minScore: 1 });

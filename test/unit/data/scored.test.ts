@@ -1,4 +1,4 @@
-/** The scored view: its labels are a teacher's scores, so a score of 0 or less makes no positive less of one. */
+/** The scored view: its labels may be a teacher's logits, and one below 0 makes no positive less of one. */
 import { expect, test } from "vitest";
 import { openTrainingSet } from "../../../src/data/index.js";
 import type { MergeRule, SourceConfig } from "../../../src/experiment/schema.js";
@@ -75,11 +75,23 @@ test("other positives give another fingerprint, the same ones keep theirs", asyn
   }
 });
 
+test("grades stay grades: what is judged 0 or -2 is no positive", async () => {
+  const { context } = collectionOf([
+    [0, 0, 2],
+    [0, 1, 0],
+    [0, 2, -2],
+    [1, 1, 1],
+  ]);
+  const set = await openTrainingSet(viewOf(), context);
+  expect([...set.knownPositives(0)]).toEqual([0]);
+  set.close();
+});
+
 test.each(["last", "first", "max"] as const)(
   "of several sources none is overruled under %s",
   async (merge: MergeRule) => {
     const { context } = collectionOf(logits, [
-      [0, 0, -1],
+      [0, 0, -1.5],
       [0, 4, 3],
     ]);
     const sources = ["positives.tsv", "other.tsv"].map((path) => sourceOf({ qrels: path }));
