@@ -18,6 +18,7 @@ VERBS = {
     "fork-server": "quarry_runtime.fork_server",
     "join": "quarry_runtime.join",
     "launch": "quarry_runtime.launch",
+    "hold": "quarry_runtime.hold",
     "doctor": "quarry_runtime.doctor.command",
 }
 # Each module offers answer(argv) -> what is said on stdout, as JSON.

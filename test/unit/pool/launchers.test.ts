@@ -17,6 +17,7 @@ import { pastedCommand } from "../../../src/pool/launch/manual.js";
 import { type LaunchSettings, quoted } from "../../../src/pool/launch/node.js";
 import { launchNodes } from "../../../src/pool/launch/nodes.js";
 import type { Launched } from "../../../src/pool/reception.js";
+import { findPython } from "../../../src/python/environment.js";
 import { EventStream, type QuarryEvent } from "../../../src/report/events.js";
 import { processesWith, until } from "../../fixtures/fake-pool.js";
 
@@ -29,8 +30,9 @@ const tickets = [0, 1, 2].map((index) => ({
   token: `secret-token-${index}`,
 }));
 
-/** Notes its arguments, its environment and what comes over stdin, then does as told. */
+/** Notes its arguments, its environment and what comes over stdin, then does as told. What holds launchers is no double. */
 const DOUBLE = `#!/bin/sh
+case "$3" in hold) PYTHONPATH="$REAL_PYTHONPATH" exec "$REAL_PYTHON" "$@" ;; esac
 name=$(basename "$0")
 n=0
 while ! mkdir "$DOUBLES/$name-$n.lock" 2>/dev/null; do n=$((n + 1)); done
@@ -46,7 +48,8 @@ mv "$DOUBLES/$name-$n.stdin.part" "$DOUBLES/$name-$n.stdin"
 . "$DOUBLES/behaviour"
 `;
 
-beforeEach(() => {
+beforeEach(async () => {
+  const real = await findPython();
   folder = mkdtempSync(join(tmpdir(), "quarry-test-launch-"));
   for (const name of ["ssh", "srun", "sbatch", "scancel", "python"]) {
     writeFileSync(join(folder, name), DOUBLE);
@@ -56,7 +59,10 @@ beforeEach(() => {
   behave('while [ ! -e "$DOUBLES/left" ]; do sleep 0.05; done');
   python = {
     executable: join(folder, "python"),
-    env: { PATH: `${folder}:${process.env["PATH"] ?? ""}`, PYTHONPATH: "/opt/quarry/py_runtime", DOUBLES: folder },
+    env: {
+      ...{ PATH: `${folder}:${process.env["PATH"] ?? ""}`, PYTHONPATH: "/opt/quarry/py_runtime", DOUBLES: folder },
+      ...{ REAL_PYTHON: real.executable, REAL_PYTHONPATH: real.env["PYTHONPATH"] ?? "" },
+    },
   };
   events = [];
   launched = null;
@@ -67,6 +73,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const isSleep = (pid: number): boolean => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n";
 const behave = (script: string): void => writeFileSync(join(folder, "behaviour"), `${script}\n`);
 const seen = (name: string): string => readFileSync(join(folder, name), "utf8");
 const argv = (program: string, index = 0): string[] => seen(`${program}-${index}.argv`).trimEnd().split("\n");
@@ -103,7 +110,9 @@ describe("ssh", () => {
     await launch({ kind: "ssh", host: "user@gpu1", workers: 2, threads: 4, options: ["-p", "2222"] });
     await arrived("ssh");
     const [command, ...others] = argv("ssh").reverse();
-    expect(others.reverse().slice(-4)).toEqual(["-p", "2222", "--", "user@gpu1"]);
+    // Behind the node's own: of two mentions ssh takes the first.
+    const last = ["-p", "2222", "-o", "ConnectTimeout=30", "--", "user@gpu1"];
+    expect(others.reverse().slice(-last.length)).toEqual(last);
     expect(argv("ssh")).toContain("BatchMode=yes");
     expect(command).toBe(
       `exec env PYTHONPATH=/opt/quarry/py_runtime PYTHONUNBUFFERED=1 ${folder}/python -m quarry_runtime join ` +
@@ -157,6 +166,18 @@ describe("Slurm", () => {
     await until(() => existsSync(join(folder, "scancel-0.argv")));
     expect(argv("scancel")).toEqual([(name ?? "").replace("--job-name", "--name")]);
     expectNoSecret();
+  });
+
+  it("cancels the job of an sbatch that was killed", async () => {
+    behave("exec sleep 60");
+    await launch({ kind: "slurm", via: "sbatch", nodes: 1 });
+    await arrived("sbatch");
+    const name = argv("sbatch").find((word) => word.startsWith("--job-name="));
+    await until(() => processesWith(`DOUBLES=${folder}`).some(isSleep));
+    for (const pid of processesWith(`DOUBLES=${folder}`)) if (isSleep(pid)) process.kill(pid, "SIGKILL");
+    await launched?.ended;
+    expect(argv("scancel")).toEqual([(name ?? "").replace("--job-name", "--name")]);
+    expect(events).toMatchObject([{ message: expect.stringContaining("was killed by SIGKILL") as string }]);
   });
 });
 
@@ -225,6 +246,17 @@ describe("a node that ends", () => {
       new Promise((done) => setTimeout(done, 100, false)),
     ]);
     expect(isEnded).toBe(false);
+  });
+
+  it("whose program is missing says so", async () => {
+    rmSync(join(folder, "srun"));
+    python = { ...python, env: { ...python.env, PATH: folder } };
+    await launch({ kind: "slurm", nodes: 1 });
+    await launched?.ended;
+    const message = expect.stringContaining(
+      "ENVIRONMENT: srun cannot be started: No such file or directory.",
+    ) as string;
+    expect(events).toMatchObject([{ type: "warning", message }]);
   });
 
   it("is ended with the run, even one that does not want to", async () => {
