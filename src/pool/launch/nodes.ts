@@ -125,7 +125,10 @@ class Nodes {
     }
     const words = lastLines.length === 0 ? "" : ` Its last lines:\n  ${lastLines.join("\n  ")}`;
     const message = `${name} (${label}) ${how.startsWith("killed") ? `was ${how}` : how}.${words}`;
-    events.emit({ type: "warning", message, hint: `See ${logDir}/${name}.log.` });
+    // An interpreter's own words, which is all there is where nothing of Quarry's can be read.
+    const isElsewhere = lastLines.some((line) => line.includes("No module named quarry_runtime"));
+    const way = isElsewhere ? "Set the node's directory to where py_runtime lies there. " : "";
+    events.emit({ type: "warning", message, hint: `${way}See ${logDir}/${name}.log.` });
   }
 }
 

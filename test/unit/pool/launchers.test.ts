@@ -221,6 +221,14 @@ describe("a node that ends", () => {
     });
   });
 
+  it("for want of Quarry's modules is told how to name where they lie", async () => {
+    behave("echo '/opt/bin/python: No module named quarry_runtime' >&2; exit 1");
+    await launch({ kind: "ssh", host: "gpu1" });
+    await launched?.ended;
+    const hint = expect.stringContaining("Set the node's directory to where py_runtime lies there. See") as string;
+    expect(events).toMatchObject([{ type: "warning", hint }]);
+  });
+
   it("is no matter for a warning when its workers were not needed any more", async () => {
     behave("exit 0");
     await launch({ kind: "ssh", host: "gpu1" });
