@@ -10,13 +10,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type NodeConfig, nodeSchema } from "../../../src/experiment/nodes-schema.js";
 import { pastedCommand } from "../../../src/pool/launch/manual.js";
 import { type LaunchSettings, quoted } from "../../../src/pool/launch/node.js";
 import { launchNodes } from "../../../src/pool/launch/nodes.js";
 import type { Launched } from "../../../src/pool/reception.js";
+import { processMark } from "../../../src/process-stat.js";
 import { findPython } from "../../../src/python/environment.js";
 import { EventStream, type QuarryEvent } from "../../../src/report/events.js";
 import { processesWith, until } from "../../fixtures/fake-pool.js";
@@ -192,6 +193,9 @@ describe("torchrun", () => {
     );
     expect(given.indexOf("--max-restarts=1")).toBeLessThan(given.lastIndexOf("-m"));
     const path = given[given.indexOf("--ticket") + 1] ?? "";
+    // Whoever comes after a kill knows whose it was, and removes it with all of torchrun's files.
+    expect(basename(dirname(path))).toContain(processMark());
+    expect(given).toContain(`--log-dir=${dirname(path)}/logs`);
     expect(read(readFileSync(path, "utf8"))).toEqual(tickets[0]);
     expectNoSecret();
     await launched?.close();
