@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quarry_runtime.guard.imports import shorten_imports
+from quarry_runtime.lacking import lacking
 
 # Each module offers main(argv) -> exit status.
 VERBS = {
@@ -18,6 +19,7 @@ VERBS = {
     "fork-server": "quarry_runtime.fork_server",
     "join": "quarry_runtime.join",
     "launch": "quarry_runtime.launch",
+    "hold": "quarry_runtime.hold",
     "track": "quarry_runtime.track",
     "doctor": "quarry_runtime.doctor.command",
 }
@@ -50,8 +52,10 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        from quarry_runtime.errors import EXIT_STATUS, to_info
-
+        try:
+            from quarry_runtime.errors import EXIT_STATUS, to_info
+        except ModuleNotFoundError as missing:
+            return _leave_lacking(missing)
         info = to_info(error)
         # Indented further than the hint, a message's other lines are known to belong to it.
         message = info.message.replace("\n", "\n    ")
@@ -71,6 +75,15 @@ def _say(answer: Callable[[], Any]) -> None:
         stdout.write(json.dumps(answer(), ensure_ascii=False, allow_nan=False))
 
 
+def _leave_lacking(missing: ModuleNotFoundError) -> int:
+    """Without its packages not even the table of errors can be read."""
+    told = lacking(missing)
+    if told is None:
+        raise missing
+    print(f"ENVIRONMENT: {told[0]}\n  {told[1]}", file=sys.stderr)
+    return 4
+
+
 def _tie(verb: str) -> None:
     """Nobody waits for the answer of a command whose caller was killed: it ends, and writes nothing any more."""
     from quarry_runtime.guard.parent import die_with_parent, tie_to_parent
@@ -86,5 +99,8 @@ def _tie(verb: str) -> None:
 
 
 if __name__ == "__main__":
-    _tie("".join(sys.argv[1:2]))
+    try:
+        _tie("".join(sys.argv[1:2]))
+    except ModuleNotFoundError as missing:
+        sys.exit(_leave_lacking(missing))
     sys.exit(main(sys.argv[1:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
+from quarry_runtime.lacking import lacking
 from quarry_runtime.protocol.messages import EXIT_STATUS, ErrorInfo
 
 __all__ = [
@@ -185,6 +186,10 @@ def to_info(exc: BaseException) -> ErrorInfo:
             hint=None if exc.hint is None else _clean(exc.hint),
             is_retryable=exc.is_retryable,
             rows=exc.rows[:MAX_ROWS],
+        )
+    if (told := lacking(exc)) is not None:
+        return ErrorInfo(
+            code="ENVIRONMENT", message=told[0], hint=told[1], is_retryable=False, rows=[]
         )
     code: ErrorCode = "INTERNAL"
     hint = None

@@ -31,6 +31,7 @@ from quarry_runtime.protocol.messages import (
     Failed,
     Files,
     Flush,
+    Piece,
     Ping,
     Refuse,
     SnapshotUnit,
@@ -154,6 +155,9 @@ class Loop:
     def _take(self, message: DownMessage, frames: list[memoryview]) -> None:
         if isinstance(message, Refuse):
             raise Refused(message.error)
+        if self._is_draining and isinstance(message, Files | Piece | Configure):
+            # Was on its way, or asked for, before the drain.
+            return
         if isinstance(message, Configure):
             self._configure(message.task)
         elif isinstance(message, Drain):

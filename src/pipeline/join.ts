@@ -57,7 +57,7 @@ function withoutTicket(runDir: string, cause?: unknown): QuarryError {
  *
  * @returns the exit status
  * @throws QuarryError CONFIG for an option that cannot be; ENVIRONMENT without Python, or when the ticket lies in the
- *   folder of a run that was killed.
+ *   folder of a run that was killed; WORKER when what keeps the workers was killed.
  */
 export async function joinRun(options: JoinOptions): Promise<number> {
   checkOptions(options);
@@ -91,12 +91,22 @@ export async function joinRun(options: JoinOptions): Promise<number> {
   );
   child.stdin.on("error", () => {}); // one that ends at once tells why on stderr
   if (line !== null) child.stdin.write(`${line}\n`);
-  options.onStop?.(() => child.kill("SIGTERM"));
+  let isStopping = false;
+  options.onStop?.(() => {
+    isStopping = true;
+    child.kill("SIGTERM");
+  });
   const { exitCode, signal, originalMessage } = await child;
   if (exitCode === undefined && signal === undefined) {
     throw new QuarryError("ENVIRONMENT", `${python.executable} could not be started: ${originalMessage ?? ""}`);
   }
-  return exitCode ?? 128;
+  if (exitCode === undefined && !isStopping) {
+    throw new QuarryError("WORKER", `${python.executable}, which keeps the workers here, was killed by ${signal}.`, {
+      hint: "See whether memory ran out, e.g. with dmesg, and join again. The run gives their work to others meanwhile.",
+      isRetryable: true,
+    });
+  }
+  return exitCode ?? 143;
 }
 
 /** Loaded when it is called: it brings a socket along. */

@@ -39,6 +39,13 @@ export type PoolEvent =
     }
   /** The results of these units, which came from this session, are durable. */
   | { readonly type: "durable"; readonly worker: string; readonly session: string; readonly units: readonly number[] }
+  /**
+   * It came by itself, and says that it cannot do the job. `isAnyoneExpected`: what was started elsewhere may still bring
+   * another one.
+   */
+  | { readonly type: "unable"; readonly worker: string; readonly isAnyoneExpected: boolean }
+  /** Every launcher has ended, and nobody starts workers by hand. */
+  | { readonly type: "closed" }
   | { readonly type: "died"; readonly worker: string; readonly how: string };
 
 /** What the shell must do. */

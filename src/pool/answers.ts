@@ -56,8 +56,8 @@ export class Answers {
         run.accept(worker, message);
       } catch (thrown) {
         const error = toQuarryError(thrown);
-        // One that joined must not end the work of the others, which know what the model is.
-        if (this.#state.workers.get(worker)?.isGuest === true && this.#state.job?.isDescribed === true) {
+        // One that joined must not end the work of the others.
+        if (this.#state.workers.get(worker)?.isGuest === true) {
           return this.#pool.kill(worker, `does not fit in: ${error.message.replace(/\.$/, "")},`);
         }
         return this.#pool.end(run, error);

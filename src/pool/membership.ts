@@ -4,6 +4,8 @@ import { canWork, isAlive, type Job, newWorker, type PoolState, type Worker } fr
 
 /** Deaths in a row before `ready` after which a place is not filled again. */
 const MAX_EARLY_DEATHS = 2;
+/** After these it may be that nobody is left who works, or will. */
+const DECISIVE: ReadonlySet<PoolEvent["type"]> = new Set(["died", "leaving", "begin", "unable", "closed"]);
 
 /** A worker came by itself; null when its name is not free. */
 export function join(state: PoolState, name: string): Worker | null {
@@ -43,10 +45,15 @@ export function departures(state: PoolState): PoolAction[] {
 }
 
 /** Ends a job that nobody works on and nobody will. */
-export function hopelessness(state: PoolState, event: PoolEvent): PoolAction[] {
-  if (event.type !== "died" && event.type !== "leaving" && event.type !== "begin") return [];
+export function hopelessness(state: PoolState, job: Job, event: PoolEvent): PoolAction[] {
+  if (!DECISIVE.has(event.type)) return [];
   const workers = [...state.workers.values()];
   if (workers.some(canWork)) return [];
+  // What ails a machine that somebody added need not ail the next one; but where nobody has come to the model and nobody
+  // is about to, its reason is the answer.
+  if (event.type === "unable" && !job.isDescribed && !event.isAnyoneExpected) {
+    return [{ type: "fail", message: `${event.worker} cannot do it` }];
+  }
   const isBroken = ({ phase }: Worker): boolean => phase === "broken";
   // The one that has just died, for it is known how; else any.
   const dead = event.type === "died" ? state.workers.get(event.worker) : undefined;
@@ -54,7 +61,8 @@ export function hopelessness(state: PoolState, event: PoolEvent): PoolAction[] {
   // Where places broke, something is wrong that the user should see, whoever might still come.
   if (broken === undefined && state.isOpen) return [];
   const how = event.type === "died" && broken === dead ? event.how : "died";
-  const why = broken === undefined ? "all were drained" : `${broken.name} ${how}, twice in a row before it was ready`;
+  const gone = workers.length === 0 ? "every node has ended" : "all were drained";
+  const why = broken === undefined ? gone : `${broken.name} ${how}, twice in a row before it was ready`;
   return [{ type: "fail", message: why }];
 }
 

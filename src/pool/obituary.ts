@@ -5,6 +5,7 @@ import type { PoolAction } from "./actions.js";
 import type { Death } from "./crew.js";
 import type { PoolReport } from "./report.js";
 import type { Run } from "./run.js";
+import type { Job } from "./state.js";
 
 type Lost = Extract<PoolAction, { type: "lost" }>;
 
@@ -18,6 +19,8 @@ function nextOf(fate: Lost["fate"], isNothingLost: boolean): string {
 /** Remembers deaths for as long as the pool lives. */
 export class Obituary {
   readonly #deaths = new Map<string, Death>();
+  /** What those that came by themselves said could be done. */
+  readonly #hints = new Map<string, string | null>();
   /** What a worker said before it stopped. */
   fatal: QuarryError | null = null;
 
@@ -30,9 +33,16 @@ export class Obituary {
     this.#deaths.set(worker, death);
   }
 
-  /** Keeps the reason that a worker gave itself; every later failure for want of workers shows its hint. */
-  confess({ code, message, hint, isRetryable }: ErrorInfo): QuarryError {
-    this.fatal = new QuarryError(code, message, { isRetryable, ...(hint === null ? {} : { hint }) });
+  /**
+   * Keeps the reason that a worker gave itself; every later failure for want of workers shows its hint.
+   *
+   * @param host where to follow the hint, for a worker that came by itself
+   */
+  confess(worker: string, host: string | null, { code, message, hint, isRetryable }: ErrorInfo): QuarryError {
+    const told = host === null ? message : `${worker} on ${host}: ${message}`;
+    const way = host === null ? hint : hint && `On ${host}: ${hint}`;
+    this.fatal = new QuarryError(code, told, { isRetryable, ...(way === null ? {} : { hint: way }) });
+    if (host !== null) this.#hints.set(worker, way);
     return this.fatal;
   }
 
@@ -48,11 +58,15 @@ export class Obituary {
     this.report.worker(worker, "lost", `${how}; ${then}`);
     const words = fate === "broken" ? this.#lastWords(worker) : "";
     // A worker that came by itself keeps its log where it was started.
-    const hint = this.#deaths.get(worker)?.ending == null ? null : `See ${this.logDir}/${worker}.log.`;
+    const isOwn = this.#deaths.get(worker)?.ending != null;
+    const hint = isOwn ? `See ${this.logDir}/${worker}.log.` : (this.#hints.get(worker) ?? null);
+    this.#hints.delete(worker);
     this.report.warn(`${worker} ${how} with ${lot}${held}; ${then}.${words}`, hint);
   }
 
-  noWorkerLeft(message: string): QuarryError {
+  /** The reason of one that could not do it, where nobody could; else that nobody is left. */
+  noWorkerLeft(message: string, job: Job | null): QuarryError {
+    if (job?.isDescribed === false && this.fatal?.isRetryable === false) return this.fatal;
     const words = [...this.#deaths.keys()].map((worker) => this.#lastWords(worker)).find((text) => text !== "") ?? "";
     const hint = this.fatal?.hint ?? `Read the logs in ${this.logDir}.`;
     return new QuarryError("WORKER", `No worker is left: ${message}.${words}`, { hint, isRetryable: true });

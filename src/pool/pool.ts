@@ -22,7 +22,7 @@ import { advance } from "./reducer.js";
 import { PoolReport } from "./report.js";
 import type { Place } from "./resources.js";
 import { Run } from "./run.js";
-import { canWork, emptyPool, isAlive, type PoolState } from "./state.js";
+import { emptyPool, isAlive, type PoolState } from "./state.js";
 import { Supply } from "./supply.js";
 import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, ScoreJob, SearchJob, WorkerPool } from "./types.js";
 
@@ -77,7 +77,9 @@ class LocalPool implements WorkerPool {
         onJoin: (worker, payload, isRemote) => pool.#joined(worker, payload, isRemote),
         onControl: (message) => pool.#reception.control(message, (worker) => pool.#feed({ type: "leaving", worker })),
       });
-      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch, () => pool.#nodesEnded());
+      await pool.#reception.open(pool.#crew.reception, options.runDir, options.launch, () =>
+        pool.#feed({ type: "closed" }),
+      );
     } catch (thrown) {
       clearInterval(pool.#timer);
       pool.#reception.close();
@@ -235,7 +237,7 @@ class LocalPool implements WorkerPool {
         return this.#report.warn(`Unit ${unit} is given up: ${message}.`);
       }
       case "fail":
-        return this.#end(run, this.#obituary.noWorkerLeft(action.message));
+        return this.#end(run, this.#obituary.noWorkerLeft(action.message, this.#state.job));
       case "finished":
         return this.#end(run, run.isStopping ? interrupted() : null);
     }
@@ -307,11 +309,13 @@ class LocalPool implements WorkerPool {
   }
 
   #failing(worker: string, error: ErrorInfo): void {
-    const fatal = this.#obituary.confess(error);
-    this.#crew.excuse(worker, `stopped (${error.message})`);
-    // What ails a machine that somebody added need not ail the others: only where nobody could do it either.
-    const isOwn = this.#state.workers.get(worker)?.isGuest === true && this.#state.job?.isDescribed === true;
-    if (!error.isRetryable && !isOwn && this.#run !== null) this.#end(this.#run, fatal);
+    const isGuest = this.#state.workers.get(worker)?.isGuest === true;
+    const host = isGuest ? this.#reception.hostOf(worker) : null;
+    const fatal = this.#obituary.confess(worker, host, error);
+    this.#crew.excuse(worker, `stopped ${host === null ? "" : `on ${host} `}(${error.message})`);
+    if (error.isRetryable) return;
+    if (isGuest) this.#feed({ type: "unable", worker, isAnyoneExpected: this.#reception.isAnyoneExpected });
+    else if (this.#run !== null) this.#end(this.#run, fatal);
   }
 
   #joined(worker: string, { message }: Payload, isRemote: boolean): void {
@@ -321,13 +325,6 @@ class LocalPool implements WorkerPool {
     this.#report.worker(worker, "starting", `joined from ${message.host}`, message.device);
     this.#report.note(`${worker} joined from ${message.host} (${message.deviceName}).`);
     this.#feed({ type: "joined", worker });
-  }
-
-  /** Nobody comes any more by himself: a job without a worker would wait for ever. */
-  #nodesEnded(): void {
-    const isAnyoneHere = [...this.#state.workers.values()].some(canWork);
-    if (this.#run === null || isAnyoneHere) return;
-    this.#end(this.#run, this.#obituary.noWorkerLeft("every node has ended"));
   }
 
   #died(worker: string, death: Death): void {

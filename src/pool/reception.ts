@@ -14,6 +14,8 @@ type Hello = Extract<UpMessage, { type: "hello" }>;
 export interface Launched {
   /** Resolves when none of them can bring a worker any more. */
   readonly ended: Promise<void>;
+  /** Whether something that was started may still bring a worker; what somebody may start by hand does not count. */
+  mayBringMore(): boolean;
   /** Called when the workers have been told to leave; those that have not ended after `leaveMs` are made to. */
   close(leaveMs?: number): Promise<void>;
 }
@@ -71,6 +73,16 @@ export class Reception {
   met(worker: string, { host, device }: Hello): void {
     this.#hosts.set(worker, { host, device });
     this.#isWaitingTold = false;
+  }
+
+  /** Where a worker runs. */
+  hostOf(worker: string): string {
+    return this.#hosts.get(worker)?.host ?? "-";
+  }
+
+  /** Whether what was started elsewhere may still bring a worker. */
+  get isAnyoneExpected(): boolean {
+    return this.#launched?.mayBringMore() === true;
   }
 
   /** Tells once that a job stands still because nobody is there. */

@@ -19,7 +19,7 @@ export function advance(state: PoolState, event: PoolEvent): PoolAction[] {
   if (state.job !== null) actions.push(...dispatch(state));
   actions.push(...departures(state));
   if (state.job === null) return actions;
-  actions.push(...launches(state, state.job), ...hopelessness(state, event));
+  actions.push(...launches(state, state.job), ...hopelessness(state, state.job, event));
   if (isFinished(state, state.job)) actions.push({ type: "finished" });
   return actions;
 }
@@ -34,6 +34,10 @@ function apply(state: PoolState, event: PoolEvent): PoolAction[] {
     if (state.job !== null) state.job.isStopping = true;
     return [];
   }
+  if (event.type === "closed") {
+    state.isOpen = false;
+    return [];
+  }
   const worker = state.workers.get(event.worker);
   // Whoever made it may be gone by now.
   if (event.type === "durable") return durable(state.job, worker, event.session, event.units);
@@ -41,6 +45,10 @@ function apply(state: PoolState, event: PoolEvent): PoolAction[] {
   if (worker === undefined) return [];
   if (event.type === "leaving") {
     leave(worker);
+    return [];
+  }
+  if (event.type === "unable") {
+    worker.isUnable = true;
     return [];
   }
   if (event.type === "hello") return hello(state, worker);

@@ -31,6 +31,8 @@ export interface Worker {
   isLeaving: boolean;
   /** It was told to go, with nothing in its hands. */
   isDismissed: boolean;
+  /** It said that it cannot do the job; its end is near. */
+  isUnable: boolean;
   /** Names what the worker was configured for last, unlike any other session of any pool; empty without one. */
   session: string;
   /** Deaths since it was last ready. */
@@ -94,8 +96,8 @@ export interface PoolState {
   /** Makes session names differ between pools. */
   readonly id: string;
   readonly workers: Map<string, Worker>;
-  /** Workers may still join: a job without any waits for them. */
-  readonly isOpen: boolean;
+  /** Workers may still join: a job without any waits for them. False from then on when every launcher has ended. */
+  isOpen: boolean;
   /** Sessions of all workers so far, for the next name: a guest that comes again must not get an earlier one's. */
   sessionCount: number;
   job: Job | null;
@@ -114,6 +116,7 @@ export function newWorker(name: string, isGuest: boolean): Worker {
     phase: isGuest ? "connected" : "absent",
     isLeaving: false,
     isDismissed: false,
+    isUnable: false,
     session: "",
     earlyDeaths: 0,
     pendingReady: 0,
@@ -134,7 +137,7 @@ export function isAlive({ phase }: Worker): boolean {
 
 /** Whether it works, or can be started to. */
 export function canWork(worker: Worker): boolean {
-  return isAlive(worker) || worker.phase === "absent";
+  return !worker.isUnable && (isAlive(worker) || worker.phase === "absent");
 }
 
 /** A job with every unit waiting that is not done already. */

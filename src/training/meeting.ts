@@ -82,6 +82,7 @@ export async function arrangeMeeting(job: TrainJob, nodes: TrainNodes, maxRestar
     });
     return {
       ended: launched.ended,
+      mayBringMore: () => launched.mayBringMore(),
       close: async (leaveMs) => {
         removeTickets();
         await launched.close(leaveMs);

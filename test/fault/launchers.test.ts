@@ -1,6 +1,7 @@
 /** Launchers for real: a sshd, torchrun, and a Slurm of two nodes, all on this machine; and what is left when somebody ends them. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
@@ -9,9 +10,10 @@ import { processesWith, until } from "../fixtures/fake-pool.js";
 import { expectCancelled, expectTrainedAlong, trainAlone } from "../fixtures/launched.js";
 import { type Launchers, openLaunchers, startable } from "../fixtures/launchers.js";
 import { encodeAll, guestsOf, withNodePool } from "../fixtures/node-pool.js";
-import { isCommand, TrainingBench } from "../integration/training-harness.js";
+import { TrainingBench } from "../integration/training-harness.js";
 
 const script = fileURLToPath(new URL("../fixtures/node-orchestrator.ts", import.meta.url));
+const waiting = fileURLToPath(new URL("../fixtures/launching-orchestrator.ts", import.meta.url));
 let launchers: Launchers;
 let local: Buffer;
 
@@ -59,8 +61,28 @@ it.each(startable("ssh", "torchrun", "srun", "sbatch"))(
     expect(await answer()).toEqual({ isInTheMiddle: true });
     orchestrator.kill("SIGKILL");
     await orchestrator;
-    // sbatch itself asks Slurm every now and then whether the job is over.
-    await until(() => processesWith(bench.marker).every((pid) => isCommand(pid, "sbatch")), 5_000);
+    await until(() => processesWith(bench.marker).length === 0, 5_000);
+    await launchers.noJobs();
+  },
+);
+
+it.each(startable("srun", "sbatch"))(
+  "%s: what waits behind another job is gone with a killed orchestrator",
+  async (way) => {
+    const { bench, slurm } = launchers;
+    const nodes = launchers.machine(way).map((node) => ({ ...node, args: ["--exclusive"] }));
+    const other = execa("srun", ["-N2", "--exclusive", "sleep", "60"], { env: slurm?.env ?? {}, reject: false });
+    await expect.poll(async () => (await slurm?.jobs())?.length, { timeout: 20_000 }).toBe(1);
+    const [first = ""] = (await slurm?.jobs()) ?? [];
+    const given = JSON.stringify({ nodes, python: bench.python, logDir: join(bench.folder, `waiting-${way}`) });
+    const orchestrator = execa("node", ["scripts/on-build.mjs", waiting, given], { reject: false });
+    await expect.poll(async () => (await slurm?.jobs())?.length, { timeout: 20_000 }).toBe(2);
+    orchestrator.kill("SIGKILL");
+    await orchestrator;
+    await until(() => processesWith(bench.marker).length === 0, 8_000);
+    await expect.poll(async () => slurm?.jobs(), { timeout: 20_000 }).toEqual([first]);
+    await slurm?.cancel(first);
+    await other;
     await launchers.noJobs();
   },
 );

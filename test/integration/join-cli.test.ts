@@ -87,6 +87,21 @@ describe("quarry join", () => {
     await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length === 0, 5_000);
   });
 
+  it("says that what keeps its workers was killed", async () => {
+    const joining = quarry([fake.runDir, ...here, "--name", "far"]);
+    await isJoined("far.0");
+    const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, "latin1");
+    const [keeper = 0] = processesWith(`QUARRY_TEST_MARKER=${marker}`).filter((pid) =>
+      commandOf(pid).includes("quarry_runtime\0join"),
+    );
+    process.kill(keeper, "SIGKILL");
+    const { exitCode, all } = await endOf(joining);
+    expect(exitCode).toBe(5);
+    expect(all).toMatch(
+      /error: .*python, which keeps the workers here, was killed by SIGKILL\.\n.*hint: See whether memory/,
+    );
+  });
+
   it("goes another way to the same run when it is given an address", async () => {
     const [, coded = ""] = readFileSync(join(fake.runDir, "join.ticket"), "utf8").trim().split(".");
     const ticket = JSON.parse(Buffer.from(coded, "base64url").toString()) as { endpoint: string };

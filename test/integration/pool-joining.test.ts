@@ -33,8 +33,15 @@ afterEach(async () => {
 });
 
 const LISTEN = "tcp://127.0.0.1:0";
-async function open(misbehaviour: Misbehaviour, workers: Parameters<typeof openFakePool>[1] = {}): Promise<FakePool> {
-  fake = await openFakePool(misbehaviour, { listen: LISTEN, ...workers });
+const NO_ROOM: Misbehaviour = {
+  fatal: { code: "ENVIRONMENT", message: "No room for the model.", hint: "Set QUARRY_CACHE.", isRetryable: false },
+};
+async function open(
+  misbehaviour: Misbehaviour,
+  workers: Parameters<typeof openFakePool>[1] = {},
+  options: Parameters<typeof openFakePool>[2] = {},
+): Promise<FakePool> {
+  fake = await openFakePool(misbehaviour, { listen: LISTEN, ...workers }, options);
   return fake;
 }
 async function come(name: string, misbehaviour: Misbehaviour = {}): Promise<FakeGuest> {
@@ -228,6 +235,70 @@ describe("a worker that joined", () => {
     expect(guest.said()).toContain('fingerprint "fake-model" and "fake-other"');
     expect(await working).toMatchObject({ failed: [], rowCount: 400 });
     expect(warnings().join()).toMatch(/far\.0 does not fit in: far\.0 has another model than the others/);
+  });
+
+  it("and cannot load the model is turned away, told by its machine, also before another one has loaded it", async () => {
+    const { pool, events, warnings } = await open({}, { count: 0 });
+    await come("good.0", { loadSeconds: 1 });
+    await until(() => notes().some((text) => text.includes("good.0 joined")));
+    const { job, vectors } = collectVectors(fakeUnits(30));
+    const working = pool.encode(job);
+    const guest = await come("full.0", NO_ROOM);
+    expect((await guest.ended).exitCode).toBe(1);
+    await until(() => warnings().length > 0);
+    expect(vectors.size).toBe(0);
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        message: expect.stringContaining("full.0 stopped on here (No room for the model.)") as string,
+        hint: "On here: Set QUARRY_CACHE.",
+      }),
+    );
+    expect(await working).toMatchObject({ failed: [], rowCount: 120 });
+  });
+
+  it("and cannot load the model ends the work where no other is left to come, and is named", async () => {
+    let end = (): void => {};
+    let isRunning = true;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    }).then(() => void (isRunning = false));
+    const launched = { ended, mayBringMore: () => isRunning, close: async () => {} };
+    const { pool, warnings } = await open({}, { count: 0 }, { launch: async () => launched });
+    const reason = { code: "ENVIRONMENT", message: "full.0 on here: No room for the model." };
+    const first = pool.describe(fakeModel).catch((error: unknown) => error);
+    await come("full.0", NO_ROOM);
+    // What was started elsewhere may bring another one.
+    await until(() => notes().filter((text) => text.includes("No worker is here")).length === 2);
+    expect(warnings()).toHaveLength(1);
+    end();
+    expect(await first).toMatchObject({ ...reason, hint: "On here: Set QUARRY_CACHE." });
+    const second = pool.describe(fakeModel);
+    await expect(second).rejects.toThrow("every node has ended");
+    await fake?.close();
+    // By hand: nobody knows whether another one comes.
+    const byHand = await open({}, { count: 0 });
+    const third = byHand.pool.describe(fakeModel).catch((error: unknown) => error);
+    await come("full.0", NO_ROOM);
+    expect(await third).toMatchObject(reason);
+  });
+
+  it("and dies after every launcher has ended leaves nobody to wait for", async () => {
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const launched = { ended, mayBringMore: () => false, close: async () => {} };
+    const { pool } = await open({}, { count: 0 }, { launch: async () => launched });
+    const { job, vectors } = collectVectors(fakeUnits(100));
+    const working = pool.encode(job).catch((error: unknown) => error);
+    // A launcher that is killed here need not take its worker along.
+    const guest = await come("far.0", { secondsPerUnit: 0.05 });
+    await until(() => vectors.size > 0);
+    end();
+    const before = vectors.size;
+    await until(() => vectors.size > before + 3);
+    guest.kill("SIGKILL");
+    expect(await working).toMatchObject({ code: "WORKER", message: "No worker is left: every node has ended." });
   });
 
   it("over the socket file of this machine is a guest as well, noticed by its connection's end when it is killed", async () => {

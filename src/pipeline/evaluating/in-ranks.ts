@@ -62,7 +62,7 @@ export class InRanks {
           launch: async ({ ticketPath }) => {
             this.#tell({ ticketPath, isLast: false });
             // Whoever dies comes back with the next start of the ranks; when that is out of the question, close is called.
-            return { ended: new Promise<void>(() => {}), close: async () => {} };
+            return { ended: new Promise<void>(() => {}), mayBringMore: () => false, close: async () => {} };
           },
         }),
     });

@@ -17,6 +17,8 @@ export interface LaunchOptions {
   readonly logDir: string;
   /** Written to stdin, which then stays open, or ends where the process reads to its end. */
   readonly input?: { readonly text: string; readonly isAll: boolean };
+  /** It sees by itself when this process ends, and has something to do then. */
+  readonly isHeld?: boolean;
 }
 
 /** How a process ended. */
@@ -74,7 +76,7 @@ export function launchLocal(options: LaunchOptions): LocalProcess {
   if (options.input !== undefined) child.stdin.write(options.input.text);
   if (options.input?.isAll === true) child.stdin.end();
   const { pid } = child;
-  const forget = pid === undefined ? () => {} : reapOnExit(pid);
+  const forget = pid === undefined || options.isHeld === true ? () => {} : reapOnExit(pid);
   const ended = child.then((result): Ending => {
     forget();
     const { exitCode = null, signal = null } = result;

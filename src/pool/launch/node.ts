@@ -59,20 +59,25 @@ export function joinArguments(node: JoinOptions, ticket = "-", workers?: number)
   ];
 }
 
-/** A process of this machine as the hand that holds a node. */
+/**
+ * A process of this machine as the hand that holds a node; it ends with this one in any way (see hold.py).
+ *
+ * @param job name of a batch job, which is cancelled when the process ends, however it does
+ */
 export function startNode(
   command: readonly string[],
   { name, python, logDir }: LaunchSettings,
   input: { readonly text: string; readonly isAll: boolean },
-  onStop: () => void = () => {},
+  job?: string,
 ): NodeProcess {
-  const process = launchLocal({ name, command, python, logDir, input });
+  const hold = ["-m", "quarry_runtime", "hold", "--parent", String(process.pid)];
+  const held = [python.executable, ...hold, ...(job === undefined ? [] : ["--job", job]), "--", ...command];
+  const started = launchLocal({ name, command: held, python, logDir, input, isHeld: true });
   let isAsked = false;
   return {
-    ended: process.ended,
+    ended: started.ended,
     stop: () => {
-      if (!isAsked) onStop();
-      process.signal(isAsked ? "SIGKILL" : "SIGTERM");
+      started.signal(isAsked ? "SIGKILL" : "SIGTERM");
       isAsked = true;
     },
   };

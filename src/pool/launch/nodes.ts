@@ -61,6 +61,7 @@ export function launchNodes(options: NodesOptions): Launch {
 class Nodes {
   readonly #options: NodesOptions;
   readonly #processes: NodeProcess[] = [];
+  #runningCount = 0;
   #isClosing = false;
   /** Resolves when no node can bring a worker any more; never, where somebody starts workers by hand. */
   ended: Promise<void> = new Promise(() => {});
@@ -89,9 +90,19 @@ class Nodes {
       // A key of its own for each: a node that is not trusted any more can be told from the others.
       const process = launcher.start(ticket());
       this.#processes.push(process);
-      endings.push(process.ended.then((ending) => this.#tell(name, launcher.label, ending)));
+      this.#runningCount += 1;
+      endings.push(
+        process.ended.then((ending) => {
+          this.#runningCount -= 1;
+          this.#tell(name, launcher.label, ending);
+        }),
+      );
     });
     if (nodes.every(({ kind }) => kind !== "manual")) this.ended = Promise.all(endings).then(() => {});
+  }
+
+  mayBringMore(): boolean {
+    return this.#runningCount > 0;
   }
 
   /** Call it when the workers were told to leave; nothing of this machine is left running afterwards. */
@@ -114,7 +125,10 @@ class Nodes {
     }
     const words = lastLines.length === 0 ? "" : ` Its last lines:\n  ${lastLines.join("\n  ")}`;
     const message = `${name} (${label}) ${how.startsWith("killed") ? `was ${how}` : how}.${words}`;
-    events.emit({ type: "warning", message, hint: `See ${logDir}/${name}.log.` });
+    // An interpreter's own words, which is all there is where nothing of Quarry's can be read.
+    const isElsewhere = lastLines.some((line) => line.includes("No module named quarry_runtime"));
+    const way = isElsewhere ? "Set the node's directory to where py_runtime lies there. " : "";
+    events.emit({ type: "warning", message, hint: `${way}See ${logDir}/${name}.log.` });
   }
 }
 

@@ -1,6 +1,5 @@
 /** Workers on machines that Slurm gives: srun hands its stdin to every task, sbatch gets a script with the ticket inside. */
 import { randomBytes } from "node:crypto";
-import { execa } from "execa";
 import type { SlurmNode } from "../../experiment/schema.js";
 import { joinArguments, type LaunchSettings, type NodeLauncher, placeOf, quoted, startNode } from "./node.js";
 
@@ -19,23 +18,14 @@ function srun(node: SlurmNode, settings: LaunchSettings, ticket: string): Return
   return startNode(command, settings, { text: `${ticket}\n`, isAll: false });
 }
 
-/** `--wait` stays until the job is over, so that its end is seen; the job itself is cancelled by its name. */
+/** `--wait` stays until the job is over, so that its end is seen; the job itself goes with it, by its name. */
 function sbatch(node: SlurmNode, settings: LaunchSettings, ticket: string): ReturnType<typeof startNode> {
   const name = `quarry-${randomBytes(4).toString("hex")}`;
   const step = ["srun", ...STEP, ...task(node, settings)].map(quoted).join(" ");
   // Slurm keeps the script where root and its own user can read it, no other.
   const script = `#!/bin/sh\n${step} <<'${MARK}'\n${ticket}\n${MARK}\n`;
   const command = ["sbatch", "--wait", "--parsable", `--job-name=${name}`, ...JOB, ...size(node), ...node.args];
-  return startNode(command, settings, { text: script, isAll: true }, () => {
-    const { env } = settings.python;
-    void execa("scancel", [`--name=${name}`], {
-      env,
-      extendEnv: false,
-      reject: false,
-      stdio: "ignore",
-      timeout: 30_000,
-    });
-  });
+  return startNode(command, settings, { text: script, isAll: true }, name);
 }
 
 function size({ nodes, workersPerNode }: SlurmNode): string[] {

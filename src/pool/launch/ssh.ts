@@ -4,15 +4,21 @@ import { joinArguments, type LaunchSettings, type NodeLauncher, placeOf, quoted,
 
 /** No terminal, no question that nobody would answer, and an end within a minute when the machine is gone. */
 const ALWAYS = ["-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"];
+/** For a host that accepts and says nothing as well. Of two mentions ssh takes the first: a node's options go before. */
+const CONNECT = ["-o", "ConnectTimeout=30"];
 
 export function sshLauncher(node: SshNode, settings: LaunchSettings): NodeLauncher {
   return {
     label: `ssh ${node.host}`,
     start: (ticket) =>
-      startNode(["ssh", ...ALWAYS, ...node.options, "--", node.host, remoteCommand(node, settings)], settings, {
-        text: `${ticket}\n`,
-        isAll: false,
-      }),
+      startNode(
+        ["ssh", ...ALWAYS, ...node.options, ...CONNECT, "--", node.host, remoteCommand(node, settings)],
+        settings,
+        {
+          text: `${ticket}\n`,
+          isAll: false,
+        },
+      ),
   };
 }
 

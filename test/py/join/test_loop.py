@@ -23,6 +23,7 @@ from quarry_runtime.protocol.messages import (
     Files,
     ModelContract,
     ModelFile,
+    Piece,
     Ready,
     Unit,
     Welcome,
@@ -146,6 +147,13 @@ def test_a_drain_while_files_come_ends_the_worker(task: EncodeTask) -> None:
     peer = Peer(Files(checkpoint="/there/model", files=[file]), Configure(task=task), Drain())
     Loop(peer, "cpu", 1).run()
     assert not any(isinstance(message, Ready) for message in peer.sent)
+
+
+def test_the_piece_that_was_on_its_way_when_the_drain_came_is_no_fault(task: EncodeTask) -> None:
+    file = ModelFile(path="config.json", bytes=2, sha256="0" * 64)
+    files = Files(checkpoint="/there/model", files=[file])
+    late = [Piece(file="config.json", offset=0), files, Configure(task=task)]
+    Loop(Peer(files, Drain(), *late), "cpu", 1).run()
 
 
 def test_what_it_held_is_free_once_it_is_over_without_a_garbage_collection(

@@ -10,13 +10,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type NodeConfig, nodeSchema } from "../../../src/experiment/nodes-schema.js";
 import { pastedCommand } from "../../../src/pool/launch/manual.js";
 import { type LaunchSettings, quoted } from "../../../src/pool/launch/node.js";
 import { launchNodes } from "../../../src/pool/launch/nodes.js";
 import type { Launched } from "../../../src/pool/reception.js";
+import { processMark } from "../../../src/process-stat.js";
+import { findPython } from "../../../src/python/environment.js";
 import { EventStream, type QuarryEvent } from "../../../src/report/events.js";
 import { processesWith, until } from "../../fixtures/fake-pool.js";
 
@@ -29,8 +31,9 @@ const tickets = [0, 1, 2].map((index) => ({
   token: `secret-token-${index}`,
 }));
 
-/** Notes its arguments, its environment and what comes over stdin, then does as told. */
+/** Notes its arguments, its environment and what comes over stdin, then does as told. What holds launchers is no double. */
 const DOUBLE = `#!/bin/sh
+case "$3" in hold) PYTHONPATH="$REAL_PYTHONPATH" exec "$REAL_PYTHON" "$@" ;; esac
 name=$(basename "$0")
 n=0
 while ! mkdir "$DOUBLES/$name-$n.lock" 2>/dev/null; do n=$((n + 1)); done
@@ -46,7 +49,8 @@ mv "$DOUBLES/$name-$n.stdin.part" "$DOUBLES/$name-$n.stdin"
 . "$DOUBLES/behaviour"
 `;
 
-beforeEach(() => {
+beforeEach(async () => {
+  const real = await findPython();
   folder = mkdtempSync(join(tmpdir(), "quarry-test-launch-"));
   for (const name of ["ssh", "srun", "sbatch", "scancel", "python"]) {
     writeFileSync(join(folder, name), DOUBLE);
@@ -56,7 +60,10 @@ beforeEach(() => {
   behave('while [ ! -e "$DOUBLES/left" ]; do sleep 0.05; done');
   python = {
     executable: join(folder, "python"),
-    env: { PATH: `${folder}:${process.env["PATH"] ?? ""}`, PYTHONPATH: "/opt/quarry/py_runtime", DOUBLES: folder },
+    env: {
+      ...{ PATH: `${folder}:${process.env["PATH"] ?? ""}`, PYTHONPATH: "/opt/quarry/py_runtime", DOUBLES: folder },
+      ...{ REAL_PYTHON: real.executable, REAL_PYTHONPATH: real.env["PYTHONPATH"] ?? "" },
+    },
   };
   events = [];
   launched = null;
@@ -67,6 +74,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const isSleep = (pid: number): boolean => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n";
 const behave = (script: string): void => writeFileSync(join(folder, "behaviour"), `${script}\n`);
 const seen = (name: string): string => readFileSync(join(folder, name), "utf8");
 const argv = (program: string, index = 0): string[] => seen(`${program}-${index}.argv`).trimEnd().split("\n");
@@ -103,7 +111,9 @@ describe("ssh", () => {
     await launch({ kind: "ssh", host: "user@gpu1", workers: 2, threads: 4, options: ["-p", "2222"] });
     await arrived("ssh");
     const [command, ...others] = argv("ssh").reverse();
-    expect(others.reverse().slice(-4)).toEqual(["-p", "2222", "--", "user@gpu1"]);
+    // Behind the node's own: of two mentions ssh takes the first.
+    const last = ["-p", "2222", "-o", "ConnectTimeout=30", "--", "user@gpu1"];
+    expect(others.reverse().slice(-last.length)).toEqual(last);
     expect(argv("ssh")).toContain("BatchMode=yes");
     expect(command).toBe(
       `exec env PYTHONPATH=/opt/quarry/py_runtime PYTHONUNBUFFERED=1 ${folder}/python -m quarry_runtime join ` +
@@ -158,6 +168,18 @@ describe("Slurm", () => {
     expect(argv("scancel")).toEqual([(name ?? "").replace("--job-name", "--name")]);
     expectNoSecret();
   });
+
+  it("cancels the job of an sbatch that was killed", async () => {
+    behave("exec sleep 60");
+    await launch({ kind: "slurm", via: "sbatch", nodes: 1 });
+    await arrived("sbatch");
+    const name = argv("sbatch").find((word) => word.startsWith("--job-name="));
+    await until(() => processesWith(`DOUBLES=${folder}`).some(isSleep));
+    for (const pid of processesWith(`DOUBLES=${folder}`)) if (isSleep(pid)) process.kill(pid, "SIGKILL");
+    await launched?.ended;
+    expect(argv("scancel")).toEqual([(name ?? "").replace("--job-name", "--name")]);
+    expect(events).toMatchObject([{ message: expect.stringContaining("was killed by SIGKILL") as string }]);
+  });
 });
 
 describe("torchrun", () => {
@@ -171,6 +193,9 @@ describe("torchrun", () => {
     );
     expect(given.indexOf("--max-restarts=1")).toBeLessThan(given.lastIndexOf("-m"));
     const path = given[given.indexOf("--ticket") + 1] ?? "";
+    // Whoever comes after a kill knows whose it was, and removes it with all of torchrun's files.
+    expect(basename(dirname(path))).toContain(processMark());
+    expect(given).toContain(`--log-dir=${dirname(path)}/logs`);
     expect(read(readFileSync(path, "utf8"))).toEqual(tickets[0]);
     expectNoSecret();
     await launched?.close();
@@ -200,6 +225,14 @@ describe("a node that ends", () => {
     });
   });
 
+  it("for want of Quarry's modules is told how to name where they lie", async () => {
+    behave("echo '/opt/bin/python: No module named quarry_runtime' >&2; exit 1");
+    await launch({ kind: "ssh", host: "gpu1" });
+    await launched?.ended;
+    const hint = expect.stringContaining("Set the node's directory to where py_runtime lies there. See") as string;
+    expect(events).toMatchObject([{ type: "warning", hint }]);
+  });
+
   it("is no matter for a warning when its workers were not needed any more", async () => {
     behave("exit 0");
     await launch({ kind: "ssh", host: "gpu1" });
@@ -225,6 +258,17 @@ describe("a node that ends", () => {
       new Promise((done) => setTimeout(done, 100, false)),
     ]);
     expect(isEnded).toBe(false);
+  });
+
+  it("whose program is missing says so", async () => {
+    rmSync(join(folder, "srun"));
+    python = { ...python, env: { ...python.env, PATH: folder } };
+    await launch({ kind: "slurm", nodes: 1 });
+    await launched?.ended;
+    const message = expect.stringContaining(
+      "ENVIRONMENT: srun cannot be started: No such file or directory.",
+    ) as string;
+    expect(events).toMatchObject([{ type: "warning", message }]);
   });
 
   it("is ended with the run, even one that does not want to", async () => {

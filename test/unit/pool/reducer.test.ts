@@ -296,6 +296,26 @@ describe("the reducer", () => {
     ]);
   });
 
+  it("goes on without a guest that cannot do the job while another may, and waits for nobody once all are gone", () => {
+    const unable = (worker: string, isAnyoneExpected = false) =>
+      ({ type: "unable", worker, isAnyoneExpected }) as const;
+    const fails = expect.objectContaining({ type: "fail" }) as PoolAction;
+    const state = emptyPool("test", [], true);
+    for (const worker of ["g0", "g1", "g2"]) advance(state, { type: "joined", worker });
+    advance(state, { type: "begin", plan: planOf("encode", 3) });
+    expect(advance(state, unable("g0"))).toEqual([]);
+    expect(advance(state, unable("g1"))).toEqual([]);
+    // Neither of those that failed is anybody to wait for.
+    expect(advance(state, unable("g2", true))).toEqual([]);
+    expect(advance(state, unable("g2"))).toEqual([fails]);
+    for (const worker of ["g0", "g1", "g2"]) {
+      expect(advance(state, { type: "died", worker, how: "stopped" })).not.toContainEqual(fails);
+    }
+    expect(advance(state, { type: "closed" })).toEqual([{ type: "fail", message: "every node has ended" }]);
+    advance(state, { type: "end" });
+    expect(advance(state, { type: "begin", plan: planOf("encode", 3) })).toEqual([fails]);
+  });
+
   it("does not blame a unit for the death of a worker that had to go", () => {
     for (const isLeaving of [false, true]) {
       const state = emptyPool("test", [], true);
