@@ -69,8 +69,9 @@ def resolve(spec: ModelSpec) -> Resolved:
 
     A checkpoint in sentence-transformers layout is followed to the letter. A plain transformers
     checkpoint says nothing about pooling: mean over the tokens, length 1, cosine. Prompts come from
-    the names query, and document, passage or corpus, in that order, as sentence-transformers takes
-    them.
+    the names query, and document, passage or corpus, in that order. (sentence-transformers 6.2 looks
+    for the same names, and stops at a document prompt that a checkpoint does not have, its own
+    placeholder.)
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: see guard/locate.py; or a layout that Quarry
@@ -170,6 +171,10 @@ def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolv
         similarity=similarity,
         query_prompt=query_prompt,
         passage_prompt=passage_prompt,
+        other_prompts={
+            name: prompt for name, prompt in prompts.items() if name not in ("query", "document")
+        },
+        default_prompt_name=modules.default_prompt_name,
         is_prompt_pooled=modules.is_prompt_pooled,
         query_max_length=min(spec.query_max_length or modules.query_max_length or longest, limit),
         passage_max_length=min(

@@ -204,6 +204,8 @@ class Encoder(nn.Module):
             similarity=contract.similarity,
             query_prompt=contract.query_prompt,
             passage_prompt=contract.passage_prompt,
+            other_prompts=self._resolved.other_prompts,
+            default_prompt_name=self._resolved.default_prompt_name,
             query_max_length=contract.query_max_length,
             passage_max_length=contract.passage_max_length,
             append_eos=self._resolved.append_eos,

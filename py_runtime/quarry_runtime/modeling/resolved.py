@@ -75,6 +75,10 @@ class Resolved:
     """dot, cosine, or a registered name."""
     query_prompt: str
     passage_prompt: str
+    other_prompts: Mapping[str, str | None]
+    """Of other names, which no vector here depends on; kept for others."""
+    default_prompt_name: str | None
+    """As other_prompts."""
     is_prompt_pooled: bool
     query_max_length: int
     passage_max_length: int
