@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,16 @@ def read_router(folder: Path) -> dict | None:
     # A class of another package may do anything under the same name.
     is_theirs = kind.startswith("sentence_transformers.") and kind.endswith(".Router")
     return read_json(folder / ROUTER_FILE) if is_theirs else None
+
+
+def settled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config.json is loaded differently, since vectors would depend on other texts.
+
+    BigBird's sparse attention turns into the full one, for good, at the first batch of short texts.
+    """
+    is_sparse = config.get("attention_type", "block_sparse") == "block_sparse"
+    is_switching = config.get("model_type") in ("big_bird", "bigbird_pegasus")
+    return {"attention_type": "original_full"} if is_switching and is_sparse else {}
 
 
 def inside(folder: Path, relative: str) -> Path:

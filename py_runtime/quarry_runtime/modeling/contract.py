@@ -227,7 +227,9 @@ def _dimension(head: tuple[HeadSpec, ...], hidden: int, pooling: str) -> int:
 
 def hidden_size(config: Mapping[str, Any]) -> int:
     """Size of a token's vector under the names that architectures give it."""
-    for name in ("hidden_size", "n_embd", "d_model", "dim"):
+    # OPT's last layer leads back to the size of its words, where that is another one.
+    projected = ["word_embed_proj_dim"] if config.get("model_type") == "opt" else []
+    for name in (*projected, "hidden_size", "n_embd", "d_model", "dim", "n_embed", "emb_dim"):
         if isinstance(config.get(name), int):
             return config[name]
     nested = config.get("text_config")
@@ -246,7 +248,11 @@ def position_limit(config: Mapping[str, Any]) -> int:
         if isinstance(limit, int) and limit > 0:
             offset = config.get("pad_token_id") or 0
             return limit - offset - 1 if config.get("model_type") in OFFSET_POSITIONS else limit
-    return 1_000_000
+    # LED's decoder reads the text as well.
+    halves = [config.get(f"max_{half}_position_embeddings") for half in ("encoder", "decoder")]
+    return min(
+        (limit for limit in halves if isinstance(limit, int) and limit > 0), default=1_000_000
+    )
 
 
 def longest_text(modules: Modules, tokenizer_config: Mapping[str, Any], limit: int) -> int:
