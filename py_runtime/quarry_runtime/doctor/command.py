@@ -61,9 +61,9 @@ def _failed(section: str, error: Exception) -> Finding:
 def _tokens(work: Work, folder: Path) -> Iterator[Finding]:
     from quarry_runtime.doctor.look_at_tokens import Sampled, look_at_tokens
     from quarry_runtime.modeling.contract import resolve
-    from quarry_runtime.modeling.load import load_encoder
+    from quarry_runtime.modeling.load import load_to_encode
 
-    encoder = load_encoder(work.model, work.device, "float32")
+    encoder = load_to_encode(work.model, work.device, "float32")
     resolved = resolve(work.model)
     weights = resolved.weights
     yield Finding(
@@ -86,10 +86,10 @@ def _tokens(work: Work, folder: Path) -> Iterator[Finding]:
 
 def _encode(work: Work, folder: Path) -> Iterator[Finding]:
     from quarry_runtime.doctor.rate import encode_rate
-    from quarry_runtime.modeling.load import load_encoder
+    from quarry_runtime.modeling.load import load_to_encode
     from quarry_runtime.modeling.tokens import tokenize
 
-    encoder = load_encoder(work.model, work.device)
+    encoder = load_to_encode(work.model, work.device)
     for sample in work.samples:
         if not sample.is_timed:
             continue

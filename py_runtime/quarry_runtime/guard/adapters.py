@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.errors import ConfigError, EnvironmentFault, is_out_of_memory
 from quarry_runtime.guard.locate import read_json
 from quarry_runtime.guard.quantize import quieten
 from quarry_runtime.protocol.messages import AdapterSpec
@@ -144,7 +144,8 @@ def _inner_settings(config: dict[str, Any], around: str) -> dict[str, Any]:
             case str(name):
                 found[setting] = inner(name)
             case list(names):
-                found[setting] = [inner(name) for name in names]
+                # Ids of tokens stand for those of the input embeddings.
+                found[setting] = [inner(name) if isinstance(name, str) else name for name in names]
             case dict(values):
                 found[setting] = {inner(name): value for name, value in values.items()}
     return found
@@ -237,7 +238,8 @@ def merge(transformer: Any) -> None:
     """Puts the adapter that `attach` brought into the weights; what is left is a plain model.
 
     Raises:
-        ConfigError: an adapter with numbers that are not finite.
+        ConfigError: an adapter with numbers that are not finite, or with a bias for layers that
+            have none.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper
@@ -254,7 +256,9 @@ def merge(transformer: Any) -> None:
                 else:
                     layer.merge(safe_merge=True)
                     plain = layer.get_base_layer()
-            except ValueError as error:
+            except (ValueError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise
                 raise ConfigError(f"The adapter cannot be merged: {error}") from error
             parent, _, own = name.rpartition(".")
             setattr(transformer.get_submodule(parent), own, plain)

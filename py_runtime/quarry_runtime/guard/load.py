@@ -14,10 +14,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError, is_out_of_memory
+from quarry_runtime.guard.locate import read_json, settled
 from quarry_runtime.guard.quantize import quantized, settle
 
 # Encoder-decoders whose first half is a text encoder of its own.
-_TEXT_ENCODERS = {"t5", "mt5", "umt5"}
+_TEXT_ENCODERS = {
+    **dict.fromkeys(("t5", "mt5", "umt5"), "AutoModelForTextEncoding"),
+    # Which the class above does not know.
+    "longt5": "LongT5EncoderModel",
+}
 _SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model")
 # What transformers reads these files with: packages and their modules.
 _READERS = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
@@ -51,11 +56,7 @@ def load_transformer(
     """
     import transformers
 
-    kind = (
-        transformers.AutoModelForTextEncoding
-        if model_type in _TEXT_ENCODERS
-        else transformers.AutoModel
-    )
+    kind = getattr(transformers, _TEXT_ENCODERS.get(model_type, "AutoModel"))
     # A missing pooler is never used; anything else missing would be random numbers.
     more = {} if quantization is None else quantized(checkpoint, quantization, dtype)
     place = tokenizer_folder or folder
@@ -109,6 +110,7 @@ def _load(
             output_loading_info=True,
             # Told below, by name: transformers would tell the log.
             ignore_mismatched_sizes=True,
+            **settled(read_json(folder / "config.json")),
             **more,
             **remote,
         )

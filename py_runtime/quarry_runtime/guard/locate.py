@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ _TOKENIZERS = (
 _DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 # Weights only: a checkpoint of a training holds optimizer.pt, scheduler.pt, training_args.bin.
 _PICKLED = ("*model*.bin", "*model*.pt", "*model*.pth")
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_ADAPTER = "adapter_config.json"
 _IGNORED = ["onnx/*", "openvino/*", "*/model.safetensors.index.json.bak"]
 
 
@@ -88,10 +91,12 @@ def missing_parts(folder: Path) -> list[str]:
     """What a model folder lacks before it can be loaded; empty when it is whole.
 
     Raises:
-        ConfigError: what is lacking a transformer's files is another kind of module.
+        ConfigError: what is lacking a transformer's files is another kind of module, or a folder
+            whose weights are not the usual ones alone.
     """
     missing: list[str] = []
     for kind, module in _first_modules(folder):
+        _refuse_both(module)
         lacking = _missing_adapter(module) if is_adapter(module) else _missing(module)
         if lacking and kind.rsplit(".", 1)[-1] != "Transformer":
             raise unfollowed(folder, kind, 0)
@@ -110,10 +115,43 @@ def unfollowed(folder: Path, kind: str, place: int) -> ConfigError:
 
 def is_adapter(transformer: Path) -> bool:
     """Whether the folder holds an adapter of a model that lies somewhere else."""
-    if not (transformer / "adapter_config.json").is_file():
-        return False
-    weights = ("model.safetensors", "model.safetensors.index.json")
-    return not any((transformer / name).is_file() for name in weights)
+    return (transformer / _ADAPTER).is_file() and not _has_weights(transformer)
+
+
+def _has_weights(transformer: Path) -> bool:
+    return any((transformer / name).is_file() for name in (_WEIGHTS, _INDEX))
+
+
+def _refuse_both(transformer: Path) -> None:
+    """Refuses a whole model with an adapter beside it: transformers would put the one on the other,
+    peft would take it for that of another model, and sizes and hashes would be those of the model."""
+    if (transformer / _ADAPTER).is_file() and _has_weights(transformer):
+        raise ConfigError(
+            f"{transformer} holds a model and an adapter, {_ADAPTER}: which of them is meant?",
+            hint=f"Move {_ADAPTER} and adapter_model.safetensors out (of a copy): what is left is the model"
+            " alone. In a folder of their own, with the model's under base_model_name_or_path, they"
+            " are the model with its adapter.",
+        )
+
+
+def weight_files(transformer: Path) -> list[str]:
+    """Names of the files that transformers loads: whole weights go before the shards of an index.
+
+    Raises:
+        ConfigError: config.json names others.
+    """
+    config = transformer / "config.json"
+    named = read_json(config).get("transformers_weights") if config.is_file() else None
+    is_whole = (transformer / _WEIGHTS).is_file() or not (transformer / _INDEX).is_file()
+    if named not in (None, _WEIGHTS if is_whole else _INDEX):
+        raise ConfigError(
+            f"{config} has the weights in {named} (transformers_weights), which Quarry does not"
+            " follow.",
+            hint=f"Rename them to {_WEIGHTS} in a copy of the model, and delete transformers_weights.",
+        )
+    if is_whole:
+        return [_WEIGHTS]
+    return sorted(set(read_json(transformer / _INDEX)["weight_map"].values()))
 
 
 def has_tokenizer(transformer: Path) -> bool:
@@ -122,15 +160,8 @@ def has_tokenizer(transformer: Path) -> bool:
 
 
 def _missing(transformer: Path) -> list[str]:
-    missing = []
-    if not (transformer / "config.json").is_file():
-        missing.append("config.json")
-    index = transformer / "model.safetensors.index.json"
-    if index.is_file():
-        shards = set(read_json(index).get("weight_map", {}).values())
-        missing += sorted(shard for shard in shards if not (transformer / shard).is_file())
-    elif not (transformer / "model.safetensors").is_file():
-        missing.append("model.safetensors")
+    names = ["config.json", *weight_files(transformer)]
+    missing = [name for name in names if not (transformer / name).is_file()]
     if not has_tokenizer(transformer):
         missing.append("tokenizer.json")
     return missing
@@ -170,6 +201,16 @@ def read_router(folder: Path) -> dict | None:
     # A class of another package may do anything under the same name.
     is_theirs = kind.startswith("sentence_transformers.") and kind.endswith(".Router")
     return read_json(folder / ROUTER_FILE) if is_theirs else None
+
+
+def settled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config.json is loaded differently, since vectors would depend on other texts.
+
+    BigBird's sparse attention turns into the full one, for good, at the first batch of short texts.
+    """
+    is_sparse = config.get("attention_type", "block_sparse") == "block_sparse"
+    is_switching = config.get("model_type") in ("big_bird", "bigbird_pegasus")
+    return {"attention_type": "original_full"} if is_switching and is_sparse else {}
 
 
 def inside(folder: Path, relative: str) -> Path:

@@ -29,6 +29,7 @@ class _Router(msgspec.Struct):
 
 class _General(msgspec.Struct):
     prompts: _Prompts | None = None
+    default_prompt_name: str | None = None
     similarity_fn_name: str | None = None
     activation_fn: str | None = None
 

@@ -21,9 +21,9 @@ class Models:
 
     def encoder(self, spec: ModelSpec) -> Encoder:
         """The encoder of a spec."""
-        from quarry_runtime.modeling.load import load_encoder
+        from quarry_runtime.modeling.load import load_to_encode
 
-        return self._model(spec, load_encoder)
+        return self._model(spec, load_to_encode)
 
     def cross_encoder(self, spec: CrossEncoderSpec) -> CrossEncoder:
         """The cross-encoder of a spec."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import torch
 
-from quarry_runtime.errors import ConfigError, QuarryError
+from quarry_runtime.errors import ConfigError, QuarryError, is_out_of_memory
 from quarry_runtime.modeling.plugins import explained
 from quarry_runtime.modeling.pooling import is_built_in
 from quarry_runtime.modeling.registry import Registered
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from quarry_runtime.modeling.resolved import Resolved
     from quarry_runtime.protocol.messages import ModelSpec
 
+# Longer than what a convolution or a pooling in a model may ask for.
+_LONG = "a text that is long enough for any model " * 3
 _TRIED = ["a text", "another text, which is longer"]
 
 
@@ -102,6 +104,49 @@ def try_encoder(encoder: Encoder, entry: Registered, device: str, for_training: 
                 hint="Both sides must end in vectors of one size.",
             )
         encoder.contract = msgspec.structs.replace(encoder.contract, dimension=found)
+
+
+def try_model(encoder: Encoder, device: str) -> None:
+    """Encodes a text of each side, so that a model which can encode none is blamed, not its texts.
+
+    It leaves no trace: torch's random numbers go on where they were.
+
+    Raises:
+        ConfigError: the model fails, or its vectors have another size than its contract says.
+    """
+    from quarry_runtime.modeling.adapters import encoders_of
+
+    where = torch.device(device)
+    name = encoder.contract.checkpoint
+    with torch.no_grad(), torch.random.fork_rng([where] if where.type == "cuda" else []):
+        for own in encoders_of(encoder):
+            try:
+                batch = own.collate(own.tokenize([_LONG], "passage")["input_ids"])
+                vectors = own({key: each.to(where) for key, each in batch.items()}, "passage")
+            except Exception as error:
+                if _is_of_machine(error):
+                    raise
+                line = (str(error).strip().splitlines() or [""])[0]
+                raise ConfigError(
+                    f"{name} cannot encode any text: {type(error).__name__}: {line}",
+                    hint="Use another model, or a plugin's encoder that calls this one as it needs.",
+                ) from error
+            if vectors.shape != (1, encoder.contract.dimension):
+                raise ConfigError(
+                    f"{name} gives vectors of {vectors.shape[-1]} dimensions, and config.json stands"
+                    f" for {encoder.contract.dimension}.",
+                    hint="Use another model; or correct its hidden size in config.json of a copy.",
+                )
+
+
+def _is_of_machine(error: Exception) -> bool:
+    """Whether another machine, or this one at another time, may do it."""
+    signs = ("CUDA", "CUBLAS", "cuDNN", "CUDNN")
+    return (
+        isinstance(error, QuarryError)
+        or is_out_of_memory(error)
+        or any(sign in str(error) for sign in signs)
+    )
 
 
 def _check_vectors(vectors: Any, what: str, for_training: bool) -> None:

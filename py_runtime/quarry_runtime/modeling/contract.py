@@ -69,8 +69,9 @@ def resolve(spec: ModelSpec) -> Resolved:
 
     A checkpoint in sentence-transformers layout is followed to the letter. A plain transformers
     checkpoint says nothing about pooling: mean over the tokens, length 1, cosine. Prompts come from
-    the names query, and document, passage or corpus, in that order, as sentence-transformers takes
-    them.
+    the names query, and document, passage or corpus, in that order. (sentence-transformers 6.2 looks
+    for the same names, and stops at a document prompt that a checkpoint does not have, its own
+    placeholder.)
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: see guard/locate.py; or a layout that Quarry
@@ -170,6 +171,10 @@ def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolv
         similarity=similarity,
         query_prompt=query_prompt,
         passage_prompt=passage_prompt,
+        other_prompts={
+            name: prompt for name, prompt in prompts.items() if name not in ("query", "document")
+        },
+        default_prompt_name=modules.default_prompt_name,
         is_prompt_pooled=modules.is_prompt_pooled,
         query_max_length=min(spec.query_max_length or modules.query_max_length or longest, limit),
         passage_max_length=min(
@@ -222,7 +227,9 @@ def _dimension(head: tuple[HeadSpec, ...], hidden: int, pooling: str) -> int:
 
 def hidden_size(config: Mapping[str, Any]) -> int:
     """Size of a token's vector under the names that architectures give it."""
-    for name in ("hidden_size", "n_embd", "d_model", "dim"):
+    # OPT's last layer leads back to the size of its words, where that is another one.
+    projected = ["word_embed_proj_dim"] if config.get("model_type") == "opt" else []
+    for name in (*projected, "hidden_size", "n_embd", "d_model", "dim", "n_embed", "emb_dim"):
         if isinstance(config.get(name), int):
             return config[name]
     nested = config.get("text_config")
@@ -241,7 +248,11 @@ def position_limit(config: Mapping[str, Any]) -> int:
         if isinstance(limit, int) and limit > 0:
             offset = config.get("pad_token_id") or 0
             return limit - offset - 1 if config.get("model_type") in OFFSET_POSITIONS else limit
-    return 1_000_000
+    # LED's decoder reads the text as well.
+    halves = [config.get(f"max_{half}_position_embeddings") for half in ("encoder", "decoder")]
+    return min(
+        (limit for limit in halves if isinstance(limit, int) and limit > 0), default=1_000_000
+    )
 
 
 def longest_text(modules: Modules, tokenizer_config: Mapping[str, Any], limit: int) -> int:

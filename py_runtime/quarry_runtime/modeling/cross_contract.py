@@ -12,7 +12,7 @@ import msgspec
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import is_adapter, locate, read_json, transformer_folders
+from quarry_runtime.guard.locate import is_adapter, locate, read_json, settled, transformer_folders
 from quarry_runtime.modeling.contract import longest_text, optional_json, position_limit
 from quarry_runtime.modeling.layout import read_modules
 from quarry_runtime.modeling.resolved import TOKENIZER_FILES, DType
@@ -84,6 +84,7 @@ class ResolvedCross:
             "activation": self.activation,
             "padding": self.padding_side,
             "dtype": dtype,
+            **({"settled": changed} if (changed := settled(self.config)) else {}),
         }
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 

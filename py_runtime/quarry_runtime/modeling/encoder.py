@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.head import described
@@ -35,6 +36,9 @@ class Encoder(nn.Module):
     which make the text that is tokenised (a prompt goes before it), and may override any method;
     `options` holds its parsed options from its `__init__` on. What it learns beside the transformer
     and the modules after the pooling is saved and loaded with them.
+
+    Raises:
+        ConfigError: a tokenizer whose token types would be lost.
 
     Example:
         batch = encoder.collate(encoder.tokenize(["a text"], "query")["input_ids"])
@@ -72,6 +76,13 @@ class Encoder(nn.Module):
             tokenizer.pad_token = tokenizer.eos_token
         self._pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         parameters = inspect.signature(transformer.forward).parameters
+        if "token_type_ids" in parameters and self._tokens.has_types():
+            raise ConfigError(
+                f"The tokenizer of {resolved.checkpoint} gives tokens of a text another type than 0,"
+                " which Quarry does not follow.",
+                hint="Take token_type_ids out of model_input_names in its tokenizer_config.json, if"
+                " the model's vectors may do without; a plugin's encoder can do what others do.",
+            )
         self._extra: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
         # With absolute positions a left-padded text would start at a position that depends on its
         # neighbours. RoBERTa's family counts its own, from another number on.
@@ -204,6 +215,8 @@ class Encoder(nn.Module):
             similarity=contract.similarity,
             query_prompt=contract.query_prompt,
             passage_prompt=contract.passage_prompt,
+            other_prompts=self._resolved.other_prompts,
+            default_prompt_name=self._resolved.default_prompt_name,
             query_max_length=contract.query_max_length,
             passage_max_length=contract.passage_max_length,
             append_eos=self._resolved.append_eos,

@@ -85,6 +85,8 @@ class Modules:
     passage_max_length: int | None = None
     append_eos: bool = False
     prompts: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    #: The prompt that sentence-transformers' plain encode() takes: kept for it.
+    default_prompt_name: str | None = None
     #: What comes after the pooling, in this order.
     head: tuple[HeadSpec, ...] = (NormalizeSpec(),)
 
@@ -145,6 +147,12 @@ def read_pipeline(
         own: Content of quarry_encoder.json.
         general: Content of config_sentence_transformers.json.
     """
+    if general.get("truncate_dim") is not None:
+        raise ConfigError(
+            f"{folder / 'config_sentence_transformers.json'} sets truncate_dim {general['truncate_dim']}:"
+            " Quarry does not cut vectors short.",
+            hint="Delete it from a copy of the model: its vectors then have all dimensions.",
+        )
     transformer = folder
     pooling: tuple[str, bool] | None = None
     head: list[HeadSpec] = []
@@ -174,6 +182,7 @@ def read_pipeline(
         passage_max_length=own.get("passageMaxLength") or settings.get("document_length"),
         append_eos=bool(own.get("appendEos", False)),
         prompts=general.get("prompts") or {},
+        default_prompt_name=general.get("default_prompt_name"),
         head=tuple(head),
     )
 

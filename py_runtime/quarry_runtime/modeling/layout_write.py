@@ -76,20 +76,28 @@ def root_files(
     similarity: str,
     query_prompt: str,
     passage_prompt: str,
+    other_prompts: Mapping[str, str | None],
+    default_prompt_name: str | None,
     query_max_length: int,
     passage_max_length: int,
     append_eos: bool,
     pooling: str,
 ) -> dict[str, Any]:
-    """The files at the top of a checkpoint: which modules there are, prompts, lengths."""
+    """The files at the top of a checkpoint: which modules there are, prompts, lengths.
+
+    Args:
+        other_prompts: What sentence-transformers finds under further names.
+        default_prompt_name: Which of all prompts its plain encode() takes.
+    """
+    prompts = {**other_prompts, "query": query_prompt, "document": passage_prompt}
     return {
         "modules.json": [
             {"idx": number, "name": str(number), "path": place, "type": f"{_PACKAGE}.{kind}"}
             for number, (kind, place) in enumerate(modules)
         ],
         "config_sentence_transformers.json": {
-            "prompts": {"query": query_prompt, "document": passage_prompt},
-            "default_prompt_name": None,
+            "prompts": prompts,
+            "default_prompt_name": default_prompt_name if default_prompt_name in prompts else None,
             "similarity_fn_name": similarity,
         },
         QUARRY_FILE: {

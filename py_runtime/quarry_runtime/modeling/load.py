@@ -60,6 +60,22 @@ def load_encoder(
     return encoder
 
 
+def load_to_encode(spec: ModelSpec, device: str, dtype: str | None = None) -> Encoder:
+    """As `load_encoder`, with a text encoded: a model that can do none is refused before any work.
+
+    Raises:
+        ConfigError: as `load_encoder`, and a model that fails on any text, or gives vectors of
+            another size than its files say.
+    """
+    from quarry_runtime.modeling.build import needs_trial, try_model
+
+    encoder = load_encoder(spec, device, dtype)
+    # One of a plugin has been tried already.
+    if not needs_trial(find_encoder(spec.encoder), encoder):
+        try_model(encoder, device)
+    return encoder
+
+
 def _move_rest(encoder: Encoder, device: str) -> None:
     """Moves the modules after the pooling: what is quantised lies where it was loaded to."""
     from quarry_runtime.modeling.adapters import encoders_of

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import read_json
+from quarry_runtime.guard.locate import read_json, settled
 from quarry_runtime.modeling.adapter_files import AdapterFiles
 from quarry_runtime.modeling.layout import OWN_STATE, POOLING_NAMES, HeadSpec, NormalizeSpec
 from quarry_runtime.modeling.registry import find_pooling, find_similarity
@@ -35,9 +35,11 @@ OFFSET_POSITIONS = {
     "esm",
     "luke",
     "markuplm",
+    "lilt",
+    "layoutlmv3",
 }
 #: T5's family adds a bias by distance: its n_positions is the length of the pre-training, no limit.
-RELATIVE_POSITIONS = {"t5", "mt5", "umt5"}
+RELATIVE_POSITIONS = {"t5", "mt5", "umt5", "longt5"}
 #: Part of every fingerprint: raise it when a change to the code of the built-in encoders, pooling or
 #: tokenising changes vectors, so that none that are stored pass for those of the new code.
 ENCODER_VERSION = 2
@@ -75,6 +77,10 @@ class Resolved:
     """dot, cosine, or a registered name."""
     query_prompt: str
     passage_prompt: str
+    other_prompts: Mapping[str, str | None]
+    """Of other names, which no vector here depends on; kept for others."""
+    default_prompt_name: str | None
+    """As other_prompts."""
     is_prompt_pooled: bool
     query_max_length: int
     passage_max_length: int
@@ -172,6 +178,7 @@ class Resolved:
             "appendEos": self.append_eos or None,
             "ownPositions": (self.has_own_positions and self.padding_side == "left") or None,
             "truncation": "left" if _cuts_left(self.tokenizer) else None,
+            "settled": settled(self.config) or None,
             "adapter": self.adapter.facts() if self.adapter else None,
             "quantization": spec.quantization if spec else None,
         }

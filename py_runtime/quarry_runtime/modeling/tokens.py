@@ -65,6 +65,14 @@ class Tokens:
         for side in ("query", "passage"):
             self._check_room(side)
 
+    def has_types(self) -> bool:
+        """Whether transformers would tell the model of a text's tokens that are of another type than 0."""
+        if "token_type_ids" not in getattr(self._tokenizer, "model_input_names", ()):
+            return False
+        if self._fast:
+            return any(self._fast["passage"].encode("a").type_ids)
+        return any(self._tokenizer("a")["token_type_ids"])
+
     def _copy(self, backend: Any, is_lower_case: bool) -> None:
         from tokenizers import Tokenizer, normalizers
 

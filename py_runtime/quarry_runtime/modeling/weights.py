@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from quarry_runtime.errors import IntegrityError
-from quarry_runtime.guard.locate import read_json
+from quarry_runtime.guard.locate import weight_files
 
 _MAX_HEADER_BYTES = 100_000_000
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
@@ -26,20 +26,14 @@ class WeightFacts:
 
 
 def weight_facts(folder: Path, *more: Path) -> WeightFacts:
-    """Facts about model.safetensors or the shards of its index, and about `more` files.
+    """Facts about the weights that transformers loads, and about `more` files.
 
     Raises:
         IntegrityError: a file that is cut short or whose header is not one.
     """
-    index = folder / "model.safetensors.index.json"
-    names = (
-        sorted(set(read_json(index)["weight_map"].values()))
-        if index.is_file()
-        else ["model.safetensors"]
-    )
     counts: Counter[str] = Counter()
     total = 0
-    files = (*(folder / name for name in names), *more)
+    files = (*(folder / name for name in weight_files(folder)), *more)
     for file in files:
         for tensor in _header(file).values():
             # Integers are buffers (old BERTs store their position ids), not parameters.

@@ -108,6 +108,16 @@ def test_a_module_that_cannot_be_followed_is_named(copy: Path, model_spec: Calla
             resolve(model_spec(copy))
 
 
+def test_vectors_that_are_to_be_cut_short_are_refused(copy: Path, model_spec: Callable) -> None:
+    edit(copy / "config_sentence_transformers.json", truncate_dim=None)
+    assert resolve(model_spec(copy)).dimension == 32
+    edit(copy / "config_sentence_transformers.json", truncate_dim=16)
+    with pytest.raises(ConfigError, match=r"sets truncate_dim 16") as caught:
+        resolve(model_spec(copy))
+    assert caught.value.hint is not None
+    assert "Delete it from a copy of the model" in caught.value.hint
+
+
 def test_other_poolings_are_refused(copy: Path, model_spec: Callable) -> None:
     edit(copy / "1_Pooling" / "config.json", pooling_mode="attention")
     with pytest.raises(ConfigError, match="pools by"):

@@ -274,3 +274,19 @@ def test_settings_of_the_transformer_that_cannot_be_followed_are_named(
     edit(tmp_path / "theirs" / "sentence_bert_config.json", **settings)
     with pytest.raises(ConfigError, match=rf"sentence_bert_config\.json sets {re.escape(name)},"):
         resolve(model_spec(tmp_path / "theirs"))
+
+
+def test_prompts_of_other_names_and_which_encode_takes_are_kept_for_others(
+    tiny_bert: Path, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    prompts = {"query": "q: ", "document": "d: ", "clustering": "cluster: "}
+    options = {"prompts": prompts, "default_prompt_name": "clustering"}
+    peer = build(tiny_bert, [Pooling(32, "mean")], tmp_path / "theirs", **options)
+    load(tmp_path / "theirs").save(tmp_path / "ours")
+    again = SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+    assert again.prompts == prompts
+    np.testing.assert_allclose(theirs(again, TEXTS), theirs(peer, TEXTS), atol=1e-5)
+    # What the user says goes before what the checkpoint says.
+    load(tmp_path / "theirs", passage_prompt="p: ").save(tmp_path / "other")
+    again = SentenceTransformer(str(tmp_path / "other"), device="cpu")
+    assert again.prompts == {**prompts, "document": "p: "}
