@@ -222,7 +222,7 @@ export interface BiEncoderNames<Encoder extends EncoderName = EncoderName>
 /** Where an encoder has options without defaults, it needs them; a name that no types know of (`as never`) has any. */
 type NeededOptions<Encoder extends EncoderName> = [Encoder] extends [never]
   ? unknown
-  : Record<never, never> extends EncoderOptions[Encoder]
+  : Record<string, never> extends EncoderOptions[Encoder]
     ? unknown
     : { encoderOptions: EncoderOptions[Encoder] };
 

@@ -81,19 +81,22 @@ export function watch(options: WatchOptions): Watch {
     options.onInterrupt();
   };
 
+  const onStop = (): void => void suspend();
+  const onContinue = (): void => void goOn();
+
   const mount = () => {
     if (module === null || hasFailed) return;
     plain = null;
     process.on("exit", finish);
-    process.on("SIGTSTP", suspend);
-    process.on("SIGCONT", goOn);
+    process.on("SIGTSTP", onStop);
+    process.on("SIGCONT", onContinue);
     terminal = module.openTerminal({ stdout, stdin, env, isStopping, onInterrupt, onFailure }, view);
   };
 
   const unmount = () => {
     process.off("exit", finish);
-    process.off("SIGTSTP", suspend);
-    process.off("SIGCONT", goOn);
+    process.off("SIGTSTP", onStop);
+    process.off("SIGCONT", onContinue);
     terminal?.leave();
     terminal = null;
   };

@@ -118,7 +118,7 @@ describe("a search", () => {
     const savings = [1, 2, 3].map((score) => job.read(snapshot([score], [0]), -1, null)?.save("w0.1", [0]));
     await job.read(snapshot([4], [0]), -1, null)?.save("w1.2", [1]);
     openFirst();
-    await Promise.all(savings);
+    for (const saving of savings) await saving;
     expect(saved).toEqual([4, 1, 2, 3]);
   });
 
