@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { workersSchema } from "../../../src/experiment/schema.js";
 import type { Launched } from "../../../src/pool/reception.js";
+import { findPython } from "../../../src/python/environment.js";
 import { EventStream, type QuarryEvent } from "../../../src/report/events.js";
 import type { TrainJob } from "../../../src/training/index.js";
 import { arrangeMeeting } from "../../../src/training/meeting.js";
@@ -43,12 +44,14 @@ const seen = (name: string): string => readFileSync(join(folder, name), "utf8");
 async function start(given: readonly object[], count: number, least: number): Promise<readonly string[]> {
   const stream = new EventStream();
   stream.subscribe((event) => events.push(event));
-  const env = { PATH: `${folder}:${process.env["PATH"] ?? ""}`, PYTHONPATH: "/opt/py_runtime", DOUBLES: folder };
+  // What holds the launchers is Quarry's own.
+  const found = await findPython();
+  const env = { ...found.env, PATH: `${folder}:${process.env["PATH"] ?? ""}`, DOUBLES: folder };
   const others = workersSchema.parse({ nodes: given }).nodes;
   const nodes = { others, count, least, listen: "tcp://127.0.0.1:0", runDir: folder };
   const job = { ranks: 2 * count, threads: 3, device: "cpu", startTimeoutMs: 90_000, nodes, events: stream };
   const meeting = await arrangeMeeting(
-    { ...job, python: { executable: "/opt/python", env }, logDir: folder } as unknown as TrainJob,
+    { ...job, python: { executable: found.executable, env }, logDir: folder } as unknown as TrainJob,
     nodes,
     4,
   );
