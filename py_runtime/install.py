@@ -201,7 +201,7 @@ def main(argv: list[str]) -> int:
     if args.command == "check":
         print(json.dumps(missing(args.requirements)))
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _stop)
     if sys.platform == "linux":
         # Whoever asked may be killed without a word: pip would go on for minutes.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -217,6 +217,12 @@ def main(argv: list[str]) -> int:
         print(json.dumps({"message": f"Set-up failed: {fault}", "hint": hint}), file=sys.stderr)
         return 4
     return 0
+
+
+def _stop(*_: object) -> None:
+    # The kernel tells of a parent's death once for each of its threads; the end must not be cut short by the next.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
 
 
 if __name__ == "__main__":

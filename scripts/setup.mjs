@@ -82,7 +82,10 @@ async function current(extras) {
 }
 
 async function work(extras) {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => stop.abort());
+  for (const signal of ["SIGINT", "SIGHUP"]) process.once(signal, () => stop.abort());
+  // Whoever asked is dead: the kernel says so once for each of its threads, and the second time must not end this process
+  // before npm has been told.
+  process.on("SIGTERM", () => stop.abort());
   if (!hasPackages()) await step("npm packages", installPackages);
   if (!isBuilt()) await step("build", build);
   if (extras === null) return;
