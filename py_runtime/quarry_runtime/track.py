@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -31,6 +32,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--name", required=True)
     parser.add_argument("--dir", required=True)
     options = parser.parse_args(argv)
+    # Ctrl-C reaches the whole group: whoever writes the lines ends them, and what came is handed over whole.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     track(sys.stdin, options.tracker, options.project, options.name, options.dir)
     return 0
 

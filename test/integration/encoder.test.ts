@@ -88,3 +88,18 @@ test("an encoder that was closed says so", async () => {
   await other[Symbol.asyncDispose]();
   await expect(other.encode(["a"], { side: "query" })).rejects.toThrow("The encoder is closed.");
 });
+
+test("a stop ends what is being encoded, and what is asked for afterwards", async () => {
+  const stop = new AbortController();
+  const other = await openEncoder(biEncoder("model"), {
+    workers: { ...workers, count: 1 },
+    baseDir: folder,
+    signal: stop.signal,
+  });
+  const texts = Array.from({ length: 20_000 }, (_, at) => `a b ${at}`);
+  const encoding = other.encode(texts, { side: "passage" });
+  setTimeout(() => stop.abort(), 100);
+  await expect(encoding).rejects.toMatchObject({ code: "INTERRUPTED" });
+  await expect(other.encode(["a"], { side: "query" })).rejects.toMatchObject({ code: "INTERRUPTED" });
+  await other.close();
+});

@@ -60,7 +60,7 @@ export function gatherTexts(
     prompts?.put(at, table.promptBytes(row) ?? style.prompt);
     extras?.put(at, withSource(style, table.extrasBytes(row)));
   }
-  const rows = numbers.map((number) => number + rowOffset);
+  const rows = rowOffset === 0 ? numbers : numbers.map((number) => number + rowOffset);
   const idRanks = ranks === null ? null : numbers.map((number) => ranks[number] as number);
   return frameTexts(
     rows,

@@ -1,10 +1,9 @@
 /** `track`: hands the numbers of a run to an experiment tracker, also while it is at work. The run knows nothing of it. */
-import { once } from "node:events";
 import { join, resolve } from "node:path";
-import type { Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
-import { stopIfAborted } from "../../errors.js";
+import { type QuarryError, stopIfAborted, toQuarryError } from "../../errors.js";
 import { makeFolder } from "../../make-folder.js";
 import { findPython } from "../../python/environment.js";
 import { leavesOf } from "../../report/leaves.js";
@@ -34,8 +33,11 @@ export interface Tracked {
 
 type Values = Readonly<Record<string, unknown>>;
 
-/** What the tracker is told. */
-type Line = { readonly config: Values } | { readonly step: number; readonly values: Values };
+/** What the tracker is told behind the options. */
+interface Line {
+  readonly step: number;
+  readonly values: Values;
+}
 
 /** Between two looks at a run that is at work. */
 const POLL_MS = 2_000;
@@ -57,49 +59,50 @@ export async function trackRun(runDir: string, options: TrackOptions): Promise<T
     stdout: "ignore",
     reject: false,
   });
-  child.stdin.on("error", () => {}); // one that ends at once tells why on stderr
-  const say = async (line: Line): Promise<void> => {
-    if (child.exitCode !== null || child.stdin.destroyed) return;
-    await write(child.stdin, `${JSON.stringify(line)}\n`);
-  };
-  try {
-    await say({ config: Object.fromEntries(leavesOf(experiment).map(([option, json]) => [option, plain(json)])) });
-    const steps = await follow(path, say, () => child.exitCode !== null || signal.aborted);
-    child.stdin.end();
-    const result = await child;
-    if (result.exitCode !== 0) throw toldBy(result, `${options.with} took no numbers`);
-    stopIfAborted(signal);
-    return { steps, out };
-  } finally {
-    child.stdin.end();
+  // One that ends at once leaves a broken pipe, and says on stderr why.
+  const isOver = (): boolean => child.exitCode !== null || signal.aborted;
+  let steps = 0;
+  async function* texts(): AsyncGenerator<string> {
+    const options = leavesOf(experiment).map(([option, json]) => [option, plain(json)]);
+    yield `${JSON.stringify({ config: Object.fromEntries(options) })}\n`;
+    for await (const line of follow(path, isOver)) {
+      steps = Math.max(steps, line.step);
+      yield `${JSON.stringify(line)}\n`;
+    }
   }
+  const broken = await pipeline(texts, child.stdin, { signal }).then(() => null, fault);
+  const result = await child;
+  stopIfAborted(signal);
+  if (result.exitCode !== 0) throw toldBy(result, `${options.with} took no numbers`);
+  if (broken !== null) throw broken;
+  return { steps, out };
+}
+
+/** What went wrong with the run's own files; null where the tracker has only ended first. */
+function fault(thrown: unknown): QuarryError | null {
+  const { code } = thrown as NodeJS.ErrnoException;
+  return code === "EPIPE" || code === "ERR_STREAM_PREMATURE_CLOSE" ? null : toQuarryError(thrown);
 }
 
 /**
- * Hands over what is there and what comes, until the run is no longer at work. What was measured at a step comes with
- * it, or, when it was measured later, as soon as it is known.
+ * What is there and what comes, until the run is no longer at work. What was measured at a step comes with it, or, when it
+ * was measured later, as soon as it is known.
  *
  * @param isOver whether nobody listens any more
- * @returns the last step of training
  */
-export async function follow(
-  runDir: string,
-  say: (line: Line) => Promise<void>,
-  isOver: () => boolean,
-  pollMs = POLL_MS,
-): Promise<number> {
+export async function* follow(runDir: string, isOver: () => boolean, pollMs = POLL_MS): AsyncGenerator<Line> {
   const steps = new Tail(join(runDir, "train", "steps.jsonl"));
   const events = new Tail(join(runDir, "events.jsonl"));
   const evaluated = new Map<number, Values>();
   const told = new Set<number>();
   let last = 0;
-  const tell = async (upTo: number): Promise<void> => {
+  function* measured(upTo: number): Generator<Line> {
     for (const [step, values] of [...evaluated].sort(([one], [other]) => one - other)) {
       if (step > upTo) return;
       evaluated.delete(step);
-      await say({ step, values });
+      yield { step, values };
     }
-  };
+  }
   for (;;) {
     // Asked before the files are read: what is written afterwards is read in the next round.
     const isGoingOn = await isAtWork(runDir);
@@ -112,21 +115,20 @@ export async function follow(
     for await (const { step, loss, learningRate, gradNorm, waitShare } of steps.fresh()) {
       // After a death steps are done again, with the same numbers.
       if (typeof step !== "number" || step <= last) continue;
-      await tell(last);
+      yield* measured(last);
       last = step;
-      const measured = evaluated.get(step) ?? {};
+      const here = evaluated.get(step) ?? {};
       evaluated.delete(step);
-      await say({ step, values: { ...prefixed("train", { loss, learningRate, gradNorm, waitShare }), ...measured } });
+      yield { step, values: { ...prefixed("train", { loss, learningRate, gradNorm, waitShare }), ...here } };
     }
-    await tell(isGoingOn ? last : Number.POSITIVE_INFINITY);
-    if (isOver()) return last;
+    yield* measured(isGoingOn ? last : Number.POSITIVE_INFINITY);
+    if (isOver()) return;
     if (!isGoingOn) break;
     await sleep(pollMs);
   }
   for (const { step, set, values } of await metricsIn(runDir)) {
-    await say({ step: last, values: prefixed(set === null ? step : `${step}/${set}`, values) });
+    yield { step: last, values: prefixed(set === null ? step : `${step}/${set}`, values) };
   }
-  return last;
 }
 
 /** Trackers know texts, numbers and booleans; the rest stays JSON. */
@@ -141,9 +143,4 @@ function prefixed(prefix: string, values: Values): Record<string, number> {
     (entry): entry is [string, number] => typeof entry[1] === "number" && Number.isFinite(entry[1]),
   );
   return Object.fromEntries(numbers.map(([name, value]) => [`${prefix}/${name}`, value]));
-}
-
-async function write(stream: Writable, text: string): Promise<void> {
-  if (stream.write(text)) return;
-  await Promise.race([once(stream, "drain"), once(stream, "close")]);
 }

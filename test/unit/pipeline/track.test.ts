@@ -32,16 +32,12 @@ const evaluated = (step: number): Promise<void> =>
 async function told(isOver = (): boolean => false, during?: (round: number) => Promise<void>): Promise<unknown[]> {
   const lines: unknown[] = [];
   let round = 0;
-  await follow(
-    runDir,
-    async (line) => void lines.push(line),
-    () => {
-      round += 1;
-      void during?.(round);
-      return isOver();
-    },
-    20,
-  );
+  const seen = (): boolean => {
+    round += 1;
+    void during?.(round);
+    return isOver();
+  };
+  for await (const line of follow(runDir, seen, 20)) lines.push(line);
   return lines;
 }
 
