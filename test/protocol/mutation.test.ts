@@ -3,12 +3,15 @@ import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { encode } from "@msgpack/msgpack";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { QuarryError } from "../../src/errors.js";
 import { decodeDown, decodeUp, encodeMessage, VersionMismatch } from "../../src/protocol/codec.js";
 import { MAX_HEADER_BYTES } from "../../src/protocol/scan.js";
 import { PROTOCOL_VERSION } from "../../src/protocol/version.js";
 import { examples } from "./messages.js";
+
+/** `npm run drills` asks for a million. */
+const MESSAGES = Number(process.env["QUARRY_MUTATED_MESSAGES"] ?? 20_000);
 
 const copies = (parts: readonly Uint8Array[]): Uint8Array[] => parts.map((part) => Uint8Array.from(part));
 
@@ -60,6 +63,64 @@ describe("a message with one byte changed", () => {
       }
     }
   });
+});
+
+describe("a message that was mangled at random", () => {
+  let state = 0;
+  beforeEach(() => {
+    state = 1;
+  });
+  /** mulberry32: the same messages in every run. */
+  const below = (limit: number): number => {
+    state = (state + 0x6d2b79f5) | 0;
+    let bits = Math.imul(state ^ (state >>> 15), state | 1);
+    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
+    return ((bits ^ (bits >>> 14)) >>> 0) % limit;
+  };
+  const noise = (): Uint8Array => Uint8Array.from({ length: below(24) }, () => below(256));
+
+  /** Bytes changed, cut out, put in or taken from elsewhere in the message. */
+  function mangled(part: Uint8Array, other: Uint8Array): Uint8Array {
+    const [at, until] = [below(part.length + 1), below(part.length + 1)];
+    switch (below(5)) {
+      case 0:
+        return part.map((byte, place) => (place === at ? below(256) : byte));
+      case 1:
+        return Buffer.concat([part.subarray(0, at), part.subarray(at + below(16))]);
+      case 2:
+        return Buffer.concat([part.subarray(0, at), noise(), part.subarray(at)]);
+      case 3:
+        return Buffer.concat([part.subarray(0, at), part.subarray(until)]);
+      default:
+        return Buffer.concat([part.subarray(0, at), other.subarray(below(other.length + 1)), part.subarray(until)]);
+    }
+  }
+
+  it(`is a message or refused, ${MESSAGES.toLocaleString("en-US")} times, and none of it stays in memory`, () => {
+    const sound = examples.map(({ direction, message, frames }) => ({
+      decode: decoderOf(direction),
+      parts: encodeMessage(message, frames).slice(0, -1),
+    }));
+    const seen = { message: 0, protocol: 0 };
+    let before = 0;
+    for (let round = 0; round < MESSAGES; round += 1) {
+      // What the first ones compile is no leak.
+      if (round === MESSAGES / 10) before = process.memoryUsage().rss;
+      const { decode, parts } = sound[below(sound.length)] as (typeof sound)[number];
+      const changed = [...parts];
+      for (let times = 1 + below(4); times > 0; times -= 1) {
+        const [place, from] = [below(changed.length), below(changed.length)];
+        changed[place] = mangled(changed[place] as Uint8Array, changed[from] as Uint8Array);
+      }
+      if (below(8) === 0) changed.splice(below(changed.length), 1);
+      const found = outcome(() => decode(below(8) === 0 ? changed : withChecksum(changed)));
+      if (found !== "message" && found !== "protocol") throw found;
+      seen[found] += 1;
+    }
+    // Both ends are reached: a frame of numbers may change and still be one.
+    expect(Math.min(seen.message, seen.protocol)).toBeGreaterThan(MESSAGES / 20);
+    expect((process.memoryUsage().rss - before) / 2 ** 20).toBeLessThan(50);
+  }, 600_000);
 });
 
 describe("bytes that were never a message", () => {

@@ -53,12 +53,13 @@ def read_vectors(
             f"A unit of {row_count} x {dimension} {dtype} holds {len(rows)} rows,"
             f" {flat.size} numbers of {flat.dtype}."
         )
-    # torch has no read-only tensors and warns; nothing here writes to a unit.
-    codes = torch.frombuffer(bytearray(flat.tobytes()), dtype=_TORCH[dtype])
+    # Copied to where torch puts its own, which products want and no frame's memory is.
+    codes = torch.empty((row_count, dimension), dtype=_TORCH[dtype])
+    codes.view(torch.uint8).numpy().reshape(-1)[:] = flat.view(np.uint8)
     return StoredUnit(
         rows.astype(np.int32, copy=False),
         ranks.astype(np.int32, copy=False),
-        codes.reshape(row_count, dimension),
+        codes,
         None if scales is None else torch.from_numpy(scales.copy()),
     )
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import resource
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +21,8 @@ from quarry_runtime.protocol.codec import VersionMismatch, decode_down, decode_u
 from quarry_runtime.protocol.messages import PROTOCOL_VERSION, Bye, Heartbeat, TrainStep
 from quarry_runtime.protocol.scan import MAX_HEADER_BYTES
 
+#: `npm run drills` asks for a million.
+MESSAGES = int(os.environ.get("QUARRY_MUTATED_MESSAGES", "20000"))
 GOLDEN = sorted((Path(__file__).parents[2] / "protocol" / "golden").glob("*.json"))
 
 
@@ -60,6 +65,46 @@ def test_a_changed_header_with_a_fitting_checksum_raises_nothing_else(path: Path
             changed = bytearray(header)
             changed[at] ^= flip
             is_refused(decode, with_checksum([bytes(changed), *frames]))
+
+
+def mangled(part: bytes, other: bytes, chance: random.Random) -> bytes:
+    """Bytes changed, cut out, put in or taken from elsewhere in the message."""
+    at, until = chance.randint(0, len(part)), chance.randint(0, len(part))
+    kind = chance.randrange(5)
+    if kind == 0:
+        return part[:at] + chance.randbytes(1) + part[at + 1 :]
+    if kind == 1:
+        return part[:at] + part[at + chance.randrange(16) :]
+    if kind == 2:
+        return part[:at] + chance.randbytes(chance.randrange(24)) + part[at:]
+    if kind == 3:
+        return part[:at] + part[until:]
+    return part[:at] + other[chance.randint(0, len(other)) :] + part[until:]
+
+
+def test_a_message_mangled_at_random_is_a_message_or_refused_and_none_of_it_stays() -> None:
+    chance = random.Random(1)
+    sound = []
+    for path in GOLDEN:
+        golden = json.loads(path.read_text(encoding="utf-8"))
+        decode = decode_up if golden["direction"] == "up" else decode_down
+        sound.append((decode, [bytes.fromhex(part) for part in golden["parts"][:-1]]))
+    refused, before = 0, 0
+    for count in range(MESSAGES):
+        if count == MESSAGES // 10:  # what the first ones import and cache is no leak
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        decode, parts = chance.choice(sound)
+        changed = list(parts)
+        for _ in range(chance.randint(1, 4)):
+            place = chance.randrange(len(changed))
+            changed[place] = mangled(changed[place], chance.choice(changed), chance)
+        if chance.randrange(8) == 0:
+            del changed[chance.randrange(len(changed))]
+        refused += is_refused(
+            decode, changed if chance.randrange(8) == 0 else with_checksum(changed)
+        )
+    assert MESSAGES / 20 < refused < MESSAGES * 19 / 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
 @settings(max_examples=500, deadline=None)
