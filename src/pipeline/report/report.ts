@@ -35,8 +35,14 @@ export async function writeReport(
   const runs: ReportedRun[] = [];
   for (const folder of folders) runs.push(await readRun(folder));
   const path = resolve(out ?? join(folders.length === 1 ? only : ".", "report.html"));
-  await writeFileDurably(path, reportPage(runs));
+  await writeFileDurably(path, reportPage(toldApart(runs, folders)));
   return { path };
+}
+
+/** One experiment may have run in several folders (`--runDir`): where names are equal, runs are called by their folders. */
+function toldApart(runs: readonly ReportedRun[], folders: readonly string[]): ReportedRun[] {
+  const count = (name: string): number => runs.filter((run) => run.name === name).length;
+  return runs.map((run, at) => (count(run.name) > 1 ? { ...run, name: folders[at] as string } : run));
 }
 
 async function readRun(folder: string): Promise<ReportedRun> {

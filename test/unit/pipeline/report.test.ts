@@ -109,8 +109,8 @@ test("queries are counted by how they changed, and the extremes are named, gains
 });
 
 describe("a report", () => {
-  async function runFolder(name: string): Promise<string> {
-    const path = join(folder, name);
+  async function runFolder(base: string, name = base): Promise<string> {
+    const path = join(folder, base);
     await mkdir(path);
     await writeFile(join(path, "experiment.json"), JSON.stringify({ name }));
     return path;
@@ -152,6 +152,14 @@ describe("a report", () => {
     expect(page).toContain("all passages, estimated: 0.4000 (0.3500 to 0.4500)");
     expect(page).toContain(">average</td>");
     expect(page).not.toContain("whole-corpus");
+  });
+
+  test("calls runs of one experiment by their folders, others by their names", async () => {
+    const [first, second] = [await runFolder("one", "mine"), await runFolder("two", "mine")];
+    const out = join(folder, "both.html");
+    await writeReport([first, second, await runFolder("other")], { out });
+    const headings = [...(await readFile(out, "utf8")).matchAll(/<h2>([^<]*)<\/h2>/g)].map(([, text]) => text);
+    expect(headings.slice(-3)).toEqual([first, second, "other"]);
   });
 
   test("of no run, or of a folder without one, is refused", async () => {
