@@ -23,6 +23,10 @@ export const evaluateFields = {
     .default(1)
     .describe("Lowest grade that counts as relevant, where a measure says nothing of its own (trec_eval -l)."),
   topK: positive.max(1_000_000).default(100).describe("Passages kept for each query."),
+  excludeSameId: z
+    .boolean()
+    .optional()
+    .describe("Leaves the passage with the query's own id out of the ranking, as BEIR does; for ArguAna, say."),
   subCorpus: subCorpusSchema
     .optional()
     .describe("A quick look: searches a part of the corpus and estimates what all of it would give, with an interval."),

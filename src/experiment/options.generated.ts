@@ -815,6 +815,8 @@ export interface TrainEvaluateInput {
    * @defaultValue `100`
    */
   topK?: number | undefined;
+  /** Leaves the passage with the query's own id out of the ranking, as BEIR does; for ArguAna, say. */
+  excludeSameId?: boolean | undefined;
   /** A quick look: searches a part of the corpus and estimates what all of it would give, with an interval. */
   subCorpus?: SubCorpusInput | undefined;
   /** A quick look: takes so many judged queries at random and states an interval of each measure. */
@@ -905,6 +907,8 @@ export interface EvaluateInput {
    * @defaultValue `100`
    */
   topK?: number | undefined;
+  /** Leaves the passage with the query's own id out of the ranking, as BEIR does; for ArguAna, say. */
+  excludeSameId?: boolean | undefined;
   /** A quick look: searches a part of the corpus and estimates what all of it would give, with an interval. */
   subCorpus?: SubCorpusInput | undefined;
   /** A quick look: takes so many judged queries at random and states an interval of each measure. */

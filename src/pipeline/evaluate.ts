@@ -12,6 +12,7 @@ import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { RERANKED, rerankStep } from "./rerank.js";
 import { retrieve } from "./retrieve.js";
 import { type ModelChoice, modelName, requireQrels, type StepLeft } from "./step.js";
+import { withoutPassages } from "./top-k.js";
 import { writeQrels, writeRun } from "./trec.js";
 
 /** Measures on different data stand beside each other in metrics.json, but must not be compared. */
@@ -50,10 +51,17 @@ export async function rankAndMeasure(
   };
   // Written first: a judgement that measures cannot use must be known before hours of encoding.
   await writeQrels(files.qrels, qrels, source);
-  const { topK, relevanceLevel } = options;
+  const { relevanceLevel, excludeSameId = false } = options;
   const { queryRows } = qrels;
+  // One more where one of them may go.
+  const topK = options.topK + (excludeSameId ? 1 : 0);
   const { ranked, throughput } = await retrieve(context, { phase: step, folder: step, model, source, queryRows, topK });
-  await writeRun(files.run, ranked, queryRows, source, name);
+  const { queries, passages } = source;
+  const ids = excludeSameId ? [...queryRows].map((row) => queries.id(row)) : [];
+  const kept = excludeSameId
+    ? withoutPassages(ranked, options.topK, (query, row) => passages.id(row) === ids[query])
+    : ranked;
+  await writeRun(files.run, kept, queryRows, source, name);
   const settings = { measures: set.measures ?? options.measures, relevanceLevel };
   const measured = await measure(
     context,

@@ -83,6 +83,35 @@ export function mergeTopK(
   return { queryCount, topK, scores, rows };
 }
 
+/**
+ * The lists without some of their passages; what comes behind these moves up.
+ *
+ * @param topK places that stay
+ * @param isOut whether the query in this place is to go without the passage
+ */
+export function withoutPassages(
+  { queryCount, topK: depth, scores, rows }: TopK,
+  topK: number,
+  isOut: (query: number, row: number) => boolean,
+): TopK {
+  const kept = {
+    scores: new Float32Array(queryCount * topK).fill(Number.NEGATIVE_INFINITY),
+    rows: new Int32Array(queryCount * topK).fill(-1),
+  };
+  for (let query = 0; query < queryCount; query += 1) {
+    let taken = 0;
+    for (let at = query * depth; at < (query + 1) * depth && taken < topK; at += 1) {
+      const row = rows[at] as number;
+      if (row < 0) break;
+      if (isOut(query, row)) continue;
+      kept.rows[query * topK + taken] = row;
+      kept.scores[query * topK + taken] = scores[at] as number;
+      taken += 1;
+    }
+  }
+  return { queryCount, topK, ...kept };
+}
+
 function isBefore(score: number, row: number, otherScore: number, otherRow: number, idRanks: Int32Array): boolean {
   if (score !== otherScore) return score > otherScore;
   return (idRanks[row] as number) > (idRanks[otherRow] as number);

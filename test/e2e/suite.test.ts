@@ -1,6 +1,6 @@
 /** Several data sets in one evaluation: a folder each, one table, resumed set by set, compared afterwards. */
 import { existsSync } from "node:fs";
-import { readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openWorkplace, type Workplace } from "./harness.js";
@@ -97,4 +97,32 @@ test("data check looks at every data set", async () => {
   const { stdout, exitCode } = await place.quarry("data", "check", "experiment.ts");
   expect(exitCode).toBe(0);
   expect(stdout).toContain("evaluate.data.sets.1.data");
+});
+
+test("a query that is a passage of its corpus finds the others, one more in its own place", async () => {
+  const folder = join(place.folder, "arguana");
+  const corpus = (await readFile(join(place.collection, "corpus.jsonl"), "utf8")).trimEnd().split("\n");
+  await mkdir(join(folder, "qrels"), { recursive: true });
+  await writeFile(join(folder, "corpus.jsonl"), corpus.join("\n"));
+  await writeFile(join(folder, "queries.jsonl"), corpus.slice(0, 5).join("\n"));
+  const judged = [0, 1, 2, 3, 4].map((row) => `p${row}\tp${row + 16}\t1`);
+  await writeFile(join(folder, "qrels/test.tsv"), ["query-id\tcorpus-id\tscore", ...judged].join("\n"));
+  const arguana = `source({ corpus: "arguana", qrels: "arguana/qrels/test.tsv" })`;
+  const rankings = async (...args: readonly string[]): Promise<string[][]> => {
+    const name = `arguana${args.length}`;
+    await place.experiment(body(name, arguana), name);
+    const { exitCode, stderr } = await place.quarry("evaluate", `${name}.ts`, "--evaluate.measures", "nDCG@5", ...args);
+    expect(exitCode, stderr).toBe(0);
+    const run = await readFile(join(place.folder, "runs", name, "evaluate-base/run.trec"), "utf8");
+    return run
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split(" "));
+  };
+  const whole = await rankings("--evaluate.topK", "8");
+  expect(whole.filter(([query, , passage]) => query === passage)).toHaveLength(5);
+  const others = await rankings("--evaluate.topK", "7", "--evaluate.excludeSameId");
+  const left = whole.filter(([query, , passage]) => query !== passage);
+  const scored = (lines: readonly string[][]) => lines.map(([query, , passage, , score]) => [query, passage, score]);
+  expect(scored(others)).toEqual(scored(left));
 });

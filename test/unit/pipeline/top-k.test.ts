@@ -1,7 +1,7 @@
 /** Merging gives what one sort over everything would give, however the passages were spread. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { mergeTopK, refuseTooMany } from "../../../src/pipeline/top-k.js";
+import { mergeTopK, refuseTooMany, withoutPassages } from "../../../src/pipeline/top-k.js";
 
 interface Entry {
   readonly row: number;
@@ -65,4 +65,17 @@ test("more results than an array holds are refused with the numbers and the way 
       hint: expect.stringContaining("smaller topK"),
     }),
   );
+});
+
+test("passages that a query is to go without are left out, and what comes behind them moves up", () => {
+  const ranked = {
+    queryCount: 3,
+    topK: 3,
+    rows: Int32Array.of(5, 1, 2, 0, 5, -1, 3, 4, 5),
+    scores: Float32Array.of(9, 8, 7, 6, 5, Number.NEGATIVE_INFINITY, 4, 3, 2),
+  };
+  const { rows, scores, topK } = withoutPassages(ranked, 2, (query, row) => row === [5, 5, 0][query]);
+  expect(topK).toBe(2);
+  expect([...rows]).toEqual([1, 2, 0, -1, 3, 4]);
+  expect([...scores]).toEqual([8, 7, 6, Number.NEGATIVE_INFINITY, 4, 3]);
 });
