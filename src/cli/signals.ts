@@ -58,8 +58,7 @@ export function watchSignals(onFirst: (signal: StopSignal) => void): SignalWatch
 
 /** Ends this process without waiting; workers end with it, because they watch it in three ways (guard/parent.py). */
 function stopNow(signal: StopSignal): never {
-  // Ink restores the terminal when the process exits; this is for the case that Ink is what hangs.
-  if (process.stdin.isTTY) process.stdin.setRawMode(false);
+  // Node puts the terminal's settings back; Ink, which shows the cursor again, may be what hangs.
   if (process.stdout.isTTY) process.stdout.write("\u001b[?25h");
   process.exit(EXIT_STATUS_OF[signal]);
 }

@@ -1,6 +1,6 @@
 /** Attaches one of the three reporters to a run's events: the dashboard, plain lines, or JSON lines. */
 import { isInForeground } from "../process-stat.js";
-import type { KeyStream } from "./dashboard/terminal.js";
+import { type KeyStream, keysOf, openKeys } from "./dashboard/keys.js";
 import type { EventListener, EventStream } from "./events.js";
 import { jsonReporter } from "./json.js";
 import { plainReporter } from "./plain.js";
@@ -14,7 +14,7 @@ export interface ReporterOptions {
   readonly kind: ReporterKind;
   readonly stdout?: OutputStream;
   readonly stderr?: OutputStream;
-  /** Where the dashboard reads keys from. */
+  /** Where the dashboard reads keys from; default: the terminal. */
   readonly stdin?: KeyStream;
   readonly env?: NodeJS.ProcessEnv;
   /** Called for each q or Ctrl-C; default: SIGINT to this process. */
@@ -50,7 +50,7 @@ export function chooseKind(
  * try { await run(experiment, { events, signal: controller.signal }); } finally { await reporter.close(); }
  */
 export async function attachReporter(events: EventStream, options: ReporterOptions): Promise<Reporter> {
-  const { env = process.env, stdin = process.stdin } = options;
+  const { env = process.env, stdin } = options;
   const onInterrupt = options.onInterrupt ?? (() => process.kill(process.pid, "SIGINT"));
   const onReaderGone = options.onReaderGone ?? onInterrupt;
   const stderr = new Sink(options.stderr ?? process.stderr, () => {});
@@ -63,7 +63,8 @@ export async function attachReporter(events: EventStream, options: ReporterOptio
   let finish = () => {};
   let listener: EventListener;
   let start = async () => {};
-  if (kind === "dashboard") ({ listener, start, finish } = watch({ stdout, stderr, stdin, env, onInterrupt }));
+  const keys = stdin === undefined ? openKeys : () => keysOf(stdin);
+  if (kind === "dashboard") ({ listener, start, finish } = watch({ stdout, stderr, openKeys: keys, env, onInterrupt }));
   else listener = kind === "json" ? jsonReporter(stdout) : plainReporter(stdout, stderr);
 
   // Before the first await: nothing that happens while Ink loads may be lost.

@@ -1,7 +1,8 @@
 /** The dashboard as a reporter: mounts it for a run, and leaves plain lines in the scrollback when the run ends. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isInForeground } from "../process-stat.js";
-import type { KeyStream, Terminal } from "./dashboard/terminal.js";
+import type { Keys } from "./dashboard/keys.js";
+import type { Terminal } from "./dashboard/terminal.js";
 import type { EventListener } from "./events.js";
 import * as format from "./format.js";
 import { closingLines, noticeLine, plainReporter } from "./plain.js";
@@ -51,7 +52,7 @@ function keptLines(view: ViewState): { readonly stdout: readonly string[]; reado
 export interface WatchOptions {
   readonly stdout: Sink;
   readonly stderr: Sink;
-  readonly stdin: KeyStream;
+  readonly openKeys: () => Keys;
   readonly env: NodeJS.ProcessEnv;
   readonly onInterrupt: () => void;
 }
@@ -70,11 +71,12 @@ export function watch(options: WatchOptions): Watch {
   let view = emptyView;
   let module: typeof import("./dashboard/terminal.js") | null = null;
   let terminal: Terminal | null = null;
+  let keys: Keys | null = null;
   /** Takes over after the run, and for good when Ink fails. */
   let plain: EventListener | null = null;
   let hasFailed = false;
   let isStopping = false;
-  const { stdout, stdin, env } = options;
+  const { stdout, env } = options;
 
   const onInterrupt = () => {
     isStopping = true;
@@ -90,25 +92,28 @@ export function watch(options: WatchOptions): Watch {
     process.on("exit", finish);
     process.on("SIGTSTP", onStop);
     process.on("SIGCONT", onContinue);
+    keys = options.openKeys();
+    const stdin = keys.stream;
     terminal = module.openTerminal({ stdout, stdin, env, isStopping, onInterrupt, onFailure }, view);
   };
 
-  const unmount = () => {
+  const unmount = (): Promise<void> => {
     process.off("exit", finish);
     process.off("SIGTSTP", onStop);
     process.off("SIGCONT", onContinue);
     terminal?.leave();
-    terminal = null;
+    const closed = keys?.close() ?? Promise.resolve();
+    [terminal, keys] = [null, null];
+    return closed;
   };
 
   /** Plain lines until the dashboard is back. */
   const stepAside = async () => {
-    unmount();
+    const closed = unmount();
     plain = plainReporter(stdout, options.stderr, view);
-    // Ink takes its hands off the keys in the next turn, and Node stops reading in the one after that.
+    // Ink takes its hands off the keys in the next turn.
     await nextTurn();
-    if (stdin.isTTY) stdin.pause();
-    await nextTurn();
+    await closed;
   };
 
   const comeBack = () => {
@@ -140,13 +145,13 @@ export function watch(options: WatchOptions): Watch {
 
   const finish = () => {
     const wasMounted = terminal !== null;
-    unmount();
+    void unmount();
     if (wasMounted) leaveLines();
   };
 
   const onFailure = () => {
     hasFailed = true;
-    unmount();
+    void unmount();
     plain = plainReporter(stdout, options.stderr, view);
   };
 

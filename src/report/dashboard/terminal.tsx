@@ -3,6 +3,7 @@ import { render, useInput } from "ink";
 import type { Sink } from "../sink.js";
 import type { ViewState } from "../state.js";
 import { Dashboard, type DashboardProps } from "./dashboard.js";
+import type { KeyStream } from "./keys.js";
 import { Screen } from "./screen.js";
 import { chooseTheme } from "./theme.js";
 
@@ -13,9 +14,6 @@ const clockMs = 1000;
 
 /** q, and Ctrl-C as it arrives in raw mode. */
 const stopKeys = ["q", "\u0003"];
-
-/** What the dashboard reads keys from. */
-export type KeyStream = NodeJS.ReadStream;
 
 export interface TerminalOptions {
   readonly stdout: Sink;
