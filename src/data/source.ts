@@ -82,6 +82,7 @@ async function openOnce(
     const asked = files.queries === null ? null : withExtras(files.queries, config.extras?.query);
     const queries = asked === null ? null : await openTexts(asked, "queries", context);
     if (queries !== null) opened.push(queries);
+    else if (files.querySubset !== null) throw nothingToChoose(config);
     const isDropped = policyOf(context, "emptyTexts") === "drop";
     const leftOut = isDropped ? Int32Array.from(passages.emptyRows) : new Int32Array(0);
     const leftOutQueries = isDropped ? Int32Array.from(queries?.emptyRows ?? []) : new Int32Array(0);
@@ -123,6 +124,13 @@ async function openOnce(
     close();
     throw thrown;
   }
+}
+
+function nothingToChoose({ corpus, name }: SourceConfig): QuarryError {
+  const source = name ?? listFiles(corpus)[0]?.path;
+  return new QuarryError("CONFIG", `${source}: querySubset chooses among queries, but this source has none.`, {
+    hint: "Name their file with queries (a source without qrels that is combined with others takes none from beside its corpus), or leave querySubset out.",
+  });
 }
 
 /** Files whose records keep further fields for plugins. */
@@ -251,7 +259,7 @@ function passagesLeft({ sources, passages }: OpenedSources): Int32Array {
   return rowsBut(out, passages.rowCount);
 }
 
-/** Numbers of the queries that are not left out, each once: an id in a later table is the query it was. */
+/** Numbers of the queries that some source does not leave out, each once: an id in a later table is the query it was. */
 function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
   const out = new Set<number>();
   for (const { number, part, first } of repeatedQueries(queries)) {
@@ -263,10 +271,24 @@ function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
     }
     out.add(number);
   }
-  for (const { queries: table, leftOutQueries, config } of sources) {
-    if (table === null || leftOutQueries.length === 0) continue;
+  const asking = sources.flatMap(({ queries: table, leftOutQueries, config }) =>
+    table === null
+      ? []
+      : [{ table, config, leftOut: leftOutQueries, isOut: new RowSet(leftOutQueries, table.rowCount) }],
+  );
+  for (const { table, config, leftOut } of asking) {
+    if (leftOut.length === 0) continue;
     const offset = queries.add(table, styleOf(config, "query"));
-    for (const row of leftOutQueries) out.add(row + offset);
+    for (const row of leftOut) {
+      // What one source leaves out, another may ask.
+      const id = table.idBytes(row);
+      const rowIn = (other: StoredTexts): number => (other === table ? row : other.rowOfBytes(id, 0, id.byteLength));
+      const isAsked = asking.some((other) => {
+        const own = rowIn(other.table);
+        return own !== -1 && !other.isOut.has(own);
+      });
+      if (!isAsked) out.add(row + offset);
+    }
   }
   return rowsBut(out, queries.rowCount);
 }
