@@ -1,8 +1,9 @@
 /** Makes sources ready: finds their files, builds what the cache lacks, opens the rest, puts several under one numbering. */
+
 import { createHash } from "node:crypto";
+import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";
 import type { MergeRule, SearchDataConfig, SourceConfig } from "../experiment/schema.js";
-import { counted } from "./failures.js";
 import { policyOf } from "./findings.js";
 import { MaterializedQrels } from "./qrels/materialized.js";
 import { mergeSources } from "./qrels/merge-sources.js";
@@ -305,7 +306,7 @@ function nothingKept({ sources }: OpenedSources, data: SearchDataConfig): Quarry
   const stored = sources.flatMap(({ qrels }) => qrels?.parts.stored.content ?? []);
   if (stored.every(({ judgementCount }) => judgementCount === 0)) {
     const read = stored.reduce((sum, { readCount }) => sum + readCount, 0);
-    const all = read === 1 ? "the only judgement names" : `all ${counted(read, "judgement", "judgements")} name`;
+    const all = read === 1 ? "the only judgement names" : `all ${counted(read, "judgements")} name`;
     return new QuarryError("DATA", `${paths.join(", ")}: ${all} unknown ids.`, {
       hint: "Are the columns of query and passage swapped? Or do corpus, queries and qrels not belong together?",
     });

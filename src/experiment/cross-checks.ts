@@ -1,5 +1,6 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 
+import { counted } from "../counted.js";
 import { nearest } from "../nearest.js";
 import { isWildcard, parseAddress } from "../tcp-address.js";
 import { checkEngines } from "./engine-checks.js";
@@ -131,7 +132,10 @@ function checkDepth(measures: readonly string[], topK: number, path: string, say
   }
   const { measure, cutoff } = deepest;
   if (cutoff > topK) {
-    say(`${path}.topK`, `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set ${path}.topK to ${cutoff}`);
+    say(
+      `${path}.topK`,
+      `keeps ${counted(topK, "passages")}, but ${measure} looks at ${cutoff}; set ${path}.topK to ${cutoff}`,
+    );
   }
 }
 
@@ -141,7 +145,7 @@ function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined,
   } else if (rerank.topK !== undefined && rerank.topK > evaluate.topK) {
     say(
       "rerank.topK",
-      `ranks ${rerank.topK} passages again, but evaluation keeps ${evaluate.topK}; set evaluate.topK to ${rerank.topK}`,
+      `ranks ${counted(rerank.topK, "passages")} again, but evaluation keeps ${evaluate.topK}; set evaluate.topK to ${rerank.topK}`,
     );
   }
 }
@@ -189,7 +193,7 @@ function checkTraining(train: TrainConfig, say: Say): void {
   if (globalBatchSize % share !== 0) {
     const parts = [
       ranks === "auto" && rankCount === 1 ? "" : `${rankCount} ranks`,
-      queriesPerRank === undefined ? "" : `${queriesPerRank} queries per rank`,
+      queriesPerRank === undefined ? "" : `${counted(queriesPerRank, "queries")} per rank`,
     ].filter((part) => part !== "");
     const below = Math.floor(globalBatchSize / share) * share;
     const wayOut = below > 0 ? `${below} or ${below + share}` : `${share}`;
@@ -232,7 +236,10 @@ function checkView(data: TrainingDataConfig, path: string, refreshed: readonly s
     say(`${path}.negativesPerQuery`, `is 0, so ${path}.negatives would never be used; set it to 1 or more`);
   }
   if (negativesPerQuery > 0 && negatives === undefined && !refreshed.includes(path)) {
-    say(`${path}.negativesPerQuery`, `asks for ${negativesPerQuery} negatives, but ${path}.negatives is missing`);
+    say(
+      `${path}.negativesPerQuery`,
+      `asks for ${counted(negativesPerQuery, "negatives")}, but ${path}.negatives is missing`,
+    );
   }
 }
 
