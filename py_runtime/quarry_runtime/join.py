@@ -9,6 +9,7 @@ import argparse
 import re
 import socket
 
+from quarry_runtime.counted import counted
 from quarry_runtime.forks import CAN_FORK, Forks
 from quarry_runtime.guard.parent import tie_to_parent
 from quarry_runtime.interpreters import Interpreters
@@ -27,8 +28,10 @@ def main(argv: list[str]) -> int:
         # Not by itself: the end of a here-document, of nohup's shell or of an ssh is no reason to end.
         tie_to_parent()
     places = plan_places(options.workers, options.device, options.threads)
-    names = ", ".join(f"{place.device} with {place.threads} threads" for place in places)
-    print(f"joining {ticket.endpoint} with {len(places)} worker(s): {names}", flush=True)
+    names = ", ".join(
+        f"{place.device} with {counted(place.threads, 'threads')}" for place in places
+    )
+    print(f"joining {ticket.endpoint} with {counted(len(places), 'workers')}: {names}", flush=True)
     line = ticket.line()
     # A single one as a fork would cost 40 MB more, and say hello only after the imports, not during.
     is_shared = CAN_FORK and len(places) > 1

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import IntegrityError, ProtocolError
 from quarry_runtime.guard.model_cache import CachedModel, Part, check_names, is_same
 from quarry_runtime.modeling.adapter_files import keep_base
@@ -135,7 +136,7 @@ class ModelFiles:
             return
         cached.check_room(files)
         size = sum(file.bytes for file in files) / 1e6
-        text = f"fetching {len(files)} files of the model, {size:,.1f} MB, into {cached.folder}"
+        text = f"fetching {counted(len(files), 'files')} of the model, {size:,.1f} MB, into {cached.folder}"
         self._peer.send(Log(level="info", text=text))
         for file in files:
             part = Part(cached, file)

@@ -1,6 +1,8 @@
 /** `quarry cache`: what the cache of prepared data holds, whether it is sound, and how to make it smaller. */
+
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
+import { counted } from "../counted.js";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import { homeFolder } from "../home.js";
 import type { CacheEntry, CacheReport, PruneReport } from "../index.js";
@@ -34,7 +36,7 @@ export function cacheCommand(setStatus: (status: number) => void): Command {
     .option("--dry-run", "only show what would be removed");
   const cache = new Command("cache");
   return cache
-    .description("List, verify or prune the cache of prepared data.")
+    .description("List, verify or prune what the cache holds.")
     .helpOption("-h, --help", "show this help")
     .helpCommand(false)
     .allowExcessArguments()
@@ -59,7 +61,10 @@ export function cacheCommand(setStatus: (status: number) => void): Command {
         setStatus(await withStop(flags.debug === true, (signal) => pruned(flags, signal))),
       ),
     )
-    .addHelpText("after", "\nDamaged and missing entries are built again by the next run that needs them.");
+    .addHelpText(
+      "after",
+      "\nWhat is missing is made again by the next run that needs it: texts are read,\nvectors encoded, models fetched.",
+    );
 }
 
 function subcommand(name: string, description: string): Command {
@@ -126,12 +131,12 @@ function print(flags: Flags, value: object, describe: () => string): void {
 function describeList(cacheDir: string, entries: readonly CacheEntry[]): string {
   if (entries.length === 0) return `The cache ${cacheDir} is empty.`;
   const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
-  const total = `${entries.length} in ${cacheDir}, ${formatBytes(bytes)}`;
+  const total = `${counted(entries.length, "entries")} in ${cacheDir}, ${formatBytes(bytes)}`;
   return `${describeEntries(entries, layout())}\n${total}`;
 }
 
 function describeReport(cacheDir: string, { entryCount, fileCount, bytes, damaged }: CacheReport): string {
-  const read = `${entryCount} entries, ${fileCount} files, ${formatBytes(bytes)} read in ${cacheDir}`;
+  const read = `${counted(entryCount, "entries")}, ${counted(fileCount, "files")}, ${formatBytes(bytes)} read in ${cacheDir}`;
   if (damaged.length === 0) return `${read}: all as they were written.`;
   return `${damaged.map((each) => describeDamage(each)).join("\n")}\n${read}: ${damaged.length} damaged.`;
 }

@@ -1,7 +1,9 @@
 /** `quarry compare`: whether runs differ, by how much, and in which queries. */
+
 import { Command } from "commander";
+import { counted } from "../counted.js";
 import type { ComparedMeasure, Comparison, MovedQuery } from "../index.js";
-import { counted, tableLines } from "../report/format.js";
+import { tableLines } from "../report/format.js";
 import { cleanLines } from "../report/text-width.js";
 import { type MeasureFlags, measureOptions, wholeNumber, withMeasureOptions } from "./measure-options.js";
 

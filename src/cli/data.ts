@@ -25,7 +25,7 @@ export function dataCommand(setStatus: (status: number) => void): VerbCommand {
     .argument("<action>", "check, stats or show")
     .argument("<experiment>", "script whose default export is defineExperiment({ … })")
     .usage("<action> <experiment.ts> [--any.option value] [options]")
-    .option("--step <number>", "which training step show shows, from 0 (default: 0)")
+    .option("--step <number>", "of show: which training step, counted from 0 (default: 0)")
     .option("--full", "do not cut texts to the width of the terminal")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")

@@ -1,5 +1,7 @@
 /** `quarry export`: a trained model as a plain folder for others, or as a repository on the hub. */
+
 import { Command, Option } from "commander";
+import { counted } from "../counted.js";
 import type { ExportOptions } from "../index.js";
 import { formatBytes } from "../report/format.js";
 import { withStop } from "./stoppable.js";
@@ -55,7 +57,7 @@ async function exportTo(model: string, flags: Flags, signal: AbortSignal): Promi
     ...(flags.private ? { isPrivate: true } : {}),
     ...(flags.license === undefined ? {} : { license: flags.license }),
   });
-  const text = `${made.folder}: ${made.fileCount} files, ${formatBytes(made.bytes)}${made.url === null ? "" : `\npushed to ${made.url}`}`;
+  const text = `${made.folder}: ${counted(made.fileCount, "files")}, ${formatBytes(made.bytes)}${made.url === null ? "" : `\npushed to ${made.url}`}`;
   process.stdout.write(flags.json ? `${JSON.stringify(made, null, 2)}\n` : `${text}\n`);
   return 0;
 }

@@ -2,7 +2,7 @@
 import { relative, resolve } from "node:path";
 import { Command } from "commander";
 import { QuarryError } from "../errors.js";
-import type { ModelReport, Registered, RegisteredComponent } from "../python/introspect.js";
+import type { ModelReport, RegisteredComponent } from "../python/introspect.js";
 import { formatBytes, formatCount } from "../report/format.js";
 import { oneLine } from "../report/text-width.js";
 
@@ -17,8 +17,8 @@ interface Flags {
 /** Makes the command. */
 export function inspectCommand(): Command {
   return new Command("inspect")
-    .description("Show a checkpoint's contract and what is registered.")
-    .argument("[model]", "Hugging Face model id or folder; without it, only what is registered")
+    .description("Show how a checkpoint makes vectors, and which losses, poolings and the like there are.")
+    .argument("[model]", "Hugging Face model id or folder; without it, only losses, poolings and the like")
     .option("--revision <name>", "commit, tag or branch on the hub")
     .option("--trust-remote-code", "allow the checkpoint's own code; needs a commit as revision")
     .option("--plugin <file...>", "Python files: what they register is known, and listed as well")
@@ -36,7 +36,10 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
     throw new QuarryError("CONFIG", `--timeout: expected a number above 0, at most 2000000, saw ${flags.timeout}`, {
       hint: "quarry inspect --help",
     });
-  const { inspectModel, listRegistered } = await import("../python/introspect.js");
+  const [{ inspectModel, listRegistered }, { nameInScripts }] = await Promise.all([
+    import("../python/introspect.js"),
+    import("../python/declarations.js"),
+  ]);
   const { revision, trustRemoteCode } = flags;
   const plugins = (flags.plugin ?? []).map((file) => resolve(file));
   const report =
@@ -48,14 +51,13 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
           ...(trustRemoteCode === undefined ? {} : { trustRemoteCode }),
         });
   const registered = await listRegistered({ timeoutMs, plugins });
-  process.stdout.write(
-    flags.json ? `${JSON.stringify({ model: report, ...registered }, null, 2)}\n` : `${describe(report, registered)}\n`,
-  );
-}
-
-function describe(report: ModelReport | null, registered: Registered): string {
   const parts = report === null ? [] : [describeModel(report)];
-  return [...parts, ...Object.entries(registered).map(([title, found]) => components(title, found))].join("\n\n");
+  const lists = Object.entries(registered).map(([title, found]) => components(title, found, nameInScripts));
+  process.stdout.write(
+    flags.json
+      ? `${JSON.stringify({ model: report, ...registered }, null, 2)}\n`
+      : `${[...parts, ...lists].join("\n\n")}\n`,
+  );
 }
 
 function describeModel(report: ModelReport): string {
@@ -95,12 +97,17 @@ function limit({ positionLimit }: ModelReport): string {
   return positionLimit >= 1_000_000 ? "" : ` (positions allow ${positionLimit})`;
 }
 
-function components(title: string, found: readonly RegisteredComponent[]): string {
+/** Options as a script has them: their names in camelCase, their types in TypeScript. */
+function components(
+  title: string,
+  found: readonly RegisteredComponent[],
+  nameInScripts: (name: string, options: RegisteredComponent["options"]) => string,
+): string {
   const lines = found.flatMap(({ name, sentence, origin, options }) => [
     `  ${name}${from(origin)}${sentence === "" || sentence === name ? "" : `: ${sentence}`}`,
     ...options.map((option) => {
       const value = option.isRequired ? "required" : `default ${option.defaultText ?? JSON.stringify(option.default)}`;
-      return `    ${option.name} (${option.type}, ${value})${option.sentence === "" ? "" : `: ${option.sentence}`}`;
+      return `    ${nameInScripts(option.name, options)} (${option.typescript}, ${value})${option.sentence === "" ? "" : `: ${option.sentence}`}`;
     }),
   ]);
   return [title, ...(lines.length === 0 ? ["  none"] : lines)].join("\n");

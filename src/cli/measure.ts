@@ -1,7 +1,9 @@
 /** `quarry measure`: scores a TREC run, whoever made it. */
+
 import { Command } from "commander";
+import { counted } from "../counted.js";
 import type { Measured } from "../index.js";
-import { counted, tableLines } from "../report/format.js";
+import { tableLines } from "../report/format.js";
 import { type MeasureFlags, measureOptions, wholeNumber, withMeasureOptions } from "./measure-options.js";
 
 interface Flags extends MeasureFlags {

@@ -1,5 +1,7 @@
 /** `quarry track`: the numbers of a run in an experiment tracker, also while it is at work. */
+
 import { Command } from "commander";
+import { counted } from "../counted.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -34,7 +36,7 @@ async function track(runDir: string, { with: tracker, project, out, json, debug 
     const { trackRun } = await import("../index.js");
     const where = { ...(project === undefined ? {} : { project }), ...(out === undefined ? {} : { out }) };
     const found = await trackRun(runDir, { with: tracker, signal, ...where });
-    const words = `${found.steps.toLocaleString("en-US")} steps handed to ${tracker}`;
+    const words = `${counted(found.steps, "steps")} handed to ${tracker}`;
     process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : `${words}\n`);
     return 0;
   });

@@ -42,7 +42,8 @@ async function writeTypes(script: string | undefined, flags: Flags): Promise<voi
   const own = Object.values(registered)
     .flat()
     .filter(({ origin }) => origin !== "built-in");
-  process.stdout.write(`${flags.out}: ${own.map(({ name }) => name).join(", ")}\n`);
+  const names = own.map(({ name }) => name).join(", ");
+  process.stdout.write(`${flags.out}: ${names === "" ? "no types, for the plugins register nothing" : names}\n`);
 }
 
 async function write(out: string, text: string, named: string): Promise<void> {

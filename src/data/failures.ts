@@ -97,8 +97,3 @@ export function cacheError(cacheDir: string, thrown: unknown): unknown {
     cause: thrown,
   });
 }
-
-/** Counts in words: `1 passage`, `12,345 passages`. */
-export function counted(count: number, one: string, many: string): string {
-  return `${count.toLocaleString("en-US")} ${count === 1 ? one : many}`;
-}

@@ -1,8 +1,10 @@
 /** Faults of the data: counted with their places while data is prepared, judged by the policy whenever it is opened. */
+
 import { z } from "zod";
+import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";
 import type { ValidationConfig } from "../experiment/schema.js";
-import { counted, EXAMPLE_LIMIT, fileError } from "./failures.js";
+import { EXAMPLE_LIMIT, fileError } from "./failures.js";
 import type { InputFile } from "./readers/input.js";
 import type { DataContext } from "./types.js";
 import { warn } from "./warnings.js";
@@ -136,10 +138,10 @@ export function named(found: StoredFinding, files: readonly string[], hint: stri
 }
 
 /** A fault in one message: the count, and the first ten on lines of their own. */
-export function describeFinding({ subject, words, count: total, examples }: Finding): string {
+export function describeFinding({ subject, words: [one, many], count: total, examples }: Finding): string {
   const listed = examples.map(({ place, detail }) => `\n  ${place}: ${detail}`).join("");
   const shown = examples.length === 0 ? "." : total > examples.length ? `; the first ${examples.length}:` : ":";
-  return `${subject}: ${counted(total, ...words)}${shown}${listed}`;
+  return `${subject}: ${counted(total, many, one)}${shown}${listed}`;
 }
 
 /**

@@ -1,8 +1,9 @@
 /** Makes sources ready: finds their files, builds what the cache lacks, opens the rest, puts several under one numbering. */
+
 import { createHash } from "node:crypto";
+import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";
 import type { MergeRule, SearchDataConfig, SourceConfig } from "../experiment/schema.js";
-import { counted } from "./failures.js";
 import { policyOf } from "./findings.js";
 import { MaterializedQrels } from "./qrels/materialized.js";
 import { mergeSources } from "./qrels/merge-sources.js";
@@ -82,6 +83,7 @@ async function openOnce(
     const asked = files.queries === null ? null : withExtras(files.queries, config.extras?.query);
     const queries = asked === null ? null : await openTexts(asked, "queries", context);
     if (queries !== null) opened.push(queries);
+    else if (files.querySubset !== null) throw nothingToChoose(config);
     const isDropped = policyOf(context, "emptyTexts") === "drop";
     const leftOut = isDropped ? Int32Array.from(passages.emptyRows) : new Int32Array(0);
     const leftOutQueries = isDropped ? Int32Array.from(queries?.emptyRows ?? []) : new Int32Array(0);
@@ -123,6 +125,13 @@ async function openOnce(
     close();
     throw thrown;
   }
+}
+
+function nothingToChoose({ corpus, name }: SourceConfig): QuarryError {
+  const source = name ?? listFiles(corpus)[0]?.path;
+  return new QuarryError("CONFIG", `${source}: querySubset chooses among queries, but this source has none.`, {
+    hint: "Name their file with queries (a source without qrels that is combined with others takes none from beside its corpus), or leave querySubset out.",
+  });
 }
 
 /** Files whose records keep further fields for plugins. */
@@ -251,7 +260,7 @@ function passagesLeft({ sources, passages }: OpenedSources): Int32Array {
   return rowsBut(out, passages.rowCount);
 }
 
-/** Numbers of the queries that are not left out, each once: an id in a later table is the query it was. */
+/** Numbers of the queries that some source does not leave out, each once: an id in a later table is the query it was. */
 function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
   const out = new Set<number>();
   for (const { number, part, first } of repeatedQueries(queries)) {
@@ -263,10 +272,24 @@ function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
     }
     out.add(number);
   }
-  for (const { queries: table, leftOutQueries, config } of sources) {
-    if (table === null || leftOutQueries.length === 0) continue;
+  const asking = sources.flatMap(({ queries: table, leftOutQueries, config }) =>
+    table === null
+      ? []
+      : [{ table, config, leftOut: leftOutQueries, isOut: new RowSet(leftOutQueries, table.rowCount) }],
+  );
+  for (const { table, config, leftOut } of asking) {
+    if (leftOut.length === 0) continue;
     const offset = queries.add(table, styleOf(config, "query"));
-    for (const row of leftOutQueries) out.add(row + offset);
+    for (const row of leftOut) {
+      // What one source leaves out, another may ask.
+      const id = table.idBytes(row);
+      const rowIn = (other: StoredTexts): number => (other === table ? row : other.rowOfBytes(id, 0, id.byteLength));
+      const isAsked = asking.some((other) => {
+        const own = rowIn(other.table);
+        return own !== -1 && !other.isOut.has(own);
+      });
+      if (!isAsked) out.add(row + offset);
+    }
   }
   return rowsBut(out, queries.rowCount);
 }
@@ -283,7 +306,7 @@ function nothingKept({ sources }: OpenedSources, data: SearchDataConfig): Quarry
   const stored = sources.flatMap(({ qrels }) => qrels?.parts.stored.content ?? []);
   if (stored.every(({ judgementCount }) => judgementCount === 0)) {
     const read = stored.reduce((sum, { readCount }) => sum + readCount, 0);
-    const all = read === 1 ? "the only judgement names" : `all ${counted(read, "judgement", "judgements")} name`;
+    const all = read === 1 ? "the only judgement names" : `all ${counted(read, "judgements")} name`;
     return new QuarryError("DATA", `${paths.join(", ")}: ${all} unknown ids.`, {
       hint: "Are the columns of query and passage swapped? Or do corpus, queries and qrels not belong together?",
     });

@@ -1,6 +1,7 @@
 /** Warnings of the data plane: each once in a context, however often a source is opened. */
+
 import { basename } from "node:path";
-import { counted } from "./failures.js";
+import { counted } from "../counted.js";
 import type { DataContext } from "./types.js";
 
 const told = new WeakMap<DataContext, Set<string>>();
@@ -17,5 +18,5 @@ export function warn(context: DataContext, message: string, hint: string | null)
 /** `corpus.jsonl:3, :7 and 5 more`. */
 export function places(file: string, lines: readonly number[], count: number): string {
   const listed = lines.map((line, index) => (index === 0 ? `${basename(file)}:${line}` : `:${line}`)).join(", ");
-  return count > lines.length ? `${listed} and ${counted(count - lines.length, "more", "more")}` : listed;
+  return count > lines.length ? `${listed} and ${counted(count - lines.length, "more")}` : listed;
 }

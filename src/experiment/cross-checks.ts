@@ -1,5 +1,6 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
 
+import { counted } from "../counted.js";
 import { nearest } from "../nearest.js";
 import { isWildcard, parseAddress } from "../tcp-address.js";
 import { checkEngines } from "./engine-checks.js";
@@ -25,7 +26,7 @@ import {
   type WorkersConfig,
 } from "./schema.js";
 import { checkSimilarity } from "./similarities.js";
-import { metricsOf, type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
+import { ALGEBRA, metricsOf, type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -131,7 +132,10 @@ function checkDepth(measures: readonly string[], topK: number, path: string, say
   }
   const { measure, cutoff } = deepest;
   if (cutoff > topK) {
-    say(`${path}.topK`, `keeps ${topK} passages, but ${measure} looks at ${cutoff}; set ${path}.topK to ${cutoff}`);
+    say(
+      `${path}.topK`,
+      `keeps ${counted(topK, "passages")}, but ${measure} looks at ${cutoff}; set ${path}.topK to ${cutoff}`,
+    );
   }
 }
 
@@ -141,7 +145,7 @@ function checkRerank(rerank: RerankConfig, evaluate: EvaluateConfig | undefined,
   } else if (rerank.topK !== undefined && rerank.topK > evaluate.topK) {
     say(
       "rerank.topK",
-      `ranks ${rerank.topK} passages again, but evaluation keeps ${evaluate.topK}; set evaluate.topK to ${rerank.topK}`,
+      `ranks ${counted(rerank.topK, "passages")} again, but evaluation keeps ${evaluate.topK}; set evaluate.topK to ${rerank.topK}`,
     );
   }
 }
@@ -174,12 +178,14 @@ function checkMachines(train: TrainConfig, listen: string | undefined, say: Say)
 }
 
 function checkTraining(train: TrainConfig, say: Say): void {
-  const { data, globalBatchSize, queriesPerRank, ranks, args, evaluate } = train;
+  const { data, globalBatchSize, queriesPerRank, ranks, args, evaluate, refresh } = train;
   if (evaluate !== undefined) {
     checkEvaluation(evaluate, "train.evaluate", say);
     checkMetric(evaluate, say);
   }
-  for (const [path, source] of trainingSources(data, "train.data")) checkSource(source, path, say);
+  const mined = refresh?.mine.data;
+  const minedFrom = mined === undefined ? [] : searchSources(mined, "train.refresh.mine.data");
+  for (const [path, source] of [...trainingSources(data, "train.data"), ...minedFrom]) checkSource(source, path, say);
   const refreshed = refreshTargets(train).map(({ path }) => path);
   checkView(data, "train.data", refreshed, say);
   const rankCount = (ranks === "auto" ? 1 : ranks) * machineCount(train);
@@ -187,7 +193,7 @@ function checkTraining(train: TrainConfig, say: Say): void {
   if (globalBatchSize % share !== 0) {
     const parts = [
       ranks === "auto" && rankCount === 1 ? "" : `${rankCount} ranks`,
-      queriesPerRank === undefined ? "" : `${queriesPerRank} queries per rank`,
+      queriesPerRank === undefined ? "" : `${counted(queriesPerRank, "queries")} per rank`,
     ].filter((part) => part !== "");
     const below = Math.floor(globalBatchSize / share) * share;
     const wayOut = below > 0 ? `${below} or ${below + share}` : `${share}`;
@@ -230,7 +236,10 @@ function checkView(data: TrainingDataConfig, path: string, refreshed: readonly s
     say(`${path}.negativesPerQuery`, `is 0, so ${path}.negatives would never be used; set it to 1 or more`);
   }
   if (negativesPerQuery > 0 && negatives === undefined && !refreshed.includes(path)) {
-    say(`${path}.negativesPerQuery`, `asks for ${negativesPerQuery} negatives, but ${path}.negatives is missing`);
+    say(
+      `${path}.negativesPerQuery`,
+      `asks for ${counted(negativesPerQuery, "negatives")}, but ${path}.negatives is missing`,
+    );
   }
 }
 
@@ -256,6 +265,11 @@ function checkSource(source: SourceConfig, path: string, say: Say): void {
         say(`${path}.extras.${side}`, "names a field source, which is where sourceName puts the source's name");
     }
   }
+  const idle = isJudged(source) ? [] : ALGEBRA.filter((name) => source[name] !== undefined);
+  if (idle.length > 0) {
+    const [does, them] = idle.length === 1 ? ["does", "it"] : ["do", "them"];
+    say(path, `${idle.join(", ")} ${does} nothing without judgements; name these with qrels, or leave ${them} out`);
+  }
   const steps = GROUP_STEPS.filter((name) => source[name] !== undefined);
   if (steps.length > 1) say(`${path}.${steps[1]}`, `excludes ${steps[0]}; keep one of ${steps.join(", ")}`);
   if (typeof scoreTransform === "object" && "map" in scoreTransform) {
@@ -268,9 +282,11 @@ function checkSource(source: SourceConfig, path: string, say: Say): void {
 
 /** Some source has to name judgements; the others only add passages. */
 function needsJudgements(sources: readonly PlacedSource[], why: string, say: Say): void {
-  const isJudged = ([, source]: PlacedSource): boolean =>
-    source.qrels !== undefined || pathsOf(source.corpus).some((path) => path.startsWith(EMBEDDED));
   const [first] = sources;
-  if (first === undefined || sources.some(isJudged)) return;
+  if (first === undefined || sources.some(([, source]) => isJudged(source))) return;
   say(`${first[0]}.qrels`, `is missing; ${why}, e.g. qrels: "qrels/test.tsv"`);
+}
+
+function isJudged({ qrels, corpus }: SourceConfig): boolean {
+  return qrels !== undefined || pathsOf(corpus).some((path) => path.startsWith(EMBEDDED));
 }

@@ -4,6 +4,7 @@ import { dirname, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { QuarryError } from "../errors.js";
+import { nearest } from "../nearest.js";
 import { defineExperiment, type Experiment, hasOwnBaseDir, isExperiment } from "./define.js";
 import { isPlainObject, shown } from "./explain.js";
 import type { ExperimentInput } from "./options.generated.js";
@@ -66,7 +67,7 @@ async function runScript(path: string, file: string): Promise<unknown> {
   const jiti = createJiti(pathToFileURL(path).href, {
     fsCache: false,
     interopDefault: false,
-    virtualModules: { quarry },
+    virtualModules: { quarry: strict(quarry) },
   });
   try {
     const module: unknown = await jiti.import(path);
@@ -76,6 +77,23 @@ async function runScript(path: string, file: string): Promise<unknown> {
   } catch (thrown) {
     throw scriptError(thrown, path, file);
   }
+}
+
+/** A name in the script that Quarry does not export. */
+class MissingName extends Error {}
+
+/** What Node itself, or the transpiler, asks of any module. */
+const ASKED_OF_ALL = ["__esModule", "default", "then", "toJSON"];
+
+/** The same module; a name that it lacks is told where it is used, for the transpiled script would go on with undefined. */
+function strict<Module extends object>(module: Module): Module {
+  return new Proxy(module, {
+    get(target, name) {
+      if (typeof name === "symbol" || name in target || ASKED_OF_ALL.includes(name)) return Reflect.get(target, name);
+      const near = nearest(name, Object.keys(target));
+      throw new MissingName(`quarry exports no ${name}${near === null ? "" : `; did you mean ${near}?`}`);
+    },
+  });
 }
 
 async function callExport(exported: unknown, path: string, file: string): Promise<unknown> {
@@ -116,7 +134,10 @@ function scriptError(thrown: unknown, path: string, file: string): QuarryError {
   const text = name === "Error" || name === "TypeError" ? readable(message) : `${name}: ${message}`;
   return new QuarryError("CONFIG", `${file}${frame == null ? "" : `:${frame[2]}`}: ${text}`, {
     cause: thrown,
-    hint: "The script itself failed; --debug shows the trace.",
+    hint:
+      thrown instanceof MissingName
+        ? "Correct the name where it is imported."
+        : "The script itself failed; --debug shows the trace.",
   });
 }
 

@@ -1,5 +1,7 @@
 /** Checks losses and their options against what the Python runtime registers, so that a wrong one is answered before Python starts. */
+
 import { z } from "zod";
+import { counted } from "../counted.js";
 import { nearest } from "../nearest.js";
 import { camelCase, LOSS_ALIASES } from "./aliases.js";
 import { expected, type Problem, shown } from "./explain.js";
@@ -68,7 +70,7 @@ function checkLoss(loss: LossConfig, hasPlugins: boolean): Problem[] {
   const problems: Problem[] = [];
   if (matryoshka?.weights !== undefined && matryoshka.weights.length !== matryoshka.dimensions.length) {
     const { dimensions, weights } = matryoshka;
-    const message = `has ${weights.length} weights for ${dimensions.length} dimensions; give one for each`;
+    const message = `has ${counted(weights.length, "weights")} for ${counted(dimensions.length, "dimensions")}; give one for each`;
     problems.push({ path: ["matryoshka", "weights"], message });
   }
   if (known === undefined) return hasPlugins ? problems : [{ path: ["name"], message: unknownLoss(name) }, ...problems];

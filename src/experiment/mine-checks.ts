@@ -1,4 +1,5 @@
 /** Checks between options of mining that each are fine alone; pure, no file is touched. */
+import { counted } from "../counted.js";
 import type { Problem } from "./explain.js";
 import type { CrossEncoderConfig, MineConfig, ModelConfig, RetrieverConfig } from "./schema.js";
 
@@ -62,7 +63,10 @@ function checkRange(mine: MineConfig, say: Say): void {
     say("rangeMin", `skips all ${most} retrieved passages (${option})`);
   }
   if (rangeMax !== undefined && rangeMax > most) {
-    say("rangeMax", `reaches to rank ${rangeMax}, but only ${most} passages are retrieved; raise ${option}`);
+    say(
+      "rangeMax",
+      `reaches to rank ${rangeMax}, but only ${counted(most, "passages are", "passage is")} retrieved; raise ${option}`,
+    );
   }
   const room = (rangeMax ?? most) - rangeMin;
   if (room > 0 && negativesPerQuery > room) {

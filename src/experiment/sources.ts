@@ -2,6 +2,19 @@
 import type { EvaluationDataConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "./data-schema.js";
 import type { TrainEvaluateConfig } from "./evaluate-schema.js";
 
+/** The options of a source that shape its judgements, and mean nothing without any. */
+export const ALGEBRA = [
+  "minScore",
+  "maxScore",
+  "filter",
+  "groupFilter",
+  "groupTopK",
+  "groupBottomK",
+  "groupFirstK",
+  "groupRandomK",
+  "scoreTransform",
+] as const satisfies readonly (keyof SourceConfig)[];
+
 /** A source and where it stands, e.g. ["train.data.positives", source]. */
 export type PlacedSource = readonly [path: string, source: SourceConfig];
 

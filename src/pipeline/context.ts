@@ -104,7 +104,11 @@ export class RunContext {
     });
   }
 
-  /** Runs one phase: its beginning and end become events, its seconds are returned. */
+  /**
+   * Runs one phase: its beginning and end become events, its seconds are returned.
+   *
+   * @param start `phase` is a path: the step, the data set or retriever of several that it is about, the piece of work.
+   */
   async phase<T>(
     start: {
       readonly phase: string;
@@ -115,7 +119,10 @@ export class RunContext {
     work: () => Promise<{ readonly value: T; readonly done: number; readonly isCached?: true }>,
   ): Promise<T> {
     this.checkStop();
-    this.events.emit({ type: "phaseStarted", ...start });
+    const one = start.phase.split("/").slice(1, -1).at(-1);
+    // The pieces of work are the same for each of several, so whoever watches has to be told which one it is.
+    const label = one === undefined ? start.label : `${one}, ${start.label}`;
+    this.events.emit({ type: "phaseStarted", ...start, label });
     const begin = performance.now();
     const { value, done, isCached } = await work();
     const seconds = (performance.now() - begin) / 1000;

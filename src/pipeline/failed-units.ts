@@ -1,4 +1,5 @@
 /** What follows from units that could not be done: the texts at fault are named, and left out where the policy says so. */
+import { counted } from "../counted.js";
 import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { FailedUnit } from "../pool/types.js";
@@ -66,8 +67,7 @@ export async function leaveOut(
   const first = poison[0];
   // Nothing was found at fault: a device that fails now and then. What is missing is tried again.
   if (first === undefined) return new Int32Array(0);
-  const noun = side === "passage" ? "passage" : "query";
-  const plural = poison.length === 1 ? noun : side === "passage" ? "passages" : "queries";
+  const what = counted(poison.length, side === "passage" ? "passages" : "queries");
   const named = poison.slice(0, NAMED).map(({ row, message }) => {
     const { file, line } = table.origin(row);
     return `${table.id(row)} (${file}:${line}): ${message}`;
@@ -82,13 +82,13 @@ export async function leaveOut(
         : side === "query"
           ? "Mend or remove these texts, then run the same command again."
           : "Mend or remove these texts, or leave them out with --embeddings.unencodable warn; finished passages are not done again.";
-    throw new QuarryError(first.code, `${poison.length} ${plural} cannot be encoded:${list}`, { hint });
+    throw new QuarryError(first.code, `${what} cannot be encoded:${list}`, { hint });
   }
   await context.runDir.updateJson<Recorded>(FILE, (before) => ({
     ...before,
     [scope]: [...(before?.[scope] ?? []), ...poison],
   }));
-  const message = `${poison.length} ${plural} cannot be encoded and ${poison.length === 1 ? "is" : "are"} left out:${list}`;
+  const message = `${what} cannot be encoded and ${poison.length === 1 ? "is" : "are"} left out:${list}`;
   if (policy === "warn") context.events.emit({ type: "warning", message, hint: null });
   else context.events.emit({ type: "log", source: "quarry", level: "info", text: message });
   return Int32Array.from(poison, ({ row }) => row);

@@ -1,5 +1,7 @@
 /** Asks all retrievers of a mining step for their rankings: the experiment's model, other models, run files. */
+
 import { mkdir } from "node:fs/promises";
+import { counted } from "../counted.js";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import { retrieverName } from "../experiment/mine-checks.js";
@@ -133,7 +135,7 @@ function tellOfMissing(context: RunContext, name: string, missing: number, all: 
   if (missing === 0) return;
   context.events.emit({
     type: "warning",
-    message: `${missing} of ${all} queries are not ranked in the run ${name}`,
+    message: `${missing} of ${counted(all, "queries")} ${missing === 1 ? "is" : "are"} not ranked in the run ${name}`,
     hint: "Are its query ids those of mine.data?",
   });
 }

@@ -1,5 +1,7 @@
 /** Replays a training step of a run folder: the batch as it was, and the loss by training up to it once more, elsewhere. */
+
 import { join } from "node:path";
+import { counted } from "../counted.js";
 import { isMasked, openTrainingSet } from "../data/index.js";
 import { type ShownGroup, showGroups } from "../data/inspect/show.js";
 import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
@@ -112,7 +114,7 @@ function trainingOf({ path }: RecordedRun, { config }: Experiment, step: number)
 
 function refuseBeyond({ path }: RecordedRun, step: number, last: number): void {
   if (step <= last) return;
-  throw new QuarryError("CONFIG", `step: ${path} trains for ${last} steps, saw ${step}`, {
+  throw new QuarryError("CONFIG", `step: ${path} trains for ${counted(last, "steps")}, saw ${step}`, {
     hint: `Name a step from 1 to ${last}.`,
   });
 }

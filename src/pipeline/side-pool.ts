@@ -156,9 +156,13 @@ export function planSide(
   if (free.length > 0)
     return { count: count === "auto" ? free.length : count, device: "auto", threads: shared, gpus: free };
   const fewer = visible.length > 1 ? `train.ranks to ${visible.length - 1} or less, or ` : "";
-  throw new QuarryError("CONFIG", `${path}: the ${ranks} rank(s) hold all ${visible.length} GPU(s) of this machine.`, {
-    hint: `Set ${fewer}${path}.device to cpu, or to cuda:N to share a rank's GPU.`,
-  });
+  throw new QuarryError(
+    "CONFIG",
+    `${path}: ${ranks === 1 ? "the rank holds" : `the ${ranks} ranks hold`} ${visible.length === 1 ? "the only GPU" : `all ${visible.length} GPUs`} of this machine.`,
+    {
+      hint: `Set ${fewer}${path}.device to cpu, or to cuda:N to share a rank's GPU.`,
+    },
+  );
 }
 
 /** Passes on what a user should hear; what is a phase inside of something else is not. */

@@ -42,12 +42,9 @@ function member({ name, sentence, origin, options }: RegisteredComponent, folder
     const text = `${option.sentence}${fallback}`.trim();
     const mark = option.isRequired ? "" : "?";
     const type = option.isRequired ? option.typescript : `${option.typescript} | undefined`;
-    const inScripts = camel(option.name);
-    // Of `k_2` and `k2` the first keeps the name that Python has for it.
-    const isTaken = inScripts !== option.name && options.some((other) => other.name === inScripts);
     return [
       ...(text === "" ? [] : [`      ${comment(text)}`]),
-      `      ${isTaken ? option.name : inScripts}${mark}: ${type};`,
+      `      ${nameInScripts(option.name, options)}${mark}: ${type};`,
     ];
   });
   return [head, `    ${key(name)}: {`, ...fields, "    };"];
@@ -63,6 +60,8 @@ function key(name: string): string {
 }
 
 /** Options are written in camelCase in scripts; Python takes both. */
-function camel(name: string): string {
-  return name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+export function nameInScripts(name: string, options: RegisteredComponent["options"]): string {
+  const camel = name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+  // Of `k_2` and `k2` the first keeps the name that Python has for it.
+  return camel !== name && options.some((other) => other.name === camel) ? name : camel;
 }

@@ -3,7 +3,7 @@ import type { ErrorCode } from "../errors.js";
 
 /** A phase of a run: one verb at work on one thing. */
 export interface PhaseId {
-  /** Unique within a run, e.g. `evaluate-1`. */
+  /** Unique within a run: the step, the data set or retriever of several, the piece of work, e.g. `evaluate-base/nfcorpus/search`. */
   readonly phase: string;
 }
 
@@ -21,7 +21,7 @@ export type EventBody =
     }
   | (PhaseId & {
       readonly type: "phaseStarted";
-      /** A few words for people, e.g. "evaluate test (before training)". */
+      /** A few words for people, e.g. "nfcorpus, search passages". */
       readonly label: string;
       /** What `done` and `total` count. */
       readonly unit: "passages" | "queries" | "pairs" | "steps" | "lines" | "files";

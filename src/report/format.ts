@@ -1,14 +1,10 @@
 /** Numbers, durations, bars and tables as people read them; shared by the dashboard and the plain lines. */
+import { counted } from "../counted.js";
 import { columnWidths, fit, oneLine } from "./text-width.js";
 
 /** 5183 → "5,183". */
 export function formatCount(count: number): string {
   return Math.round(count).toLocaleString("en-US");
-}
-
-/** `counted(2, "queries")` → "2 queries", `counted(1, "queries")` → "1 query". */
-export function counted(count: number, unit: string): string {
-  return `${formatCount(count)} ${count === 1 ? unit.replace(/ies$/, "ys").replace(/s$/, "") : unit}`;
 }
 
 /** "2,048/5,183 passages"; without a total what is done. */

@@ -1,4 +1,5 @@
 /** A run as plain lines, for pipes, files and CI: one line for each thing worth knowing, no cursor codes. */
+import { counted } from "../counted.js";
 import type { EventListener, QuarryEvent } from "./events.js";
 import * as format from "./format.js";
 import type { Sink } from "./sink.js";
@@ -37,7 +38,7 @@ function finishLine(phase: PhaseView): string {
   const speed = rate === null ? "" : ` (${format.formatRate(rate)})`;
   const time = format.formatDuration(seconds);
   if (phase.isCached) return `${phase.label}: done in ${time}, the cache had all of it`;
-  return `${phase.label}: done, ${format.counted(phase.done, phase.unit)} in ${time}${speed}`;
+  return `${phase.label}: done, ${counted(phase.done, phase.unit)} in ${time}${speed}`;
 }
 
 function stepLine(step: NonNullable<ViewState["training"]>): string {
@@ -55,7 +56,7 @@ function stepLine(step: NonNullable<ViewState["training"]>): string {
 
 function measuresLine(event: Extract<QuarryEvent, { type: "metrics" }>): string {
   const values = Object.entries(event.values).map(([name, value]) => `${name} ${format.formatMeasure(value)}`);
-  return `${event.label}: ${values.join(", ")} (${format.counted(event.queryCount, "queries")})`;
+  return `${event.label}: ${values.join(", ")} (${counted(event.queryCount, "queries")})`;
 }
 
 function evaluationLine({
@@ -67,7 +68,7 @@ function evaluationLine({
 }: Extract<QuarryEvent, { type: "evaluation" }>): string {
   const shown = Object.entries(values).map(([name, value]) => `${oneLine(name)} ${format.formatMeasure(value)}`);
   const lead = `best ${oneLine(measure)} ${format.formatMeasure(best.value)} at step ${best.step}`;
-  return `step ${step} evaluated: ${shown.join(", ")} (${format.counted(queryCount, "queries")}); ${best.step === step ? "the best so far" : lead}`;
+  return `step ${step} evaluated: ${shown.join(", ")} (${counted(queryCount, "queries")}); ${best.step === step ? "the best so far" : lead}`;
 }
 
 /** The words of a warning or error; shared with what the dashboard leaves behind. */
@@ -108,7 +109,7 @@ export function plainReporter(stdout: Sink, stderr: Sink, view: ViewState = empt
         return [`run ${view.run?.name} in ${view.run?.runDir}${event.isResumed ? " (resumed)" : ""}`];
       case "phaseStarted": {
         const phase = view.phases.at(-1);
-        const total = event.total === null ? "" : `, ${format.counted(event.total, event.unit)}`;
+        const total = event.total === null ? "" : `, ${counted(event.total, event.unit)}`;
         marks.set(event.phase, { time: event.time, share: 0 });
         return [`${phase?.label}: started${total}`];
       }

@@ -1,7 +1,9 @@
 /** Finds the checkpoints that count: those whose manifest, written last, agrees with the files beside it. */
+
 import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";
 import type { EventStream } from "../report/events.js";
 import type { Layout, TrainJob } from "./job.js";
@@ -157,7 +159,7 @@ export function checkResumable(
     const wanted = from.negativesScope / job.passagesPerQuery / layout.worldSize;
     throw new QuarryError(
       "CONFIG",
-      `${from.path} compared each query with ${from.negativesScope} passages in a micro-step; ${layout.worldSize} rank(s) with train.queriesPerRank ${layout.queriesPerRank} would compare it with ${scope}.`,
+      `${from.path} compared each query with ${counted(from.negativesScope, "passages")} in a micro-step; ${counted(layout.worldSize, "ranks")} with train.queriesPerRank ${layout.queriesPerRank} would compare it with ${scope}.`,
       {
         hint: Number.isInteger(wanted)
           ? `Set train.queriesPerRank to ${wanted}, or choose another runDir.`

@@ -24,7 +24,7 @@ export function describeExit(exit: TorchrunExit, first: RankDeath | null, proces
 
 /** The job's error when the restarts are used up, or starting again would change nothing. */
 export function deathError(reason: string, restarts: number, logDir: string): QuarryError {
-  const used = restarts === 0 ? "" : ` It was started again ${restarts} time(s) before.`;
+  const used = restarts === 0 ? "" : ` It was started again ${restarts === 1 ? "once" : `${restarts} times`} before.`;
   return new QuarryError("WORKER", `Training could not go on. ${reason}${used}`, {
     hint: `See the logs of the ranks: ${join(logDir, "rank-*.log")} and torchrun.log; the same command goes on from the last checkpoint.`,
     isRetryable: true,

@@ -1,4 +1,5 @@
 /** Derives who takes how many queries from the global batch, and refuses what does not come out even. */
+import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";
 import type { Layout, TrainJob } from "./job.js";
 
@@ -23,7 +24,7 @@ export function deriveLayout(job: Pick<TrainJob, "globalBatchSize" | "queriesPer
   if (share % queriesPerRank !== 0) {
     throw new QuarryError(
       "CONFIG",
-      `train.queriesPerRank ${queriesPerRank} does not divide the ${share} queries that each of ${ranks} rank(s) has of train.globalBatchSize ${globalBatchSize}.`,
+      `train.queriesPerRank ${queriesPerRank} does not divide the ${counted(share, "queries")} that ${ranks === 1 ? "the only rank" : `each of ${ranks} ranks`} has of train.globalBatchSize ${globalBatchSize}.`,
       {
         hint: `Set train.queriesPerRank to ${either(divisors(share))}, or train.globalBatchSize to ${neighbours(globalBatchSize, ranks * queriesPerRank)}.`,
       },

@@ -1,4 +1,5 @@
 /** Which ranks of the present generation have said hello; pure, so that restarts are tested without processes. */
+import { counted } from "../counted.js";
 import type { UpMessage } from "../protocol/messages.js";
 
 type Hello = Extract<UpMessage, { type: "hello" }>;
@@ -50,10 +51,11 @@ export function greet(present: Generation, peer: string, hello: Hello, worldSize
   const isNew = id !== present.id;
   const isFitting = isNew ? worldSizes.includes(worldSize) : worldSize === present.worldSize;
   if (!isFitting || rank >= worldSize || rank !== Number(number)) {
-    const expected = (isNew ? worldSizes : [present.worldSize]).join(" or ");
+    const sizes = isNew ? worldSizes : [present.worldSize];
+    const expected = sizes.map((size) => counted(size, "ranks")).join(" or ");
     return {
       kind: "refused",
-      reason: `Rank ${rank} of ${worldSize} (${hello.name}) does not belong to a training of ${expected} rank(s).`,
+      reason: `Rank ${rank} of ${worldSize} (${hello.name}) does not belong to a training of ${expected}.`,
     };
   }
   if (present.earlier.has(id))

@@ -1,5 +1,7 @@
 /** Training as one call: launches torchrun, launches it again after its death, ends with a checkpoint. */
+
 import { mkdir } from "node:fs/promises";
+import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
 import { deathError } from "./death.js";
@@ -30,11 +32,12 @@ export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
   const layout = layoutFrom(begun, job, job.ranks);
   const firstStep = begun?.step ?? 0;
   const { worldSize, queriesPerRank, accumulationSteps } = layout;
+  const scope = negativesScope(layout, job.passagesPerQuery);
   job.events.emit({
     ...{ type: "log", source: "training", level: "info" },
     text:
-      `${job.globalBatchSize} queries a step: ${worldSize} rank(s) × ${queriesPerRank} queries × ${accumulationSteps} ` +
-      `micro-step(s); each query is compared with ${negativesScope(layout, job.passagesPerQuery)} passages.`,
+      `${counted(job.globalBatchSize, "queries")} a step: ${counted(worldSize, "ranks")} × ${counted(queriesPerRank, "queries")} × ` +
+      `${counted(accumulationSteps, "micro-steps")}; each query is compared with ${counted(scope, "passages")}.`,
   });
   const progress = new TrainProgress(job, firstStep);
   const finish = (checkpoint: string, step: number, isStopped: boolean): TrainOutcome => ({

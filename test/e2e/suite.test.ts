@@ -51,9 +51,14 @@ test("events tell the values of each set from the average, also where it was ran
   await place.experiment(`${body("again", two)} rerank: crossEncoder(${cross}, { topK: 2 }),`, "again");
   expect((await place.quarry("evaluate", "again.ts")).exitCode).toBe(0);
   const lines = (await readFile(join(place.folder, "runs/again/events.jsonl"), "utf8")).trimEnd().split("\n");
-  const phases = lines
-    .map((line) => JSON.parse(line))
-    .flatMap(({ type, phase }) => (type === "metrics" ? [phase] : []));
+  const events = lines.map((line) => JSON.parse(line));
+  const labels = events.flatMap(({ type, label }) => (type === "phaseStarted" ? [label] : []));
+  const work = ["prepare data", "search passages", "score pairs"];
+  expect(labels, "which set is at work").toEqual(
+    expect.arrayContaining(["odd", "even"].flatMap((set) => work.map((piece) => `${set}, ${piece}`))),
+  );
+  expect(labels.every((label) => /^(odd|even), /.test(label))).toBe(true);
+  const phases = events.flatMap(({ type, phase }) => (type === "metrics" ? [phase] : []));
   const sets = ["/odd", "/even", ""];
   expect(phases).toEqual([
     ...sets.map((set) => `evaluate-base${set}`),

@@ -244,7 +244,7 @@ async function pythonWithout(name: string, script: string) {
 test.skipIf(!canFork)("a launch is given up when what torchrun is to be forked from hangs", async () => {
   const python = await pythonWithout("hangs", "exec sleep 600");
   const job = bench.job("hangs-early", { python, startTimeoutMs: 1_500, maxRestarts: 1 });
-  const message = "The ranks did not start within 1.5 s. It was started again 1 time(s) before.";
+  const message = "The ranks did not start within 1.5 s. It was started again once before.";
   await expect(runTraining(job.job)).rejects.toMatchObject({
     ...{ code: "WORKER", message: expect.stringContaining(message) },
   });
@@ -259,7 +259,7 @@ test.skipIf(!canFork)(
     const job = bench.job("killed-early", { python, maxRestarts: 1 });
     const why = "torchrun was killed with the process that it was forked from (killed by SIGKILL).";
     await expect(runTraining(job.job)).rejects.toMatchObject({
-      ...{ code: "WORKER", message: `Training could not go on. ${why} It was started again 1 time(s) before.` },
+      ...{ code: "WORKER", message: `Training could not go on. ${why} It was started again once before.` },
     });
   },
 );

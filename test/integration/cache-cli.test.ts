@@ -66,7 +66,7 @@ describe("quarry cache list", () => {
         .map((line) => line.split(/ +/).at(-1))
         .sort(),
     ).toEqual(["~/corpus.jsonl", "~/qrels/test.tsv", "~/queries.jsonl"]);
-    expect(lines[4]).toMatch(new RegExp(`^3 in ${cache}, \\d+\\.\\d [kM]B$`));
+    expect(lines[4]).toMatch(new RegExp(`^3 entries in ${cache}, \\d+\\.\\d [kM]B$`));
   });
 
   test("tells an empty cache, and takes another folder with --cache", async () => {

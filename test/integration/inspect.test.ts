@@ -157,6 +157,7 @@ describe("quarry inspect", () => {
     expect(stdout).toMatch(/^architecture {4}BertModel \(bert\)$/m);
     expect(stdout).toMatch(/^BOS {13}\[CLS\] \(id 2\), put before each text$/m);
     expect(stdout).toMatch(/^losses$/m);
+    expect(stdout, "as a script has it").toMatch(/^ {4}inBatchNegatives \(boolean, default true\): /m);
     expect(stdout).toMatch(/^similarities$/m);
   });
 

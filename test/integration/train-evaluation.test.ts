@@ -185,6 +185,8 @@ test("a training whose checkpoints cannot be evaluated ends with the reason, kee
   ]);
   expect(line).toMatchObject({ step: 4, queryCount: 20 });
   const notes = later.flatMap((event) => (event.type === "notice" ? [event.message] : []));
+  const phases = later.flatMap((event) => (event.type === "phaseStarted" ? [`${event.phase} (${event.label})`] : []));
+  for (const set of ["one", "two"]) expect(phases).toContain(`train.evaluate/${set}/prepare (${set}, prepare data)`);
   expect(notes).toContain("train.evaluate, one searches 300 of 480 passages, which raises its measures");
   await rm(plugin);
 });

@@ -183,3 +183,9 @@ test("a disk that is full is told as that", async () => {
   expect(stderr).toMatch(/^error: --out: \/dev\/full cannot be written: ENOSPC.*\nhint: Free some space/);
   expect(exitCode).toBe(4);
 }, 60_000);
+
+test("a plugin that registers nothing is told as such", async () => {
+  await writeFile(join(folder, "empty.py"), "LUCK = 1\n");
+  const { stdout } = await commandLine(["types", "--plugin", "empty.py", "--out", "empty.d.ts"], { cwd: folder });
+  expect(stdout).toBe("empty.d.ts: no types, for the plugins register nothing");
+});

@@ -12,10 +12,10 @@ const src = join(root, "src");
  * cli → index → pipeline → {training, pool, embeddings → data, rundir, report, python} → protocol → errors.
  */
 const arrows: Record<string, readonly string[]> = {
-  cli: ["index", "experiment", "python", "report", "home", "errors", "pipeline:t"],
+  cli: ["index", "experiment", "python", "report", "counted", "home", "errors", "pipeline:t"],
   index: ["data", "experiment", "pipeline", "python", "report", "errors"],
   // A user's script imports "quarry"; the loader hands it the instance that is running.
-  experiment: ["nearest", "tcp-address", "errors", "index:lazy"],
+  experiment: ["nearest", "tcp-address", "counted", "errors", "index:lazy"],
   pipeline: [
     "training",
     "pool",
@@ -26,20 +26,22 @@ const arrows: Record<string, readonly string[]> = {
     "python",
     "experiment",
     "nearest",
+    "counted",
     "json-digest",
     "make-folder",
     "errors",
     "protocol:t",
   ],
   embeddings: ["data", "rundir", "json-digest", "make-folder", "errors", "protocol:t"],
-  training: ["pool", "protocol", "tcp-address", "errors", "data:t", "python:t", "report:t"],
+  training: ["pool", "protocol", "tcp-address", "counted", "errors", "data:t", "python:t", "report:t"],
   pool: ["exit", "process-stat", "tcp-address", "protocol", "errors", "experiment:t", "python:t", "report:t"],
-  data: ["nearest", "json-digest", "make-folder", "process-stat", "home", "errors", "experiment:t"],
+  data: ["nearest", "counted", "json-digest", "make-folder", "process-stat", "home", "errors", "experiment:t"],
   rundir: ["exit", "make-folder", "process-stat", "errors", "report:t"],
-  report: ["process-stat", "errors:t"],
+  report: ["counted", "process-stat", "errors:t"],
   python: ["home", "errors"],
   protocol: ["errors"],
   nearest: [],
+  counted: [],
   "tcp-address": [],
   "json-digest": [],
   exit: [],

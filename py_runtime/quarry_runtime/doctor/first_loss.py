@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from quarry_runtime.counted import counted
 from quarry_runtime.doctor.findings import Finding
 from quarry_runtime.modeling.losses.infonce import InfoNCE
 from quarry_runtime.modeling.losses.inputs import LossInputs
@@ -106,6 +107,8 @@ def check_first_loss(step: FirstStep, loss: Any, pairs: tuple[int, int]) -> Find
     if step.mixed_up is not None:
         words += f"; mixed-up pairs {step.mixed_up:.4f}"
     same, queries = pairs
+    have = "has a positive with its" if same == 1 else "have a positive with their"
+    told = f"{same} of {counted(queries, 'queries')} {have} very text"
     if step.columns is not None and step.columns < 1.5:
         return found(
             "refuse",
@@ -115,7 +118,7 @@ def check_first_loss(step: FirstStep, loss: Any, pairs: tuple[int, int]) -> Find
     if same * 2 > queries:
         return found(
             "refuse",
-            f"{words}: {same} of {queries} queries have a positive with their very text",
+            f"{words}: {told}",
             "Check that queries and corpus are not the same file: such pairs teach nothing.",
         )
     if abs(step.loss) < _FLAT and (step.mixed_up is None or abs(step.mixed_up) < _FLAT):
@@ -127,7 +130,7 @@ def check_first_loss(step: FirstStep, loss: Any, pairs: tuple[int, int]) -> Find
     if same > 0:
         return found(
             "note",
-            f"{words}: {same} of {queries} queries have a positive with their very text",
+            f"{words}: {told}",
             "Leave such pairs out: the answer leaks into the query.",
         )
     if equal is not None and step.loss > equal + _ABOVE:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from quarry_runtime.counted import counted
 from quarry_runtime.doctor.findings import Finding
 
 #: Of a vector's length; float32 sums in another order differ by some 1e-7.
@@ -32,7 +33,7 @@ def check_batch_size(ids: list[list[int]], collate: Collate, encode: Encode) -> 
     alone_BD = torch.cat([encode(collate([row])) for row in ids])
     found = difference(encode(collate(ids)), alone_BD)
     longest, shortest = max(map(len, ids)), min(map(len, ids))
-    what = f"{len(ids)} texts of {shortest} to {longest} tokens, alone and in one batch"
+    what = f"{counted(len(ids), 'texts')} of {shortest} to {longest} tokens, alone and in one batch"
     if found <= TOLERANCE:
         return Finding(
             check="vectors and batch size",

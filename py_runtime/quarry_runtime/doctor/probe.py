@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from quarry_runtime.counted import counted
 from quarry_runtime.doctor.findings import Finding
 from quarry_runtime.doctor.recorded import Recorded
 from quarry_runtime.errors import UnusableBatch, is_out_of_memory
@@ -101,13 +102,13 @@ def run_probe(
         return Finding(
             check=check,
             status="refuse",
-            seen=f"memory ended with {task.queries_per_rank} queries in a forward pass",
+            seen=f"memory ended with {counted(task.queries_per_rank, 'queries')} in a forward pass",
             facts={"isOutOfMemory": True, "peakBytes": peak_bytes(), **_shape(task)},
         )
     steps = clock.steps
     if steps and all((step.grad_norm or 0.0) == 0.0 for step in steps):
         return _refusal(
-            f"the gradient of {len(steps)} steps is 0: nothing is learned",
+            f"the gradient of {counted(len(steps), 'steps')} is 0: nothing is learned",
             "Look at the labels and negatives: each query needs something to be told from.",
         )
     timed = steps[1:] or steps
@@ -123,7 +124,7 @@ def run_probe(
         "trained": sum(p.numel() for p in retriever.parameters() if p.requires_grad),
         **_shape(task),
     }
-    return Finding(check=check, status="ok", seen=f"{len(steps)} steps", facts=facts)
+    return Finding(check=check, status="ok", seen=counted(len(steps), "steps"), facts=facts)
 
 
 def _shape(task: TrainTask) -> dict[str, int]:

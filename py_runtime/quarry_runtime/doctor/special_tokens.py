@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quarry_runtime.counted import counted
 from quarry_runtime.doctor.findings import Finding, share
 
 #: So many of the texts may carry a special token of their own before it is the data's fault.
@@ -94,7 +95,7 @@ def check_special_tokens(
     return Finding(
         check=check,
         status="ok",
-        seen=f"{', '.join(words)} each of {len(ids):,} texts",
+        seen=f"{', '.join(words)} each of {counted(len(ids), 'texts')}",
         facts=facts,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from quarry_runtime.counted import counted
 from quarry_runtime.doctor.findings import Finding
 
 #: A share of cut texts up to this is what people live with.
@@ -59,7 +60,7 @@ def check_truncation(
     at_95, at_99 = (int(np.quantile(lengths, q, method="higher")) for q in (0.95, 0.99))
     interval = "" if is_whole else f", {100 * low:.1f} to {100 * high:.1f} % of all"
     seen = (
-        f"{cut:,} of {len(lengths):,} texts are longer than {limit} tokens"
+        f"{cut:,} of {counted(len(lengths), 'texts')} {'is' if cut == 1 else 'are'} longer than {limit} tokens"
         f" ({100 * cut / len(lengths):.1f} %{interval});"
         f" 95 % have up to {at_95}, 99 % up to {at_99}"
     )

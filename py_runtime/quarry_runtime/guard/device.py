@@ -6,6 +6,7 @@ import dataclasses
 import platform
 from pathlib import Path
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import ConfigError, EnvironmentFault
 
 # Compute capability, its first number (NVIDIA's CUDA C++ Programming Guide, "Compute Capabilities"): from Ampere on.
@@ -38,7 +39,7 @@ def describe_device(name: str) -> Device:
     if not torch.cuda.is_available() or number >= torch.cuda.device_count():
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         raise EnvironmentFault(
-            f"There is no {name} here: torch {torch.__version__} sees {count} GPU(s).",
+            f"There is no {name} here: torch {torch.__version__} sees {counted(count, 'GPUs')}.",
             hint="Use workers.device cpu, or install a torch build for your GPU.",
         )
     return Device(f"cuda:{number}", torch.cuda.get_device_name(number))

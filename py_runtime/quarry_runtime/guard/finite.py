@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import DataError
 
 
@@ -30,7 +31,7 @@ def check_finite(vectors: NDArray[np.float32], rows: Any, what: str = "vector") 
         return
     some = ", ".join(str(row) for row in named[:10]) + (", …" if len(named) > 10 else "")
     raise DataError(
-        f"The model's {what} of {len(named)} text(s) holds NaN or infinity: rows {some}.",
+        f"The model's {what} of {counted(len(named), 'texts')} holds NaN or infinity: rows {some}.",
         hint="Try dtype float32 (float16 overflows), or look at these texts and the checkpoint.",
         rows=named,
     )

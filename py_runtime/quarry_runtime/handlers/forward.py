@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import WorkerFault, is_out_of_memory
 from quarry_runtime.handlers.units import Batch, Prepared, read_texts
 from quarry_runtime.modeling.encoder import Encoder
@@ -27,7 +28,7 @@ class Halving:
         collate: Pads items, each as long as its tokens, into tensors.
         run: Gives one result for each item of a batch, [B, ...].
         device: Where the model is.
-        noun: What an item is, for messages.
+        plural: What items are, for messages.
     """
 
     def __init__(
@@ -35,11 +36,11 @@ class Halving:
         collate: Callable[[Any], dict[str, torch.Tensor]],
         run: Callable[[dict[str, torch.Tensor]], torch.Tensor],
         device: torch.device,
-        noun: str,
+        plural: str,
     ) -> None:
         self._collate = collate
         self._run = run
-        self._noun = noun
+        self._plural = plural
         self.device = device
         #: Padded tokens of the smallest batch that did not fit; None until one did not.
         self.too_many_tokens: int | None = None
@@ -109,9 +110,9 @@ class Halving:
                     raise
                 self.too_many_tokens = min(tokens, self.too_many_tokens or tokens)
                 if not can_halve:
+                    items = counted(len(ids), self._plural)
                     raise WorkerFault(
-                        f"Out of memory on {self.device}: {len(ids)} {self._noun}(s) of"
-                        f" {max(map(len, ids))} tokens.",
+                        f"Out of memory on {self.device}: {items} of {max(map(len, ids))} tokens.",
                         hint="Lower workers.batchSize or the maximum length.",
                         is_retryable=True,
                         rows=rows.tolist(),
@@ -135,7 +136,7 @@ class Forward(Halving):
             lambda ids: collate(encoder, ids, side),
             lambda moved: encoder(moved, side),
             device,
-            "text",
+            "texts",
         )
         self.encoder = encoder
         self.side: Side = side

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import WorkerFault, is_out_of_memory
 from quarry_runtime.handlers.batch_choice import choose, measure_sizes
 from quarry_runtime.handlers.handler import Answer, Handler
@@ -111,7 +112,7 @@ class ProbeHandler(Handler, Generic[Item]):
 
     def _no_room(self, size: int) -> WorkerFault:
         return WorkerFault(
-            f"Out of memory on {self._device} with {size} text(s) in a batch.",
+            f"Out of memory on {self._device} with {counted(size, 'texts')} in a batch.",
             hint="Lower the maximum length, or use a device with more memory.",
             is_retryable=False,
         )

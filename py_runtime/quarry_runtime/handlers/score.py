@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import DataError
 from quarry_runtime.handlers.forward import Halving
 from quarry_runtime.handlers.handler import Answer, Handler
@@ -37,7 +38,7 @@ class ScoreHandler(Handler):
     def __init__(self, task: ScoreTask, model: CrossEncoder, device: torch.device) -> None:
         self._task = task
         self._model = model
-        self._forward = Halving(model.collate, model, device, "pair")
+        self._forward = Halving(model.collate, model, device, "pairs")
 
     def ready(self, credits: int) -> Ready:
         """Says what the model is."""
@@ -78,7 +79,7 @@ class ScoreHandler(Handler):
         broken = unit.rows[~np.isfinite(scores)].tolist()
         if broken:
             raise DataError(
-                f"The model's score of {len(broken)} pair(s) is NaN or infinite.",
+                f"The model's score of {counted(len(broken), 'pairs')} is NaN or infinite.",
                 hint="Try dtype float32 (float16 overflows), or look at these texts.",
                 rows=broken,
             )

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.locate import is_adapter, locate, read_json, settled, transformer_folders
@@ -116,7 +117,7 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
     label = label_count - 1 if spec.label is None else spec.label
     if label >= label_count:
         raise ConfigError(
-            f"{spec.checkpoint} has {label_count} label(s), numbered from 0; there is no {label}.",
+            f"{spec.checkpoint} has {counted(label_count, 'labels')}, numbered from 0; there is no {label}.",
             hint=f"Choose a label below {label_count}.",
         )
     activation = spec.activation or _activation(spec.checkpoint, path, config, label_count)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import DataError
 
 
@@ -26,7 +27,7 @@ def refuse(
     rows = rows_N[broken_N if isinstance(rows_N, torch.Tensor) else broken_N.numpy()].tolist()
     some = ", ".join(str(row) for row in rows[:10]) + (", …" if len(rows) > 10 else "")
     raise DataError(
-        f"The {what} of {len(rows)} passage(s) hold NaN or infinity: rows {some}.",
+        f"The {what} of {counted(len(rows), 'passages')} hold NaN or infinity: rows {some}.",
         hint="Try dtype float32 (float16 overflows), or look at these texts and the checkpoint.",
         rows=rows,
     )

@@ -1,4 +1,5 @@
 /** How the faults of an experiment's data are told. */
+import { counted } from "../../counted.js";
 import type { CheckedFault, CheckedProblem, CheckReport } from "../../index.js";
 import { columns, count, cut, type Layout, plain } from "./layout.js";
 
@@ -50,10 +51,18 @@ function noteLines(note: string, layout: Layout): string[] {
 }
 
 function faultLines(fault: CheckedFault, layout: Layout): string[] {
-  const { kind, subject, words, examples, hint, policy, options } = fault;
+  const {
+    kind,
+    subject,
+    words: [one, many],
+    examples,
+    hint,
+    policy,
+    options,
+  } = fault;
   const more = fault.count - examples.length;
   return [
-    `${kind === "tooFew" || kind === "merge" ? `${kind} "error"` : kind}: ${count(fault.count)} ${words[fault.count === 1 ? 0 : 1]}`,
+    `${kind === "tooFew" || kind === "merge" ? `${kind} "error"` : kind}: ${counted(fault.count, many, one)}`,
     `  in ${plain(subject, layout)} (${options.join(", ")})`,
     `  ${OUTCOME[policy]}`,
     ...exampleLines(examples, subject, layout),

@@ -1,4 +1,5 @@
 /** How a training step's batch is printed: each query with its passages, where each text stands and who judged it. */
+import { counted } from "../../counted.js";
 import type { ShownGroup, ShownPassage, ShownStep, ShownText } from "../../index.js";
 import { count, cut, type Layout, plain, value } from "./layout.js";
 
@@ -10,12 +11,12 @@ export function describeStep(step: ShownStep, layout: Layout): string {
     .flatMap(({ passages }) => passages)
     .filter(({ maskedFor, role }) => maskedFor > 0 && role !== "padding").length;
   const head = [
-    `step ${count(step.step)} with seed ${step.seed}: ${counted(globalBatchSize, "query", "queries")} × ${counted(passagesPerQuery, "passage", "passages")}`,
-    `epoch ${epochs.join(" and ")}; an epoch has ${counted(step.stepsPerEpoch, "step", "steps")}`,
-    `${counted(masked, "passage is", "passages are")} masked for some query of the step`,
+    `step ${count(step.step)} with seed ${step.seed}: ${counted(globalBatchSize, "queries")} × ${counted(passagesPerQuery, "passages")}`,
+    `epoch ${epochs.join(" and ")}; an epoch has ${counted(step.stepsPerEpoch, "steps")}`,
+    `${counted(masked, "passages are", "passage is")} masked for some query of the step`,
     ...(step.maskedPositives === 0
       ? []
-      : [`${counted(step.maskedPositives, "time", "times")} as a known positive of that query, or a copy of one`]),
+      : [`${counted(step.maskedPositives, "times")} as a known positive of that query, or a copy of one`]),
   ];
   return [
     head.join("\n"),
@@ -48,7 +49,7 @@ function passageLines(passage: ShownPassage, size: number, layout: Layout): stri
   if (role === "padding") return ["padding"];
   return textLines(`${role} ${id}, label ${value(label)}`, passage, layout, [
     ...(judged === null ? [] : [`judged ${judged.origin.file}:${judged.origin.line} (${judged.source})`]),
-    ...(maskedFor === 0 ? [] : [`masked for ${maskedFor} of ${counted(size, "query", "queries")}`]),
+    ...(maskedFor === 0 ? [] : [`masked for ${maskedFor} of ${counted(size, "queries")}`]),
   ]);
 }
 
@@ -62,8 +63,4 @@ function textLines(head: string, text: ShownText, layout: Layout, facts: readonl
     ...(title === "" ? [] : [cut(title, 4, layout)]),
     cut(text.text, 4, layout),
   ];
-}
-
-function counted(number: number, one: string, many: string): string {
-  return `${count(number)} ${number === 1 ? one : many}`;
 }

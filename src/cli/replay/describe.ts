@@ -1,4 +1,5 @@
 /** How a replayed step is printed: what it is, its losses, then each micro-step query by query. */
+import { counted } from "../../counted.js";
 import type { ReplayedMicroStep, ReplayedStep, ShownGroup } from "../../index.js";
 import { count, cut, type Layout, layoutOf, plain, value } from "../data/layout.js";
 
@@ -15,7 +16,7 @@ export function describeReplay(step: ReplayedStep, options: Options): string {
   const { worldSize, queriesPerRank, accumulationSteps } = step.layout;
   const head = [
     `step ${count(step.step)} of ${plain(step.runDir, layout)}, seed ${step.seed}`,
-    `${worldSize} rank(s) × ${queriesPerRank} queries × ${accumulationSteps} micro-step(s), ${step.passagesPerQuery} passage(s) a query`,
+    `${counted(worldSize, "ranks")} × ${counted(queriesPerRank, "queries")} × ${counted(accumulationSteps, "micro-steps")}, ${counted(step.passagesPerQuery, "passages")} a query`,
     `rows ${step.rows}${sameBatch(step)}`,
     ...lossLines(step, options),
     ...step.editedPlugins.map((plugin) => `plugin ${plugin} was EDITED since: the run was trained with other code`),
@@ -34,7 +35,7 @@ function sameBatch({ isSameBatch, recorded }: ReplayedStep): string {
 function lossLines({ loss, recorded }: ReplayedStep, { isSameLoss, tolerance }: Options): string[] {
   if (loss === null) return recorded === null ? [] : [`loss ${recorded.loss} as recorded`];
   const from = loss.from === null ? "the model as it was" : (loss.from.split("/").at(-1) ?? loss.from);
-  const found = `loss ${loss.loss}, ${loss.steps.length} step(s) from ${from} on ${loss.device}`;
+  const found = `loss ${loss.loss}, ${counted(loss.steps.length, "steps")} from ${from} on ${loss.device}`;
   if (recorded === null) return [found];
   const difference = Math.abs(loss.loss - recorded.loss).toExponential(2);
   const verdict = isSameLoss === true ? "the same" : "NOT the same";

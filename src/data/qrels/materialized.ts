@@ -1,5 +1,6 @@
 /** Judgements of one source after the algebra: filters, selection and transform happen when a query is asked for. */
 import type { SourceConfig } from "../../experiment/schema.js";
+import type { ALGEBRA } from "../../experiment/sources.js";
 import { countUp, Draws, PURPOSE } from "../random.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { Judgements, Origin } from "../types.js";
@@ -11,18 +12,7 @@ import { countSteps, type StepCount } from "./step-counts.js";
 import type { StoredQrels } from "./stored-qrels.js";
 
 /** The options of a source that shape its judgements. */
-export type Algebra = Pick<
-  SourceConfig,
-  | "minScore"
-  | "maxScore"
-  | "filter"
-  | "groupFilter"
-  | "groupTopK"
-  | "groupBottomK"
-  | "groupFirstK"
-  | "groupRandomK"
-  | "scoreTransform"
->;
+export type Algebra = Pick<SourceConfig, (typeof ALGEBRA)[number]>;
 
 /** What the judgements of a source are made of. */
 export interface QrelsParts {

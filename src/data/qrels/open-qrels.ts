@@ -1,6 +1,6 @@
 /** Opens files of judgements over two tables, building their cache entry where there is none. */
+import { counted } from "../../counted.js";
 import { openEntry } from "../cache/entry.js";
-import { counted } from "../failures.js";
 import { type FindingKind, judge, named } from "../findings.js";
 import type { SourceFile } from "../readers/reader.js";
 import { sourceReading } from "../source-reading.js";
@@ -60,7 +60,7 @@ export async function openQrels(
     const lines = repeatedExamples.filter(({ file }) => file === first).map(({ line }) => line);
     warn(
       context,
-      `${counted(repeatedCount, "line judges", "lines judge")} a pair with another score than an earlier line of the ` +
+      `${counted(repeatedCount, "lines judge", "line judges")} a pair with another score than an earlier line of the ` +
         `same file: ${places(paths[first] as string, lines, repeatedCount)}. The later line counts.`,
       "Remove one of the two lines.",
     );

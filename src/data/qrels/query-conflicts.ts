@@ -1,6 +1,7 @@
 /** Refuses queries that several tables know by one id and with different texts: only one text could be asked. */
+import { counted } from "../../counted.js";
 import { QuarryError } from "../../errors.js";
-import { counted, EXAMPLE_LIMIT } from "../failures.js";
+import { EXAMPLE_LIMIT } from "../failures.js";
 import type { TablePart } from "../texts/gather.js";
 import type { TextPool } from "../texts/text-pool.js";
 
@@ -29,7 +30,7 @@ export function refuseOtherTexts(queries: TextPool, known: number): void {
   }
   if (total === 0) return;
   const files = [...new Set(parts.flatMap(({ table }) => (table.rowCount === 0 ? [] : [table.origin(0).file])))];
-  const what = counted(total, "query has different texts under one id", "queries have different texts under one id");
+  const what = counted(total, "queries have different texts under one id", "query has different texts under one id");
   const shown = total > examples.length ? `; the first ${examples.length}:` : ":";
   throw new QuarryError("DATA", `${files.join(", ")}: ${what}${shown}${examples.join("")}`, {
     hint: "Queries are the same where their ids are: give the sources one file of queries, or the queries ids of their own.",

@@ -1,6 +1,7 @@
 /** What all views of judgements for training share: numbering, groups cut from candidates, known positives. */
+import { counted } from "../../counted.js";
 import type { QuarryError } from "../../errors.js";
-import { counted, dataError } from "../failures.js";
+import { dataError } from "../failures.js";
 import { permuted } from "../permutation.js";
 import type { MergedQrels } from "../qrels/merged.js";
 import type { TextPool } from "../texts/text-pool.js";
@@ -172,7 +173,7 @@ export abstract class View implements TrainingSet {
 
   #tooFew(query: number, epoch: number, found: number): QuarryError {
     const { file, line } = this.queryOrigin(query);
-    const wanted = counted(this.passagesPerQuery, "passage", "passages");
+    const wanted = counted(this.passagesPerQuery, "passages");
     return dataError(
       file,
       line,

@@ -1,4 +1,5 @@
 /** What a probe of seconds says of the whole: memory of all ranks, hours of training, time of encoding. */
+import { counted } from "../../counted.js";
 import { formatBytes, formatCount, formatDuration } from "../../report/format.js";
 import { type CheckStatus, check, type DoctorCheck } from "./types.js";
 
@@ -69,9 +70,11 @@ export function checkMemory(
   const judged = (status: CheckStatus, seen: string, more: Parameters<typeof check>[4]): DoctorCheck =>
     check("cost", "memory", status, seen, more);
   if (probe === null)
-    return judged("refuse", `memory ended with ${queriesPerRank} queries in a forward pass; ${has}`, { todo });
+    return judged("refuse", `memory ended with ${counted(queriesPerRank, "queries")} in a forward pass; ${has}`, {
+      todo,
+    });
   const needed = neededBytes(probe, training, room);
-  const each = `${formatBytes(probe.peakBytes)} a rank with ${queriesPerRank} queries in a forward pass`;
+  const each = `${formatBytes(probe.peakBytes)} a rank with ${counted(queriesPerRank, "queries")} in a forward pass`;
   const here = training.ranks / training.machines;
   const all = room.isGpu || here === 1 ? each : `${each}, ${formatBytes(needed)} for ${here} ranks`;
   const seen = `${all}; ${has}`;
@@ -110,8 +113,8 @@ export function checkTime(probe: Probe, training: Training): DoctorCheck {
   const tokens = probe.tokensPerSecond * training.ranks;
   const apart = training.ranks > 1 ? "; what ranks tell each other is not in it" : "";
   const seen =
-    `${formatCount(training.maxSteps)} steps of ${formatDuration(stepSeconds)} are ${formatDuration(total)}` +
-    ` (${threeDigits(1 / stepSeconds)} steps/s, ${formatCount(tokens)} tokens/s, ${probe.steps} steps tried on ${probe.device})${apart}`;
+    `${counted(training.maxSteps, "steps")} of ${formatDuration(stepSeconds)} ${training.maxSteps === 1 ? "is" : "are"} ${formatDuration(total)}` +
+    ` (${threeDigits(1 / stepSeconds)} steps/s, ${formatCount(tokens)} tokens/s, ${counted(probe.steps, "steps")} tried on ${probe.device})${apart}`;
   const facts = { stepSeconds, totalSeconds: total, tokensPerSecond: tokens, waitShare: probe.waitShare };
   if (probe.waitShare <= WAITING) return check("cost", "time of training", "ok", seen, { facts });
   return check("cost", "time of training", "note", `${seen}; ${(100 * probe.waitShare).toFixed(0)} % of it waiting`, {
@@ -130,8 +133,8 @@ export function checkEncoding(
 ): DoctorCheck {
   const seconds = (passages * times) / (textsPerSecond * Math.max(1, workers));
   const often = times > 1 ? ` × ${times} models` : "";
-  const speed = `${threeDigits(textsPerSecond)} texts/s on each of ${workers} worker(s)`;
-  const seen = `${formatCount(passages)} passages${often} at ${speed}: ${formatDuration(seconds)}`;
+  const speed = `${threeDigits(textsPerSecond)} texts/s on ${workers > 1 ? `each of ${workers} workers` : "one worker"}`;
+  const seen = `${counted(passages, "passages")}${often} at ${speed}: ${formatDuration(seconds)}`;
   return check("cost", `time of ${path}`, "ok", seen, { facts: { seconds, textsPerSecond } });
 }
 

@@ -1,5 +1,6 @@
 /** What is known of the data before any model loads: faults, answers that leak, negatives that are none. */
 
+import { counted } from "../../counted.js";
 import { prepareSource } from "../../data/index.js";
 import type { CheckReport } from "../../data/inspect/check.js";
 import { type InspectedData, isEvaluated } from "../../data/inspect/inspected.js";
@@ -16,16 +17,18 @@ export function checkFaults({ faults, problems, sources }: CheckReport): DoctorC
   const opened = problems.map(({ option, message, hint }) =>
     check("data", option, "refuse", message.split("\n")[0] ?? message, { todo: hint }),
   );
-  const found = faults.map(({ kind, subject, words, count, policy, hint }) => {
+  const found = faults.map(({ kind, subject, words: [one, many], count, policy, hint }) => {
     const status: CheckStatus = policy === "error" ? "refuse" : policy === "warn" ? "note" : "ok";
-    const seen = `${subject}: ${formatCount(count)} ${words[count === 1 ? 0 : 1]}`;
+    const seen = `${subject}: ${counted(count, many, one)}`;
     return check("data", kind, status, seen, { todo: status === "ok" ? null : hint, facts: { count, policy } });
   });
   if (opened.length + found.length > 0) return [...opened, ...found];
   const all = sources.map(
-    ({ passages, queries }) => `${formatCount(passages)} passages, ${formatCount(queries)} queries`,
+    ({ passages, queries }) => `${counted(passages, "passages")}, ${counted(queries, "queries")}`,
   );
-  return [check("data", "faults", "ok", `none in ${sources.length} source(s): ${[...new Set(all)].join("; ")}`)];
+  return [
+    check("data", "faults", "ok", `none in ${counted(sources.length, "sources")}: ${[...new Set(all)].join("; ")}`),
+  ];
 }
 
 /** Judged queries of evaluations whose very text is trained on. */
@@ -62,7 +65,7 @@ function leakage(path: string, leaked: number, all: number, named: readonly stri
     const seen = `none of ${formatCount(all)} judged queries of ${path} is trained on`;
     return check("data", "leakage", "ok", seen, { facts });
   }
-  const seen = `${formatCount(leaked)} of ${formatCount(all)} judged queries of ${path} are trained on, e.g. ${named.join(", ")}`;
+  const seen = `${formatCount(leaked)} of ${formatCount(all)} judged queries of ${path} ${leaked === 1 ? "is" : "are"} trained on, e.g. ${named.join(", ")}`;
   const todo = "Leave them out of the training, or report them apart.";
   return check("data", "leakage", "note", seen, { todo, facts });
 }
@@ -91,15 +94,15 @@ export function checkNegatives(set: TrainingSet, refreshed: readonly number[]): 
     }
   }
   const facts = { ...seen, groups };
-  const among = `${formatCount(seen.negatives)} negatives of ${formatCount(groups)} groups`;
+  const among = `${counted(seen.negatives, "negatives")} of ${counted(groups, "groups")}`;
   if (seen.false > 0) {
-    const words = `${formatCount(seen.false)} of ${among} have the text of a positive, e.g. ${seen.example}`;
+    const words = `${formatCount(seen.false)} of ${among} ${seen.false === 1 ? "has" : "have"} the text of a positive, e.g. ${seen.example}`;
     const todo =
       "Mine again with mine.excludeIdenticalTexts, or take such copies out of the negatives; only losses with a mask leave them out.";
     return check("data", "false negatives", "note", words, { todo, facts });
   }
   if (seen.short > 0) {
-    const words = `${formatCount(seen.short)} of ${formatCount(groups)} groups have fewer than ${set.passagesPerQuery} passages`;
+    const words = `${formatCount(seen.short)} of ${counted(groups, "groups")} ${seen.short === 1 ? "has" : "have"} fewer than ${counted(set.passagesPerQuery, "passages")}`;
     const todo = "Mine more negatives, lower negativesPerQuery, or let tooFew say what is done.";
     return check("data", "negatives", "note", words, { todo, facts });
   }

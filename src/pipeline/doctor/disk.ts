@@ -1,4 +1,5 @@
 /** Whether checkpoints and stored vectors fit onto the disks that they are written to. */
+import { counted } from "../../counted.js";
 import type { TrainConfig } from "../../experiment/schema.js";
 import { formatBytes } from "../../report/format.js";
 import { evalStepsOf } from "../evaluating/index.js";
@@ -60,7 +61,7 @@ export function checkpointsNeed(
   const weights = checkpointBytes(of.parameters, 0);
   const lower = limits.filter(([, count]) => count > 1).map(([option]) => option);
   return {
-    what: `${most} checkpoint(s) of ${formatBytes(each)}${held > 0 ? ` and ${held} time(s) weights of ${formatBytes(weights)}` : ""}`,
+    what: `${counted(most, "checkpoints")} of ${formatBytes(each)}${held > 0 ? ` and ${held === 1 ? "" : `${held} times `}weights of ${formatBytes(weights)}` : ""}`,
     bytes: most * each + held * weights,
     folder,
     less: lower.length > 0 ? `lower ${lower.join(" or ")}` : "choose a bigger disk with --runDir",

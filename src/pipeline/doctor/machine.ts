@@ -1,7 +1,9 @@
 /** What this machine has: packages, GPUs, memory, disk. */
+
 import { stat, statfs } from "node:fs/promises";
 import { freemem, totalmem } from "node:os";
 import { dirname } from "node:path";
+import { counted } from "../../counted.js";
 import type { Gpu } from "../../pool/gpus.js";
 import type { PythonEnvironment } from "../../python/environment.js";
 import { formatBytes } from "../../report/format.js";
@@ -56,7 +58,11 @@ export function checkDevices(gpus: readonly Gpu[], device: string, ranks: number
   if (device === "cpu")
     return judged("note", `the CPU is used although there is ${kinds}; ${free}`, "Leave workers.device out to use it.");
   if (ranks !== null && ranks > gpus.length)
-    return judged("refuse", `${ranks} ranks, but ${gpus.length} GPU(s)`, `Set train.ranks to ${gpus.length} or less.`);
+    return judged(
+      "refuse",
+      `${counted(ranks, "ranks")}, but ${counted(gpus.length, "GPUs")}`,
+      `Set train.ranks to ${gpus.length} or less.`,
+    );
   if (ranks !== null && ranks < gpus.length)
     return judged(
       "note",

@@ -1,5 +1,7 @@
 /** Asks the probe what the experiment will cost, and where it does not fit, what would. */
+
 import { resolve } from "node:path";
+import { counted } from "../../counted.js";
 import { machineCount } from "../../experiment/cross-checks.js";
 import type { Gpu } from "../../pool/gpus.js";
 import { formatCount } from "../../report/format.js";
@@ -64,7 +66,7 @@ async function probeTraining(patient: Patient, training: PatientTraining, place:
   let smaller: Probe | null = null;
   const share = layout.queriesPerRank * layout.accumulationSteps;
   for (const size of probe !== null && fits(probe) ? [] : smallerSizes(share, queriesPerRank)) {
-    options.onSection?.(`what would fit: ${size} queries`);
+    options.onSection?.(`what would fit: ${counted(size, "queries")}`);
     const tried = await probeOnce(patient, training, place, size, SEARCH_SECONDS);
     if (tried.probe === null || !fits(tried.probe)) continue;
     smaller = tried.probe;

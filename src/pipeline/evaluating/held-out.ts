@@ -31,7 +31,8 @@ export class HeldOut {
     const sets: { set: EvaluationSet; source: PreparedSource }[] = [];
     try {
       for (const set of setsOf(options.data, "train.evaluate.data")) {
-        const source = await prepare(context, "train.evaluate", set.data);
+        const phase = set.name === null ? "train.evaluate" : `train.evaluate/${set.name}`;
+        const source = await prepare(context, phase, set.data);
         sets.push({ set, source });
         const qrels = requireQrels(source, set.path);
         const { part } = quickLook(source, qrels, options, context.config.seed, set.path);

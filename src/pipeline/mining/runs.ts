@@ -1,22 +1,12 @@
 /** Somebody else's ranking as a retriever: TREC runs, read by the data plane as judgements with their scores. */
 import type { PreparedSource } from "../../data/types.js";
 import type { SearchDataConfig, SourceConfig } from "../../experiment/schema.js";
+import { ALGEBRA } from "../../experiment/sources.js";
 import type { Retrieved } from "./cases.js";
 import type { RankedList } from "./types.js";
 
 /** What a source does to its own judgements; all else shapes its texts. */
-const JUDGEMENT_OPTIONS: ReadonlySet<string> = new Set<keyof SourceConfig>([
-  "querySubset",
-  "minScore",
-  "maxScore",
-  "filter",
-  "groupFilter",
-  "groupTopK",
-  "groupBottomK",
-  "groupFirstK",
-  "groupRandomK",
-  "scoreTransform",
-]);
+const JUDGEMENT_OPTIONS: ReadonlySet<string> = new Set(["querySubset", ...ALGEBRA]);
 
 /**
  * The source that holds a run: the very same passages and queries, with the run in the place of the judgements and

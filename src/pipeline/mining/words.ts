@@ -1,4 +1,5 @@
 /** What is told of mining: which rule dropped how many, and what to change where queries went short. */
+import { counted } from "../../counted.js";
 import type { MineConfig } from "../../experiment/schema.js";
 import type { WrittenFile } from "./output/writer.js";
 import type { MiningReport } from "./report.js";
@@ -68,14 +69,14 @@ export function warningsOf(report: MiningReport, files: readonly WrittenFile[], 
   return [
     ...fewNegatives(report, options),
     ...short.map(({ file, queriesLeftOut }) => ({
-      message: `${number(queriesLeftOut)} of ${number(report.queries.count)} queries are not in ${file}: they have ${reason}`,
+      message: `${number(queriesLeftOut)} of ${counted(report.queries.count, "queries")} ${queriesLeftOut === 1 ? `is not in ${file}: it has` : `are not in ${file}: they have`} ${reason}`,
       hint: null,
     })),
     ...(positivesLeftOut === 0
       ? []
       : [
           {
-            message: `${number(positivesLeftOut)} positives are left out of the files: they were not retrieved, so they have no score to write`,
+            message: `${counted(positivesLeftOut, "positives are left out of the files: they were not retrieved, so they have", "positive is left out of the files: it was not retrieved, so it has")} no score to write`,
             hint: "Raise mine.topK, or write without mine.scores.",
           },
         ]),
@@ -99,7 +100,7 @@ function fewNegatives({ queries, dropped }: MiningReport, options: MineConfig): 
   const none = queries.withNone === 0 ? "" : `, ${number(queries.withNone)} of them none`;
   return [
     {
-      message: `${number(queries.withFewer)} of ${number(queries.count)} queries have fewer than ${options.negativesPerQuery} negatives${none}`,
+      message: `${number(queries.withFewer)} of ${counted(queries.count, "queries")} ${queries.withFewer === 1 ? "has" : "have"} fewer than ${counted(options.negativesPerQuery, "negatives")}${none}`,
       hint: names.length === 0 ? "Raise mine.topK." : `Raise mine.topK, or loosen ${names.join(", ")}.`,
     },
   ];

@@ -1,6 +1,7 @@
 /** Phases: the finished ones in a line each, the running ones with a bar, a rate and the time that is left. */
+
 import { Box } from "ink";
-import { counted, doneOf, formatClock, formatDuration, formatRate, formatShare, progressBar } from "../format.js";
+import { doneOf, formatClock, formatDuration, formatRate, formatShare, progressBar } from "../format.js";
 import { type PhaseView, phaseEta, phaseRate } from "../state.js";
 import { Cell, Line, Span } from "./line.js";
 
@@ -15,7 +16,7 @@ export function FinishedPhase({ phase, columns }: { readonly phase: PhaseView; r
       </Cell>
       <Cell width={Math.max(8, columns - (hasRate ? 44 : 34))}>{phase.label}</Cell>
       <Cell width={18} align="right" tone="quiet">
-        {phase.isCached ? "in the cache" : counted(phase.done, phase.unit)}
+        {phase.isCached ? "in the cache" : doneOf({ ...phase, total: null })}
       </Cell>
       <Cell width={12} align="right" tone="quiet">
         {formatDuration(phase.seconds ?? 0)}

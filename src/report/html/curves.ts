@@ -1,5 +1,6 @@
 /** Training over its steps: what the curves of one run look like, and of several beside each other. */
-import { counted, formatCount, formatLearningRate, formatLoss, formatMeasure } from "../format.js";
+import { counted } from "../../counted.js";
+import { formatCount, formatLearningRate, formatLoss, formatMeasure } from "../format.js";
 import { chart, type Line } from "./chart.js";
 import { html, type Markup } from "./markup.js";
 import type { Curve, ReportedRun, ReportedTraining } from "./types.js";

@@ -1,5 +1,6 @@
 /** What a run went through, and the record that its numbers rest on. */
-import { counted, formatCount, formatDuration, formatRate } from "../format.js";
+import { counted } from "../../counted.js";
+import { formatCount, formatDuration, formatRate } from "../format.js";
 import { html, type Markup } from "./markup.js";
 import type { ReportedPhase, ReportedRun } from "./types.js";
 

@@ -1,5 +1,6 @@
 /** Measures: of each evaluation side by side, and which queries changed. */
-import { counted, formatCount, formatMeasure } from "../format.js";
+import { counted } from "../../counted.js";
+import { formatCount, formatMeasure } from "../format.js";
 import { leavesOf } from "../leaves.js";
 import { html, type Markup } from "./markup.js";
 import type { MovedQueries, ReportedRun, ReportedValues } from "./types.js";

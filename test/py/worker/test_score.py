@@ -146,7 +146,7 @@ def test_a_pair_that_never_fits_is_told_with_its_number(
         raise MemoryError
 
     monkeypatch.setattr(handler._forward, "_run", never)
-    with pytest.raises(WorkerFault, match=r"1 pair\(s\)") as caught:
+    with pytest.raises(WorkerFault, match=r": 1 pair of ") as caught:
         handler.compute(handler.prepare(frame(QUERIES[:2], TEXTS[:2], 7), 2), ignore)
     assert caught.value.is_retryable
     assert len(caught.value.rows) == 1

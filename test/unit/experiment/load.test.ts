@@ -129,9 +129,21 @@ describe("what is wrong with a script is a CONFIG error", () => {
     expect(error.message).toMatch(/script-\d+\.ts waits for something that never comes$/);
   });
 
-  test("when it imports what Quarry does not have", async () => {
-    const error = await failure(`import { difineExperiment } from "quarry";\nexport default difineExperiment({});\n`);
-    expect(error.message).toMatch(/script-\d+\.ts:2: difineExperiment is not a function$/);
+  test.each([
+    [`import { difineExperiment } from "quarry";\nexport default difineExperiment({});`, "difineExperiment"],
+    [`import { difineExperiment } from "quarry";\nexport default difineExperiment;`, "difineExperiment"],
+    [`import * as quarry from "quarry";\nexport default quarry.defineExperment;`, "defineExperment"],
+    [`import { defineExperment as define } from "quarry";\nexport default () => define({});`, "defineExperment"],
+  ])("when it imports what Quarry does not have: %s", async (text, name) => {
+    const error = await failure(text);
+    const words = `\\.ts:2: quarry exports no ${name}; did you mean defineExperiment\\?$`;
+    expect(error.message).toMatch(new RegExp(words));
+    expect(error.hint).toContain("where it is imported");
+  });
+
+  test("when it imports what is like nothing that Quarry has", async () => {
+    const error = await failure(`import { nothere } from "quarry";\nexport default nothere;`);
+    expect(error.message).toMatch(/\.ts:2: quarry exports no nothere$/);
   });
 
   test("when it imports what is not there", async () => {

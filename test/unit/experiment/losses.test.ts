@@ -39,7 +39,7 @@ describe("a loss", () => {
     ],
     [
       { matryoshka: { dimensions: [64, 32], weights: [1] } },
-      "train.loss.matryoshka.weights: has 1 weights for 2 dimensions; give one for each",
+      "train.loss.matryoshka.weights: has 1 weight for 2 dimensions; give one for each",
     ],
     [
       { name: "kl", label_temprature: 1 },

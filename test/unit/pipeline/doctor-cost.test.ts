@@ -135,7 +135,7 @@ describe("disk", () => {
     [9 * GB, "refuse"],
   ])("with %d bytes free for 10 GB is judged %s", (freeBytes, status) => {
     const needs = [
-      { what: "2 checkpoint(s)", bytes: 10 * GB, folder: "runs/x", less: "lower train.args.saveTotalLimit" },
+      { what: "2 checkpoints", bytes: 10 * GB, folder: "runs/x", less: "lower train.args.saveTotalLimit" },
     ];
     const [found] = checkDisks([{ freeBytes, needs }]);
     expect(found).toMatchObject({ check: "disk", status });

@@ -55,7 +55,7 @@ describe("planSide", () => {
     expect(() => planSide(auto, { ...fourGpus, ranks: 4 }, "train.evaluate.workers")).toThrow(
       expect.objectContaining({
         code: "CONFIG",
-        message: "train.evaluate.workers: the 4 rank(s) hold all 4 GPU(s) of this machine.",
+        message: "train.evaluate.workers: the 4 ranks hold all 4 GPUs of this machine.",
         hint: "Set train.ranks to 3 or less, or train.evaluate.workers.device to cpu, or to cuda:N to share a rank's GPU.",
       }),
     );

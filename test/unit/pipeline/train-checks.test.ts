@@ -51,7 +51,7 @@ test.each([
   ["0,1", 4, "auto", "nothing", "train.ranks is 4, but there are 2 GPUs."],
   ["0,1", 2, "cuda:1", "nothing", "train.ranks is 2, but workers.device is cuda:1, which is one GPU."],
   ["0,1", "auto", "cuda:2", "nothing", "workers.device is cuda:2, but 2 GPUs may be used."],
-  ["3", "auto", "auto", "evaluation", "train.evaluate.workers: the 1 rank(s) hold all 1 GPU(s) of this machine."],
+  ["3", "auto", "auto", "evaluation", "train.evaluate.workers: the rank holds the only GPU of this machine."],
 ] as const)(
   "on GPUs %s, %s ranks on %s with %s beside them are refused before the first step: %s",
   async (gpus, ranks, device, beside, message) => {

@@ -41,15 +41,6 @@ test.each([
   expect(format.formatBytes(bytes)).toBe(text);
 });
 
-test.each([
-  [1, "queries", "1 query"],
-  [1, "passages", "1 passage"],
-  [0, "lines", "0 lines"],
-  [5183, "queries", "5,183 queries"],
-])("%d of %s reads as %s", (count, unit, text) => {
-  expect(format.counted(count, unit)).toBe(text);
-});
-
 test("a share is never 100 % before all is done", () => {
   expect(format.formatShare(0.9999)).toBe("99 %");
   expect(format.formatShare(0.29)).toBe("29 %");

@@ -37,7 +37,7 @@ test("a batch that the ranks cannot share names the numbers that would work", ()
 test("a queriesPerRank that does not divide a rank's share names the ones that would", () => {
   expect(refused(24, 2, 5)).toMatchObject({
     code: "CONFIG",
-    message: expect.stringContaining("the 12 queries that each of 2 rank(s) has"),
+    message: expect.stringContaining("the 12 queries that each of 2 ranks has"),
     hint: "Set train.queriesPerRank to 1, 2, 3, 4, 6 or 12, or train.globalBatchSize to 20 or 30.",
   });
 });

@@ -44,8 +44,7 @@ test("a death names the rank, the process, and the signal or the last thing it s
 test("the job's error names the logs and that the same command goes on", () => {
   expect(deathError("Rank 0 (process 5) was killed by SIGKILL.", 3, "/run/logs")).toMatchObject({
     code: "WORKER",
-    message:
-      "Training could not go on. Rank 0 (process 5) was killed by SIGKILL. It was started again 3 time(s) before.",
+    message: "Training could not go on. Rank 0 (process 5) was killed by SIGKILL. It was started again 3 times before.",
     hint: expect.stringContaining("/run/logs/rank-*.log"),
   });
 });

@@ -1,5 +1,7 @@
 /** One line of a training file, whatever its format calls things: a query with its positives and negatives. */
+
 import { hash } from "node:crypto";
+import { counted } from "../../../counted.js";
 
 /** A passage as a training file gives it. */
 export interface TrainingPassage {
@@ -167,7 +169,7 @@ export function beside(
   if (numbers === null) return new Array<null>(count).fill(null);
   if (numbers.length === count) return numbers;
   throw new ShapeFault(
-    `${numbers.length} numbers in "${name}" for ${count} texts in ${texts}.`,
+    `${counted(numbers.length, "numbers")} in "${name}" for ${counted(count, "texts")} in ${texts}.`,
     "Each text needs a score of its own, in the same order; or leave the scores out.",
   );
 }

@@ -10,6 +10,7 @@
  * (pairs with a label or a score, lists with labels) each number is its text's grade, whatever `scores` says: nothing
  * else tells which texts are positive. Sets ({"set": […]}) and classes of entailment (premise, hypothesis) are not read.
  */
+import { counted } from "../../../counted.js";
 import { beside, type Fields, ShapeFault, type TrainingLine, textOf } from "./line.js";
 import { type Shape, trainingFormat } from "./training-format.js";
 
@@ -74,7 +75,7 @@ function read(line: Fields): TrainingLine {
 function readList(line: readonly unknown[]): TrainingLine {
   if (line.length < 2) {
     throw new ShapeFault(
-      `a list of ${line.length} texts.`,
+      `a list of ${counted(line.length, "texts")}.`,
       'Lists hold a query, a positive and perhaps negatives: ["a", "p", "n"].',
     );
   }

@@ -275,6 +275,35 @@ describe("sources with several tables of queries", () => {
     expect((await ask({ qrels: "a.tsv", querySubset: "a.tsv" })).rows).toHaveLength(7);
   });
 
+  test("are asked where one source asks them, whatever the subset of another leaves out", async () => {
+    const same = queries(5).trim().split("\n").reverse().join("\n");
+    const { context } = newCollection({ ...files, "b/queries.jsonl": same, "one.txt": "q1\n", "two.txt": "q2\nq4\n" });
+    const ask = async (...sources: SourceConfig[]) => {
+      const { queries: all, encodableQueries } = await prepareSource(combined(...sources), context);
+      return [...encodableQueries].map((row) => all.id(row)).sort();
+    };
+    const judged = sourceOf({ qrels: "a.tsv" });
+    const [one, two] = [sourceOf({ querySubset: "one.txt" }), sourceOf({ querySubset: "two.txt" })];
+    const beside = { corpus: "b/corpus.jsonl", queries: "b/queries.jsonl" };
+    const named = { queries: "queries.jsonl" };
+    const all = ["q0", "q1", "q2", "q3", "q4"];
+    expect(await ask(judged, { ...one, ...named })).toEqual(all);
+    expect(await ask({ ...one, ...named }, judged)).toEqual(all);
+    expect(await ask({ ...one, ...beside }, judged)).toEqual(all);
+    expect(await ask({ ...one, ...named }, { ...two, ...beside })).toEqual(["q1", "q2", "q4"]);
+    expect(await ask({ ...two, ...beside }, { ...one, ...named })).toEqual(["q1", "q2", "q4"]);
+  });
+
+  test("are refused a subset where the source has none", async () => {
+    const { context } = newCollection({ "c/corpus.jsonl": passages(3, "e"), "one.txt": "q1\n", ...files });
+    const bare = sourceOf({ corpus: "c/corpus.jsonl", querySubset: "one.txt" });
+    const words = /c\/corpus\.jsonl: querySubset chooses among queries, but this source has none/;
+    await expect(prepareSource(bare, context)).rejects.toMatchObject({ code: "CONFIG", message: words });
+    const pool = sourceOf({ querySubset: "one.txt", name: "pool" });
+    const thrown = { code: "CONFIG", message: expect.stringMatching(/^pool: querySubset chooses/) };
+    await expect(prepareSource(combined(sourceOf({ qrels: "a.tsv" }), pool), context)).rejects.toMatchObject(thrown);
+  });
+
   test("are refused where one query is asked with two prompts, also from one file", async () => {
     const { context, dir } = newCollection({ ...files, "c.tsv": "q1\td1\t1\n", "b/queries.jsonl": queries(2) });
     const prompts = { query: "Q: " };

@@ -270,7 +270,7 @@ describe.skipIf(!hasPython)(`Parquet${hasPython ? "" : " (skipped: no Python env
       [id("p", "b"), 0.25],
       [id("p", "c"), 1],
     ]);
-    expect(file.faults).toEqual(['3: 2 numbers in "pos_scores" for 1 texts in "pos".']);
+    expect(file.faults).toEqual(['3: 2 numbers in "pos_scores" for 1 text in "pos".']);
     expect(await file.prompts()).toEqual(["Find", ""]);
   });
 

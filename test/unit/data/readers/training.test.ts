@@ -153,7 +153,7 @@ describe("FlagEmbedding", () => {
     const bad = { ...line, neg_scores: [0.25] };
     for (const role of ["corpus", "queries"] as const) {
       const error = await failure(reading(flagEmbedding, [line, bad]).texts(role));
-      expect(error.message).toMatch(/train\.jsonl:2: 1 numbers in "neg_scores" for 2 texts in "neg"/);
+      expect(error.message).toMatch(/train\.jsonl:2: 1 number in "neg_scores" for 2 texts in "neg"/);
     }
     const lenient = reading(flagEmbedding, [bad, line], {}, true);
     expect([(await lenient.texts("corpus")).length, lenient.faults.length]).toEqual([3, 1]);
@@ -297,7 +297,7 @@ describe("broken lines are a DATA error that names file and line", () => {
       /no field "text" in a passage/,
     ],
     ["no passages", tevatron, { query: "q" }, /no field "positive_passages"/],
-    ["a list of one", sentenceTransformers, ["q"], /a list of 1 texts/],
+    ["a list of one", sentenceTransformers, ["q"], /a list of 1 text\./],
     ["a set", sentenceTransformers, { set: ["a", "b"] }, /no field "anchor"/],
     ["no object", flagEmbedding, '"q"', /JSON object was expected/],
   ])("%s", async (_, format, line, words) => {
