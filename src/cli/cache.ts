@@ -1,5 +1,4 @@
 /** `quarry cache`: what the cache of prepared data holds, whether it is sound, and how to make it smaller. */
-
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { counted } from "../counted.js";

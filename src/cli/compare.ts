@@ -1,5 +1,4 @@
 /** `quarry compare`: whether runs differ, by how much, and in which queries. */
-
 import { Command } from "commander";
 import { counted } from "../counted.js";
 import type { ComparedMeasure, Comparison, MovedQuery } from "../index.js";

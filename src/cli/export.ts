@@ -1,5 +1,4 @@
 /** `quarry export`: a trained model as a plain folder for others, or as a repository on the hub. */
-
 import { Command, Option } from "commander";
 import { counted } from "../counted.js";
 import type { ExportOptions } from "../index.js";

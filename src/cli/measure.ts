@@ -1,5 +1,4 @@
 /** `quarry measure`: scores a TREC run, whoever made it. */
-
 import { Command } from "commander";
 import { counted } from "../counted.js";
 import type { Measured } from "../index.js";

@@ -1,5 +1,4 @@
 /** `quarry track`: the numbers of a run in an experiment tracker, also while it is at work. */
-
 import { Command } from "commander";
 import { counted } from "../counted.js";
 import { withStop } from "./stoppable.js";

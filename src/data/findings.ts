@@ -1,5 +1,4 @@
 /** Faults of the data: counted with their places while data is prepared, judged by the policy whenever it is opened. */
-
 import { z } from "zod";
 import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";

@@ -1,5 +1,4 @@
 /** Makes sources ready: finds their files, builds what the cache lacks, opens the rest, puts several under one numbering. */
-
 import { createHash } from "node:crypto";
 import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";

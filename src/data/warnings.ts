@@ -1,5 +1,4 @@
 /** Warnings of the data plane: each once in a context, however often a source is opened. */
-
 import { basename } from "node:path";
 import { counted } from "../counted.js";
 import type { DataContext } from "./types.js";

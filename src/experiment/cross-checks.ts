@@ -1,5 +1,4 @@
 /** Checks between options that each are fine alone; pure, no file is touched. */
-
 import { counted } from "../counted.js";
 import { nearest } from "../nearest.js";
 import { isWildcard, parseAddress } from "../tcp-address.js";

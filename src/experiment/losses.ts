@@ -1,5 +1,4 @@
 /** Checks losses and their options against what the Python runtime registers, so that a wrong one is answered before Python starts. */
-
 import { z } from "zod";
 import { counted } from "../counted.js";
 import { nearest } from "../nearest.js";

@@ -1,5 +1,4 @@
 /** Names that only a plugin can bring: refused where there is none, before Python starts. */
-
 import { nearest } from "../nearest.js";
 import type { Problem } from "./explain.js";
 import type { ExperimentConfig, ModelConfig } from "./schema.js";

@@ -1,5 +1,4 @@
 /** Checks that a learning rate schedule's options are its own and all there; pure, no file is touched. */
-
 import { nearest } from "../nearest.js";
 import type { Problem } from "./explain.js";
 import type { TrainConfig } from "./schema.js";

@@ -1,5 +1,4 @@
 /** The similarities that come with Quarry, so that a wrong one is answered before Python starts. */
-
 import { nearest } from "../nearest.js";
 import type { Problem } from "./explain.js";
 import type { ExperimentConfig } from "./schema.js";

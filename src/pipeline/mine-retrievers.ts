@@ -1,5 +1,4 @@
 /** Asks all retrievers of a mining step for their rankings: the experiment's model, other models, run files. */
-
 import { mkdir } from "node:fs/promises";
 import { counted } from "../counted.js";
 import type { PreparedSource } from "../data/types.js";

@@ -1,5 +1,4 @@
 /** Makes sources ready before any model loads, under a phase of its own. */
-
 import { openTrainingSet, prepareSource, refuseUnfitGrades } from "../data/index.js";
 import { isEvaluated } from "../data/inspect/inspected.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";

@@ -1,5 +1,4 @@
 /** Replays a training step of a run folder: the batch as it was, and the loss by training up to it once more, elsewhere. */
-
 import { join } from "node:path";
 import { counted } from "../counted.js";
 import { isMasked, openTrainingSet } from "../data/index.js";

@@ -1,5 +1,4 @@
 /** Keeps a run's events in events.jsonl. The record is for people and reports; nothing resumes from it. */
-
 import { writeSync } from "node:fs";
 import { type FileHandle } from "node:fs/promises";
 import { onExit } from "../exit.js";

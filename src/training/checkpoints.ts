@@ -1,5 +1,4 @@
 /** Finds the checkpoints that count: those whose manifest, written last, agrees with the files beside it. */
-
 import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";

@@ -1,5 +1,4 @@
 /** Training as one call: launches torchrun, launches it again after its death, ends with a checkpoint. */
-
 import { mkdir } from "node:fs/promises";
 import { counted } from "../counted.js";
 import { QuarryError } from "../errors.js";

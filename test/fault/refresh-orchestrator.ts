@@ -1,5 +1,4 @@
 /** An orchestrator to be killed: trains with refreshed negatives and kills itself at a moment that its environment names. */
-
 import { train } from "../../src/pipeline/run.js";
 import { EventStream } from "../../src/report/events.js";
 import { refreshing } from "../integration/refresh-harness.js";

@@ -5,7 +5,6 @@
  * Two courses: abstracts, most of which fill the model's 256 tokens, and passages of a few sentences, whose lengths differ
  * as an index's do. Rounds alternate between the rivals; loading is not counted.
  */
-
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

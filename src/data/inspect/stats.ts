@@ -1,5 +1,4 @@
 /** What an experiment's data is: counts at each step of the algebra, labels, lengths of texts, groups for training. */
-
 import { stepsOf } from "../plan.js";
 import type { StepCount } from "../qrels/step-counts.js";
 import { type OpenedSource, openSource } from "../source.js";

@@ -1,5 +1,4 @@
 /** Counts what each step of a source's algebra leaves. */
-
 import type { Judgements } from "../types.js";
 import { callFilter } from "./function-calls.js";
 import { choose, pick } from "./group-choice.js";

@@ -1,5 +1,4 @@
 /** What is known of the data before any model loads: faults, answers that leak, negatives that are none. */
-
 import { counted } from "../../counted.js";
 import { prepareSource } from "../../data/index.js";
 import type { CheckReport } from "../../data/inspect/check.js";

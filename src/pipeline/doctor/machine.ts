@@ -1,5 +1,4 @@
 /** What this machine has: packages, GPUs, memory, disk. */
-
 import { stat, statfs } from "node:fs/promises";
 import { freemem, totalmem } from "node:os";
 import { dirname } from "node:path";

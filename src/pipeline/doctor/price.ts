@@ -1,5 +1,4 @@
 /** Asks the probe what the experiment will cost, and where it does not fit, what would. */
-
 import { resolve } from "node:path";
 import { counted } from "../../counted.js";
 import { machineCount } from "../../experiment/cross-checks.js";

@@ -1,5 +1,4 @@
 /** What mining did, so that a user can judge margins and limits: counts by rule, scores, how full queries are. */
-
 import { GrowingNumbers } from "../../data/storage/growing.js";
 import type { HeldOut } from "./held-out.js";
 import type { Selection } from "./select.js";

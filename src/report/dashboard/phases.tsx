@@ -1,5 +1,4 @@
 /** Phases: the finished ones in a line each, the running ones with a bar, a rate and the time that is left. */
-
 import { Box } from "ink";
 import { doneOf, formatClock, formatDuration, formatRate, formatShare, progressBar } from "../format.js";
 import { type PhaseView, phaseEta, phaseRate } from "../state.js";

@@ -1,5 +1,4 @@
 /** Run folders: one owner, one configuration, a journal that survives a crash, events that are kept. */
-
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,5 +1,4 @@
 /** A durable write leaves the old file or the new one, whichever of its calls fails. */
-
 import * as nodeFiles from "node:fs/promises";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,5 +1,4 @@
 /** One line of a training file, whatever its format calls things: a query with its positives and negatives. */
-
 import { hash } from "node:crypto";
 import { counted } from "../../../counted.js";
 

@@ -1,5 +1,4 @@
 /** Reads a file with one format in each role, as plain records; what the tests of training files and Parquet share. */
-
 import { InputFile } from "../../../../src/data/readers/input.js";
 import { decode } from "../../../../src/data/readers/json-line.js";
 import { loadParquet } from "../../../../src/data/readers/parquet-file.js";
