@@ -38,6 +38,7 @@ from quarry_runtime.training.evaluation import Pause, is_due, refuse_sharded
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
+    from quarry_runtime.modeling.encoder import Encoder
     from quarry_runtime.training.trainer import QuarryTrainer
 
 #: After its fatal message a rank waits to be ended, so that torchrun does not start the ranks again
@@ -175,9 +176,30 @@ def _build(connection: Connection, task: TrainTask) -> QuarryTrainer:
 
     trainer = QuarryTrainer(retriever, args, task, feed, connection.send, keep, on_move)
     refuse_sharded(task, trainer)
+    _try(encoder, task, trainer)
     ready = Ready(model=encoder.contract, cross_encoder=None, credits=1)
     connection.send(ready)
     return trainer
+
+
+def _try(encoder: Encoder, task: TrainTask, trainer: QuarryTrainer) -> None:
+    """Encodes a text as a step will, so that a model which can encode none is named before any step.
+
+    What a plugin's encoder or pooling gives was tried as it was loaded, and a plugin's retriever may call an
+    encoder as it likes. A sharded model is put on its devices by the first step: until then all of it lies on
+    the CPU, where a large one takes long and kernels of GPUs fail.
+    """
+    from quarry_runtime.modeling.build import needs_trial, try_model
+    from quarry_runtime.modeling.registry import find_encoder
+
+    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    is_tried = needs_trial(find_encoder(task.model.encoder), encoder)
+    if is_sharded or is_tried or task.retriever is not None:
+        return
+    # Some models fail, or do not, in one mode only.
+    encoder.train(task.is_dropout_on)
+    with trainer.accelerator.autocast():
+        try_model(encoder, str(trainer.args.device))
 
 
 def _verified_step(task: TrainTask) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import msgspec
 import pytest
 import torch
 
-from quarry_runtime.protocol.messages import AdapterSpec
+from quarry_runtime.errors import ConfigError
+from quarry_runtime.protocol.messages import AdapterSpec, RetrieverSpec
+from quarry_runtime.training import rank
 
 ADAPTER = AdapterSpec(
     r=4,
@@ -160,3 +163,85 @@ def test_prompts_of_the_data_and_of_the_model_stand_before_the_texts_that_are_tr
     assert texts(batch, "queries") == begun(["ask:"] * prompting.queries, texts(without, "queries"))
     expected = ["look:", "read:"] * prompting.queries
     assert texts(batch, "passages") == begun(expected, texts(without, "passages"))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_model_that_can_encode_no_text_is_named_before_any_step(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    tiny_of: Callable[..., Path],
+    model_spec: Callable[..., Any],
+) -> None:
+    folder = tiny_of("pegasus", encoder_ffn_dim=64, decoder_ffn_dim=64)
+    orchestrator = fake_orchestrator()
+    with pytest.raises(ConfigError, match=r"cannot encode any text: ValueError: .*decoder_input"):
+        build(orchestrator, model=model_spec(folder))
+    # Not even that it is ready.
+    assert orchestrator.told == []
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    ("asked", "is_dropout_on"),
+    [
+        ({}, True),
+        ({}, False),
+        ({"adapter": msgspec.structs.replace(ADAPTER, base_dtype="bfloat16")}, True),
+        ({"adapter": ADAPTER, "quantization": "8bit"}, True),
+        ({"adapter": ADAPTER, "quantization": "4bit"}, True),
+    ],
+)
+def test_a_text_that_is_tried_first_leaves_the_curve_as_it_is(
+    asked: dict[str, Any],
+    is_dropout_on: bool,
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    tiny_bert: Path,
+    model_spec: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "quantization" in asked:
+        pytest.importorskip("bitsandbytes")
+    curves: list[Any] = []
+    for is_tried in (True, False):
+        if not is_tried:
+            monkeypatch.setattr(rank, "_try", lambda *_: None)
+        orchestrator = fake_orchestrator()
+        given = {"model": model_spec(tiny_bert, **asked), "max_steps": 2}
+        trainer = build(orchestrator, is_dropout_on=is_dropout_on, **given)
+        drawn = torch.rand(())
+        trainer.train()
+        modes = [module.training for module in trainer.model.modules()]
+        steps = [(step.loss, step.grad_norm) for step in orchestrator.steps]
+        curves.append((drawn, modes, steps))
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(
+    ("own", "sharded"), [(True, {}), (False, {"fsdp": True}), (False, {"deepspeed": True})]
+)
+def test_a_model_that_a_plugin_calls_or_that_is_not_put_on_its_device_yet_is_not_tried(
+    own: bool, sharded: dict[str, bool], load: Callable[..., Any], tiny_bert: Path, model_spec: Any
+) -> None:
+    encoder = load(tiny_bert)
+    encoder.transformer = None
+    retriever = RetrieverSpec(name="mine", options={}) if own else None
+    task = SimpleNamespace(model=model_spec(tiny_bert), retriever=retriever)
+    wraps = {"is_fsdp_enabled": False, "is_deepspeed_enabled": False}
+    wraps |= {f"is_{name}_enabled": is_on for name, is_on in sharded.items()}
+    rank._try(encoder, task, SimpleNamespace(**wraps))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("is_dropout_on", [True, False])
+def test_a_model_is_tried_in_the_mode_that_it_is_trained_in(
+    is_dropout_on: bool,
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from quarry_runtime.modeling import build as building
+
+    modes: list[bool] = []
+    monkeypatch.setattr(building, "try_model", lambda encoder, _: modes.append(encoder.training))
+    build(fake_orchestrator(), is_dropout_on=is_dropout_on)
+    assert modes == [is_dropout_on]
