@@ -17,12 +17,6 @@ from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError,
 from quarry_runtime.guard.locate import read_json, settled
 from quarry_runtime.guard.quantize import quantized, settle
 
-# Encoder-decoders whose first half is a text encoder of its own.
-_TEXT_ENCODERS = {
-    **dict.fromkeys(("t5", "mt5", "umt5"), "AutoModelForTextEncoding"),
-    # Which the class above does not know.
-    "longt5": "LongT5EncoderModel",
-}
 _SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model")
 # What transformers reads these files with: packages and their modules.
 _READERS = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
@@ -54,16 +48,27 @@ def load_transformer(
         IntegrityError: weights that cannot be read.
         EnvironmentFault: too little memory, or a Python package that the model needs is missing.
     """
-    import transformers
-
-    kind = getattr(transformers, _TEXT_ENCODERS.get(model_type, "AutoModel"))
-    # A missing pooler is never used; anything else missing would be random numbers.
+    kind = _kind(model_type)
     more = {} if quantization is None else quantized(checkpoint, quantization, dtype)
+    if isinstance(read_json(folder / "config.json").get("encoder"), dict):
+        # T5Gemma's encoder has to be told that its decoder stays away.
+        more["is_encoder_decoder"] = False
+    # A missing pooler is never used; anything else missing would be random numbers.
     place = tokenizer_folder or folder
     loaded = _load(kind, folder, checkpoint, dtype, code_revision, ("pooler.",), place, more)
     if quantization is not None:
         settle(loaded[0])
     return loaded
+
+
+def _kind(model_type: str) -> Any:
+    """The class of a model; of an encoder-decoder the encoder alone, where transformers has it as a model."""
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    whole: Any = MODEL_MAPPING_NAMES.get(model_type)
+    half = f"{whole.removesuffix('Model')}EncoderModel" if isinstance(whole, str) else ""
+    return getattr(transformers, half, transformers.AutoModel)
 
 
 def load_classifier(
@@ -94,13 +99,13 @@ def _load(
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    remote: dict[str, Any] = {
-        "trust_remote_code": code_revision is not None,
-        "local_files_only": True,
-    }
+    local: dict[str, Any] = {"local_files_only": True}
+    remote = {**local, "trust_remote_code": code_revision is not None}
     if code_revision is not None:
         remote["code_revision"] = code_revision
     tokenizer = load_tokenizer(tokenizer_folder, checkpoint, remote)
+    # A class of transformers' own runs no other code, and would take its commit for an option.
+    is_auto = kind.__name__.startswith("Auto")
     with _explained(checkpoint):
         model, report = kind.from_pretrained(
             folder,
@@ -112,7 +117,7 @@ def _load(
             ignore_mismatched_sizes=True,
             **settled(read_json(folder / "config.json")),
             **more,
-            **remote,
+            **(remote if is_auto else local),
         )
     misfits = sorted(report["mismatched_keys"])
     if misfits:

@@ -232,9 +232,9 @@ def hidden_size(config: Mapping[str, Any]) -> int:
     for name in (*projected, "hidden_size", "n_embd", "d_model", "dim", "n_embed", "emb_dim"):
         if isinstance(config.get(name), int):
             return config[name]
-    nested = config.get("text_config")
-    if isinstance(nested, dict):
-        return hidden_size(nested)
+    for nested in (config.get("text_config"), config.get("encoder")):
+        if isinstance(nested, dict):
+            return hidden_size(nested)
     raise ConfigError(
         "config.json names no hidden size.", hint="Use an encoder or decoder of transformers."
     )
@@ -242,6 +242,8 @@ def hidden_size(config: Mapping[str, Any]) -> int:
 
 def position_limit(config: Mapping[str, Any]) -> int:
     """Tokens that the model's positions allow; the wire's limit where there is none."""
+    if isinstance(half := config.get("encoder"), dict):
+        return position_limit(half)
     is_relative = config.get("model_type") in RELATIVE_POSITIONS
     for name in () if is_relative else ("max_position_embeddings", "n_positions", "max_seq_len"):
         limit = config.get(name)

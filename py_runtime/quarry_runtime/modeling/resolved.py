@@ -39,7 +39,7 @@ OFFSET_POSITIONS = {
     "layoutlmv3",
 }
 #: T5's family adds a bias by distance: its n_positions is the length of the pre-training, no limit.
-RELATIVE_POSITIONS = {"t5", "mt5", "umt5", "longt5"}
+RELATIVE_POSITIONS = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}
 #: Part of every fingerprint: raise it when a change to the code of the built-in encoders, pooling or
 #: tokenising changes vectors, so that none that are stored pass for those of the new code.
 ENCODER_VERSION = 2

@@ -38,14 +38,49 @@ def test_an_opt_with_a_projection_has_the_size_of_its_words(
     assert encode(encoder).shape == (3, 16)
 
 
-def test_of_a_longt5_the_encoder_is_taken(
-    tiny_of: Callable[..., Path], model_spec: Callable[..., Any]
+def halves_of_t5gemma() -> dict[str, Any]:
+    half: dict[str, Any] = {"vocab_size": 2000, "pad_token_id": 256, "head_dim": 8}
+    half |= {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    half |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 96}
+    nothing = dict.fromkeys(("hidden_size", "max_position_embeddings"))
+    return {"encoder": half, "decoder": {**half, "max_position_embeddings": 64}, **nothing}
+
+
+#: The commit of code that may run does not concern a class of transformers' own.
+COMMIT = {"trust_remote_code": True, "revision": "0" * 40}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "length", "own", "told", "given"),
+    [
+        ("t5", "T5", 120, {"d_kv": 8, "d_ff": 64}, {}, {}),
+        ("longt5", "LongT5", 120, {"d_kv": 8, "d_ff": 64}, {}, COMMIT),
+        ("switch_transformers", "SwitchTransformers", 120, {"d_kv": 8, "d_ff": 64}, {}, {}),
+        ("t5gemma", "T5Gemma", 96, halves_of_t5gemma(), {"is_encoder_decoder": False}, {}),
+    ],
+)
+def test_of_an_encoder_decoder_the_encoder_is_taken_where_it_is_a_model_of_its_own(
+    kind: str,
+    name: str,
+    length: int,
+    own: dict[str, Any],
+    told: dict[str, Any],
+    given: dict[str, Any],
+    tiny_of: Callable[..., Path],
+    model_spec: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     transformers = pytest.importorskip("transformers")
-    folder = tiny_of("longt5", d_kv=8, d_ff=64)
-    encoder = Models("cpu").encoder(model_spec(folder, normalize=False))
-    assert encoder.contract.passage_max_length == 120
-    theirs = transformers.LongT5EncoderModel.from_pretrained(folder)
+    folder = tiny_of(kind, **own)
+    # As T5's checkpoints have it, though it is no limit.
+    if kind != "t5gemma":
+        edit(folder / "config.json", n_positions=64)
+    encoder = Models("cpu").encoder(model_spec(folder, normalize=False, **given))
+    assert encoder.contract.passage_max_length == length
+    encoder.save(tmp_path / "saved")
+    again = Models("cpu").encoder(model_spec(tmp_path / "saved", normalize=False))
+    assert np.array_equal(encode(again), encode(encoder))
+    theirs = getattr(transformers, f"{name}EncoderModel").from_pretrained(folder, **told)
     ids = torch.tensor(encoder.tokenize(TEXTS[:1], "passage")["input_ids"])
     with torch.inference_mode():
         expected = theirs(ids).last_hidden_state.mean(1).numpy()
