@@ -28,7 +28,8 @@ export function trackCommand(setStatus: (status: number) => void): Command {
 
 const footer = `
 The run itself knows nothing of it: start it, end it and start it again when you
-like. The tracker's package is yours to install, beside Quarry's Python.`;
+like. Called again, it goes on with the run in TensorBoard, W&B and MLflow. The
+tracker's package is yours to install, beside Quarry's Python.`;
 
 async function track(runDir: string, { with: tracker, project, out, json, debug }: Flags): Promise<number> {
   return withStop(debug ?? false, async (signal) => {

@@ -106,7 +106,8 @@ export async function writeReport(
 
 /**
  * Hands what a run recorded to an experiment tracker: each step of training, evaluations in it, and at the end the
- * measures. A run that is at work is followed to its end; it knows nothing of it.
+ * measures. A run that is at work is followed to its end; it knows nothing of it. A later call goes on with the run in
+ * TensorBoard, W&B and MLflow.
  *
  * @throws QuarryError CONFIG for a folder that holds no run or a tracker that nobody knows; ENVIRONMENT when the tracker
  *   is not installed or does not start; INTERRUPTED.

@@ -51,6 +51,8 @@ export async function trackRun(runDir: string, options: TrackOptions): Promise<T
   const python = await findPython({ signal });
   makeFolder(out);
   const args = ["--tracker", options.with, "--project", options.project ?? name, "--name", name, "--dir", out];
+  // One for each tracker: two of them may be told at once.
+  args.push("--record", join(path, "tracking", `${options.with}.json`));
   const child = execa(python.executable, ["-m", "quarry_runtime", "track", ...args], {
     // Where trackers put what they keep beside their logs; their keys and addresses are in the user's environment.
     cwd: out,
