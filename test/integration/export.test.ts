@@ -1,11 +1,13 @@
 /** Export of what a run trained: found by its folder, written with a card of what the run recorded. */
 import { existsSync, readdirSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { exportModel } from "../../src/index.js";
 import { findPython } from "../../src/python/environment.js";
 import { until } from "../fixtures/fake-pool.js";
@@ -43,8 +45,11 @@ test("a run folder without a finished training is told, with what could be named
 });
 
 test("a run folder gives the checkpoint that training ended with, and the card what the run recorded of it", async () => {
-  const done = { type: "stepDone", step: "train", data: "3f9a", result: { checkpoint: "train/checkpoint-30" } };
-  await writeFile(join(run, "journal.jsonl"), `${JSON.stringify(done)}\n{"type": "cut sho`);
+  // A step that has lost files is done again: the last entry counts.
+  const done = ["train/checkpoint-10", "train/checkpoint-30"].map((checkpoint) =>
+    JSON.stringify({ type: "stepDone", step: "train", data: "3f9a", result: { checkpoint } }),
+  );
+  await writeFile(join(run, "journal.jsonl"), `${done.join("\n")}\n{"type": "cut sho`);
   const out = join(folder, "out");
   const made = await exportModel(run, { out, dtype: "bfloat16", license: "apache-2.0" });
   expect(made).toMatchObject({ folder: out, url: null });
@@ -65,6 +70,42 @@ test("a run folder gives the checkpoint that training ended with, and the card w
     expect(card).toContain(said);
   expect(card).not.toContain("0.2500");
   expect(card).not.toContain(folder);
+});
+
+test("a checkpoint in a run folder has the card of the run, with what each data set of a suite gave", async () => {
+  const metrics = { "evaluate-checkpoint-30": { easy: { "nDCG@10": 0.75 }, hard: { "nDCG@10": 0.125 } } };
+  await writeFile(join(run, "metrics.json"), JSON.stringify(metrics));
+  const out = join(folder, "checkpoint");
+  await exportModel(join(run, "train", "checkpoint-30"), { out });
+  const card = await readFile(join(out, "README.md"), "utf8");
+  for (const said of ["| easy | nDCG@10 | 0.7500 |", "| hard | nDCG@10 | 0.1250 |", "30 optimiser steps"])
+    expect(card).toContain(said);
+});
+
+test("a repository that is to be private is never made a public one", async () => {
+  const asked: unknown[] = [];
+  const hub = createServer(async (request, response) => {
+    const body = Buffer.concat(await request.toArray()).toString();
+    if (request.url === "/api/repos/create") asked.push(JSON.parse(body));
+    response.writeHead(403).end("{}");
+  });
+  await new Promise<void>((listening) => hub.listen(0, "127.0.0.1", listening));
+  const { port } = hub.address() as AddressInfo;
+  vi.stubEnv("HF_ENDPOINT", `http://127.0.0.1:${port}`);
+  vi.stubEnv("HF_TOKEN", "hf_of_nobody");
+  vi.stubEnv("HF_HUB_OFFLINE", "0");
+  try {
+    const options = { out: join(folder, "pushed"), push: "nobody/model", isPrivate: true };
+    await expect(exportModel(join(folder, "model"), options)).rejects.toMatchObject({
+      code: "ENVIRONMENT",
+      message: expect.stringContaining("nobody/model could not be pushed to"),
+    });
+  } finally {
+    vi.unstubAllEnvs();
+    hub.closeAllConnections();
+    hub.close();
+  }
+  expect(asked).toMatchObject([{ name: "model", organization: "nobody", private: true }]);
 });
 
 test("a plugin is found from where the run's experiment lay, not from where the command is given", async () => {

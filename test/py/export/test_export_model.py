@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault
 from quarry_runtime.export_model import answer, export_model
+from quarry_runtime.modeling.exporting import merge
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.protocol.messages import AdapterSpec
 
@@ -306,6 +307,31 @@ def test_a_push_makes_the_repository_and_uploads_the_whole_folder(
         [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     )
     assert 'SentenceTransformer("me/scifact")' in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_what_the_command_is_told_reaches_the_weights(
+    adapted: Path, model_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    said = run(tmp_path, model_spec(adapted), "--merge", "--dtype", "bfloat16")
+    assert said["url"] is None
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}
+
+
+def test_an_adapter_is_merged_in_full_precision_whatever_it_is_written_in(
+    tiny_bert: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    export_model(model_spec(tiny_bert), tmp_path / "base", FACTS, False, "bfloat16")
+    spec = model_spec(tmp_path / "base", adapter=wish())
+    adapted = save_adapter(spec, tmp_path / "adapter")
+    export_model(model_spec(adapted), tmp_path / "out", FACTS, True, None)
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    encoder = load(adapted)
+    merge(encoder)
+    whole = encoder.transformer.state_dict()
+    name = "encoder.layer.0.attention.self.query.weight"
+    assert found[name].dtype == torch.bfloat16
+    assert torch.equal(found[name], whole[name].to(torch.bfloat16))
 
 
 def test_a_hub_that_refuses_leaves_the_folder_and_says_what_to_do(

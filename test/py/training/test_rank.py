@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from torch.distributed.launcher.api import LaunchConfig
 from transformers import TrainingArguments
 from transformers.training_args import ParallelMode
 
-from quarry_runtime.errors import ConfigError
-from quarry_runtime.protocol.messages import Bye, Fatal
+from quarry_runtime.errors import ConfigError, UnusableBatch
+from quarry_runtime.protocol.messages import Bye, Fatal, Trained
 from quarry_runtime.training import rank
 
 
@@ -105,6 +106,61 @@ def test_a_rank_with_an_error_of_its_own_waits_to_be_ended(monkeypatch: pytest.M
     assert not fatal.error.is_retryable
     assert waited >= 1
     assert not any(isinstance(message, Bye) for message in connection.told)
+
+
+def test_rows_that_broke_a_step_are_told_by_their_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = Connection()
+    monkeypatch.setattr("time.sleep", connection.told.append)
+    broken = UnusableBatch("no", hint="yes", query_rows=[1], passage_rows=[2, 3], rows=[1, 2, 3])
+    rank._report(connection, broken)  # type: ignore[arg-type]
+    assert (connection.told[0].query_rows, connection.told[0].passage_rows) == ([1], [2, 3])
+
+
+def test_a_resume_takes_the_encoders_of_both_sides_from_the_checkpoint(
+    model_spec: Callable[..., Any],
+) -> None:
+    spec = model_spec("passages", query_checkpoint="queries", query_revision="0" * 40)
+    assert rank._source(SimpleNamespace(model=spec, resume_from=None)) is spec  # type: ignore[arg-type]
+    resumed = rank._source(SimpleNamespace(model=spec, resume_from="there"))  # type: ignore[arg-type]
+    found = (resumed.checkpoint, resumed.query_checkpoint, resumed.query_revision)
+    assert found == ("there", None, None)
+
+
+@pytest.mark.parametrize(
+    ("first_step", "says_over", "done"),
+    [
+        # There is no checkpoint to evaluate yet.
+        (0, True, ["train"]),
+        (2, False, [2, "train"]),
+        (2, True, [2]),
+    ],
+)
+def test_an_evaluation_that_a_death_cut_off_comes_first_and_may_end_the_training(
+    first_step: int, says_over: bool, done: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def pause(step: int) -> bool:
+        seen.append(step)
+        return says_over
+
+    trainer = SimpleNamespace(
+        feed=SimpleNamespace(first_step=first_step),
+        on_move=None,
+        last_checkpoint=None,
+        state=SimpleNamespace(global_step=4),
+        train=lambda **_: seen.append("train"),
+    )
+    task = SimpleNamespace(is_evaluating=True, eval_steps=2, max_steps=4)
+    task.resume_from, task.output_dir = "out/checkpoint-2", "out"
+    monkeypatch.setattr(rank, "await_task", lambda _: task)
+    monkeypatch.setattr(rank, "_build", lambda *_: trainer)
+    monkeypatch.setattr(rank, "Pause", lambda *_: pause)
+    connection = Connection()
+    rank._train(connection, 0, None, None)  # type: ignore[arg-type]
+    assert seen == done
+    step = 4 if "train" in done else 2
+    assert connection.told == [Trained(step=step, path="out/checkpoint-2")]
 
 
 @pytest.mark.parametrize(("counted", "is_fault"), [("0,1", True), ("", False), ("-1", False)])

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from transformers import TrainingArguments
 
-from quarry_runtime.errors import ConfigError, ProtocolError, UnusableBatch
+from quarry_runtime.errors import ConfigError, IntegrityError, ProtocolError, UnusableBatch
 from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.protocol.messages import Checkpoint, Next
 from quarry_runtime.training.checkpoints import read_manifest, verify
-from quarry_runtime.training.trainer import _MicroStep
+from quarry_runtime.training.retriever import broken_rows
+from quarry_runtime.training.trainer import _MicroStep, _StepEnd
 
 
 def test_a_checkpoint_gives_the_same_vectors_in_transformers_sentence_transformers_and_quarry(
@@ -195,6 +197,90 @@ def test_a_checkpoint_says_which_other_layouts_may_go_on_with_it(
     manifest = read_manifest(tmp_path)
     # A loss over a query's own passages is the same however a batch is cut.
     assert (manifest.negatives_scope, manifest.queries_per_step) == (scope, 4)
+
+
+def test_what_must_not_change_on_a_resume_counts_the_queries_of_all_ranks(
+    build: Callable[..., Any],
+    fake_orchestrator: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    trainer = build(fake_orchestrator())
+    another_rank(monkeypatch, [])
+    trainer._seal(tmp_path)
+    manifest = read_manifest(tmp_path)
+    assert (manifest.negatives_scope, manifest.queries_per_step, manifest.world_size) == (8, 8, 2)
+
+
+def test_as_many_checkpoints_stay_as_asked_for_and_nothing_of_a_half_written_one_is_in_them(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
+) -> None:
+    args = {"save_steps": 1, "save_total_limit": 1}
+    trainer = build(fake_orchestrator(), args=args, max_steps=2, accumulation_steps=1)
+    output = Path(trainer.args.output_dir)
+    half_written = output / "checkpoint-2"
+    half_written.mkdir(parents=True)
+    (half_written / "adapter_model.safetensors").write_bytes(b"of another day")
+    trainer.train()
+    assert [folder.name for folder in output.iterdir()] == ["checkpoint-2"]
+    assert not (half_written / "adapter_model.safetensors").exists()
+    assert verify(half_written, output).step == 2
+
+
+def test_a_checkpoint_that_was_damaged_is_not_gone_on_with(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
+) -> None:
+    trainer = build(fake_orchestrator(), max_steps=1, accumulation_steps=1)
+    trainer.train()
+    folder = Path(trainer.args.output_dir) / "checkpoint-1"
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"model\.safetensors is not what was written"):
+        build(fake_orchestrator(), resume=folder)
+
+
+def test_a_pause_does_not_take_back_the_wish_to_stop() -> None:
+    task = SimpleNamespace(eval_steps=2, max_steps=4)
+    trainer: Any = SimpleNamespace(task=task, pause=lambda _: False, begin_step=lambda: None)
+    state, control = SimpleNamespace(global_step=2), SimpleNamespace(should_training_stop=True)
+    _StepEnd(trainer).on_save(None, state, control)
+    assert control.should_training_stop
+    trainer.pause, control.should_training_stop = lambda _: True, False
+    _StepEnd(trainer).on_save(None, state, control)
+    assert control.should_training_stop
+
+
+def test_a_vector_is_broken_by_a_single_number() -> None:
+    vectors = torch.tensor([[1.0, float("nan")], [float("inf"), 1.0], [1.0, 2.0]])
+    assert broken_rows(vectors).tolist() == [True, True, False]
+
+
+def infinite(gradient: torch.Tensor) -> torch.Tensor:
+    return torch.full_like(gradient, float("inf"))
+
+
+def test_a_gradient_that_is_not_a_number_stops_before_the_weights_change(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
+) -> None:
+    trainer = build(fake_orchestrator(), max_steps=1, accumulation_steps=1)
+    weight = next(each for each in trainer.model.parameters() if each.requires_grad)
+    weight.register_hook(infinite)
+    with pytest.raises(UnusableBatch, match="every vector is finite"):
+        trainer.train()
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
+
+
+def test_in_float16_an_infinite_gradient_is_left_to_the_scaler(
+    build: Callable[..., Any], fake_orchestrator: Callable[[], Any]
+) -> None:
+    trainer = build(fake_orchestrator())
+    # Without a GPU accelerate has none to train with.
+    trainer.args.fp16 = True
+    trainer.create_optimizer_and_scheduler(1)
+    trainer._micro_steps = [_MicroStep(None, torch.tensor(1.0), None)]  # type: ignore[arg-type]
+    assert trainer._get_grad_norm(trainer.model, torch.tensor(float("inf"))) == float("inf")
 
 
 def test_a_vector_that_is_not_a_number_stops_before_the_weights_change_and_names_its_row(
