@@ -309,34 +309,6 @@ def test_a_push_makes_the_repository_and_uploads_the_whole_folder(
     assert 'SentenceTransformer("me/scifact")' in (tmp_path / "out" / "README.md").read_text()
 
 
-OWN_ENCODER = """
-import msgspec
-from quarry_runtime.modeling.encoder import Encoder
-from quarry_runtime.modeling.registry import register_encoder
-
-class Options(msgspec.Struct):
-    depth: int = 1
-
-@register_encoder("deep", Options)
-class Deep(Encoder):
-    pass
-"""
-
-
-@pytest.mark.usefixtures("leave_no_names")
-def test_the_card_of_a_plugins_encoder_names_plugin_encoder_and_options(
-    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
-) -> None:
-    plugin = tmp_path / "deep.py"
-    plugin.write_text(OWN_ENCODER)
-    own: dict[str, Any] = {"encoder": "deep", "encoder_options": {"depth": 2}}
-    spec = model_spec(tiny_bert, plugins=[plugin], **own)
-    export_model(spec, tmp_path / "out", FACTS, False, None)
-    options = {"plugins": ["deep.py"], "encoder": "deep", "encoderOptions": {"depth": 2}}
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert f'biEncoder("scifact", {json.dumps(options)})' in card
-
-
 def test_what_the_command_is_told_reaches_the_weights(
     adapted: Path, model_spec: Callable[..., Any], tmp_path: Path
 ) -> None:
