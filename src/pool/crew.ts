@@ -168,8 +168,8 @@ export class Crew {
   }
 
   /** Says what a worker does from now on, for the watch over it. */
-  expect(worker: string, watch: Watch): void {
-    this.#vigil.expect(worker, watch);
+  expect(worker: string, watch: Watch, answerBytes: number): void {
+    this.#vigil.expect(worker, watch, answerBytes);
   }
 
   /** Ends a process at once; nothing more is heard of it. `reason` follows its name: "was silent for 15.0 s". */

@@ -199,11 +199,13 @@ class LocalPool implements WorkerPool {
       }
     }
     this.#reception.tellWaiting();
+    const answerBytes = this.#run?.assignment.answerBytes ?? 0;
     for (const worker of this.#state.workers.values()) {
-      const { name, phase, inHand, isFlushing } = worker;
+      const { name, phase, inHand, isFlushing, isGuest } = worker;
       if (!isAlive(worker) || phase === "starting") continue;
       const isWorking = inHand.length > 0 || isFlushing;
-      this.#crew.expect(name, phase === "loading" ? "loading" : isWorking ? "working" : "idle");
+      const watch = phase === "loading" ? "loading" : isWorking ? "working" : "idle";
+      this.#crew.expect(name, watch, isGuest ? answerBytes : 0);
     }
   }
 

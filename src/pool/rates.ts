@@ -19,7 +19,10 @@ export class Rate {
 
   /** Takes the count so far and gives the rate per second; null until half a second is covered. */
   update(timeMs: number, count: number): number | null {
-    if (count !== this.#samples.at(-1)?.count) this.#samples.push({ timeMs, count });
+    const before = this.#samples.at(-1)?.count;
+    // What a worker had done was lost with it: no rate spans that.
+    if (before !== undefined && count < before) this.#samples.length = 0;
+    if (count !== before) this.#samples.push({ timeMs, count });
     while (this.#samples.length > 2 && (this.#samples[1] as Sample).timeMs < timeMs - this.windowMs)
       this.#samples.shift();
     const [first, last] = [this.#samples[0] as Sample, this.#samples.at(-1) as Sample];

@@ -18,7 +18,12 @@ interface Watched {
   seenMs: number;
   advancedMs: number;
   progress: number;
+  /** Milliseconds for an answer that travels, during which nothing else is heard. */
+  travelMs: number;
 }
+
+/** Bytes a millisecond, 8 Mbit/s: on a slower link answers must be small, or the patience great. */
+const SLOW_LINK = 1_000;
 
 /** Building a model may hold Python's lock, and with it the heartbeat, for longer than any batch does. */
 const LOADING_PATIENCE = 4;
@@ -40,7 +45,7 @@ export class Vigil {
   /** A process was started. */
   begin(worker: string): void {
     const now = this.#listenedMs;
-    this.#workers.set(worker, { watch: "starting", seenMs: now, advancedMs: now, progress: -1 });
+    this.#workers.set(worker, { watch: "starting", seenMs: now, advancedMs: now, progress: -1, travelMs: 0 });
   }
 
   /** Something arrived; `progress` is what a heartbeat carries, null stands for an answer. */
@@ -52,10 +57,16 @@ export class Vigil {
     watched.progress = Math.max(watched.progress, progress ?? 0);
   }
 
-  /** What the worker does from now on; a change starts its time anew. */
-  expect(worker: string, watch: Watch): void {
+  /**
+   * What the worker does from now on; a change starts its time anew.
+   *
+   * @param answerBytes of the largest answer over a network: it holds up the heartbeats behind it
+   */
+  expect(worker: string, watch: Watch, answerBytes = 0): void {
     const watched = this.#workers.get(worker);
-    if (watched === undefined || watched.watch === watch) return;
+    if (watched === undefined) return;
+    watched.travelMs = answerBytes / SLOW_LINK;
+    if (watched.watch === watch) return;
     watched.watch = watch;
     watched.seenMs = this.#listenedMs;
     watched.advancedMs = this.#listenedMs;
@@ -81,13 +92,13 @@ export class Vigil {
     return late;
   }
 
-  #complaint({ watch, seenMs, advancedMs }: Watched): string | null {
+  #complaint({ watch, seenMs, advancedMs, travelMs }: Watched): string | null {
     const { heartbeatTimeoutMs, unitTimeoutMs, startTimeoutMs } = this.#limits;
     const silence = this.#listenedMs - seenMs;
     const standstill = this.#listenedMs - advancedMs;
     if (watch === "starting") return silence > startTimeoutMs ? `did not report within ${seconds(silence)}` : null;
     const patience = watch === "loading" ? heartbeatTimeoutMs * LOADING_PATIENCE : heartbeatTimeoutMs;
-    if (silence > patience) return `was silent for ${seconds(silence)}`;
+    if (silence > patience + travelMs) return `was silent for ${seconds(silence)}`;
     if (watch !== "idle" && standstill > unitTimeoutMs) return `made no progress for ${seconds(standstill)}`;
     return null;
   }

@@ -37,6 +37,8 @@ export interface Assignment {
   readonly units: UnitList;
   readonly isDone?: ((index: number) => boolean) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Of the largest answer, where answers are large. */
+  readonly answerBytes?: number;
   /** What workers are configured with; `batchSize` is the pool's own. */
   task(batchSize: number): Task;
   /** What a worker that is ready needs before its first unit. */

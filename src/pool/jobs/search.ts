@@ -14,6 +14,7 @@ const MAX_SNAPSHOT_UNITS = 1_000;
 export function searching(job: SearchJob): Assignment {
   const { model, topK, queryCount, dimension, tracked, similarity, isNormalizing } = job;
   const trackedCount = tracked?.rows.length ?? 0;
+  const snapshotBytes = queryCount * topK * 8;
   /** A session's snapshots replace each other: they are saved in the order they came. */
   const chains = new Map<string, Promise<void>>();
   return {
@@ -23,8 +24,9 @@ export function searching(job: SearchJob): Assignment {
     units: job.units,
     isDone: job.isDone,
     signal: job.signal,
+    answerBytes: snapshotBytes + trackedCount * 4,
     task: (batchSize) => {
-      const adapted = SNAPSHOT_UNITS * Math.ceil((queryCount * topK * 8) / SNAPSHOT_BYTES);
+      const adapted = SNAPSHOT_UNITS * Math.ceil(snapshotBytes / SNAPSHOT_BYTES);
       return {
         kind: "search",
         model,

@@ -127,6 +127,11 @@ describe("a search", () => {
     expect(search({ queryCount: 0 }).task(16)).toMatchObject({ snapshotEveryUnits: 1 });
   });
 
+  it("says how large a snapshot is, since a slow link needs time for it", () => {
+    const tracked = { queries: Int32Array.of(0, 1), rows: Int32Array.of(3, 4) };
+    expect(search({ queryCount: 3, topK: 100, tracked }).answerBytes).toBe(3 * 100 * 8 + 2 * 4);
+  });
+
   it("is over once nothing of it is being written any more", async () => {
     let write = (): void => {};
     const written = new Promise<void>((resolve) => void (write = resolve));

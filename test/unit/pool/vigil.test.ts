@@ -64,6 +64,18 @@ describe("the vigil", () => {
     expect(watch(vigil, 60_600, 61_400)).toEqual([]);
   });
 
+  it("waits for a large answer as long as it takes over a slow link, and no longer than for others without one", () => {
+    const vigil = new Vigil(limits);
+    vigil.begin("w0");
+    const answering = () => vigil.expect("w0", "working", 3_000_000);
+    answering();
+    expect(watch(vigil, 0, 10_000, answering)).toEqual([[4_100, "w0 was silent for 4.1 s"]]);
+    vigil.begin("w1");
+    vigil.expect("w1", "working", 3_000_000);
+    const idle = () => vigil.expect("w1", "idle");
+    expect(watch(vigil, 10_100, 20_000, idle)).toEqual([[11_100, "w1 was silent for 1.1 s"]]);
+  });
+
   it("says nothing of a worker that is gone", () => {
     const vigil = new Vigil(limits);
     vigil.begin("w0");
