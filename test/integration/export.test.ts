@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -84,10 +85,11 @@ test("a checkpoint in a run folder has the card of the run, with what each data 
 
 test("a repository that is to be private is never made a public one", async () => {
   const asked: unknown[] = [];
-  const hub = createServer(async (request, response) => {
-    const body = Buffer.concat(await request.toArray()).toString();
-    if (request.url === "/api/repos/create") asked.push(JSON.parse(body));
-    response.writeHead(403).end("{}");
+  const hub = createServer((request, response) => {
+    void text(request).then((body) => {
+      if (request.url === "/api/repos/create") asked.push(JSON.parse(body));
+      response.writeHead(403).end("{}");
+    });
   });
   await new Promise<void>((listening) => hub.listen(0, "127.0.0.1", listening));
   const { port } = hub.address() as AddressInfo;
