@@ -26,5 +26,6 @@ const sets = readdirSync(folder)
 export default defineExperiment({
   name: "beir",
   model: biEncoder("sentence-transformers/all-MiniLM-L6-v2"),
-  evaluate: { data: suite(Object.fromEntries(sets)), measures: ["nDCG@10", "R@100"] },
+  // ArguAna's queries are passages of its corpus; BEIR leaves out what has the query's own id, in every set.
+  evaluate: { data: suite(Object.fromEntries(sets)), measures: ["nDCG@10", "R@100"], excludeSameId: true },
 });
