@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { workersSchema } from "../../src/experiment/schema.js";
 import { openPool } from "../../src/pool/pool.js";
 import { findPython } from "../../src/python/environment.js";
@@ -19,6 +19,11 @@ import {
 import { textUnits } from "../fixtures/text-units.js";
 
 const STARTS = Number(process.env["QUARRY_DRILL_STARTS"] ?? 1_000);
+// Whatever else runs on this machine leaves its temporary folders elsewhere.
+const temporary = mkdtempSync(join(tmpdir(), "quarry-soak-"));
+process.env["TMPDIR"] = temporary;
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
 const descriptors = (): number => readdirSync("/proc/self/fd").length;
 
 test("no descriptor, no process and no temporary folder stays", async () => {
@@ -45,14 +50,13 @@ const memoryMb = (pid: number): number =>
   Number(/^Pss_Anon:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"))?.[1]) / 1024;
 
 test("forks leave nothing in the process that they are forked from", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "quarry-soak-"));
   const python = await findPython();
-  const checkpoint = join(folder, "model");
+  const checkpoint = join(temporary, "model");
   await execa(python.executable, ["test/fixtures/tiny_model.py", checkpoint], { env: python.env });
   const model = { ...fakeModel, checkpoint, dtype: "float32" } as const;
   const workers = workersSchema.parse({ count: 1, device: "cpu", threads: 1, batchSize: 4 });
   const round = async (): Promise<void> => {
-    const pool = await openPool({ workers, python, logDir: join(folder, "logs"), events: new EventStream() });
+    const pool = await openPool({ workers, python, logDir: join(temporary, "logs"), events: new EventStream() });
     const units = textUnits(1, 8);
     let rows = 0;
     const onVectors = async (): Promise<void> => void (rows += 8);
@@ -71,5 +75,4 @@ test("forks leave nothing in the process that they are forked from", async () =>
   const { memory, ...after } = look();
   expect(after).toEqual({ server: before.server, forks: [], open: before.open });
   expect(memory).toBeLessThan(before.memory + 5);
-  rmSync(folder, { recursive: true, force: true });
 }, 7_200_000);
