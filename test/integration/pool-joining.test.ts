@@ -225,6 +225,19 @@ describe("a worker that joined", () => {
     expect(guest.said()).toContain("Turned away: far.0 was silent");
   });
 
+  it("and is silent for no longer than its snapshot may travel is waited for", async () => {
+    const { pool, warnings } = await open({}, { count: 0, heartbeatTimeoutMs: 800 });
+    const guest = await come("far.0", { stop: ["u-3"] });
+    const snapshots = new Map<string, Snapshot>();
+    // 2 MB: two seconds more.
+    const working = pool.search({ ...searchOf(snapshots, 8), topK: 50_000 });
+    await until(() => isStopped(guest.pid));
+    await delay(1_500);
+    guest.kill("SIGCONT");
+    expect(await working).toMatchObject({ failed: [], rowCount: 32 });
+    expect(warnings()).toEqual([]);
+  });
+
   it("and has another model is turned away with the difference; the others go on", async () => {
     const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
     const { job, times } = collectVectors(fakeUnits(100));
@@ -373,3 +386,5 @@ function listening(): string[] {
 function isBusy({ worker, state }: { readonly worker: string; readonly state: string }, name: string): boolean {
   return worker === name && state === "busy";
 }
+
+const isStopped = (pid: number): boolean => / T /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));

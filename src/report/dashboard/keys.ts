@@ -18,9 +18,9 @@ export interface Keys {
  * process.stdin is closed with the process: one that works in the background by then is stopped for it, at its very end.
  */
 export function openKeys(): Keys {
-  const number = isatty(0) ? open("/dev/tty") : null;
-  if (number === null) return keysOf(process.stdin);
-  const stream = new ReadStream(number);
+  const opened = isatty(0) ? open("/dev/tty") : null;
+  if (opened === null) return keysOf(process.stdin);
+  const { number, stream } = opened;
   const close = async (): Promise<void> => {
     if (stream.destroyed) return;
     stream.destroy();
@@ -36,9 +36,10 @@ export function keysOf(stream: KeyStream): Keys {
   return { stream, close: async () => void (stream.isTTY && stream.pause()) };
 }
 
-function open(path: string): number | null {
+function open(path: string): { readonly number: number; readonly stream: ReadStream } | null {
   try {
-    return openSync(path, "r");
+    const number = openSync(path, "r");
+    return { number, stream: new ReadStream(number) };
   } catch {
     return null; // no terminal that this process is at home on
   }
