@@ -25,7 +25,16 @@ import {
   type WorkersConfig,
 } from "./schema.js";
 import { checkSimilarity } from "./similarities.js";
-import { ALGEBRA, metricsOf, type PlacedSource, pathsOf, searchSources, setsOf, trainingSources } from "./sources.js";
+import {
+  ALGEBRA,
+  evaluatedSets,
+  metricsOf,
+  type PlacedSource,
+  pathsOf,
+  searchSources,
+  setsOf,
+  trainingSources,
+} from "./sources.js";
 
 /** Prefix of corpora that come with Quarry and bring their queries and judgements along. */
 export const EMBEDDED = "embedded:";
@@ -43,7 +52,10 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
   checkWorkers(workers, say);
   checkSteps(config, say);
-  if (evaluate !== undefined) checkEvaluation(evaluate, "evaluate", say);
+  if (evaluate !== undefined) {
+    checkEvaluation(evaluate, "evaluate", say);
+    checkGivenRuns(evaluate, say);
+  }
   for (const name of ["mine", "encode", "search"] as const) {
     const section = config[name];
     if (section === undefined) continue;
@@ -106,9 +118,11 @@ function checkSteps(config: ExperimentConfig, say: Say): void {
 }
 
 /** What may be wrong with what is evaluated, as a step or in training. */
-function checkEvaluation({ data, measures, topK }: EvaluateConfig, path: string, say: Say): void {
+function checkEvaluation({ data, measures, topK }: Omit<EvaluateConfig, "run">, path: string, say: Say): void {
   const sets = setsOf(data, `${path}.data`);
   for (const [index, set] of sets.entries()) {
+    if (set.run !== null && path !== "evaluate")
+      say(set.run[0], "is somebody else's ranking, not the model's in training");
     const sources = searchSources(set.data, set.path);
     for (const [place, source] of sources) checkSource(source, place, say);
     needsJudgements(sources, "evaluation needs judgements", say);
@@ -120,6 +134,25 @@ function checkEvaluation({ data, measures, topK }: EvaluateConfig, path: string,
       say(`${path}.data.sets.${index}.name`, "average is what the table calls the mean of all data sets");
   }
   checkDepth([...measures, ...sets.flatMap((set) => set.measures ?? [])], topK, path, say);
+}
+
+/** Runs that are measured in the place of a search. */
+function checkGivenRuns(evaluate: EvaluateConfig, say: Say): void {
+  const { data, run, subCorpus } = evaluate;
+  if (run !== undefined && data.kind === "suite")
+    say("evaluate.run", "ranks the passages of one data set; give each set of the suite its own, { data, run }");
+  const sets = evaluatedSets(evaluate);
+  const given = sets.flatMap((set) => (set.run === null ? [] : [{ ...set, option: set.run[0] }]));
+  const [first] = given;
+  if (first === undefined) return;
+  for (const { option, data: own, path } of given) {
+    if (own.kind === "combined") say(option, `ranks the passages of one source, but ${path} combines several`);
+  }
+  const without = sets.find((set) => set.run === null);
+  if (without !== undefined)
+    say(first.option, `is a run, but the set ${without.name} has none; give all sets of a suite one, or none`);
+  if (subCorpus !== undefined)
+    say("evaluate.subCorpus", `samples what is searched, but ${first.option} ranks already; leave one of them out`);
 }
 
 /** A measure that looks deeper than the ranking would count what was not kept as not found. */

@@ -223,6 +223,9 @@ export const suiteSetSchema = z.strictObject({
     .describe("What tables and folders call this data set."),
   data: sources.describe("Passages to search, queries and judgements."),
   measures: z.array(z.string()).min(1).optional().describe("Measures of this data set; default: evaluate.measures."),
+  run: files
+    .optional()
+    .describe("Measures this TREC run of the data set in the place of a search, as evaluate.run does without a suite."),
 });
 
 export const suiteSchema = z.strictObject({

@@ -1,6 +1,6 @@
 /** Options of evaluation: as a step of its own, and while a model trains. */
 import { z } from "zod";
-import { evaluationDataSchema } from "./data-schema.js";
+import { evaluationDataSchema, files } from "./data-schema.js";
 import { sideWorkersSchema } from "./side-schema.js";
 
 const positive = z.int().min(1);
@@ -35,7 +35,14 @@ export const evaluateFields = {
     .describe("A quick look: takes so many judged queries at random and states an interval of each measure."),
 };
 
-export const evaluateSchema = z.strictObject(evaluateFields);
+export const evaluateSchema = z.strictObject({
+  ...evaluateFields,
+  run: files
+    .optional()
+    .describe(
+      "Measures this TREC run, or several files of one, in the place of a search: somebody else's ranking, for rerank to rank again. The model is not asked.",
+    ),
+});
 
 export const trainEvaluateSchema = z.strictObject({
   ...evaluateFields,

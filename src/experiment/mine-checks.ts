@@ -25,6 +25,9 @@ export function inSection(words: string, section: string): string {
 /** What reports, files and the journal call the experiment's model as it is, before any training. */
 export const BASE_NAME = "base";
 
+/** What stands in its place where a run from elsewhere is evaluated. */
+export const RUN_NAME = "run";
+
 const BY_ID: readonly string[] = ["qrels", "triples", "grouped-jsonl", "run"];
 
 function checkOutput({ output, parquet }: MineConfig, say: Say): void {

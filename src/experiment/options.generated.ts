@@ -913,6 +913,8 @@ export interface EvaluateInput {
   subCorpus?: SubCorpusInput | undefined;
   /** A quick look: takes so many judged queries at random and states an interval of each measure. */
   sampleQueries?: number | undefined;
+  /** Measures this TREC run, or several files of one, in the place of a search: somebody else's ranking, for rerank to rank again. The model is not asked. */
+  run?: string | FileInput | readonly (string | FileInput)[] | undefined;
 }
 
 /** Scores query and passage together. */
@@ -1001,6 +1003,8 @@ export interface SuiteSetInput {
   data: SourceInput | CombinedInput;
   /** Measures of this data set; default: evaluate.measures. */
   measures?: readonly string[] | undefined;
+  /** Measures this TREC run of the data set in the place of a search, as evaluate.run does without a suite. */
+  run?: string | FileInput | readonly (string | FileInput)[] | undefined;
 }
 
 /** A part of the corpus, for a quick look. */

@@ -14,7 +14,7 @@ import {
   stepNames,
   type TrainConfig,
 } from "./schema.js";
-import { type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
+import { evaluatedSets, type PlacedSource, pathsOf, searchSources, trainingSources } from "./sources.js";
 
 /** Prefix of files in a data set on the hub. */
 export const HUB = "hf://";
@@ -100,11 +100,20 @@ function trainSources(train: TrainConfig): PlacedSource[] {
   return [...trainingSources(train.data, "train.data"), ...heldOut, ...own];
 }
 
-/** A ranking among retrievers: the path of its option, the source whose passages it ranks, its files. */
+/** Somebody else's ranking: the path of its option, the source whose passages it ranks, its files. */
 export type PlacedRun = readonly [path: string, data: SourceConfig, run: FilesConfig];
 
-/** The run files that a section's retrievers are. */
-export function runsOf({ mine, train }: Pick<ExperimentConfig, "mine" | "train">, section: Section): PlacedRun[] {
+/** The run files that a section's retrievers are, or that it measures. */
+export function runsOf(
+  { evaluate, mine, train }: Partial<Pick<ExperimentConfig, "evaluate" | "mine" | "train">>,
+  section: Section,
+): PlacedRun[] {
+  if (section === "evaluate") {
+    const sets = evaluate === undefined ? [] : evaluatedSets(evaluate);
+    return sets.flatMap(({ run, data }): PlacedRun[] =>
+      run === null || data.kind !== "source" ? [] : [[run[0], data, run[1]]],
+    );
+  }
   if (section === "mine") return mine === undefined ? [] : runsIn(mine, section);
   if (section !== "train" || train === undefined) return [];
   return refreshTargets(train).flatMap((target) => runsIn(target.mine, "train.refresh.mine"));

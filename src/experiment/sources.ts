@@ -1,6 +1,12 @@
 /** Every source of an experiment, with the path of the option it stands at. */
-import type { EvaluationDataConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "./data-schema.js";
-import type { TrainEvaluateConfig } from "./evaluate-schema.js";
+import type {
+  EvaluationDataConfig,
+  FilesConfig,
+  SearchDataConfig,
+  SourceConfig,
+  TrainingDataConfig,
+} from "./data-schema.js";
+import type { EvaluateConfig, TrainEvaluateConfig } from "./evaluate-schema.js";
 
 /** The options of a source that shape its judgements, and mean nothing without any. */
 export const ALGEBRA = [
@@ -27,17 +33,26 @@ export interface EvaluationSet {
   readonly data: SearchDataConfig;
   /** Its own measures, where it has some. */
   readonly measures: readonly string[] | null;
+  /** Somebody else's ranking that is measured in the place of a search: its files, and the path of their option. */
+  readonly run: readonly [path: string, files: FilesConfig] | null;
 }
 
 /** The data sets that data stands for: those of a suite, else itself. */
 export function setsOf(data: EvaluationDataConfig, path: string): EvaluationSet[] {
-  if (data.kind !== "suite") return [{ name: null, path, data, measures: null }];
-  return data.sets.map(({ name, data: own, measures = null }, index) => ({
+  if (data.kind !== "suite") return [{ name: null, path, data, measures: null, run: null }];
+  return data.sets.map(({ name, data: own, measures = null, run }, index) => ({
     name,
     path: `${path}.sets.${index}.data`,
     data: own,
     measures,
+    run: run === undefined ? null : [`${path}.sets.${index}.run`, run],
   }));
+}
+
+/** The data sets of an evaluate section, each with the run that is measured there, if any. */
+export function evaluatedSets({ data, run }: Pick<EvaluateConfig, "data" | "run">): EvaluationSet[] {
+  const sets = setsOf(data, "evaluate.data");
+  return run === undefined ? sets : sets.map((set) => ({ ...set, run: set.run ?? ["evaluate.run", run] }));
 }
 
 /** What an evaluation in training gives values of: the measures that all data sets have, then each set's own as set/measure. */

@@ -2,16 +2,18 @@
 import { mkdir } from "node:fs/promises";
 import type { PreparedSource } from "../data/types.js";
 import type { EvaluateConfig } from "../experiment/schema.js";
-import { type EvaluationSet, setsOf } from "../experiment/sources.js";
+import { type EvaluationSet, evaluatedSets } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
 import { type EvaluateResult, filesOfSet, type SetResult } from "./evaluation-result.js";
+import { type GivenRun, rankedIn } from "./given-run.js";
 import { measure } from "./measure.js";
-import { onceOnSource } from "./prepare.js";
+import { runSource } from "./mining/runs.js";
+import { onceOnSource, prepare } from "./prepare.js";
 import { quickLook, stateError } from "./quick-look.js";
 import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { RERANKED, rerankStep } from "./rerank.js";
 import { retrieve } from "./retrieve.js";
-import { type ModelChoice, modelName, requireQrels, type StepLeft } from "./step.js";
+import { GIVEN_RUN, type ModelChoice, modelName, requireQrels, type StepLeft } from "./step.js";
 import { withoutPassages } from "./top-k.js";
 import { writeQrels, writeRun } from "./trec.js";
 
@@ -19,8 +21,9 @@ import { writeQrels, writeRun } from "./trec.js";
 function warnOfOtherData(context: RunContext, data: string, set: string | null): void {
   const others = context.runDir.journal.entries
     .filter(({ type, step, data: seen }) => {
-      if (type !== "stepDone" || seen === data || typeof step !== "string") return false;
-      return step.startsWith("evaluate-") && (step.split("/")[1] ?? null) === set;
+      // Of a run from elsewhere, its own fingerprint stands behind that of the data.
+      if (type !== "stepDone" || typeof seen !== "string" || seen.split(" ")[0] === data) return false;
+      return typeof step === "string" && step.startsWith("evaluate-") && (step.split("/")[1] ?? null) === set;
     })
     .map(({ step }) => String(step));
   if (others.length === 0) return;
@@ -38,7 +41,7 @@ type Options = Omit<EvaluateConfig, "data" | "measures"> & { readonly measures: 
 export async function rankAndMeasure(
   context: RunContext,
   model: ModelChoice,
-  { step, set, whole, intervalsSeed }: RankedSet,
+  { step, set, whole, run, intervalsSeed }: RankedSet,
   options: Options,
 ) {
   const { seed, name } = context.config;
@@ -55,7 +58,10 @@ export async function rankAndMeasure(
   const { queryRows } = qrels;
   // One more where one of them may go.
   const topK = options.topK + (excludeSameId ? 1 : 0);
-  const { ranked, throughput } = await retrieve(context, { phase: step, folder: step, model, source, queryRows, topK });
+  const { ranked, throughput } =
+    run === undefined
+      ? await retrieve(context, { phase: step, folder: step, model, source, queryRows, topK })
+      : { ranked: rankedIn(context, run, source, queryRows, topK), throughput: { texts: 0, seconds: 0 } };
   const { queries, passages } = source;
   const ids = excludeSameId ? [...queryRows].map((row) => queries.id(row)) : [];
   const kept = excludeSameId
@@ -76,6 +82,8 @@ interface RankedSet {
   readonly step: string;
   readonly set: EvaluationSet;
   readonly whole: PreparedSource;
+  /** Takes the place of the search; undefined: the model ranks. */
+  readonly run?: GivenRun;
   /** Where some of the queries are taken, their intervals are drawn with this; undefined: none. */
   readonly intervalsSeed?: number;
 }
@@ -90,26 +98,46 @@ async function evaluateSet(
   const options = { ...section, measures: set.measures ?? section.measures };
   const step = set.name === null ? `evaluate-${model.label}` : `evaluate-${model.label}/${set.name}`;
   const use = { name: set.name === null ? "evaluate" : `evaluate.${set.name}`, data: set.data };
+  const run = await openGiven(context, step, set);
   const evaluateOn = async (whole: PreparedSource): Promise<SetResult> => {
     warnOfOtherData(context, whole.fingerprint, set.name);
-    const what = { step, set, whole, intervalsSeed: context.config.seed };
+    const what = { step, set, whole, intervalsSeed: context.config.seed, ...(run === null ? {} : { run }) };
     const { measured, throughput, files, part, ofQueries } = await rankAndMeasure(context, model, what, options);
     const found = { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };
     return { ...found, ...(await stateError(context, { step, measured, files, part, ofQueries }, options)) };
   };
-  const result = await onceOnSource(context, step, use, evaluateOn, filesOfSet);
-  tellMetrics(context, { step, label: modelName(model) }, set.name, result);
-  return result;
+  try {
+    const read = run === null ? use : { ...use, also: run.run.fingerprint };
+    const result = await onceOnSource(context, step, read, evaluateOn, filesOfSet);
+    tellMetrics(context, { step, label: modelName(model) }, set.name, result);
+    return result;
+  } finally {
+    run?.run.close();
+  }
+}
+
+/** Opens the run that a data set is measured by; null where the model ranks. */
+async function openGiven(
+  context: RunContext,
+  step: string,
+  { run, data, path }: EvaluationSet,
+): Promise<GivenRun | null> {
+  if (run === null || data.kind !== "source") return null;
+  const [option, files] = run;
+  return { run: await prepare(context, `${step}/run`, runSource(data, files)), name: option, data: path };
 }
 
 /** Evaluates one model on the experiment's evaluation data, and ranks again what it found where that is asked for. */
 export async function evaluateStep(
   context: RunContext,
   options: EvaluateConfig,
-  model: ModelChoice,
+  current: ModelChoice,
 ): Promise<StepLeft> {
+  const asked = evaluatedSets(options);
+  // Either all sets have a run or none.
+  const model = asked.some(({ run }) => run !== null) ? GIVEN_RUN : current;
   const sets: EvaluateResult["sets"][number][] = [];
-  for (const set of setsOf(options.data, "evaluate.data")) {
+  for (const set of asked) {
     sets.push({ ...(await evaluateSet(context, options, model, set)), name: set.name });
   }
   const first = await recordEvaluation(context, { step: `evaluate-${model.label}`, label: modelName(model) }, sets);

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import { stampSource } from "../data/cache/source-stamp.js";
 import { dataFolder } from "../data/index.js";
-import { BASE_NAME, modelsOf } from "../experiment/mine-checks.js";
+import { BASE_NAME, modelsOf, RUN_NAME } from "../experiment/mine-checks.js";
 import { resolveCheckpoint } from "../experiment/paths.js";
 import type { CrossEncoderConfig, ExperimentConfig, ModelConfig } from "../experiment/schema.js";
 import { foldersOf } from "../pool/model-files.js";
@@ -59,9 +59,9 @@ function verbOf(step: string): string {
   return /^[a-z]+/.exec(step)?.[0] ?? "";
 }
 
-/** Mining may leave the experiment's own model out. */
+/** Mining may leave the experiment's own model out, and so does whoever measures a run from elsewhere. */
 function isModelIdle({ mine }: ExperimentConfig, step: string): boolean {
-  return verbOf(step) === "mine" && mine?.includeModel === false;
+  return step.startsWith(`evaluate-${RUN_NAME}`) || (verbOf(step) === "mine" && mine?.includeModel === false);
 }
 
 /** The models whose weights a step reads from where the experiment says. */

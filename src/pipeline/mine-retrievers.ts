@@ -1,13 +1,13 @@
 /** Asks all retrievers of a mining step for their rankings: the experiment's model, other models, run files. */
 import { mkdir } from "node:fs/promises";
-import { counted } from "../counted.js";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import { retrieverName } from "../experiment/mine-checks.js";
 import type { MineConfig, ModelConfig, RetrieverConfig } from "../experiment/schema.js";
 import type { RunContext } from "./context.js";
+import { listsOf } from "./given-run.js";
 import { positivePairs, type Retrieved, retrievedBy } from "./mining/cases.js";
-import { missingQueries, retrievedFrom, runSource } from "./mining/runs.js";
+import { runSource } from "./mining/runs.js";
 import type { ScoreLimits } from "./mining/types.js";
 import { prepare } from "./prepare.js";
 import { retrieve } from "./retrieve.js";
@@ -95,9 +95,7 @@ export async function askAll(
   for (const [index, { name, topK, model }] of work.retrievers.entries()) {
     const run = work.runs[index] ?? null;
     if (run !== null) {
-      checkSameTexts(run, source, name);
-      tellOfMissing(context, name, missingQueries(run, queryRows), queryRows.length);
-      retrieved.push(retrievedFrom(run, queryRows, topK));
+      retrieved.push(listsOf(context, { run, name, data: "mine.data" }, source, queryRows, topK));
       continue;
     }
     // In a folder apart: a name may be that of a file beside it.
@@ -118,23 +116,4 @@ export async function askAll(
     retrieved.push(retrievedBy(found.ranked, scores === null ? null : { pairs, scores }));
   }
   return { retrieved, throughput };
-}
-
-/** Rows mean the same in both, or the run's would name other passages. */
-function checkSameTexts(run: PreparedSource, source: PreparedSource, name: string): void {
-  const isSame =
-    run.passages.fingerprint === source.passages.fingerprint && run.queries.fingerprint === source.queries.fingerprint;
-  if (isSame) return;
-  throw new QuarryError("DATA", `the files of mine.data changed while the run ${name} was read`, {
-    hint: "Give the same command again once they stay as they are.",
-  });
-}
-
-function tellOfMissing(context: RunContext, name: string, missing: number, all: number): void {
-  if (missing === 0) return;
-  context.events.emit({
-    type: "warning",
-    message: `${missing} of ${counted(all, "queries")} ${missing === 1 ? "is" : "are"} not ranked in the run ${name}`,
-    hint: "Are its query ids those of mine.data?",
-  });
 }

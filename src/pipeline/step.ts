@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import type { PreparedSource } from "../data/types.js";
 import { QuarryError } from "../errors.js";
-import { BASE_NAME } from "../experiment/mine-checks.js";
+import { BASE_NAME, RUN_NAME } from "../experiment/mine-checks.js";
 import type { JournalEntry } from "../rundir/journal.js";
 import type { RunContext } from "./context.js";
 import type { EvaluateResult } from "./evaluation-result.js";
@@ -21,11 +21,15 @@ export interface ModelChoice {
 
 /** What users know a model by. */
 export function modelName({ label }: ModelChoice): string {
+  if (label === GIVEN_RUN.label) return "the given run";
   return label === BASE_MODEL.label ? "model as it is" : label;
 }
 
 /** The experiment's model as it is, before any training. */
 export const BASE_MODEL: ModelChoice = { label: BASE_NAME, checkpoint: undefined };
+
+/** Stands for the model where a run from elsewhere is evaluated. */
+export const GIVEN_RUN: ModelChoice = { label: RUN_NAME, checkpoint: undefined };
 
 /** The model that training in this run folder ended with, or the experiment's own. */
 export function currentModel(context: RunContext): ModelChoice {

@@ -21,12 +21,12 @@ export interface InspectedSearch {
 
 /** Whether a path is that of data with which something is measured, as a step or while training. */
 export function isEvaluated(path: string): boolean {
-  return /^(train\.)?evaluate\./.test(path);
+  return /^(train\.)?evaluate\./.test(path) && !isRun(path);
 }
 
 /** Whether a path is that of somebody else's ranking, whose passages and queries are those of other data. */
 export function isRun(path: string): boolean {
-  return /\.retrievers\.\d+\.run$/.test(path);
+  return path.endsWith(".run");
 }
 
 /** Whether the source at an option is combined with others. */

@@ -142,7 +142,7 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
   const negatives = training === null ? null : checkNegatives(training.set, refreshedParts(experiment.config));
   if (negatives !== null) found.push(negatives);
   options.onSection?.("tokens");
-  const searched = await sampleSearched(folder, data.searched, look.context);
+  const searched = await sampleSearched(folder, experiment.config, data.searched, look.context);
   const patient: Patient = { ...given, probeSeconds, searched };
   const samples = [
     ...(training === null ? [] : await sampleTraining(folder, training.set)),

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { permuted, prepareSource } from "../../data/index.js";
 import { type InspectedData, isRun } from "../../data/inspect/inspected.js";
 import type { DataContext, TextTable, TrainingSet } from "../../data/types.js";
+import type { ExperimentConfig } from "../../experiment/schema.js";
+import { evaluatedSets } from "../../experiment/sources.js";
 import type { ModelSpec } from "../../protocol/messages.js";
 import { type Layout, packMicroBatch, type TrainJob, trainTask } from "../../training/index.js";
 import type { StepBatches } from "../step-batches.js";
@@ -67,15 +69,24 @@ export function isPriced(path: string): boolean {
   return !path.startsWith("train.");
 }
 
-/** Samples of what is evaluated, mined or encoded; passages that two sections share are sampled once. */
+/** Whether the experiment's model encodes what stands at a path: not where runs from elsewhere take its place. */
+function isEncoded({ evaluate, mine }: Pick<ExperimentConfig, "evaluate" | "mine">, path: string): boolean {
+  if (isRun(path)) return false;
+  if (path.startsWith("mine.")) return mine?.includeModel !== false;
+  if (!path.startsWith("evaluate.") || evaluate === undefined) return true;
+  return evaluatedSets(evaluate).every(({ run }) => run === null);
+}
+
+/** Samples of what the model encodes to evaluate, mine or search; passages that two sections share are sampled once. */
 export async function sampleSearched(
   folder: string,
+  config: ExperimentConfig,
   searched: InspectedData["searched"],
   context: DataContext,
 ): Promise<SearchedSet[]> {
   const sets: SearchedSet[] = [];
   for (const [number, { path, data }] of searched.entries()) {
-    if (isRun(path)) continue;
+    if (!isEncoded(config, path)) continue;
     const source = await prepareSource(data, context);
     try {
       const { passages, queries, searchRows, encodableQueries, qrels } = source;

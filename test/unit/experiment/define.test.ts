@@ -12,6 +12,7 @@ import {
   multiLevel,
   parseExperiment,
   source,
+  suite,
 } from "../../../src/experiment/define.js";
 import { failure, problems } from "./refusals.js";
 
@@ -162,6 +163,31 @@ describe("what is wrong", () => {
     [
       { evaluate: { data: { ...judged, templates: { query: "question" } } } },
       "evaluate.data.templates.query: leaves the text out; put {text} where it belongs",
+    ],
+    [
+      { evaluate: { data: suite({ one: judged, two: judged }), run: "a.run" } },
+      "evaluate.run: ranks the passages of one data set; give each set of the suite its own, { data, run }",
+    ],
+    [
+      { evaluate: { data: suite({ one: { data: judged, run: "a.run" }, two: judged }) } },
+      "evaluate.data.sets.0.run: is a run, but the set two has none; give all sets of a suite one, or none",
+    ],
+    [
+      { evaluate: { data: combined({ sources: [judged] }), run: "a.run" } },
+      "evaluate.run: ranks the passages of one source, but evaluate.data combines several",
+    ],
+    [
+      { evaluate: { data: judged, run: "a.run", subCorpus: { passages: 9 } } },
+      "evaluate.subCorpus: samples what is searched, but evaluate.run ranks already; leave one of them out",
+    ],
+    [
+      {
+        train: {
+          data: binary({ positives: judged }),
+          evaluate: { data: suite({ one: { data: judged, run: "a.run" } }) },
+        },
+      },
+      "train.evaluate.data.sets.0.run: is somebody else's ranking, not the model's in training",
     ],
     [
       { evaluate: { data: { ...judged, groupTopK: 1, groupRandomK: 2 } } },
