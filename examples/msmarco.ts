@@ -1,9 +1,13 @@
 /**
  * Trains on MS MARCO's passages, on all GPUs, with hard negatives that the untrained model has mined.
  *
+ *   npx quarry run examples/msmarco.ts      # mines, trains with what was mined, evaluates on dev
+ *
+ * or, to know memory, hours and disk before the training costs anything,
+ *
  *   npx quarry mine examples/msmarco.ts     # → runs/msmarco/mine-base/negatives.tsv
- *   npx quarry doctor examples/msmarco.ts   # memory, hours and disk, before training costs anything
- *   npx quarry run examples/msmarco.ts      # trains with these negatives, evaluates on dev
+ *   npx quarry doctor examples/msmarco.ts
+ *   npx quarry run examples/msmarco.ts      # what was mined is not mined again
  *
  * The files come from the Hugging Face hub, or from the folder that MSMARCO names, in MS MARCO's own form:
  * collection.tsv, and queries.<split>.tsv and qrels.<split>.tsv of train and dev.small. What each option is for:
@@ -41,8 +45,7 @@ export default defineExperiment({
     passageMaxLength: 128,
     padToMultipleOf: 8,
   }),
-  // Negatives are mined by a command of their own: training looks for their file before anything starts.
-  steps: ["train", "evaluate"],
+  steps: ["mine", "train", "evaluate"],
   mine: { data: source(train), topK: 200, relativeMargin: 0.05, sampling: "random", negativesPerQuery: 30 },
   train: {
     data: binary({

@@ -26,9 +26,14 @@ export type Section = (typeof stepNames)[number];
  * Checks that every file and folder named by these sections is there.
  *
  * @param sections what is about to run; default: all that the experiment has
+ * @param coming absolute paths of files that one of them writes before another reads them
  * @throws CONFIG naming each missing file as written and as resolved
  */
-export function checkPaths(experiment: Experiment, sections: readonly Section[] = stepNames): void {
+export function checkPaths(
+  experiment: Experiment,
+  sections: readonly Section[] = stepNames,
+  coming: ReadonlySet<string> = new Set(),
+): void {
   const { config, baseDir } = experiment;
   const problems: Problem[] = [];
   const checkCheckpoint = (path: string[], checkpoint: string, option = "checkpoint"): void => {
@@ -59,8 +64,8 @@ export function checkPaths(experiment: Experiment, sections: readonly Section[] 
   }
   for (const section of stepNames) {
     if (!sections.includes(section)) continue;
-    for (const [path, source] of dataOf(config, section)) problems.push(...checkSource(source, path, baseDir));
-    for (const [path, , run] of runsOf(config, section)) problems.push(...checkFiles(run, [path], baseDir));
+    for (const [path, source] of dataOf(config, section)) problems.push(...checkSource(source, path, baseDir, coming));
+    for (const [path, , run] of runsOf(config, section)) problems.push(...checkFiles(run, [path], baseDir, coming));
   }
   if (problems.length > 0) throw configError(problems, "the experiment", `Relative paths start in ${baseDir}.`);
 }
@@ -125,16 +130,22 @@ function runsIn({ data, retrievers }: MineConfig, base: string): PlacedRun[] {
   );
 }
 
-function checkSource(source: SourceConfig, path: string, baseDir: string): Problem[] {
+function checkSource(source: SourceConfig, path: string, baseDir: string, coming: ReadonlySet<string>): Problem[] {
   const names = ["corpus", "queries", "qrels", "querySubset"] as const;
-  return names.flatMap((name) => checkFiles(source[name], [path, name], baseDir));
+  return names.flatMap((name) => checkFiles(source[name], [path, name], baseDir, coming));
 }
 
-function checkFiles(files: FilesConfig | undefined, path: string[], baseDir: string): Problem[] {
+function checkFiles(
+  files: FilesConfig | undefined,
+  path: string[],
+  baseDir: string,
+  coming: ReadonlySet<string>,
+): Problem[] {
   return pathsOf(files).flatMap((written): Problem[] => {
     // What comes with Quarry or from the hub is made or fetched when it is needed.
     if (written.startsWith(EMBEDDED) || written.startsWith(HUB)) return [];
-    const message = fileProblem(written, resolve(baseDir, written));
+    const resolved = resolve(baseDir, written);
+    const message = coming.has(resolved) ? null : fileProblem(written, resolved);
     return message === null ? [] : [{ path, message }];
   });
 }

@@ -4,6 +4,7 @@ import { isEvaluated } from "../data/inspect/inspected.js";
 import type { PreparedSource, TrainingSet } from "../data/types.js";
 import type { SearchDataConfig, stepNames, TrainConfig } from "../experiment/schema.js";
 import { askedBy } from "./asked-data.js";
+import { withoutComing } from "./coming-files.js";
 import type { RunContext } from "./context.js";
 import { resolveSearch, resolveTraining } from "./resolve.js";
 import { once, requireQrels, type StepWork } from "./step.js";
@@ -12,18 +13,22 @@ import { once, requireQrels, type StepWork } from "./step.js";
  * Opens the data of all steps before the first one starts, so that a fault in what is evaluated is not told after hours
  * of training. What this builds is in the cache afterwards; a run of one step looks at its data at once anyway.
  *
+ * @param coming files that mining writes before training reads them
  * @throws QuarryError CONFIG, DATA or ENVIRONMENT.
  */
-export async function lookThrough(context: RunContext, steps: readonly (typeof stepNames)[number][]): Promise<void> {
+export async function lookThrough(
+  context: RunContext,
+  steps: readonly (typeof stepNames)[number][],
+  coming: ReadonlySet<string>,
+): Promise<void> {
   const different = [...new Set(steps)];
   if (different.length < 2) return;
   await withProgress(context, "prepare", "look through the data", async (dataContext) => {
     for (const step of different) {
       context.checkStop();
       const { train } = context.config;
-      if (step === "train" && train !== undefined) {
-        (await openTrainingSet(await resolveTraining(context, train.data), dataContext)).close();
-      }
+      const data = train && withoutComing(train.data, context.experiment.baseDir, coming);
+      if (step === "train" && data) (await openTrainingSet(await resolveTraining(context, data), dataContext)).close();
       for (const { path, data, ask } of askedBy(context.config, step)) {
         const source = await prepareSource(await resolveSearch(context, data), dataContext);
         try {

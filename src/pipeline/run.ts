@@ -1,11 +1,12 @@
 /** The verbs as users call them: open the run folder, do the steps in order, close everything whatever happens. */
-import { relative, resolve } from "node:path";
+import { relative } from "node:path";
 import { interrupted, QuarryError, toQuarryError } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import { checkPaths, sourcesOf } from "../experiment/paths.js";
 import type { ExperimentConfig, stepNames } from "../experiment/schema.js";
 import { EventStream } from "../report/events.js";
 import { openRunDir } from "../rundir/directory.js";
+import { comingFiles, runDirOf } from "./coming-files.js";
 import { RunContext } from "./context.js";
 import { bound, determinants } from "./determinants.js";
 import { encodeStep } from "./encode.js";
@@ -63,22 +64,23 @@ async function runSteps(experiment: Experiment, steps: readonly StepName[], opti
       hint: "Add a train, evaluate, mine, encode or search section.",
     });
   }
-  checkPaths(experiment, steps);
+  const path = runDirOf(config);
+  const coming = comingFiles(experiment, steps, path);
+  checkPaths(experiment, steps, coming);
   if (config.train !== undefined && steps.includes("train")) await checkLayout(config.train, config.workers);
-  const path = resolve(config.runDir ?? `runs/${config.name}`);
   const runDir = await openRunDir({ path, config: determinants(config), bound });
   try {
     // Its own: whoever asked may hear several runs with one stream.
     const events = new EventStream(options.events);
     runDir.recordEvents(events);
     const signal = options.signal ?? new AbortController().signal;
-    return await runIn(new RunContext(experiment, runDir, events, signal), steps);
+    return await runIn(new RunContext(experiment, runDir, events, signal), steps, coming);
   } finally {
     await runDir.close();
   }
 }
 
-async function runIn(context: RunContext, steps: readonly StepName[]): Promise<RunResult> {
+async function runIn(context: RunContext, steps: readonly StepName[], coming: ReadonlySet<string>): Promise<RunResult> {
   const { experiment, config, runDir, events } = context;
   const { path } = runDir;
   const begin = performance.now();
@@ -91,7 +93,7 @@ async function runIn(context: RunContext, steps: readonly StepName[]): Promise<R
       context,
       steps.flatMap((step) => sourcesOf(experiment, step).map(([, source]) => source)),
     );
-    await lookThrough(context, steps);
+    await lookThrough(context, steps, coming);
     await runDir.writeJson("experiment.json", config);
     const baseDir = relative(path, experiment.baseDir);
     await runDir.recordEnvironment({ seed: config.seed, seeds: seedsOf(config), baseDir });

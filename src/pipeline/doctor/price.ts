@@ -1,9 +1,9 @@
 /** Asks the probe what the experiment will cost, and where it does not fit, what would. */
-import { resolve } from "node:path";
 import { counted } from "../../counted.js";
 import { machineCount } from "../../experiment/cross-checks.js";
 import type { Gpu } from "../../pool/gpus.js";
 import { formatCount } from "../../report/format.js";
+import { runDirOf } from "../coming-files.js";
 import { type CallPlace, callDoctor, type Finding, toChecks } from "./call.js";
 import {
   checkEncoding,
@@ -159,7 +159,7 @@ async function disks(patient: Patient, findings: readonly Finding[], trained: nu
   const { parameters, dimension } = model.facts as { readonly parameters: number; readonly dimension: number };
   const needs: DiskNeed[] = [];
   if (training !== null && config.train !== undefined) {
-    const runDir = resolve(config.runDir ?? `runs/${config.name}`);
+    const runDir = runDirOf(config);
     const { maxSteps } = training.job;
     needs.push(checkpointsNeed(config.train, { parameters, trained: trained ?? parameters, maxSteps }, runDir));
   }
