@@ -37,8 +37,7 @@ for (const [name, query] of Object.entries(prompts)) {
   const events = new EventStream();
   const reporter = await attachReporter(events, { kind: "plain", onInterrupt: () => controller.abort() });
   try {
-    const { metrics } = await evaluate(experiment, { events, signal: controller.signal });
-    const values = Object.values(metrics)[0] ?? {};
+    const { values } = await evaluate(experiment, { events, signal: controller.signal });
     const cells = Object.entries(values).map(([measure, value]) => `${measure} ${value.toFixed(3)}`);
     table.push(`${name.padEnd(10)}${cells.join("  ")}`);
   } finally {

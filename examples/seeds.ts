@@ -31,18 +31,16 @@ process.once("SIGINT", () => controller.abort());
 const events = new EventStream();
 const reporter = await attachReporter(events, { kind: "plain" });
 
-const values: Record<string, number[]> = {};
+const found: Record<string, number[]> = {};
 try {
   for (const seed of [1, 2, 3]) {
-    const { metrics } = await run(experimentOf(seed), { events, signal: controller.signal });
-    // Training comes first, so the only model that is evaluated is the trained one.
-    const [trained = {}] = Object.values(metrics);
-    for (const [measure, value] of Object.entries(trained)) values[measure] = [...(values[measure] ?? []), value];
+    const { values } = await run(experimentOf(seed), { events, signal: controller.signal });
+    for (const [measure, value] of Object.entries(values)) found[measure] = [...(found[measure] ?? []), value];
   }
 } finally {
   await reporter.close();
 }
-for (const [measure, all] of Object.entries(values)) {
+for (const [measure, all] of Object.entries(found)) {
   const mean = all.reduce((sum, value) => sum + value, 0) / all.length;
   const deviation = Math.sqrt(all.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (all.length - 1));
   const each = all.map((value) => value.toFixed(4)).join("  ");

@@ -49,8 +49,8 @@ try {
   for (const temperature of [0.02, 0.05]) {
     for (const learningRate of [1e-5, 3e-5]) {
       const name = `sweep-t${temperature}-lr${learningRate}`;
-      const { metrics, runDir } = await run(experimentOf(name, temperature, learningRate), options);
-      const value = Object.values(metrics)[0]?.["nDCG@10"] ?? 0;
+      const { values, runDir } = await run(experimentOf(name, temperature, learningRate), options);
+      const value = values["nDCG@10"] ?? 0;
       table.push(`${name}: nDCG@10 ${value.toFixed(4)} on dev`);
       if (value > best.value) best = { name, value, runDir };
     }
@@ -58,11 +58,11 @@ try {
   const out = join("models", best.name);
   if (!existsSync(out)) await exportModel(best.runDir, { out });
   const name = `${best.name}-test`;
-  const { metrics } = await evaluate(
+  const { values } = await evaluate(
     defineExperiment({ name, model: biEncoder(out), evaluate: { data: judged("test"), measures: ["nDCG@10"] } }),
     options,
   );
-  table.push(`${out}: nDCG@10 ${metrics["base"]?.["nDCG@10"]?.toFixed(4)} on test`);
+  table.push(`${out}: nDCG@10 ${values["nDCG@10"]?.toFixed(4)} on test`);
 } finally {
   await reporter.close();
 }

@@ -89,8 +89,7 @@ try {
           events,
           signal: controller.signal,
         };
-        const { metrics } = await runCell(place, collection, variant, seed);
-        const found = Object.values(metrics).at(-1) ?? {};
+        const { values: found } = await runCell(place, collection, variant, seed);
         const [nDCG, recall] = [found["nDCG@10"] as number, found["R@100"] as number];
         const seconds = (performance.now() - began) / 1_000;
         await addResult(resultsPath, { collection, variant, seed, nDCG, recall, seconds });

@@ -146,6 +146,7 @@ async function doSteps(context: RunContext, steps: readonly StepName[]): Promise
   return {
     runDir: context.runDir.path,
     metrics: metricsOf(evaluations),
+    values: { ...left.flatMap(({ evaluations: own = [] }) => [...own]).at(-1)?.[1].values },
     checkpoint: currentModel(context).checkpoint ?? null,
     files: Object.assign({}, ...left.map(({ files }) => files)),
   };

@@ -19,6 +19,11 @@ export interface RunResult {
    * these are the average, and each data set stands beside it under `base/<name>`.
    */
   readonly metrics: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /**
+   * Those of the last evaluation, which is the trained model's where one was trained, and ranked again where `rerank` is
+   * asked for; empty without any.
+   */
+  readonly values: Readonly<Record<string, number>>;
   /** Folder of the checkpoint that steps after training work with: the last or the best; null where the run folder has none. */
   readonly checkpoint: string | null;
   /** Written files by what they are, e.g. run files, mined qrels, stored vectors. */

@@ -71,10 +71,11 @@ describe("two ranks with dropout on, evaluated every second step", () => {
   });
 
   test("evaluate works with the best checkpoint, and finds the very same values", async () => {
-    const { metrics, checkpoint } = await evaluate(beside.experiment);
+    const { metrics, values, checkpoint } = await evaluate(beside.experiment);
     expect(checkpoint).toBe(runDir(name, `train/checkpoint-${best}`));
     const line = (await curveOf(name)).find(({ step }) => step === best);
     expect(metrics).toEqual({ [`checkpoint-${best}`]: line?.values });
+    expect(values).toEqual(line?.values);
   });
 
   const stopping = { earlyStoppingPatience: 2, earlyStoppingThreshold: 1 } as const;
