@@ -50,6 +50,7 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
   problems.push(...checkSimilarity(config), ...checkPluginNames(config), ...checkModel(config));
   problems.push(...checkEngines(config));
   if (rerank !== undefined) checkRerank(rerank, evaluate, say);
+  for (const [path, each] of modelsIn(config)) if (each.kind === "crossEncoder") checkPairs(each, path, say);
   checkWorkers(workers, say);
   checkSteps(config, say);
   if (evaluate !== undefined) {
@@ -74,17 +75,40 @@ export function crossCheck(config: ExperimentConfig): Problem[] {
 export type Say = (path: string, message: string) => void;
 
 /** Whoever runs a checkpoint's own code says which commit of it was read: the experiment's model, and every other. */
-function checkForeignCode({ model, rerank, mine, train }: ExperimentConfig, say: Say): void {
-  const models: [path: string, model: ModelConfig | CrossEncoderConfig][] = [["model", model]];
-  if (rerank !== undefined) models.push(["rerank", rerank]);
-  if (mine !== undefined) models.push(...modelsOf(mine));
-  if (train?.refresh !== undefined) models.push(...modelsOf(train.refresh.mine, "train.refresh.mine"));
+function checkForeignCode(config: ExperimentConfig, say: Say): void {
   const why = "trustRemoteCode runs foreign code, so it needs the commit (40 hexadecimal digits) that you have read";
-  for (const [path, each] of models.filter(([, { trustRemoteCode }]) => trustRemoteCode)) {
+  for (const [path, each] of modelsIn(config).filter(([, { trustRemoteCode }]) => trustRemoteCode)) {
     if (!isCommit(each.revision)) say(`${path}.revision`, why);
     const hasOther = each.kind === "biEncoder" && each.queryCheckpoint !== undefined;
     if (hasOther && !isCommit(each.queryRevision)) say(`${path}.queryRevision`, why);
   }
+}
+
+/** Every model of an experiment with the path of its options. */
+function modelsIn({ model, rerank, mine, train }: ExperimentConfig): [string, ModelConfig | CrossEncoderConfig][] {
+  return [
+    ["model", model],
+    ...(rerank === undefined ? [] : [["rerank", rerank] as [string, CrossEncoderConfig]]),
+    ...(mine === undefined ? [] : modelsOf(mine)),
+    ...(train?.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine")),
+  ];
+}
+
+/** What a cross-encoder makes of a pair. */
+function checkPairs(
+  { template, prompt, trueToken, falseToken, label }: CrossEncoderConfig,
+  path: string,
+  say: Say,
+): void {
+  for (const place of template === undefined ? [] : ["{query}", "{passage}"]) {
+    if (template?.split(place).length !== 2) say(`${path}.template`, `has to name ${place} once`);
+  }
+  if (template !== undefined && prompt !== undefined)
+    say(`${path}.prompt`, "has no place of its own in a template; write it into that");
+  if (falseToken !== undefined && trueToken === undefined)
+    say(`${path}.falseToken`, `is what the answer of ${path}.trueToken is compared with; name that, too`);
+  if (label !== undefined && trueToken !== undefined)
+    say(`${path}.label`, `is a classifier's, and ${path}.trueToken a language model's; leave one of them out`);
 }
 
 function isCommit(revision: string | undefined): boolean {

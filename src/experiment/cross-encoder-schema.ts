@@ -6,10 +6,15 @@ const positive = z.int().min(1);
 const name = z.string().min(1).max(256);
 const path = z.string().min(1).max(4_096);
 
+/** A text that goes into another one. */
+const words = z.string().min(1).max(65_536);
+
 /** Wherever a cross-encoder may stand; sections extend it with options of their own. */
 export const crossEncoderSchema = z.strictObject({
   kind: z.literal("crossEncoder"),
-  checkpoint: path.describe("A Hugging Face model id or a folder: any checkpoint of sequence classification."),
+  checkpoint: path.describe(
+    "A Hugging Face model id or a folder: sequence classification, or a causal language model that ranks.",
+  ),
   revision: name.optional().describe("Commit, tag or branch on the hub."),
   trustRemoteCode: z
     .boolean()
@@ -26,6 +31,26 @@ export const crossEncoderSchema = z.strictObject({
       "What makes a logit a score; default: what the checkpoint says, else sigmoid of one label and softmax of several.",
     ),
   label: z.int().min(0).optional().describe("Which label's score counts, from 0; default: the last one."),
+  template: words
+    .optional()
+    .describe(
+      'What a pair becomes, e.g. "Query: {query}\\nPassage: {passage}\\nRelevant:"; default: the checkpoint\'s chat template, or both texts as its tokenizer joins them.',
+    ),
+  prompt: words
+    .optional()
+    .describe(
+      "An instruction: the system's message of a chat template, else in front of each query; default: the checkpoint's own.",
+    ),
+  trueToken: name
+    .optional()
+    .describe(
+      'Of a language model: the token whose logit says that a pair fits, e.g. "yes"; default: the checkpoint\'s own.',
+    ),
+  falseToken: name
+    .optional()
+    .describe(
+      'The token that says it does not, e.g. "no": the score is the difference of both logits; default: none with a trueToken, else the checkpoint\'s own.',
+    ),
   dtype: z
     .enum(["auto", "float32", "bfloat16", "float16"])
     .default("auto")

@@ -933,6 +933,14 @@ export interface CrossEncoderOptions {
   activation?: "identity" | "sigmoid" | "softmax" | undefined;
   /** Which label's score counts, from 0; default: the last one. */
   label?: number | undefined;
+  /** What a pair becomes, e.g. "Query: {query}\nPassage: {passage}\nRelevant:"; default: the checkpoint's chat template, or both texts as its tokenizer joins them. */
+  template?: string | undefined;
+  /** An instruction: the system's message of a chat template, else in front of each query; default: the checkpoint's own. */
+  prompt?: string | undefined;
+  /** Of a language model: the token whose logit says that a pair fits, e.g. "yes"; default: the checkpoint's own. */
+  trueToken?: string | undefined;
+  /** The token that says it does not, e.g. "no": the score is the difference of both logits; default: none with a trueToken, else the checkpoint's own. */
+  falseToken?: string | undefined;
   /**
    * Number format of scoring; auto is bfloat16 on a GPU that has it, else float32.
    *
@@ -947,7 +955,7 @@ export interface CrossEncoderOptions {
 export interface CrossEncoderInput extends CrossEncoderOptions {
   /** Which builder made this. */
   kind: "crossEncoder";
-  /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
+  /** A Hugging Face model id or a folder: sequence classification, or a causal language model that ranks. */
   checkpoint: string;
 }
 
@@ -967,6 +975,14 @@ export interface RerankOptions {
   activation?: "identity" | "sigmoid" | "softmax" | undefined;
   /** Which label's score counts, from 0; default: the last one. */
   label?: number | undefined;
+  /** What a pair becomes, e.g. "Query: {query}\nPassage: {passage}\nRelevant:"; default: the checkpoint's chat template, or both texts as its tokenizer joins them. */
+  template?: string | undefined;
+  /** An instruction: the system's message of a chat template, else in front of each query; default: the checkpoint's own. */
+  prompt?: string | undefined;
+  /** Of a language model: the token whose logit says that a pair fits, e.g. "yes"; default: the checkpoint's own. */
+  trueToken?: string | undefined;
+  /** The token that says it does not, e.g. "no": the score is the difference of both logits; default: none with a trueToken, else the checkpoint's own. */
+  falseToken?: string | undefined;
   /**
    * Number format of scoring; auto is bfloat16 on a GPU that has it, else float32.
    *
@@ -983,7 +999,7 @@ export interface RerankOptions {
 export interface RerankInput extends RerankOptions {
   /** Which builder made this. */
   kind: "crossEncoder";
-  /** A Hugging Face model id or a folder: any checkpoint of sequence classification. */
+  /** A Hugging Face model id or a folder: sequence classification, or a causal language model that ranks. */
   checkpoint: string;
 }
 

@@ -66,6 +66,10 @@ export function toCrossEncoderSpec(config: CrossEncoderConfig, baseDir: string):
     maxLength: config.maxLength ?? null,
     activation: config.activation ?? null,
     label: config.label ?? null,
+    template: config.template ?? null,
+    prompt: config.prompt ?? null,
+    trueToken: config.trueToken ?? null,
+    falseToken: config.falseToken ?? null,
     dtype: config.dtype,
   };
 }

@@ -93,6 +93,13 @@ export const crossEncoderSpec = z.strictObject({
   activation: z.enum(["identity", "sigmoid", "softmax"]).nullable(),
   /** Which logit of several counts; null is the last one, as in (not relevant, relevant). */
   label: count.nullable(),
+  /** What a pair becomes, with {query} and {passage}; null is the checkpoint's chat template, or both texts as they are. */
+  template: text.nullable(),
+  /** In front of the query, or in a chat template's system message; null is the checkpoint's own. */
+  prompt: text.nullable(),
+  /** Of a language model: the tokens whose logits say yes and no; null is the checkpoint's own. */
+  trueToken: name.nullable(),
+  falseToken: name.nullable(),
   dtype: z.enum(["auto", "float32", "bfloat16", "float16"]),
 });
 
@@ -104,6 +111,10 @@ export const crossEncoderContract = z.strictObject({
   label: count,
   maxLength: count,
   activation: z.enum(["identity", "sigmoid", "softmax"]),
+  /** Null: both texts as the tokenizer joins them. */
+  template: text.nullable(),
+  /** Of a language model: ids of the tokens that say yes and no, or yes alone. */
+  tokens: z.array(count).max(2),
   dtype: z.enum(["float32", "bfloat16", "float16"]),
   parameterCount: count,
   revision: name.nullable(),

@@ -1,2 +1,2 @@
 /** The version of the wire; both sides refuse any other one at hello. */
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;

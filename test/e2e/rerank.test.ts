@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findPython } from "../../src/python/environment.js";
-import { openWorkplace, type Workplace } from "./harness.js";
+import { openWorkplace, ROOT, type Workplace } from "./harness.js";
 
 let place: Workplace;
 let cross: string;
@@ -172,6 +172,37 @@ test("damage in the cache costs what it hit and nothing else", async () => {
     const expected = (await ranked("both", "evaluate-base+rerank")).get(query) as Line[];
     for (const [at, { score }] of lines.entries()) expect(score).toBeCloseTo(expected[at]?.score as number, 5);
   }
+}, 240_000);
+
+test("a language model ranks by what a template asks it", async () => {
+  const { executable, env } = await findPython({ extras: ["demo", "test"] });
+  const folder = join(place.folder, "language-model");
+  await execa(executable, [join(ROOT, "test/fixtures/tiny_model.py"), folder, "--arch", "gpt2-like"], { env });
+  const config = join(folder, "config.json");
+  const written = JSON.parse(await readFile(config, "utf8"));
+  await writeFile(config, JSON.stringify({ ...written, architectures: ["GPT2LMHeadModel"] }));
+  for (const name of ["modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"])
+    await rm(join(folder, name), { force: true });
+  const encoder = cross;
+  cross = folder;
+  try {
+    // Cut to fit: the tiny model has few positions.
+    const template = 'template: "{passage}\\n{query}\\nRelevant:", trueToken: "y", falseToken: "n"';
+    await evaluate("asked", { rerank: `topK: 8, ${template},` });
+  } finally {
+    cross = encoder;
+  }
+  expect(await scoredPairs("asked")).toEqual([await distinctPairs("asked", 8)]);
+  const heads = [...(await ranked("asked", "evaluate-base+rerank")).values()].map((lines) => lines.slice(0, 8));
+  const found = heads.flat().map(({ score }) => score);
+  expect(found.every((score) => score > 0 && score < 1)).toBe(true);
+  expect(new Set(found).size).toBeGreaterThan(20);
+  const { contracts } = await json("asked", "environment.json");
+  expect(contracts["evaluate-base+rerank"]).toMatchObject({
+    architecture: "GPT2LMHeadModel",
+    template: "{passage}\n{query}\nRelevant:",
+    tokens: [expect.any(Number), expect.any(Number)],
+  });
 }, 240_000);
 
 test("another stage in a folder that holds one is refused", async () => {

@@ -53,6 +53,8 @@ export const scorer: CrossEncoderContract = {
   label: 0,
   maxLength: 512,
   activation: "identity",
+  template: null,
+  tokens: [],
   dtype: "float32",
   parameterCount: 22_713_601,
   revision: null,

@@ -158,7 +158,10 @@ def cross_spec() -> Callable[..., Any]:
     from quarry_runtime.protocol.messages import CrossEncoderSpec
 
     def make(checkpoint: str | Path, **given: Any) -> CrossEncoderSpec:
-        nothing: dict[str, Any] = dict.fromkeys(("revision", "max_length", "activation", "label"))
+        of_texts = ("template", "prompt", "true_token", "false_token")
+        nothing: dict[str, Any] = dict.fromkeys(
+            ("revision", "max_length", "activation", "label", *of_texts)
+        )
         rest = {"trust_remote_code": False, "dtype": "auto", "checkpoint": str(checkpoint)}
         return CrossEncoderSpec(**{**nothing, **rest, **given})
 

@@ -85,6 +85,19 @@ def load_classifier(
     return _load(kind, folder, checkpoint, dtype, code_revision, (), folder, {})
 
 
+def load_language_model(
+    folder: Path, checkpoint: str, dtype: str, code_revision: str | None
+) -> tuple[nn.Module, Any]:
+    """A causal language model with its head (on the CPU, in `dtype`) and its tokenizer.
+
+    Arguments and errors are those of `load_classifier`.
+    """
+    import transformers
+
+    kind = transformers.AutoModelForCausalLM
+    return _load(kind, folder, checkpoint, dtype, code_revision, (), folder, {})
+
+
 def _load(
     kind: Any,
     folder: Path,

@@ -32,7 +32,7 @@ _TOKENIZERS = (
     "sentencepiece.bpe.model",
 )
 # Never pickles; other runtimes' copies of the weights lie in sub-folders of their own.
-_DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+_DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.jinja"]
 # Weights only: a checkpoint of a training holds optimizer.pt, scheduler.pt, training_args.bin.
 _PICKLED = ("*model*.bin", "*model*.pt", "*model*.pth")
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,7 +15,8 @@ from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.locate import is_adapter, locate, read_json, settled, transformer_folders
 from quarry_runtime.modeling.contract import longest_text, optional_json, position_limit
-from quarry_runtime.modeling.layout import read_modules
+from quarry_runtime.modeling.layout import Modules
+from quarry_runtime.modeling.pair_layout import Chat, PairLayout, read_pair_layout
 from quarry_runtime.modeling.resolved import TOKENIZER_FILES, DType
 from quarry_runtime.modeling.weights import WeightFacts, weight_facts
 from quarry_runtime.protocol.messages import CrossEncoderContract, CrossEncoderSpec
@@ -28,6 +29,8 @@ _ACTIVATIONS: dict[str, Activation] = {
     "Softmax": "softmax",
 }
 _CLASSIFIER = "ForSequenceClassification"
+# A language model says how well a pair fits by the logits of two words that may come next.
+_CAUSAL = ("ForCausalLM", "LMHeadModel")
 # What transformers takes a config for that names no labels.
 _DEFAULT_LABELS = 2
 # Raised when the same files would give other scores.
@@ -52,12 +55,29 @@ class ResolvedCross:
     """Tokens of query and passage together, special tokens included."""
     activation: Activation
     padding_side: Literal["left", "right"]
+    is_causal: bool
+    """A language model, whose next token is asked for."""
+    template: str | None
+    """The user's; None: the chat template where there is one, else both texts as they are."""
+    chat: Chat | None
+    prompt: str | None
+    """Stands before the query, or in a chat template's system message."""
+    tokens: tuple[str | int, str | int | None] | None
+    """The tokens that say yes and no, of a language model."""
     weights: WeightFacts
     code_revision: str | None
     """The commit whose Python code may run."""
 
-    def contract(self, dtype: str) -> CrossEncoderContract:
-        """The contract as it travels, in a resolved dtype; hashes the weights."""
+    def contract(
+        self, dtype: str, template: str | None, tokens: Sequence[int]
+    ) -> CrossEncoderContract:
+        """The contract as it travels, in a resolved dtype; hashes the weights.
+
+        Args:
+            dtype: Of the weights.
+            template: What a pair becomes, where it is not two texts.
+            tokens: Ids of those that say yes and no.
+        """
         return CrossEncoderContract(
             checkpoint=self.checkpoint,
             architecture=self.architecture,
@@ -67,13 +87,17 @@ class ResolvedCross:
             activation=self.activation,
             dtype=cast(DType, dtype),
             parameter_count=self.weights.parameter_count,
+            template=template,
+            tokens=list(tokens),
             revision=self.path.name if self.path.parent.name == "snapshots" else None,
-            fingerprint=self._fingerprint(dtype),
+            fingerprint=self._fingerprint(dtype, template, tokens),
         )
 
-    def _fingerprint(self, dtype: str) -> str:
+    def _fingerprint(self, dtype: str, template: str | None, tokens: Sequence[int]) -> str:
         files = [*self.weights.files]
         files += [self.transformer / name for name in ("config.json", *TOKENIZER_FILES)]
+        if self.chat is not None:
+            files.append(self.transformer / "chat_template.jinja")
         code = sorted(self.path.rglob("*.py")) if self.code_revision is not None else []
         parts = {
             "version": _SCORING_VERSION,
@@ -86,12 +110,19 @@ class ResolvedCross:
             "padding": self.padding_side,
             "dtype": dtype,
             **({"settled": changed} if (changed := settled(self.config)) else {}),
+            # Only where they are used: scores that are kept stay those of the others.
+            **({} if template is None else {"template": template}),
+            **({"tokens": list(tokens)} if tokens else {}),
+            **({"prompt": self.prompt} if template is None and self.prompt else {}),
         }
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
 
 def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
-    """Finds a checkpoint of sequence classification and fills every null of the spec.
+    """Finds a checkpoint that scores pairs and fills every null of the spec.
+
+    That is one of sequence classification, or a causal language model that is asked which of two
+    tokens comes next.
 
     The activation is what the checkpoint says in sentence-transformers' words. One that says
     nothing gets sigmoid for a single label, as sentence-transformers has it, and softmax for
@@ -99,8 +130,9 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: see guard/locate.py; or a checkpoint that is
-            no classifier, a label that it does not have, an activation that Quarry does not know,
-            softmax of a single label, or longer pairs asked for than it has positions for.
+            neither, a language model of which nobody says how to ask it, a label that it does not
+            have, an activation that Quarry does not know, softmax of a single label, or longer
+            pairs asked for than it has positions for.
     """
     path = locate(spec.checkpoint, spec.revision, spec.trust_remote_code)
     transformer = transformer_folders(path)[0]
@@ -112,8 +144,12 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         )
     config = read_json(transformer / "config.json")
     architecture = str((config.get("architectures") or [config.get("model_type", "unknown")])[0])
-    _check_kind(spec.checkpoint, config, architecture)
-    label_count = _label_count(config)
+    is_causal = architecture.endswith(_CAUSAL)
+    if not is_causal:
+        _check_kind(spec.checkpoint, config, architecture)
+    layout = read_pair_layout(path)
+    tokens = _tokens(spec, layout, is_causal)
+    label_count = 1 if is_causal else _label_count(config)
     label = label_count - 1 if spec.label is None else spec.label
     if label >= label_count:
         raise ConfigError(
@@ -123,7 +159,8 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
     activation = spec.activation or _activation(spec.checkpoint, path, config, label_count)
     if label_count == 1 and activation == "softmax":
         raise ConfigError(
-            f"{spec.checkpoint} has one label, whose softmax is 1 for every pair.",
+            f"{spec.checkpoint} has one {'score' if is_causal else 'label'}, whose softmax is 1 for every"
+            " pair.",
             hint="Set activation to sigmoid, or to identity for the raw logit.",
         )
     tokenizer_config = optional_json(transformer / "tokenizer_config.json")
@@ -134,7 +171,8 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
             " query and passage together.",
             hint=f"Set the cross-encoder's maxLength to {limit} or less.",
         )
-    longest = longest_text(read_modules(path), tokenizer_config, limit)
+    modules = Modules(layout="transformers", max_length=layout.max_length)
+    longest = longest_text(modules, tokenizer_config, limit)
     return ResolvedCross(
         checkpoint=spec.checkpoint,
         path=path,
@@ -145,7 +183,15 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         label=label,
         max_length=min(spec.max_length or longest, limit),
         activation=activation,
-        padding_side=_padding_side(config, tokenizer_config, spec.trust_remote_code),
+        # The last column is read: what comes next stands behind it.
+        padding_side="left"
+        if is_causal
+        else _padding_side(config, tokenizer_config, spec.trust_remote_code),
+        is_causal=is_causal,
+        template=spec.template,
+        chat=layout.chat if spec.template is None else None,
+        prompt=None if spec.template is not None else spec.prompt or layout.prompt,
+        tokens=tokens,
         weights=weight_facts(transformer),
         code_revision=spec.revision if spec.trust_remote_code else None,
     )
@@ -165,13 +211,40 @@ def _padding_side(
     return "left" if is_xlnet and config.get("summary_type", "last") == "last" else "right"
 
 
+def _tokens(
+    spec: CrossEncoderSpec, layout: PairLayout, is_causal: bool
+) -> tuple[str | int, str | int | None] | None:
+    """Which tokens say yes and no: the user's, or those of the checkpoint's LogitScore."""
+    if not is_causal:
+        if spec.true_token is not None or layout.tokens is not None:
+            raise ConfigError(
+                f"{spec.checkpoint} is a classifier: its score is a label's, not a token's.",
+                hint="Leave trueToken and falseToken out; label chooses one of several.",
+            )
+        return None
+    if spec.label is not None:
+        raise ConfigError(
+            f"{spec.checkpoint} is a language model, which has no labels.",
+            hint="Leave label out; trueToken and falseToken say what is asked.",
+        )
+    told = layout.tokens if spec.true_token is None else (spec.true_token, spec.false_token)
+    if told is None or (spec.template is None and layout.chat is None):
+        raise ConfigError(
+            f"{spec.checkpoint} is a language model, and does not say how it is asked for a score.",
+            hint="Its card does: what a pair becomes and which tokens answer, e.g. template:"
+            ' "Query: {query}\\nPassage: {passage}\\nRelevant:", trueToken: "yes", falseToken: "no".',
+        )
+    return told
+
+
 def _check_kind(checkpoint: str, config: Mapping[str, Any], architecture: str) -> None:
     own = config.get("auto_map")
     if architecture.endswith(_CLASSIFIER) or f"AutoModel{_CLASSIFIER}" in (own or {}):
         return
     raise ConfigError(
         f"{checkpoint} is a {architecture}, not a cross-encoder.",
-        hint=f"Use a checkpoint of sequence classification, whose architecture ends in {_CLASSIFIER}.",
+        hint=f"Use a checkpoint of sequence classification, whose architecture ends in {_CLASSIFIER},"
+        f" or a language model that ranks ({_CAUSAL[0]}).",
     )
 
 

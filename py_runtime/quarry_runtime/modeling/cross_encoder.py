@@ -1,4 +1,4 @@
-"""The cross-encoder: query and passage read together by a classifier, one score out."""
+"""The cross-encoder: query and passage read together by a classifier or a language model, one score out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from quarry_runtime.counted import counted
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.device import pick_dtype
-from quarry_runtime.guard.load import load_classifier
+from quarry_runtime.guard.load import load_classifier, load_language_model
 from quarry_runtime.modeling.cross_contract import ResolvedCross, resolve_cross
+from quarry_runtime.modeling.pair_template import PairTemplate, chat_template, cut
 from quarry_runtime.modeling.tokens import pad
 from quarry_runtime.protocol.messages import CrossEncoderContract, CrossEncoderSpec
 
@@ -34,16 +36,17 @@ class CrossEncoder(nn.Module):
 
     A pair that is too long is cut token by token from whichever text is longer at that point
     ("longest first"), on the side that the tokenizer says, as sentence-transformers has it: a short
-    query is never cut for a long passage.
+    query is never cut for a long passage. Of a template nothing is cut but the texts in it.
 
     Args:
-        classifier: Returns `logits` [B, L].
+        classifier: Returns `logits`: [B, L], of a language model [B, T, V].
         tokenizer: The checkpoint's transformers tokenizer.
         resolved: What the checkpoint and the user's wishes come to.
         contract: The same as it travels.
+        template: What a pair becomes; None: both texts as the tokenizer joins them.
 
     Raises:
-        ConfigError: a maximum length that leaves no room beside the special tokens.
+        ConfigError: a maximum length that leaves no room beside the special tokens and the template.
 
     Example:
         scores_B = model(model.collate(model.tokenize(["a query"], ["a passage"])))
@@ -55,20 +58,31 @@ class CrossEncoder(nn.Module):
         tokenizer: Any,
         resolved: ResolvedCross,
         contract: CrossEncoderContract,
+        template: PairTemplate | None = None,
     ) -> None:
         super().__init__()
         self.classifier = classifier
         self.contract = contract
         self._padding_side: Literal["left", "right"] = resolved.padding_side
+        self._side: Literal["left", "right"] = tokenizer.truncation_side
         self._tokenizer = tokenizer
-        specials = tokenizer.num_special_tokens_to_add(pair=True)
+        self._template = template
+        self._prompt = (resolved.prompt or "") if template is None else ""
+        # A classifier reads special tokens; a language model and a chat template spell theirs out.
+        self._has_specials = not resolved.is_causal and resolved.chat is None
+        self._fast = _fast(tokenizer, contract.max_length, template is not None)
+        if template is None:
+            specials = tokenizer.num_special_tokens_to_add(pair=True)
+            inserted = f"{counted(specials, 'special tokens')} into each"
+        else:
+            specials = len(self._templated([""], [""])[0])
+            inserted = f"a template of {counted(specials, 'tokens')} around them"
         if contract.max_length < specials + 2:
             raise ConfigError(
                 f"A pair of at most {contract.max_length} tokens leaves no room for two texts:"
-                f" {contract.checkpoint} puts {specials} special tokens into each.",
+                f" {contract.checkpoint} puts {inserted}.",
                 hint=f"Set maxLength to {specials + 2} or more; hundreds are usual.",
             )
-        self._fast = _fast(tokenizer, contract.max_length)
         config: Any = classifier.config
         told = config.get_text_config()
         own = getattr(told, "pad_token_id", None)
@@ -78,6 +92,8 @@ class CrossEncoder(nn.Module):
         told.pad_token_id = self._pad_id
         parameters = inspect.signature(classifier.forward).parameters
         self._extra: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
+        if resolved.is_causal and "logits_to_keep" in parameters:
+            self._extra["logits_to_keep"] = 1
         self._has_types = (
             "token_type_ids" in tokenizer.model_input_names
             and "token_type_ids" in parameters
@@ -91,6 +107,9 @@ class CrossEncoder(nn.Module):
         """Token ids of each pair; safe in another thread."""
         if not queries:
             return []
+        queries = [f"{self._prompt}{query}" for query in queries] if self._prompt else queries
+        if self._template is not None:
+            return [PairIds(ids, [0] * len(ids)) for ids in self._templated(queries, passages)]
         if self._fast is not None:
             pairs = list(zip(queries, passages, strict=True))
             encodings = self._fast.encode_batch_fast(pairs)
@@ -104,6 +123,22 @@ class CrossEncoder(nn.Module):
         )
         both = zip(out["input_ids"], out["token_type_ids"], strict=True)
         return [PairIds(ids, types) for ids, types in both]
+
+    def _templated(self, queries: Sequence[str], passages: Sequence[str]) -> list[list[int]]:
+        """Token ids of pairs that a template makes one text of."""
+        assert self._template is not None
+        filled = [self._template.fill(*pair) for pair in zip(queries, passages, strict=True)]
+        texts = [text for text, _, _ in filled]
+        specials = self._has_specials
+        fast = self._fast.encode_batch_fast(texts, add_special_tokens=specials)
+        ids: list[list[int]] = [encoding.ids for encoding in fast]
+        limit = self.contract.max_length
+        for number in [number for number, own in enumerate(ids) if len(own) > limit]:
+            # Where each token comes from costs time, and hardly any pair has to be cut.
+            whole = self._fast.encode(texts[number], add_special_tokens=specials)
+            places = filled[number][1:]
+            ids[number] = cut(whole.ids, whole.offsets, places, limit, self._side)
+        return ids
 
     def collate(self, pairs: Sequence[PairIds]) -> dict[str, torch.Tensor]:
         """What `forward` takes, int64 [B, T] on the CPU, padded to the longest pair."""
@@ -124,6 +159,11 @@ class CrossEncoder(nn.Module):
             inputs["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp_min(0)
         # In float32 before the activation: in 16 bits most good pairs would score exactly 1.
         logits_BL = self.classifier(**inputs).logits.float()
+        if tokens := self.contract.tokens:
+            # The last column stands behind the whole pair: padding is on the left.
+            logits_BL = logits_BL[:, -1, tokens]
+            scores_B = logits_BL[:, 0] - logits_BL[:, 1] if len(tokens) > 1 else logits_BL[:, 0]
+            return scores_B.sigmoid() if self.contract.activation == "sigmoid" else scores_B
         if self.contract.activation == "softmax":
             return logits_BL.softmax(-1)[:, self.contract.label]
         scores_B = logits_BL[:, self.contract.label]
@@ -146,17 +186,60 @@ def load_cross_encoder(
     """
     resolved = resolve_cross(spec)
     chosen = pick_dtype(dtype or spec.dtype, device)
-    classifier, tokenizer = load_classifier(
+    load = load_language_model if resolved.is_causal else load_classifier
+    classifier, tokenizer = load(
         resolved.transformer, resolved.checkpoint, chosen, resolved.code_revision
     )
-    model = CrossEncoder(classifier, tokenizer, resolved, resolved.contract(chosen))
+    template = _template_of(resolved, tokenizer)
+    text = None if template is None else template.text
+    contract = resolved.contract(chosen, text, _token_ids(resolved, tokenizer))
+    model = CrossEncoder(classifier, tokenizer, resolved, contract, template)
     model.to(device)
     model.train(False)
     model.requires_grad_(False)
     return model
 
 
-def _fast(tokenizer: Any, max_length: int) -> Any:
+def _template_of(resolved: ResolvedCross, tokenizer: Any) -> PairTemplate | None:
+    """What a pair becomes: the user's template, else the checkpoint's chat template, if any."""
+    if resolved.template is None and resolved.chat is None:
+        return None
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise ConfigError(
+            f"{resolved.checkpoint} has a tokenizer without a fast half, which a template needs.",
+            hint="Save it as tokenizer.json with transformers.",
+        )
+    if resolved.template is not None:
+        return PairTemplate.parse(resolved.template)
+    chat = resolved.chat
+    assert chat is not None
+    return chat_template(
+        tokenizer, resolved.checkpoint, resolved.prompt, chat.content, chat.options
+    )
+
+
+def _token_ids(resolved: ResolvedCross, tokenizer: Any) -> list[int]:
+    """Ids of the tokens that say yes and no; none for a classifier."""
+    ids: list[int] = []
+    for token in resolved.tokens or ():
+        if token is None:
+            continue
+        found = (
+            [token] if isinstance(token, int) else tokenizer.encode(token, add_special_tokens=False)
+        )
+        if len(found) != 1:
+            pieces = ", ".join(repr(piece) for piece in tokenizer.convert_ids_to_tokens(found))
+            raise ConfigError(
+                f"{token!r} is {counted(len(found), 'tokens')} of {resolved.checkpoint}"
+                f"{f': {pieces}' if found else ''}; an answer is one.",
+                hint="trueToken and falseToken are what comes next behind the template; where it ends in"
+                ' a colon, that may be " yes" with its space.',
+            )
+        ids += found
+    return ids
+
+
+def _fast(tokenizer: Any, max_length: int, is_templated: bool) -> Any:
     """A copy of the tokenizer's fast half that cuts pairs; None where there is none."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -166,7 +249,11 @@ def _fast(tokenizer: Any, max_length: int) -> Any:
     # A copy: truncation is the tokenizer's state, and another thread may use the original.
     copy = Tokenizer.from_str(backend.to_str())
     copy.no_padding()
-    copy.enable_truncation(
-        max_length, strategy="longest_first", direction=tokenizer.truncation_side
-    )
+    if is_templated:
+        # Cut here, where the texts are told from the template.
+        copy.no_truncation()
+    else:
+        copy.enable_truncation(
+            max_length, strategy="longest_first", direction=tokenizer.truncation_side
+        )
     return copy

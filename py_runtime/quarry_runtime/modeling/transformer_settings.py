@@ -27,27 +27,52 @@ _NO_MATTER = {
     "model_args.attn_implementation",
     "model_kwargs.attn_implementation",
 }
-# What releases from 5.4 on write by themselves: vectors of tokens, and scores of pairs.
+# What releases from 5.4 on write by themselves: vectors of tokens, scores of pairs, logits of words.
 _USUAL = {
     "transformer_task": ("feature-extraction", "sequence-classification"),
     "module_output_name": ("token_embeddings", "scores"),
 }
+_USUAL_OF_PAIRS = {
+    "transformer_task": ("sequence-classification", "text-generation"),
+    "module_output_name": ("scores", "causal_logits"),
+}
+# Variables of a chat template: pair_layout.py reads them.
+_CHAT = "processing_kwargs.chat_template."
 
 
-def read_settings(transformer: Path) -> Mapping[str, Any]:
+def settings_file(transformer: Path) -> Path | None:
+    """The file that says how sentence-transformers calls a transformer; None where there is none."""
+    return next((transformer / name for name in _FILES if (transformer / name).is_file()), None)
+
+
+def read_settings(transformer: Path, is_of_pairs: bool = False) -> Mapping[str, Any]:
     """max_seq_length, query_length, document_length and do_lower_case, as far as they are said.
 
+    Args:
+        transformer: Its folder.
+        is_of_pairs: Whether the model scores pairs: then a chat template is followed elsewhere.
+
     Raises:
-        ConfigError: a setting that shapes vectors and that Quarry does not follow.
+        ConfigError: a setting that shapes vectors or scores and that Quarry does not follow.
     """
-    file = next((transformer / name for name in _FILES if (transformer / name).is_file()), None)
+    file = settings_file(transformer)
     if file is None:
         return {}
     written = read_json(file)
+    if not is_of_pairs and "message" in (written.get("modality_config") or {}):
+        raise ConfigError(
+            f"{file}: this model puts each text into its chat template, and Quarry encodes texts"
+            " as they are.",
+            hint='Delete "message" from modality_config in a copy of the model; its vectors are then'
+            " others than sentence-transformers gave it.",
+        )
     found = {name: written.get(name) for name in _FOLLOWED}
     others = dict(_leaves({name: each for name, each in written.items() if name not in found}))
+    usual = _USUAL_OF_PAIRS if is_of_pairs else _USUAL
     for name, value in others.items():
-        if name not in _LENGTHS and value not in _USUAL.get(name, ()):
+        if is_of_pairs and name.startswith(_CHAT):
+            continue
+        if name not in _LENGTHS and value not in usual.get(name, ()):
             raise ConfigError(
                 f"{file} sets {name}, which Quarry does not follow.",
                 hint="Delete it from a copy of the model, if its vectors may do without it;"

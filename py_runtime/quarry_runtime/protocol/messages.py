@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 6
+PROTOCOL_VERSION: Final = 7
 
 EXIT_STATUS: Final[dict[str, int]] = {
     "INTERNAL": 1,
@@ -118,6 +118,10 @@ class CrossEncoderSpec(
     max_length: Annotated[int, Meta(ge=1, le=1000000)] | None
     activation: Literal["identity", "sigmoid", "softmax"] | None
     label: Count | None
+    template: Text | None
+    prompt: Text | None
+    true_token: Name | None
+    false_token: Name | None
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -136,6 +140,8 @@ class CrossEncoderContract(
     label: Count
     max_length: Count
     activation: Literal["identity", "sigmoid", "softmax"]
+    template: Text | None
+    tokens: Annotated[list[Count], Meta(max_length=2)]
     dtype: Literal["float32", "bfloat16", "float16"]
     parameter_count: Count
     revision: Name | None
@@ -356,7 +362,7 @@ class Hello(
 ):
     """`hello`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     role: Literal["worker", "rank", "control"]
     name: Name
     token: Name
@@ -380,7 +386,7 @@ class Ready(
 ):
     """`ready`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     model: ModelContract | None
     cross_encoder: CrossEncoderContract | None
     credits: Annotated[int, Meta(ge=1, le=1024)]
@@ -397,7 +403,7 @@ class Result(
 ):
     """`result`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     tensor: TensorSpec
@@ -416,7 +422,7 @@ class Probed(
 ):
     """`probed`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     sizes: Annotated[list[ProbedSize], Meta(min_length=1, max_length=32)]
@@ -434,7 +440,7 @@ class Done(
 ):
     """`done`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     seconds: float
@@ -451,7 +457,7 @@ class Snapshot(
 ):
     """`snapshot`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     units: Annotated[list[SnapshotUnit], Meta(max_length=1000)]
     scores: TensorSpec
     rows: TensorSpec
@@ -469,7 +475,7 @@ class Failed(
 ):
     """`failed`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     error: ErrorInfo
@@ -486,7 +492,7 @@ class Heartbeat(
 ):
     """`heartbeat`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     progress: Count
 
 
@@ -501,7 +507,7 @@ class Log(
 ):
     """`log`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     level: Literal["debug", "info", "warning", "error"]
     text: Text
 
@@ -517,7 +523,7 @@ class Fatal(
 ):
     """`fatal`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     error: ErrorInfo
     query_rows: Annotated[list[Row], Meta(max_length=100)]
     passage_rows: Annotated[list[Row], Meta(max_length=100)]
@@ -534,7 +540,7 @@ class Bye(
 ):
     """`bye`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     reason: Text
 
 
@@ -549,7 +555,7 @@ class Leave(
 ):
     """`leave`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     reason: Text
 
 
@@ -564,7 +570,7 @@ class Fetch(
 ):
     """`fetch`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     checkpoint: Path
     file: Path
     offset: Count
@@ -581,7 +587,7 @@ class Control(
 ):
     """`control`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     action: Literal["list", "drain"]
     worker: Name | None
 
@@ -597,7 +603,7 @@ class Next(
 ):
     """`next`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
 
@@ -613,7 +619,7 @@ class TrainStep(
 ):
     """`trainStep`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     step: Count
     loss: float
     learning_rate: float
@@ -633,7 +639,7 @@ class Sealing(
 ):
     """`sealing`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     step: Count
 
 
@@ -648,7 +654,7 @@ class Checkpoint(
 ):
     """`checkpoint`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -664,7 +670,7 @@ class Evaluate(
 ):
     """`evaluate`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     step: Count
 
 
@@ -679,7 +685,7 @@ class Trained(
 ):
     """`trained`, up."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     step: Count
     path: Path
 
@@ -695,7 +701,7 @@ class Refuse(
 ):
     """`refuse`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     error: ErrorInfo
 
 
@@ -710,7 +716,7 @@ class Configure(
 ):
     """`configure`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     task: Task
 
 
@@ -725,7 +731,7 @@ class Queries(
 ):
     """`queries`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     first_row: Count
     tensor: TensorSpec
 
@@ -741,7 +747,7 @@ class Tracked(
 ):
     """`tracked`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     queries: TensorSpec
     rows: TensorSpec
 
@@ -757,7 +763,7 @@ class Unit(
 ):
     """`unit`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     unit: Name
     attempt: Count
     row_count: Count
@@ -774,7 +780,7 @@ class Flush(
 ):
     """`flush`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
 
 
 class Welcome(
@@ -788,7 +794,7 @@ class Welcome(
 ):
     """`welcome`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     name: Name
 
 
@@ -803,7 +809,7 @@ class Files(
 ):
     """`files`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     checkpoint: Path
     files: Annotated[list[ModelFile], Meta(max_length=1000)]
 
@@ -819,7 +825,7 @@ class Piece(
 ):
     """`piece`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     file: Path
     offset: Count
 
@@ -835,7 +841,7 @@ class Controlled(
 ):
     """`controlled`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     is_done: bool
     text: Text
     workers: Annotated[list[WorkerRow], Meta(max_length=1000)]
@@ -852,7 +858,7 @@ class Ping(
 ):
     """`ping`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
 
 
 class Drain(
@@ -866,7 +872,7 @@ class Drain(
 ):
     """`drain`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
 
 
 class MicroBatch(
@@ -880,7 +886,7 @@ class MicroBatch(
 ):
     """`microBatch`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     step: Count
     micro_step: Count
     positive_columns: TensorSpec
@@ -901,7 +907,7 @@ class Seal(
 ):
     """`seal`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     step: Count
 
 
@@ -916,7 +922,7 @@ class Evaluation(
 ):
     """`evaluation`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     ticket_path: Path | None
     is_last: bool
 
@@ -932,7 +938,7 @@ class StopTraining(
 ):
     """`stopTraining`, down."""
 
-    v: Literal[6] = PROTOCOL_VERSION
+    v: Literal[7] = PROTOCOL_VERSION
     save: bool
     ends_batches: bool
 

@@ -5,6 +5,7 @@ import {
   biEncoder,
   binary,
   combined,
+  crossEncoder,
   defineExperiment,
   demoModel,
   demoSource,
@@ -163,6 +164,22 @@ describe("what is wrong", () => {
     [
       { evaluate: { data: { ...judged, templates: { query: "question" } } } },
       "evaluate.data.templates.query: leaves the text out; put {text} where it belongs",
+    ],
+    [
+      { evaluate: { data: judged }, rerank: crossEncoder("m", { template: "{query} {query}", trueToken: "yes" }) },
+      "rerank.template: has to name {query} once",
+    ],
+    [
+      { evaluate: { data: judged }, rerank: crossEncoder("m", { template: "{query} {passage}", prompt: "Judge" }) },
+      "rerank.prompt: has no place of its own in a template; write it into that",
+    ],
+    [
+      { mine: { data: judged, rescore: { model: crossEncoder("m", { falseToken: "no" }) } } },
+      "mine.rescore.model.falseToken: is what the answer of mine.rescore.model.trueToken is compared with; name that, too",
+    ],
+    [
+      { evaluate: { data: judged }, rerank: crossEncoder("m", { label: 1, trueToken: "yes" }) },
+      "rerank.label: is a classifier's, and rerank.trueToken a language model's; leave one of them out",
     ],
     [
       { evaluate: { data: suite({ one: judged, two: judged }), run: "a.run" } },

@@ -29,7 +29,15 @@ function reading(job: Assignment, what: Contract | null, ...answer: Parameters<t
 describe("scores", () => {
   const model: CrossEncoderSpec = {
     ...{ checkpoint: "tiny-cross", revision: null, trustRemoteCode: false, dtype: "auto" },
-    ...{ maxLength: null, activation: null, label: null },
+    ...{
+      maxLength: null,
+      activation: null,
+      label: null,
+      template: null,
+      prompt: null,
+      trueToken: null,
+      falseToken: null,
+    },
   };
   const job = scoring({ phase: "rerank", model, units, onScores: async () => {} });
   const read = (...scores: number[]) =>

@@ -1,0 +1,88 @@
+"""What sentence-transformers' layout says of a model that scores pairs: its length, its chat template, its tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from quarry_runtime.errors import ConfigError
+from quarry_runtime.guard.locate import inside, read_json, unfollowed
+from quarry_runtime.modeling.transformer_settings import read_settings, settings_file
+
+# What a chat template is called with that is no variable of its own.
+_OF_THE_CALL = {
+    "truncation", "max_length", "padding", "tokenize", "return_tensors", "return_dict",
+    "tokenizer_kwargs", "chat_template",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Chat:
+    """How pairs are put into the tokenizer's chat template."""
+
+    #: Whether a message holds a text or a list of parts; None: what the template takes.
+    content: Literal["flat", "structured"] | None
+    options: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class PairLayout:
+    """Of a folder that says nothing: all of it none."""
+
+    max_length: int | None = None
+    chat: Chat | None = None
+    prompt: str | None = None
+    #: Ids of the tokens whose logits say yes and no; None: no LogitScore.
+    tokens: tuple[int, int | None] | None = None
+
+
+def read_pair_layout(folder: Path) -> PairLayout:
+    """Reads modules.json and what it points to; a folder without it is plain transformers.
+
+    Raises:
+        ConfigError: a module or a setting that Quarry cannot follow, named.
+    """
+    if not (folder / "modules.json").is_file():
+        # sentence-transformers up to 5.3 saves a cross-encoder so.
+        return PairLayout(prompt=_prompt(folder))
+    transformer, tokens = folder, None
+    for number, module in enumerate(read_json(folder / "modules.json")):
+        kind, place = str(module["type"]), inside(folder, str(module.get("path", "")))
+        name = kind.rsplit(".", 1)[-1] if kind.startswith("sentence_transformers.") else kind
+        if name == "Transformer" and number == 0:
+            transformer = place
+        elif name == "LogitScore" and number == 1:
+            config = read_json(place / "config.json")
+            no = config.get("false_token_id")
+            tokens = int(config["true_token_id"]), None if no is None else int(no)
+        else:
+            raise unfollowed(folder, kind, number)
+    settings = read_settings(transformer, is_of_pairs=True)
+    return PairLayout(settings.get("max_seq_length"), _chat(transformer), _prompt(folder), tokens)
+
+
+def _chat(transformer: Path) -> Chat | None:
+    file = settings_file(transformer)
+    written = read_json(file) if file is not None else {}
+    message = (written.get("modality_config") or {}).get("message")
+    if message is None:
+        return None
+    options = dict((written.get("processing_kwargs") or {}).get("chat_template") or {})
+    # Quarry always keeps what stands behind the texts.
+    options.pop("restore_suffix", None)
+    for name in options:
+        if name in _OF_THE_CALL:
+            raise ConfigError(
+                f"{file} sets processing_kwargs.chat_template.{name}, which Quarry does not follow.",
+                hint="Delete it from a copy of the model; maxLength is an option of the cross-encoder.",
+            )
+    content = message.get("format")
+    return Chat(content if content in ("flat", "structured") else None, options)
+
+
+def _prompt(folder: Path) -> str | None:
+    file = folder / "config_sentence_transformers.json"
+    general = read_json(file) if file.is_file() else {}
+    return (general.get("prompts") or {}).get(general.get("default_prompt_name")) or None
