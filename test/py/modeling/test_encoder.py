@@ -49,6 +49,24 @@ def test_vectors_and_saved_vectors_equal_sentence_transformers(
     assert np.array_equal(vectors, encode(load(tmp_path / "saved"), TEXTS))
 
 
+def test_a_chat_template_of_the_tokenizer_is_left_alone_here_and_by_sentence_transformers(
+    tiny_of: Callable[..., Path], load: Callable, tmp_path: Path
+) -> None:
+    import transformers
+
+    folder = tiny_of("llama")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"
+    tokenizer.save_pretrained(folder)
+    encoder = load(folder)
+    encoder.save(tmp_path / "saved")
+    texts = ["dog", "one two three four"]
+    found = encode(encoder, texts)
+    np.testing.assert_allclose(found, peers_vectors(tmp_path / "saved", texts), atol=1e-5)
+    # By itself it would take a plain checkpoint's.
+    assert np.abs(found - peers_vectors(folder, texts)).max() > 1e-3
+
+
 def test_prompts_lengths_pooling_and_projections_survive_saving(
     tiny_bert: Path, load: Callable, tmp_path: Path
 ) -> None:
