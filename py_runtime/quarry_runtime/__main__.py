@@ -27,6 +27,7 @@ VERBS = {
 ANSWERS = {
     "measure": "quarry_runtime.measure",
     "compare": "quarry_runtime.compare",
+    "cross-encoder": "quarry_runtime.cross_encoder",
     "estimate": "quarry_runtime.estimate",
     "parquet": "quarry_runtime.parquet",
     "demo": "quarry_runtime.demo",

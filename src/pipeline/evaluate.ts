@@ -4,6 +4,7 @@ import type { PreparedSource } from "../data/types.js";
 import type { EvaluateConfig } from "../experiment/schema.js";
 import { type EvaluationSet, evaluatedSets } from "../experiment/sources.js";
 import type { RunContext } from "./context.js";
+import { lookAtCrossEncoder } from "./cross-look.js";
 import { type EvaluateResult, filesOfSet, type SetResult } from "./evaluation-result.js";
 import { type GivenRun, rankedIn } from "./given-run.js";
 import { measure } from "./measure.js";
@@ -101,6 +102,7 @@ async function evaluateSet(
   const run = await openGiven(context, step, set);
   const evaluateOn = async (whole: PreparedSource): Promise<SetResult> => {
     warnOfOtherData(context, whole.fingerprint, set.name);
+    await lookAtCrossEncoder(context, context.config.rerank);
     const what = { step, set, whole, intervalsSeed: context.config.seed, ...(run === null ? {} : { run }) };
     const { measured, throughput, files, part, ofQueries } = await rankAndMeasure(context, model, what, options);
     const found = { values: measured.mean, queryCount: measured.queryCount, throughput, run: `${step}/run.trec` };

@@ -6,6 +6,7 @@ import { inSection } from "../experiment/mine-checks.js";
 import type { MineConfig } from "../experiment/schema.js";
 import { rowsToMine } from "./asked-data.js";
 import type { RunContext } from "./context.js";
+import { lookAtCrossEncoder } from "./cross-look.js";
 import { openRescore } from "./mine-rescore.js";
 import { askAll, openRuns, retrieversOf } from "./mine-retrievers.js";
 import { casesOf, identityOf } from "./mining/cases.js";
@@ -95,6 +96,7 @@ async function mineSource(
 ): Promise<MineResult> {
   const { step, section, source, retrievers } = work;
   const queryRows = rowsToMine(source, options, section);
+  await lookAtCrossEncoder(context, options.rescore?.model);
   await mkdir(context.runDir.file(step), { recursive: true });
   const { retrieved, throughput } = await askAll(context, { ...work, queryRows });
   const limits = retrievers.map((retriever) => retriever.limits);

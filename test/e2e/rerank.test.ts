@@ -223,7 +223,7 @@ test("another stage in a folder that holds one is refused", async () => {
   expect(result.stderr).toContain("rerank.topK: 8 → 9");
 }, 60_000);
 
-test("a bi-encoder in the place of a cross-encoder is told before anything is scored", async () => {
+test("a bi-encoder in the place of a cross-encoder is told before anything is encoded for it", async () => {
   await rm(join(place.folder, "runs/wrong"), { recursive: true, force: true });
   await place.experiment(
     `
@@ -235,4 +235,5 @@ test("a bi-encoder in the place of a cross-encoder is told before anything is sc
   const result = await place.quarry("evaluate", "wrong.ts");
   expect(result.exitCode).toBe(2);
   expect(result.stderr).toContain("not a cross-encoder");
+  expect(result.stdout).not.toContain("search passages");
 }, 120_000);
