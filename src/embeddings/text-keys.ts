@@ -5,9 +5,8 @@ import { setImmediate } from "node:timers/promises";
 import { tableFromIPC, type Utf8, type Vector } from "apache-arrow";
 import { z } from "zod";
 import { openEntry } from "../data/cache/entry.js";
-import { CheckedFile } from "../data/storage/checked-file.js";
+import { readChecked } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
-import { FileSink } from "../data/storage/file-sink.js";
 import { textBlocks } from "../data/texts/blocks.js";
 import type { TextTable } from "../data/types.js";
 import { stopIfAborted } from "../errors.js";
@@ -62,21 +61,12 @@ export async function textKeys(
     content: z.strictObject({ rowCount: z.int().min(0) }),
     async build(folder) {
       const { keys, lengths } = await computeKeys(table, rows, signal);
-      const sink = new FileSink(join(folder, FILE));
-      try {
-        writeChecked(sink, [keys, lengths]);
-        return { files: { [FILE]: sink.finish() }, content: { rowCount: rows.length } };
-      } finally {
-        sink.abandon();
-      }
+      const file = writeChecked(join(folder, FILE), [keys, lengths]);
+      return { files: { [FILE]: file }, content: { rowCount: rows.length } };
     },
     open(folder, { rowCount }, onDamage) {
-      const file = new CheckedFile(join(folder, FILE), rowCount * (KEY_WORDS + 1) * 4, onDamage);
-      try {
-        return { keys: file.int32(0, rowCount * KEY_WORDS), lengths: file.int32(rowCount * KEY_WORDS, rowCount) };
-      } finally {
-        file.close();
-      }
+      const [keys, lengths] = readChecked(join(folder, FILE), [rowCount * KEY_WORDS, rowCount], onDamage);
+      return { keys, lengths };
     },
   });
 }

@@ -39,8 +39,7 @@ test("numbers written in any pieces make the file that writing them at once make
     fc.property(pieces, (arrays) => {
       const { dir } = newCollection();
       const whole = Int32Array.from(arrays.flatMap((array) => [...array]));
-      const atOnce = new FileSink(join(dir, "whole"));
-      writeChecked(atOnce, [whole]);
+      const atOnce = writeChecked(join(dir, "whole"), [whole]);
       const inPieces = new FileSink(join(dir, "pieces"));
       const writer = new CheckedWriter(inPieces);
       for (const array of arrays) {
@@ -48,7 +47,7 @@ test("numbers written in any pieces make the file that writing them at once make
         array.fill(7);
       }
       writer.finish();
-      expect(inPieces.finish()).toEqual(atOnce.finish());
+      expect(inPieces.finish()).toEqual(atOnce);
       expect(readFileSync(join(dir, "pieces"))).toEqual(readFileSync(join(dir, "whole")));
       const read = new CheckedFile(join(dir, "pieces"), whole.byteLength, () => {});
       expect(read.int32(0, whole.length)).toEqual(whole);
@@ -82,10 +81,8 @@ test("the index finds each id's first row and nothing else, whatever was guessed
       }
       const { bytes: all, offsets } = builder.ids();
       const path = join(newCollection().dir, "index");
-      const file = new FileSink(path);
       const slots = builder.takeSlots();
-      writeChecked(file, [slots]);
-      file.finish();
+      writeChecked(path, [slots]);
       const index = new IdIndex(path, slots.length / 3, () => {});
       const rowOf = (id: string): number => {
         const wanted = Buffer.from(id);
