@@ -16,7 +16,6 @@ import { openSubset, type Subset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
 import type { SourceFile } from "./readers/reader.js";
 import { listFiles, sourceFiles } from "./source-files.js";
-import { emptyTexts } from "./texts/empty-texts.js";
 import { openTexts } from "./texts/open-texts.js";
 import type { StoredTexts } from "./texts/stored-texts.js";
 import { styleKey, styleOf } from "./texts/style.js";
@@ -221,15 +220,8 @@ export const prepareSource: PrepareSource = async (data, context): Promise<Prepa
     refuseTwoStyles(opened);
     if (qrels !== null && qrels.queryRows.length === 0) throw nothingKept(opened, data);
     const fingerprint = createHash("sha256").update(opened.fingerprint).digest("hex");
-    return {
-      passages,
-      queries: queries.rowCount === 0 ? emptyTexts : queries,
-      searchRows: passagesLeft(opened),
-      encodableQueries: queriesLeft(opened),
-      qrels,
-      fingerprint,
-      close,
-    };
+    const [searchRows, encodableQueries] = [passagesLeft(opened), queriesLeft(opened)];
+    return { passages, queries, searchRows, encodableQueries, qrels, fingerprint, close };
   } catch (thrown) {
     close();
     throw thrown;

@@ -38,7 +38,7 @@ export interface TextTable {
    */
   gather(rows: Int32Array, rowOffset?: number): Uint8Array;
   /** Asks the system to read these rows' texts ahead, so that gathering them later does not wait; cheap where they are in memory. */
-  prefetch?(rows: Int32Array): void;
+  prefetch(rows: Int32Array): void;
   close(): void;
 }
 
