@@ -1,7 +1,6 @@
 /** Reads which queries count: any file that yields query ids. */
 import { join } from "node:path";
 import { z } from "zod";
-import { QuarryError } from "../../errors.js";
 import { openEntry } from "../cache/entry.js";
 import { BadLines, FindingCounter, judge, named, storedFinding } from "../findings.js";
 import { decode } from "../readers/json-line.js";
@@ -54,9 +53,9 @@ export async function openSubset(
       const isIn = new Uint8Array(queries.rowCount);
       for (const [number, { file, format, input }] of inputs().entries()) {
         bad.watch(input, number);
-        if (format.readIds === undefined) throw noIds(file.path, format.name);
         let seen = 0;
-        await format.readIds(input, file, ({ id, line }) => {
+        // formatOf refused formats that have no ids.
+        await format.readIds?.(input, file, ({ id, line }) => {
           seen += 1;
           const row = queries.rowOfBytes(id.bytes, id.start, id.end);
           if (row === -1) unknown.add(number, line, () => `unknown query id ${JSON.stringify(decode(id))}`);
@@ -82,10 +81,4 @@ export async function openSubset(
     judge(context, named(found, paths, hint));
   }
   return { rows: opened.rows, fingerprint: key.join(" ") };
-}
-
-function noIds(path: string, format: string): QuarryError {
-  return new QuarryError("CONFIG", `${path}: the format ${format} yields no query ids.`, {
-    hint: "Name another file, or the right format with { path, format }.",
-  });
 }
