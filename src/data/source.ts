@@ -292,8 +292,7 @@ function rowsBut(out: ReadonlySet<number>, rowCount: number): Int32Array {
 
 function nothingKept({ sources }: OpenedSources, data: SearchDataConfig): QuarryError {
   const configs = data.kind === "combined" ? data.sources : [data];
-  const files = configs.flatMap(({ qrels }) => (qrels === undefined ? [] : [qrels].flat()));
-  const paths = files.map((file) => (typeof file === "string" ? file : file.path));
+  const paths = configs.flatMap(({ qrels }) => listFiles(qrels ?? []).map(({ path }) => path));
   const stored = sources.flatMap(({ qrels }) => qrels?.parts.stored.content ?? []);
   if (stored.every(({ judgementCount }) => judgementCount === 0)) {
     const read = stored.reduce((sum, { readCount }) => sum + readCount, 0);
