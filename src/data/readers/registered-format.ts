@@ -185,13 +185,8 @@ function iterable<T>(given: AsyncIterable<T> | Iterable<T>, name: string): Async
 
 async function* wholeBytes(input: InputFile): AsyncGenerator<Uint8Array> {
   let fault: string | null = null;
-  let hasBytes = false;
-  for await (const chunk of input.chunks((reason) => (fault = reason))) {
-    hasBytes ||= chunk.byteLength > 0;
-    yield chunk;
-  }
+  yield* input.chunks((reason) => (fault = reason));
   if (fault !== null) throw fileError(input.path, `${fault as string}.`, "Fetch or compress the file again.");
-  if (!hasBytes) throw fileError(input.path, "the file is empty.", "Give a file with at least one record.");
 }
 
 function shown(value: unknown): string {
