@@ -2,7 +2,7 @@
 import { QuarryError } from "../../errors.js";
 import type { MergeRule, SourceConfig } from "../../experiment/schema.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
-import type { Finding } from "../findings.js";
+import type { Example, Finding } from "../findings.js";
 import { formatFloat32 } from "../float32.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { TextPool } from "../texts/text-pool.js";
@@ -144,7 +144,7 @@ export class MergedQrels implements Qrels {
    * rule `error` forbids them.
    */
   conflicts(): Omit<Finding, "kind"> | null {
-    const examples: Finding["examples"][number][] = [];
+    const examples: Example[] = [];
     let count = 0;
     if (this.#sides.length < 2) return null;
     for (const query of this.queryRows) {
@@ -199,7 +199,7 @@ export class MergedQrels implements Qrels {
     throw new QuarryError("DATA", `${place}: ${detail}.`, { hint: DIFFERENT_HINT });
   }
 
-  #describe({ query, passage, score, other }: Conflict): Finding["examples"][number] {
+  #describe({ query, passage, score, other }: Conflict): Example {
     const judging = this.#judging(query, passage).filter((each) => each.score !== null);
     const places = judging.map(({ origin }) => `${origin.file}:${origin.line}`);
     const ids = `query ${JSON.stringify(this.queries.id(query))}, passage ${JSON.stringify(judging[0]?.passageId)}`;

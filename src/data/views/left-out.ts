@@ -1,7 +1,7 @@
 /** Queries that form no group, or too small a one: counted, the first ten named, judged by the experiment's policy. */
 import { QuarryError } from "../../errors.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
-import { type Finding, judge } from "../findings.js";
+import { type Example, type Finding, judge } from "../findings.js";
 import type { MergedQrels } from "../qrels/merged.js";
 import { QueryLinks } from "../qrels/query-links.js";
 import type { TextPool } from "../texts/text-pool.js";
@@ -116,7 +116,7 @@ function examplesOf(
   numbers: ArrayLike<number>,
   queries: TextPool,
   detail: (number: number, at: number) => string,
-): { place: string; detail: string }[] {
+): Example[] {
   return Array.from({ length: Math.min(numbers.length, EXAMPLE_LIMIT) }, (_, at) => {
     const number = numbers[at] as number;
     const { file, line } = queries.origin(number);
