@@ -9,7 +9,7 @@ import { mergeSources } from "./qrels/merge-sources.js";
 import type { MergedQrels, Side } from "./qrels/merged.js";
 import { openQrels } from "./qrels/open-qrels.js";
 import { refuseOtherTexts } from "./qrels/query-conflicts.js";
-import { repeatedQueries } from "./qrels/query-links.js";
+import { repeatedQueries, rowOfSame } from "./qrels/query-links.js";
 import { onlyRelevant, type PositivesOf, positivesOf } from "./qrels/relevant.js";
 import { RowSet } from "./qrels/row-set.js";
 import { openSubset, type Subset } from "./qrels/subset.js";
@@ -273,10 +273,8 @@ function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
     const offset = queries.add(table, styleOf(config, "query"));
     for (const row of leftOut) {
       // What one source leaves out, another may ask.
-      const id = table.idBytes(row);
-      const rowIn = (other: StoredTexts): number => (other === table ? row : other.rowOfBytes(id, 0, id.byteLength));
       const isAsked = asking.some((other) => {
-        const own = rowIn(other.table);
+        const own = rowOfSame(table, row, other.table);
         return own !== -1 && !other.isOut.has(own);
       });
       if (!isAsked) out.add(row + offset);

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { openEntry } from "../cache/entry.js";
+import { rowOfSame } from "../qrels/query-links.js";
 import type { StoredQrels } from "../qrels/stored-qrels.js";
 import { readChecked } from "../storage/checked-file.js";
 import { writeChecked } from "../storage/checked-writer.js";
@@ -118,13 +119,6 @@ function findCommonPairs(positives: JudgedTables, negatives: JudgedTables, skipB
       positives: copies.positives.filled(),
     },
   };
-}
-
-/** The row of the same query (by id) in another table, or -1. */
-export function rowOfSame(from: StoredTexts, row: number, to: StoredTexts): number {
-  if (from.fingerprint === to.fingerprint) return row;
-  const id = from.idBytes(row);
-  return to.rowOfBytes(id, 0, id.byteLength);
 }
 
 /** 4 bytes a row: asking the table 15 million times costs more than reading its column once. */

@@ -3,12 +3,12 @@ import { basename } from "node:path";
 import { EXAMPLE_LIMIT } from "../failures.js";
 import { type Example, type Finding, judge, policyOf } from "../findings.js";
 import type { MaterializedQrels } from "../qrels/materialized.js";
-import { QueryLinks } from "../qrels/query-links.js";
+import { QueryLinks, rowOfSame } from "../qrels/query-links.js";
 import type { OpenedSources } from "../source.js";
 import { listFiles } from "../source-files.js";
 import type { DataContext } from "../types.js";
 import { holds, placeOf } from "./ascending.js";
-import { type CommonPairs, openCommonPairs, rowOfSame } from "./common-pairs.js";
+import { type CommonPairs, openCommonPairs } from "./common-pairs.js";
 
 const NOTHING = new Int32Array(0);
 
