@@ -8,19 +8,16 @@ import { inspect } from "node:util";
 import { QuarryError } from "../../errors.js";
 import { fileError } from "../failures.js";
 import { putExtras } from "./extras.js";
-import { listNames, listSeen, type WantedField, wantedFields } from "./field-names.js";
+import { FIRST_EXTRA, listNames, listSeen, type WantedField, wantedFields } from "./field-names.js";
 import type { InputFile } from "./input.js";
 import { type ParquetColumn, readRowGroups } from "./parquet-file.js";
 import type { Format, Role, SourceFile, Span } from "./reader.js";
-import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointTo } from "./records.js";
+import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointTo, putText } from "./records.js";
 
-const NOTHING = Buffer.alloc(0);
 const WHOLE = ["BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY", "INT32", "INT64"];
 const TEXT = ["BYTE_ARRAY"];
 const NUMBER = ["INT32", "INT64", "FLOAT", "DOUBLE"];
 const EXTRA = ["BYTE_ARRAY", "BOOLEAN", ...NUMBER];
-/** The field of the first extra: behind id, text, title and prompt. */
-const FIRST_EXTRA = 4;
 
 export const parquet: Format = {
   name: "parquet",
@@ -140,8 +137,7 @@ class Cells {
   takeId(field: number, target: Span): boolean {
     const value = this.#value(field);
     if (typeof value === "bigint" || (typeof value === "number" && Number.isSafeInteger(value))) {
-      const written = Buffer.from(String(value), "latin1");
-      pointTo(target, written, 0, written.byteLength);
+      putText(target, String(value));
       return true;
     }
     return this.#takeBytes(field, value, target) && isGoodId(target, this.#what(field), this.input, this.line);
@@ -151,7 +147,7 @@ class Cells {
   takeText(field: number, target: Span): boolean {
     const value = this.#value(field);
     if (value === null && (this.wanted[field] as WantedField).field !== "text") {
-      pointTo(target, NOTHING, 0, 0);
+      target.start = target.end = 0;
       return true;
     }
     return this.#takeBytes(field, value, target);

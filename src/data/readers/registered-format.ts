@@ -5,7 +5,7 @@ import { putExtras } from "./extras.js";
 import type { InputFile } from "./input.js";
 import { lineTexts } from "./lines.js";
 import type { Format, Role, Sample, Span } from "./reader.js";
-import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointTo, shorten } from "./records.js";
+import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, putText, shorten } from "./records.js";
 import type { ReaderFile, ReaderId, ReaderJudgement, ReaderOptions, ReaderText } from "./registry.js";
 
 /** The format of a registered reader; its version holds the hash of its source. */
@@ -98,8 +98,7 @@ class Checks {
     if (/\p{Surrogate}/u.test(value)) {
       return this.refuse(`${field} holds half a character (a lone surrogate)`, "Cut texts at whole characters.");
     }
-    const bytes = Buffer.from(value, "utf8");
-    pointTo(target, bytes, 0, bytes.byteLength);
+    putText(target, value);
     return true;
   }
 
