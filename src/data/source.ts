@@ -20,7 +20,7 @@ import { openTexts } from "./texts/open-texts.js";
 import type { StoredTexts } from "./texts/stored-texts.js";
 import { styleKey, styleOf } from "./texts/style.js";
 import { TextPool } from "./texts/text-pool.js";
-import type { DataContext, PreparedSource, PrepareSource } from "./types.js";
+import type { DataContext, PreparedSource } from "./types.js";
 
 /** What the data plane itself knows of a source. */
 export interface OpenedSource {
@@ -212,8 +212,12 @@ export async function openSources(
   }
 }
 
-/** Makes one source or several ready; see PrepareSource in types.ts. */
-export const prepareSource: PrepareSource = async (data, context): Promise<PreparedSource> => {
+/**
+ * Makes one source or several ready, building what the cache lacks.
+ *
+ * @throws QuarryError CONFIG, DATA or ENVIRONMENT.
+ */
+export async function prepareSource(data: SearchDataConfig, context: DataContext): Promise<PreparedSource> {
   const opened = await openSources(data, context);
   const { passages, queries, qrels, close } = opened;
   try {
@@ -226,7 +230,7 @@ export const prepareSource: PrepareSource = async (data, context): Promise<Prepa
     close();
     throw thrown;
   }
-};
+}
 
 /** Searched twice, a passage would be a rival of itself, and its judgements would count for one of the two only. */
 function refuseTwoStyles({ sources, passages }: OpenedSources): void {
