@@ -1,7 +1,8 @@
 /** A finished shard of vectors, mapped into memory; each block is checked when it is first touched. */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { crc32 } from "node:zlib";
+import { removeQuietly } from "../data/cache/folder.js";
 import { integrityError } from "../data/failures.js";
 import { RandomFile } from "../data/storage/random-file.js";
 import { QuarryError } from "../errors.js";
@@ -253,7 +254,7 @@ export class OpenShard {
       this.#manifest = { ...this.#manifest, keysCrc: crc32(bytes) };
       writeManifest(this.folder, this.#manifest);
     } catch {
-      rmSync(temporary, { force: true });
+      removeQuietly(temporary);
     }
   }
 }

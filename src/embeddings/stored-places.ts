@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { removeQuietly } from "../data/cache/folder.js";
 import { readNote, replaceSealed } from "../data/cache/sealed.js";
 import { readChecked } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
@@ -63,7 +64,7 @@ export function keepPlaces(store: EmbeddingStore, rows: string, places: KeptPlac
       if (name.startsWith(`places-${rows}-`) && name !== file) rmSync(join(store.folder, name), { force: true });
     }
   } catch {
-    rmSync(join(store.folder, file), { force: true });
+    removeQuietly(join(store.folder, file));
   }
 }
 
@@ -77,11 +78,7 @@ export function checkPlaces(folder: string): { readonly fileCount: number; reado
       readChecked(join(folder, file), [rowCount * 3], () => {});
       return false;
     } catch {
-      try {
-        rmSync(path, { force: true });
-      } catch {
-        // A store that cannot be written to.
-      }
+      removeQuietly(path);
       return true;
     }
   });
