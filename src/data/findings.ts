@@ -37,6 +37,14 @@ export type StoredFinding = z.output<typeof storedFinding>;
 /** Options that refuse data by themselves with the value `error`, whatever the validation says. */
 export type RefusingOption = "tooFew" | "merge";
 
+/** One place of a fault. */
+export interface Example {
+  /** `file:line`. */
+  readonly place: string;
+  /** What stands there, e.g. `"d7" (first at line 3)`. */
+  readonly detail: string;
+}
+
 /** A fault as it is told. */
 export interface Finding {
   readonly kind: FindingKind | RefusingOption;
@@ -45,8 +53,8 @@ export interface Finding {
   /** Singular and plural of what was counted. */
   readonly words: readonly [string, string];
   readonly count: number;
-  /** The first ten: `file:line` and what stands there, e.g. `"d7" (first at line 3)`. */
-  readonly examples: readonly { readonly place: string; readonly detail: string }[];
+  /** The first ten. */
+  readonly examples: readonly Example[];
   /** What mends it. */
   readonly hint: string;
 }
@@ -137,7 +145,9 @@ export function named(found: StoredFinding, files: readonly string[], hint: stri
 }
 
 /** A fault in one message: the count, and the first ten on lines of their own. */
-export function describeFinding({ subject, words: [one, many], count: total, examples }: Finding): string {
+export function describeFinding(finding: Pick<Finding, "subject" | "words" | "count" | "examples">): string {
+  const { subject, words, count: total, examples } = finding;
+  const [one, many] = words;
   const listed = examples.map(({ place, detail }) => `\n  ${place}: ${detail}`).join("");
   const shown = examples.length === 0 ? "." : total > examples.length ? `; the first ${examples.length}:` : ":";
   return `${subject}: ${counted(total, many, one)}${shown}${listed}`;

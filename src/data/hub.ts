@@ -3,9 +3,10 @@ import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { QuarryError } from "../errors.js";
-import type { FilesConfig, SourceConfig } from "../experiment/schema.js";
+import type { SourceConfig } from "../experiment/schema.js";
 import { homeFolder } from "../home.js";
-import { systemCode } from "./failures.js";
+import { isAbsent, systemCode } from "./failures.js";
+import { listFiles } from "./source-files.js";
 
 const SCHEME = "hf://";
 const FORM = "hf://datasets/<owner>/<name>@<revision>/<path>";
@@ -14,7 +15,7 @@ const REVISION = /^\w[\w.+-]*(\/\w[\w.+-]*)*$/;
 /** Revisions with slashes that may stand in a URL as they are, as the hub's own client reads them. */
 const LONG_REVISION = /^(refs\/pr\/\d+|refs\/convert\/\w+)(\/|$)/;
 
-/** A file of a data set on the hub. */
+/** A file of a data set on the hub, as `python -m quarry_runtime fetch` reads it. */
 export interface HubFile {
   /** As the user wrote it. */
   readonly url: string;
@@ -24,12 +25,6 @@ export interface HubFile {
   readonly revision: string;
   /** Inside the data set, with slashes. */
   readonly path: string;
-}
-
-/** Where a file lies on this machine. */
-export interface LocatedFile {
-  readonly path: string;
-  readonly commit: string;
 }
 
 /** Whether a path is meant for the hub. */
@@ -90,22 +85,15 @@ export function hubCacheDir(env: Readonly<NodeJS.ProcessEnv> = process.env): str
   return resolve(expanded);
 }
 
-/**
- * Where a file lies in the cache, or null when it is not there. Nothing is fetched.
- *
- * @throws QuarryError CONFIG for a URL that is none.
- * @example
- * locate("hf://datasets/BeIR/scifact@main/corpus.jsonl.gz"); // { path: "/home/…/corpus.jsonl.gz", commit: "0f…" }
- */
-export function locate(file: string | HubFile, cacheDir = hubCacheDir()): LocatedFile | null {
-  const { repo, revision, path } = typeof file === "string" ? parseHubUrl(file) : file;
+/** The path of a file in the cache, or null when it is not there. Nothing is fetched. */
+export function locate({ repo, revision, path }: HubFile, cacheDir = hubCacheDir()): string | null {
   const folder = join(cacheDir, `datasets--${repo.replaceAll("/", "--")}`);
   const commit = readReference(join(folder, "refs", revision)) ?? revision;
   // What a reference says becomes one folder's name and nothing more.
   if (!/^\w[\w.-]*$/.test(commit)) return null;
   if (isFile(join(folder, ".no_exist", commit, path))) return null;
   const local = join(folder, "snapshots", commit, path);
-  return isFile(local) ? { path: local, commit } : null;
+  return isFile(local) ? local : null;
 }
 
 /**
@@ -115,9 +103,9 @@ export function locate(file: string | HubFile, cacheDir = hubCacheDir()): Locate
  */
 export function hubPath(url: string): string {
   const file = parseHubUrl(url);
-  const found = locate(file);
-  if (found === null) throw missingFilesError([{ file, reason: "not in the cache" }]);
-  return found.path;
+  const path = locate(file);
+  if (path === null) throw missingFilesError([{ file, reason: "not in the cache" }]);
+  return path;
 }
 
 /**
@@ -128,7 +116,7 @@ export function hubPath(url: string): string {
 export function hubFilesOf(sources: readonly SourceConfig[]): HubFile[] {
   const found = new Map<string, HubFile>();
   for (const { corpus, queries, qrels, querySubset } of sources) {
-    const first = pathsOf(corpus)[0] ?? "";
+    const first = listFiles(corpus)[0]?.path ?? "";
     if (isHubUrl(first) && queries === undefined && qrels !== undefined) {
       throw new QuarryError("CONFIG", `${first}: the queries of this source are not named.`, {
         hint: 'Name them, too: queries: "hf://datasets/…". Only beside a local corpus they are looked for.',
@@ -136,24 +124,15 @@ export function hubFilesOf(sources: readonly SourceConfig[]): HubFile[] {
     }
     for (const files of [corpus, queries, qrels, querySubset]) {
       if (files === undefined) continue;
-      for (const path of pathsOf(files)) if (isHubUrl(path)) found.set(path, parseHubUrl(path));
+      for (const { path } of listFiles(files)) if (isHubUrl(path)) found.set(path, parseHubUrl(path));
     }
   }
   return [...found.values()];
 }
 
-function pathsOf(files: FilesConfig): string[] {
-  return [files].flat().map((file) => (typeof file === "string" ? file : file.path));
-}
-
 /** Those of the files that are not in the cache. */
 export function missingHubFiles(files: readonly HubFile[], cacheDir = hubCacheDir()): HubFile[] {
   return files.filter((file) => locate(file, cacheDir) === null);
-}
-
-/** What `python -m quarry_runtime fetch` reads. */
-export function fetchRequest(files: readonly HubFile[]): string {
-  return JSON.stringify(files);
 }
 
 const fetchAnswer = z.strictObject({
@@ -177,17 +156,14 @@ export function checkFetched(files: readonly HubFile[], answer: unknown): void {
 }
 
 /** One error about all files that are missing. */
-export function missingFilesError(
-  missing: readonly { readonly file: HubFile; readonly reason: string }[],
-  cacheDir = hubCacheDir(),
-): QuarryError {
+function missingFilesError(missing: readonly { readonly file: HubFile; readonly reason: string }[]): QuarryError {
   const listed = missing.map(({ file, reason }) => `\n  ${file.url}: ${reason}`).join("");
   const count = missing.length === 1 ? "1 file of the hub is" : `${missing.length} files of the hub are`;
   const commands = missing.map(
     ({ file }) => `hf download --repo-type dataset ${file.repo} ${file.path} --revision ${file.revision}`,
   );
   const shown = [...new Set(commands)].slice(0, 3).join("; ");
-  return new QuarryError("ENVIRONMENT", `${count} missing in ${cacheDir}:${listed}`, {
+  return new QuarryError("ENVIRONMENT", `${count} missing in ${hubCacheDir()}:${listed}`, {
     hint: `With a network: ${shown}${commands.length > 3 ? "; …" : ""}. Or point HF_HUB_CACHE at a cache that has them.`,
   });
 }
@@ -196,7 +172,7 @@ function readReference(path: string): string | null {
   try {
     return readFileSync(path, "utf8");
   } catch (thrown) {
-    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(systemCode(thrown))) return null;
+    if (isAbsent(thrown)) return null;
     throw thrown;
   }
 }

@@ -14,7 +14,7 @@ export {
   verifyCache,
 } from "./cache/verify.js";
 export { formatFloat32 } from "./float32.js";
-export { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
+export { checkFetched, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "./hub.js";
 export { DIGEST_BYTES, digestTexts } from "./pairs/texts.js";
 export { type PairRows, pairUnits } from "./pairs/units.js";
 export { permuted } from "./permutation.js";

@@ -17,7 +17,7 @@ export interface SourceFiles {
 
 /**
  * Relative paths start at `baseDir`; a folder stands for the corpus or queries file in it (see NAMES); queries default to
- * the file beside the corpus. Paths at a hub (`hf://…`) stay as they are.
+ * the file beside the corpus. What is on the hub was found on this machine before.
  *
  * @throws QuarryError CONFIG for a folder that does not hold what it stands for; DATA for one that cannot be entered.
  */
@@ -35,12 +35,6 @@ export function sourceFiles(source: SourceConfig, baseDir: string): SourceFiles 
 
 /** The queries file in the corpus's folder; null where there is none and none is needed. */
 function besideCorpus(corpus: string, areNeeded: boolean): FileConfig[] | null {
-  if (isAtHub(corpus)) {
-    if (!areNeeded) return null;
-    throw new QuarryError("CONFIG", `the queries of the corpus ${corpus} are not named.`, {
-      hint: "Add queries: only beside a corpus on this machine is a file looked for.",
-    });
-  }
   const folder = dirname(corpus);
   const found = fileIn(folder, "queries");
   if (found !== null) return [asFile(found)];
@@ -62,7 +56,6 @@ export function asFile(path: string): FileConfig {
 }
 
 function plain(file: FileConfig, baseDir: string): FileConfig {
-  if (isAtHub(file.path)) return file;
   const path = resolve(baseDir, file.path);
   if (!isFolder(path)) return { ...file, path };
   const inside = namesIn(path).filter((name) => /\.(tsv|txt|csv|jsonl?|parquet|trec|run|qrels)(\.gz)?$/.test(name));
@@ -87,7 +80,6 @@ const NAMES = {
 } as const;
 
 function inFolder(file: FileConfig, baseDir: string, role: "corpus" | "queries"): FileConfig {
-  if (isAtHub(file.path)) return file;
   const path = resolve(baseDir, file.path);
   if (!isFolder(path)) return { ...file, path };
   const found = fileIn(path, role);
@@ -106,10 +98,6 @@ function inFolder(file: FileConfig, baseDir: string, role: "corpus" | "queries")
 function fileIn(folder: string, role: "corpus" | "queries"): string | null {
   const paths = NAMES[role].flatMap((name) => [join(folder, name), join(folder, `${name}.gz`)]);
   return paths.find((path) => found(path) !== undefined) ?? null;
-}
-
-function isAtHub(path: string): boolean {
-  return path.startsWith("hf://");
 }
 
 function isFolder(path: string): boolean {

@@ -1,6 +1,6 @@
 /** Files of a source before they are read: what names their content in the cache, and who reads each of them. */
 import { basename } from "node:path";
-import type { SourceStamp } from "./cache/entry.js";
+import type { SourceStamp } from "./cache/manifest.js";
 import { changedError, stampSource } from "./cache/source-stamp.js";
 import { policyOf } from "./findings.js";
 import { formatKey, formatOf } from "./readers/formats.js";

@@ -9,19 +9,18 @@ import { mergeSources } from "./qrels/merge-sources.js";
 import type { MergedQrels, Side } from "./qrels/merged.js";
 import { openQrels } from "./qrels/open-qrels.js";
 import { refuseOtherTexts } from "./qrels/query-conflicts.js";
-import { repeatedQueries } from "./qrels/query-links.js";
+import { repeatedQueries, rowOfSame } from "./qrels/query-links.js";
 import { onlyRelevant, type PositivesOf, positivesOf } from "./qrels/relevant.js";
 import { RowSet } from "./qrels/row-set.js";
 import { openSubset, type Subset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
 import type { SourceFile } from "./readers/reader.js";
 import { listFiles, sourceFiles } from "./source-files.js";
-import { emptyTexts } from "./texts/empty-texts.js";
 import { openTexts } from "./texts/open-texts.js";
 import type { StoredTexts } from "./texts/stored-texts.js";
 import { styleKey, styleOf } from "./texts/style.js";
 import { TextPool } from "./texts/text-pool.js";
-import type { DataContext, PreparedSource, PrepareSource } from "./types.js";
+import type { DataContext, PreparedSource } from "./types.js";
 
 /** What the data plane itself knows of a source. */
 export interface OpenedSource {
@@ -213,28 +212,25 @@ export async function openSources(
   }
 }
 
-/** Makes one source or several ready; see PrepareSource in types.ts. */
-export const prepareSource: PrepareSource = async (data, context): Promise<PreparedSource> => {
+/**
+ * Makes one source or several ready, building what the cache lacks.
+ *
+ * @throws QuarryError CONFIG, DATA or ENVIRONMENT.
+ */
+export async function prepareSource(data: SearchDataConfig, context: DataContext): Promise<PreparedSource> {
   const opened = await openSources(data, context);
   const { passages, queries, qrels, close } = opened;
   try {
     refuseTwoStyles(opened);
     if (qrels !== null && qrels.queryRows.length === 0) throw nothingKept(opened, data);
     const fingerprint = createHash("sha256").update(opened.fingerprint).digest("hex");
-    return {
-      passages,
-      queries: queries.rowCount === 0 ? emptyTexts : queries,
-      searchRows: passagesLeft(opened),
-      encodableQueries: queriesLeft(opened),
-      qrels,
-      fingerprint,
-      close,
-    };
+    const [searchRows, encodableQueries] = [passagesLeft(opened), queriesLeft(opened)];
+    return { passages, queries, searchRows, encodableQueries, qrels, fingerprint, close };
   } catch (thrown) {
     close();
     throw thrown;
   }
-};
+}
 
 /** Searched twice, a passage would be a rival of itself, and its judgements would count for one of the two only. */
 function refuseTwoStyles({ sources, passages }: OpenedSources): void {
@@ -281,10 +277,8 @@ function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
     const offset = queries.add(table, styleOf(config, "query"));
     for (const row of leftOut) {
       // What one source leaves out, another may ask.
-      const id = table.idBytes(row);
-      const rowIn = (other: StoredTexts): number => (other === table ? row : other.rowOfBytes(id, 0, id.byteLength));
       const isAsked = asking.some((other) => {
-        const own = rowIn(other.table);
+        const own = rowOfSame(table, row, other.table);
         return own !== -1 && !other.isOut.has(own);
       });
       if (!isAsked) out.add(row + offset);
@@ -300,8 +294,7 @@ function rowsBut(out: ReadonlySet<number>, rowCount: number): Int32Array {
 
 function nothingKept({ sources }: OpenedSources, data: SearchDataConfig): QuarryError {
   const configs = data.kind === "combined" ? data.sources : [data];
-  const files = configs.flatMap(({ qrels }) => (qrels === undefined ? [] : [qrels].flat()));
-  const paths = files.map((file) => (typeof file === "string" ? file : file.path));
+  const paths = configs.flatMap(({ qrels }) => listFiles(qrels ?? []).map(({ path }) => path));
   const stored = sources.flatMap(({ qrels }) => qrels?.parts.stored.content ?? []);
   if (stored.every(({ judgementCount }) => judgementCount === 0)) {
     const read = stored.reduce((sum, { readCount }) => sum + readCount, 0);

@@ -1,5 +1,5 @@
 /** What the data plane offers to the rest of Quarry: tables of texts, judgements on row numbers, groups for training. */
-import type { SearchDataConfig, SourceConfig, ValidationConfig } from "../experiment/schema.js";
+import type { SourceConfig, ValidationConfig } from "../experiment/schema.js";
 import type { Finding } from "./findings.js";
 
 /** Where a record came from, for messages and traces. */
@@ -38,7 +38,7 @@ export interface TextTable {
    */
   gather(rows: Int32Array, rowOffset?: number): Uint8Array;
   /** Asks the system to read these rows' texts ahead, so that gathering them later does not wait; cheap where they are in memory. */
-  prefetch?(rows: Int32Array): void;
+  prefetch(rows: Int32Array): void;
   close(): void;
 }
 
@@ -102,9 +102,6 @@ export interface DataContext {
   readonly refreshed?: readonly number[];
   readonly signal?: AbortSignal;
 }
-
-/** Makes a source ready, building what the cache lacks; raises DATA, CONFIG or ENVIRONMENT errors. */
-export type PrepareSource = (data: SearchDataConfig, context: DataContext) => Promise<PreparedSource>;
 
 /** One query with its passages for a training step. */
 export interface Group {

@@ -37,7 +37,7 @@ export function textUnits(
     frame: (index) => {
       const frame = table.gather(rowsOf(index));
       // Units are mostly taken in order: the next one is read from the disk while this one is at work.
-      if (index + 1 < count) table.prefetch?.(rowsOf(index + 1));
+      if (index + 1 < count) table.prefetch(rowsOf(index + 1));
       return frame;
     },
   };

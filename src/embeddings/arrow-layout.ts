@@ -30,11 +30,11 @@ interface Column {
   readonly rowBytes: number;
 }
 
-/** The head of a batch, and where in its body each column begins. */
+/** The head of a batch, and from where it begins the places of its columns and of its end. */
 interface BatchHead {
   readonly bytes: Uint8Array;
-  readonly bodyBytes: number;
   readonly starts: readonly number[];
+  readonly end: number;
 }
 
 const MAGIC = Buffer.from("ARROW1");
@@ -77,12 +77,11 @@ export class ArrowLayout {
   frame(rowCount: number): Frame {
     const head = this.head(rowCount);
     const schema = this.#schemaOf();
-    const bodyStart = schema.length + head.bytes.length;
-    const bytes = new Uint8Array(bodyStart + head.bodyBytes + END_OF_STREAM.length);
+    const bytes = new Uint8Array(schema.length + head.end + END_OF_STREAM.length);
     bytes.set(schema);
     bytes.set(head.bytes, schema.length);
-    bytes.set(END_OF_STREAM, bodyStart + head.bodyBytes);
-    return { bytes, starts: head.starts.map((start) => bodyStart + start) };
+    bytes.set(END_OF_STREAM, schema.length + head.end);
+    return { bytes, starts: head.starts.map((start) => schema.length + start) };
   }
 
   /** The bytes in front of a batch's columns, in streams and files alike. */
@@ -102,8 +101,8 @@ export class ArrowLayout {
   /** What a file ends with: where its batches lie. Bytes between two batches belong to nobody. */
   fileTail(batches: readonly { readonly start: number; readonly rowCount: number }[]): Uint8Array {
     const blocks = batches.map(({ start, rowCount }) => {
-      const { bytes, bodyBytes } = this.head(rowCount);
-      return new FileBlock(bytes.length, bodyBytes, start);
+      const { bytes, end } = this.head(rowCount);
+      return new FileBlock(bytes.length, end - bytes.length, start);
     });
     const footer = Footer.encode(new Footer(this.#schema, MetadataVersion.V5, blocks, []));
     const size = Buffer.alloc(4);
@@ -124,16 +123,17 @@ export class ArrowLayout {
     const schemaEnd = 8 + view.getInt32(4, true);
     const bodyStart = schemaEnd + 8 + view.getInt32(schemaEnd + 4, true);
     this.#schemaBytes ??= stream.slice(0, schemaEnd);
+    const bytes = stream.slice(schemaEnd, bodyStart);
     const starts: number[] = [];
-    let bodyBytes = 0;
+    let end = bytes.length;
     for (const { rowBytes } of this.#columns) {
-      starts.push(bodyBytes);
-      bodyBytes += padded(rowBytes * rowCount);
+      starts.push(end);
+      end += padded(rowBytes * rowCount);
     }
-    if (bodyStart + bodyBytes + END_OF_STREAM.length !== stream.length) {
+    if (schemaEnd + end + END_OF_STREAM.length !== stream.length) {
       throw new RangeError(`apache-arrow lays ${rowCount} rows out otherwise`);
     }
-    return { bytes: stream.slice(schemaEnd, bodyStart), bodyBytes, starts };
+    return { bytes, starts, end };
   }
 }
 

@@ -1,7 +1,8 @@
 /** A finished shard of vectors, mapped into memory; each block is checked when it is first touched. */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { crc32 } from "node:zlib";
+import { removeQuietly } from "../data/cache/folder.js";
 import { integrityError } from "../data/failures.js";
 import { RandomFile } from "../data/storage/random-file.js";
 import { QuarryError } from "../errors.js";
@@ -120,8 +121,7 @@ export class OpenShard {
       if (this.#isChecked[index] === 1 || this.#isAskedFor[index] === 1) continue;
       this.#isAskedFor[index] = 1;
       const [start, rowCount] = this.#manifest.blocks[index] as readonly [number, number, number];
-      const { bytes, bodyBytes } = this.layout.head(rowCount);
-      this.#file.willNeed(start, bytes.length + bodyBytes);
+      this.#file.willNeed(start, this.layout.head(rowCount).end);
     }
   }
 
@@ -133,8 +133,7 @@ export class OpenShard {
   *check(): Generator<{ readonly name: string; readonly bytes: number; readonly isSound: boolean }> {
     for (const [index, [start, rowCount]] of this.#manifest.blocks.entries()) {
       if (this.#manifest.dropped.includes(index)) continue;
-      const { bytes: head, bodyBytes } = this.layout.head(rowCount);
-      const bytes = head.length + bodyBytes;
+      const bytes = this.layout.head(rowCount).end;
       this.checkLength();
       this.#file.willNeed(start, bytes);
       yield { name: `block ${index}`, bytes, isSound: this.#isSound(index) };
@@ -154,8 +153,7 @@ export class OpenShard {
     const kept = this.#kept.get(index);
     if (kept !== undefined) return kept;
     const [start, rowCount, sum] = this.#manifest.blocks[index] as readonly [number, number, number];
-    const { bytes, bodyBytes } = this.layout.head(rowCount);
-    const block = this.#file.bytes(start, bytes.length + bodyBytes);
+    const block = this.#file.bytes(start, this.layout.head(rowCount).end);
     if (this.#manifest.dropped.includes(index) || crc32(block) !== sum) throw this.#drop(index);
     this.#isChecked[index] = 1;
     if (!this.#file.isMapped) {
@@ -186,9 +184,8 @@ export class OpenShard {
     for (let done = 0; done < count; ) {
       const block = this.#blockOf(row + done);
       const [start, rowCount] = this.#manifest.blocks[block] as readonly [number, number, number];
-      const head = this.layout.head(rowCount);
       const first = row + done - (this.#firstRows[block] as number);
-      const inBlock = head.bytes.length + (head.starts[column] as number) + first * rowBytes;
+      const inBlock = (this.layout.head(rowCount).starts[column] as number) + first * rowBytes;
       const together = Math.min(count - done, rowCount - first);
       yield { block, count: together, inBlock, inFile: start + inBlock };
       done += together;
@@ -257,7 +254,7 @@ export class OpenShard {
       this.#manifest = { ...this.#manifest, keysCrc: crc32(bytes) };
       writeManifest(this.folder, this.#manifest);
     } catch {
-      rmSync(temporary, { force: true });
+      removeQuietly(temporary);
     }
   }
 }

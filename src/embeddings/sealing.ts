@@ -46,7 +46,7 @@ export async function seal(
     for (const block of blocks) {
       const [start, rowCount, sum] = block;
       const head = layout.head(rowCount);
-      const bytes = new Uint8Array(head.bytes.length + head.bodyBytes);
+      const bytes = new Uint8Array(head.end);
       const read = await file?.read(bytes, 0, bytes.length, start);
       // Durable once and damaged since: left out, and encoded again by whoever needs it.
       if (read?.bytesRead !== bytes.length || crc32(bytes) !== sum) continue;

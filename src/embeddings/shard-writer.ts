@@ -50,13 +50,12 @@ export class ShardWriter {
   async append(keys: Uint8Array, block: VectorBlock): Promise<void> {
     const rowCount = keys.length / 16;
     const head = this.layout.head(rowCount);
-    const bytes = new Uint8Array(head.bytes.length + head.bodyBytes);
+    const bytes = new Uint8Array(head.end);
     bytes.set(head.bytes);
-    const place = (column: number): number => head.bytes.length + (head.starts[column] as number);
-    bytes.set(keys, place(0));
-    bytes.set(block.bytes, place(1));
+    bytes.set(keys, head.starts[0]);
+    bytes.set(block.bytes, head.starts[1]);
     const { scales } = block;
-    if (scales !== null) bytes.set(new Uint8Array(scales.buffer, scales.byteOffset, scales.byteLength), place(2));
+    if (scales !== null) bytes.set(new Uint8Array(scales.buffer, scales.byteOffset, scales.byteLength), head.starts[2]);
     await new Promise<void>((done, failed) => {
       this.#waiting.push({ bytes, rowCount, done, failed });
       this.#flushing ??= this.#flushAll();

@@ -1,8 +1,8 @@
 /** The vectors of one model, by the texts they are of; shared by every run and process that names the same cache. */
-import { existsSync, mkdirSync, rmdirSync, rmSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync, utimesSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { buildingName } from "../data/cache/builders.js";
-import { namesIn } from "../data/cache/folder.js";
+import { namesIn, removeQuietly } from "../data/cache/folder.js";
 import { cacheError, isAbsent, isReadOnly } from "../data/failures.js";
 import { QuarryError } from "../errors.js";
 import { makeFolder } from "../make-folder.js";
@@ -187,10 +187,7 @@ export class EmbeddingStore {
 
   #discard(folder: string): void {
     this.#warn(`${folder} is damaged: the texts whose vectors it held are encoded again.`);
-    try {
-      rmSync(folder, { recursive: true, force: true });
-    } catch {
-      // A store that cannot be written to: it is passed over.
-    }
+    // In a store that cannot be written to it is passed over.
+    removeQuietly(folder);
   }
 }

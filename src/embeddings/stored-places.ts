@@ -3,10 +3,10 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { removeQuietly } from "../data/cache/folder.js";
 import { readNote, replaceSealed } from "../data/cache/sealed.js";
-import { CheckedFile } from "../data/storage/checked-file.js";
+import { readChecked } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
-import { FileSink } from "../data/storage/file-sink.js";
 import type { EmbeddingStore, Places } from "./store.js";
 
 /** Places none of which is missing, and the order in which a search reads them (readingOrder). */
@@ -37,19 +37,15 @@ export function readPlaces(store: EmbeddingStore, rows: string): KeptPlaces | nu
   const now = names.map((name) => numbers.get(name) ?? -1);
   if (now.includes(-1)) return null;
   try {
-    const stored = new CheckedFile(join(store.folder, file), rowCount * 12, () => {});
-    try {
-      const isSame = now.every((number, at) => number === at);
-      const shards = stored.int32(0, rowCount);
-      return {
-        shards: isSame ? shards : shards.map((number) => now[number] as number),
-        rows: stored.int32(rowCount, rowCount),
-        order: stored.int32(2 * rowCount, rowCount),
-        missingCount: 0,
-      };
-    } finally {
-      stored.close();
-    }
+    const lengths = [rowCount, rowCount, rowCount] as const;
+    const [shards, places, order] = readChecked(join(store.folder, file), lengths, () => {});
+    const isSame = now.every((number, at) => number === at);
+    return {
+      shards: isSame ? shards : shards.map((number) => now[number] as number),
+      rows: places,
+      order,
+      missingCount: 0,
+    };
   } catch {
     // Gone or damaged: each text is looked up, as if nothing had been kept.
     return null;
@@ -62,19 +58,13 @@ export function keepPlaces(store: EmbeddingStore, rows: string, places: KeptPlac
   if (rowCount < keptRows) return;
   const file = `places-${rows}-${randomBytes(8).toString("hex")}.bin`;
   try {
-    const sink = new FileSink(join(store.folder, file));
-    try {
-      writeChecked(sink, [places.shards, places.rows, places.order]);
-      sink.finish();
-    } finally {
-      sink.abandon();
-    }
+    writeChecked(join(store.folder, file), [places.shards, places.rows, places.order]);
     replaceSealed(notePath(store, rows), { shards: store.shards.map(({ version }) => version), rowCount, file });
     for (const name of readdirSync(store.folder)) {
       if (name.startsWith(`places-${rows}-`) && name !== file) rmSync(join(store.folder, name), { force: true });
     }
   } catch {
-    rmSync(join(store.folder, file), { force: true });
+    removeQuietly(join(store.folder, file));
   }
 }
 
@@ -85,19 +75,10 @@ export function checkPlaces(folder: string): { readonly fileCount: number; reado
     const path = join(folder, name);
     try {
       const { file, rowCount } = noteSchema.parse(readNote(path));
-      const stored = new CheckedFile(join(folder, file), rowCount * 12, () => {});
-      try {
-        stored.int32(0, rowCount * 3);
-      } finally {
-        stored.close();
-      }
+      readChecked(join(folder, file), [rowCount * 3], () => {});
       return false;
     } catch {
-      try {
-        rmSync(path, { force: true });
-      } catch {
-        // A store that cannot be written to.
-      }
+      removeQuietly(path);
       return true;
     }
   });

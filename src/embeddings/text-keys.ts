@@ -2,13 +2,12 @@
 import { createHash, hash } from "node:crypto";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { tableFromIPC, type Utf8, type Vector } from "apache-arrow";
 import { z } from "zod";
 import { openEntry } from "../data/cache/entry.js";
-import { CheckedFile } from "../data/storage/checked-file.js";
+import { readChecked } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
-import { FileSink } from "../data/storage/file-sink.js";
 import { textBlocks } from "../data/texts/blocks.js";
+import { gatheredBytes } from "../data/texts/gathered.js";
 import type { TextTable } from "../data/types.js";
 import { stopIfAborted } from "../errors.js";
 import { STORE_VERSION } from "./model-key.js";
@@ -31,6 +30,7 @@ const FILE = "texts.keys";
 const PREFIX_BYTES = 9;
 /** With extras their length stands behind them: without any the bytes are those of texts that never had some. */
 const SUFFIX_BYTES = 4;
+const NOTHING = new Uint8Array(0);
 
 /** Names a choice of rows of a table. */
 export function rowsKey(table: Pick<TextTable, "fingerprint">, rows: Int32Array): string {
@@ -62,21 +62,12 @@ export async function textKeys(
     content: z.strictObject({ rowCount: z.int().min(0) }),
     async build(folder) {
       const { keys, lengths } = await computeKeys(table, rows, signal);
-      const sink = new FileSink(join(folder, FILE));
-      try {
-        writeChecked(sink, [keys, lengths]);
-        return { files: { [FILE]: sink.finish() }, content: { rowCount: rows.length } };
-      } finally {
-        sink.abandon();
-      }
+      const file = writeChecked(join(folder, FILE), [keys, lengths]);
+      return { files: { [FILE]: file }, content: { rowCount: rows.length } };
     },
     open(folder, { rowCount }, onDamage) {
-      const file = new CheckedFile(join(folder, FILE), rowCount * (KEY_WORDS + 1) * 4, onDamage);
-      try {
-        return { keys: file.int32(0, rowCount * KEY_WORDS), lengths: file.int32(rowCount * KEY_WORDS, rowCount) };
-      } finally {
-        file.close();
-      }
+      const [keys, lengths] = readChecked(join(folder, FILE), [rowCount * KEY_WORDS, rowCount], onDamage);
+      return { keys, lengths };
     },
   });
 }
@@ -89,9 +80,8 @@ async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSig
   // Between two blocks others have their chance to run.
   for (const { start: from, rows: block } of textBlocks(table, rows)) {
     stopIfAborted(signal);
-    const batch = tableFromIPC(table.gather(block));
-    const columns = ["title", "text", "prompt", "extras"].map((name) => stringsOf(batch.getChild(name)));
-    const [title, text, prompt, extras] = columns;
+    const columns = gatheredBytes(table.gather(block));
+    const [title, text, prompt, extras] = (["title", "text", "prompt", "extras"] as const).map(columns);
     for (let at = 0; at < block.length; at += 1) {
       const own = extras?.(at) ?? null;
       const parts = [prompt?.(at) ?? null, title?.(at) ?? NOTHING, text?.(at) ?? NOTHING, own] as const;
@@ -117,17 +107,4 @@ async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSig
     await setImmediate();
   }
   return { keys, lengths };
-}
-
-const NOTHING = new Uint8Array(0);
-
-/** Bytes of a column's values, without decoding them; null for a missing one. */
-function stringsOf(column: Vector | null): ((at: number) => Uint8Array | null) | null {
-  const data = (column as Vector<Utf8> | null)?.data[0];
-  if (data === undefined) return null;
-  const { valueOffsets, values } = data;
-  return (at) =>
-    data.nullCount > 0 && !data.getValid(at)
-      ? null
-      : values.subarray(valueOffsets[at] as number, valueOffsets[at + 1] as number);
 }

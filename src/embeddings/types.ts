@@ -13,8 +13,6 @@ export interface VectorModel {
 
 /** Vectors of some texts, as a worker hands them in: [rowCount × dimension] row by row. */
 export interface VectorBlock {
-  readonly dtype: VectorDtype;
-  readonly dimension: number;
   /** Little endian. */
   readonly bytes: Uint8Array;
   /** [rowCount] for int8: vector ≈ scale × codes; else null. */

@@ -1,7 +1,8 @@
 /** Reads all vectors that the store keeps of a model, and takes out what is not as it was written. */
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { removeQuietly } from "../data/cache/folder.js";
 import { integrityError, systemCode } from "../data/failures.js";
 import type { CacheEntry, VerifiedEntry, VerifyCalls } from "../data/index.js";
 import { QuarryError, stopIfAborted } from "../errors.js";
@@ -59,11 +60,7 @@ async function takeOutDamage(folder: string, { onBytes, signal }: VerifyCalls): 
   } catch (thrown) {
     const isDamage = thrown instanceof QuarryError && thrown.code === "INTEGRITY";
     if (!isDamage && systemCode(thrown) !== "ENOENT") throw thrown;
-    try {
-      rmSync(folder, { recursive: true, force: true });
-    } catch {
-      // A store that cannot be written to.
-    }
+    removeQuietly(folder);
     return [basename(folder)];
   } finally {
     shard?.close();

@@ -1,5 +1,5 @@
 /** Replaces what only stands for files by the files: embedded collections, files on the hub. */
-import { checkFetched, fetchRequest, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "../data/index.js";
+import { checkFetched, hubFilesOf, hubPath, isHubUrl, missingHubFiles } from "../data/index.js";
 import type { FilesConfig, SearchDataConfig, SourceConfig, TrainingDataConfig } from "../experiment/schema.js";
 import { mapSearch, mapTraining, searchSources, trainingSources } from "../experiment/sources.js";
 import { type ResolveContext, resolveEmbedded } from "./embedded.js";
@@ -31,7 +31,7 @@ export async function fetchHubFiles(context: ResolveContext, sources: readonly S
   const missing = missingHubFiles(hubFilesOf(sources));
   if (missing.length === 0) return;
   const purpose = "the files on the hub could not be fetched";
-  checkFetched(missing, await runtimeAnswer(context, "fetch", [], purpose, fetchRequest(missing)));
+  checkFetched(missing, await runtimeAnswer(context, "fetch", [], purpose, JSON.stringify(missing)));
 }
 
 function onDisk(source: SourceConfig): SourceConfig {

@@ -22,8 +22,6 @@ import {
 import { removeEntry } from "./removal.js";
 import { syncFolder, writeSealed } from "./sealed.js";
 
-export type { SourceStamp } from "./manifest.js";
-
 const MAX_TRIES = 8;
 /** The manifest's time is when the entry was last used, to within this: opening should write next to never. */
 const TOUCH_MS = 3600 * 1000;

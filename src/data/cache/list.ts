@@ -1,6 +1,6 @@
 /** What the cache holds: each entry with what it was built from, when it was used last, and whether it is of any use. */
 import { lstatSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { QuarryError } from "../../errors.js";
 import { cacheError, systemCode } from "../failures.js";
 import { isAbandoned, isBuildingName } from "./builders.js";
@@ -87,8 +87,7 @@ export async function entriesOf(
   try {
     for (const path of new Set(paths)) own.add((await stampSource(path, dataFolder(cacheDir), options.signal)).sha256);
     return (await lookThrough(cacheDir, options, own))
-      .filter(({ manifest }) => manifest !== null && manifest.sources.length > 0)
-      .filter(({ entry, manifest }) => entry.state === "complete" && holds(own, manifest))
+      .filter(({ entry, manifest }) => entry.state === "complete" && isMadeOf(own, manifest?.sources ?? []))
       .map(({ entry }) => entry)
       .sort(byBytes);
   } catch (thrown) {
@@ -101,8 +100,8 @@ function byBytes(one: CacheEntry, other: CacheEntry): number {
   return other.bytes - one.bytes || (one.name < other.name ? -1 : 1);
 }
 
-function holds(hashes: ReadonlySet<string>, manifest: Manifest | null): boolean {
-  return manifest?.sources.every(({ sha256 }) => hashes.has(sha256)) ?? false;
+function isMadeOf(hashes: ReadonlySet<string>, sources: Manifest["sources"]): boolean {
+  return sources.length > 0 && sources.every(({ sha256 }) => hashes.has(sha256));
 }
 
 /**
@@ -143,18 +142,15 @@ function look(path: string, name: string): SeenEntry | null {
   if ((kind === null && !isBuildingName(name)) || seen === null) return null;
   return ifThere(() => {
     if (kind === null) return { entry: lookAtBuild(path, name), seen, manifest: null };
-    const { bytes, newestMs } = measure(path);
-    const common = { name, path, bytes, sources: [], format: null, builtAt: null };
+    const measured = measuredEntry(kind, path);
     const manifest = readManifest(path);
     if (manifest === null) {
       const reason = `${MANIFEST} is missing, damaged or of another version`;
-      const lastUsedAt = new Date(newestMs).toISOString();
-      return { entry: { ...common, kind, lastUsedAt, state: "damaged", reason }, seen, manifest };
+      return { entry: { ...measured, state: "damaged", reason }, seen, manifest };
     }
     const wrong = misfits(path, manifest);
     const entry: CacheEntry = {
-      ...common,
-      kind,
+      ...measured,
       sources: manifest.sources.map((source) => source.path),
       format: manifest.reader,
       builtAt: manifest.builtAt,
@@ -168,11 +164,9 @@ function look(path: string, name: string): SeenEntry | null {
 
 /** What somebody builds, or has not yet wholly removed. */
 function lookAtBuild(path: string, name: string): CacheEntry {
-  const { bytes, newestMs } = measure(path);
   const isGone = isAbandoned(path, name);
   return {
-    ...{ kind: "unfinished", name, path, bytes, sources: [], format: null, builtAt: null },
-    lastUsedAt: new Date(newestMs).toISOString(),
+    ...measuredEntry("unfinished", path),
     state: isGone ? "unfinished" : "building",
     reason: isGone ? "its builder ended before it was done" : "somebody builds it now",
   };
@@ -273,20 +267,16 @@ async function hashOf(path: string, folder: string, signal?: AbortSignal): Promi
 
 function embeddedEntry(path: string): CacheEntry | null {
   if (identityOf(path) === null) return null;
+  const entry = measuredEntry("embedded", path);
+  return { ...entry, builtAt: entry.lastUsedAt };
+}
+
+/** What a folder says without a manifest: how large it is, and when something of it was last written. */
+function measuredEntry(kind: string, path: string): CacheEntry {
   const { bytes, newestMs } = measure(path);
-  const written = new Date(newestMs).toISOString();
-  return {
-    kind: "embedded",
-    name: "embedded",
-    path,
-    bytes,
-    sources: [],
-    format: null,
-    builtAt: written,
-    lastUsedAt: written,
-    state: "complete",
-    reason: null,
-  };
+  const lastUsedAt = new Date(newestMs).toISOString();
+  const unknown = { sources: [], format: null, builtAt: null };
+  return { kind, name: basename(path), path, bytes, ...unknown, lastUsedAt, state: "complete", reason: null };
 }
 
 /** Bytes of a folder and all below it, and when something of it was last written. */

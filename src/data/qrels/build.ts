@@ -1,7 +1,6 @@
 /** Turns files of judgements into a cache entry: row numbers grouped by query (compressed sparse rows), no strings. */
 import { join } from "node:path";
 import { z } from "zod";
-import { QuarryError } from "../../errors.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
 import { BadLines, FindingCounter, type StoredFinding, storedFinding } from "../findings.js";
 import { decode } from "../readers/json-line.js";
@@ -94,14 +93,10 @@ async function readTriplets(
   const batch = new Batch(log, tables, unknown);
   for (const [number, { input, file, format }] of inputs.entries()) {
     let seen = 0;
-    if (format.readJudgements === undefined) {
-      throw new QuarryError("CONFIG", `${file.path}: the format ${format.name} holds no judgements.`, {
-        hint: "Name another file, or the right format with { path, format }.",
-      });
-    }
     bad.watch(input, number);
     log.startFile();
-    await format.readJudgements(input, file, (record) => {
+    // formatOf refused formats that have no judgements.
+    await format.readJudgements?.(input, file, (record) => {
       seen += 1;
       batch.add(record, number);
     });

@@ -3,10 +3,12 @@ import { QuarryError } from "../../errors.js";
 import type { FunctionStep, LazyText, Triplet, TripletGroup } from "../../experiment/function-step.js";
 import type { Judgements, Origin, TextTable } from "../types.js";
 
+type Texts = Pick<TextTable, "id" | "title" | "text">;
+
 /** What a judgement's ids, texts and place are read from. */
 export interface TripletSource {
-  readonly queries: TextTable;
-  readonly passages: TextTable;
+  readonly queries: Texts;
+  readonly passages: Texts;
   origin(queryRow: number, passageRow: number): Origin | null;
 }
 
@@ -15,7 +17,7 @@ type Option = "filter" | "groupFilter" | "scoreTransform";
 
 class RowText implements LazyText {
   constructor(
-    private readonly table: TextTable,
+    private readonly table: Texts,
     private readonly row: number,
     private readonly hasTitle: boolean,
   ) {}

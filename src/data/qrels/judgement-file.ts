@@ -26,7 +26,7 @@ export async function plainJudgements(path: string, signal?: AbortSignal): Promi
   const file = asFile(path);
   const format = await formatOf(file, "qrels");
   if (format.name === "trec-qrels") return null;
-  if (format.name === "trec-run" || format.readJudgements === undefined) {
+  if (format.name === "trec-run") {
     throw new QuarryError("CONFIG", `${path}: holds a run, but judgements were expected.`, {
       hint: "The run comes first, the judgements second.",
     });
@@ -34,7 +34,7 @@ export async function plainJudgements(path: string, signal?: AbortSignal): Promi
   const found: PlainJudgement[] = [];
   // A map of its own for each query: one of all pairs would end at 16,777,216.
   const places = new Map<string, Map<string, number>>();
-  await format.readJudgements(new InputFile(path, { signal }), file, ({ query, passage, score, line }) => {
+  await format.readJudgements?.(new InputFile(path, { signal }), file, ({ query, passage, score, line }) => {
     const fault = unfitness(score);
     if (fault !== null) throw dataError(path, line, `${fault}.`, "Write judgements as small whole numbers.");
     const judgement = { queryId: decode(query), passageId: decode(passage), grade: score };

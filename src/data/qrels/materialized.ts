@@ -77,7 +77,7 @@ export class MaterializedQrels {
   get queryRows(): Int32Array {
     if (this.#queryRows === null) {
       const rows = this.parts.subset ?? countUp(this.parts.stored.queryCount);
-      this.#queryRows = rows.filter((row) => this.countKept(row, 1) > 0);
+      this.#queryRows = rows.filter((row) => this.hasKept(row));
     }
     return this.#queryRows;
   }
@@ -87,24 +87,16 @@ export class MaterializedQrels {
     return this.parts.stored.of(queryRow);
   }
 
-  /** How many judgements kept() holds; does not count beyond `limit`. Texts and most scores are not read for it. */
-  countKept(queryRow: number, limit = Number.POSITIVE_INFINITY): number {
-    if (!this.#mayHaveKept(queryRow)) return 0;
-    const isPlain = this.#leftOut === null && this.parts.algebra.filter === undefined;
-    if (isPlain && this.#irrelevantOf(queryRow) === null) {
-      const { lowest, highest } = this.parts.stored;
-      const count = this.parts.stored.countOf(queryRow);
-      // One judgement has to be the lowest and one the highest, so often no score needs to be looked at.
-      if (this.isInside(lowest[queryRow] as number)) {
-        if (limit <= 1 || this.isInside(highest[queryRow] as number)) return Math.min(limit, count);
-      } else if (limit <= 1 && this.isInside(highest[queryRow] as number)) return Math.min(limit, count);
-    }
-    return this.#scan(queryRow, limit);
-  }
-
-  /** Whether kept() holds a passage for which `isExcluded` is not true; nothing is allocated for a query. */
+  /** Whether kept() holds a passage for which `isExcluded` is not true; most scores are not read for it. */
   hasKept(queryRow: number, isExcluded?: IsOut): boolean {
-    if (isExcluded === undefined) return this.countKept(queryRow, 1) > 0;
+    if (!this.#mayHaveKept(queryRow)) return false;
+    const { stored, algebra } = this.parts;
+    const isPlain = isExcluded === undefined && this.#leftOut === null && algebra.filter === undefined;
+    if (isPlain && this.#irrelevantOf(queryRow) === null) {
+      // One judgement has the lowest score and one the highest, so often no other needs to be looked at.
+      if (this.isInside(stored.lowest[queryRow] as number)) return true;
+      if (this.isInside(stored.highest[queryRow] as number)) return true;
+    }
     return this.#scan(queryRow, 1, isExcluded) > 0;
   }
 

@@ -2,7 +2,7 @@
 import { QuarryError } from "../../errors.js";
 import type { MergeRule, SourceConfig } from "../../experiment/schema.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
-import type { Finding } from "../findings.js";
+import type { Example, Finding } from "../findings.js";
 import { formatFloat32 } from "../float32.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { TextPool } from "../texts/text-pool.js";
@@ -26,6 +26,11 @@ type Take = (side: Side, row: number) => Judgements;
 interface Linked extends Side {
   readonly links: QueryLinks;
 }
+
+const DIFFERENT_HINT = 'Mend one of the sources, or choose who wins with merge: "last", "first" or "max".';
+
+/** What a source says in any epoch: all steps but the group's. */
+const labelsOf: Take = ({ qrels }, row) => qrels.transform(qrels.kept(row), row);
 
 /** Two sources that give a pair different scores. */
 interface Conflict {
@@ -81,7 +86,7 @@ export class MergedQrels implements Qrels {
    * @throws QuarryError DATA under the rule `error` when two sources differ.
    */
   labels(query: number): Judgements {
-    return this.#merge(query, this.rule, ({ qrels }, row) => qrels.transform(qrels.kept(row), row));
+    return this.#merge(query, this.rule, labelsOf);
   }
 
   /** Passages of a query that the sources' own options keep, and the judgement that counts makes no positives. */
@@ -100,17 +105,11 @@ export class MergedQrels implements Qrels {
   }
 
   /** Whether a query has a passage after subset and filters for which `isExcluded` is not true. */
-  hasCandidate(query: number, isExcluded?: (passage: number) => boolean): boolean {
-    for (let at = 0; at < this.#sides.length; at += 1) {
-      const { qrels, links, passageOffset } = this.#sides[at] as Linked;
+  hasCandidate(query: number, isExcluded: (passage: number) => boolean): boolean {
+    return this.#sides.some(({ qrels, links, passageOffset }) => {
       const row = links.rowOf(query);
-      if (row === -1) continue;
-      if (
-        isExcluded === undefined ? qrels.countKept(row, 1) > 0 : qrels.hasKept(row, shifted(isExcluded, passageOffset))
-      )
-        return true;
-    }
-    return false;
+      return row !== -1 && qrels.hasKept(row, shifted(isExcluded, passageOffset));
+    });
   }
 
   origin(query: number, passage: number): Origin | null {
@@ -145,19 +144,14 @@ export class MergedQrels implements Qrels {
    * rule `error` forbids them.
    */
   conflicts(): Omit<Finding, "kind"> | null {
-    const examples: Finding["examples"][number][] = [];
+    const examples: Example[] = [];
     let count = 0;
     if (this.#sides.length < 2) return null;
     for (const query of this.queryRows) {
-      this.#merge(
-        query,
-        "error",
-        ({ qrels }, row) => qrels.transform(qrels.kept(row), row),
-        (conflict) => {
-          count += 1;
-          if (examples.length < EXAMPLE_LIMIT) examples.push(this.#describe(conflict));
-        },
-      );
+      this.#merge(query, "error", labelsOf, (conflict) => {
+        count += 1;
+        if (examples.length < EXAMPLE_LIMIT) examples.push(this.#describe(conflict));
+      });
     }
     if (count === 0) return null;
     const places = this.#sides.flatMap(({ qrels }) => qrels.parts.stored.paths);
@@ -166,7 +160,7 @@ export class MergedQrels implements Qrels {
       words: ["pair has different scores in two sources", "pairs have different scores in two sources"],
       count,
       examples,
-      hint: 'Mend one of the sources, or choose who wins with merge: "last", "first" or "max".',
+      hint: DIFFERENT_HINT,
     };
   }
 
@@ -202,12 +196,10 @@ export class MergedQrels implements Qrels {
 
   #refuse(conflict: Conflict): never {
     const { place, detail } = this.#describe(conflict);
-    throw new QuarryError("DATA", `${place}: ${detail}.`, {
-      hint: 'Mend one of the sources, or choose who wins with merge: "last", "first" or "max".',
-    });
+    throw new QuarryError("DATA", `${place}: ${detail}.`, { hint: DIFFERENT_HINT });
   }
 
-  #describe({ query, passage, score, other }: Conflict): Finding["examples"][number] {
+  #describe({ query, passage, score, other }: Conflict): Example {
     const judging = this.#judging(query, passage).filter((each) => each.score !== null);
     const places = judging.map(({ origin }) => `${origin.file}:${origin.line}`);
     const ids = `query ${JSON.stringify(this.queries.id(query))}, passage ${JSON.stringify(judging[0]?.passageId)}`;

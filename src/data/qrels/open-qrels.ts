@@ -34,7 +34,7 @@ export async function openQrels(
   const { cacheDir, signal } = context;
   const { paths, reader, stamps, inputs, refuseChanged, ...reading } = await sourceReading(files, "qrels", context);
   const key = [QRELS_VERSION, tables.queries.fingerprint, tables.passages.fingerprint, ...reading.key];
-  const opened = await openEntry<QrelsContent, { stored: StoredQrels; content: QrelsContent }>(cacheDir, {
+  const stored = await openEntry<QrelsContent, StoredQrels>(cacheDir, {
     kind: "qrels",
     key,
     reader,
@@ -46,15 +46,15 @@ export async function openQrels(
       await refuseChanged();
       return built;
     },
-    open: (folder, content, onDamage) => ({ stored: new StoredQrels(folder, content, paths, onDamage), content }),
+    open: (folder, content, onDamage) => new StoredQrels(folder, content, paths, onDamage),
   });
   try {
-    for (const found of opened.content.findings) judge(context, named(found, paths, HINTS[found.kind] ?? ""));
+    for (const found of stored.content.findings) judge(context, named(found, paths, HINTS[found.kind] ?? ""));
   } catch (thrown) {
-    opened.stored.close();
+    stored.close();
     throw thrown;
   }
-  const { repeatedCount, repeatedExamples } = opened.content;
+  const { repeatedCount, repeatedExamples } = stored.content;
   if (repeatedCount > 0) {
     const first = repeatedExamples[0]?.file ?? 0;
     const lines = repeatedExamples.filter(({ file }) => file === first).map(({ line }) => line);
@@ -65,5 +65,5 @@ export async function openQrels(
       "Remove one of the two lines.",
     );
   }
-  return { stored: opened.stored, fingerprint: key.join(" ") };
+  return { stored, fingerprint: key.join(" ") };
 }

@@ -1,7 +1,7 @@
 /** Refuses queries that several tables know by one id and with different texts: only one text could be asked. */
-import { counted } from "../../counted.js";
 import { QuarryError } from "../../errors.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
+import { describeFinding, type Example } from "../findings.js";
 import type { TablePart } from "../texts/gather.js";
 import type { TextPool } from "../texts/text-pool.js";
 
@@ -14,8 +14,8 @@ import type { TextPool } from "../texts/text-pool.js";
  */
 export function refuseOtherTexts(queries: TextPool, known: number): void {
   const { parts } = queries;
-  const examples: string[] = [];
-  let total = 0;
+  const examples: Example[] = [];
+  let count = 0;
   for (let at = Math.max(1, known); at < parts.length; at += 1) {
     const { table, offset } = parts[at] as TablePart;
     const others = parts.slice(0, at);
@@ -24,15 +24,14 @@ export function refuseOtherTexts(queries: TextPool, known: number): void {
     for (let row = 0; row < table.rowCount; row += 1) {
       const other = sameIn(others, table.idBytes(row));
       if (other === -1 || isSameText(queries, offset + row, other)) continue;
-      total += 1;
+      count += 1;
       if (examples.length < EXAMPLE_LIMIT) examples.push(described(queries, offset + row, other));
     }
   }
-  if (total === 0) return;
-  const files = [...new Set(parts.flatMap(({ table }) => (table.rowCount === 0 ? [] : [table.origin(0).file])))];
-  const what = counted(total, "queries have different texts under one id", "query has different texts under one id");
-  const shown = total > examples.length ? `; the first ${examples.length}:` : ":";
-  throw new QuarryError("DATA", `${files.join(", ")}: ${what}${shown}${examples.join("")}`, {
+  if (count === 0) return;
+  const subject = [...new Set(parts.map(({ table }) => table.origin(0).file))].join(", ");
+  const words = ["query has different texts under one id", "queries have different texts under one id"] as const;
+  throw new QuarryError("DATA", describeFinding({ subject, words, count, examples }), {
     hint: "Queries are the same where their ids are: give the sources one file of queries, or the queries ids of their own.",
   });
 }
@@ -50,8 +49,8 @@ function isSameText(queries: TextPool, one: number, other: number): boolean {
   return queries.textHash(one) === queries.textHash(other) && queries.isSameText(one, other);
 }
 
-function described(queries: TextPool, one: number, other: number): string {
+function described(queries: TextPool, one: number, other: number): Example {
   const [here, there] = [queries.origin(one), queries.origin(other)];
   const id = JSON.stringify(queries.id(one));
-  return `\n  ${here.file}:${here.line}: ${id} has another text in ${there.file}:${there.line}`;
+  return { place: `${here.file}:${here.line}`, detail: `${id} has another text in ${there.file}:${there.line}` };
 }

@@ -19,18 +19,16 @@ export type Transform = (queryRow: number, passageRow: number, score: number) =>
  * does not hold. The function that is given raises DATA, with file and line, for a score that the map does not name.
  */
 export function transformOf(option: Option, source: TripletSource): Transform {
-  if (typeof option === "number") return constant(option);
+  if (typeof option === "number") {
+    checkScore(option, `${option}`);
+    return () => option;
+  }
   // Adding 0 turns -0 into 0.
   if (option === "floor") return (_query, _passage, score) => Math.floor(score) + 0;
   if (option === "ceil") return (_query, _passage, score) => Math.ceil(score) + 0;
   if (option === "round") return (_query, _passage, score) => Math.round(score) + 0;
   if ("map" in option) return byMap(option, source);
   return (query, passage, score) => callTransform(option, source, query, passage, score);
-}
-
-function constant(score: number): Transform {
-  checkScore(score, `${score}`);
-  return () => score;
 }
 
 function byMap({ map, otherwise }: ScoreMap, source: TripletSource): Transform {

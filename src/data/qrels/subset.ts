@@ -1,15 +1,13 @@
 /** Reads which queries count: any file that yields query ids. */
 import { join } from "node:path";
 import { z } from "zod";
-import { QuarryError } from "../../errors.js";
 import { openEntry } from "../cache/entry.js";
 import { BadLines, FindingCounter, judge, named, storedFinding } from "../findings.js";
 import { decode } from "../readers/json-line.js";
 import type { SourceFile } from "../readers/reader.js";
 import { sourceReading } from "../source-reading.js";
-import { CheckedFile } from "../storage/checked-file.js";
-import { CheckedWriter } from "../storage/checked-writer.js";
-import { FileSink, type WrittenFile } from "../storage/file-sink.js";
+import { readChecked } from "../storage/checked-file.js";
+import { writeChecked } from "../storage/checked-writer.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { DataContext } from "../types.js";
 
@@ -55,9 +53,9 @@ export async function openSubset(
       const isIn = new Uint8Array(queries.rowCount);
       for (const [number, { file, format, input }] of inputs().entries()) {
         bad.watch(input, number);
-        if (format.readIds === undefined) throw noIds(file.path, format.name);
         let seen = 0;
-        await format.readIds(input, file, ({ id, line }) => {
+        // formatOf refused formats that have no ids.
+        await format.readIds?.(input, file, ({ id, line }) => {
           seen += 1;
           const row = queries.rowOfBytes(id.bytes, id.start, id.end);
           if (row === -1) unknown.add(number, line, () => `unknown query id ${JSON.stringify(decode(id))}`);
@@ -66,17 +64,16 @@ export async function openSubset(
         if (seen === 0) throw bad.nothingIn(file.path, "query id");
       }
       await refuseChanged();
-      const { written, rowCount } = writeRows(folder, isIn);
+      const rows = new Int32Array(isIn.length);
+      let rowCount = 0;
+      for (let row = 0; row < isIn.length; row += 1) if (isIn[row] === 1) rows[rowCount++] = row;
+      const written = writeChecked(join(folder, SUBSET_FILE), [rows.subarray(0, rowCount)]);
       const findings = [bad, unknown].flatMap((each) => each.stored() ?? []);
       return { files: { [SUBSET_FILE]: written }, content: { rowCount, findings } };
     },
     open(folder, content, onDamage) {
-      const file = new CheckedFile(join(folder, SUBSET_FILE), content.rowCount * 4, onDamage);
-      try {
-        return { rows: file.int32(0, content.rowCount).slice(), content };
-      } finally {
-        file.close();
-      }
+      const [rows] = readChecked(join(folder, SUBSET_FILE), [content.rowCount], onDamage);
+      return { rows: rows.slice(), content };
     },
   });
   for (const found of opened.content.findings) {
@@ -84,27 +81,4 @@ export async function openSubset(
     judge(context, named(found, paths, hint));
   }
   return { rows: opened.rows, fingerprint: key.join(" ") };
-}
-
-function writeRows(folder: string, isIn: Uint8Array): { written: WrittenFile; rowCount: number } {
-  const sink = new FileSink(join(folder, SUBSET_FILE));
-  try {
-    const writer = new CheckedWriter(sink);
-    let rowCount = 0;
-    for (let row = 0; row < isIn.length; row += 1) {
-      if (isIn[row] !== 1) continue;
-      writer.int32(row);
-      rowCount += 1;
-    }
-    writer.finish();
-    return { written: sink.finish(), rowCount };
-  } finally {
-    sink.abandon();
-  }
-}
-
-function noIds(path: string, format: string): QuarryError {
-  return new QuarryError("CONFIG", `${path}: the format ${format} yields no query ids.`, {
-    hint: "Name another file, or the right format with { path, format }.",
-  });
 }

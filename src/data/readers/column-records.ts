@@ -2,11 +2,10 @@
 import type { CellCutter } from "./cells.js";
 import { Columns, type Layout, readColumns } from "./columns.js";
 import { putExtras } from "./extras.js";
+import { FIRST_EXTRA } from "./field-names.js";
 import type { Format, SourceFile } from "./reader.js";
 import { newIdRecord, newJudgementRecord, newTextRecord } from "./records.js";
 
-/** The field of the first extra: behind id, text, title and prompt. */
-const FIRST_EXTRA = 4;
 /** Fields in the order of field-names.ts: id, text, title, prompt. */
 const TEXTS: Layout = {
   byCount: { 2: [0, 1, -1, -1], 3: [0, 2, 1, -1] },

@@ -1,7 +1,7 @@
 /** Further fields of a record that a source asks for, as one JSON object: what plugins get beside the text. */
 import { fileError } from "../failures.js";
 import type { SourceFile, Span, TextRecord } from "./reader.js";
-import { pointTo } from "./records.js";
+import { putText } from "./records.js";
 
 /**
  * Points `target` at the object of a record's further fields; at nothing where the record has none of them.
@@ -13,8 +13,7 @@ export function putExtras(target: Span, names: readonly string[], jsonOf: (index
     const json = jsonOf(index);
     return json === null ? [] : [`${JSON.stringify(name)}:${json}`];
   });
-  const bytes = Buffer.from(fields.length === 0 ? "" : `{${fields.join(",")}}`, "utf8");
-  pointTo(target, bytes, 0, bytes.byteLength);
+  putText(target, fields.length === 0 ? "" : `{${fields.join(",")}}`);
 }
 
 /** Watches the records of a file for fields that none of them has: a misspelt name would be missed by nobody. */

@@ -21,6 +21,9 @@ export interface WantedField {
   readonly isChosen: boolean;
 }
 
+/** Where extras begin among the fields of a text: behind id, text, title and prompt. */
+export const FIRST_EXTRA = 4;
+
 type Default = readonly [field: FieldName, what: string, isNeeded: boolean, names: readonly string[]];
 
 const DEFAULTS: Readonly<Record<Role, readonly Default[]>> = {

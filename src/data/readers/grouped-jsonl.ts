@@ -3,9 +3,9 @@ import { wantedFields } from "./field-names.js";
 import type { InputFile } from "./input.js";
 import { decode } from "./json-line.js";
 import { readLines } from "./lines.js";
-import { ObjectFields } from "./object-records.js";
-import type { Format, IdRecord, JudgementRecord, SourceFile } from "./reader.js";
-import { isGoodId, newIdRecord, newJudgementRecord, pointTo } from "./records.js";
+import { idObjects, ObjectFields } from "./object-records.js";
+import type { Format, JudgementRecord, SourceFile } from "./reader.js";
+import { isGoodId, newJudgementRecord, pointTo } from "./records.js";
 import { firstByte, sampleLines } from "./sample.js";
 
 const OPEN = 0x7b;
@@ -23,7 +23,7 @@ export const groupedJsonl: Format = {
     return QUERY.test(first) && LIST.test(first);
   },
   readJudgements,
-  readIds,
+  readIds: (input, file, onRecord) => readLines(input, idObjects(input, file, onRecord)),
 };
 
 function readJudgements(
@@ -56,16 +56,6 @@ function readJudgements(
       record.score = Math.fround(scores[index] as number);
       onRecord(record);
     }
-  });
-}
-
-function readIds(input: InputFile, file: SourceFile, onRecord: (record: IdRecord) => void): Promise<void> {
-  const fields = new ObjectFields(input, wantedFields(file, "ids"));
-  const record = newIdRecord();
-  return readLines(input, (bytes, start, end, line) => {
-    if (!fields.read(bytes, start, end, line)) return;
-    record.line = line;
-    if (fields.takeId(0, record.id, line)) onRecord(record);
   });
 }
 

@@ -3,7 +3,7 @@ import { createReadStream, type ReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { QuarryError, stopIfAborted } from "../../errors.js";
-import { dataError, sourceError, systemCode } from "../failures.js";
+import { dataError, fileError, sourceError, systemCode } from "../failures.js";
 import { firstBytes, isGzip } from "./sample.js";
 
 const CHUNK_BYTES = 4 << 20;
@@ -16,6 +16,7 @@ export interface ReadProgress {
 
 export class InputFile {
   #bytesRead = 0;
+  #hasContent = false;
   #onBadLine: (line: number, message: string) => void = () => {};
   #room: () => Promise<void> = () => Promise.resolve();
 
@@ -69,6 +70,8 @@ export class InputFile {
   /**
    * The content, uncompressed. Ends early with what there is when a gzip file is cut short; then `onFault` is called
    * with the reason, so that the caller can say at which line.
+   *
+   * @throws QuarryError DATA for a file without content.
    */
   async *chunks(onFault: (reason: string) => void): AsyncGenerator<Uint8Array> {
     try {
@@ -79,12 +82,12 @@ export class InputFile {
       const code = systemCode(thrown);
       if (code.startsWith("Z_")) {
         onFault(code === "Z_BUF_ERROR" ? "the gzip data ends too early" : `the gzip data is damaged (${code})`);
-      } else if (code !== "" && code !== "ABORT_ERR" && !(thrown instanceof QuarryError)) {
-        throw sourceError(this.path, thrown);
-      } else {
-        throw thrown;
+        return;
       }
+      const isOfFile = code !== "" && code !== "ABORT_ERR" && !(thrown instanceof QuarryError);
+      throw isOfFile ? sourceError(this.path, thrown) : thrown;
     }
+    if (!this.#hasContent) throw fileError(this.path, "the file is empty.", "Give a file with at least one record.");
   }
 
   /** Members of gzip from the byte `start` on, up to the end of the file or a zero byte behind one; gives their end. */
@@ -115,6 +118,7 @@ export class InputFile {
       for await (const chunk of stream) {
         await this.#room();
         stopIfAborted(this.options.signal);
+        this.#hasContent = true;
         yield chunk as Uint8Array;
       }
     } finally {

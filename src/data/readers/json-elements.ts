@@ -1,6 +1,6 @@
 /** Cuts a file that is one JSON list or object into its elements, without holding more than one of them. */
 import { isUtf8 } from "node:buffer";
-import { dataError, fileError } from "../failures.js";
+import { dataError } from "../failures.js";
 import type { InputFile } from "./input.js";
 import { JsonFault, readString } from "./json-line.js";
 import type { Span } from "./reader.js";
@@ -40,7 +40,6 @@ class ElementCutter {
   #filled = 0;
   #at = 0;
   #line = 1;
-  #hasBytes = false;
   #awaited: Awaited = "opening";
   #isObject = false;
   // The element or key under way: where it begins, -1 for none, and how deep the place is inside it.
@@ -59,7 +58,6 @@ class ElementCutter {
   ) {}
 
   push(chunk: Uint8Array): void {
-    this.#hasBytes ||= chunk.byteLength > 0;
     this.#makeRoom(chunk.byteLength);
     this.#bytes.set(chunk, this.#filled);
     this.#filled += chunk.byteLength;
@@ -68,9 +66,9 @@ class ElementCutter {
   }
 
   finish(fault: string | null): void {
-    const { path } = this.input;
-    if (fault !== null) throw dataError(path, this.#line, `${fault}.`, "Fetch or compress the file again.");
-    if (!this.#hasBytes) throw fileError(path, "the file is empty.", "Give a file with at least one record.");
+    if (fault !== null) {
+      throw dataError(this.input.path, this.#line, `${fault}.`, "Fetch or compress the file again.");
+    }
     if (this.#awaited !== "nothing") throw this.#broken("the JSON ends too early");
   }
 

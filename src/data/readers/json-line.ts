@@ -34,7 +34,7 @@ export interface JsonField {
  */
 export function readObject(bytes: Buffer, start: number, end: number, onField: (field: JsonField) => void): void {
   const field: JsonField = { key: "", kind: "other", value: { bytes, start: 0, end: 0 } };
-  const keys = new Keys();
+  const keys = new Set<string>();
   let at = skipSpace(bytes, start, end);
   const fault = (message: string): JsonFault => new JsonFault(message, Math.min(at, end) - start + 1);
   if (at >= end || bytes[at] !== OPEN) throw fault("a JSON object was expected");
@@ -45,7 +45,8 @@ export function readObject(bytes: Buffer, start: number, end: number, onField: (
       if (at >= end || bytes[at] !== QUOTE) throw fault("a key in double quotes was expected");
       at = readString(bytes, at, end, start, field.value);
       field.key = decode(field.value);
-      if (keys.isKnown(field.key)) throw fault(`the key ${JSON.stringify(field.key)} occurs twice`);
+      if (keys.has(field.key)) throw fault(`the key ${JSON.stringify(field.key)} occurs twice`);
+      keys.add(field.key);
       at = skipSpace(bytes, at, end);
       if (at >= end || bytes[at] !== COLON) throw fault("a colon was expected");
       at = readValue(bytes, skipSpace(bytes, at + 1, end), end, start, field);
@@ -69,23 +70,6 @@ export function readObject(bytes: Buffer, start: number, end: number, onField: (
 export function decode(span: Span): string {
   const { bytes, start, end } = span;
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("utf8");
-}
-
-/** The keys of one object: a list while they are few, a set for objects that map thousands of ids. */
-class Keys {
-  readonly #few: string[] = [];
-  #many: Set<string> | null = null;
-
-  isKnown(key: string): boolean {
-    if (this.#many === null) {
-      if (this.#few.includes(key)) return true;
-      this.#few.push(key);
-      if (this.#few.length === 32) this.#many = new Set(this.#few);
-      return false;
-    }
-    const before = this.#many.size;
-    return this.#many.add(key).size === before;
-  }
 }
 
 export function skipSpace(bytes: Buffer, from: number, end: number): number {

@@ -1,6 +1,6 @@
 /** Cuts a file into lines of bytes: LF or CRLF ends, one byte order mark left off, everything else that is odd refused. */
 import { isUtf8 } from "node:buffer";
-import { dataError, fileError } from "../failures.js";
+import { dataError } from "../failures.js";
 import type { InputFile } from "./input.js";
 
 const LF = 10;
@@ -54,7 +54,6 @@ class LineCutter {
   #filled = 0;
   #line = 0;
   #isAtStart = true;
-  #hasBytes = false;
 
   constructor(
     private readonly input: InputFile,
@@ -63,7 +62,6 @@ class LineCutter {
   ) {}
 
   push(chunk: Uint8Array): void {
-    this.#hasBytes ||= chunk.byteLength > 0;
     if (this.#filled + chunk.byteLength > this.#pending.byteLength) {
       const larger = Buffer.allocUnsafe(Math.max(this.#pending.byteLength * 2, this.#filled + chunk.byteLength));
       this.#pending.copy(larger, 0, 0, this.#filled);
@@ -96,9 +94,9 @@ class LineCutter {
 
   /** @param fault why the content ends early, if it does. */
   finish(fault: string | null): void {
-    const { path } = this.input;
-    if (fault !== null) throw dataError(path, this.#line + 1, `${fault}.`, "Fetch or compress the file again.");
-    if (!this.#hasBytes) throw fileError(path, "the file is empty.", "Give a file with at least one record.");
+    if (fault !== null) {
+      throw dataError(this.input.path, this.#line + 1, `${fault}.`, "Fetch or compress the file again.");
+    }
     this.#cut(this.#filled);
     this.input.report(this.#line);
   }

@@ -1,16 +1,13 @@
 /** Makes records of JSON objects: finds their fields under the names in use, checks types, and says what is wrong with which line. */
 import { QuarryError } from "../../errors.js";
 import { putExtras } from "./extras.js";
-import { listNames, listSeen, type WantedField, wantedFields } from "./field-names.js";
+import { FIRST_EXTRA, listNames, listSeen, type WantedField, wantedFields } from "./field-names.js";
 import { FieldReader, type Slot } from "./field-reader.js";
 import type { InputFile } from "./input.js";
 import { decode, JsonFault } from "./json-line.js";
 import type { LineHandler } from "./lines.js";
 import type { IdRecord, JudgementRecord, SourceFile, Span, TextRecord } from "./reader.js";
 import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointAt, readScore, shorten } from "./records.js";
-
-/** The slot of the first further field: behind id, text, title and prompt. */
-const FIRST_EXTRA = 4;
 
 /** Takes one object; `key` is its id where the object stands under it. */
 export type ObjectHandler = (bytes: Buffer, start: number, end: number, line: number, key?: Span) => void;

@@ -8,19 +8,18 @@ import { inspect } from "node:util";
 import { QuarryError } from "../../errors.js";
 import { fileError } from "../failures.js";
 import { putExtras } from "./extras.js";
-import { listNames, listSeen, type WantedField, wantedFields } from "./field-names.js";
+import { FIRST_EXTRA, listNames, listSeen, type WantedField, wantedFields } from "./field-names.js";
 import type { InputFile } from "./input.js";
 import { type ParquetColumn, readRowGroups } from "./parquet-file.js";
 import type { Format, Role, SourceFile, Span } from "./reader.js";
-import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointTo } from "./records.js";
+import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointTo, putText } from "./records.js";
 
-const NOTHING = Buffer.alloc(0);
-const WHOLE = ["BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY", "INT32", "INT64"];
-const TEXT = ["BYTE_ARRAY"];
-const NUMBER = ["INT32", "INT64", "FLOAT", "DOUBLE"];
-const EXTRA = ["BYTE_ARRAY", "BOOLEAN", ...NUMBER];
-/** The field of the first extra: behind id, text, title and prompt. */
-const FIRST_EXTRA = 4;
+const ID = { types: ["BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY", "INT32", "INT64"], words: "strings or whole numbers" };
+const TEXT = { types: ["BYTE_ARRAY"], words: "strings" };
+const SCORE = { types: ["INT32", "INT64", "FLOAT", "DOUBLE"], words: "numbers" };
+const EXTRA = { types: ["BYTE_ARRAY", "BOOLEAN", ...SCORE.types], words: "strings, numbers or booleans" };
+/** Physical types that a field's column may have. */
+const ALLOWED = { id: ID, query: ID, passage: ID, title: TEXT, text: TEXT, prompt: TEXT, score: SCORE, extra: EXTRA };
 
 export const parquet: Format = {
   name: "parquet",
@@ -99,28 +98,13 @@ function columnOf(path: string, wanted: WantedField, columns: readonly ParquetCo
     if (!isNeeded && field !== "extra") return null;
     throw fileError(path, `no ${what}: no column ${listNames(wanted)}. Columns of the file: ${seen}.`, hint);
   }
-  const allowed =
-    field === "extra"
-      ? EXTRA
-      : field === "score"
-        ? NUMBER
-        : field === "text" || field === "title" || field === "prompt"
-          ? TEXT
-          : WHOLE;
+  const allowed = ALLOWED[field];
   const type = column.isNested ? "lists or structs" : (column.leaves[0]?.type ?? "");
-  if (allowed.includes(type)) return column;
-  const wants =
-    allowed === EXTRA
-      ? "strings, numbers or booleans"
-      : allowed === NUMBER
-        ? "numbers"
-        : allowed === TEXT
-          ? "strings"
-          : "strings or whole numbers";
+  if (allowed.types.includes(type)) return column;
   throw fileError(
     path,
-    `the column ${JSON.stringify(column.name)} holds ${type}, but a ${what} is one of ${wants}.`,
-    allowed === WHOLE && !column.isNested ? "Write the ids as strings or as int64: fractions lose digits." : hint,
+    `the column ${JSON.stringify(column.name)} holds ${type}, but a ${what} is one of ${allowed.words}.`,
+    allowed === ID && !column.isNested ? "Write the ids as strings or as int64: fractions lose digits." : hint,
   );
 }
 
@@ -140,8 +124,7 @@ class Cells {
   takeId(field: number, target: Span): boolean {
     const value = this.#value(field);
     if (typeof value === "bigint" || (typeof value === "number" && Number.isSafeInteger(value))) {
-      const written = Buffer.from(String(value), "latin1");
-      pointTo(target, written, 0, written.byteLength);
+      putText(target, String(value));
       return true;
     }
     return this.#takeBytes(field, value, target) && isGoodId(target, this.#what(field), this.input, this.line);
@@ -151,7 +134,7 @@ class Cells {
   takeText(field: number, target: Span): boolean {
     const value = this.#value(field);
     if (value === null && (this.wanted[field] as WantedField).field !== "text") {
-      pointTo(target, NOTHING, 0, 0);
+      target.start = target.end = 0;
       return true;
     }
     return this.#takeBytes(field, value, target);

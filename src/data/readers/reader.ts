@@ -1,4 +1,4 @@
-/** What a reader of a file format offers: records one by one, as bytes, each with its line. New formats add a file and a line in formats.ts. */
+/** What a reader of a file format offers: records one by one, as bytes, each with its line. New formats add a file and a line in built-in.ts. */
 import type { FileConfig } from "../../experiment/schema.js";
 import type { InputFile } from "./input.js";
 

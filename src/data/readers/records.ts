@@ -38,6 +38,12 @@ export function pointTo(target: Span, bytes: Uint8Array, start: number, end: num
   target.end = end;
 }
 
+/** Makes `target` mean a string. */
+export function putText(target: Span, text: string): void {
+  const bytes = Buffer.from(text, "utf8");
+  pointTo(target, bytes, 0, bytes.byteLength);
+}
+
 /**
  * Whether an id can be one; if not, that is the line's fault. Run files and qrels are separated by white space, so an id
  * that holds some could not be read back.

@@ -5,7 +5,7 @@ import { putExtras } from "./extras.js";
 import type { InputFile } from "./input.js";
 import { lineTexts } from "./lines.js";
 import type { Format, Role, Sample, Span } from "./reader.js";
-import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, pointTo, shorten } from "./records.js";
+import { isGoodId, newIdRecord, newJudgementRecord, newTextRecord, putText, shorten } from "./records.js";
 import type { ReaderFile, ReaderId, ReaderJudgement, ReaderOptions, ReaderText } from "./registry.js";
 
 /** The format of a registered reader; its version holds the hash of its source. */
@@ -98,8 +98,7 @@ class Checks {
     if (/\p{Surrogate}/u.test(value)) {
       return this.refuse(`${field} holds half a character (a lone surrogate)`, "Cut texts at whole characters.");
     }
-    const bytes = Buffer.from(value, "utf8");
-    pointTo(target, bytes, 0, bytes.byteLength);
+    putText(target, value);
     return true;
   }
 
@@ -185,13 +184,8 @@ function iterable<T>(given: AsyncIterable<T> | Iterable<T>, name: string): Async
 
 async function* wholeBytes(input: InputFile): AsyncGenerator<Uint8Array> {
   let fault: string | null = null;
-  let hasBytes = false;
-  for await (const chunk of input.chunks((reason) => (fault = reason))) {
-    hasBytes ||= chunk.byteLength > 0;
-    yield chunk;
-  }
+  yield* input.chunks((reason) => (fault = reason));
   if (fault !== null) throw fileError(input.path, `${fault as string}.`, "Fetch or compress the file again.");
-  if (!hasBytes) throw fileError(input.path, "the file is empty.", "Give a file with at least one record.");
 }
 
 function shown(value: unknown): string {

@@ -4,7 +4,7 @@ import { isOneOf, looksLikeHeader } from "./columns.js";
 import { usualFields } from "./field-names.js";
 import type { InputFile } from "./input.js";
 import type { Format, IdRecord, JudgementRecord, Sample, SourceFile, Span } from "./reader.js";
-import { isGoodId, looksLikeScore, newIdRecord, newJudgementRecord, pointTo, shorten } from "./records.js";
+import { isGoodId, looksLikeScore, newIdRecord, newJudgementRecord, pointAt, pointTo, shorten } from "./records.js";
 import { sampleLines } from "./sample.js";
 
 const TAB = 9;
@@ -54,7 +54,7 @@ async function readTriples(
     if (mayBeHeader && hasHeader(cellTexts(cells), file)) return;
     if (cells.count === 3) onTriple(cells, line);
     else {
-      const begin = JSON.stringify(shorten(cells.count === 0 ? "" : cellText(cells, 0), 30));
+      const begin = JSON.stringify(shorten(cellText(cells, 0), 30));
       const columns = `${cells.count} ${cells.count === 1 ? "column" : "columns"}`;
       input.fault(line, `${columns}, the first one ${begin}; three were expected.`, HINT);
     }
@@ -67,17 +67,16 @@ function readJudgements(
   onRecord: (record: JudgementRecord) => void,
 ): Promise<void> {
   const record = newJudgementRecord();
+  record.score = 1;
   const negative = newJudgementRecord();
   return readTriples(input, file, (cells, line) => {
     if (!takeId(cells, 0, record.query, "query id", input, line)) return;
     if (!takeId(cells, 1, record.passage, "positive passage id", input, line)) return;
     if (!takeId(cells, 2, negative.passage, "negative passage id", input, line)) return;
+    pointAt(negative.query, record.query);
     record.line = negative.line = line;
-    record.score = 1;
     if (file.part !== "negatives") onRecord(record);
-    if (file.part === "positives") return;
-    takeId(cells, 0, negative.query, "query id", input, line);
-    onRecord(negative);
+    if (file.part !== "positives") onRecord(negative);
   });
 }
 

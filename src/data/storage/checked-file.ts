@@ -94,3 +94,27 @@ export class CheckedFile {
     this.#isChecked[index] = 1;
   }
 }
+
+/**
+ * The arrays of a file that writeChecked wrote; views of it where it is mapped.
+ *
+ * @param lengths numbers in each array.
+ */
+export function readChecked<const Lengths extends readonly number[]>(
+  path: string,
+  lengths: Lengths,
+  onDamage: () => void,
+): { readonly [Index in keyof Lengths]: Int32Array } {
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const file = new CheckedFile(path, total * 4, onDamage);
+  try {
+    let end = 0;
+    const arrays = lengths.map((length) => {
+      end += length;
+      return file.int32(end - length, length);
+    });
+    return arrays as unknown as { readonly [Index in keyof Lengths]: Int32Array };
+  } finally {
+    file.close();
+  }
+}

@@ -1,7 +1,7 @@
 /** Writes numbers piece by piece as CheckedFile reads them: the data, then the crc32 of each block; nothing is joined in memory. */
 import { crc32 } from "node:zlib";
 import { BLOCK_BYTES } from "./checked-file.js";
-import type { FileSink } from "./file-sink.js";
+import { FileSink, type WrittenFile } from "./file-sink.js";
 
 /** Numbers are collected up to this size before they go to the sink. */
 const BUFFER_NUMBERS = 1 << 18;
@@ -29,7 +29,7 @@ export class CheckedWriter {
   }
 
   /** Takes many numbers at once; the caller may change them when this returns. */
-  write(numbers: Int32Array | Float32Array): void {
+  write(numbers: Int32Array): void {
     this.#flush();
     this.#put(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength));
   }
@@ -64,9 +64,15 @@ export class CheckedWriter {
   }
 }
 
-/** Writes arrays of numbers, one after the other, in one go. */
-export function writeChecked(sink: FileSink, arrays: readonly (Int32Array | Float32Array)[]): void {
-  const writer = new CheckedWriter(sink);
-  for (const array of arrays) writer.write(array);
-  writer.finish();
+/** Writes a file of arrays, one after the other, in one go; readChecked gives them back. */
+export function writeChecked(path: string, arrays: readonly Int32Array[]): WrittenFile {
+  const sink = new FileSink(path);
+  try {
+    const writer = new CheckedWriter(sink);
+    for (const array of arrays) writer.write(array);
+    writer.finish();
+    return sink.finish();
+  } finally {
+    sink.abandon();
+  }
 }

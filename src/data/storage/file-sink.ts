@@ -34,11 +34,6 @@ export class FileSink {
     this.#fd = openSync(path, "wx", 0o644);
   }
 
-  /** Bytes taken so far. */
-  get position(): number {
-    return this.#bytes;
-  }
-
   /** Takes bytes that the caller does not change before the next flush(). */
   write(bytes: Uint8Array): void {
     this.#pending.push(bytes);

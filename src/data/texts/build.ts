@@ -1,9 +1,7 @@
 /** Turns files of passages or queries into a cache entry: Arrow table, id index, order of ids. */
 import { z } from "zod";
-import { QuarryError } from "../../errors.js";
 import { BadLines, type StoredFinding, storedFinding } from "../findings.js";
 import { UnseenExtras } from "../readers/extras.js";
-import type { Format, SourceFile } from "../readers/reader.js";
 import type { SourceInput } from "../source-reading.js";
 import type { WrittenFile } from "../storage/file-sink.js";
 import { BatchBuilder, type OptionalColumns } from "./batch-builder.js";
@@ -83,7 +81,8 @@ export async function buildTexts(
       const unseen = new UnseenExtras(file);
       bad.watch(input, number);
       input.onChunk(() => target.room());
-      await readerOf(format, file)(input, file, role, (record) => {
+      // formatOf refused formats that have no texts.
+      await format.readTexts?.(input, file, role, (record) => {
         seen += 1;
         unseen.see(record);
         if (builder.add(record, input.path)) flush((bytesBefore + input.bytesRead) / totalBytes);
@@ -131,11 +130,4 @@ function found(
   if (total === 0) return null;
   const placed = examples.map((each) => ({ file: each.file, line: each.line, detail: detail(each) }));
   return { kind, words, count: total, examples: placed };
-}
-
-function readerOf(format: Format, file: SourceFile): NonNullable<Format["readTexts"]> {
-  if (format.readTexts !== undefined) return format.readTexts.bind(format);
-  throw new QuarryError("CONFIG", `${file.path}: the format ${format.name} holds no texts.`, {
-    hint: "Name another file, or the right format with { path, format }.",
-  });
 }

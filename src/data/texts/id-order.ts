@@ -13,17 +13,9 @@ export interface IdBytes {
   readonly count: number;
 }
 
-/** The rank of each id among all, [count]: radix sort from the first byte on, without making a string. */
-export function rankIds(ids: IdBytes): Int32Array {
-  const steps = rankSteps(ids, new Int32Array(2 * ids.count));
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-  }
-}
-
 /**
- * As rankIds, in steps of some milliseconds; each gives how much is done, 0 to 1.
+ * The rank of each id among all, [count]: radix sort from the first byte on, without making a string. In steps of some
+ * milliseconds; each gives how much is done, 0 to 1.
  *
  * @param scratch at least two numbers an id, overwritten; the ranks are a part of it.
  */

@@ -6,14 +6,12 @@ import { Ahead } from "../storage/ahead.js";
 import { CheckedFile } from "../storage/checked-file.js";
 import { ColdReads } from "../storage/cold-reads.js";
 import { RandomFile } from "../storage/random-file.js";
-import type { Origin, TextTable } from "../types.js";
+import type { Origin } from "../types.js";
 import { bufferStarts } from "./arrow-file.js";
 import type { TextsContent } from "./build.js";
 import { idChecksum, promptChecksumOf, textChecksum } from "./checksums.js";
-import { gatherTexts } from "./gather.js";
 import { areEqual } from "./id-hash.js";
 import { IdIndex } from "./id-index.js";
-import { PLAIN } from "./style.js";
 import { EMPTY_FILE, INDEX_FILE, RANKS_FILE, TABLE_FILE } from "./table-writer.js";
 
 /** Batches whose numbers stay in memory when the file is not mapped (0.8 MB each). */
@@ -43,7 +41,8 @@ interface Batch {
   readonly textChecksStart: number;
 }
 
-export class StoredTexts implements TextTable {
+/** One table by itself; a TextPool lays styles over tables and numbers several together. */
+export class StoredTexts {
   readonly rowCount: number;
   readonly fingerprint: string;
   readonly #file: RandomFile;
@@ -96,18 +95,9 @@ export class StoredTexts implements TextTable {
     return decodeBytes(this.idBytes(row));
   }
 
-  /** A table alone has no other with the same ids. */
-  qualifiedId(row: number): string {
-    return this.id(row);
-  }
-
   rowOf(id: string): number {
     const bytes = Buffer.from(id, "utf8");
     return this.rowOfBytes(bytes, 0, bytes.byteLength);
-  }
-
-  rowOfQualified(id: string): number {
-    return this.rowOf(id);
   }
 
   /** The row of the id in [start, end), or -1. */
@@ -154,10 +144,6 @@ export class StoredTexts implements TextTable {
       if (column !== null) length += (column.offsets[at + 1] as number) - (column.offsets[at] as number);
     }
     return length;
-  }
-
-  gather(rows: Int32Array, rowOffset = 0): Uint8Array {
-    return gatherTexts([{ table: this, offset: 0, style: PLAIN }], rows, rowOffset, this.idRanks);
   }
 
   close(): void {

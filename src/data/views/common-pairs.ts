@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { openEntry } from "../cache/entry.js";
+import { rowOfSame } from "../qrels/query-links.js";
 import type { StoredQrels } from "../qrels/stored-qrels.js";
-import { CheckedFile } from "../storage/checked-file.js";
+import { readChecked } from "../storage/checked-file.js";
 import { writeChecked } from "../storage/checked-writer.js";
-import { FileSink } from "../storage/file-sink.js";
 import { growingInt32 } from "../storage/growing.js";
 import { hasSameText, type StoredTexts } from "../texts/stored-texts.js";
 
@@ -56,30 +56,19 @@ export async function openCommonPairs(
     content,
     build: async (folder) => {
       const { both, copies } = findCommonPairs(positives, negatives, key[0] === key[1]);
-      const sink = new FileSink(join(folder, PAIRS_FILE));
-      try {
-        writeChecked(sink, [both.queries, both.passages, copies.queries, copies.negatives, copies.positives]);
-        const counts = { bothCount: both.queries.length, copyCount: copies.queries.length };
-        return { files: { [PAIRS_FILE]: sink.finish() }, content: counts };
-      } finally {
-        sink.abandon();
-      }
+      const columns = [both.queries, both.passages, copies.queries, copies.negatives, copies.positives];
+      return {
+        files: { [PAIRS_FILE]: writeChecked(join(folder, PAIRS_FILE), columns) },
+        content: { bothCount: both.queries.length, copyCount: copies.queries.length },
+      };
     },
     open: (folder, { bothCount, copyCount }, onDamage) => {
-      const file = new CheckedFile(join(folder, PAIRS_FILE), (2 * bothCount + 3 * copyCount) * 4, onDamage);
-      let at = 0;
-      const next = (length: number): Int32Array => {
-        at += length;
-        return file.int32(at - length, length).slice();
+      const lengths = [bothCount, bothCount, copyCount, copyCount, copyCount] as const;
+      const [queries, passages, ...copies] = readChecked(join(folder, PAIRS_FILE), lengths, onDamage);
+      return {
+        both: { queries: queries.slice(), passages: passages.slice() },
+        copies: { queries: copies[0].slice(), negatives: copies[1].slice(), positives: copies[2].slice() },
       };
-      try {
-        return {
-          both: { queries: next(bothCount), passages: next(bothCount) },
-          copies: { queries: next(copyCount), negatives: next(copyCount), positives: next(copyCount) },
-        };
-      } finally {
-        file.close();
-      }
     },
   });
 }
@@ -130,13 +119,6 @@ function findCommonPairs(positives: JudgedTables, negatives: JudgedTables, skipB
       positives: copies.positives.filled(),
     },
   };
-}
-
-/** The row of the same query (by id) in another table, or -1. */
-export function rowOfSame(from: StoredTexts, row: number, to: StoredTexts): number {
-  if (from.fingerprint === to.fingerprint) return row;
-  const id = from.idBytes(row);
-  return to.rowOfBytes(id, 0, id.byteLength);
 }
 
 /** 4 bytes a row: asking the table 15 million times costs more than reading its column once. */

@@ -1,7 +1,7 @@
 /** Queries that form no group, or too small a one: counted, the first ten named, judged by the experiment's policy. */
 import { QuarryError } from "../../errors.js";
 import { EXAMPLE_LIMIT } from "../failures.js";
-import { type Finding, judge } from "../findings.js";
+import { type Example, type Finding, judge } from "../findings.js";
 import type { MergedQrels } from "../qrels/merged.js";
 import { QueryLinks } from "../qrels/query-links.js";
 import type { TextPool } from "../texts/text-pool.js";
@@ -43,8 +43,8 @@ export function judgedQueries({ queries, sides }: MergedQrels): Int32Array {
 /** Judged queries that can form no group. */
 export interface LeftOut {
   readonly judgedCount: number;
-  readonly withoutPositives: ArrayLike<number>;
-  readonly withoutOthers: ArrayLike<number>;
+  readonly withoutPositives: Int32Array;
+  readonly withoutOthers: Int32Array;
 }
 
 /**
@@ -90,37 +90,33 @@ export function tellLeftOut(
 /**
  * What the option tooFew: "error" asks for.
  *
- * @param sizes passages that the short queries' groups would have, in the order of `short`.
- * @throws QuarryError DATA when there are any; a mere check is only told.
+ * @param sizeOf passages that a query's group would have.
+ * @throws QuarryError DATA when there are too few for some; a mere check is only told.
  */
 export function refuseTooFew(
   name: string,
-  short: readonly number[],
-  sizes: readonly number[],
+  eligible: Int32Array,
+  sizeOf: (query: number) => number,
   passagesPerQuery: number,
   queries: TextPool,
   context: DataContext,
 ): void {
+  const short = eligible.filter((query) => sizeOf(query) < passagesPerQuery);
   const words = `fewer than ${passagesPerQuery} passages for a group`;
   judge(context, {
     kind: "tooFew",
     subject: name,
     words: [`query has ${words}`, `queries have ${words}`],
     count: short.length,
-    examples: examplesOf(short, queries, (number, at) => `query ${JSON.stringify(queries.id(number))}: ${sizes[at]}`),
+    examples: examplesOf(short, queries, (query) => `query ${JSON.stringify(queries.id(query))}: ${sizeOf(query)}`),
     hint: 'Set tooFew to "fewer" or "cycle", ask for fewer passages per query, or widen the filters.',
   });
 }
 
-function examplesOf(
-  numbers: ArrayLike<number>,
-  queries: TextPool,
-  detail: (number: number, at: number) => string,
-): { place: string; detail: string }[] {
-  return Array.from({ length: Math.min(numbers.length, EXAMPLE_LIMIT) }, (_, at) => {
-    const number = numbers[at] as number;
+function examplesOf(numbers: Int32Array, queries: TextPool, detail: (number: number) => string): Example[] {
+  return Array.from(numbers.subarray(0, EXAMPLE_LIMIT), (number) => {
     const { file, line } = queries.origin(number);
-    return { place: `${file}:${line}`, detail: detail(number, at) };
+    return { place: `${file}:${line}`, detail: detail(number) };
   });
 }
 

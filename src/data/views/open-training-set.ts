@@ -131,7 +131,9 @@ async function openPaired(
   };
   tellLeftOut({ name: nameOf(data), kind: data.kind }, out, eligible.length, pools.queries, context);
   const sizeOf = (query: number): number => 1 + usableNegatives(qrels, query, 0).rows.length;
-  if (data.tooFew === "error") tellTooFew(data, eligible, sizeOf, passagesPerQuery, opening);
+  if (data.tooFew === "error") {
+    refuseTooFew(nameOf(data), eligible, sizeOf, passagesPerQuery, pools.queries, context);
+  }
   const { positiveChoice, negativeChoice } = data;
   const isDropped = relations.queries.length > 0 && policyOf(context, "duplicateTexts") === "drop";
   return new BinaryView(
@@ -152,26 +154,10 @@ async function openGraded(data: Extract<ViewConfig, { kind: "multiLevel" }>, ope
   tellLeftOut({ name: nameOf(data), kind: data.kind }, out, eligible.length, pools.queries, context);
   const passagesPerQuery = data.selection === "all" ? Math.min(largest, data.passagesPerQuery) : data.passagesPerQuery;
   const sizeOf = (query: number): number => gradedCount(qrels, query, passagesPerQuery);
-  if (data.tooFew === "error") tellTooFew(data, eligible, sizeOf, passagesPerQuery, opening);
-  return new MultiLevelView(opening.parts(data, passagesPerQuery, [data.selection]), data, qrels, eligible);
-}
-
-function tellTooFew(
-  data: ViewConfig,
-  eligible: Int32Array,
-  sizeOf: (query: number) => number,
-  passagesPerQuery: number,
-  { context, pools }: Opening,
-): void {
-  const short: number[] = [];
-  const sizes: number[] = [];
-  for (const query of eligible) {
-    const size = sizeOf(query);
-    if (size >= passagesPerQuery) continue;
-    short.push(query);
-    sizes.push(size);
+  if (data.tooFew === "error") {
+    refuseTooFew(nameOf(data), eligible, sizeOf, passagesPerQuery, pools.queries, context);
   }
-  refuseTooFew(nameOf(data), short, sizes, passagesPerQuery, pools.queries, context);
+  return new MultiLevelView(opening.parts(data, passagesPerQuery, [data.selection]), data, qrels, eligible);
 }
 
 /** The names of the sources that say what to learn, else their files. */

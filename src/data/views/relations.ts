@@ -1,14 +1,14 @@
 /** What positives and negatives have in common: passages both relevant and not for a query, and negatives that copy a positive. */
 import { basename } from "node:path";
 import { EXAMPLE_LIMIT } from "../failures.js";
-import { type Finding, judge, policyOf } from "../findings.js";
+import { type Example, type Finding, judge, policyOf } from "../findings.js";
 import type { MaterializedQrels } from "../qrels/materialized.js";
-import { QueryLinks } from "../qrels/query-links.js";
+import { QueryLinks, rowOfSame } from "../qrels/query-links.js";
 import type { OpenedSources } from "../source.js";
 import { listFiles } from "../source-files.js";
 import type { DataContext } from "../types.js";
 import { holds, placeOf } from "./ascending.js";
-import { type CommonPairs, openCommonPairs, rowOfSame } from "./common-pairs.js";
+import { type CommonPairs, openCommonPairs } from "./common-pairs.js";
 
 const NOTHING = new Int32Array(0);
 
@@ -87,11 +87,11 @@ export async function openRelations(
 /** Counts judgements of the negatives once each, and describes the first ten. */
 class Meetings {
   readonly #found: number[] = [];
-  readonly #examples = new Map<number, Finding["examples"][number]>();
+  readonly #examples = new Map<number, Example>();
 
   constructor(private readonly isSkipped: (key: number) => boolean = () => false) {}
 
-  add(key: number, describe: () => Finding["examples"][number]): void {
+  add(key: number, describe: () => Example): void {
     if (this.isSkipped(key)) return;
     this.#found.push(key);
     if (this.#examples.size < EXAMPLE_LIMIT && !this.#examples.has(key)) this.#examples.set(key, describe());
@@ -180,12 +180,7 @@ function meetInOneFile({ wanted, unwanted }: Pair, take: (query: number, passage
   }
 }
 
-function describe(
-  { wanted, unwanted }: Pair,
-  query: number,
-  negative: number,
-  positive: number,
-): Finding["examples"][number] {
+function describe({ wanted, unwanted }: Pair, query: number, negative: number, positive: number): Example {
   const { queries, passages } = unwanted.parts;
   const here = unwanted.origin(query, negative);
   const there = wanted.origin(rowOfSame(queries, query, wanted.parts.queries), positive);

@@ -54,7 +54,7 @@ export async function checkLeakage(data: InspectedData, context: DataContext): P
   return checks;
 }
 
-function wholeText(table: TextTable, row: number): string {
+function wholeText(table: Pick<TextTable, "title" | "text">, row: number): string {
   return `${table.title(row)}\0${table.text(row)}`;
 }
 

@@ -165,9 +165,8 @@ describe("only what depends on a file is built when it changes", () => {
     const collection = newCollection(files);
     await read(collection);
     const before = entries(collection);
-    for (const options of [{ minScore: 2 }, { groupRandomK: 1 }, { groupTopK: 1 }, { scoreTransform: 3 }]) {
-      await read(collection, { ...judged, ...options });
-    }
+    const options = [{ minScore: 2 }, { maxScore: 2 }, { groupRandomK: 1 }, { groupTopK: 1 }, { scoreTransform: 3 }];
+    for (const each of options) await read(collection, { ...judged, ...each });
     expect(builtSince(before, collection)).toEqual([]);
   });
 });

@@ -80,24 +80,6 @@ describe("an entry is built once", () => {
     ).toEqual(stamps);
   });
 
-  test("filters and selection make no new entry", async () => {
-    const collection = smallCollection();
-    await readAll(collection);
-    const before = entries(collection.cacheDir);
-    await readAll(collection, { ...judged, minScore: 3, maxScore: 20, scoreTransform: 1, groupRandomK: 2 });
-    expect(entries(collection.cacheDir)).toEqual(before);
-  });
-
-  test("a changed file of equal length and time is read anew", async () => {
-    const collection = smallCollection();
-    const path = join(collection.dir, "corpus.jsonl");
-    utimesSync(path, 1, 1);
-    await readAll(collection);
-    writeFileSync(path, readFileSync(path, "utf8").replace("text of d7", "TEXT of d7"));
-    utimesSync(path, 1, 1);
-    expect(await readAll(collection)).toContain("TEXT of d7");
-  });
-
   test("a file seen before is recognised without reading it", async () => {
     const collection = smallCollection();
     await readAll(collection);

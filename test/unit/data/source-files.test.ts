@@ -50,16 +50,6 @@ test("queries are only needed where there are judgements", () => {
   );
 });
 
-test("paths at a hub stay as they are, and queries beside them must be named", () => {
-  const { dir } = newCollection();
-  const corpus = "hf://datasets/BeIR/scifact@main/corpus.jsonl.gz";
-  const { corpus: files, queries } = sourceFiles(sourceOf({ corpus }), dir);
-  expect([paths(files), queries]).toEqual([[corpus], null]);
-  expect(() => sourceFiles(sourceOf({ corpus, qrels: "a.tsv" }), dir)).toThrow(
-    /queries of the corpus .* are not named/,
-  );
-});
-
 test("a folder without the files looked for, or in place of judgements, is a CONFIG error that lists names", () => {
   const { dir } = newCollection({
     "none/notes.txt": "",

@@ -82,8 +82,8 @@ describe.each(modes)("gathering (%s)", (_, noMap) => {
     for (const answer of [true, false]) {
       ColdReads.prototype.isCold = () => answer;
       await withPassages(collection, (table) => {
-        table.prefetch?.(rows);
-        table.prefetch?.(new Int32Array(0));
+        table.prefetch(rows);
+        table.prefetch(new Int32Array(0));
         frames.push(table.gather(rows));
       });
     }

@@ -48,8 +48,6 @@ function vectorBytes(text: number, length: number): Uint8Array {
 export function blockOf(texts: readonly number[], dtype: VectorDtype): VectorBlock {
   const rowBytes = DIMENSION * { float32: 4, float16: 2, bfloat16: 2, int8: 1 }[dtype];
   return {
-    dtype,
-    dimension: DIMENSION,
     bytes: Buffer.concat(texts.map((text) => vectorBytes(text, rowBytes))),
     scales: dtype === "int8" ? Float32Array.from(texts, (text) => text / 8) : null,
   };

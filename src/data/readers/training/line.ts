@@ -1,6 +1,7 @@
 /** One line of a training file, whatever its format calls things: a query with its positives and negatives. */
 import { hash } from "node:crypto";
 import { counted } from "../../../counted.js";
+import { shorten } from "../records.js";
 
 /** A passage as a training file gives it. */
 export interface TrainingPassage {
@@ -176,5 +177,5 @@ export function beside(
 function shown(value: unknown): string {
   const text =
     JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? String(each) : each)) ?? "nothing";
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return shorten(text);
 }

@@ -11,9 +11,13 @@ export interface Opening {
   readonly keys: ReadonlySet<string>;
 }
 
-/** @param head the beginning of the content; null where it begins with neither an object nor a list of objects or strings. */
+/**
+ * Null where the content begins with neither an object nor a list of objects or strings.
+ *
+ * @param head the beginning of the content, without byte order mark.
+ */
 export function openingOf(head: Buffer): Opening | null {
-  let at = skipSpace(head, head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0);
+  let at = skipSpace(head, 0);
   const isList = head[at] === 0x5b;
   if (isList) at = skipSpace(head, at + 1);
   if (isList && head[at] === QUOTE) return { kind: "list", keys: new Set() };

@@ -5,8 +5,8 @@ import { readElements } from "../json-elements.js";
 import { JsonFault } from "../json-line.js";
 import { type LineHandler, readLines } from "../lines.js";
 import { columnsOf } from "../parquet-file.js";
-import type { FileOption, Format, JudgementRecord, Role, Sample, SourceFile, Span, TextRecord } from "../reader.js";
-import { newIdRecord, newJudgementRecord, newTextRecord } from "../records.js";
+import type { FileOption, Format, JudgementRecord, Role, Sample, SourceFile, TextRecord } from "../reader.js";
+import { newIdRecord, newJudgementRecord, newTextRecord, putText } from "../records.js";
 import { takeSample } from "../sample.js";
 import { contentId, Fields, ShapeFault, type TrainingLine } from "./line.js";
 import { type Opening, openingOf } from "./opening.js";
@@ -58,7 +58,7 @@ export function trainingFormat(shape: Shape): Format {
       const record = newIdRecord();
       return readAll(input, file, (line, number) => {
         record.line = number;
-        put(record.id, queryIdOf(line));
+        putText(record.id, queryIdOf(line));
         onRecord(record);
       });
     },
@@ -147,9 +147,9 @@ function passagesOf(file: SourceFile, onRecord: (record: TextRecord) => void): L
           },
         );
       }
-      put(record.id, id ?? contentId("p", title, text));
-      put(record.title, title);
-      put(record.text, text);
+      putText(record.id, id ?? contentId("p", title, text));
+      putText(record.title, title);
+      putText(record.text, text);
       onRecord(record);
     }
   };
@@ -162,9 +162,9 @@ function queriesOf(input: InputFile, onRecord: (record: TextRecord) => void): Li
       return input.fault(number, "the query has no text.", "Name a file with the texts of the queries as queries.");
     }
     record.line = number;
-    put(record.id, queryIdOf(line));
-    put(record.text, line.query);
-    put(record.prompt, line.prompt);
+    putText(record.id, queryIdOf(line));
+    putText(record.text, line.query);
+    putText(record.prompt, line.prompt);
     onRecord(record);
   };
 }
@@ -188,9 +188,9 @@ function judgementsOf(input: InputFile, file: SourceFile, onRecord: (record: Jud
     if (chosen.length === 0) return;
     hasScores = true;
     record.line = number;
-    put(record.query, queryIdOf(line));
+    putText(record.query, queryIdOf(line));
     for (const { id, title, text, label, score } of chosen) {
-      put(record.passage, id ?? contentId("p", title, text ?? ""));
+      putText(record.passage, id ?? contentId("p", title, text ?? ""));
       record.score = Math.fround(wantsTeacher && score !== null ? score : label);
       onRecord(record);
     }
@@ -199,11 +199,4 @@ function judgementsOf(input: InputFile, file: SourceFile, onRecord: (record: Jud
 
 function queryIdOf({ queryId, query, prompt }: TrainingLine): string {
   return queryId ?? contentId("q", prompt, query ?? "");
-}
-
-function put(span: Span, text: string): void {
-  const bytes = Buffer.from(text, "utf8");
-  span.bytes = bytes;
-  span.start = 0;
-  span.end = bytes.byteLength;
 }
