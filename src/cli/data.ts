@@ -3,8 +3,7 @@ import { Command } from "commander";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import type { Override } from "../experiment/overrides.js";
 import type { DataOptions } from "../index.js";
-import { reportFailure } from "./failure.js";
-import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
+import { withStop } from "./stoppable.js";
 import type { VerbCommand } from "./verb.js";
 
 const actions = ["check", "stats", "show"] as const;
@@ -58,18 +57,12 @@ async function look(action: string, file: string, flags: Flags, overrides: reado
     });
   }
   const step = stepOf(known, flags);
-  const controller = new AbortController();
-  const stoppedBy: { signal: StopSignal | null } = { signal: null };
-  const signals = watchSignals((signal) => {
-    stoppedBy.signal = signal;
-    controller.abort();
-  });
-  const progress = process.stderr.isTTY ? progressLine() : null;
-  try {
+  return withStop(flags.debug ?? false, async (signal) => {
     const { loadExperiment } = await import("../index.js");
     const experiment = await loadExperiment(file, overrides);
+    const progress = process.stderr.isTTY ? progressLine() : null;
     const options: DataOptions = {
-      signal: controller.signal,
+      signal,
       onWarning: (message) => {
         // The first line has the count; check lists the places.
         if (known !== "check")
@@ -77,19 +70,10 @@ async function look(action: string, file: string, flags: Flags, overrides: reado
       },
       ...(progress === null ? {} : { onProgress: progress.show }),
     };
-    const { text, status } = await print(known, experiment, step, flags, options);
-    progress?.clear();
+    const { text, status } = await print(known, experiment, step, flags, options).finally(() => progress?.clear());
     process.stdout.write(`${text}\n`);
     return status;
-  } catch (thrown) {
-    progress?.clear();
-    if (stoppedBy.signal === null) throw thrown;
-    if (flags.debug) reportFailure(thrown, true);
-    process.stderr.write(`stopped by ${stoppedBy.signal}\n`);
-    return EXIT_STATUS_OF[stoppedBy.signal];
-  } finally {
-    signals.close();
-  }
+  });
 }
 
 async function print(
