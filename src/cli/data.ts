@@ -1,15 +1,14 @@
 /** `quarry data`: whether an experiment's data is sound, what it is made of, and what a training step's batch holds. */
 import { Command } from "commander";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
-import type { Override } from "../experiment/overrides.js";
 import type { DataOptions } from "../index.js";
 import { withStop } from "./stoppable.js";
-import type { VerbCommand } from "./verb.js";
+import type { OverrideFlags, VerbCommand } from "./verb.js";
 
 const actions = ["check", "stats", "show"] as const;
 type Action = (typeof actions)[number];
 
-interface Flags {
+interface Flags extends OverrideFlags {
   readonly step?: string;
   readonly full?: boolean;
   readonly json?: boolean;
@@ -18,7 +17,6 @@ interface Flags {
 
 /** Makes the command; `setStatus` takes the exit status. */
 export function dataCommand(setStatus: (status: number) => void): VerbCommand {
-  let overrides: readonly Override[] = [];
   const command = new Command("data")
     .description("Check an experiment's data, sum it up, show a step's batch.")
     .argument("<action>", "check, stats or show")
@@ -30,16 +28,8 @@ export function dataCommand(setStatus: (status: number) => void): VerbCommand {
     .option("--debug", "show the trace of an error")
     .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
-    .action(async (action: string, file: string, flags: Flags) => {
-      setStatus(await look(action, file, flags, overrides));
-    });
-  return {
-    command,
-    take: (found) => {
-      overrides = found;
-    },
-    describe: async () => {},
-  };
+    .action(async (action: string, file: string, flags: Flags) => setStatus(await look(action, file, flags)));
+  return { command, mostUsed: [] };
 }
 
 const footer = `
@@ -49,7 +39,7 @@ show   prints a step's batch, each text with its file, line and judgement
 
 Faults are judged by the experiment: --validation.duplicateIds warn`;
 
-async function look(action: string, file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
+async function look(action: string, file: string, flags: Flags): Promise<number> {
   const known = actions.find((each) => each === action);
   if (known === undefined) {
     throw new QuarryError("CONFIG", `quarry data: expected one of ${actions.join(", ")}, saw ${action}`, {
@@ -59,7 +49,7 @@ async function look(action: string, file: string, flags: Flags, overrides: reado
   const step = stepOf(known, flags);
   return withStop(flags.debug ?? false, async (signal) => {
     const { loadExperiment } = await import("../index.js");
-    const experiment = await loadExperiment(file, overrides);
+    const experiment = await loadExperiment(file, flags.overrides);
     const progress = process.stderr.isTTY ? progressLine() : null;
     const options: DataOptions = {
       signal,

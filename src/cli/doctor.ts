@@ -1,12 +1,11 @@
 /** `quarry doctor`: whether an experiment is what it is meant to be and what it will cost, before any GPU is spent. */
 import { Command } from "commander";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
-import type { Override } from "../experiment/overrides.js";
 import type { DoctorOptions } from "../index.js";
 import { withStop } from "./stoppable.js";
-import type { VerbCommand } from "./verb.js";
+import type { OverrideFlags, VerbCommand } from "./verb.js";
 
-interface Flags {
+interface Flags extends OverrideFlags {
   readonly probe: string;
   readonly memory?: string;
   readonly disk?: string;
@@ -16,7 +15,6 @@ interface Flags {
 
 /** Makes the command; `setStatus` takes the exit status. */
 export function doctorCommand(setStatus: (status: number) => void): VerbCommand {
-  let overrides: readonly Override[] = [];
   const command = new Command("doctor")
     .description("Look at an experiment before it costs anything.")
     .argument("<experiment>", "script whose default export is defineExperiment({ … })")
@@ -28,21 +26,15 @@ export function doctorCommand(setStatus: (status: number) => void): VerbCommand 
     .option("--debug", "show the trace of an error")
     .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
-    .action(async (file: string, flags: Flags) => setStatus(await examine(file, flags, overrides)));
-  return {
-    command,
-    take: (found) => {
-      overrides = found;
-    },
-    describe: async () => {},
-  };
+    .action(async (file: string, flags: Flags) => setStatus(await examine(file, flags)));
+  return { command, mostUsed: [] };
 }
 
 const footer = `
 Each check ends with ok, note (worth a look) or refuse (cannot run, or cannot be
 what was meant) and says what to do. Status 2 when a check refuses.`;
 
-async function examine(file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
+async function examine(file: string, flags: Flags): Promise<number> {
   const probeSeconds = Number(flags.probe);
   if (!(probeSeconds >= 0 && probeSeconds <= 86_400 && flags.probe !== "")) {
     throw refusal("probe", "seconds, 0 to 86400", flags.probe);
@@ -54,7 +46,7 @@ async function examine(file: string, flags: Flags, overrides: readonly Override[
   const isShown = process.stderr.isTTY;
   return withStop(flags.debug ?? false, async (signal) => {
     const { doctor, loadExperiment } = await import("../index.js");
-    const experiment = await loadExperiment(file, overrides);
+    const experiment = await loadExperiment(file, flags.overrides);
     const onSection = (section: string): void => {
       if (isShown) process.stderr.write(`\r\x1b[Klooking at ${section} …`);
     };

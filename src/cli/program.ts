@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { type Argument, Command, CommanderError } from "commander";
 import { QuarryError } from "../errors.js";
-import type { Override } from "../experiment/overrides.js";
 import { cacheCommand } from "./cache.js";
 import { compareCommand } from "./compare.js";
 import { dataCommand } from "./data.js";
@@ -23,7 +22,7 @@ import { setupCommand } from "./setup.js";
 import { trackCommand } from "./track.js";
 import { trainCommand } from "./train.js";
 import { typesCommand } from "./types.js";
-import type { VerbCommand } from "./verb.js";
+import type { OverrideFlags, VerbCommand } from "./verb.js";
 import { drainCommand, workersCommand } from "./workers.js";
 
 /**
@@ -92,13 +91,14 @@ Any option of an experiment goes behind a verb: --train.args.maxSteps 100`;
 /** Options of the experiment go to the verb; what is left is for the command itself. */
 async function takeOverrides(verb: VerbCommand, argv: readonly string[]): Promise<readonly string[]> {
   if (argv.includes("--help") || argv.includes("-h")) {
-    await verb.describe();
+    const { describeOptions } = await import("./most-used.js");
+    if (verb.mostUsed.length > 0) verb.command.addHelpText("after", `\n${describeOptions(verb.mostUsed)}`);
     return argv;
   }
   const flags = new Map(verb.command.options.map((option) => [option.long ?? "", option.required || option.optional]));
   const { splitArguments } = await import("../experiment/overrides.js");
   const { rest, overrides } = splitArguments(argv.slice(1), flags, verb.command.registeredArguments.length);
-  verb.take(overrides satisfies readonly Override[]);
+  verb.command.setOptionValue("overrides" satisfies keyof OverrideFlags, overrides);
   return [argv[0] ?? "", ...rest];
 }
 

@@ -10,18 +10,21 @@ import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
 /** Names of the verbs, as the pipeline exports them. */
 export type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
 
-/** A verb's command together with what the program does before it is parsed. */
+/** A command behind which options of the experiment may stand. */
 export interface VerbCommand {
   readonly command: Command;
-  /** Hands over options of the experiment that were found among the arguments. */
-  take(overrides: readonly Override[]): void;
-  /** Completes the help text; only when it is asked for, because it reads the schema. */
-  describe(): Promise<void>;
+  /** Paths of options that its help shows. */
+  readonly mostUsed: readonly string[];
+}
+
+/** What the program adds to such a command's flags: options of the experiment that it found among the arguments. */
+export interface OverrideFlags {
+  readonly overrides?: readonly Override[];
 }
 
 const kinds: readonly ReporterKind[] = ["auto", "dashboard", "plain", "json"];
 
-interface Flags {
+interface Flags extends OverrideFlags {
   readonly reporter?: string;
   readonly debug?: boolean;
 }
@@ -38,11 +41,7 @@ export interface Shorthand {
   readonly toValue?: (text: string) => object;
 }
 
-/**
- * Makes a verb's command.
- *
- * @param mostUsed paths of options that its help shows
- */
+/** Makes a verb's command. */
 export function verbCommand(
   name: VerbName,
   description: string,
@@ -50,7 +49,6 @@ export function verbCommand(
   setStatus: (status: number) => void,
   shorthands: readonly Shorthand[] = [],
 ): VerbCommand {
-  let overrides: readonly Override[] = [];
   const command = new Command(name)
     .description(description)
     .argument("<experiment>", "script whose default export is defineExperiment({ … })")
@@ -63,7 +61,7 @@ export function verbCommand(
         const value = command.getOptionValue(new Option(written).attributeName()) as unknown;
         return value === undefined ? [] : [{ path, value }];
       });
-      setStatus(await runVerb(name, file, flags, [...given, ...overrides]));
+      setStatus(await runVerb(name, file, flags, [...given, ...(flags.overrides ?? [])]));
     });
   for (const { flags, description: sentence, isList, toValue } of shorthands) {
     const append = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
@@ -71,16 +69,7 @@ export function verbCommand(
     else if (toValue !== undefined) command.option(flags, sentence, toValue);
     else command.option(flags, sentence);
   }
-  return {
-    command,
-    take: (found) => {
-      overrides = found;
-    },
-    describe: async () => {
-      const { describeOptions } = await import("./most-used.js");
-      command.addHelpText("after", `\n${describeOptions(mostUsed)}`);
-    },
-  };
+  return { command, mostUsed };
 }
 
 async function runVerb(name: VerbName, file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
