@@ -36,7 +36,6 @@ export function cacheCommand(setStatus: (status: number) => void): Command {
   const cache = new Command("cache");
   return cache
     .description("List, verify or prune what the cache holds.")
-    .helpOption("-h, --help", "show this help")
     .helpCommand(false)
     .allowExcessArguments()
     .action(() => {
@@ -71,8 +70,7 @@ function subcommand(name: string, description: string): Command {
     .description(description)
     .addOption(new Option("--cache <folder>", "the cache folder (default: QUARRY_CACHE, else ~/.cache/quarry)"))
     .option("--json", "write JSON")
-    .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help");
+    .option("--debug", "show the trace of an error");
 }
 
 async function listed(flags: Flags, signal: AbortSignal): Promise<number> {

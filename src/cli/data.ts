@@ -26,7 +26,6 @@ export function dataCommand(setStatus: (status: number) => void): VerbCommand {
     .option("--full", "do not cut texts to the width of the terminal")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
     .action(async (action: string, file: string, flags: Flags) => setStatus(await look(action, file, flags)));
   return { command, mostUsed: [] };

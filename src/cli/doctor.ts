@@ -24,7 +24,6 @@ export function doctorCommand(setStatus: (status: number) => void): VerbCommand 
     .option("--disk <size>", "judge by this much free disk, not this machine's")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
     .action(async (file: string, flags: Flags) => setStatus(await examine(file, flags)));
   return { command, mostUsed: [] };

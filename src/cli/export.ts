@@ -38,7 +38,6 @@ export function exportCommand(setStatus: (status: number) => void): Command {
     .option("--license <name>", "licence for the card, e.g. apache-2.0; default: the base model's")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(async (model: string, flags: Flags) =>
       setStatus(await withStop(flags.debug ?? false, (signal) => exportTo(model, flags, signal))),
     );

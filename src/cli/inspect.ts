@@ -25,7 +25,6 @@ export function inspectCommand(): Command {
     .option("--timeout <seconds>", "how long Python may take (default: 120)")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(inspect);
 }
 

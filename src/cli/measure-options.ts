@@ -18,8 +18,7 @@ export function withMeasureOptions(command: Command): Command {
     .option("--level <grade>", "lowest grade that counts as relevant (default: 1)")
     .option("--skip-missing", "leave out judged queries without results; else they count as 0")
     .option("--json", "write JSON")
-    .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help");
+    .option("--debug", "show the trace of an error");
 }
 
 /**

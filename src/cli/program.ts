@@ -50,7 +50,6 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const program = new Command("quarry")
     .description("Dense retrieval experiments: train, evaluate, mine hard negatives and encode.")
     .version(readVersion(), "-V, --version", "show the version")
-    .helpOption("-h, --help", "show this help")
     .helpCommand(false)
     .addHelpText("after", footer);
   for (const { command } of verbs) program.addCommand(command);
@@ -63,7 +62,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   program.addCommand(joinCommand(setStatus));
   program.addCommand(workersCommand()).addCommand(drainCommand());
   for (const command of [program, ...program.commands]) {
-    for (const each of [command, ...command.commands]) quiet(each);
+    for (const each of [command, ...command.commands]) configure(each);
   }
 
   try {
@@ -102,10 +101,10 @@ async function takeOverrides(verb: VerbCommand, argv: readonly string[]): Promis
   return [argv[0] ?? "", ...rest];
 }
 
-/** Commander writes errors and ends the process by itself; here both are ours. */
-function quiet(command: Command): void {
+/** What holds for every command. Commander writes errors and ends the process by itself; here both are ours. */
+function configure(command: Command): void {
   command.exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
-  command.configureHelp({
+  command.helpOption("-h, --help", "show this help").configureHelp({
     helpWidth: 80,
     // `run <experiment>`: the same "[options]" behind every command says nothing.
     subcommandTerm: (sub) =>

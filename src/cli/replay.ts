@@ -28,7 +28,6 @@ export function replayCommand(setStatus: (status: number) => void): Command {
     .option("--texts", "print the texts, not only their ids and places")
     .option("--json", "write JSON, texts included")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
     .action(async (runDir: string, flags: Flags) => setStatus(await replay(runDir, flags)));
 }

@@ -15,7 +15,6 @@ export function reportCommand(): Command {
     .option("--out <file>", "where to (default: report.html, in the folder of a single run)")
     .option("--json", "write JSON: where it is")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
     .action(async (runDirs: string[], flags: Flags) => {
       const { writeReport } = await import("../index.js");

@@ -14,7 +14,6 @@ export function setupCommand(setStatus: (status: number) => void): Command {
         .default(["demo"]),
     )
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(async ({ extra, debug }: { extra: readonly Extra[]; debug?: boolean }) => {
       const work = (signal: AbortSignal): Promise<number> => setUp(extra, signal);
       setStatus(await withStop(debug ?? false, work, "; the same command goes on from here"));

@@ -21,7 +21,6 @@ export function trackCommand(setStatus: (status: number) => void): Command {
     .option("--out <folder>", "for trackers that write files (default: tracking, in the run's folder)")
     .option("--json", "write JSON: the last step, and the folder")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
     .action(async (runDir: string, flags: Flags) => setStatus(await track(runDir, flags)));
 }

@@ -21,7 +21,6 @@ export function typesCommand(): Command {
     .option("--plugin <file...>", "Python files that register losses, encoders and the like")
     .option("--out <file>", "file to write", "quarry-plugins.d.ts")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(writeTypes);
 }
 

@@ -55,7 +55,6 @@ export function verbCommand(
     .usage("<experiment.ts> [--any.option value] [options]")
     .option("--reporter <kind>", `${kinds.join(", ")} (default: auto)`)
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(async (file: string, flags: Flags) => {
       const given: Override[] = shorthands.flatMap(({ flags: written, path }) => {
         const value = command.getOptionValue(new Option(written).attributeName()) as unknown;

@@ -44,8 +44,7 @@ export function drainCommand(): Command {
 function withRun(command: Command): Command {
   return command
     .option("--run <folder>", "the run's folder (default: the one under runs/ that is at work)")
-    .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help");
+    .option("--debug", "show the trace of an error");
 }
 
 async function runOf({ run }: Flags): Promise<string> {
