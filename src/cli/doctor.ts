@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import type { DoctorOptions } from "../index.js";
+import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 import type { OverrideFlags, VerbCommand } from "./verb.js";
 
@@ -56,7 +57,7 @@ async function examine(file: string, flags: Flags): Promise<number> {
     const report = await doctor(experiment, options);
     if (isShown) process.stderr.write("\r\x1b[K");
     const { describeDoctor } = await import("./doctor/describe.js");
-    process.stdout.write(`${flags.json ? JSON.stringify(report, null, 2) : describeDoctor(report)}\n`);
+    print(flags.json, report, describeDoctor);
     return report.isFit ? 0 : EXIT_STATUS.CONFIG;
   });
 }

@@ -5,6 +5,7 @@ import { QuarryError } from "../errors.js";
 import type { ModelReport, RegisteredComponent } from "../python/introspect.js";
 import { formatBytes, formatCount } from "../report/format.js";
 import { oneLine } from "../report/text-width.js";
+import { print } from "./print.js";
 
 interface Flags {
   readonly revision?: string;
@@ -50,13 +51,11 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
           ...(trustRemoteCode === undefined ? {} : { trustRemoteCode }),
         });
   const registered = await listRegistered({ timeoutMs, plugins });
-  const parts = report === null ? [] : [describeModel(report)];
-  const lists = Object.entries(registered).map(([title, found]) => components(title, found, nameInScripts));
-  process.stdout.write(
-    flags.json
-      ? `${JSON.stringify({ model: report, ...registered }, null, 2)}\n`
-      : `${[...parts, ...lists].join("\n\n")}\n`,
-  );
+  print(flags.json, { model: report, ...registered }, () => {
+    const parts = report === null ? [] : [describeModel(report)];
+    const lists = Object.entries(registered).map(([title, found]) => components(title, found, nameInScripts));
+    return [...parts, ...lists].join("\n\n");
+  });
 }
 
 function describeModel(report: ModelReport): string {

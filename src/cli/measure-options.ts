@@ -1,5 +1,5 @@
 /** The options that measure and compare share. */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { QuarryError } from "../errors.js";
 import type { MeasureOptions } from "../index.js";
 
@@ -12,9 +12,8 @@ export interface MeasureFlags {
 
 /** Adds the options to a command. */
 export function withMeasureOptions(command: Command): Command {
-  const names = new Option("--measures <names...>", "e.g. nDCG@10 'P(rel=2)@5'; official and all_trec are sets");
   return command
-    .addOption(names)
+    .option("--measures <names...>", "e.g. nDCG@10 'P(rel=2)@5'; official and all_trec are sets")
     .option("--level <grade>", "lowest grade that counts as relevant (default: 1)")
     .option("--skip-missing", "leave out judged queries without results; else they count as 0")
     .option("--json", "write JSON")

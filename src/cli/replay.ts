@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import type { ReplayedStep } from "../index.js";
+import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -53,9 +54,8 @@ async function replay(runDir: string, flags: Flags): Promise<number> {
     const shown: ReplayedStep = { ...found, microSteps: micros };
     const isSameLoss = agrees(found, tolerance);
     const { describeReplay } = await import("./replay/describe.js");
-    process.stdout.write(
-      `${flags.json ? JSON.stringify({ ...shown, isSameLoss }, null, 2) : describeReplay(shown, { isSameLoss, tolerance, hasTexts: flags.texts ?? false })}\n`,
-    );
+    const options = { isSameLoss, tolerance, hasTexts: flags.texts ?? false };
+    print(flags.json, { ...shown, isSameLoss }, () => describeReplay(shown, options));
     return found.isSameBatch === false || isSameLoss === false ? EXIT_STATUS.INTEGRITY : 0;
   });
 }

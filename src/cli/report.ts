@@ -1,6 +1,7 @@
 /** `quarry report`: what run folders recorded, as a page to look at and to send to somebody. */
 import { relative } from "node:path";
 import { Command } from "commander";
+import { print } from "./print.js";
 
 interface Flags {
   readonly out?: string;
@@ -19,7 +20,7 @@ export function reportCommand(): Command {
     .action(async (runDirs: string[], flags: Flags) => {
       const { writeReport } = await import("../index.js");
       const { path } = await writeReport(runDirs, flags.out === undefined ? {} : { out: flags.out });
-      process.stdout.write(flags.json ? `${JSON.stringify({ path }, null, 2)}\n` : `${relative(".", path) || path}\n`);
+      print(flags.json, { path }, () => relative(".", path) || path);
     });
 }
 

@@ -1,6 +1,7 @@
 /** `quarry track`: the numbers of a run in an experiment tracker, also while it is at work. */
 import { Command } from "commander";
 import { counted } from "../counted.js";
+import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -35,8 +36,7 @@ async function track(runDir: string, { with: tracker, project, out, json, debug 
     const { trackRun } = await import("../index.js");
     const where = { ...(project === undefined ? {} : { project }), ...(out === undefined ? {} : { out }) };
     const found = await trackRun(runDir, { with: tracker, signal, ...where });
-    const words = `${counted(found.steps, "steps")} handed to ${tracker}`;
-    process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : `${words}\n`);
+    print(json, found, ({ steps }) => `${counted(steps, "steps")} handed to ${tracker}`);
     return 0;
   });
 }

@@ -3,6 +3,7 @@ import { relative } from "node:path";
 import { Command } from "commander";
 import type { Drained, WorkerLine } from "../index.js";
 import { columnWidths, fit } from "../report/text-width.js";
+import { print } from "./print.js";
 
 interface Flags {
   readonly run?: string;
@@ -23,8 +24,7 @@ export function workersCommand(): Command {
     .option("--json", "write JSON")
     .action(async (flags: Flags) => {
       const { listWorkers } = await import("../index.js");
-      const workers = await listWorkers(await runOf(flags));
-      process.stdout.write(flags.json ? `${JSON.stringify(workers, null, 2)}\n` : `${tableOf(workers)}\n`);
+      print(flags.json, await listWorkers(await runOf(flags)), tableOf);
     });
 }
 
