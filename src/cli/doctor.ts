@@ -1,7 +1,8 @@
 /** `quarry doctor`: whether an experiment is what it is meant to be and what it will cost, before any GPU is spent. */
 import { Command } from "commander";
-import { EXIT_STATUS, QuarryError } from "../errors.js";
+import { EXIT_STATUS } from "../errors.js";
 import type { DoctorOptions } from "../index.js";
+import { unfitFlag } from "./failure.js";
 import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 import type { OverrideFlags, VerbCommand } from "./verb.js";
@@ -37,7 +38,7 @@ what was meant) and says what to do. Status 2 when a check refuses.`;
 async function examine(file: string, flags: Flags): Promise<number> {
   const probeSeconds = Number(flags.probe);
   if (!(probeSeconds >= 0 && probeSeconds <= 86_400 && flags.probe !== "")) {
-    throw refusal("probe", "seconds, 0 to 86400", flags.probe);
+    throw unfitFlag("doctor", "probe", "seconds, 0 to 86400", flags.probe);
   }
   const limits = {
     ...(flags.memory === undefined ? {} : { memoryBytes: sizeOf("memory", flags.memory) }),
@@ -68,10 +69,6 @@ const UNITS: Readonly<Record<string, number>> = { "": 1, kb: 1e3, mb: 1e6, gb: 1
 function sizeOf(name: string, text: string): number {
   const [, number = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmgt]b)?$/i.exec(text) ?? [];
   const factor = UNITS[unit.toLowerCase()];
-  if (number === "" || factor === undefined) throw refusal(name, "a size such as 24GB", text);
+  if (number === "" || factor === undefined) throw unfitFlag("doctor", name, "a size such as 24GB", text);
   return Number(number) * factor;
-}
-
-function refusal(name: string, expected: string, saw: string): QuarryError {
-  return new QuarryError("CONFIG", `--${name}: expected ${expected}, saw ${saw}`, { hint: "quarry doctor --help" });
 }

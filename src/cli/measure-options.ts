@@ -1,7 +1,7 @@
 /** The options that measure and compare share. */
 import type { Command } from "commander";
-import { QuarryError } from "../errors.js";
 import type { MeasureOptions } from "../index.js";
+import { unfitFlag } from "./failure.js";
 
 export interface MeasureFlags {
   readonly measures?: readonly string[];
@@ -40,7 +40,5 @@ export function measureOptions(command: string, flags: MeasureFlags): MeasureOpt
 export function wholeNumber(command: string, flag: string, written: string | undefined, least = 1): number | undefined {
   if (written === undefined) return undefined;
   if (/^\d{1,9}$/.test(written) && Number(written) >= least) return Number(written);
-  throw new QuarryError("CONFIG", `--${flag}: expected a whole number from ${least} on, saw ${written}`, {
-    hint: `quarry ${command} --help`,
-  });
+  throw unfitFlag(command, flag, `a whole number from ${least} on`, written);
 }

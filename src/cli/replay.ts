@@ -1,7 +1,8 @@
 /** `quarry replay`: the batch of a training step of a run folder as it was, and on request its loss once more. */
 import { Command } from "commander";
-import { EXIT_STATUS, QuarryError } from "../errors.js";
+import { EXIT_STATUS } from "../errors.js";
 import type { ReplayedStep } from "../index.js";
+import { unfitFlag } from "./failure.js";
 import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 
@@ -41,7 +42,7 @@ async function replay(runDir: string, flags: Flags): Promise<number> {
   const step = wholeNumber("step", flags.step, 1);
   const micro = flags.micro === undefined ? null : wholeNumber("micro", flags.micro, 0);
   const tolerance = Number(flags.tolerance);
-  if (!(tolerance >= 0)) throw refusal("tolerance", "a number from 0 on", flags.tolerance);
+  if (!(tolerance >= 0)) throw unfitFlag("replay", "tolerance", "a number from 0 on", flags.tolerance);
   return withStop(flags.debug ?? false, async (signal) => {
     const { replayStep } = await import("../index.js");
     const { experiment, loss = false } = flags;
@@ -50,7 +51,8 @@ async function replay(runDir: string, flags: Flags): Promise<number> {
       ...(experiment === undefined ? {} : { experiment }),
     });
     const micros = found.microSteps.filter(({ microStep }) => micro === null || microStep === micro);
-    if (micros.length === 0) throw refusal("micro", `less than ${found.microSteps.length}`, flags.micro ?? "");
+    if (micros.length === 0)
+      throw unfitFlag("replay", "micro", `less than ${found.microSteps.length}`, `${flags.micro}`);
     const shown: ReplayedStep = { ...found, microSteps: micros };
     const isSameLoss = agrees(found, tolerance);
     const { describeReplay } = await import("./replay/describe.js");
@@ -68,9 +70,5 @@ function agrees({ loss, recorded }: ReplayedStep, tolerance: number): boolean | 
 
 function wholeNumber(name: string, text: string, least: number): number {
   if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
-  throw refusal(name, `a whole number from ${least} on`, text);
-}
-
-function refusal(name: string, expected: string, saw: string): QuarryError {
-  return new QuarryError("CONFIG", `--${name}: expected ${expected}, saw ${saw}`, { hint: "quarry replay --help" });
+  throw unfitFlag("replay", name, `a whole number from ${least} on`, text);
 }

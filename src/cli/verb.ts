@@ -1,10 +1,9 @@
 /** What the commands run, train, evaluate, mine, encode and search have in common: load, show, stop on request, end with a status. */
 import { Command, Option } from "commander";
-import { QuarryError } from "../errors.js";
 import type { Override } from "../experiment/overrides.js";
 import type { Verb } from "../pipeline/types.js";
 import type { ReporterKind } from "../report/index.js";
-import { reportFailure } from "./failure.js";
+import { reportFailure, unfitFlag } from "./failure.js";
 import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
 
 /** Names of the verbs, as the pipeline exports them. */
@@ -73,11 +72,7 @@ export function verbCommand(
 
 async function runVerb(name: VerbName, file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
   const kind = kinds.find((known) => known === (flags.reporter ?? "auto"));
-  if (kind === undefined) {
-    throw new QuarryError("CONFIG", `--reporter: expected one of ${kinds.join(", ")}, saw ${flags.reporter}`, {
-      hint: `quarry ${name} --help`,
-    });
-  }
+  if (kind === undefined) throw unfitFlag(name, "reporter", `one of ${kinds.join(", ")}`, `${flags.reporter}`);
   const { attachReporter, EventStream, loadExperiment, ...verbs } = await import("../index.js");
   const experiment = await loadExperiment(file, overrides);
   const verb: Verb = verbs[name];
