@@ -2,7 +2,7 @@
 import { relative } from "node:path";
 import { Command } from "commander";
 import type { Drained, WorkerLine } from "../index.js";
-import { columnWidths, fit } from "../report/text-width.js";
+import { alignedLines } from "../report/text-width.js";
 import { print } from "./print.js";
 
 interface Flags {
@@ -52,24 +52,12 @@ async function runOf({ run }: Flags): Promise<string> {
   return run ?? relative(process.cwd(), await findRunAtWork());
 }
 
-/** Columns as wide as their widest cell; counts to the right. */
 function tableOf(workers: readonly WorkerLine[]): string {
   if (workers.length === 0) return "No worker is here; the run waits until one joins.";
-  const rows = [
-    ["worker", "host", "device", "state", "texts"],
-    ...workers.map(({ name, host, device, state, doneRows }) => [
-      name,
-      host,
-      device,
-      state,
-      doneRows.toLocaleString("en"),
-    ]),
-  ];
-  const widths = columnWidths(rows);
-  const last = widths.length - 1;
-  return rows
-    .map((row) =>
-      row.map((cell, column) => fit(cell, widths[column] ?? 0, column === last ? "right" : "left")).join("  "),
-    )
-    .join("\n");
+  const headings = ["worker", "host", "device", "state", "texts"];
+  const rows = workers.map(({ name, host, device, state, doneRows }) => [
+    ...[name, host, device, state],
+    doneRows.toLocaleString("en"),
+  ]);
+  return alignedLines([headings, ...rows], (column) => headings[column] === "texts").join("\n");
 }

@@ -1,6 +1,6 @@
 /** Numbers, durations, bars and tables as people read them; shared by the dashboard and the plain lines. */
 import { counted } from "../counted.js";
-import { columnWidths, fit, oneLine } from "./text-width.js";
+import { alignedLines, columnWidths, oneLine } from "./text-width.js";
 
 /** 5183 → "5,183". */
 export function formatCount(count: number): string {
@@ -101,14 +101,10 @@ export function sparkline(values: readonly number[], columns: number): string {
 
 /** A table in aligned columns: the first to the left, the others to the right; one string a line, whatever the cells hold. */
 export function tableLines(names: readonly string[], cells: readonly (readonly string[])[]): string[] {
-  const [columns = [], ...rows] = [names, ...cells].map((row) => row.map(oneLine));
-  const widths = columnWidths([columns, ...rows]);
-  const line = (cells: readonly string[]) =>
-    widths
-      .map((width, index) => fit(cells[index] ?? "", width, index === 0 ? "left" : "right"))
-      .join("  ")
-      .trimEnd();
-  return [line(columns), widths.map((width) => "─".repeat(width)).join("  "), ...rows.map(line)];
+  const rows = [names, ...cells].map((row) => row.map(oneLine));
+  const [heading = "", ...lines] = alignedLines(rows);
+  const rule = columnWidths(rows).map((width) => "─".repeat(width));
+  return [heading, rule.join("  "), ...lines];
 }
 
 /** "negatives 2, 120 steps old"; of those that the experiment names "given negatives". */

@@ -1,7 +1,8 @@
 /** How the faults of an experiment's data are told. */
 import { counted } from "../../counted.js";
 import type { CheckedFault, CheckedProblem, CheckReport } from "../../index.js";
-import { columns, count, cut, type Layout, plain } from "./layout.js";
+import { alignedLines } from "../../report/text-width.js";
+import { count, cut, type Layout, plain } from "./layout.js";
 
 const OUTCOME = {
   error: "error: a run stops here",
@@ -25,7 +26,7 @@ export function describeCheck(name: string, report: CheckReport, layout: Layout)
 }
 
 function sourceTable({ sources }: CheckReport): string[] {
-  return columns([
+  return alignedLines([
     ["source", "passages", "queries", "judgements"],
     ...sources.flatMap(({ options, name, ...counts }) => {
       const numbers = [counts.passages, counts.queries, counts.judgements].map((number) => count(number));

@@ -11,7 +11,8 @@ import type {
   TrainingStats,
 } from "../../index.js";
 import { formatBytes } from "../../report/format.js";
-import { bar, columns, count, cut, type Layout, sideBySide, value } from "./layout.js";
+import { alignedLines } from "../../report/text-width.js";
+import { bar, count, cut, type Layout, sideBySide, value } from "./layout.js";
 
 /** One part a source, then the groups, then what the cache holds. */
 export function describeStats(
@@ -82,7 +83,7 @@ function rounded(mean: number): string {
 }
 
 function qrelsLines({ files, steps, labels, perQuery }: QrelsStats, layout: Layout): string[] {
-  const table = columns([
+  const table = alignedLines([
     ["step", "judgements", "queries"],
     ...steps.map(({ step, judgements, queries }) => [step, count(judgements), count(queries)]),
   ]);
@@ -100,17 +101,18 @@ function qrelsLines({ files, steps, labels, perQuery }: QrelsStats, layout: Layo
 
 /** One line a bin: its range, a bar, its count. Whole numbers are named by the first and the last of a range. */
 function histogram(bins: readonly Bin[], width: number, isWhole: boolean, layout: Layout): string[] {
-  const ranges = columns(
-    bins.map((bin) => ["", rangeOf(bin, isWhole)]),
-    0,
-  );
-  const counts = columns(
-    bins.map((bin) => ["", count(bin.count)]),
-    0,
-  );
+  const ranges = flushRight(bins.map((bin) => rangeOf(bin, isWhole)));
+  const counts = flushRight(bins.map((bin) => count(bin.count)));
   const most = Math.max(...bins.map((bin) => bin.count));
   const room = Math.max(4, width - (ranges[0]?.length ?? 0) - (counts[0]?.length ?? 0) - 3);
   return bins.map((bin, at) => `${ranges[at]}  ${bar(bin.count / most, room, layout).padEnd(room)} ${counts[at]}`);
+}
+
+function flushRight(texts: readonly string[]): string[] {
+  return alignedLines(
+    texts.map((text) => [text]),
+    () => true,
+  );
 }
 
 function rangeOf({ from, below }: Bin, isWhole: boolean): string {
@@ -124,7 +126,7 @@ function trainingLines(stats: TrainingStats): string[] {
   const of = measuredGroups < groups ? ` of ${count(measuredGroups)} looked at` : "";
   return [
     "training",
-    ...columns([
+    ...alignedLines([
       ["  groups (queries with enough to learn from)", count(groups)],
       ["  passages in a group", count(passagesPerQuery)],
       [`  groups with fewer in epoch 0${of}`, count(smallGroups)],
@@ -139,7 +141,7 @@ function cacheLines({ folder, entries }: CachedData): string[] {
   const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
   return [
     `cache: ${formatBytes(total)} of ${folder} come from these files`,
-    ...columns(
+    ...alignedLines(
       kinds.map((kind) => {
         const own = entries.filter((entry) => entry.kind === kind);
         const bytes = own.reduce((sum, entry) => sum + entry.bytes, 0);
