@@ -3,7 +3,7 @@ import { appendFile, rm } from "node:fs/promises";
 import type { TrainConfig } from "../experiment/schema.js";
 import { diskError, syncFile } from "../rundir/durable.js";
 import type { JournalEntry } from "../rundir/journal.js";
-import { linesOf, openLines } from "../rundir/jsonl.js";
+import { linesOf, openLines, recordsOf } from "../rundir/jsonl.js";
 import { findLatestCheckpoint } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { begunEntry, begunOf, type LearnedFrom } from "./learned-from.js";
@@ -113,14 +113,7 @@ export function recordTraining(context: RunContext, options: TrainConfig, from: 
 /** What a record of steps says of a step: its last line counts, for after a death it may have been done again. */
 export async function recordedStep(path: string, step: number): Promise<RecordedStep | null> {
   let recorded: RecordedStep | null = null;
-  for await (const line of linesOf(path)) {
-    try {
-      const found = JSON.parse(line) as RecordedStep;
-      if (found.step === step) recorded = found;
-    } catch {
-      // Empty, or torn by a death.
-    }
-  }
+  for await (const found of recordsOf(path)) if (found.step === step) recorded = found as unknown as RecordedStep;
   return recorded;
 }
 

@@ -1,7 +1,7 @@
 /** What the events of a run folder tell, over all of its starts. */
 import type { QuarryEvent } from "../../report/events.js";
 import type { ReportedNote, ReportedPhase, ReportedTraining } from "../../report/html/types.js";
-import { linesOf } from "../../rundir/jsonl.js";
+import { recordsOf } from "../../rundir/jsonl.js";
 
 /** Different notes beyond so many are no longer read by anybody. */
 const MOST_NOTES = 200;
@@ -21,16 +21,10 @@ export interface Told {
   readonly notes: readonly ReportedNote[];
 }
 
-/** Reads events.jsonl; a line that a death tore is left out. */
+/** Reads events.jsonl. */
 export async function readEvents(path: string): Promise<Told> {
   const gathered = new Gathered();
-  for await (const text of linesOf(path)) {
-    try {
-      gathered.take(JSON.parse(text) as QuarryEvent);
-    } catch (thrown) {
-      if (!(thrown instanceof SyntaxError)) throw thrown;
-    }
-  }
+  for await (const event of recordsOf(path)) gathered.take(event as QuarryEvent);
   return gathered.told();
 }
 
