@@ -1,5 +1,6 @@
 /** `quarry data`: whether an experiment's data is sound, what it is made of, and what a training step's batch holds. */
 import { Command } from "commander";
+import { counted } from "../counted.js";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import type { DataOptions } from "../index.js";
 import { withStop } from "./stoppable.js";
@@ -110,7 +111,7 @@ function progressLine(): { readonly show: NonNullable<DataOptions["onProgress"]>
       if (performance.now() < next) return;
       next = performance.now() + 200;
       const share = totalBytes > 0 ? `, ${Math.floor((100 * bytes) / totalBytes)} %` : "";
-      process.stderr.write(`\r\x1b[Kreading ${label}: ${lines.toLocaleString("en-US")} lines${share}`);
+      process.stderr.write(`\r\x1b[Kreading ${label}: ${counted(lines, "lines")}${share}`);
     },
     clear: () => process.stderr.write("\r\x1b[K"),
   };

@@ -2,6 +2,7 @@
 import { relative } from "node:path";
 import { Command } from "commander";
 import type { Drained, WorkerLine } from "../index.js";
+import { formatCount } from "../report/format.js";
 import { alignedLines } from "../report/text-width.js";
 import { print } from "./print.js";
 
@@ -57,7 +58,7 @@ function tableOf(workers: readonly WorkerLine[]): string {
   const headings = ["worker", "host", "device", "state", "texts"];
   const rows = workers.map(({ name, host, device, state, doneRows }) => [
     ...[name, host, device, state],
-    doneRows.toLocaleString("en"),
+    formatCount(doneRows),
   ]);
   return alignedLines([headings, ...rows], (column) => headings[column] === "texts").join("\n");
 }

@@ -1,8 +1,9 @@
 /** How the faults of an experiment's data are told. */
 import { counted } from "../../counted.js";
 import type { CheckedFault, CheckedProblem, CheckReport } from "../../index.js";
+import { formatCount } from "../../report/format.js";
 import { alignedLines } from "../../report/text-width.js";
-import { count, cut, type Layout, plain } from "./layout.js";
+import { cut, type Layout, plain } from "./layout.js";
 
 const OUTCOME = {
   error: "error: a run stops here",
@@ -29,7 +30,7 @@ function sourceTable({ sources }: CheckReport): string[] {
   return alignedLines([
     ["source", "passages", "queries", "judgements"],
     ...sources.flatMap(({ options, name, ...counts }) => {
-      const numbers = [counts.passages, counts.queries, counts.judgements].map((number) => count(number));
+      const numbers = [counts.passages, counts.queries, counts.judgements].map(formatCount);
       return options.map((option, at) => [
         `${option}${name === null ? "" : ` (${name})`}`,
         ...(at === 0 ? numbers : ["", "", "as above"]),
@@ -67,7 +68,7 @@ function faultLines(fault: CheckedFault, layout: Layout): string[] {
     `  in ${plain(subject, layout)} (${options.join(", ")})`,
     `  ${OUTCOME[policy]}`,
     ...exampleLines(examples, subject, layout),
-    ...(more > 0 && examples.length > 0 ? [`    and ${count(more)} more`] : []),
+    ...(more > 0 && examples.length > 0 ? [`    and ${formatCount(more)} more`] : []),
     `  → ${plain(hint, layout)}`,
   ];
 }

@@ -33,10 +33,6 @@ export function cut(text: string, indent: number, layout: Layout): string {
   return " ".repeat(indent) + (layout.isFull ? line : truncate(line, layout.width - indent));
 }
 
-export function count(number: number): string {
-  return number.toLocaleString("en-US");
-}
-
 /** 1,234 → "1,234"; 0.25 → "0.25"; 3.14159 → "3.142". */
 export function value(number: number): string {
   return number.toLocaleString("en-US", { maximumFractionDigits: Math.abs(number) < 100 ? 3 : 1 });
