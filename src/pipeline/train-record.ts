@@ -7,7 +7,7 @@ import { linesOf, openLines, recordsOf } from "../rundir/jsonl.js";
 import { findLatestCheckpoint } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { begunEntry, begunOf, type LearnedFrom } from "./learned-from.js";
-import { LineFile } from "./line-file.js";
+import { writeLines } from "./line-file.js";
 import type { Batches } from "./step-batches.js";
 
 /** What train/steps.jsonl says of a step. */
@@ -91,16 +91,11 @@ export function recordTraining(context: RunContext, options: TrainConfig, from: 
     },
     /** Workers notice an early stop later than its step: what was trained beyond it is no part of the curve. */
     endAt: (last: number): Promise<void> => {
-      then(async () => {
-        const kept = await LineFile.open(path);
-        try {
-          for await (const line of linesOf(path)) if (stepOf(line) <= last) await kept.write([line]);
-          await kept.finish();
-        } catch (thrown) {
-          await kept.abandon();
-          throw thrown;
-        }
-      });
+      then(() =>
+        writeLines(path, async (file) => {
+          for await (const line of linesOf(path)) if (stepOf(line) <= last) await file.write([line]);
+        }),
+      );
       return told();
     },
     close: (): Promise<void> => {
