@@ -1,13 +1,10 @@
 /** What the commands run, train, evaluate, mine, encode and search have in common: load, show, stop on request, end with a status. */
 import { Command, Option } from "commander";
 import type { Override } from "../experiment/overrides.js";
-import type { Verb } from "../pipeline/types.js";
+import type { Verb, VerbName } from "../pipeline/types.js";
 import type { ReporterKind } from "../report/index.js";
 import { reportFailure, unfitFlag } from "./failure.js";
 import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
-
-/** Names of the verbs, as the pipeline exports them. */
-export type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
 
 /** A command behind which options of the experiment may stand. */
 export interface VerbCommand {
