@@ -29,10 +29,17 @@ function checkModel({ plugins, encoder, pooling = "mean" }: ModelConfig, path: r
 }
 
 function unknown(path: string[], what: string, name: string, known: readonly string[]): Problem[] {
-  if (known.includes(name)) return [];
-  const near = nearest(name, known);
-  const plugin = "once a Python file of model.plugins registers them";
-  const others = known.length === 0 ? `there are some ${plugin}` : `there is ${known.join(", ")}, and others ${plugin}`;
-  const wayOut = near === null ? others : `did you mean ${near}?`;
-  return [{ path, message: `no ${what} is called ${JSON.stringify(name)}; ${wayOut}` }];
+  return known.includes(name) ? [] : [{ path, message: unknownName(what, name, known) }];
+}
+
+/**
+ * Why a name is refused that Quarry does not know, and no plugin is there to bring.
+ *
+ * @param meant what it may have been meant to be
+ */
+export function unknownName(what: string, name: string, known: readonly string[], meant = known): string {
+  const near = nearest(name, meant);
+  const all = known.length === 0 ? "some" : `${known.join(", ")}, and others`;
+  const others = `there ${known.length === 1 ? "is" : "are"} ${all} once a Python file of model.plugins registers them`;
+  return `no ${what} is called ${JSON.stringify(name)}; ${near === null ? others : `did you mean ${near}?`}`;
 }

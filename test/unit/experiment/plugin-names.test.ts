@@ -11,7 +11,7 @@ test.each([
   [{ model: { ...model, encoder: "autp" } }, 'model.encoder: no encoder is called "autp"; did you mean auto?'],
   [
     { model: { ...model, pooling: "largest" } },
-    'model.pooling: no pooling is called "largest"; there is mean, cls, last, weightedmean, max, mean_sqrt_len, and others once a Python file of model.plugins registers them',
+    'model.pooling: no pooling is called "largest"; there are mean, cls, last, weightedmean, max, mean_sqrt_len, and others once a Python file of model.plugins registers them',
   ],
   [
     { train: { ...train, retriever: { name: "whole", margin: 1 } } },
