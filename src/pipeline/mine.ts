@@ -66,7 +66,7 @@ export async function mineInto(
   { step, section }: { readonly step: string; readonly section: string },
   choice: ModelChoice,
   options: MineConfig,
-  draw = 0,
+  draw: number,
 ): Promise<MineResult> {
   const retrievers = retrieversOf(options, choice.label);
   return withRuns(context, step, options.data, retrievers, async (runs) => {
