@@ -1,5 +1,6 @@
 /** Numbers, durations, bars and tables as people read them; shared by the dashboard and the plain lines. */
 import { counted } from "../counted.js";
+import type { EventBodyOf } from "./events.js";
 import { alignedLines, columnWidths, oneLine } from "./text-width.js";
 
 /** 5183 → "5,183". */
@@ -108,26 +109,13 @@ export function tableLines(names: readonly string[], cells: readonly (readonly s
 }
 
 /** "negatives 2, 120 steps old"; of those that the experiment names "given negatives". */
-export function ageWords({
-  version,
-  staleness,
-}: {
-  readonly version: number;
-  readonly staleness: number | null;
-}): string {
+export function ageWords({ version, staleness }: NonNullable<EventBodyOf<"trainStep">["negatives"]>): string {
   if (staleness === null) return "given negatives";
   return `negatives ${version}, ${counted(staleness, "steps")} old`;
 }
 
 /** What a user hears of new negatives. */
-export function negativesWords(event: {
-  readonly version: number;
-  readonly fromStep: number;
-  readonly atStep: number;
-  readonly staleness: number;
-  readonly negatives: number;
-  readonly seconds: number;
-}): string {
+export function negativesWords(event: EventBodyOf<"negativesSwitched">): string {
   const { version, fromStep, atStep, staleness, negatives, seconds } = event;
   const took = seconds === 0 ? "" : ` in ${formatDuration(seconds)}`;
   const old = `${counted(staleness, "steps")} old then`;

@@ -2,18 +2,14 @@
  * A cross-encoder looks at what the rules left: likely positives without a label go ("denoising", Qu et al., RocketQA,
  * NAACL 2021), and its scores become the labels that are written.
  */
+import type { MineConfig } from "../../experiment/schema.js";
 import type { Pair } from "../pair-scorer.js";
 import { limitRules, type Rule, sift } from "./rules.js";
 import type { Sifted } from "./select.js";
 import type { Candidate, MarginTo, ScoreLimits } from "./types.js";
 
 /** What a cross-encoder's scores decide. */
-export interface RescoreRules extends ScoreLimits {
-  /** Candidates of each query that are scored, by rank; the others are dropped. */
-  readonly topK?: number | undefined;
-  /** Whose order the choice follows. */
-  readonly orderBy: "retriever" | "crossEncoder";
-}
+export type RescoreRules = Omit<NonNullable<MineConfig["rescore"]>, "model">;
 
 /** The pairs of a query that are scored: its positives, then its candidates. */
 export function pairsOf({ queryRow, positives, candidates }: Sifted, { topK }: RescoreRules): Pair[] {

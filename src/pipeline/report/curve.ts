@@ -1,19 +1,12 @@
 /** The loss curve of a run folder, thinned out until it can be drawn. */
-import type { Curve, CurvePoint } from "../../report/html/types.js";
+import type { CurvePoint, ReportedTraining } from "../../report/html/types.js";
 import { recordsOf } from "../../rundir/jsonl.js";
 
 /** So many points are drawn at most; more would lie in the same column of pixels. */
 const MOST_POINTS = 600;
 
 /** What steps.jsonl told of a training. */
-export interface RecordedCurves {
-  readonly steps: number;
-  readonly lastLoss: number | null;
-  readonly waitShare: number | null;
-  readonly loss: Curve;
-  readonly learningRate: Curve;
-  readonly gradNorm: Curve;
-}
+type RecordedCurves = Pick<ReportedTraining, "steps" | "lastLoss" | "waitShare" | "loss" | "learningRate" | "gradNorm">;
 
 const fields = ["loss", "learningRate", "gradNorm", "waitShare"] as const;
 
