@@ -10,8 +10,6 @@ export interface Sifted {
   readonly queryRow: number;
   /** Judged ones, or the one that stands in for them. */
   readonly positives: readonly number[];
-  /** Of each retriever, in the order of `positives`. */
-  readonly positiveScores: readonly PositiveScores[];
   /** What is written beside the positives, on the scale of the candidates' labels; undefined: not known. Empty: no scale. */
   readonly positiveLabels: readonly (number | undefined)[];
   readonly isStandIn: boolean;
@@ -48,7 +46,6 @@ export function siftQuery(query: QueryCase, rules: MiningRules, texts: TextIdent
   return {
     queryRow: query.queryRow,
     positives,
-    positiveScores: scores,
     // Several retrievers have no scale in common.
     positiveLabels: scores.length === 1 ? (scores[0] as PositiveScores).scores : [],
     isStandIn,
