@@ -6,7 +6,7 @@ import { EXIT_STATUS, QuarryError } from "../errors.js";
 import { homeFolder } from "../home.js";
 import type { CacheEntry, CacheReport, PruneReport } from "../index.js";
 import { formatBytes } from "../report/format.js";
-import { describeDamage, describeEntries } from "./cache-table.js";
+import { describeDamage, describeEntries, type TableLayout } from "./cache-table.js";
 import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 
@@ -134,7 +134,7 @@ function describePruned({ removed, removedBytes, keptCount, keptBytes }: PruneRe
   return `${describeEntries(removed, layout())}\n${removed.length} ${verb}, ${formatBytes(removedBytes)}; ${kept}`;
 }
 
-function layout(): { readonly width: number; readonly home: string; readonly now: number } {
+function layout(): TableLayout {
   return { width: process.stdout.columns ?? 120, home: homeFolder() ?? "/", now: Date.now() };
 }
 

@@ -31,10 +31,8 @@ export interface Shorthand {
   readonly flags: string;
   readonly description: string;
   readonly path: string;
-  /** Whether it may be given several times: the option is a list then. */
-  readonly isList: boolean;
-  /** What the option is set to, where that is not the text itself; options with a path of their own may add to it. */
-  readonly toValue?: (text: string) => object;
+  /** What the option is set to, where that is not the text itself; `before` is what it was set to by one further left. */
+  readonly toValue?: (text: string, before: unknown) => object;
 }
 
 /** Makes a verb's command. */
@@ -58,11 +56,9 @@ export function verbCommand(
       });
       setStatus(await runVerb(name, file, flags, [...given, ...(flags.overrides ?? [])]));
     });
-  for (const { flags, description: sentence, isList, toValue } of shorthands) {
-    const append = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
-    if (isList) command.option(flags, sentence, append);
-    else if (toValue !== undefined) command.option(flags, sentence, toValue);
-    else command.option(flags, sentence);
+  for (const { flags, description: sentence, toValue } of shorthands) {
+    if (toValue === undefined) command.option(flags, sentence);
+    else command.option(flags, sentence, toValue);
   }
   return { command, mostUsed };
 }
