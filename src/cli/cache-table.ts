@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import type { CacheEntry, DamagedEntry } from "../index.js";
 import { formatBytes } from "../report/format.js";
-import { columnWidths, fit } from "../report/text-width.js";
+import { alignedLines, columnWidths } from "../report/text-width.js";
 
 /** What the table depends on beside the entries. */
 export interface TableLayout {
@@ -28,13 +28,11 @@ export function describeEntries(entries: readonly CacheEntry[], { width, home, n
       shortName(entry.name),
     ]),
   ];
-  const widths = columnWidths(rows);
-  const lines = rows.map((row) =>
-    row.map((cell, column) => fit(cell, widths[column] ?? 0, column === 1 ? "right" : "left")).join("  "),
-  );
-  const left = Math.max(LEAST_PATH, width - (lines[0]?.length ?? 0) - 2);
+  const taken = columnWidths(rows).reduce((sum, column) => sum + column + 2, 0);
+  const left = Math.max(LEAST_PATH, width - taken);
   const froms = ["built from", ...entries.map((entry) => describeOrigin(entry, home, left))];
-  return lines.map((line, index) => `${line}  ${froms[index]}`.trimEnd()).join("\n");
+  const all = rows.map((row, at) => [...row, froms[at] as string]);
+  return alignedLines(all, (column) => rows[0]?.[column] === "size").join("\n");
 }
 
 /** A damaged entry in one line. */

@@ -1,12 +1,13 @@
 /** `quarry cache`: what the cache of prepared data holds, whether it is sound, and how to make it smaller. */
 import { resolve } from "node:path";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { counted } from "../counted.js";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import { homeFolder } from "../home.js";
 import type { CacheEntry, CacheReport, PruneReport } from "../index.js";
 import { formatBytes } from "../report/format.js";
-import { describeDamage, describeEntries } from "./cache-table.js";
+import { describeDamage, describeEntries, type TableLayout } from "./cache-table.js";
+import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -33,10 +34,13 @@ export function cacheCommand(setStatus: (status: number) => void): Command {
     .option("--all", "every entry")
     .option("--kind <kind...>", "only entries of these kinds, e.g. texts, embeddings, pair-scores, models")
     .option("--dry-run", "only show what would be removed");
+  const act = <Given extends Flags>(command: Command, work: (flags: Given, signal: AbortSignal) => Promise<number>) =>
+    command.action(async (flags: Given) =>
+      setStatus(await withStop(flags.debug === true, (signal) => work(flags, signal))),
+    );
   const cache = new Command("cache");
   return cache
     .description("List, verify or prune what the cache holds.")
-    .helpOption("-h, --help", "show this help")
     .helpCommand(false)
     .allowExcessArguments()
     .action(() => {
@@ -45,21 +49,9 @@ export function cacheCommand(setStatus: (status: number) => void): Command {
       const hint = "Use quarry cache list, verify or prune.";
       throw new QuarryError("CONFIG", `quarry cache: there is no command ${JSON.stringify(name)}`, { hint });
     })
-    .addCommand(
-      list.action(async (flags: Flags) =>
-        setStatus(await withStop(flags.debug === true, (signal) => listed(flags, signal))),
-      ),
-    )
-    .addCommand(
-      verify.action(async (flags: Flags) =>
-        setStatus(await withStop(flags.debug === true, (signal) => verified(flags, signal))),
-      ),
-    )
-    .addCommand(
-      prune.action(async (flags: PruneFlags) =>
-        setStatus(await withStop(flags.debug === true, (signal) => pruned(flags, signal))),
-      ),
-    )
+    .addCommand(act(list, listed))
+    .addCommand(act(verify, verified))
+    .addCommand(act(prune, pruned))
     .addHelpText(
       "after",
       "\nWhat is missing is made again by the next run that needs it: texts are read,\nvectors encoded, models fetched.",
@@ -69,17 +61,16 @@ export function cacheCommand(setStatus: (status: number) => void): Command {
 function subcommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
-    .addOption(new Option("--cache <folder>", "the cache folder (default: QUARRY_CACHE, else ~/.cache/quarry)"))
+    .option("--cache <folder>", "the cache folder (default: QUARRY_CACHE, else ~/.cache/quarry)")
     .option("--json", "write JSON")
-    .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help");
+    .option("--debug", "show the trace of an error");
 }
 
 async function listed(flags: Flags, signal: AbortSignal): Promise<number> {
   const { listCache } = await import("../index.js");
   const cacheDir = await folderOf(flags);
   const entries = await listCache(cacheDir, { signal });
-  print(flags, { cacheDir, entries }, () => describeList(cacheDir, entries));
+  print(flags.json, { cacheDir, entries }, () => describeList(cacheDir, entries));
   return 0;
 }
 
@@ -91,7 +82,7 @@ async function verified(flags: Flags, signal: AbortSignal): Promise<number> {
     ...(process.stderr.isTTY ? { onProgress: showProgress() } : {}),
   });
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
-  print(flags, { cacheDir, ...report }, () => describeReport(cacheDir, report));
+  print(flags.json, { cacheDir, ...report }, () => describeReport(cacheDir, report));
   return report.damaged.length === 0 ? 0 : EXIT_STATUS.INTEGRITY;
 }
 
@@ -113,7 +104,7 @@ async function pruned(flags: PruneFlags, signal: AbortSignal): Promise<number> {
     isAllRemoved: all ?? false,
     isDryRun: dryRun ?? false,
   });
-  print(flags, { cacheDir, isDryRun: dryRun ?? false, ...report }, () => describePruned(report, dryRun ?? false));
+  print(flags.json, { cacheDir, isDryRun: dryRun ?? false, ...report }, () => describePruned(report, dryRun ?? false));
   return 0;
 }
 
@@ -121,10 +112,6 @@ async function folderOf({ cache }: Flags): Promise<string> {
   const { defaultCacheDir } = await import("../index.js");
   if (cache === "") throw new QuarryError("CONFIG", "--cache: expected a folder", { hint: "quarry cache --help" });
   return resolve(cache ?? defaultCacheDir());
-}
-
-function print(flags: Flags, value: object, describe: () => string): void {
-  process.stdout.write(flags.json ? `${JSON.stringify(value, null, 2)}\n` : `${describe()}\n`);
 }
 
 function describeList(cacheDir: string, entries: readonly CacheEntry[]): string {
@@ -147,7 +134,7 @@ function describePruned({ removed, removedBytes, keptCount, keptBytes }: PruneRe
   return `${describeEntries(removed, layout())}\n${removed.length} ${verb}, ${formatBytes(removedBytes)}; ${kept}`;
 }
 
-function layout(): { readonly width: number; readonly home: string; readonly now: number } {
+function layout(): TableLayout {
   return { width: process.stdout.columns ?? 120, home: homeFolder() ?? "/", now: Date.now() };
 }
 

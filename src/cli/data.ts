@@ -1,16 +1,15 @@
 /** `quarry data`: whether an experiment's data is sound, what it is made of, and what a training step's batch holds. */
 import { Command } from "commander";
+import { counted } from "../counted.js";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
-import type { Override } from "../experiment/overrides.js";
 import type { DataOptions } from "../index.js";
-import { reportFailure } from "./failure.js";
-import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
-import type { VerbCommand } from "./verb.js";
+import { withStop } from "./stoppable.js";
+import type { OverrideFlags, VerbCommand } from "./verb.js";
 
 const actions = ["check", "stats", "show"] as const;
 type Action = (typeof actions)[number];
 
-interface Flags {
+interface Flags extends OverrideFlags {
   readonly step?: string;
   readonly full?: boolean;
   readonly json?: boolean;
@@ -19,7 +18,6 @@ interface Flags {
 
 /** Makes the command; `setStatus` takes the exit status. */
 export function dataCommand(setStatus: (status: number) => void): VerbCommand {
-  let overrides: readonly Override[] = [];
   const command = new Command("data")
     .description("Check an experiment's data, sum it up, show a step's batch.")
     .argument("<action>", "check, stats or show")
@@ -29,18 +27,9 @@ export function dataCommand(setStatus: (status: number) => void): VerbCommand {
     .option("--full", "do not cut texts to the width of the terminal")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
-    .action(async (action: string, file: string, flags: Flags) => {
-      setStatus(await look(action, file, flags, overrides));
-    });
-  return {
-    command,
-    take: (found) => {
-      overrides = found;
-    },
-    describe: async () => {},
-  };
+    .action(async (action: string, file: string, flags: Flags) => setStatus(await look(action, file, flags)));
+  return { command, mostUsed: [] };
 }
 
 const footer = `
@@ -50,7 +39,7 @@ show   prints a step's batch, each text with its file, line and judgement
 
 Faults are judged by the experiment: --validation.duplicateIds warn`;
 
-async function look(action: string, file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
+async function look(action: string, file: string, flags: Flags): Promise<number> {
   const known = actions.find((each) => each === action);
   if (known === undefined) {
     throw new QuarryError("CONFIG", `quarry data: expected one of ${actions.join(", ")}, saw ${action}`, {
@@ -58,18 +47,12 @@ async function look(action: string, file: string, flags: Flags, overrides: reado
     });
   }
   const step = stepOf(known, flags);
-  const controller = new AbortController();
-  const stoppedBy: { signal: StopSignal | null } = { signal: null };
-  const signals = watchSignals((signal) => {
-    stoppedBy.signal = signal;
-    controller.abort();
-  });
-  const progress = process.stderr.isTTY ? progressLine() : null;
-  try {
+  return withStop(flags.debug ?? false, async (signal) => {
     const { loadExperiment } = await import("../index.js");
-    const experiment = await loadExperiment(file, overrides);
+    const experiment = await loadExperiment(file, flags.overrides);
+    const progress = process.stderr.isTTY ? progressLine() : null;
     const options: DataOptions = {
-      signal: controller.signal,
+      signal,
       onWarning: (message) => {
         // The first line has the count; check lists the places.
         if (known !== "check")
@@ -77,19 +60,10 @@ async function look(action: string, file: string, flags: Flags, overrides: reado
       },
       ...(progress === null ? {} : { onProgress: progress.show }),
     };
-    const { text, status } = await print(known, experiment, step, flags, options);
-    progress?.clear();
+    const { text, status } = await print(known, experiment, step, flags, options).finally(() => progress?.clear());
     process.stdout.write(`${text}\n`);
     return status;
-  } catch (thrown) {
-    progress?.clear();
-    if (stoppedBy.signal === null) throw thrown;
-    if (flags.debug) reportFailure(thrown, true);
-    process.stderr.write(`stopped by ${stoppedBy.signal}\n`);
-    return EXIT_STATUS_OF[stoppedBy.signal];
-  } finally {
-    signals.close();
-  }
+  });
 }
 
 async function print(
@@ -137,7 +111,7 @@ function progressLine(): { readonly show: NonNullable<DataOptions["onProgress"]>
       if (performance.now() < next) return;
       next = performance.now() + 200;
       const share = totalBytes > 0 ? `, ${Math.floor((100 * bytes) / totalBytes)} %` : "";
-      process.stderr.write(`\r\x1b[Kreading ${label}: ${lines.toLocaleString("en-US")} lines${share}`);
+      process.stderr.write(`\r\x1b[Kreading ${label}: ${counted(lines, "lines")}${share}`);
     },
     clear: () => process.stderr.write("\r\x1b[K"),
   };

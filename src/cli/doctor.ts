@@ -1,12 +1,13 @@
 /** `quarry doctor`: whether an experiment is what it is meant to be and what it will cost, before any GPU is spent. */
 import { Command } from "commander";
-import { EXIT_STATUS, QuarryError } from "../errors.js";
-import type { Override } from "../experiment/overrides.js";
+import { EXIT_STATUS } from "../errors.js";
 import type { DoctorOptions } from "../index.js";
+import { unfitFlag } from "./failure.js";
+import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
-import type { VerbCommand } from "./verb.js";
+import type { OverrideFlags, VerbCommand } from "./verb.js";
 
-interface Flags {
+interface Flags extends OverrideFlags {
   readonly probe: string;
   readonly memory?: string;
   readonly disk?: string;
@@ -16,7 +17,6 @@ interface Flags {
 
 /** Makes the command; `setStatus` takes the exit status. */
 export function doctorCommand(setStatus: (status: number) => void): VerbCommand {
-  let overrides: readonly Override[] = [];
   const command = new Command("doctor")
     .description("Look at an experiment before it costs anything.")
     .argument("<experiment>", "script whose default export is defineExperiment({ … })")
@@ -26,26 +26,19 @@ export function doctorCommand(setStatus: (status: number) => void): VerbCommand 
     .option("--disk <size>", "judge by this much free disk, not this machine's")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
-    .action(async (file: string, flags: Flags) => setStatus(await examine(file, flags, overrides)));
-  return {
-    command,
-    take: (found) => {
-      overrides = found;
-    },
-    describe: async () => {},
-  };
+    .action(async (file: string, flags: Flags) => setStatus(await examine(file, flags)));
+  return { command, mostUsed: [] };
 }
 
 const footer = `
 Each check ends with ok, note (worth a look) or refuse (cannot run, or cannot be
 what was meant) and says what to do. Status 2 when a check refuses.`;
 
-async function examine(file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
+async function examine(file: string, flags: Flags): Promise<number> {
   const probeSeconds = Number(flags.probe);
   if (!(probeSeconds >= 0 && probeSeconds <= 86_400 && flags.probe !== "")) {
-    throw refusal("probe", "seconds, 0 to 86400", flags.probe);
+    throw unfitFlag("doctor", "probe", "seconds, 0 to 86400", flags.probe);
   }
   const limits = {
     ...(flags.memory === undefined ? {} : { memoryBytes: sizeOf("memory", flags.memory) }),
@@ -54,7 +47,7 @@ async function examine(file: string, flags: Flags, overrides: readonly Override[
   const isShown = process.stderr.isTTY;
   return withStop(flags.debug ?? false, async (signal) => {
     const { doctor, loadExperiment } = await import("../index.js");
-    const experiment = await loadExperiment(file, overrides);
+    const experiment = await loadExperiment(file, flags.overrides);
     const onSection = (section: string): void => {
       if (isShown) process.stderr.write(`\r\x1b[Klooking at ${section} …`);
     };
@@ -65,7 +58,7 @@ async function examine(file: string, flags: Flags, overrides: readonly Override[
     const report = await doctor(experiment, options);
     if (isShown) process.stderr.write("\r\x1b[K");
     const { describeDoctor } = await import("./doctor/describe.js");
-    process.stdout.write(`${flags.json ? JSON.stringify(report, null, 2) : describeDoctor(report)}\n`);
+    print(flags.json, report, describeDoctor);
     return report.isFit ? 0 : EXIT_STATUS.CONFIG;
   });
 }
@@ -76,10 +69,6 @@ const UNITS: Readonly<Record<string, number>> = { "": 1, kb: 1e3, mb: 1e6, gb: 1
 function sizeOf(name: string, text: string): number {
   const [, number = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmgt]b)?$/i.exec(text) ?? [];
   const factor = UNITS[unit.toLowerCase()];
-  if (number === "" || factor === undefined) throw refusal(name, "a size such as 24GB", text);
+  if (number === "" || factor === undefined) throw unfitFlag("doctor", name, "a size such as 24GB", text);
   return Number(number) * factor;
-}
-
-function refusal(name: string, expected: string, saw: string): QuarryError {
-  return new QuarryError("CONFIG", `--${name}: expected ${expected}, saw ${saw}`, { hint: "quarry doctor --help" });
 }

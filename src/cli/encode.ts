@@ -22,7 +22,6 @@ export function encodeCommand(setStatus: (status: number) => void): VerbCommand 
         flags: "--export <format>",
         description: "npy, parquet, faiss or none: encode.export for short",
         path: "encode.export",
-        isList: false,
       },
     ],
   );

@@ -3,6 +3,7 @@ import { Command, Option } from "commander";
 import { counted } from "../counted.js";
 import type { ExportOptions } from "../index.js";
 import { formatBytes } from "../report/format.js";
+import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -38,7 +39,6 @@ export function exportCommand(setStatus: (status: number) => void): Command {
     .option("--license <name>", "licence for the card, e.g. apache-2.0; default: the base model's")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(async (model: string, flags: Flags) =>
       setStatus(await withStop(flags.debug ?? false, (signal) => exportTo(model, flags, signal))),
     );
@@ -56,7 +56,9 @@ async function exportTo(model: string, flags: Flags, signal: AbortSignal): Promi
     ...(flags.private ? { isPrivate: true } : {}),
     ...(flags.license === undefined ? {} : { license: flags.license }),
   });
-  const text = `${made.folder}: ${counted(made.fileCount, "files")}, ${formatBytes(made.bytes)}${made.url === null ? "" : `\npushed to ${made.url}`}`;
-  process.stdout.write(flags.json ? `${JSON.stringify(made, null, 2)}\n` : `${text}\n`);
+  print(flags.json, made, ({ folder, fileCount, bytes, url }) => {
+    const pushed = url === null ? "" : `\npushed to ${url}`;
+    return `${folder}: ${counted(fileCount, "files")}, ${formatBytes(bytes)}${pushed}`;
+  });
   return 0;
 }

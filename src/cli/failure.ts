@@ -1,5 +1,5 @@
 /** How a failure is told: one line on what is wrong, one on the way out, and the exit status of its kind. */
-import { EXIT_STATUS, QuarryError, toQuarryError } from "../errors.js";
+import { QuarryError, toQuarryError } from "../errors.js";
 import { cleanLines } from "../report/text-width.js";
 
 /**
@@ -21,7 +21,12 @@ export function reportFailure(thrown: unknown, isDebug: boolean): number {
   }
   // Messages quote data, file names and other people's models.
   process.stderr.write(`${cleanLines(lines.join("\n"))}\n`);
-  return error.exitStatus ?? EXIT_STATUS.INTERNAL;
+  return error.exitStatus;
+}
+
+/** Why a flag of a command is refused. */
+export function unfitFlag(command: string, flag: string, expected: string, saw: string): QuarryError {
+  return new QuarryError("CONFIG", `--${flag}: expected ${expected}, saw ${saw}`, { hint: `quarry ${command} --help` });
 }
 
 function isDiskFull(thrown: unknown): thrown is NodeJS.ErrnoException {

@@ -1,10 +1,11 @@
 /** `quarry inspect`: what a checkpoint promises, and what is registered under which name, plugins' included. */
 import { relative, resolve } from "node:path";
 import { Command } from "commander";
-import { QuarryError } from "../errors.js";
 import type { ModelReport, RegisteredComponent } from "../python/introspect.js";
 import { formatBytes, formatCount } from "../report/format.js";
 import { oneLine } from "../report/text-width.js";
+import { unfitFlag } from "./failure.js";
+import { print } from "./print.js";
 
 interface Flags {
   readonly revision?: string;
@@ -25,7 +26,6 @@ export function inspectCommand(): Command {
     .option("--timeout <seconds>", "how long Python may take (default: 120)")
     .option("--json", "write JSON")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(inspect);
 }
 
@@ -33,9 +33,7 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
   const timeoutMs = Number(flags.timeout ?? 120) * 1000;
   // What a timer of Node can wait ends at 2^31 ms.
   if (!(timeoutMs > 0 && timeoutMs <= 2e9))
-    throw new QuarryError("CONFIG", `--timeout: expected a number above 0, at most 2000000, saw ${flags.timeout}`, {
-      hint: "quarry inspect --help",
-    });
+    throw unfitFlag("inspect", "timeout", "a number above 0, at most 2000000", `${flags.timeout}`);
   const [{ inspectModel, listRegistered }, { nameInScripts }] = await Promise.all([
     import("../python/introspect.js"),
     import("../python/declarations.js"),
@@ -51,13 +49,11 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
           ...(trustRemoteCode === undefined ? {} : { trustRemoteCode }),
         });
   const registered = await listRegistered({ timeoutMs, plugins });
-  const parts = report === null ? [] : [describeModel(report)];
-  const lists = Object.entries(registered).map(([title, found]) => components(title, found, nameInScripts));
-  process.stdout.write(
-    flags.json
-      ? `${JSON.stringify({ model: report, ...registered }, null, 2)}\n`
-      : `${[...parts, ...lists].join("\n\n")}\n`,
-  );
+  print(flags.json, { model: report, ...registered }, () => {
+    const parts = report === null ? [] : [describeModel(report)];
+    const lists = Object.entries(registered).map(([title, found]) => components(title, found, nameInScripts));
+    return [...parts, ...lists].join("\n\n");
+  });
 }
 
 function describeModel(report: ModelReport): string {

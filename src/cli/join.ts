@@ -28,7 +28,6 @@ export function joinCommand(setStatus: (status: number) => void): Command {
     .option("--threads <count>", "CPU threads of each worker (default: the cores shared equally)")
     .option("--name <host>", "names this machine (default: its host name)")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(async (where: string | undefined, flags: Flags) => setStatus(await join(where, flags)));
 }
 

@@ -1,7 +1,7 @@
 /** The options that measure and compare share. */
-import { type Command, Option } from "commander";
-import { QuarryError } from "../errors.js";
+import type { Command } from "commander";
 import type { MeasureOptions } from "../index.js";
+import { unfitFlag } from "./failure.js";
 
 export interface MeasureFlags {
   readonly measures?: readonly string[];
@@ -12,14 +12,12 @@ export interface MeasureFlags {
 
 /** Adds the options to a command. */
 export function withMeasureOptions(command: Command): Command {
-  const names = new Option("--measures <names...>", "e.g. nDCG@10 'P(rel=2)@5'; official and all_trec are sets");
   return command
-    .addOption(names)
+    .option("--measures <names...>", "e.g. nDCG@10 'P(rel=2)@5'; official and all_trec are sets")
     .option("--level <grade>", "lowest grade that counts as relevant (default: 1)")
     .option("--skip-missing", "leave out judged queries without results; else they count as 0")
     .option("--json", "write JSON")
-    .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help");
+    .option("--debug", "show the trace of an error");
 }
 
 /**
@@ -42,7 +40,5 @@ export function measureOptions(command: string, flags: MeasureFlags): MeasureOpt
 export function wholeNumber(command: string, flag: string, written: string | undefined, least = 1): number | undefined {
   if (written === undefined) return undefined;
   if (/^\d{1,9}$/.test(written) && Number(written) >= least) return Number(written);
-  throw new QuarryError("CONFIG", `--${flag}: expected a whole number from ${least} on, saw ${written}`, {
-    hint: `quarry ${command} --help`,
-  });
+  throw unfitFlag(command, flag, `a whole number from ${least} on`, written);
 }

@@ -2,8 +2,9 @@
 import { Command } from "commander";
 import { counted } from "../counted.js";
 import type { Measured } from "../index.js";
-import { tableLines } from "../report/format.js";
+import { formatCount, tableLines } from "../report/format.js";
 import { type MeasureFlags, measureOptions, wholeNumber, withMeasureOptions } from "./measure-options.js";
+import { print } from "./print.js";
 
 interface Flags extends MeasureFlags {
   readonly depth?: string;
@@ -26,7 +27,7 @@ async function measure(run: string, qrels: string | undefined, flags: Flags): Pr
   const depth = wholeNumber("measure", "depth", flags.depth);
   const { measureRun } = await import("../index.js");
   const found = await measureRun(run, { ...options, ...(depth === undefined ? {} : { depth }) });
-  process.stdout.write(flags.json ? `${JSON.stringify(found, null, 2)}\n` : `${describeMeasured(found, flags)}\n`);
+  print(flags.json, found, () => describeMeasured(found, flags));
 }
 
 /** The means, behind each query's values where those are wanted, and below them what was counted. */
@@ -45,9 +46,9 @@ export function describeMeasured(
   const notes = [counted(queryCount, "queries")];
   if (withoutResults > 0) {
     const how = skipMissing ? "left out" : "counted as 0";
-    notes.push(`${withoutResults.toLocaleString("en-US")} judged ones without results ${how}`);
+    notes.push(`${formatCount(withoutResults)} judged ones without results ${how}`);
   }
-  if (unjudged > 0) notes.push(`${unjudged.toLocaleString("en-US")} of the run's without judgement left out`);
+  if (unjudged > 0) notes.push(`${formatCount(unjudged)} of the run's without judgement left out`);
   return `${lines.join("\n")}\n(${notes.join("; ")})`;
 }
 

@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { type Argument, Command, CommanderError } from "commander";
 import { QuarryError } from "../errors.js";
-import type { Override } from "../experiment/overrides.js";
 import { cacheCommand } from "./cache.js";
 import { compareCommand } from "./compare.js";
 import { dataCommand } from "./data.js";
@@ -23,7 +22,7 @@ import { setupCommand } from "./setup.js";
 import { trackCommand } from "./track.js";
 import { trainCommand } from "./train.js";
 import { typesCommand } from "./types.js";
-import type { VerbCommand } from "./verb.js";
+import type { OverrideFlags, VerbCommand } from "./verb.js";
 import { drainCommand, workersCommand } from "./workers.js";
 
 /**
@@ -51,7 +50,6 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const program = new Command("quarry")
     .description("Dense retrieval experiments: train, evaluate, mine hard negatives and encode.")
     .version(readVersion(), "-V, --version", "show the version")
-    .helpOption("-h, --help", "show this help")
     .helpCommand(false)
     .addHelpText("after", footer);
   for (const { command } of verbs) program.addCommand(command);
@@ -64,7 +62,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   program.addCommand(joinCommand(setStatus));
   program.addCommand(workersCommand()).addCommand(drainCommand());
   for (const command of [program, ...program.commands]) {
-    for (const each of [command, ...command.commands]) quiet(each);
+    for (const each of [command, ...command.commands]) configure(each);
   }
 
   try {
@@ -92,20 +90,21 @@ Any option of an experiment goes behind a verb: --train.args.maxSteps 100`;
 /** Options of the experiment go to the verb; what is left is for the command itself. */
 async function takeOverrides(verb: VerbCommand, argv: readonly string[]): Promise<readonly string[]> {
   if (argv.includes("--help") || argv.includes("-h")) {
-    await verb.describe();
+    const { describeOptions } = await import("./most-used.js");
+    if (verb.mostUsed.length > 0) verb.command.addHelpText("after", `\n${describeOptions(verb.mostUsed)}`);
     return argv;
   }
   const flags = new Map(verb.command.options.map((option) => [option.long ?? "", option.required || option.optional]));
   const { splitArguments } = await import("../experiment/overrides.js");
   const { rest, overrides } = splitArguments(argv.slice(1), flags, verb.command.registeredArguments.length);
-  verb.take(overrides satisfies readonly Override[]);
+  verb.command.setOptionValue("overrides" satisfies keyof OverrideFlags, overrides);
   return [argv[0] ?? "", ...rest];
 }
 
-/** Commander writes errors and ends the process by itself; here both are ours. */
-function quiet(command: Command): void {
+/** What holds for every command. Commander writes errors and ends the process by itself; here both are ours. */
+function configure(command: Command): void {
   command.exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
-  command.configureHelp({
+  command.helpOption("-h, --help", "show this help").configureHelp({
     helpWidth: 80,
     // `run <experiment>`: the same "[options]" behind every command says nothing.
     subcommandTerm: (sub) =>

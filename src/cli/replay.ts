@@ -1,7 +1,9 @@
 /** `quarry replay`: the batch of a training step of a run folder as it was, and on request its loss once more. */
 import { Command } from "commander";
-import { EXIT_STATUS, QuarryError } from "../errors.js";
+import { EXIT_STATUS } from "../errors.js";
 import type { ReplayedStep } from "../index.js";
+import { unfitFlag } from "./failure.js";
+import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -28,7 +30,6 @@ export function replayCommand(setStatus: (status: number) => void): Command {
     .option("--texts", "print the texts, not only their ids and places")
     .option("--json", "write JSON, texts included")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
     .action(async (runDir: string, flags: Flags) => setStatus(await replay(runDir, flags)));
 }
@@ -41,7 +42,7 @@ async function replay(runDir: string, flags: Flags): Promise<number> {
   const step = wholeNumber("step", flags.step, 1);
   const micro = flags.micro === undefined ? null : wholeNumber("micro", flags.micro, 0);
   const tolerance = Number(flags.tolerance);
-  if (!(tolerance >= 0)) throw refusal("tolerance", "a number from 0 on", flags.tolerance);
+  if (!(tolerance >= 0)) throw unfitFlag("replay", "tolerance", "a number from 0 on", flags.tolerance);
   return withStop(flags.debug ?? false, async (signal) => {
     const { replayStep } = await import("../index.js");
     const { experiment, loss = false } = flags;
@@ -50,13 +51,13 @@ async function replay(runDir: string, flags: Flags): Promise<number> {
       ...(experiment === undefined ? {} : { experiment }),
     });
     const micros = found.microSteps.filter(({ microStep }) => micro === null || microStep === micro);
-    if (micros.length === 0) throw refusal("micro", `less than ${found.microSteps.length}`, flags.micro ?? "");
+    if (micros.length === 0)
+      throw unfitFlag("replay", "micro", `less than ${found.microSteps.length}`, `${flags.micro}`);
     const shown: ReplayedStep = { ...found, microSteps: micros };
     const isSameLoss = agrees(found, tolerance);
     const { describeReplay } = await import("./replay/describe.js");
-    process.stdout.write(
-      `${flags.json ? JSON.stringify({ ...shown, isSameLoss }, null, 2) : describeReplay(shown, { isSameLoss, tolerance, hasTexts: flags.texts ?? false })}\n`,
-    );
+    const options = { isSameLoss, tolerance, hasTexts: flags.texts ?? false };
+    print(flags.json, { ...shown, isSameLoss }, () => describeReplay(shown, options));
     return found.isSameBatch === false || isSameLoss === false ? EXIT_STATUS.INTEGRITY : 0;
   });
 }
@@ -69,9 +70,5 @@ function agrees({ loss, recorded }: ReplayedStep, tolerance: number): boolean | 
 
 function wholeNumber(name: string, text: string, least: number): number {
   if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
-  throw refusal(name, `a whole number from ${least} on`, text);
-}
-
-function refusal(name: string, expected: string, saw: string): QuarryError {
-  return new QuarryError("CONFIG", `--${name}: expected ${expected}, saw ${saw}`, { hint: "quarry replay --help" });
+  throw unfitFlag("replay", name, `a whole number from ${least} on`, text);
 }

@@ -1,6 +1,7 @@
 /** `quarry report`: what run folders recorded, as a page to look at and to send to somebody. */
 import { relative } from "node:path";
 import { Command } from "commander";
+import { print } from "./print.js";
 
 interface Flags {
   readonly out?: string;
@@ -15,12 +16,11 @@ export function reportCommand(): Command {
     .option("--out <file>", "where to (default: report.html, in the folder of a single run)")
     .option("--json", "write JSON: where it is")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
     .action(async (runDirs: string[], flags: Flags) => {
       const { writeReport } = await import("../index.js");
       const { path } = await writeReport(runDirs, flags.out === undefined ? {} : { out: flags.out });
-      process.stdout.write(flags.json ? `${JSON.stringify({ path }, null, 2)}\n` : `${relative(".", path) || path}\n`);
+      print(flags.json, { path }, () => relative(".", path) || path);
     });
 }
 

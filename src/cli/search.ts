@@ -14,13 +14,12 @@ export function searchCommand(setStatus: (status: number) => void): VerbCommand 
         flags: "--text <question>",
         description: "search for this in place of the data's queries (again for more)",
         path: "search.texts",
-        isList: true,
+        toValue: (text, before) => [...((before ?? []) as readonly string[]), text],
       },
       {
         flags: "--index <folder>",
         description: "search the FAISS index in this folder, which quarry encode --export faiss wrote",
         path: "search.index",
-        isList: false,
         // As other arguments of a command, and unlike paths in the script, from where the command is given.
         toValue: (folder) => ({ folder: resolve(folder) }),
       },

@@ -1,6 +1,7 @@
 /** `quarry track`: the numbers of a run in an experiment tracker, also while it is at work. */
 import { Command } from "commander";
 import { counted } from "../counted.js";
+import { print } from "./print.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -21,7 +22,6 @@ export function trackCommand(setStatus: (status: number) => void): Command {
     .option("--out <folder>", "for trackers that write files (default: tracking, in the run's folder)")
     .option("--json", "write JSON: the last step, and the folder")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .addHelpText("after", footer)
     .action(async (runDir: string, flags: Flags) => setStatus(await track(runDir, flags)));
 }
@@ -36,8 +36,7 @@ async function track(runDir: string, { with: tracker, project, out, json, debug 
     const { trackRun } = await import("../index.js");
     const where = { ...(project === undefined ? {} : { project }), ...(out === undefined ? {} : { out }) };
     const found = await trackRun(runDir, { with: tracker, signal, ...where });
-    const words = `${counted(found.steps, "steps")} handed to ${tracker}`;
-    process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : `${words}\n`);
+    print(json, found, ({ steps }) => `${counted(steps, "steps")} handed to ${tracker}`);
     return 0;
   });
 }

@@ -21,7 +21,6 @@ export function typesCommand(): Command {
     .option("--plugin <file...>", "Python files that register losses, encoders and the like")
     .option("--out <file>", "file to write", "quarry-plugins.d.ts")
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(writeTypes);
 }
 
@@ -68,15 +67,11 @@ async function write(out: string, text: string, named: string): Promise<void> {
 /** The plugins of a script's models, as absolute paths. */
 async function pluginsOf(script: string | undefined): Promise<string[]> {
   if (script === undefined) return [];
-  const [{ loadExperiment }, { modelsOf }] = await Promise.all([
+  const [{ loadExperiment }, { modelsIn }] = await Promise.all([
     import("../experiment/load.js"),
     import("../experiment/mine-checks.js"),
   ]);
   const { config, baseDir } = await loadExperiment(script);
-  const mining = [config.mine, config.train?.refresh?.mine].flatMap((mine) =>
-    mine === undefined ? [] : modelsOf(mine),
-  );
-  const models = [config.model, ...mining.map(([, model]) => model)];
-  const plugins = models.flatMap((model) => (model.kind === "biEncoder" ? model.plugins : []));
+  const plugins = modelsIn(config).flatMap(([, model]) => (model.kind === "biEncoder" ? model.plugins : []));
   return plugins.map((file) => resolve(baseDir, file));
 }

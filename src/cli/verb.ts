@@ -1,27 +1,26 @@
 /** What the commands run, train, evaluate, mine, encode and search have in common: load, show, stop on request, end with a status. */
 import { Command, Option } from "commander";
-import { QuarryError } from "../errors.js";
 import type { Override } from "../experiment/overrides.js";
-import type { Verb } from "../pipeline/types.js";
+import type { Verb, VerbName } from "../pipeline/types.js";
 import type { ReporterKind } from "../report/index.js";
-import { reportFailure } from "./failure.js";
+import { reportFailure, unfitFlag } from "./failure.js";
 import { EXIT_STATUS_OF, type StopSignal, watchSignals } from "./signals.js";
 
-/** Names of the verbs, as the pipeline exports them. */
-export type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
-
-/** A verb's command together with what the program does before it is parsed. */
+/** A command behind which options of the experiment may stand. */
 export interface VerbCommand {
   readonly command: Command;
-  /** Hands over options of the experiment that were found among the arguments. */
-  take(overrides: readonly Override[]): void;
-  /** Completes the help text; only when it is asked for, because it reads the schema. */
-  describe(): Promise<void>;
+  /** Paths of options that its help shows. */
+  readonly mostUsed: readonly string[];
+}
+
+/** What the program adds to such a command's flags: options of the experiment that it found among the arguments. */
+export interface OverrideFlags {
+  readonly overrides?: readonly Override[];
 }
 
 const kinds: readonly ReporterKind[] = ["auto", "dashboard", "plain", "json"];
 
-interface Flags {
+interface Flags extends OverrideFlags {
   readonly reporter?: string;
   readonly debug?: boolean;
 }
@@ -32,17 +31,11 @@ export interface Shorthand {
   readonly flags: string;
   readonly description: string;
   readonly path: string;
-  /** Whether it may be given several times: the option is a list then. */
-  readonly isList: boolean;
-  /** What the option is set to, where that is not the text itself; options with a path of their own may add to it. */
-  readonly toValue?: (text: string) => object;
+  /** What the option is set to, where that is not the text itself; `before` is what it was set to by one further left. */
+  readonly toValue?: (text: string, before: unknown) => object;
 }
 
-/**
- * Makes a verb's command.
- *
- * @param mostUsed paths of options that its help shows
- */
+/** Makes a verb's command. */
 export function verbCommand(
   name: VerbName,
   description: string,
@@ -50,46 +43,29 @@ export function verbCommand(
   setStatus: (status: number) => void,
   shorthands: readonly Shorthand[] = [],
 ): VerbCommand {
-  let overrides: readonly Override[] = [];
   const command = new Command(name)
     .description(description)
     .argument("<experiment>", "script whose default export is defineExperiment({ … })")
     .usage("<experiment.ts> [--any.option value] [options]")
     .option("--reporter <kind>", `${kinds.join(", ")} (default: auto)`)
     .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help")
     .action(async (file: string, flags: Flags) => {
       const given: Override[] = shorthands.flatMap(({ flags: written, path }) => {
         const value = command.getOptionValue(new Option(written).attributeName()) as unknown;
         return value === undefined ? [] : [{ path, value }];
       });
-      setStatus(await runVerb(name, file, flags, [...given, ...overrides]));
+      setStatus(await runVerb(name, file, flags, [...given, ...(flags.overrides ?? [])]));
     });
-  for (const { flags, description: sentence, isList, toValue } of shorthands) {
-    const append = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
-    if (isList) command.option(flags, sentence, append);
-    else if (toValue !== undefined) command.option(flags, sentence, toValue);
-    else command.option(flags, sentence);
+  for (const { flags, description: sentence, toValue } of shorthands) {
+    if (toValue === undefined) command.option(flags, sentence);
+    else command.option(flags, sentence, toValue);
   }
-  return {
-    command,
-    take: (found) => {
-      overrides = found;
-    },
-    describe: async () => {
-      const { describeOptions } = await import("./most-used.js");
-      command.addHelpText("after", `\n${describeOptions(mostUsed)}`);
-    },
-  };
+  return { command, mostUsed };
 }
 
 async function runVerb(name: VerbName, file: string, flags: Flags, overrides: readonly Override[]): Promise<number> {
   const kind = kinds.find((known) => known === (flags.reporter ?? "auto"));
-  if (kind === undefined) {
-    throw new QuarryError("CONFIG", `--reporter: expected one of ${kinds.join(", ")}, saw ${flags.reporter}`, {
-      hint: `quarry ${name} --help`,
-    });
-  }
+  if (kind === undefined) throw unfitFlag(name, "reporter", `one of ${kinds.join(", ")}`, `${flags.reporter}`);
   const { attachReporter, EventStream, loadExperiment, ...verbs } = await import("../index.js");
   const experiment = await loadExperiment(file, overrides);
   const verb: Verb = verbs[name];

@@ -2,7 +2,9 @@
 import { relative } from "node:path";
 import { Command } from "commander";
 import type { Drained, WorkerLine } from "../index.js";
-import { columnWidths, fit } from "../report/text-width.js";
+import { formatCount } from "../report/format.js";
+import { alignedLines } from "../report/text-width.js";
+import { print } from "./print.js";
 
 interface Flags {
   readonly run?: string;
@@ -23,8 +25,7 @@ export function workersCommand(): Command {
     .option("--json", "write JSON")
     .action(async (flags: Flags) => {
       const { listWorkers } = await import("../index.js");
-      const workers = await listWorkers(await runOf(flags));
-      process.stdout.write(flags.json ? `${JSON.stringify(workers, null, 2)}\n` : `${tableOf(workers)}\n`);
+      print(flags.json, await listWorkers(await runOf(flags)), tableOf);
     });
 }
 
@@ -44,8 +45,7 @@ export function drainCommand(): Command {
 function withRun(command: Command): Command {
   return command
     .option("--run <folder>", "the run's folder (default: the one under runs/ that is at work)")
-    .option("--debug", "show the trace of an error")
-    .helpOption("-h, --help", "show this help");
+    .option("--debug", "show the trace of an error");
 }
 
 async function runOf({ run }: Flags): Promise<string> {
@@ -53,24 +53,12 @@ async function runOf({ run }: Flags): Promise<string> {
   return run ?? relative(process.cwd(), await findRunAtWork());
 }
 
-/** Columns as wide as their widest cell; counts to the right. */
 function tableOf(workers: readonly WorkerLine[]): string {
   if (workers.length === 0) return "No worker is here; the run waits until one joins.";
-  const rows = [
-    ["worker", "host", "device", "state", "texts"],
-    ...workers.map(({ name, host, device, state, doneRows }) => [
-      name,
-      host,
-      device,
-      state,
-      doneRows.toLocaleString("en"),
-    ]),
-  ];
-  const widths = columnWidths(rows);
-  const last = widths.length - 1;
-  return rows
-    .map((row) =>
-      row.map((cell, column) => fit(cell, widths[column] ?? 0, column === last ? "right" : "left")).join("  "),
-    )
-    .join("\n");
+  const headings = ["worker", "host", "device", "state", "texts"];
+  const rows = workers.map(({ name, host, device, state, doneRows }) => [
+    ...[name, host, device, state],
+    formatCount(doneRows),
+  ]);
+  return alignedLines([headings, ...rows], (column) => headings[column] === "texts").join("\n");
 }

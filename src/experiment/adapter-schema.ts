@@ -1,8 +1,6 @@
 /** Options of a model's tokens, towers, adapters and quantisation. */
 import { z } from "zod";
-
-const name = z.string().min(1).max(256);
-const path = z.string().min(1).max(4_096);
+import { name, path } from "./limits.js";
 
 export const adapterSchema = z.strictObject({
   kind: z.literal("lora"),

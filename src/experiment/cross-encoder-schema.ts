@@ -1,10 +1,6 @@
 /** The options of cross-encoders: what `crossEncoder(checkpoint, options)` takes, and the stage that ranks again with one. */
 import { z } from "zod";
-
-const positive = z.int().min(1);
-/** Limits of the protocol between the processes. */
-const name = z.string().min(1).max(256);
-const path = z.string().min(1).max(4_096);
+import { maxLength, name, path, positive, topK } from "./limits.js";
 
 /** A text that goes into another one. */
 const words = z.string().min(1).max(65_536);
@@ -20,8 +16,7 @@ export const crossEncoderSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe("Runs the checkpoint's own Python code; needs a revision that is a commit."),
-  maxLength: positive
-    .max(1_000_000)
+  maxLength: maxLength
     .optional()
     .describe("Longest pair in tokens, query and passage together; default: the checkpoint's own."),
   activation: z
@@ -59,8 +54,7 @@ export const crossEncoderSchema = z.strictObject({
 });
 
 export const rerankSchema = crossEncoderSchema.extend({
-  topK: positive
-    .max(1_000_000)
+  topK: topK
     .optional()
     .describe(
       "Highest-ranked passages of each query that are scored again; the others keep their order behind them. Default: the 100 best, or all of evaluate.topK when that is less.",

@@ -1,8 +1,8 @@
 /** The options that say what data is: files, sources with their algebra, views for training, policies of validation. */
 import { z } from "zod";
 import { type FunctionStep, isStep, type Triplet, type TripletGroup } from "./function-step.js";
+import { name, positive } from "./limits.js";
 
-const positive = z.int().min(1);
 const prompt = z.string().max(65_536);
 
 /** A step made by step(); `type` is what the editor shows. */
@@ -57,7 +57,7 @@ export const templatesSchema = z.strictObject({
     .describe('How a passage\'s text is made, with {title} and {text}; default: "{title} {text}", no title, no space.'),
 });
 
-const fieldNames = z.array(z.string().min(1).max(256)).min(1).max(64);
+const fieldNames = z.array(name).min(1).max(64);
 
 export const extrasSchema = z.strictObject({
   query: fieldNames.optional().describe("Fields or columns of each query that plugins get."),
@@ -78,7 +78,7 @@ export const scoreMapSchema = z.strictObject({
 
 export const sourceSchema = z.strictObject({
   kind: z.literal("source"),
-  name: z.string().min(1).max(256).optional().describe("What messages and reports call this source."),
+  name: name.optional().describe("What messages and reports call this source."),
   corpus: files.describe("Passages: one or several files, or a folder in BEIR layout."),
   queries: files.optional().describe("Queries: one or several files; default: queries.jsonl beside the corpus."),
   qrels: files
@@ -178,10 +178,7 @@ export const multiLevelSchema = z.strictObject({
 const viewSchema = z.discriminatedUnion("kind", [binarySchema, scoredSchema, multiLevelSchema]);
 
 export const mixPartSchema = z.strictObject({
-  name: z
-    .string()
-    .min(1)
-    .max(256)
+  name: name
     .optional()
     .describe(
       "What losses with sources and messages call this part; default: the names of its sources, else their files.",

@@ -1,7 +1,7 @@
 /** Options of a FAISS index: one that is built, and one that lies in a folder. */
 import { z } from "zod";
+import { path, positive } from "./limits.js";
 
-const positive = z.int().min(1);
 const lists = positive.max(10_000_000);
 const candidates = positive.max(1_000_000);
 
@@ -23,7 +23,7 @@ export const indexSchema = z.strictObject({
 });
 
 export const savedIndexSchema = z.strictObject({
-  folder: z.string().min(1).max(4_096).describe('A folder that `encode.export: "faiss"` wrote.'),
+  folder: path.describe('A folder that `encode.export: "faiss"` wrote.'),
   nprobe: nprobe.describe("ivf: lists that a query looks into; default: as the index was built with."),
   ef: candidates.optional().describe("hnsw: candidates kept while searching; default: as the index was built with."),
 });

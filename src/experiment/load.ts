@@ -3,6 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
+import type { Jiti } from "jiti";
 import { QuarryError } from "../errors.js";
 import { nearest } from "../nearest.js";
 import { defineExperiment, type Experiment, hasOwnBaseDir, isExperiment } from "./define.js";
@@ -41,8 +42,13 @@ export async function loadExperiment(file: string, overrides: readonly Override[
 
 /** The default export, or what it gives where it is a function. */
 async function exportOf(path: string, file: string): Promise<unknown> {
-  const exported = await runScript(path, file);
-  return typeof exported === "function" ? callExport(exported, path, file) : exported;
+  const jiti = await loader(path);
+  try {
+    const exported = defaultOf(await jiti.import(path));
+    return typeof exported === "function" ? await (exported as () => unknown)() : exported;
+  } catch (thrown) {
+    throw scriptError(thrown, path, file);
+  }
 }
 
 /** Where nothing is left that could settle what the script awaits, Node would end the process without a word. */
@@ -60,23 +66,22 @@ async function settled<T>(loading: Promise<T>, file: string): Promise<T> {
   }
 }
 
-async function runScript(path: string, file: string): Promise<unknown> {
+/** What runs a script in TypeScript as well as in JavaScript. */
+async function loader(path: string): Promise<Jiti> {
   // `import … from "quarry"` in the script must be this very package, not a second copy whose errors and experiments are
   // strangers, whether this runs from a checkout or is installed anywhere; hence the one import against the arrows.
   const [{ createJiti }, quarry] = await Promise.all([import("jiti"), import("../index.js")]);
-  const jiti = createJiti(pathToFileURL(path).href, {
+  return createJiti(pathToFileURL(path).href, {
     fsCache: false,
     interopDefault: false,
     virtualModules: { quarry: strict(quarry) },
   });
-  try {
-    const module: unknown = await jiti.import(path);
-    const exported = typeof module === "object" && module !== null && "default" in module ? module.default : undefined;
-    // Of a CommonJS script this is all that it exports; compilers put what stood behind `export default` inside.
-    return isPlainObject(exported) && "default" in exported ? exported.default : exported;
-  } catch (thrown) {
-    throw scriptError(thrown, path, file);
-  }
+}
+
+function defaultOf(module: unknown): unknown {
+  const exported = typeof module === "object" && module !== null && "default" in module ? module.default : undefined;
+  // Of a CommonJS script this is all that it exports; compilers put what stood behind `export default` inside.
+  return isPlainObject(exported) && "default" in exported ? exported.default : exported;
 }
 
 /** A name in the script that Quarry does not export. */
@@ -94,14 +99,6 @@ function strict<Module extends object>(module: Module): Module {
       throw new MissingName(`quarry exports no ${name}${near === null ? "" : `; did you mean ${near}?`}`);
     },
   });
-}
-
-async function callExport(exported: unknown, path: string, file: string): Promise<unknown> {
-  try {
-    return await (exported as () => unknown)();
-  } catch (thrown) {
-    throw scriptError(thrown, path, file);
-  }
 }
 
 /** What went wrong in the script, with file and line and without a stack. */

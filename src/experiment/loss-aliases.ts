@@ -22,8 +22,7 @@ export function ownLoss(value: Options, path: readonly string[], problems: Probl
   own["name"] = alias.name;
   if (typeof own["distance"] === "string") own["distance"] = own["distance"].split(".").at(-1)?.toLowerCase();
   if (alias.defaultScale !== undefined) unscale(own, alias.defaultScale, path, problems);
-  if (value["name"] === "DistillKLDivLoss") distill(own);
-  return own;
+  return value["name"] === "DistillKLDivLoss" ? distill(own) : own;
 }
 
 /** miniBatchSize beside a loss, as sentence-transformers has it, is an option of the training here: any loss may have it. */
@@ -91,12 +90,11 @@ function noFactor(value: unknown): string {
 }
 
 /** Both temperatures default to one, and the loss is multiplied by the square of the student's. */
-function distill(own: Options): void {
+function distill(own: Options): Options {
   const { studentTemperature, teacherTemperature, temperature = 1, ...others } = own;
   const student = studentTemperature ?? temperature;
-  for (const name of Object.keys(own)) delete own[name];
   const weight = typeof student === "number" ? { weight: Number(others["weight"] ?? 1) * student ** 2 } : {};
-  Object.assign(own, others, { temperature: student, labelTemperature: teacherTemperature ?? temperature }, weight);
+  return { ...others, temperature: student, labelTemperature: teacherTemperature ?? temperature, ...weight };
 }
 
 /** MatryoshkaLoss stands around another loss. */

@@ -5,6 +5,7 @@ import { nearest } from "../nearest.js";
 import { camelCase, LOSS_ALIASES } from "./aliases.js";
 import { expected, type Problem, shown } from "./explain.js";
 import { LOSSES, OF_OWN_PASSAGES } from "./losses.generated.js";
+import { unknownName } from "./plugin-checks.js";
 import { type LossConfig, lossSchema, type TrainConfig, type TrainingDataConfig } from "./schema.js";
 import { alternatives } from "./shape.js";
 
@@ -112,12 +113,8 @@ function toZod(schema: OptionSchema): z.ZodType {
 }
 
 function unknownLoss(name: string): string {
-  const near = nearest(name, [...Object.keys(LOSSES), ...Object.keys(LOSS_ALIASES)]);
-  const wayOut =
-    near === null
-      ? `there are ${Object.keys(LOSSES).join(", ")}, and others once a Python file of model.plugins registers them`
-      : `did you mean ${near}?`;
-  return `no loss is called ${JSON.stringify(name)}; ${wayOut}`;
+  const known = Object.keys(LOSSES);
+  return unknownName("loss", name, known, [...known, ...Object.keys(LOSS_ALIASES)]);
 }
 
 function unknownOption(loss: string, option: string, known: LossTable[string]): string {

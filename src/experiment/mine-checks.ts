@@ -1,7 +1,7 @@
 /** Checks between options of mining that each are fine alone; pure, no file is touched. */
 import { counted } from "../counted.js";
 import type { Problem } from "./explain.js";
-import type { CrossEncoderConfig, MineConfig, ModelConfig, RetrieverConfig } from "./schema.js";
+import type { CrossEncoderConfig, ExperimentConfig, MineConfig, ModelConfig, RetrieverConfig } from "./schema.js";
 
 /** Everything of a mine section that does not fit together; `base` is the path of its options. */
 export function checkMine(mine: MineConfig, base = "mine"): Problem[] {
@@ -50,6 +50,21 @@ export function modelsOf(
     model === undefined ? [] : [[`${base}.retrievers.${index}.model`, model]],
   );
   return rescore === undefined ? found : [...found, [`${base}.rescore.model`, rescore.model]];
+}
+
+/** Every model of an experiment with the path of its options. */
+export function modelsIn({
+  model,
+  rerank,
+  mine,
+  train,
+}: ExperimentConfig): [path: string, model: ModelConfig | CrossEncoderConfig][] {
+  return [
+    ["model", model],
+    ...(rerank === undefined ? [] : ([["rerank", rerank]] satisfies [string, CrossEncoderConfig][])),
+    ...(mine === undefined ? [] : modelsOf(mine)),
+    ...(train?.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine")),
+  ];
 }
 
 type Say = (option: string, message: string) => void;

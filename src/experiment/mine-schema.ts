@@ -3,10 +3,9 @@ import { z } from "zod";
 import { crossEncoderSchema } from "./cross-encoder-schema.js";
 import { files, functionStep, searchDataSchema } from "./data-schema.js";
 import type { Triplet } from "./function-step.js";
+import { positive, topK } from "./limits.js";
 
-const positive = z.int().min(1);
 const margin = z.number().min(0);
-const topK = positive.max(1_000_000);
 
 const minedOutput = z.enum([
   "qrels",

@@ -1,8 +1,7 @@
 /** How workers on other machines are started: one schema for each kind of launcher. */
 import { z } from "zod";
+import { path, positive } from "./limits.js";
 
-const positive = z.int().min(1);
-const path = z.string().min(1).max(4_096);
 /** Goes in front of other arguments of a program: it must not be taken for one of its options. */
 const notAnOption = z.string().regex(/^[^-\s]\S*$/, "no spaces, and no '-' in front");
 

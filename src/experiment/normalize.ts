@@ -28,16 +28,15 @@ export function normalize(input: unknown): Normalized {
 
 /** The option's own name for whatever name stands in a group: itself, its camelCase, or its alias; else as written. */
 export function ownName(name: string, group: string, schemas: readonly z.ZodType[]): string {
-  if (child(schemas, name).length > 0 && !isFree(schemas, name)) return name;
+  if (knows(schemas, name)) return name;
   const camel = camelCase(name);
-  if (child(schemas, camel).length > 0 && !isFree(schemas, camel)) return camel;
+  if (knows(schemas, camel)) return camel;
   return lookUp(OPTION_ALIASES, placeOf(group, schemas), camel) ?? name;
 }
 
 /** Under which name the tables of aliases know a group: sources, models and prompts may stand in several places. */
 function placeOf(group: string, schemas: readonly z.ZodType[]): string {
-  const has = (option: string): boolean =>
-    schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, option));
+  const has = (option: string): boolean => knows(schemas, option);
   if (has("corpus")) return "source";
   if (has("activation")) return "crossEncoder";
   if (has("rslora")) return "lora";
@@ -48,9 +47,9 @@ function placeOf(group: string, schemas: readonly z.ZodType[]): string {
   return has("query") && has("passage") ? "model.prompts" : group;
 }
 
-/** Whether a name is one of a loss's or an encoder's own options, which the Python side checks. */
-function isFree(schemas: readonly z.ZodType[], name: string): boolean {
-  return schemas.every((schema) => !(schema instanceof z.ZodObject && Object.hasOwn(schema.shape, name)));
+/** Whether the schema names an option; a loss's or an encoder's own are free here, the Python side checks them. */
+function knows(schemas: readonly z.ZodType[], name: string): boolean {
+  return schemas.some((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, name));
 }
 
 function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly string[], problems: Problem[]): unknown {
@@ -68,6 +67,7 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
   if (typeof value === "string") return lookUp(VALUE_ALIASES, group, value) ?? value;
   if (!isPlainObject(value) || isStep(value)) return value;
 
+  const place = placeOf(group, schemas);
   const result: Record<string, unknown> = {};
   const spellings = new Map<string, string>();
   for (const [written, item] of Object.entries(value)) {
@@ -80,7 +80,6 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
     spellings.set(name, written);
     const refused = refusedByAlias([...path, written].join("."), item);
     if (refused !== null) problems.push({ path: [...path, written], message: refused });
-    const place = placeOf(group, schemas);
     const own = typeof item === "string" && place !== group ? lookUp(VALUE_ALIASES, `${place}.${name}`, item) : null;
     result[name] = own ?? visit(item, child(schemas, name), [...path, name], problems);
   }
@@ -92,10 +91,10 @@ function visit(value: unknown, schemas: readonly z.ZodType[], path: readonly str
 /** A group written without its builder still gets its kind, as far as its options leave no doubt. */
 function withKind(value: Record<string, unknown>, schemas: readonly z.ZodType[]): Record<string, unknown> {
   if (Object.hasOwn(value, "kind")) return value;
-  const objects = schemas.filter((schema) => schema instanceof z.ZodObject && Object.hasOwn(schema.shape, "kind"));
+  const objects = schemas.filter((schema) => knows([schema], "kind"));
   const names = Object.keys(value);
   const fitting =
-    objects.length === 1 ? objects : objects.filter((schema) => names.some((name) => !isFree([schema], name)));
+    objects.length === 1 ? objects : objects.filter((schema) => names.some((name) => knows([schema], name)));
   // Of several that fit, the first is the plainest: binary rather than scored.
   const kind = fitting[0] instanceof z.ZodObject ? fitting[0].shape.kind : undefined;
   return kind instanceof z.ZodLiteral ? { kind: kind.value, ...value } : value;

@@ -137,34 +137,37 @@ export function applyOverrides(input: unknown, overrides: readonly Override[]): 
   if (!isPlainObject(root)) return input;
   // Put into Quarry's names, the script would not show them again.
   const standing = told.filter(({ path }) => !overrides.some((override) => isWithin(override.path, path.join("."))));
-  if (standing.length > 0) throw configError(standing, "the experiment");
+  if (standing.length > 0) throw configError(standing);
   const problems: Problem[] = [];
   // Known before the others: an option of a loss is read in the words of the loss that it will be.
   const named = new Map(overrides.map(({ path, value }) => [path, value]));
-  for (const override of overrides) {
-    const keys: string[] = [];
-    let schemas = alternatives(experimentSchema);
-    let problem: string | null = null;
-    for (const written of override.path.split(".")) {
-      const name = ownName(written, keys.join("."), schemas);
-      const next = child(schemas, name);
-      if (next.length === 0) problem ??= explainUnknown(keys, written);
-      keys.push(name);
-      schemas = next;
-    }
-    const typed = problem === null ? readValue(override.value, schemas, keys) : null;
-    const group = keys.slice(0, -1);
+  const lossOf = (group: readonly string[]): unknown => {
     const name = named.get([...group, "name"].join("."));
-    const loss = LOSS.test(group.join(".")) ? (name === undefined ? valueAt(input, group) : { name }) : null;
-    const own = ownLossOption(loss, keys.at(-1) ?? "", typed?.value);
-    problem ??=
-      refusedByAlias(override.path, override.value) ??
-      typed?.problem ??
-      (typeof own === "string" ? own : putIn(root, [...group, own[0]], own[1]));
-    if (problem !== null) problems.push({ path: [override.path], message: problem });
+    return name === undefined ? valueAt(input, group) : { name };
+  };
+  for (const override of overrides) {
+    const message = apply(root, override, lossOf);
+    if (message !== null) problems.push({ path: [override.path], message });
   }
   if (problems.length > 0) throw configError(problems, "the overrides");
   return root;
+}
+
+/** Puts one override in place. Gives a problem or null. */
+function apply(
+  root: Record<string, unknown>,
+  { path, value: written }: Override,
+  lossOf: (group: readonly string[]) => unknown,
+): string | null {
+  const { keys, schemas, unknown } = walk(path);
+  if (unknown[0] !== undefined) return explainUnknown(keys, unknown[0]);
+  const refused = refusedByAlias(path, written);
+  if (refused !== null) return refused;
+  const { value, problem } = readValue(written, schemas, keys);
+  if (problem !== null) return problem;
+  const group = keys.slice(0, -1);
+  const own = ownLossOption(LOSS.test(group.join(".")) ? lossOf(group) : null, keys.at(-1) ?? "", value);
+  return typeof own === "string" ? own : putIn(root, [...group, own[0]], own[1]);
 }
 
 /** Whether one of two paths leads to the other. */
@@ -186,16 +189,32 @@ function findOption(flag: string): Found | null {
   return negated !== null && isSwitch(negated.schemas) ? { ...negated, isNegated: true } : null;
 }
 
-function resolvePath(name: string): { path: string; schemas: z.ZodType[] } | null {
-  let schemas = alternatives(experimentSchema);
+function resolvePath(name: string): { readonly path: string; readonly schemas: readonly z.ZodType[] } | null {
+  const { keys, schemas, unknown } = walk(name);
+  return unknown.length === 0 ? { path: keys.join("."), schemas } : null;
+}
+
+/** How far a path leads. */
+interface Walked {
+  /** What of it exists, in Quarry's names. */
+  readonly keys: readonly string[];
+  /** What may stand at its end; nothing where it does not exist. */
+  readonly schemas: readonly z.ZodType[];
+  /** The first part that does not exist, and what follows it. */
+  readonly unknown: readonly string[];
+}
+
+function walk(path: string): Walked {
+  const parts = path.split(".");
   const keys: string[] = [];
-  for (const written of name.split(".")) {
+  let schemas = alternatives(experimentSchema);
+  for (const [index, written] of parts.entries()) {
     const key = ownName(written, keys.join("."), schemas);
     schemas = child(schemas, key);
-    if (schemas.length === 0) return null;
+    if (schemas.length === 0) return { keys, schemas, unknown: parts.slice(index) };
     keys.push(key);
   }
-  return { path: keys.join("."), schemas };
+  return { keys, schemas, unknown: [] };
 }
 
 /** Names the first part of a path that does not exist; a flag of the command may be meant as well. */
@@ -210,44 +229,26 @@ function unknownFlag(flag: string, flags: readonly string[]): string {
     if (found !== null && isSwitch(resolvePath(found)?.schemas ?? []))
       return `unknown option; did you mean --no-${found}?`;
   }
-  const [group, written] = strangerIn(name);
+  const { keys: group, unknown } = walk(name);
+  const [written = ""] = unknown;
   const refused = explainRefused(group, written);
   if (refused !== null) return refused;
-  const isWhole = resolvePath(name.split(".")[0] ?? "") === null;
-  const near = isWhole
-    ? nearest(
-        name,
-        flags.map((known) => known.slice(2)),
-      )
-    : null;
-  const found = near ?? suggestedPath(name);
+  const own = group.length > 0 ? [] : flags.map((known) => known.slice(2));
+  const found = nearest(name, own) ?? suggestedPath(name);
   if (found !== null) return `unknown option; did you mean --${found}?`;
   return explainUnknown(group, written);
 }
 
 /** The path that a misspelt one was meant to be. */
 function suggestedPath(name: string): string | null {
-  const [group, written, rest] = strangerIn(name);
+  const { keys: group, unknown } = walk(name);
+  const [written = "", ...rest] = unknown;
   const found = suggest(group, written);
   if (found === null) return null;
   const isSibling = !found.includes(".") && child(schemasAt(group), found).length > 0;
   const head = isSibling ? [...group, found].join(".") : found;
   const whole = [head, ...rest].join(".");
   return resolvePath(whole) === null ? head : whole;
-}
-
-/** The first part of a path that does not exist, the group that lacks it, and what follows. */
-function strangerIn(name: string): [group: string[], written: string, rest: string[]] {
-  const parts = name.split(".");
-  const group: string[] = [];
-  let schemas = alternatives(experimentSchema);
-  for (const [index, written] of parts.entries()) {
-    const own = ownName(written, group.join("."), schemas);
-    schemas = child(schemas, own);
-    if (schemas.length === 0) return [group, written, parts.slice(index + 1)];
-    group.push(own);
-  }
-  throw new RangeError(`${name} exists`);
 }
 
 function atEquals(argument: string): { flag: string; text: string | null } {
@@ -265,7 +266,8 @@ function readValue(
   const is = <T extends z.ZodType>(type: abstract new (...parts: never[]) => T): boolean =>
     schemas.some((schema) => schema instanceof type);
   const json = parseJson(value);
-  if (is(z.ZodObject) && isPlainObject(json)) return { value: json, problem: null };
+  const isGroup = is(z.ZodObject) || is(z.ZodRecord);
+  if (isGroup && isPlainObject(json)) return { value: json, problem: null };
   if (is(z.ZodArray) && Array.isArray(json)) return { value: json, problem: null };
   const items = child(
     schemas.filter((schema) => schema instanceof z.ZodArray),
@@ -279,8 +281,7 @@ function readValue(
   if (is(z.ZodNumber) && typeof json === "number") return { value: json, problem: null };
   if (is(z.ZodBoolean) && typeof json === "boolean") return { value: json, problem: null };
   if (is(z.ZodString) || is(z.ZodEnum) || is(z.ZodLiteral)) return { value, problem: null };
-  if (is(z.ZodObject) || is(z.ZodRecord)) {
-    if (isPlainObject(json)) return { value: json, problem: null };
+  if (isGroup) {
     const wayOut = LOSS.test(path.join(".")) ? `write --${path.join(".")}.name ${value}` : "name one of them";
     return { value, problem: `is a group of options; ${wayOut} or give JSON, saw ${shown(value)}` };
   }

@@ -8,6 +8,7 @@ import { rerankSchema } from "./cross-encoder-schema.js";
 import { promptsSchema, searchDataSchema, trainingDataSchema, validationSchema } from "./data-schema.js";
 import { evaluateSchema, trainEvaluateSchema } from "./evaluate-schema.js";
 import { indexSchema, savedIndexSchema } from "./index-schema.js";
+import { maxLength, name, path, positive, topK } from "./limits.js";
 import type { LossInput } from "./loss-types.js";
 import { mineFields, retrieverFields } from "./mine-schema.js";
 import { nodeSchema, trainNodeSchema } from "./nodes-schema.js";
@@ -15,13 +16,6 @@ import type { PoolingName, TrainRetrieverInput } from "./plugin-types.js";
 import { refreshFields, refreshMineFields } from "./refresh-schema.js";
 import { sideWorkersSchema } from "./side-schema.js";
 import { furtherArgs, OPTIMIZERS, SCHEDULES } from "./training-args.generated.js";
-
-const positive = z.int().min(1);
-/** Limits of the protocol between the processes, so that what it cannot carry is refused here. */
-const name = z.string().min(1).max(256);
-const path = z.string().min(1).max(4_096);
-const topK = positive.max(1_000_000);
-const maxLength = positive.max(1_000_000);
 
 export const modelSchema = z.strictObject({
   kind: z.literal("biEncoder"),

@@ -1,6 +1,6 @@
 /** The similarities that come with Quarry, so that a wrong one is answered before Python starts. */
-import { nearest } from "../nearest.js";
 import type { Problem } from "./explain.js";
+import { unknownName } from "./plugin-checks.js";
 import type { ExperimentConfig } from "./schema.js";
 
 /** Names as in Python. A test compares them with the runtime's registry. */
@@ -15,10 +15,7 @@ export function checkSimilarity({ model, train }: ExperimentConfig): Problem[] {
   if (similarity === undefined) return [];
   const say = (message: string): Problem[] => [{ path: ["model", "similarity"], message }];
   if (!SIMILARITIES.includes(similarity) && plugins.length === 0) {
-    const near = nearest(similarity, SIMILARITIES);
-    const others = `there are ${SIMILARITIES.join(", ")}, and others once a Python file of model.plugins registers them`;
-    const wayOut = near === null ? others : `did you mean ${near}?`;
-    return say(`no similarity is called ${JSON.stringify(similarity)}; ${wayOut}`);
+    return say(unknownName("similarity", similarity, SIMILARITIES));
   }
   if (train !== undefined && !trained.includes(similarity)) {
     return say(`training compares vectors by ${trained.join(" or ")}, not by ${similarity}`);

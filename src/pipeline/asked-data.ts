@@ -13,7 +13,6 @@ import type {
   SourceConfig,
 } from "../experiment/schema.js";
 import { setsOf } from "../experiment/sources.js";
-import { queriesToMine } from "./mining/cases.js";
 import { runSource } from "./mining/runs.js";
 import { quickLook } from "./quick-look.js";
 import { requireQrels } from "./step.js";
@@ -74,8 +73,7 @@ export function rowsToMine(
 ): Int32Array {
   const option = `${section}.data`;
   if (queries === "judged") return requireQrels(source, option).queryRows;
-  const rows = queriesToMine(source, queries);
-  if (rows.length > 0) return rows;
+  if (source.encodableQueries.length > 0) return source.encodableQueries;
   throw new QuarryError("DATA", `${option}: there are no queries to mine for`, {
     hint: `Give ${option} a queries file.`,
   });

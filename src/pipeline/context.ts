@@ -8,7 +8,7 @@ import { openPool } from "../pool/pool.js";
 import type { WorkerPool } from "../pool/types.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
-import type { EventStream } from "../report/events.js";
+import type { EventBodyOf, EventStream } from "../report/events.js";
 import type { RunDir } from "../rundir/directory.js";
 import { cacheDirOf, dataContextOf } from "./data-context.js";
 import { toModelSpec } from "./model-spec.js";
@@ -110,12 +110,7 @@ export class RunContext {
    * @param start `phase` is a path: the step, the data set or retriever of several that it is about, the piece of work.
    */
   async phase<T>(
-    start: {
-      readonly phase: string;
-      readonly label: string;
-      readonly unit: "passages" | "queries" | "pairs" | "steps" | "lines" | "files";
-      readonly total: number | null;
-    },
+    start: Omit<EventBodyOf<"phaseStarted">, "type">,
     work: () => Promise<{ readonly value: T; readonly done: number; readonly isCached?: true }>,
   ): Promise<T> {
     this.checkStop();

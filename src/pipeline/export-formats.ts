@@ -57,8 +57,8 @@ export async function exportFor(
 
 async function asNpy(context: RunContext, view: VectorView, step: string): Promise<Matrix> {
   const [vectors, scales] = [`${step}/vectors.npy`, `${step}/scales.npy`];
-  const written = await exportNpy(view, context.runDir.file(vectors), context.runDir.file(scales));
-  return { vectors, scales: written.hasScales ? scales : null };
+  const hasScales = await exportNpy(view, context.runDir.file(vectors), context.runDir.file(scales));
+  return { vectors, scales: hasScales ? scales : null };
 }
 
 /** Python reads the matrix mapped and converts it block by block; it goes when it has served. */

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { QuarryError } from "../errors.js";
 import { modelSchema } from "../experiment/schema.js";
 import { readJournal } from "../rundir/journal.js";
+import { jsonOrNull } from "../rundir/jsonl.js";
 import { commandContext } from "./compare.js";
 import { toModelSpec } from "./model-spec.js";
 import { inTemporaryFolder, runtimeAnswer } from "./runtime-command.js";
@@ -156,14 +157,5 @@ async function baseDirOf(runDir: string): Promise<string> {
 }
 
 async function readJson(runDir: string, name: string): Promise<unknown> {
-  return parsed(await readFile(join(runDir, name), "utf8").catch(() => "null"));
-}
-
-/** Null for what is cut short: a run may be at work in the folder. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+  return jsonOrNull(await readFile(join(runDir, name), "utf8").catch(() => ""));
 }

@@ -6,21 +6,15 @@ import { type NpyType, npyHeader } from "./npy.js";
 /** Vectors read at a time. */
 const BLOCK_ROWS = 4_096;
 
-/** What an export wrote. */
-export interface ExportedMatrix {
-  /** Number format in the file: NumPy knows no bfloat16, so its vectors are widened, which changes none. */
-  readonly type: NpyType;
-  /** Whether `scales` was written: vector ≈ scale × codes. */
-  readonly hasScales: boolean;
-}
-
 /**
  * Writes a matrix that numpy.load reads.
  *
- * @param scales file for the scales of int8; written only for those.
+ * @param scales file for the scales of int8; written only for those: vector ≈ scale × codes
+ * @returns whether there are scales
  */
-export async function exportNpy(view: VectorView, path: string, scales: string): Promise<ExportedMatrix> {
+export async function exportNpy(view: VectorView, path: string, scales: string): Promise<boolean> {
   const { rowCount, dimension, dtype } = view;
+  // NumPy knows no bfloat16, so its vectors are widened, which changes none.
   const type = { float32: "<f4", float16: "<f2", bfloat16: "<f4", int8: "|i1" }[dtype] as NpyType;
   await writeNpy(path, type, [rowCount, dimension], function* () {
     for (let from = 0; from < rowCount; from += BLOCK_ROWS) {
@@ -28,14 +22,14 @@ export async function exportNpy(view: VectorView, path: string, scales: string):
       yield dtype === "bfloat16" ? widened(bytes) : bytes;
     }
   });
-  if (dtype !== "int8") return { type, hasScales: false };
+  if (dtype !== "int8") return false;
   await writeNpy(scales, "<f4", [rowCount], function* () {
     for (let from = 0; from < rowCount; from += BLOCK_ROWS) {
       const { scales: part } = view.read(from, Math.min(rowCount, from + BLOCK_ROWS));
       if (part !== null) yield new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
     }
   });
-  return { type, hasScales: true };
+  return true;
 }
 
 /** Writes an array in C order from its bytes; it appears when it is whole. */

@@ -64,7 +64,7 @@ export async function buildIndex(
   await mkdir(parts, { recursive: true });
   try {
     const [vectors, scales] = [join(parts, "vectors.npy"), join(parts, "scales.npy")];
-    const { hasScales } = await exportNpy(view, vectors, scales);
+    const hasScales = await exportNpy(view, vectors, scales);
     const { similarity, normalize, fingerprint } = contract;
     await runtimeAnswer(
       context,

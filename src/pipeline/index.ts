@@ -11,9 +11,7 @@ import type { Measured } from "./measure.js";
 import type { ReplayedStep, ReplayOptions } from "./replay.js";
 import type { ReportOptions, WrittenReport } from "./report/report.js";
 import type { Tracked, TrackOptions } from "./report/track.js";
-import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbOptions } from "./types.js";
-
-type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
+import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbName, VerbOptions } from "./types.js";
 
 function verb(name: VerbName): Verb {
   return async (experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> => {

@@ -61,16 +61,16 @@ function withoutTicket(runDir: string, cause?: unknown): QuarryError {
  */
 export async function joinRun(options: JoinOptions): Promise<number> {
   checkOptions(options);
-  if (options.ticket !== "-") await refuseKilled(dirname(resolve(options.ticket)));
+  const isLine = options.ticket === "-";
+  const ticket = isLine ? "-" : resolve(options.ticket);
+  if (!isLine) await refuseKilled(dirname(ticket));
   const { execa } = await import("execa");
   const python = await findPython();
-  const isLine = options.ticket === "-";
   const given = (["workers", "device", "threads", "name"] as const).flatMap((name) => {
     const value = options[name];
     return value === undefined ? [] : [`--${name}`, value];
   });
   const address = options.address === undefined ? [] : [options.address];
-  const ticket = isLine ? "-" : resolve(options.ticket);
   const line = isLine ? await firstLine() : null;
   const child = execa(
     python.executable,

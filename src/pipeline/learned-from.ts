@@ -66,26 +66,22 @@ export function refuseOthers(
   mark = "this run's checkpoints were trained with",
 ): void {
   if (before?.data !== undefined && before.data !== now.data) {
-    throw new QuarryError("CONFIG", "the training data is not what this run's checkpoints were trained on", {
-      hint: "Put the files back as they were to go on, or choose another folder with --runDir.",
-    });
+    throw changed(
+      "the training data is not what this run's checkpoints were trained on",
+      "the files back as they were",
+    );
   }
   const [mined] = changedModels(before?.mined, now.mined ?? {});
-  if (mined !== undefined) {
-    throw new QuarryError("CONFIG", `${mined} is not what ${mark}`, {
-      hint: "Put its files back as they were to go on, or choose another folder with --runDir.",
-    });
-  }
+  if (mined !== undefined) throw changed(`${mined} is not what ${mark}`, "its files back as they were");
   const [model] = changedModels(before?.models, now.models ?? {});
-  if (model !== undefined) {
-    throw new QuarryError("CONFIG", `the model ${model} is not what ${mark}`, {
-      hint: "Put its files back as they were to go on, or choose another folder with --runDir.",
-    });
-  }
+  if (model !== undefined) throw changed(`the model ${model} is not what ${mark}`, "its files back as they were");
   const [plugin] = editedPlugins(before, now, config);
-  if (plugin === undefined) return;
-  throw new QuarryError("CONFIG", `the plugin ${plugin} is not what ${mark}`, {
-    hint: "Put the file back as it was to go on, or choose another folder with --runDir.",
+  if (plugin !== undefined) throw changed(`the plugin ${plugin} is not what ${mark}`, "the file back as it was");
+}
+
+function changed(message: string, back: string): QuarryError {
+  return new QuarryError("CONFIG", message, {
+    hint: `Put ${back} to go on, or choose another folder with --runDir.`,
   });
 }
 

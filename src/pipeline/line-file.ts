@@ -3,6 +3,18 @@ import { NewFile } from "../rundir/durable.js";
 
 const FLUSH_CHARS = 1 << 20;
 
+/** Writes one file; nothing is left of it where that fails. */
+export async function writeLines(path: string, write: (file: LineFile) => Promise<void>): Promise<void> {
+  const file = await LineFile.open(path);
+  try {
+    await write(file);
+    await file.finish();
+  } catch (thrown) {
+    await file.abandon();
+    throw thrown;
+  }
+}
+
 /** Holds at most about a million characters in memory, whatever the file's length. */
 export class LineFile {
   #buffer = "";

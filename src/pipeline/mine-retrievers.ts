@@ -52,23 +52,23 @@ export function retrieversOf(options: MineConfig, ownName: string): Retriever[] 
   return [...own, ...others];
 }
 
-/** Opens the run files among the retrievers: null where one is a model. */
-export async function openRuns(
+/** Does something with the run files among the retrievers open: null where one is a model. */
+export async function withRuns<T>(
   context: RunContext,
   step: string,
   data: MineConfig["data"],
   retrievers: readonly Retriever[],
-): Promise<(PreparedSource | null)[]> {
+  work: (runs: readonly (PreparedSource | null)[]) => Promise<T>,
+): Promise<T> {
   const opened: (PreparedSource | null)[] = [];
   try {
     for (const { name, run } of retrievers) {
       const source = run === null || data.kind !== "source" ? null : runSource(data, run);
       opened.push(source === null ? null : await prepare(context, `${step}/${name}`, source));
     }
-    return opened;
-  } catch (thrown) {
+    return await work(opened);
+  } finally {
     for (const source of opened) source?.close();
-    throw thrown;
   }
 }
 

@@ -8,7 +8,7 @@ import { rowsToMine } from "./asked-data.js";
 import type { RunContext } from "./context.js";
 import { lookAtCrossEncoder } from "./cross-look.js";
 import { openRescore } from "./mine-rescore.js";
-import { askAll, openRuns, retrieversOf } from "./mine-retrievers.js";
+import { askAll, retrieversOf, withRuns } from "./mine-retrievers.js";
 import { casesOf, identityOf } from "./mining/cases.js";
 import { formatsOf } from "./mining/output/formats.js";
 import { writeParquet } from "./mining/output/parquet.js";
@@ -31,23 +31,18 @@ export interface MineResult {
   readonly throughput: Throughput;
 }
 
-/**
- * Mines hard negatives and writes them in the formats asked for, with a report beside them.
- */
+/** Mines hard negatives and writes them in the formats asked for, with a report beside them. */
 export async function mineStep(context: RunContext, options: MineConfig, model: ModelChoice): Promise<StepLeft> {
   const step = `mine-${model.label}`;
   const retrievers = retrieversOf(options, model.label);
-  const runs = await openRuns(context, step, options.data, retrievers);
-  const also = runs.flatMap((run) => run?.fingerprint ?? []).join(" ");
-  const use = { name: "mine", data: options.data, ...(also === "" ? {} : { also }) };
-  try {
+  return withRuns(context, step, options.data, retrievers, async (runs) => {
+    const also = runs.flatMap((run) => run?.fingerprint ?? []).join(" ");
+    const use = { name: "mine", data: options.data, ...(also === "" ? {} : { also }) };
     const mineIt = (source: PreparedSource): Promise<MineResult> =>
       mineSource(context, { step, section: "mine", choice: model, source, retrievers, runs }, options);
     const filesOf = ({ files, report }: MineResult): string[] => [...files.map(([file]) => file), report];
     return leftOf(context, await onceOnSource(context, step, use, mineIt, filesOf));
-  } finally {
-    for (const run of runs) run?.close();
-  }
+  });
 }
 
 function leftOf({ runDir }: RunContext, { files, report, counts, throughput }: MineResult): StepLeft {
@@ -72,20 +67,17 @@ export async function mineInto(
   { step, section }: { readonly step: string; readonly section: string },
   choice: ModelChoice,
   options: MineConfig,
-  draw = 0,
+  draw: number,
 ): Promise<MineResult> {
   const retrievers = retrieversOf(options, choice.label);
-  const runs = await openRuns(context, step, options.data, retrievers);
-  try {
+  return withRuns(context, step, options.data, retrievers, async (runs) => {
     const source = await prepare(context, step, options.data);
     try {
       return await mineSource(context, { step, section, choice, source, retrievers, runs }, options, draw);
     } finally {
       source.close();
     }
-  } finally {
-    for (const run of runs) run?.close();
-  }
+  });
 }
 
 async function mineSource(

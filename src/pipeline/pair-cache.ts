@@ -35,7 +35,7 @@ const MAX_SHARD_BYTES = 64 << 20;
  * await cache.close();
  */
 export class PairCache {
-  #shard: { readonly file: FileHandle; readonly path: string; bytes: number } | null = null;
+  #shard: { readonly file: FileHandle; bytes: number } | null = null;
   /** Appends wait for each other. */
   #last: Promise<void> = Promise.resolve();
   /** Bits of the scores by their keys: mining asks for scores again and again, and shards may be gigabytes. */
@@ -153,7 +153,7 @@ export class PairCache {
     makeFolder(this.folder);
     const path = join(this.folder, `${time}-${randomBytes(4).toString("hex")}${SHARD_SUFFIX}`);
     const file = await open(path, "ax", 0o644);
-    this.#shard = { file, path, bytes: 0 };
+    this.#shard = { file, bytes: 0 };
     await syncFolder(this.folder);
     return this.#shard;
   }

@@ -5,6 +5,7 @@ import { textUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import { writeFileDurably } from "../rundir/durable.js";
+import { jsonOrNull } from "../rundir/jsonl.js";
 import type { RunContext } from "./context.js";
 import { leaveOut, throwFailed } from "./failed-units.js";
 
@@ -71,18 +72,10 @@ export async function queryVectors(
 async function readStored(path: string, key: string, queryCount: number): Promise<Float32Array | null> {
   const json = await readFile(`${path}.json`, "utf8").catch(() => null);
   if (json === null) return null;
-  const header = headerIn(json);
+  // Null where the file is damaged: its vectors are encoded again.
+  const header = jsonOrNull(json) as Header | null;
   if (header?.key !== key) return null;
   const bytes = await readFile(path).catch(() => null);
   if (bytes === null || bytes.length !== queryCount * header.dimension * 4 || crc32(bytes) !== header.crc) return null;
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
-}
-
-/** Null where the file is damaged: its vectors are encoded again. */
-function headerIn(json: string): Header | null {
-  try {
-    return JSON.parse(json) as Header | null;
-  } catch {
-    return null;
-  }
 }

@@ -3,6 +3,7 @@ import { permuted } from "../data/index.js";
 import type { PreparedSource, Qrels } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { EvaluateConfig } from "../experiment/schema.js";
+import { formatCount } from "../report/format.js";
 import type { RunContext } from "./context.js";
 import type { SetResult } from "./evaluation-result.js";
 import type { Measured } from "./measure.js";
@@ -155,14 +156,14 @@ async function estimateWhole(
     "the measures over the whole corpus could not be estimated",
   );
   const shown = Object.entries(measures).map(([name, each]) => `${name} ${describeEstimate(each)}`);
-  const number = (count: number): string => count.toLocaleString("en-US");
   const left = notEstimated.length === 0 ? "" : `; ${notEstimated.join(", ")} without estimate`;
   // The best of a part reach deeper: those below them in the whole corpus are ranked again, too.
-  const again = rerankDepth && number(Math.min(part.total, Math.round((rerankDepth * part.unjudged) / part.sampled)));
+  const again =
+    rerankDepth && formatCount(Math.min(part.total, Math.round((rerankDepth * part.unjudged) / part.sampled)));
   const all = again === undefined ? "all of them" : `all of them, about ${again} of each query ranked again,`;
   context.events.emit({
     type: "warning",
-    message: `${step}: ${number(part.searched)} of ${number(part.total)} passages were searched, which raises the measures; ${all} would give about ${shown.join(", ")}${left}`,
+    message: `${step}: ${formatCount(part.searched)} of ${formatCount(part.total)} passages were searched, which raises the measures; ${all} would give about ${shown.join(", ")}${left}`,
     hint: "Intervals are of 95 %. Leave evaluate.subCorpus out for the values themselves.",
   });
   return measures;

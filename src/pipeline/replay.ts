@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { counted } from "../counted.js";
 import { isMasked, openTrainingSet } from "../data/index.js";
 import { type ShownGroup, showGroups } from "../data/inspect/show.js";
-import type { Group, MicroBatch, TrainingSet } from "../data/types.js";
+import type { MicroBatch, TrainingSet } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import { machineCount } from "../experiment/cross-checks.js";
 import type { Experiment } from "../experiment/define.js";
@@ -127,11 +127,12 @@ function microStepsOf(
   seed: number,
 ): ReplayedMicroStep[] {
   const groups = batches.groups(step);
+  const size = layout.worldSize * layout.queriesPerRank;
   return Array.from({ length: layout.accumulationSteps }, (_, microStep) => {
-    const [first, own] = groupsOf(groups, microStep, layout);
+    const first = microStep * size;
     return {
       microStep,
-      groups: showGroups(set, own, shown, { step, first, seed }).groups,
+      groups: showGroups(set, groups.slice(first, first + size), shown, { step, first, seed }).groups,
       maskedColumns: maskedColumns(batches, step, microStep, layout),
     };
   });
@@ -164,11 +165,6 @@ function inPieces(train: TrainConfig, step: RecordedStep | null): TrainConfig {
   const { fsdpConfig, ...rest } = train.args;
   const args = { ...rest, fsdp, ...(fsdp && fsdpConfig !== undefined ? { fsdpConfig } : {}) };
   return { ...train, miniBatchSize: miniBatchSize ?? undefined, lengthGroups, args };
-}
-
-function groupsOf(groups: readonly Group[], microStep: number, layout: Layout): readonly [number, readonly Group[]] {
-  const size = layout.worldSize * layout.queriesPerRank;
-  return [microStep * size, groups.slice(microStep * size, (microStep + 1) * size)];
 }
 
 function maskedColumns(batches: StepBatches, step: number, microStep: number, layout: Layout): number[][] {

@@ -1,11 +1,10 @@
 /** Query vectors of a search over stored vectors: from the store, and what it lacks encoded first. */
-import type { PreparedSource } from "../data/types.js";
 import type { ModelContract } from "../protocol/messages.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { type EmbedOptions, wantedVectors, withVectors } from "./embed.js";
+import type { RetrieveOptions } from "./retrieve.js";
 import type { ReadQueries } from "./search-tiles.js";
-import type { ModelChoice } from "./step.js";
 
 /** Vectors of so many bytes are read once and kept; of more, each part is read when it is asked for. */
 const KEPT_BYTES = 128 << 20;
@@ -13,13 +12,7 @@ const KEPT_BYTES = 128 << 20;
 /** Encodes what the store lacks of a source's queries, and reads them from it; few, so they keep all their bits. */
 export async function storedQueries(
   context: RunContext,
-  options: {
-    readonly phase: string;
-    readonly folder: string;
-    readonly model: ModelChoice;
-    readonly source: PreparedSource;
-    readonly queryRows: Int32Array;
-  },
+  options: Pick<RetrieveOptions, "phase" | "folder" | "model" | "source" | "queryRows">,
   contract: ModelContract,
   keptBytes = KEPT_BYTES,
 ): Promise<ReadQueries> {

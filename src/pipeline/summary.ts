@@ -1,5 +1,6 @@
 /** The small table at the end of a run: measures of each model, rates. */
 import type { EventBody } from "../report/events.js";
+import { formatCount } from "../report/format.js";
 import type { EvaluateResult } from "./evaluation-result.js";
 import { describeEstimate } from "./quick-look.js";
 import { suiteTable, WHOLE } from "./suite.js";
@@ -54,7 +55,7 @@ export function summarise(results: StepResults): EventBody | null {
     rows.push(wide("best step", `${chosen.best.step} (${chosen.best.measure} ${chosen.best.value.toFixed(4)})`));
     if (chosen.isStoppedEarly) rows.push(wide("stopped early at step", String(chosen.last)));
   }
-  for (const [name, count] of results.written) rows.push(wide(name, count.toLocaleString("en-US")));
+  for (const [name, count] of results.written) rows.push(wide(name, formatCount(count)));
   if (rows.length === 0) return null;
   return { type: "summary", columns: columns.length > 1 ? columns : ["", "value"], rows };
 }

@@ -1,5 +1,6 @@
 /** Ranked lists: how many there may be, and merging with the same result for any number of workers, in any order. */
 import { QuarryError } from "../errors.js";
+import { formatCount } from "../report/format.js";
 
 /** The best passages of each query, [queryCount × topK] row by row; -1 pads `rows`. */
 export interface TopK {
@@ -19,9 +20,7 @@ const MOST_RESULTS = 2 ** 32;
  */
 export function refuseTooMany(queryCount: number, topK: number, most = MOST_RESULTS): void {
   if (queryCount * topK <= most) return;
-  const [queries, depth, all, limit] = [queryCount, topK, queryCount * topK, most].map((n) =>
-    n.toLocaleString("en-US"),
-  );
+  const [queries, depth, all, limit] = [queryCount, topK, queryCount * topK, most].map(formatCount);
   throw new QuarryError(
     "CONFIG",
     `${queries} queries with topK ${depth} have ${all} results, and a search ${limit} at most`,

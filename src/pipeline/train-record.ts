@@ -3,11 +3,11 @@ import { appendFile, rm } from "node:fs/promises";
 import type { TrainConfig } from "../experiment/schema.js";
 import { diskError, syncFile } from "../rundir/durable.js";
 import type { JournalEntry } from "../rundir/journal.js";
-import { linesOf, openLines } from "../rundir/jsonl.js";
+import { linesOf, openLines, recordsOf } from "../rundir/jsonl.js";
 import { findLatestCheckpoint } from "../training/index.js";
 import type { RunContext } from "./context.js";
 import { begunEntry, begunOf, type LearnedFrom } from "./learned-from.js";
-import { LineFile } from "./line-file.js";
+import { writeLines } from "./line-file.js";
 import type { Batches } from "./step-batches.js";
 
 /** What train/steps.jsonl says of a step. */
@@ -91,16 +91,11 @@ export function recordTraining(context: RunContext, options: TrainConfig, from: 
     },
     /** Workers notice an early stop later than its step: what was trained beyond it is no part of the curve. */
     endAt: (last: number): Promise<void> => {
-      then(async () => {
-        const kept = await LineFile.open(path);
-        try {
-          for await (const line of linesOf(path)) if (stepOf(line) <= last) await kept.write([line]);
-          await kept.finish();
-        } catch (thrown) {
-          await kept.abandon();
-          throw thrown;
-        }
-      });
+      then(() =>
+        writeLines(path, async (file) => {
+          for await (const line of linesOf(path)) if (stepOf(line) <= last) await file.write([line]);
+        }),
+      );
       return told();
     },
     close: (): Promise<void> => {
@@ -113,14 +108,7 @@ export function recordTraining(context: RunContext, options: TrainConfig, from: 
 /** What a record of steps says of a step: its last line counts, for after a death it may have been done again. */
 export async function recordedStep(path: string, step: number): Promise<RecordedStep | null> {
   let recorded: RecordedStep | null = null;
-  for await (const line of linesOf(path)) {
-    try {
-      const found = JSON.parse(line) as RecordedStep;
-      if (found.step === step) recorded = found;
-    } catch {
-      // Empty, or torn by a death.
-    }
-  }
+  for await (const found of recordsOf(path)) if (found.step === step) recorded = found as unknown as RecordedStep;
   return recorded;
 }
 

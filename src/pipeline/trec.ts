@@ -1,19 +1,8 @@
 /** TREC files: ranked output (runs) and judgements, written whole or not at all. */
 import { formatFloat32, refuseUnfitGrades } from "../data/index.js";
 import type { Qrels, TextTable } from "../data/types.js";
-import { LineFile } from "./line-file.js";
+import { writeLines } from "./line-file.js";
 import type { TopK } from "./top-k.js";
-
-async function writeLines(path: string, lines: Iterable<string>): Promise<void> {
-  const file = await LineFile.open(path);
-  try {
-    await file.write(lines);
-    await file.finish();
-  } catch (thrown) {
-    await file.abandon();
-    throw thrown;
-  }
-}
 
 /** Writes a run: `query Q0 passage rank score tag`, queries in the order given, passages best first. */
 export async function writeRun(
@@ -34,7 +23,7 @@ export async function writeRun(
       }
     }
   }
-  await writeLines(path, lines());
+  await writeLines(path, (file) => file.write(lines()));
 }
 
 /**
@@ -56,5 +45,5 @@ export async function writeQrels(
         yield `${queryId} 0 ${tables.passages.qualifiedId(rows[at] as number)} ${scores[at]}`;
     }
   }
-  await writeLines(path, lines());
+  await writeLines(path, (file) => file.write(lines()));
 }

@@ -110,5 +110,8 @@ export interface Comparison {
   readonly unstated: readonly string[];
 }
 
-/** One of the things that can be done with an experiment. */
+/** Names of the things that can be done with an experiment. */
+export type VerbName = "run" | "train" | "evaluate" | "mine" | "encode" | "search";
+
+/** One of these things. */
 export type Verb = (experiment: Experiment, options?: VerbOptions) => Promise<RunResult>;

@@ -115,6 +115,9 @@ export type EventBody =
       readonly runDir: string;
     };
 
+/** What can happen, of one kind. */
+export type EventBodyOf<Type extends EventBody["type"]> = Extract<EventBody, { readonly type: Type }>;
+
 /** An event with its moment: milliseconds since the epoch. */
 export type QuarryEvent = EventBody & { readonly time: number };
 

@@ -1,6 +1,7 @@
 /** Numbers, durations, bars and tables as people read them; shared by the dashboard and the plain lines. */
 import { counted } from "../counted.js";
-import { columnWidths, fit, oneLine } from "./text-width.js";
+import type { EventBodyOf } from "./events.js";
+import { alignedLines, columnWidths, oneLine } from "./text-width.js";
 
 /** 5183 → "5,183". */
 export function formatCount(count: number): string {
@@ -101,37 +102,20 @@ export function sparkline(values: readonly number[], columns: number): string {
 
 /** A table in aligned columns: the first to the left, the others to the right; one string a line, whatever the cells hold. */
 export function tableLines(names: readonly string[], cells: readonly (readonly string[])[]): string[] {
-  const [columns = [], ...rows] = [names, ...cells].map((row) => row.map(oneLine));
-  const widths = columnWidths([columns, ...rows]);
-  const line = (cells: readonly string[]) =>
-    widths
-      .map((width, index) => fit(cells[index] ?? "", width, index === 0 ? "left" : "right"))
-      .join("  ")
-      .trimEnd();
-  return [line(columns), widths.map((width) => "─".repeat(width)).join("  "), ...rows.map(line)];
+  const rows = [names, ...cells].map((row) => row.map(oneLine));
+  const [heading = "", ...lines] = alignedLines(rows);
+  const rule = columnWidths(rows).map((width) => "─".repeat(width));
+  return [heading, rule.join("  "), ...lines];
 }
 
 /** "negatives 2, 120 steps old"; of those that the experiment names "given negatives". */
-export function ageWords({
-  version,
-  staleness,
-}: {
-  readonly version: number;
-  readonly staleness: number | null;
-}): string {
+export function ageWords({ version, staleness }: NonNullable<EventBodyOf<"trainStep">["negatives"]>): string {
   if (staleness === null) return "given negatives";
   return `negatives ${version}, ${counted(staleness, "steps")} old`;
 }
 
 /** What a user hears of new negatives. */
-export function negativesWords(event: {
-  readonly version: number;
-  readonly fromStep: number;
-  readonly atStep: number;
-  readonly staleness: number;
-  readonly negatives: number;
-  readonly seconds: number;
-}): string {
+export function negativesWords(event: EventBodyOf<"negativesSwitched">): string {
   const { version, fromStep, atStep, staleness, negatives, seconds } = event;
   const took = seconds === 0 ? "" : ` in ${formatDuration(seconds)}`;
   const old = `${counted(staleness, "steps")} old then`;

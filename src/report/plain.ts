@@ -1,6 +1,6 @@
 /** A run as plain lines, for pipes, files and CI: one line for each thing worth knowing, no cursor codes. */
 import { counted } from "../counted.js";
-import type { EventListener, QuarryEvent } from "./events.js";
+import type { EventBodyOf, EventListener, QuarryEvent } from "./events.js";
 import * as format from "./format.js";
 import type { Sink } from "./sink.js";
 import { emptyView, type Notice, type PhaseView, phaseEta, phaseRate, reduce, type ViewState } from "./state.js";
@@ -54,18 +54,12 @@ function stepLine(step: NonNullable<ViewState["training"]>): string {
   return parts.join(", ");
 }
 
-function measuresLine(event: Extract<QuarryEvent, { type: "metrics" }>): string {
+function measuresLine(event: EventBodyOf<"metrics">): string {
   const values = Object.entries(event.values).map(([name, value]) => `${name} ${format.formatMeasure(value)}`);
   return `${event.label}: ${values.join(", ")} (${counted(event.queryCount, "queries")})`;
 }
 
-function evaluationLine({
-  step,
-  measure,
-  values,
-  queryCount,
-  best,
-}: Extract<QuarryEvent, { type: "evaluation" }>): string {
+function evaluationLine({ step, measure, values, queryCount, best }: EventBodyOf<"evaluation">): string {
   const shown = Object.entries(values).map(([name, value]) => `${oneLine(name)} ${format.formatMeasure(value)}`);
   const lead = `best ${oneLine(measure)} ${format.formatMeasure(best.value)} at step ${best.step}`;
   return `step ${step} evaluated: ${shown.join(", ")} (${counted(queryCount, "queries")}); ${best.step === step ? "the best so far" : lead}`;

@@ -1,5 +1,5 @@
 /** What a watcher of a run knows: a pure reducer from events to the view that the dashboard and the plain lines share. */
-import type { EventBody, QuarryEvent, WorkerState } from "./events.js";
+import type { EventBody, EventBodyOf, QuarryEvent } from "./events.js";
 import * as format from "./format.js";
 import { addLoss, emptyLossHistory, type LossHistory } from "./loss-history.js";
 import { oneLine } from "./text-width.js";
@@ -23,14 +23,7 @@ export interface PhaseView {
   readonly isCached: boolean;
 }
 
-export interface WorkerView {
-  readonly name: string;
-  readonly state: WorkerState;
-  readonly device: string | null;
-  readonly done: number;
-  readonly ratePerSecond: number | null;
-  readonly detail: string | null;
-}
+export type WorkerView = Omit<EventBodyOf<"worker">, "type" | "worker"> & { readonly name: string };
 
 /** A note, a warning or an error; the same one again raises `count`. */
 export interface Notice {

@@ -65,6 +65,24 @@ export function columnWidths(rows: readonly (readonly string[])[]): number[] {
   return widths;
 }
 
+/**
+ * Rows in columns as wide as their widest cell, a line each.
+ *
+ * @param isRight which columns end in one place, as numbers do; default: all but the first
+ */
+export function alignedLines(
+  rows: readonly (readonly string[])[],
+  isRight: (column: number) => boolean = (column) => column > 0,
+): string[] {
+  const widths = columnWidths(rows);
+  return rows.map((row) =>
+    widths
+      .map((width, at) => fit(row[at] ?? "", width, isRight(at) ? "right" : "left"))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
 /** Cuts a text to at most `columns`, ending in "…" where something was cut. */
 export function truncate(text: string, columns: number): string {
   if (displayWidth(text) <= columns) return text;

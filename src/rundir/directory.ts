@@ -42,8 +42,8 @@ export interface RunDir {
    * await runDir.recordEnvironment({ seed: 42, data: { "evaluate test": fingerprint } });
    */
   recordEnvironment(facts: Facts): Promise<void>;
-  /** Writes the events to events.jsonl from now on; the returned function ends that. */
-  recordEvents(events: EventStream): () => void;
+  /** Writes the run's events to events.jsonl from now on. */
+  recordEvents(events: EventStream): void;
   close(): Promise<void>;
 }
 
@@ -188,8 +188,8 @@ class OpenRunDir implements RunDir {
     return addFacts(this, facts);
   }
 
-  recordEvents(events: EventStream): () => void {
-    return this.record.record(events);
+  recordEvents(events: EventStream): void {
+    this.record.record(events);
   }
 
   async close(): Promise<void> {

@@ -52,3 +52,20 @@ export async function* linesOf(path: string, highWaterMark = blockBytes): AsyncG
   }
   if (rest !== "") yield rest;
 }
+
+/** What the lines hold, one after the other; a line that a death tore is left out. */
+export async function* recordsOf(path: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  for await (const line of linesOf(path)) {
+    const record = jsonOrNull(line);
+    if (record !== null) yield record as Readonly<Record<string, unknown>>;
+  }
+}
+
+/** What a text holds; null for one that was cut short or damaged. */
+export function jsonOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,6 +1,7 @@
 /** environment.json: with which versions, machine, seed, data and model a run's results came about. */
 import { readFile } from "node:fs/promises";
 import { arch, availableParallelism, cpus, release, totalmem, type } from "node:os";
+import { isRecord } from "./difference.js";
 import type { RunDir } from "./directory.js";
 
 /** What only the caller knows; each part may come when it becomes known. */
@@ -18,16 +19,12 @@ export interface Facts {
 
 type Json = { [key: string]: unknown };
 
-function isJson(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** The newer value wins, objects are joined key by key. */
 function merge(older: Json, newer: Json): Json {
   const joined: Json = { ...older };
   for (const [key, value] of Object.entries(newer)) {
     const before = joined[key];
-    if (value !== undefined) joined[key] = isJson(before) && isJson(value) ? merge(before, value) : value;
+    if (value !== undefined) joined[key] = isRecord(before) && isRecord(value) ? merge(before, value) : value;
   }
   return joined;
 }
@@ -53,6 +50,6 @@ async function ownFacts(): Promise<Json> {
 export async function addFacts(runDir: Pick<RunDir, "updateJson">, facts: Facts): Promise<void> {
   const own = await ownFacts();
   await runDir.updateJson<unknown>("environment.json", (before) =>
-    merge(merge(isJson(before) ? before : {}, own), facts),
+    merge(merge(isRecord(before) ? before : {}, own), facts),
   );
 }

@@ -1,6 +1,6 @@
 /** Keeps a run's events in events.jsonl. The record is for people and reports; nothing resumes from it. */
 import { writeSync } from "node:fs";
-import { type FileHandle } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { onExit } from "../exit.js";
 import type { EventStream, QuarryEvent } from "../report/events.js";
 import { openLines } from "./jsonl.js";
@@ -16,7 +16,7 @@ export class EventRecord {
   #timer: NodeJS.Timeout | null = null;
   /** Broken or closed: nothing more is written. */
   #isBroken = false;
-  readonly #subscriptions = new Set<() => void>();
+  #unsubscribe = (): void => {};
   readonly #leaveExit = onExit(() => this.flush());
 
   private constructor(
@@ -28,15 +28,9 @@ export class EventRecord {
     return new EventRecord((await openLines(path)).file, path);
   }
 
-  /** Writes each event of a stream from now on; the returned function ends that. */
-  record(events: EventStream): () => void {
-    const unsubscribe = events.subscribe((event) => this.#add(event, events));
-    this.#subscriptions.add(unsubscribe);
-    return () => {
-      unsubscribe();
-      this.#subscriptions.delete(unsubscribe);
-      this.flush(events);
-    };
+  /** Writes each event of the run's stream from now on. */
+  record(events: EventStream): void {
+    this.#unsubscribe = events.subscribe((event) => this.#add(event, events));
   }
 
   #add(event: QuarryEvent, events: EventStream): void {
@@ -69,7 +63,7 @@ export class EventRecord {
 
   async close(): Promise<void> {
     this.#leaveExit();
-    for (const unsubscribe of this.#subscriptions) unsubscribe();
+    this.#unsubscribe();
     this.flush();
     this.#isBroken = true;
     await this.file.close();

@@ -1,7 +1,9 @@
 /** How the faults of an experiment's data are told. */
 import { counted } from "../../counted.js";
 import type { CheckedFault, CheckedProblem, CheckReport } from "../../index.js";
-import { columns, count, cut, type Layout, plain } from "./layout.js";
+import { formatCount } from "../../report/format.js";
+import { alignedLines } from "../../report/text-width.js";
+import { cut, type Layout, plain } from "./layout.js";
 
 const OUTCOME = {
   error: "error: a run stops here",
@@ -25,10 +27,10 @@ export function describeCheck(name: string, report: CheckReport, layout: Layout)
 }
 
 function sourceTable({ sources }: CheckReport): string[] {
-  return columns([
+  return alignedLines([
     ["source", "passages", "queries", "judgements"],
     ...sources.flatMap(({ options, name, ...counts }) => {
-      const numbers = [counts.passages, counts.queries, counts.judgements].map((number) => count(number));
+      const numbers = [counts.passages, counts.queries, counts.judgements].map(formatCount);
       return options.map((option, at) => [
         `${option}${name === null ? "" : ` (${name})`}`,
         ...(at === 0 ? numbers : ["", "", "as above"]),
@@ -66,7 +68,7 @@ function faultLines(fault: CheckedFault, layout: Layout): string[] {
     `  in ${plain(subject, layout)} (${options.join(", ")})`,
     `  ${OUTCOME[policy]}`,
     ...exampleLines(examples, subject, layout),
-    ...(more > 0 && examples.length > 0 ? [`    and ${count(more)} more`] : []),
+    ...(more > 0 && examples.length > 0 ? [`    and ${formatCount(more)} more`] : []),
     `  → ${plain(hint, layout)}`,
   ];
 }

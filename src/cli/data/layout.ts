@@ -1,5 +1,5 @@
-/** What the reports on data share: the width they have, bars, columns, and paths as short as they can be. */
-import { columnWidths, displayWidth, fit, oneLine, truncate } from "../../report/text-width.js";
+/** What the reports on data share: the width they have, bars, and paths as short as they can be. */
+import { displayWidth, fit, oneLine, truncate } from "../../report/text-width.js";
 
 /** How a report may look. */
 export interface Layout {
@@ -33,10 +33,6 @@ export function cut(text: string, indent: number, layout: Layout): string {
   return " ".repeat(indent) + (layout.isFull ? line : truncate(line, layout.width - indent));
 }
 
-export function count(number: number): string {
-  return number.toLocaleString("en-US");
-}
-
 /** 1,234 → "1,234"; 0.25 → "0.25"; 3.14159 → "3.142". */
 export function value(number: number): string {
   return number.toLocaleString("en-US", { maximumFractionDigits: Math.abs(number) < 100 ? 3 : 1 });
@@ -50,17 +46,6 @@ export function bar(share: number, columns: number, { isTerminal }: Layout): str
   if (!isTerminal) return "#".repeat(Math.max(1, Math.round(share * columns)));
   const eighths = Math.max(1, Math.round(share * columns * 8));
   return "█".repeat(Math.floor(eighths / 8)) + (EIGHTHS[eighths % 8] as string);
-}
-
-/** Rows in aligned columns, the first to the left and the others to the right. */
-export function columns(rows: readonly (readonly string[])[], gap = 2): string[] {
-  const widths = columnWidths(rows);
-  return rows.map((row) =>
-    widths
-      .map((width, at) => fit(row[at] ?? "", width, at === 0 ? "left" : "right"))
-      .join(" ".repeat(gap))
-      .trimEnd(),
-  );
 }
 
 /** Two blocks of lines next to each other, or one below the other where there is no room. */

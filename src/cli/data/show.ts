@@ -1,7 +1,8 @@
 /** How a training step's batch is printed: each query with its passages, where each text stands and who judged it. */
 import { counted } from "../../counted.js";
 import type { ShownGroup, ShownPassage, ShownStep, ShownText } from "../../index.js";
-import { count, cut, type Layout, plain, value } from "./layout.js";
+import { formatCount } from "../../report/format.js";
+import { cut, type Layout, plain, value } from "./layout.js";
 
 /** The step, then its groups. */
 export function describeStep(step: ShownStep, layout: Layout): string {
@@ -11,7 +12,7 @@ export function describeStep(step: ShownStep, layout: Layout): string {
     .flatMap(({ passages }) => passages)
     .filter(({ maskedFor, role }) => maskedFor > 0 && role !== "padding").length;
   const head = [
-    `step ${count(step.step)} with seed ${step.seed}: ${counted(globalBatchSize, "queries")} × ${counted(passagesPerQuery, "passages")}`,
+    `step ${formatCount(step.step)} with seed ${step.seed}: ${counted(globalBatchSize, "queries")} × ${counted(passagesPerQuery, "passages")}`,
     `epoch ${epochs.join(" and ")}; an epoch has ${counted(step.stepsPerEpoch, "steps")}`,
     `${counted(masked, "passages are", "passage is")} masked for some query of the step`,
     ...(step.maskedPositives === 0
@@ -32,7 +33,7 @@ function groupLines(
 ): string[] {
   return [
     cut(
-      `── group ${at + 1} of ${size}, place ${count(place)}, epoch ${epoch}, ${plain(part, layout)} `.padEnd(
+      `── group ${at + 1} of ${size}, place ${formatCount(place)}, epoch ${epoch}, ${plain(part, layout)} `.padEnd(
         layout.width,
         "─",
       ),

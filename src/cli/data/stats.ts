@@ -1,5 +1,6 @@
 /** How the figures of an experiment's data are drawn: tables of steps, histograms of labels and lengths. */
 import { relative } from "node:path";
+import { counted } from "../../counted.js";
 import type {
   Bin,
   CachedData,
@@ -10,8 +11,9 @@ import type {
   TextStats,
   TrainingStats,
 } from "../../index.js";
-import { formatBytes } from "../../report/format.js";
-import { bar, columns, count, cut, type Layout, sideBySide, value } from "./layout.js";
+import { formatBytes, formatCount } from "../../report/format.js";
+import { alignedLines } from "../../report/text-width.js";
+import { bar, cut, type Layout, sideBySide, value } from "./layout.js";
 
 /** One part a source, then the groups, then what the cache holds. */
 export function describeStats(
@@ -43,18 +45,18 @@ function sourceLines(
 }
 
 function textLines(label: string, stats: TextStats, seen: Set<TextStats>, layout: Layout): string[] {
-  const head = cut(`${label}: ${count(stats.rowCount)} in ${names(stats.files)}`, 0, layout);
+  const head = cut(`${label}: ${formatCount(stats.rowCount)} in ${names(stats.files)}`, 0, layout);
   if (seen.has(stats)) return ["", `${head}, as above`];
   seen.add(stats);
   const { emptyCount, untitledShare, measuredCount, rowCount, characters, words } = stats;
   const facts = [
-    ...(emptyCount > 0 ? [`${count(emptyCount)} empty`] : []),
+    ...(emptyCount > 0 ? [`${formatCount(emptyCount)} empty`] : []),
     untitledShare === 0
       ? "all with a title"
       : untitledShare === 1
         ? "no titles"
         : `${percent(untitledShare)} without a title`,
-    ...(measuredCount < rowCount ? [`lengths of ${count(measuredCount)}, evenly spaced`] : []),
+    ...(measuredCount < rowCount ? [`lengths of ${formatCount(measuredCount)}, evenly spaced`] : []),
   ];
   if (characters === null || words === null) return ["", head];
   const half = Math.floor((layout.width - 5) / 2);
@@ -72,8 +74,8 @@ function textLines(label: string, stats: TextStats, seen: Set<TextStats>, layout
 
 function summaryLines(unit: string, { least, most, mean, quantiles }: Summary): string[] {
   return [
-    `${unit}: mean ${rounded(mean)}, median ${count(quantiles.p50)}`,
-    `${count(least)} to ${count(most)}, 90 % from ${count(quantiles.p5)} to ${count(quantiles.p95)}`,
+    `${unit}: mean ${rounded(mean)}, median ${formatCount(quantiles.p50)}`,
+    `${formatCount(least)} to ${formatCount(most)}, 90 % from ${formatCount(quantiles.p5)} to ${formatCount(quantiles.p95)}`,
   ];
 }
 
@@ -82,9 +84,9 @@ function rounded(mean: number): string {
 }
 
 function qrelsLines({ files, steps, labels, perQuery }: QrelsStats, layout: Layout): string[] {
-  const table = columns([
+  const table = alignedLines([
     ["step", "judgements", "queries"],
-    ...steps.map(({ step, judgements, queries }) => [step, count(judgements), count(queries)]),
+    ...steps.map(({ step, judgements, queries }) => [step, formatCount(judgements), formatCount(queries)]),
   ]);
   const half = Math.floor((layout.width - 5) / 2);
   // Behind two lines of figures on the other side the bars begin in one row.
@@ -100,17 +102,18 @@ function qrelsLines({ files, steps, labels, perQuery }: QrelsStats, layout: Layo
 
 /** One line a bin: its range, a bar, its count. Whole numbers are named by the first and the last of a range. */
 function histogram(bins: readonly Bin[], width: number, isWhole: boolean, layout: Layout): string[] {
-  const ranges = columns(
-    bins.map((bin) => ["", rangeOf(bin, isWhole)]),
-    0,
-  );
-  const counts = columns(
-    bins.map((bin) => ["", count(bin.count)]),
-    0,
-  );
+  const ranges = flushRight(bins.map((bin) => rangeOf(bin, isWhole)));
+  const counts = flushRight(bins.map((bin) => formatCount(bin.count)));
   const most = Math.max(...bins.map((bin) => bin.count));
   const room = Math.max(4, width - (ranges[0]?.length ?? 0) - (counts[0]?.length ?? 0) - 3);
   return bins.map((bin, at) => `${ranges[at]}  ${bar(bin.count / most, room, layout).padEnd(room)} ${counts[at]}`);
+}
+
+function flushRight(texts: readonly string[]): string[] {
+  return alignedLines(
+    texts.map((text) => [text]),
+    () => true,
+  );
 }
 
 function rangeOf({ from, below }: Bin, isWhole: boolean): string {
@@ -121,15 +124,15 @@ function rangeOf({ from, below }: Bin, isWhole: boolean): string {
 
 function trainingLines(stats: TrainingStats): string[] {
   const { groups, passagesPerQuery, smallGroups, measuredGroups, globalBatchSize, stepsPerEpoch } = stats;
-  const of = measuredGroups < groups ? ` of ${count(measuredGroups)} looked at` : "";
+  const of = measuredGroups < groups ? ` of ${formatCount(measuredGroups)} looked at` : "";
   return [
     "training",
-    ...columns([
-      ["  groups (queries with enough to learn from)", count(groups)],
-      ["  passages in a group", count(passagesPerQuery)],
-      [`  groups with fewer in epoch 0${of}`, count(smallGroups)],
-      ["  groups in a step (globalBatchSize)", count(globalBatchSize)],
-      ["  steps in an epoch", count(stepsPerEpoch)],
+    ...alignedLines([
+      ["  groups (queries with enough to learn from)", formatCount(groups)],
+      ["  passages in a group", formatCount(passagesPerQuery)],
+      [`  groups with fewer in epoch 0${of}`, formatCount(smallGroups)],
+      ["  groups in a step (globalBatchSize)", formatCount(globalBatchSize)],
+      ["  steps in an epoch", formatCount(stepsPerEpoch)],
     ]),
   ];
 }
@@ -139,11 +142,11 @@ function cacheLines({ folder, entries }: CachedData): string[] {
   const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
   return [
     `cache: ${formatBytes(total)} of ${folder} come from these files`,
-    ...columns(
+    ...alignedLines(
       kinds.map((kind) => {
         const own = entries.filter((entry) => entry.kind === kind);
         const bytes = own.reduce((sum, entry) => sum + entry.bytes, 0);
-        return [`  ${kind}`, `${count(own.length)} ${own.length === 1 ? "entry" : "entries"}`, formatBytes(bytes)];
+        return [`  ${kind}`, counted(own.length, "entries"), formatBytes(bytes)];
       }),
     ),
   ];

@@ -1,7 +1,8 @@
 /** How a replayed step is printed: what it is, its losses, then each micro-step query by query. */
 import { counted } from "../../counted.js";
 import type { ReplayedMicroStep, ReplayedStep, ShownGroup } from "../../index.js";
-import { count, cut, type Layout, layoutOf, plain, value } from "../data/layout.js";
+import { formatCount } from "../../report/format.js";
+import { cut, type Layout, layoutOf, plain, value } from "../data/layout.js";
 
 interface Options {
   /** Null where there was nothing to compare. */
@@ -15,7 +16,7 @@ export function describeReplay(step: ReplayedStep, options: Options): string {
   const layout = layoutOf(process.stdout, false);
   const { worldSize, queriesPerRank, accumulationSteps } = step.layout;
   const head = [
-    `step ${count(step.step)} of ${plain(step.runDir, layout)}, seed ${step.seed}`,
+    `step ${formatCount(step.step)} of ${plain(step.runDir, layout)}, seed ${step.seed}`,
     `${counted(worldSize, "ranks")} × ${counted(queriesPerRank, "queries")} × ${counted(accumulationSteps, "micro-steps")}, ${counted(step.passagesPerQuery, "passages")} a query`,
     `rows ${step.rows}${sameBatch(step)}`,
     ...lossLines(step, options),

@@ -9,6 +9,7 @@ import { machineCount } from "../../experiment/cross-checks.js";
 import type { Experiment } from "../../experiment/define.js";
 import { checkPaths } from "../../experiment/paths.js";
 import { refreshedParts } from "../../experiment/refresh.js";
+import type { TrainConfig } from "../../experiment/schema.js";
 import { type Gpu, usableGpus, withNamedGpu } from "../../pool/gpus.js";
 import { coreCount } from "../../pool/resources.js";
 import type { PythonEnvironment } from "../../python/environment.js";
@@ -47,6 +48,7 @@ export interface Patient {
 
 /** What is trained, opened and cut. */
 export interface PatientTraining {
+  readonly train: TrainConfig;
   readonly set: TrainingSet;
   readonly batches: StepBatches;
   readonly layout: Layout;
@@ -132,7 +134,7 @@ async function openTraining(
     outputDir: resolve(folder, "train"),
   };
   const job = trainJob(experiment, train, set, batches, { ...place, logDir: resolve(folder, "logs") });
-  return { set, batches, layout, job };
+  return { train, set, batches, layout, job };
 }
 
 async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: InspectedData): Promise<DoctorCheck[]> {

@@ -1,6 +1,6 @@
 /** What this machine has: packages, GPUs, memory, disk. */
 import { stat, statfs } from "node:fs/promises";
-import { freemem, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { dirname } from "node:path";
 import { counted } from "../../counted.js";
 import type { Gpu } from "../../pool/gpus.js";
@@ -18,8 +18,7 @@ export interface Memory {
 export function memoryOf(): Memory {
   const limit = process.constrainedMemory();
   const totalBytes = limit > 0 && limit < totalmem() ? limit : totalmem();
-  const available = typeof process.availableMemory === "function" ? process.availableMemory() : freemem();
-  return { totalBytes, availableBytes: Math.min(totalBytes, available) };
+  return { totalBytes, availableBytes: Math.min(totalBytes, process.availableMemory()) };
 }
 
 /** Free bytes of the disk that a folder lies on, or would lie on; disks are told apart by `device`. */

@@ -44,17 +44,13 @@ export async function priceOf(
 }
 
 async function probeTraining(patient: Patient, training: PatientTraining, place: CallPlace) {
-  const { experiment, options, probeSeconds } = patient;
-  const { layout, job } = training;
+  const { options, probeSeconds } = patient;
+  const { train, layout, job } = training;
   const room = roomOf(place.gpu, options.memoryBytes);
-  const { args } = experiment.config.train ?? { args: { gradientCheckpointing: false, bf16: false } };
   const whole: Training = {
-    ...{
-      ranks: layout.worldSize,
-      machines: experiment.config.train === undefined ? 1 : machineCount(experiment.config.train),
-    },
+    ...{ ranks: layout.worldSize, machines: machineCount(train) },
     ...{ accumulationSteps: layout.accumulationSteps, maxSteps: job.maxSteps },
-    ...{ isCheckpointing: args.gradientCheckpointing, isBf16: args.bf16 },
+    ...{ isCheckpointing: train.args.gradientCheckpointing, isBf16: train.args.bf16 },
   };
   const { queriesPerRank } = layout;
   const { probe, checks } = await probeOnce(patient, training, place, queriesPerRank, probeSeconds);
@@ -95,22 +91,16 @@ export function smallerSizes(share: number, queriesPerRank: number): number[] {
 /** One probe; null where memory ended. */
 async function probeOnce(
   patient: Patient,
-  { batches, layout, job }: PatientTraining,
+  { train, batches, layout, job }: PatientTraining,
   place: CallPlace,
   queriesPerRank: number,
   probeSeconds: number,
 ): Promise<{ readonly probe: Probe | null; readonly checks: readonly DoctorCheck[] }> {
-  const { experiment, folder } = patient;
   const accumulationSteps = (layout.queriesPerRank * layout.accumulationSteps) / queriesPerRank;
   const work: Work = {
     ...{ sections: ["probe"], model: job.model, samples: [], lossBatches: [], batchSize: 1, encodeSeconds: 0 },
     train: probeTask(job, queriesPerRank, accumulationSteps),
-    probeBatches: await writeProbeBatches(
-      folder,
-      batches,
-      experiment.config.train?.globalBatchSize ?? 1,
-      queriesPerRank,
-    ),
+    probeBatches: await writeProbeBatches(patient.folder, batches, train.globalBatchSize, queriesPerRank),
     probeSeconds,
   };
   const { findings, killedAt } = await callDoctor(work, place);
@@ -158,10 +148,10 @@ async function disks(patient: Patient, findings: readonly Finding[], trained: nu
   if (model === undefined) return [];
   const { parameters, dimension } = model.facts as { readonly parameters: number; readonly dimension: number };
   const needs: DiskNeed[] = [];
-  if (training !== null && config.train !== undefined) {
+  if (training !== null) {
     const runDir = runDirOf(config);
     const { maxSteps } = training.job;
-    needs.push(checkpointsNeed(config.train, { parameters, trained: trained ?? parameters, maxSteps }, runDir));
+    needs.push(checkpointsNeed(training.train, { parameters, trained: trained ?? parameters, maxSteps }, runDir));
   }
   if (config.embeddings.store && searched.length > 0) {
     const sizes = new Map(

@@ -55,7 +55,6 @@ export async function sampleTraining(folder: string, set: TrainingSet): Promise<
 export interface SearchedSet {
   readonly path: string;
   readonly passageCount: number;
-  readonly queryCount: number;
   /** Names the passages, so that equal ones are encoded once. */
   readonly fingerprint: string;
   readonly samples: readonly Sample[];
@@ -108,7 +107,7 @@ export async function sampleSearched(
       if (!isKnown) await add("passage", passages, searchRows, PASSAGES);
       await add("query", queries, queryRows, QUERIES);
       const { fingerprint } = passages;
-      sets.push({ ...{ path, fingerprint, samples }, passageCount: searchRows.length, queryCount: queryRows.length });
+      sets.push({ path, fingerprint, samples, passageCount: searchRows.length });
     } finally {
       source.close();
     }

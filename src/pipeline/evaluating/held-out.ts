@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import type { PreparedSource } from "../../data/types.js";
 import type { TrainEvaluateConfig } from "../../experiment/schema.js";
 import { type EvaluationSet, setsOf } from "../../experiment/sources.js";
+import { formatCount } from "../../report/format.js";
 import type { RunContext } from "../context.js";
 import { rankAndMeasure } from "../evaluate.js";
 import { prepare } from "../prepare.js";
@@ -87,7 +88,7 @@ async function tidy(context: RunContext, folder: string): Promise<void> {
 }
 
 function tellPart(context: RunContext, set: string | null, part: { searched: number; total: number }): void {
-  const [searched, total] = [part.searched, part.total].map((count) => count.toLocaleString("en-US"));
+  const [searched, total] = [part.searched, part.total].map(formatCount);
   context.events.emit({
     type: "notice",
     message: `train.evaluate${set === null ? "" : `, ${set}`} searches ${searched} of ${total} passages, which raises its measures`,

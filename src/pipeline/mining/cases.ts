@@ -1,6 +1,5 @@
 /** The queries that are mined for, each with what the rules look at; taken from a source and the results of searches. */
 import type { PreparedSource } from "../../data/types.js";
-import type { MineConfig } from "../../experiment/schema.js";
 import type { TrackedPairs } from "../../pool/types.js";
 import type { TopK } from "../top-k.js";
 import type { QueryCase, RankedList, TextIdentity } from "./types.js";
@@ -64,11 +63,6 @@ export function retrievedBy(
       return pairs === undefined ? list : { ...list, tracked: pairs };
     },
   };
-}
-
-/** Rows of the queries that get negatives, ascending. */
-export function queriesToMine(source: PreparedSource, queries: MineConfig["queries"]): Int32Array {
-  return queries === "all" ? source.encodableQueries : (source.qrels?.queryRows ?? new Int32Array(0));
 }
 
 /** Each query's case, made when it is asked for. */

@@ -2,18 +2,14 @@
  * A cross-encoder looks at what the rules left: likely positives without a label go ("denoising", Qu et al., RocketQA,
  * NAACL 2021), and its scores become the labels that are written.
  */
+import type { MineConfig } from "../../experiment/schema.js";
 import type { Pair } from "../pair-scorer.js";
 import { limitRules, type Rule, sift } from "./rules.js";
 import type { Sifted } from "./select.js";
-import type { Candidate, DropReason, MarginTo, ScoreLimits } from "./types.js";
+import type { Candidate, MarginTo, ScoreLimits } from "./types.js";
 
 /** What a cross-encoder's scores decide. */
-export interface RescoreRules extends ScoreLimits {
-  /** Candidates of each query that are scored, by rank; the others are dropped. */
-  readonly topK?: number | undefined;
-  /** Whose order the choice follows. */
-  readonly orderBy: "retriever" | "crossEncoder";
-}
+export type RescoreRules = Omit<NonNullable<MineConfig["rescore"]>, "model">;
 
 /** The pairs of a query that are scored: its positives, then its candidates. */
 export function pairsOf({ queryRow, positives, candidates }: Sifted, { topK }: RescoreRules): Pair[] {
@@ -24,9 +20,6 @@ export function pairsOf({ queryRow, positives, candidates }: Sifted, { topK }: R
 /** @param scores of pairsOf(), in that order */
 export function rescored(sifted: Sifted, scores: Float32Array, rules: RescoreRules, marginTo: MarginTo): Sifted {
   const dropped = { ...sifted.dropped };
-  const onDrop = (reason: DropReason): void => {
-    dropped[reason] = (dropped[reason] ?? 0) + 1;
-  };
   const positiveLabels = [...scores.subarray(0, sifted.positives.length)];
   const asked = scores.length - sifted.positives.length;
   const labelled = sifted.candidates.map((candidate, at): Candidate => {
@@ -35,7 +28,7 @@ export function rescored(sifted: Sifted, scores: Float32Array, rules: RescoreRul
     return { ...candidate, label, score: rules.orderBy === "crossEncoder" ? label : candidate.score };
   });
   const notAsked: Rule = ({ label }) => (Number.isNaN(label) ? "notRescored" : null);
-  const candidates = sift(labelled, [notAsked, ...rescoreRules(rules, positiveLabels, marginTo)], onDrop);
+  const candidates = sift(labelled, [notAsked, ...rescoreRules(rules, positiveLabels, marginTo)], dropped);
   // The sort is stable: equal scores stay in the retriever's order.
   if (rules.orderBy === "crossEncoder") candidates.sort((one, two) => two.label - one.label);
   return { ...sifted, positiveLabels, candidates, dropped };

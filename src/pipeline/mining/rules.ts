@@ -1,6 +1,15 @@
 /** The rules that say which candidates are no negatives, each with the name that the report counts it under. */
 import { type PositiveScores, reference } from "./reference.js";
-import type { Candidate, DropReason, MarginTo, MiningRules, QueryCase, ScoreLimits, TextIdentity } from "./types.js";
+import type {
+  Candidate,
+  DropCounts,
+  DropReason,
+  MarginTo,
+  MiningRules,
+  QueryCase,
+  ScoreLimits,
+  TextIdentity,
+} from "./types.js";
 
 /** Says no to a candidate by giving the reason. Rules are asked in order of rank. */
 export type Rule = (candidate: Candidate) => DropReason | null;
@@ -105,18 +114,13 @@ export function limitRules(
   return found;
 }
 
-/** Those that no rule refuses, in order; `onDrop` hears of the others. */
-export function sift(
-  candidates: readonly Candidate[],
-  rules: readonly Rule[],
-  onDrop: (reason: DropReason) => void,
-): Candidate[] {
-  if (rules.length === 0) return [...candidates];
+/** Those that no rule refuses, in order; the others are counted in `dropped`. */
+export function sift(candidates: readonly Candidate[], rules: readonly Rule[], dropped: DropCounts): Candidate[] {
   return candidates.filter((candidate) => {
     for (const rule of rules) {
       const reason = rule(candidate);
       if (reason === null) continue;
-      onDrop(reason);
+      dropped[reason] = (dropped[reason] ?? 0) + 1;
       return false;
     }
     return true;

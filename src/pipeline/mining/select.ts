@@ -3,15 +3,13 @@ import { fuse } from "./fuse.js";
 import { type PositiveScores, positiveScores } from "./reference.js";
 import { filterRules, identityRules, scoreRules, sift } from "./rules.js";
 import { sample } from "./sample.js";
-import type { Candidate, DropCounts, DropReason, MiningRules, QueryCase, TextIdentity } from "./types.js";
+import type { Candidate, DropCounts, MiningRules, QueryCase, TextIdentity } from "./types.js";
 
 /** What is left of a query before the choice. */
 export interface Sifted {
   readonly queryRow: number;
   /** Judged ones, or the one that stands in for them. */
   readonly positives: readonly number[];
-  /** Of each retriever, in the order of `positives`. */
-  readonly positiveScores: readonly PositiveScores[];
   /** What is written beside the positives, on the scale of the candidates' labels; undefined: not known. Empty: no scale. */
   readonly positiveLabels: readonly (number | undefined)[];
   readonly isStandIn: boolean;
@@ -28,21 +26,18 @@ export interface Selection extends Sifted {
 /** All rules but the choice: what a cross-encoder would be asked about. */
 export function siftQuery(query: QueryCase, rules: MiningRules, texts: TextIdentity): Sifted {
   const dropped: DropCounts = {};
-  const onDrop = (reason: DropReason): void => {
-    dropped[reason] = (dropped[reason] ?? 0) + 1;
-  };
   const all = fuse(query.lists, rules);
-  let candidates = sift(all, identityRules(query, rules, texts), onDrop);
+  let candidates = sift(all, identityRules(query, rules, texts), dropped);
   let positives = query.positives;
   const [first] = candidates;
   const isStandIn = positives.length === 0 && rules.standIn === "top" && first !== undefined;
   if (isStandIn) {
     positives = [first.row];
     candidates = candidates.slice(1);
-    onDrop("standIn");
+    dropped.standIn = 1;
   }
   if (rules.ranksOver === "unjudged") renumber(candidates);
-  if (rules.ranksOver !== "kept") candidates = withinRange(candidates, rules, onDrop);
+  if (rules.ranksOver !== "kept") candidates = withinRange(candidates, rules, dropped);
   const scores = query.lists.map((list) => positiveScores(positives, list));
   const limits = rules.limits.flatMap((limit, retriever) =>
     scoreRules(retriever, limit, scores[retriever] as PositiveScores, rules.marginTo),
@@ -51,11 +46,10 @@ export function siftQuery(query: QueryCase, rules: MiningRules, texts: TextIdent
   return {
     queryRow: query.queryRow,
     positives,
-    positiveScores: scores,
     // Several retrievers have no scale in common.
     positiveLabels: scores.length === 1 ? (scores[0] as PositiveScores).scores : [],
     isStandIn,
-    candidates: sift(candidates, limits, onDrop),
+    candidates: sift(candidates, limits, dropped),
     candidateCount: all.length,
     dropped,
   };
@@ -69,9 +63,7 @@ export function choose(sifted: Sifted, rules: MiningRules): Selection {
   const dropped = { ...sifted.dropped };
   const candidates = sifted.candidates.map((candidate) => ({ ...candidate }));
   renumber(candidates);
-  const inRange = withinRange(candidates, rules, (reason) => {
-    dropped[reason] = (dropped[reason] ?? 0) + 1;
-  });
+  const inRange = withinRange(candidates, rules, dropped);
   return { ...sifted, candidates: inRange, dropped, negatives: sample(inRange, rules, sifted.queryRow) };
 }
 
@@ -82,8 +74,8 @@ function renumber(candidates: readonly Candidate[]): void {
 function withinRange(
   candidates: readonly Candidate[],
   { rangeMin, rangeMax }: MiningRules,
-  onDrop: (reason: DropReason) => void,
+  dropped: DropCounts,
 ): Candidate[] {
   const end = rangeMax ?? Number.POSITIVE_INFINITY;
-  return sift(candidates, [({ rank }) => (rank < rangeMin || rank >= end ? "outOfRange" : null)], onDrop);
+  return sift(candidates, [({ rank }) => (rank < rangeMin || rank >= end ? "outOfRange" : null)], dropped);
 }

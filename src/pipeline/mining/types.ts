@@ -10,12 +10,7 @@ export interface RankedList {
 }
 
 /** The rules that compare scores on one retriever's scale. */
-export interface ScoreLimits {
-  readonly maxScore?: number | undefined;
-  readonly minScore?: number | undefined;
-  readonly absoluteMargin?: number | undefined;
-  readonly relativeMargin?: number | undefined;
-}
+export type ScoreLimits = Pick<MineConfig, "maxScore" | "minScore" | "absoluteMargin" | "relativeMargin">;
 
 /** Which positive margins are measured from: one of these, or the k-th best. */
 export type MarginTo = MineConfig["marginTo"];

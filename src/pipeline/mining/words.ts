@@ -1,6 +1,7 @@
 /** What is told of mining: which rule dropped how many, and what to change where queries went short. */
 import { counted } from "../../counted.js";
 import type { MineConfig } from "../../experiment/schema.js";
+import { formatCount } from "../../report/format.js";
 import type { WrittenFile } from "./output/writer.js";
 import type { MiningReport } from "./report.js";
 import type { DropReason } from "./types.js";
@@ -25,8 +26,6 @@ const WORDS: Readonly<Record<DropReason, string>> = {
   rescoreRelativeMargin: "within mine.rescore.relativeMargin",
   outOfRange: "outside of the range of ranks",
 };
-
-const number = (value: number): string => value.toLocaleString("en-US");
 
 /** The limits on retrievers' scores: each may stand in mine and in any retriever, which the report does not tell apart. */
 const LIMITS = ["maxScore", "minScore", "absoluteMargin", "relativeMargin"] as const;
@@ -69,7 +68,7 @@ export function warningsOf(report: MiningReport, files: readonly WrittenFile[], 
   return [
     ...fewNegatives(report, options),
     ...short.map(({ file, queriesLeftOut }) => ({
-      message: `${number(queriesLeftOut)} of ${counted(report.queries.count, "queries")} ${queriesLeftOut === 1 ? `is not in ${file}: it has` : `are not in ${file}: they have`} ${reason}`,
+      message: `${formatCount(queriesLeftOut)} of ${counted(report.queries.count, "queries")} ${queriesLeftOut === 1 ? `is not in ${file}: it has` : `are not in ${file}: they have`} ${reason}`,
       hint: null,
     })),
     ...(positivesLeftOut === 0
@@ -97,10 +96,10 @@ function fewNegatives({ queries, dropped }: MiningReport, options: MineConfig): 
     ["mine.filter", dropped.filter],
   ] as const;
   const names = reasons.filter(([, count]) => count !== false && (count ?? 0) > 0).map(([option]) => option);
-  const none = queries.withNone === 0 ? "" : `, ${number(queries.withNone)} of them none`;
+  const none = queries.withNone === 0 ? "" : `, ${formatCount(queries.withNone)} of them none`;
   return [
     {
-      message: `${number(queries.withFewer)} of ${counted(queries.count, "queries")} ${queries.withFewer === 1 ? "has" : "have"} fewer than ${counted(options.negativesPerQuery, "negatives")}${none}`,
+      message: `${formatCount(queries.withFewer)} of ${counted(queries.count, "queries")} ${queries.withFewer === 1 ? "has" : "have"} fewer than ${counted(options.negativesPerQuery, "negatives")}${none}`,
       hint: names.length === 0 ? "Raise mine.topK." : `Raise mine.topK, or loosen ${names.join(", ")}.`,
     },
   ];

@@ -1,6 +1,6 @@
 /** Keeps the weights of checkpoints that have to mine: hard links, which training's own clearing up does not touch. */
 import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { OF_TRAINING } from "../../training/index.js";
 
 /** Folders of weights named checkpoint-<step>, each whole or not there. */
@@ -54,7 +54,6 @@ function linkFile(source: string, target: string): void {
   } catch (thrown) {
     if (!["EPERM", "ENOTSUP", "EXDEV", "EMLINK", "EOPNOTSUPP"].includes((thrown as NodeJS.ErrnoException).code ?? ""))
       throw thrown;
-    mkdirSync(dirname(target), { recursive: true });
     copyFileSync(source, target);
   }
 }

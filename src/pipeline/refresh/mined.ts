@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { jsonDigest } from "../../json-digest.js";
 import { writeFileDurably } from "../../rundir/durable.js";
+import { jsonOrNull } from "../../rundir/jsonl.js";
 
 const MANIFEST = "manifest.json";
 
@@ -52,7 +53,7 @@ export async function seal(folder: string, facts: Omit<Mined, "files">, files: r
 export async function readMined(folder: string, version: number, key: string | null): Promise<Mined | null> {
   const text = await readFile(join(folder, MANIFEST), "utf8").catch(() => null);
   if (text === null) return null;
-  const parsed = manifestSchema.safeParse(jsonOf(text));
+  const parsed = manifestSchema.safeParse(jsonOrNull(text));
   if (!parsed.success || parsed.data.version !== version) return null;
   if (key !== null && parsed.data.key !== key) return null;
   for (const { path, sha256 } of parsed.data.files) {
@@ -75,12 +76,4 @@ async function hashOf(path: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const block of createReadStream(path)) hash.update(block as Buffer);
   return hash.digest("hex");
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

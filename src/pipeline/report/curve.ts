@@ -1,19 +1,12 @@
 /** The loss curve of a run folder, thinned out until it can be drawn. */
-import type { Curve, CurvePoint } from "../../report/html/types.js";
-import { linesOf } from "../../rundir/jsonl.js";
+import type { CurvePoint, ReportedTraining } from "../../report/html/types.js";
+import { recordsOf } from "../../rundir/jsonl.js";
 
 /** So many points are drawn at most; more would lie in the same column of pixels. */
 const MOST_POINTS = 600;
 
 /** What steps.jsonl told of a training. */
-export interface RecordedCurves {
-  readonly steps: number;
-  readonly lastLoss: number | null;
-  readonly waitShare: number | null;
-  readonly loss: Curve;
-  readonly learningRate: Curve;
-  readonly gradNorm: Curve;
-}
+type RecordedCurves = Pick<ReportedTraining, "steps" | "lastLoss" | "waitShare" | "loss" | "learningRate" | "gradNorm">;
 
 const fields = ["loss", "learningRate", "gradNorm", "waitShare"] as const;
 
@@ -24,9 +17,8 @@ export async function readCurves(path: string): Promise<RecordedCurves | null> {
     (typeof fields)[number],
     number[]
   >;
-  for await (const text of linesOf(path)) {
-    const line = parsed(text);
-    if (typeof line?.step !== "number") continue;
+  for await (const line of recordsOf(path)) {
+    if (typeof line.step !== "number") continue;
     // Those after it were done with what is forgotten by now.
     while (steps.length > 0 && (steps.at(-1) as number) >= line.step) {
       steps.pop();
@@ -60,15 +52,6 @@ export function thinned(steps: readonly number[], values: readonly number[], mos
     points.push({ step: middle, mean, least: Math.min(...finite), most: Math.max(...finite) });
   }
   return points;
-}
-
-function parsed(text: string): Record<string, unknown> | null {
-  try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    // Empty, or torn by a death.
-    return null;
-  }
 }
 
 function numberOf(value: unknown): number {

@@ -1,5 +1,6 @@
 /** The lines that a file of JSON lines has gained since it was last looked at. */
 import { open } from "node:fs/promises";
+import { jsonOrNull } from "../../rundir/jsonl.js";
 
 /** Read at a time. */
 const BLOCK_BYTES = 1 << 20;
@@ -30,20 +31,12 @@ export class Tail {
         const end = bytes.lastIndexOf("\n") + 1;
         this.#rest = bytes.subarray(end);
         for (const line of bytes.toString("utf8", 0, end).split("\n")) {
-          const parsed = parse(line);
-          if (parsed !== null) yield parsed;
+          const record = jsonOrNull(line);
+          if (record !== null) yield record as Record<string, unknown>;
         }
       }
     } finally {
       await file.close();
     }
-  }
-}
-
-function parse(line: string): Record<string, unknown> | null {
-  try {
-    return JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return null;
   }
 }

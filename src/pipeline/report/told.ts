@@ -1,36 +1,23 @@
 /** What the events of a run folder tell, over all of its starts. */
 import type { QuarryEvent } from "../../report/events.js";
-import type { ReportedNote, ReportedPhase, ReportedTraining } from "../../report/html/types.js";
-import { linesOf } from "../../rundir/jsonl.js";
+import type { ReportedNote, ReportedPhase, ReportedRun, ReportedTraining } from "../../report/html/types.js";
+import { recordsOf } from "../../rundir/jsonl.js";
 
 /** Different notes beyond so many are no longer read by anybody. */
 const MOST_NOTES = 200;
 
 /** What events.jsonl told. */
-export interface Told {
-  readonly startedAt: number | null;
-  readonly seconds: number;
-  readonly starts: number;
+export interface Told
+  extends Pick<ReportedRun, "startedAt" | "seconds" | "starts" | "phases" | "notes">,
+    Pick<ReportedTraining, "maxSteps" | "evaluations" | "best" | "switches"> {
   /** How the last start ended; null where it did not, or where there was none. */
   readonly ended: "done" | "failed" | "stopped" | null;
-  readonly maxSteps: number | null;
-  readonly evaluations: ReportedTraining["evaluations"];
-  readonly best: ReportedTraining["best"];
-  readonly switches: readonly number[];
-  readonly phases: readonly ReportedPhase[];
-  readonly notes: readonly ReportedNote[];
 }
 
-/** Reads events.jsonl; a line that a death tore is left out. */
+/** Reads events.jsonl. */
 export async function readEvents(path: string): Promise<Told> {
   const gathered = new Gathered();
-  for await (const text of linesOf(path)) {
-    try {
-      gathered.take(JSON.parse(text) as QuarryEvent);
-    } catch (thrown) {
-      if (!(thrown instanceof SyntaxError)) throw thrown;
-    }
-  }
+  for await (const event of recordsOf(path)) gathered.take(event as QuarryEvent);
   return gathered.told();
 }
 

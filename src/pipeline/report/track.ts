@@ -65,7 +65,7 @@ export async function trackRun(runDir: string, options: TrackOptions): Promise<T
   const isOver = (): boolean => child.exitCode !== null || signal.aborted;
   let steps = 0;
   async function* texts(): AsyncGenerator<string> {
-    const options = leavesOf(experiment).map(([option, json]) => [option, plain(json)]);
+    const options = leavesOf(experiment).map(([option, value]) => [option, plain(value)]);
     yield `${JSON.stringify({ config: Object.fromEntries(options) })}\n`;
     for await (const line of follow(path, isOver)) {
       steps = Math.max(steps, line.step);
@@ -134,9 +134,8 @@ export async function* follow(runDir: string, isOver: () => boolean, pollMs = PO
 }
 
 /** Trackers know texts, numbers and booleans; the rest stays JSON. */
-function plain(json: string): unknown {
-  const value: unknown = JSON.parse(json);
-  return typeof value === "object" ? json : value;
+function plain(value: unknown): unknown {
+  return typeof value === "object" ? JSON.stringify(value) : value;
 }
 
 /** Finite numbers under `prefix/name`. */

@@ -1,4 +1,5 @@
 /** Lines over steps as an SVG picture: no script, readable on light and dark ground, and on paper. */
+import { formatCount } from "../format.js";
 import { html, type Markup } from "./markup.js";
 import type { Curve } from "./types.js";
 
@@ -36,7 +37,7 @@ export function chart(lines: readonly Line[], options: ChartOptions): Markup | n
   return html`<figure><figcaption>${options.title}</figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${options.title}">
 ${ticks(values, 5).map((at) => html`<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(at)}" y2="${y(at)}"/><text class="tick" x="${LEFT - 6}" y="${y(at) + 4}" text-anchor="end">${tick(at)}</text>`)}
-${wholeTicks(steps).map((at) => html`<text class="tick" x="${x(at)}" y="${HEIGHT - 8}" text-anchor="middle">${at.toLocaleString("en-US")}</text>`)}
+${wholeTicks(steps).map((at) => html`<text class="tick" x="${x(at)}" y="${HEIGHT - 8}" text-anchor="middle">${formatCount(at)}</text>`)}
 ${(options.events ?? []).map(({ step, label }) => html`<line class="event" x1="${x(step)}" x2="${x(step)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"><title>${label}</title></line>`)}
 ${drawn.map((line) => drawLine(line, x, y, options))}
 </svg></figure>`;
@@ -52,7 +53,7 @@ function drawLine(line: Line, x: Scale, y: Scale, { format, hasDots }: ChartOpti
   const { mark } = line;
   // One point is no line.
   const dots = hasDots || points.length === 1;
-  return html`${hasBand && html`<polygon class="band ${colour}" points="${[...upper, ...lower].join(" ")}"/>`}<polyline class="line ${colour}" points="${points.map(({ step, mean }) => at(step, mean)).join(" ")}"/>${dots && points.map(({ step, mean }) => html`<circle class="dot ${colour}" cx="${x(step)}" cy="${y(mean)}" r="3"><title>${line.label}, step ${step.toLocaleString("en-US")}: ${format(mean)}</title></circle>`)}${mark && html`<circle class="mark ${colour}" cx="${x(mark.step)}" cy="${y(mark.value)}" r="6"><title>${mark.label}</title></circle>`}`;
+  return html`${hasBand && html`<polygon class="band ${colour}" points="${[...upper, ...lower].join(" ")}"/>`}<polyline class="line ${colour}" points="${points.map(({ step, mean }) => at(step, mean)).join(" ")}"/>${dots && points.map(({ step, mean }) => html`<circle class="dot ${colour}" cx="${x(step)}" cy="${y(mean)}" r="3"><title>${line.label}, step ${formatCount(step)}: ${format(mean)}</title></circle>`)}${mark && html`<circle class="mark ${colour}" cx="${x(mark.step)}" cy="${y(mark.value)}" r="6"><title>${mark.label}</title></circle>`}`;
 }
 
 type Scale = (value: number) => number;

@@ -91,7 +91,9 @@ ${bins.map((count, index) => {
 /** Options in which the runs differ, a row each; null for one run, or where none does. */
 export function differing(runs: readonly ReportedRun[]): Markup | null {
   if (runs.length < 2) return null;
-  const flat = runs.map(({ experiment }) => new Map(leavesOf(experiment)));
+  const flat = runs.map(
+    ({ experiment }) => new Map(leavesOf(experiment).map(([path, value]) => [path, JSON.stringify(value)])),
+  );
   const paths = [...new Set(flat.flatMap((leaf) => [...leaf.keys()]))];
   const rows = paths.filter((path) => path !== "name" && new Set(flat.map((leaf) => leaf.get(path))).size > 1);
   if (rows.length === 0) return html`<p>None.</p>`;

@@ -1,11 +1,11 @@
 /** How `quarry data` draws: within the width of the terminal, plain where it is piped, readable in every line. */
 import { describe, expect, test } from "vitest";
 import { describeCheck } from "../../../src/cli/data/check.js";
-import { bar, columns, cut, type Layout, sideBySide } from "../../../src/cli/data/layout.js";
+import { bar, cut, type Layout, sideBySide } from "../../../src/cli/data/layout.js";
 import { describeStep } from "../../../src/cli/data/show.js";
 import { describeStats } from "../../../src/cli/data/stats.js";
 import type { CheckReport, DataStats, ShownStep, Summary } from "../../../src/index.js";
-import { displayWidth } from "../../../src/report/text-width.js";
+import { alignedLines, displayWidth } from "../../../src/report/text-width.js";
 
 const terminal: Layout = { width: 80, isTerminal: true, isFull: false, folder: "/srv/data/sets" };
 const piped: Layout = { ...terminal, isTerminal: false };
@@ -23,7 +23,7 @@ describe("bars", () => {
 
 test("columns are aligned by what a terminal shows", () => {
   expect(
-    columns([
+    alignedLines([
       ["名前", "1"],
       ["b", "1,000"],
     ]),

@@ -1,6 +1,6 @@
 /** Names that only a plugin can bring are refused before Python starts, as long as no plugin is named. */
 import { expect, test } from "vitest";
-import { biEncoder, multiLevel, parseExperiment, source } from "../../../src/experiment/define.js";
+import { biEncoder, binary, multiLevel, parseExperiment, source } from "../../../src/experiment/define.js";
 
 const data = source({ corpus: "c.jsonl", qrels: "q.tsv" });
 const model = biEncoder("m");
@@ -11,7 +11,7 @@ test.each([
   [{ model: { ...model, encoder: "autp" } }, 'model.encoder: no encoder is called "autp"; did you mean auto?'],
   [
     { model: { ...model, pooling: "largest" } },
-    'model.pooling: no pooling is called "largest"; there is mean, cls, last, weightedmean, max, mean_sqrt_len, and others once a Python file of model.plugins registers them',
+    'model.pooling: no pooling is called "largest"; there are mean, cls, last, weightedmean, max, mean_sqrt_len, and others once a Python file of model.plugins registers them',
   ],
   [
     { train: { ...train, retriever: { name: "whole", margin: 1 } } },
@@ -20,6 +20,15 @@ test.each([
   [
     { mine: { data, retrievers: [{ model: { ...model, encoder: "mine" } }] } },
     'mine.retrievers.0.model.encoder: no encoder is called "mine"; there is auto, and others once a Python file of model.plugins registers them',
+  ],
+  [
+    {
+      train: {
+        data: binary({ positives: data, negativesPerQuery: 1 }),
+        refresh: { everySteps: 10, mine: { retrievers: [{ model: { ...model, pooling: "largest" } }] } },
+      },
+    },
+    'train.refresh.mine.retrievers.0.model.pooling: no pooling is called "largest"; there are mean,',
   ],
 ])("%j", (more, message) => {
   expect(() => parseExperiment(experiment(more))).toThrow(message);

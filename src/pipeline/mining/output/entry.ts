@@ -1,4 +1,5 @@
 /** What a format of mined negatives makes its lines of: one query with its passages. */
+import type { Candidate } from "../types.js";
 
 /** A text as the model sees it: a source's template has been applied, then the title is empty. */
 export interface MinedText {
@@ -22,13 +23,7 @@ export interface MinedPassage {
 }
 
 /** Where a negative came from. */
-export interface Origin {
-  /** The retriever that gave it, and what each of them scored it (undefined: not in its list). */
-  readonly retriever: number;
-  readonly scores: readonly (number | undefined)[];
-  /** Place among the candidates that ranks count, from 0. */
-  readonly rank: number;
-}
+export type Origin = Readonly<Pick<Candidate, "retriever" | "scores" | "rank">>;
 
 export interface MinedEntry {
   readonly queryId: string;
