@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from quarry_runtime.errors import ConfigError, UnusableBatch
+from quarry_runtime.guard.save import part_of
 from quarry_runtime.modeling.losses.temperature import Temperature
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
@@ -270,15 +271,7 @@ class QuarryTrainer(Trainer):
             folder.mkdir(parents=True, exist_ok=True)
             encoder: Any = self.retriever.encoder
             # Given where parameters are sharded; it is then the Retriever's whole state.
-            own = None
-            if state_dict is not None:
-                prefix = self.retriever.encoder_prefix
-                own = {
-                    name.removeprefix(prefix): value
-                    for name, value in state_dict.items()
-                    if name.startswith(prefix)
-                }
-            encoder.save(folder, own)
+            encoder.save(folder, part_of(state_dict, self.retriever.encoder_prefix))
             save_loss(folder, self.retriever, state_dict)
 
     def _load_from_checkpoint(
