@@ -94,6 +94,7 @@ class ModuleEncoder(nn.Module):
     def save(self, folder: str | Path, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         """Writes what the module can be made from again, and what it learned; see Encoder.save."""
         from quarry_runtime.guard.own_state import save_backbone, save_own_state
+        from quarry_runtime.guard.save import part_of
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,8 +103,7 @@ class ModuleEncoder(nn.Module):
         if own is not None:
             own(folder)
         else:
-            whole = self.module.state_dict() if state_dict is None else state_dict
-            state = {name.removeprefix("module."): value for name, value in whole.items()}
+            state = part_of(state_dict, "module.") or self.module.state_dict()
             held = save_backbone(self.module, self.tokenizer, resolved.transformer, folder, state)
             save_own_state(folder / OWN_STATE, state, held)
         # A checkpoint that only this plugin can follow must not pass for another model.

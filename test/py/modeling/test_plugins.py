@@ -123,10 +123,12 @@ class FirstToken(nn.Module):
 """
 
 
+@pytest.mark.parametrize("name", ["model", "module"])
 def test_any_module_is_an_encoder_and_survives_saving(
-    tiny_bert: Path, load: Callable, plugin: Callable, tmp_path: Path
+    tiny_bert: Path, load: Callable, plugin: Callable, tmp_path: Path, name: str
 ) -> None:
-    given = {"encoder": "first_token", "plugins": [plugin(MODULE)], "normalize": False}
+    code = MODULE.replace("self.model", f"self.{name}")
+    given = {"encoder": "first_token", "plugins": [plugin(code)], "normalize": False}
     encoder = load(tiny_bert, **given)
     by_pooling = load(tiny_bert, pooling="cls", normalize=False)
     torch.testing.assert_close(vectors_of(encoder), vectors_of(by_pooling))
