@@ -141,7 +141,7 @@ def weight_files(transformer: Path) -> list[str]:
         ConfigError: config.json names others.
     """
     config = transformer / "config.json"
-    named = read_json(config).get("transformers_weights") if config.is_file() else None
+    named = optional_json(config).get("transformers_weights")
     is_whole = (transformer / _WEIGHTS).is_file() or not (transformer / _INDEX).is_file()
     if named not in (None, _WEIGHTS if is_whole else _INDEX):
         raise ConfigError(
@@ -236,6 +236,11 @@ def read_json(file: Path, shape: Any = None) -> dict:
         raise ConfigError(f"{file}: {error}", hint="Fetch the checkpoint again.") from error
     check_shape(file, content, shape)
     return content
+
+
+def optional_json(file: Path) -> dict[str, Any]:
+    """As `read_json`, empty where there is no such file."""
+    return read_json(file) if file.is_file() else {}
 
 
 def hub_cache() -> Path:

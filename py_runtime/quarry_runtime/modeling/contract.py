@@ -10,7 +10,13 @@ from typing import Any
 import msgspec
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import has_tokenizer, locate, read_json, transformer_folders
+from quarry_runtime.guard.locate import (
+    has_tokenizer,
+    locate,
+    optional_json,
+    read_json,
+    transformer_folders,
+)
 from quarry_runtime.modeling.adapter_files import read_adapter
 from quarry_runtime.modeling.layout import (
     POOLING_NAMES,
@@ -265,11 +271,6 @@ def longest_text(modules: Modules, tokenizer_config: Mapping[str, Any], limit: i
     stated = tokenizer_config.get("model_max_length")
     stated = int(stated) if isinstance(stated, int | float) and stated < 1_000_000 else None
     return min(stated or _DEFAULT_MAX_LENGTH, limit) if stated or limit >= 1_000_000 else limit
-
-
-def optional_json(file: Path) -> dict[str, Any]:
-    """A checkpoint's JSON file, empty where there is none."""
-    return read_json(file) if file.is_file() else {}
 
 
 def _first(*prompts: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard import shapes
-from quarry_runtime.guard.locate import inside, read_json, unfollowed
+from quarry_runtime.guard.locate import inside, optional_json, read_json, unfollowed
 from quarry_runtime.modeling.transformer_settings import read_settings
 
 #: sentence-transformers' names of poolings, in the order in which several are concatenated.
@@ -97,7 +97,7 @@ def read_modules(folder: Path) -> Modules:
     Raises:
         ConfigError: a module or a setting that Quarry cannot follow, named.
     """
-    own = _optional(folder / QUARRY_FILE)
+    own = optional_json(folder / QUARRY_FILE)
     if "encoder" in own:
         return _of_plugin(own)
     if not (folder / "modules.json").is_file():
@@ -107,14 +107,14 @@ def read_modules(folder: Path) -> Modules:
         for module in read_json(folder / "modules.json")
     ]
     return read_pipeline(
-        folder, listed, own, _optional(folder / "config_sentence_transformers.json")
+        folder, listed, own, optional_json(folder / "config_sentence_transformers.json")
     )
 
 
 def read_prompts(folder: Path) -> Mapping[str, str | None]:
     """The prompts that a checkpoint declares, by name; of one encoder as of two."""
-    theirs = _optional(folder / "config_sentence_transformers.json").get("prompts")
-    return theirs or _optional(folder / QUARRY_FILE).get("prompts") or {}
+    theirs = optional_json(folder / "config_sentence_transformers.json").get("prompts")
+    return theirs or optional_json(folder / QUARRY_FILE).get("prompts") or {}
 
 
 def _of_plugin(own: Mapping[str, Any]) -> Modules:
@@ -253,7 +253,3 @@ def _with_weights(folder: Path) -> Path:
             hint="Quarry never unpickles; save the model again as safetensors.",
         )
     return folder
-
-
-def _optional(file: Path) -> dict[str, Any]:
-    return read_json(file) if file.is_file() else {}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import read_json
+from quarry_runtime.guard.locate import optional_json
 from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.layout import OWN_STATE, QUARRY_FILE
@@ -151,8 +151,7 @@ def refuse_other_encoder(resolved: Resolved, name: str) -> None:
         ConfigError: it names another encoder.
     """
     for each in [resolved] if resolved.query is None else [resolved, resolved.query]:
-        file = each.path / QUARRY_FILE
-        written = read_json(file).get("encoder") if file.is_file() else None
+        written = optional_json(each.path / QUARRY_FILE).get("encoder")
         if written not in (None, name):
             raise ConfigError(
                 f"{each.checkpoint} was saved by the encoder {written}, not by {name}.",

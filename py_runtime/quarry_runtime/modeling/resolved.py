@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import read_json, settled
+from quarry_runtime.guard.locate import optional_json, settled
 from quarry_runtime.modeling.adapter_files import AdapterFiles
 from quarry_runtime.modeling.layout import OWN_STATE, POOLING_NAMES, HeadSpec, NormalizeSpec
 from quarry_runtime.modeling.registry import find_pooling, find_similarity
@@ -224,8 +224,8 @@ class _TokenizerFile(msgspec.Struct):
 
 def _cuts_left(folder: Path) -> bool:
     """Whether a tokenizer cuts texts off at the left, as transformers reads it from its files."""
-    config, whole = folder / "tokenizer_config.json", folder / "tokenizer.json"
-    side = read_json(config).get("truncation_side") if config.is_file() else None
+    side = optional_json(folder / "tokenizer_config.json").get("truncation_side")
+    whole = folder / "tokenizer.json"
     if side is None and whole.is_file():
         written = msgspec.json.decode(whole.read_bytes(), type=_TokenizerFile).truncation or {}
         side = str(written.get("direction")).lower()
