@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.errors import ConfigError, EnvironmentFault, in_a_line
 from quarry_runtime.guard.durable import sweep_beside, whole_folder
 from quarry_runtime.protocol.messages import ModelSpec
 
@@ -147,9 +147,8 @@ def push(folder: Path, repository: str, is_private: bool) -> str:
             repo_id=repository, folder_path=folder, commit_message="Upload a model with Quarry"
         )
     except Exception as error:
-        line = (str(error).strip().splitlines() or [""])[0]
         raise EnvironmentFault(
-            f"{repository} could not be pushed to: {type(error).__name__}: {line}",
+            f"{repository} could not be pushed to: {in_a_line(error)}",
             hint=f"Look at the network and at `hf auth login`; the model lies in {folder}:"
             f" hf upload {repository} {folder}.",
         ) from error

@@ -13,7 +13,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError, is_out_of_memory
+from quarry_runtime.errors import (
+    ConfigError,
+    EnvironmentFault,
+    IntegrityError,
+    in_a_line,
+    is_out_of_memory,
+)
 from quarry_runtime.guard.locate import read_json, settled
 from quarry_runtime.guard.quantize import quantized, settle
 
@@ -235,7 +241,7 @@ def _explained(checkpoint: str) -> Iterator[None]:
                 f"{checkpoint}: {_first_line(error)}", hint="Fetch the model again."
             ) from error
         raise ConfigError(
-            f"{checkpoint} cannot be loaded: {type(error).__name__}: {_first_line(error)}",
+            f"{checkpoint} cannot be loaded: {in_a_line(error)}",
             hint="Check that it is a transformers model with safetensors weights.",
         ) from error
 

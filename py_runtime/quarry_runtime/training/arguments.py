@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from quarry_runtime.errors import ConfigError, QuarryError, is_out_of_memory
+from quarry_runtime.errors import ConfigError, QuarryError, in_a_line, is_out_of_memory
 from quarry_runtime.training.compiling import check_compiler
 from quarry_runtime.training.refused_arguments import REFUSED
 
@@ -91,9 +91,8 @@ def making(what: str, names: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        line = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
-            f"train.args: {what} cannot be made ({type(error).__name__}: {line}).",
+            f"train.args: {what} cannot be made ({in_a_line(error)}).",
             hint=f"Look at {names}.",
         ) from error
 

@@ -18,7 +18,9 @@ from quarry_runtime.errors import (
     QuarryError,
     UnusableBatch,
     WorkerFault,
+    in_a_line,
     is_out_of_memory,
+    raised_at,
     to_info,
 )
 from quarry_runtime.guard.device import Device, describe_device
@@ -256,8 +258,7 @@ def _explained(error: Exception) -> QuarryError:
     from quarry_runtime.modeling.plugins import explained
     from quarry_runtime.training.compiling import compile_failure
 
-    line = (str(error).strip().splitlines() or [""])[0]
-    text = f"{type(error).__name__}: {line}"
+    text = in_a_line(error)
     if is_out_of_memory(error):
         return WorkerFault(
             f"The device ran out of memory in training ({text}).",
@@ -269,8 +270,6 @@ def _explained(error: Exception) -> QuarryError:
     told = explained(error) or compile_failure(error)
     if told is not None:
         return told
-    where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-    place = f" at {where.filename}:{where.lineno}" if where else ""
     return WorkerFault(
-        f"Training failed: {text}{place}.", hint="The rank's log has the whole trace."
+        f"Training failed: {text}{raised_at(error)}.", hint="The rank's log has the whole trace."
     )

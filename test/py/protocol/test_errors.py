@@ -16,6 +16,7 @@ from quarry_runtime.errors import (
     ProtocolError,
     QuarryError,
     WorkerFault,
+    in_a_line,
     to_info,
 )
 from quarry_runtime.protocol.codec import decode_up, encode
@@ -45,6 +46,11 @@ def test_each_kind_has_its_code_and_exit_status(kind: type[QuarryError], code: s
         "isRetryable": True,
         "rows": [3, 1],
     }
+
+
+def test_of_what_a_library_says_the_first_line_is_told() -> None:
+    assert in_a_line(ValueError("\n no such layer\nTraceback: …")) == "ValueError: no such layer"
+    assert in_a_line(TimeoutError()) == "TimeoutError"
 
 
 @pytest.mark.parametrize(
