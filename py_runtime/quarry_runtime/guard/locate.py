@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError
+from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError, in_a_line
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.shapes import check_shape
 
@@ -324,7 +324,7 @@ def _download(checkpoint: str, revision: str | None, trust_remote_code: bool) ->
     except Exception as error:
         raise ConfigError(
             f"Model {checkpoint} (revision {revision or 'main'}) is not in {hub_cache()}"
-            f" and could not be fetched: {type(error).__name__}: {str(error).splitlines()[0]}",
+            f" and could not be fetched: {in_a_line(error)}",
             hint="Check the id, the network and `hf auth login`; or name a local folder.",
         ) from error
     return _checked(Path(folder), checkpoint)

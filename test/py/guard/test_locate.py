@@ -52,6 +52,18 @@ def test_an_id_that_is_not_cached_is_named_with_the_place_and_a_way_out(tmp_path
     assert "hf download some-org/absent" in str(caught.value.hint)
 
 
+def test_a_network_that_fails_without_a_word_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise TimeoutError
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(ConfigError, match=r"could not be fetched: TimeoutError$"):
+        locate("some-org/absent")
+
+
 def test_a_model_that_begins_with_no_transformer_is_refused_by_its_modules_name(
     copy: Path, tmp_path: Path
 ) -> None:
