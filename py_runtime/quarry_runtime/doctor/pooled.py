@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from quarry_runtime.doctor.findings import Finding
-from quarry_runtime.modeling.pooling import is_built_in, pool
+from quarry_runtime.modeling.layout import is_built_in
+from quarry_runtime.modeling.pooling import pool
 
 Collate = Callable[[list[list[int]]], dict[str, torch.Tensor]]
 

@@ -8,8 +8,8 @@ import msgspec
 import torch
 
 from quarry_runtime.errors import ConfigError, QuarryError, in_a_line, is_out_of_memory
+from quarry_runtime.modeling.layout import is_built_in
 from quarry_runtime.modeling.plugins import explained
-from quarry_runtime.modeling.pooling import is_built_in
 from quarry_runtime.modeling.registry import Registered
 from quarry_runtime.modeling.tokens import collate
 

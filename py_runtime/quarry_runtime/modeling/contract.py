@@ -25,6 +25,7 @@ from quarry_runtime.modeling.layout import (
     LayerNormSpec,
     Modules,
     NormalizeSpec,
+    is_built_in,
     read_modules,
 )
 from quarry_runtime.modeling.registry import find_pooling, load_plugins
@@ -213,10 +214,9 @@ def _with_normalize(head: tuple[HeadSpec, ...], wish: bool | None) -> tuple[Head
 
 def _dimension(head: tuple[HeadSpec, ...], hidden: int, pooling: str) -> int:
     """Size of a text's vector after all modules, each of which must fit the one before."""
-    modes = pooling.split("+")
-    size = hidden * len(modes)
+    size = hidden * len(pooling.split("+"))
     # A plugin's pooling may give another size; that is found out when it is loaded.
-    is_sure = set(modes) <= set(POOLING_NAMES.values())
+    is_sure = is_built_in(pooling)
     for module in head:
         if isinstance(module, NormalizeSpec):
             continue

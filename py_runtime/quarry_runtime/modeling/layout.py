@@ -21,7 +21,8 @@ POOLING_NAMES: dict[str, str] = {
     "weightedmean": "weightedmean",
     "lasttoken": "last",
 }
-_POOLING_FLAGS: dict[str, str] = {
+#: Their names by the flags that every release reads, in the same order.
+POOLING_FLAGS: dict[str, str] = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
@@ -111,6 +112,11 @@ def read_modules(folder: Path) -> Modules:
     )
 
 
+def is_built_in(pooling: str) -> bool:
+    """Whether no plugin has a say in a pooling."""
+    return set(pooling.split("+")) <= set(POOLING_NAMES.values())
+
+
 def read_prompts(folder: Path) -> Mapping[str, str | None]:
     """The prompts that a checkpoint declares, by name; of one encoder as of two."""
     theirs = optional_json(folder / "config_sentence_transformers.json").get("prompts")
@@ -191,7 +197,7 @@ def _pooling(config: Mapping[str, Any], folder: Path) -> str:
     mode = config.get("pooling_mode")
     modes = [mode] if isinstance(mode, str) else list(mode or [])
     if not modes:
-        modes = [name for flag, name in _POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
+        modes = [name for flag, name in POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
     unknown = [name for name in modes if name not in POOLING_NAMES]
     if unknown:
         raise ConfigError(

@@ -8,19 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quarry_runtime.modeling.layout import POOLING_NAMES, QUARRY_FILE
+from quarry_runtime.modeling.layout import POOLING_FLAGS, POOLING_NAMES, QUARRY_FILE, is_built_in
 from quarry_runtime.protocol.messages import ModelContract
 
 # Old module names, which every release of sentence-transformers reads.
 _PACKAGE = "sentence_transformers.models"
-_FLAGS = {
-    "cls": "pooling_mode_cls_token",
-    "max": "pooling_mode_max_tokens",
-    "mean": "pooling_mode_mean_tokens",
-    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
-    "weightedmean": "pooling_mode_weightedmean_tokens",
-    "lasttoken": "pooling_mode_lasttoken",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +96,7 @@ def root_files(
             "queryMaxLength": query_max_length,
             "passageMaxLength": passage_max_length,
             **({"appendEos": True} if append_eos else {}),
-            **({} if _is_known(pooling) else {"pooling": pooling}),
+            **({} if is_built_in(pooling) else {"pooling": pooling}),
         },
     }
 
@@ -145,18 +137,14 @@ def _lengths(query: int, passage: int) -> dict[str, int]:
 
 def _pooling_mode(pooling: str) -> dict[str, Any]:
     """Flags, which every release reads, unless several come in another order than theirs."""
-    if not _is_known(pooling):
+    if not is_built_in(pooling):
         # A plugin's pooling is one that sentence-transformers refuses by name.
         return {"pooling_mode": pooling}
     theirs = {ours: name for name, ours in POOLING_NAMES.items()}
     modes = [theirs[mode] for mode in pooling.split("+")]
-    if modes == [mode for mode in _FLAGS if mode in modes]:
-        return {flag: mode in modes for mode, flag in _FLAGS.items()}
+    if modes == [mode for mode in POOLING_FLAGS.values() if mode in modes]:
+        return {flag: mode in modes for flag, mode in POOLING_FLAGS.items()}
     return {"pooling_mode": modes}
-
-
-def _is_known(pooling: str) -> bool:
-    return set(pooling.split("+")) <= set(POOLING_NAMES.values())
 
 
 def _in(place: str, name: str) -> str:

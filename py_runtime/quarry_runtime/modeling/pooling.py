@@ -36,11 +36,6 @@ def pool(
     return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=-1)
 
 
-def is_built_in(mode: str) -> bool:
-    """Whether no plugin has a say in a pooling."""
-    return all(each in POOLINGS for each in mode.split(JOINED_BY))
-
-
 def _pool(
     mode: str, hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, mask_BT: torch.Tensor
 ) -> torch.Tensor:

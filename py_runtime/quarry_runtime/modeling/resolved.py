@@ -13,8 +13,8 @@ import msgspec
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.locate import optional_json, settled
 from quarry_runtime.modeling.adapter_files import AdapterFiles
-from quarry_runtime.modeling.layout import OWN_STATE, POOLING_NAMES, HeadSpec, NormalizeSpec
-from quarry_runtime.modeling.registry import find_pooling, find_similarity
+from quarry_runtime.modeling.layout import OWN_STATE, HeadSpec, NormalizeSpec, is_built_in
+from quarry_runtime.modeling.registry import find_similarity
 from quarry_runtime.modeling.similarity import PRODUCTS
 from quarry_runtime.modeling.weights import WeightFacts
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
@@ -201,10 +201,9 @@ class Resolved:
 
     def _is_shaped_by_plugins(self, spec: ModelSpec) -> bool:
         # Known names first: looking one up takes the seconds that torch takes.
-        poolings = set(self.pooling.split("+")) - set(POOLING_NAMES.values())
         return (
             spec.encoder != "auto"
-            or any(find_pooling(name).is_plugin for name in poolings)
+            or not is_built_in(self.pooling)
             or (self.similarity not in PRODUCTS and find_similarity(self.similarity).is_plugin)
         )
 
