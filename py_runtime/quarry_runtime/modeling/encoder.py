@@ -180,17 +180,8 @@ class Encoder(nn.Module):
             prefix: Put before the names of the modules' folders: see layout_write.pipeline.
             max_length: Most tokens, for sentence-transformers; default: each side's own.
         """
-        resolved, contract = self._resolved, self.contract
-        written = pipeline(
-            dimension=resolved.hidden_size,
-            pooling=contract.pooling,
-            is_prompt_pooled=resolved.is_prompt_pooled,
-            query_max_length=max_length or contract.query_max_length,
-            passage_max_length=max_length or contract.passage_max_length,
-            is_lower_case=resolved.is_lower_case,
-            head=[described(module) for module in self.after_pooling],
-            prefix=prefix,
-        )
+        head = [described(module) for module in self.after_pooling]
+        written = pipeline(self._resolved, self.contract, head, prefix, max_length)
         places = [folder / place for _, place in written.modules]
         places[0].mkdir(parents=True, exist_ok=True)
         self.transformer.save_pretrained(places[0], state_dict=part_of(state_dict, "transformer."))  # type: ignore[operator]
@@ -209,16 +200,4 @@ class Encoder(nn.Module):
 
     def root_files(self, modules: list[tuple[str, str]]) -> dict[str, Any]:
         """The files at the top of a checkpoint with these modules."""
-        contract = self.contract
-        return root_files(
-            modules,
-            similarity=contract.similarity,
-            query_prompt=contract.query_prompt,
-            passage_prompt=contract.passage_prompt,
-            other_prompts=self._resolved.other_prompts,
-            default_prompt_name=self._resolved.default_prompt_name,
-            query_max_length=contract.query_max_length,
-            passage_max_length=contract.passage_max_length,
-            append_eos=self._resolved.append_eos,
-            pooling=contract.pooling,
-        )
+        return root_files(modules, self._resolved, self.contract)

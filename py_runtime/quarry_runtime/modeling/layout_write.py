@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry_runtime.modeling.layout import POOLING_FLAGS, POOLING_NAMES, QUARRY_FILE, is_built_in
+from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.protocol.messages import ModelContract
 
 # Old module names, which every release of sentence-transformers reads.
@@ -24,22 +25,18 @@ class Pipeline:
 
 
 def pipeline(
-    *,
-    dimension: int,
-    pooling: str,
-    is_prompt_pooled: bool,
-    query_max_length: int,
-    passage_max_length: int,
-    is_lower_case: bool,
+    resolved: Resolved,
+    contract: ModelContract,
     head: list[tuple[str, dict[str, Any]]],
-    prefix: str = "",
+    prefix: str,
+    max_length: int | None,
 ) -> Pipeline:
     """One pipeline's modules.
 
     Args:
-        dimension: Size of a token's vector.
         head: Kind and config of each module after the pooling.
         prefix: Put before the folders' names; without one the transformer lies at the top.
+        max_length: Most tokens of either side; None stands for the contract's, of each its own.
     """
     kinds = ["Transformer", "Pooling", *(kind for kind, _ in head)]
     places = [
@@ -48,13 +45,15 @@ def pipeline(
     ]
     files: dict[str, Any] = {
         _in(places[0], "sentence_bert_config.json"): {
-            **_lengths(query_max_length, passage_max_length),
-            "do_lower_case": is_lower_case,
+            **_lengths(
+                max_length or contract.query_max_length, max_length or contract.passage_max_length
+            ),
+            "do_lower_case": resolved.is_lower_case,
         },
         _in(places[1], "config.json"): {
-            "word_embedding_dimension": dimension,
-            **_pooling_mode(pooling),
-            "include_prompt": is_prompt_pooled,
+            "word_embedding_dimension": resolved.hidden_size,
+            **_pooling_mode(contract.pooling),
+            "include_prompt": resolved.is_prompt_pooled,
         },
     }
     for place, (_, config) in zip(places[2:], head, strict=True):
@@ -63,25 +62,12 @@ def pipeline(
 
 
 def root_files(
-    modules: list[tuple[str, str]],
-    *,
-    similarity: str,
-    query_prompt: str,
-    passage_prompt: str,
-    other_prompts: Mapping[str, str | None],
-    default_prompt_name: str | None,
-    query_max_length: int,
-    passage_max_length: int,
-    append_eos: bool,
-    pooling: str,
+    modules: list[tuple[str, str]], resolved: Resolved, contract: ModelContract
 ) -> dict[str, Any]:
-    """The files at the top of a checkpoint: which modules there are, prompts, lengths.
-
-    Args:
-        other_prompts: What sentence-transformers finds under further names.
-        default_prompt_name: Which of all prompts its plain encode() takes.
-    """
-    prompts = {**other_prompts, "query": query_prompt, "document": passage_prompt}
+    """The files at the top of a checkpoint: which modules there are, prompts, lengths."""
+    sides = {"query": contract.query_prompt, "document": contract.passage_prompt}
+    prompts = {**resolved.other_prompts, **sides}
+    default = resolved.default_prompt_name
     return {
         "modules.json": [
             {"idx": number, "name": str(number), "path": place, "type": f"{_PACKAGE}.{kind}"}
@@ -89,21 +75,19 @@ def root_files(
         ],
         "config_sentence_transformers.json": {
             "prompts": prompts,
-            "default_prompt_name": default_prompt_name if default_prompt_name in prompts else None,
-            "similarity_fn_name": similarity,
+            "default_prompt_name": default if default in prompts else None,
+            "similarity_fn_name": contract.similarity,
         },
         QUARRY_FILE: {
-            "queryMaxLength": query_max_length,
-            "passageMaxLength": passage_max_length,
-            **({"appendEos": True} if append_eos else {}),
-            **({} if is_built_in(pooling) else {"pooling": pooling}),
+            "queryMaxLength": contract.query_max_length,
+            "passageMaxLength": contract.passage_max_length,
+            **({"appendEos": True} if resolved.append_eos else {}),
+            **({} if is_built_in(contract.pooling) else {"pooling": contract.pooling}),
         },
     }
 
 
-def plugin_settings(
-    encoder: str, contract: ModelContract, *, is_lower_case: bool, append_eos: bool
-) -> dict[str, Any]:
+def plugin_settings(encoder: str, resolved: Resolved, contract: ModelContract) -> dict[str, Any]:
     """quarry_encoder.json beside a plugin's module, whose other files are its own business."""
     return {
         "encoder": encoder,
@@ -113,8 +97,8 @@ def plugin_settings(
         "prompts": {"query": contract.query_prompt, "passage": contract.passage_prompt},
         "queryMaxLength": contract.query_max_length,
         "passageMaxLength": contract.passage_max_length,
-        "lowerCase": is_lower_case,
-        "appendEos": append_eos,
+        "lowerCase": resolved.is_lower_case,
+        "appendEos": resolved.append_eos,
     }
 
 

@@ -107,11 +107,7 @@ class ModuleEncoder(nn.Module):
             held = save_backbone(self.module, self.tokenizer, resolved.transformer, folder, state)
             save_own_state(folder / OWN_STATE, state, held)
         # A checkpoint that only this plugin can follow must not pass for another model.
-        settings = plugin_settings(
-            *(self.name, self.contract),
-            is_lower_case=resolved.is_lower_case,
-            append_eos=resolved.append_eos,
-        )
+        settings = plugin_settings(self.name, resolved, self.contract)
         write_files(folder, {QUARRY_FILE: settings})
 
 
