@@ -30,6 +30,8 @@ _SHARDING_VARIABLES = (
     "ACCELERATE_USE_DEEPSPEED",
     "ACCELERATE_USE_MEGATRON_LM",
 )
+#: As accelerate reads such a variable.
+_YES = ("1", "true", "t", "yes", "y", "on")
 
 
 def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArguments, int | None]:
@@ -59,7 +61,7 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
                 hint=f"Did you mean {_camel(near[0])}?" if near else None,
             )
     for name in _SHARDING_VARIABLES:
-        if os.environ.get(name, "").lower() in ("1", "true", "yes", "on"):
+        if os.environ.get(name, "").lower() in _YES:
             raise ConfigError(
                 f"The environment sets {name}, which Quarry does not look at.",
                 hint=f"Unset {name}; train.args.fsdp shards the model.",

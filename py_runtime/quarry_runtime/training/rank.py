@@ -194,9 +194,8 @@ def _try(encoder: Encoder, task: TrainTask, trainer: QuarryTrainer) -> None:
     from quarry_runtime.modeling.build import needs_trial, try_model
     from quarry_runtime.modeling.registry import find_encoder
 
-    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     is_tried = needs_trial(find_encoder(task.model.encoder), encoder)
-    if is_sharded or is_tried or task.retriever is not None:
+    if trainer.is_fsdp_enabled or is_tried or task.retriever is not None:
         return
     # Some models fail, or do not, in one mode only.
     encoder.train(task.is_dropout_on)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from quarry_runtime.errors import ConfigError, UnusableBatch
+from quarry_runtime.errors import UnusableBatch
 from quarry_runtime.guard.save import part_of
 from quarry_runtime.modeling.losses.temperature import Temperature
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
@@ -126,12 +126,6 @@ class QuarryTrainer(Trainer):
         return loss
 
     def _cached_step(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
-        if self.is_deepspeed_enabled:
-            raise ConfigError(
-                "train.miniBatchSize does not work with DeepSpeed: its engine takes one backward for each"
-                " micro-step, and with ZeRO-3 no rank holds the weights in between.",
-                hint="Leave train.miniBatchSize out and lower train.queriesPerRank, or train without DeepSpeed.",
-            )
         model.train()
         steps = self.current_gradient_accumulation_steps
         loss = cached_step(
