@@ -78,11 +78,6 @@ class QuarryError(Exception):
         self.is_retryable = is_retryable
         self.rows = [int(row) for row in rows]
 
-    @property
-    def exit_status(self) -> int:
-        """The status that a process ends with when this error reaches its top."""
-        return EXIT_STATUS[self.code]
-
 
 class ConfigError(QuarryError):
     """An option that cannot be followed."""

@@ -34,18 +34,18 @@ def load_transformer(
     model_type: str,
     dtype: str,
     code_revision: str | None,
-    tokenizer_folder: Path | None = None,
-    quantization: str | None = None,
+    tokenizer_folder: Path,
+    quantization: str | None,
 ) -> tuple[nn.Module, Any]:
     """The transformer (on the CPU, in `dtype`) and its tokenizer.
 
     Args:
-        folder: Holds config.json, weights and tokenizer.
+        folder: Holds config.json and weights.
         checkpoint: As the user named it, for messages.
         model_type: As config.json has it.
         dtype: As torch names it.
         code_revision: The commit whose Python code may run; None runs none.
-        tokenizer_folder: Holds the tokenizer, where that is not `folder`.
+        tokenizer_folder: Holds the tokenizer.
         quantization: "8bit", "4bit", or None for weights in `dtype`.
 
     Raises:
@@ -60,8 +60,8 @@ def load_transformer(
         # T5Gemma's encoder has to be told that its decoder stays away.
         more["is_encoder_decoder"] = False
     # A missing pooler is never used; anything else missing would be random numbers.
-    place = tokenizer_folder or folder
-    loaded = _load(kind, folder, checkpoint, dtype, code_revision, ("pooler.",), place, more)
+    may_lack = ("pooler.",)
+    loaded = _load(kind, folder, checkpoint, dtype, code_revision, may_lack, tokenizer_folder, more)
     if quantization is not None:
         settle(loaded[0])
     return loaded

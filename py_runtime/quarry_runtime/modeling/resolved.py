@@ -104,7 +104,7 @@ class Resolved:
         """Whether the model counts positions from its padding id on, and so by itself."""
         return self.config.get("model_type") in OFFSET_POSITIONS
 
-    def contract(self, dtype: str, spec: ModelSpec | None = None) -> ModelContract:
+    def contract(self, dtype: str, spec: ModelSpec) -> ModelContract:
         """The contract as it travels, in a resolved dtype; hashes the weights."""
         own = self._own_contract(dtype, spec)
         if self.query is None:
@@ -121,7 +121,7 @@ class Resolved:
             fingerprint=hashlib.sha256(msgspec.json.encode(prints)).hexdigest(),
         )
 
-    def _own_contract(self, dtype: str, spec: ModelSpec | None) -> ModelContract:
+    def _own_contract(self, dtype: str, spec: ModelSpec) -> ModelContract:
         return ModelContract(
             checkpoint=self.checkpoint,
             architecture=self.architecture,
@@ -141,7 +141,7 @@ class Resolved:
             fingerprint=self._fingerprint(dtype, spec),
         )
 
-    def _fingerprint(self, dtype: str, spec: ModelSpec | None) -> str:
+    def _fingerprint(self, dtype: str, spec: ModelSpec) -> str:
         files = [*self.weights.files]
         files.append(self.transformer / "config.json")
         files += [self.tokenizer / name for name in TOKENIZER_FILES]
@@ -155,7 +155,7 @@ class Resolved:
             "code": [(file.name, sha256_of(file)) for file in self._code(spec)],
             "plugins": self._plugins(spec),
             "encoderVersion": ENCODER_VERSION,
-            "encoder": [spec.encoder, spec.encoder_options] if spec else ["auto", {}],
+            "encoder": [spec.encoder, spec.encoder_options],
             "pooling": self.pooling,
             "normalize": self.normalize,
             "similarity": self.similarity,
@@ -168,7 +168,7 @@ class Resolved:
         }
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
-    def _uncommon(self, spec: ModelSpec | None) -> dict[str, Any]:
+    def _uncommon(self, spec: ModelSpec) -> dict[str, Any]:
         """What most models do not have; left out there, so that vectors stored earlier count on."""
         kinds = [type(module).__name__ for module in self.head]
         usual = [*(kind for kind in kinds if kind == "DenseSpec"), *kinds[-1:]]
@@ -180,16 +180,16 @@ class Resolved:
             "truncation": "left" if _cuts_left(self.tokenizer) else None,
             "settled": settled(self.config) or None,
             "adapter": self.adapter.facts() if self.adapter else None,
-            "quantization": spec.quantization if spec else None,
+            "quantization": spec.quantization,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
-    def _plugins(self, spec: ModelSpec | None) -> list[str]:
+    def _plugins(self, spec: ModelSpec) -> list[str]:
         """What the plugins are, as the run has them, whatever lies there by now.
 
         Only where one of them shapes vectors or scores: who works on a loss does not encode anew.
         """
-        if spec is None or not self._is_shaped_by_plugins(spec):
+        if not self._is_shaped_by_plugins(spec):
             return []
         hashes = []
         for plugin in spec.plugins:
@@ -207,9 +207,9 @@ class Resolved:
             or (self.similarity not in PRODUCTS and find_similarity(self.similarity).is_plugin)
         )
 
-    def _code(self, spec: ModelSpec | None) -> list[Path]:
+    def _code(self, spec: ModelSpec) -> list[Path]:
         """The Python files of a checkpoint whose own code may run."""
-        if spec is None or not spec.trust_remote_code:
+        if not spec.trust_remote_code:
             return []
         folders = [self.path, *([self.adapter.base_path] if self.adapter else [])]
         return sorted(file for folder in folders for file in folder.rglob("*.py"))

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from quarry_runtime.errors import (
-    EXIT_STATUS,
     ConfigError,
     DataError,
     EnvironmentFault,
@@ -36,9 +35,8 @@ from quarry_runtime.protocol.messages import Fatal
         (Interrupted, "INTERRUPTED"),
     ],
 )
-def test_each_kind_has_its_code_and_exit_status(kind: type[QuarryError], code: str) -> None:
+def test_each_kind_has_its_code(kind: type[QuarryError], code: str) -> None:
     error = kind("no such file", hint="look again", is_retryable=True, rows=[3, 1])
-    assert error.exit_status == EXIT_STATUS[code]
     assert msgspec.to_builtins(to_info(error)) == {
         "code": code,
         "message": "no such file",
