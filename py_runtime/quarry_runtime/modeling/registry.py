@@ -27,14 +27,12 @@ __all__ = [
     "find_retriever",
     "find_similarity",
     "load_plugins",
-    "losses",
     "register_encoder",
     "register_loss",
     "register_pooling",
     "register_retriever",
     "register_similarity",
     "registered",
-    "similarities",
 ]
 
 T = TypeVar("T")
@@ -217,17 +215,11 @@ def register_similarity(name: str) -> Callable[[T], T]:
 
 def registered(kind: Kind) -> dict[str, Registered]:
     """Everything of a kind by name, what loaded plugins brought included."""
-    return _all(kind)
-
-
-def losses() -> dict[str, Registered]:
-    """Every registered loss by name."""
-    return _all("loss")
-
-
-def similarities() -> dict[str, Registered]:
-    """Every registered similarity by name."""
-    return _all("similarity")
+    if kind in _BUILT_IN:
+        package = importlib.import_module(_BUILT_IN[kind])
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_REGISTRY[kind].items()))
 
 
 def find_encoder(name: str) -> Registered:
@@ -277,20 +269,13 @@ def _register(kind: Kind, name: str, options: type | None) -> Callable[[T], T]:
     return decorate
 
 
-def _all(kind: Kind) -> dict[str, Registered]:
-    if kind in _BUILT_IN:
-        package = importlib.import_module(_BUILT_IN[kind])
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_REGISTRY[kind].items()))
-
-
 def _find(kind: Kind, name: str) -> Registered:
     # What is registered already is taken as it is: importing every built-in costs seconds of torch.
-    entry = _REGISTRY[kind].get(name) or _all(kind).get(name)
-    if entry is not None:
-        return entry
-    known = _all(kind)
+    if name in _REGISTRY[kind]:
+        return _REGISTRY[kind][name]
+    known = registered(kind)
+    if name in known:
+        return known[name]
     near = difflib.get_close_matches(name, sorted(known), n=1)
     if not known:
         hint = f"Nothing registers a {kind}: name the Python file that does in model.plugins."
