@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from quarry_runtime.counted import first_of
 from quarry_runtime.errors import UnusableBatch
 from quarry_runtime.guard.save import part_of
 from quarry_runtime.modeling.losses.temperature import Temperature
@@ -348,10 +349,13 @@ def not_finite(step: int, micro_steps: list[_MicroStep]) -> UnusableBatch:
         passages += micro.rows.passages[micro.broken[1].cpu().numpy()].tolist()
     broken = queries + passages
     if broken:
-        what = f"query rows {_few(queries)} and passage rows {_few(passages)} have broken vectors"
+        what = (
+            f"query rows [{first_of(queries, 8)}] and passage rows [{first_of(passages, 8)}] have"
+            " broken vectors"
+        )
     else:
         queries = [row for micro in micro_steps for row in micro.rows.queries.tolist()]
-        what = f"every vector is finite, so look at the batch: query rows {_few(queries)}"
+        what = f"every vector is finite, so look at the batch: query rows [{first_of(queries, 8)}]"
     return UnusableBatch(
         f"Step {step}: the loss or its gradient is not finite; {what}.",
         hint="Lower train.args.learningRate, or leave fp16 out; the last checkpoint is good.",
@@ -359,11 +363,6 @@ def not_finite(step: int, micro_steps: list[_MicroStep]) -> UnusableBatch:
         passage_rows=passages,
         rows=broken,
     )
-
-
-def _few(rows: list[int]) -> str:
-    shown = ", ".join(str(row) for row in rows[:8])
-    return f"[{shown}{', …' if len(rows) > 8 else ''}]"
 
 
 def _seed(entropy: list[int], device: torch.device) -> None:
