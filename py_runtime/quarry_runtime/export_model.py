@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 
 from quarry_runtime.errors import ConfigError, EnvironmentFault, in_a_line
 from quarry_runtime.guard.durable import sweep_beside, whole_folder
+from quarry_runtime.guard.locate import offline_by
 from quarry_runtime.protocol.messages import ModelSpec
 
 
@@ -120,13 +120,12 @@ def export_model(
 
 def check_online(repository: str) -> None:
     """Raises EnvironmentFault where the hub must not be asked."""
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
-            raise EnvironmentFault(
-                f"{repository} cannot be pushed to: {name} is set.",
-                hint=f"Unset {name}; or export without --push, and upload the folder later:"
-                f" hf upload {repository} <folder>.",
-            )
+    if (variable := offline_by()) is not None:
+        raise EnvironmentFault(
+            f"{repository} cannot be pushed to: {variable} is set.",
+            hint=f"Unset {variable}; or export without --push, and upload the folder later:"
+            f" hf upload {repository} <folder>.",
+        )
 
 
 def push(folder: Path, repository: str, is_private: bool) -> str:

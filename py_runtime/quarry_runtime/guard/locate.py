@@ -73,7 +73,7 @@ def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool
         return snapshot
     if checkpoint in _SAME_AS_EMBEDDED and revision is None and _embedded_folder() is not None:
         return _embedded(EMBEDDED)
-    if _is_offline():
+    if (variable := offline_by()) is not None:
         found = (
             f"is incomplete: {', '.join(missing_parts(snapshot))}"
             if snapshot
@@ -81,7 +81,7 @@ def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool
         )
         raise ConfigError(
             f"Model {checkpoint} (revision {wanted}) {found};"
-            f" looked in {hub_cache()}, and HF_HUB_OFFLINE is set.",
+            f" looked in {hub_cache()}, and {variable} is set.",
             hint=f"With a network: `hf download {checkpoint}`; without: use {EMBEDDED}.",
         )
     return _download(checkpoint, revision, trust_remote_code)
@@ -308,9 +308,11 @@ def _cached_snapshot(checkpoint: str, revision: str) -> Path | None:
     return snapshot if snapshot.is_dir() and commit not in ("", ".", "..") else None
 
 
-def _is_offline() -> bool:
+def offline_by() -> str | None:
+    """The variable that forbids to ask the hub; None where it may be asked."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
+    yes = ("1", "ON", "YES", "TRUE")
+    return next((name for name in names if os.environ.get(name, "").upper() in yes), None)
 
 
 def _download(checkpoint: str, revision: str | None, trust_remote_code: bool) -> Path:
