@@ -63,7 +63,7 @@ def export_model(
     from quarry_runtime.modeling.contract import resolve
     from quarry_runtime.modeling.exporting import merge, set_dtype
     from quarry_runtime.modeling.load import load_encoder
-    from quarry_runtime.modeling.registry import find_encoder
+    from quarry_runtime.modeling.registry import find
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ConfigError(f"{to} is there already.", hint="Choose another folder with --out.")
@@ -95,7 +95,7 @@ def export_model(
             encoder.save(temporary)
             # sentence-transformers looks for a base model in a folder of the adapter's name.
             own: dict[str, Any] | None = {} if is_adapter and len(parts) > 1 else None
-            if needs_trial(find_encoder(spec.encoder), encoder):
+            if needs_trial(find("encoder", spec.encoder), encoder):
                 own = {"plugins": [Path(plugin.path).name for plugin in spec.plugins]}
                 own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
             told = {

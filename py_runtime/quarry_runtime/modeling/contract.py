@@ -28,7 +28,7 @@ from quarry_runtime.modeling.layout import (
     is_built_in,
     read_modules,
 )
-from quarry_runtime.modeling.registry import find_pooling, load_plugins
+from quarry_runtime.modeling.registry import find, load_plugins
 from quarry_runtime.modeling.resolved import OFFSET_POSITIONS, RELATIVE_POSITIONS, Resolved
 from quarry_runtime.modeling.similarity import PRODUCTS, scorer
 from quarry_runtime.modeling.tower_layout import read_towers
@@ -201,7 +201,7 @@ def _known(pooling: str, plugins: list[PluginFile]) -> str:
     for name in pooling.split("+"):
         if name not in POOLING_NAMES.values():
             load_plugins(plugins)
-            find_pooling(name)
+            find("pooling", name)
     return pooling
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 
-from quarry_runtime.modeling.registry import find_pooling
+from quarry_runtime.modeling.registry import find
 
 #: What a pooling of several modes is joined by: their vectors stand one behind the other.
 JOINED_BY: Final = "+"
@@ -42,7 +42,7 @@ def _pool(
     own = POOLINGS.get(mode)
     if own is not None:
         return own(hidden_BTH, counted_BT, mask_BT)
-    return find_pooling(mode).factory(hidden_BTH, counted_BT).float()
+    return find("pooling", mode).factory(hidden_BTH, counted_BT).float()
 
 
 def _mean(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:

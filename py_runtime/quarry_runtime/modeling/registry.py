@@ -21,11 +21,7 @@ __all__ = [
     "Kind",
     "Option",
     "Registered",
-    "find_encoder",
-    "find_loss",
-    "find_pooling",
-    "find_retriever",
-    "find_similarity",
+    "find",
     "load_plugins",
     "register_encoder",
     "register_loss",
@@ -222,31 +218,6 @@ def registered(kind: Kind) -> dict[str, Registered]:
     return dict(sorted(_REGISTRY[kind].items()))
 
 
-def find_encoder(name: str) -> Registered:
-    """The encoder of that name; ConfigError with what is registered otherwise."""
-    return _find("encoder", name)
-
-
-def find_pooling(name: str) -> Registered:
-    """The pooling of that name; ConfigError with what is registered otherwise."""
-    return _find("pooling", name)
-
-
-def find_loss(name: str) -> Registered:
-    """The loss of that name; ConfigError with what is registered otherwise."""
-    return _find("loss", name)
-
-
-def find_retriever(name: str) -> Registered:
-    """The retriever of that name; ConfigError with what is registered otherwise."""
-    return _find("retriever", name)
-
-
-def find_similarity(name: str) -> Registered:
-    """The similarity of that name; ConfigError with what is registered otherwise."""
-    return _find("similarity", name)
-
-
 def _register(kind: Kind, name: str, options: type | None) -> Callable[[T], T]:
     def decorate(factory: T) -> T:
         earlier = _REGISTRY[kind].get(name)
@@ -269,7 +240,12 @@ def _register(kind: Kind, name: str, options: type | None) -> Callable[[T], T]:
     return decorate
 
 
-def _find(kind: Kind, name: str) -> Registered:
+def find(kind: Kind, name: str) -> Registered:
+    """The component of that name.
+
+    Raises:
+        ConfigError: there is none; the nearest name, or all that are registered, are in the hint.
+    """
     # What is registered already is taken as it is: importing every built-in costs seconds of torch.
     if name in _REGISTRY[kind]:
         return _REGISTRY[kind][name]

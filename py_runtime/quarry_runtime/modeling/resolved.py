@@ -14,7 +14,7 @@ from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.locate import optional_json, settled
 from quarry_runtime.modeling.adapter_files import AdapterFiles
 from quarry_runtime.modeling.layout import OWN_STATE, HeadSpec, NormalizeSpec, is_built_in
-from quarry_runtime.modeling.registry import find_similarity
+from quarry_runtime.modeling.registry import find
 from quarry_runtime.modeling.similarity import PRODUCTS
 from quarry_runtime.modeling.weights import WeightFacts
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
@@ -204,7 +204,7 @@ class Resolved:
         return (
             spec.encoder != "auto"
             or not is_built_in(self.pooling)
-            or (self.similarity not in PRODUCTS and find_similarity(self.similarity).is_plugin)
+            or (self.similarity not in PRODUCTS and find("similarity", self.similarity).is_plugin)
         )
 
     def _code(self, spec: ModelSpec) -> list[Path]:

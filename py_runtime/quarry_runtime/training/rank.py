@@ -192,9 +192,9 @@ def _try(encoder: Encoder, task: TrainTask, trainer: QuarryTrainer) -> None:
     the CPU, where a large one takes long and kernels of GPUs fail.
     """
     from quarry_runtime.modeling.build import needs_trial, try_model
-    from quarry_runtime.modeling.registry import find_encoder
+    from quarry_runtime.modeling.registry import find
 
-    is_tried = needs_trial(find_encoder(task.model.encoder), encoder)
+    is_tried = needs_trial(find("encoder", task.model.encoder), encoder)
     if trainer.is_fsdp_enabled or is_tried or task.retriever is not None:
         return
     # Some models fail, or do not, in one mode only.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.losses.inputs import LossInputs
-from quarry_runtime.modeling.registry import BUILT_IN_NAMES, find_loss, registered
+from quarry_runtime.modeling.registry import BUILT_IN_NAMES, find, registered
 
 
 def by_hand(batch: LossInputs, temperature: float, **options: Any) -> float:
@@ -127,14 +127,14 @@ def test_a_query_without_any_negative_teaches_nothing_and_breaks_nothing(
 
 
 def test_both_directions_need_the_batchs_queries() -> None:
-    entry = find_loss("infonce")
+    entry = find("loss", "infonce")
     with pytest.raises(ConfigError, match="symmetric"):
         entry.factory(entry.parse({"symmetric": True, "inBatchNegatives": False}))
 
 
 def test_only_what_a_loss_looks_at_is_gathered() -> None:
     def needs(**options: bool) -> tuple[bool, bool]:
-        entry = find_loss("infonce")
+        entry = find("loss", "infonce")
         loss = entry.factory(entry.parse(options))
         return loss.needs_all_passages, loss.needs_all_queries
 

@@ -260,7 +260,7 @@ def test_the_line_of_a_plugin_is_named_whatever_it_does_wrong(
     file = plugin("def fail():\n    raise ValueError('no')\nregister_loss('failing')(fail)\n")
     registry.load_plugins([file])
     try:
-        registry.find_loss("failing").factory()
+        registry.find("loss", "failing").factory()
     except ValueError as error:
         info = to_info(error)
     assert (info.code, info.message) == ("CONFIG", f"Plugin {file}:7: ValueError: no")
@@ -303,13 +303,13 @@ def test_an_unknown_name_is_answered_with_what_is_registered_and_from_where(
     file = plugin("register_loss('my_loss')(object)\n")
     registry.load_plugins([file])
     with pytest.raises(ConfigError) as caught:
-        registry.find_loss("my_los")
+        registry.find("loss", "my_los")
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("Did you mean my_loss? Registered are: ")
     assert "infonce (built-in)" in caught.value.hint
     assert f"my_loss ({file})" in caught.value.hint
     with pytest.raises(ConfigError) as caught:
-        registry.find_retriever("whole")
+        registry.find("retriever", "whole")
     assert caught.value.hint == (
         "Nothing registers a retriever: name the Python file that does in model.plugins."
     )
