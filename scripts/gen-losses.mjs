@@ -74,7 +74,7 @@ function formatted(path, content) {
 const SCRIPT = `
 import json
 from quarry_runtime.inspect import registered
-from quarry_runtime.modeling.registry import losses
+from quarry_runtime.modeling import registry
 from quarry_runtime.training.objective import Objective, Term
 
 def is_own(entry, options):
@@ -84,7 +84,7 @@ def turned(entry):
     switches = [{each.name: not each.default} for each in entry.options() if isinstance(each.default, bool)]
     return [{}, *switches]
 
-found = ((name, next((o for o in turned(entry) if is_own(entry, o)), None)) for name, entry in losses().items())
+found = ((name, next((o for o in turned(entry) if is_own(entry, o)), None)) for name, entry in registry.registered("loss").items())
 own = {name: options for name, options in found if options is not None}
 print(json.dumps({"losses": registered()["losses"], "ownPassages": own}))
 `;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
@@ -22,7 +23,9 @@ __all__ = [
     "UnusableBatch",
     "WorkerFault",
     "explain_with",
+    "in_a_line",
     "is_out_of_memory",
+    "raised_at",
     "to_info",
 ]
 
@@ -74,11 +77,6 @@ class QuarryError(Exception):
         self.hint = hint
         self.is_retryable = is_retryable
         self.rows = [int(row) for row in rows]
-
-    @property
-    def exit_status(self) -> int:
-        """The status that a process ends with when this error reaches its top."""
-        return EXIT_STATUS[self.code]
 
 
 class ConfigError(QuarryError):
@@ -157,6 +155,17 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # torch's own kinds of error are RuntimeErrors, and its CPU allocator raises a plain one.
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+
+
+def in_a_line(error: BaseException) -> str:
+    """The kind of what a library raised, and the first line of what it says, if it says anything."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+
+
+def raised_at(error: BaseException) -> str:
+    """` at file:line`, to stand behind what is said of an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 _explainers: list[Callable[[BaseException], QuarryError | None]] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.errors import ConfigError, EnvironmentFault, in_a_line
 from quarry_runtime.guard.durable import sweep_beside, whole_folder
+from quarry_runtime.guard.locate import offline_by
 from quarry_runtime.protocol.messages import ModelSpec
 
 
@@ -63,7 +63,7 @@ def export_model(
     from quarry_runtime.modeling.contract import resolve
     from quarry_runtime.modeling.exporting import merge, set_dtype
     from quarry_runtime.modeling.load import load_encoder
-    from quarry_runtime.modeling.registry import find_encoder
+    from quarry_runtime.modeling.registry import find
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ConfigError(f"{to} is there already.", hint="Choose another folder with --out.")
@@ -95,7 +95,7 @@ def export_model(
             encoder.save(temporary)
             # sentence-transformers looks for a base model in a folder of the adapter's name.
             own: dict[str, Any] | None = {} if is_adapter and len(parts) > 1 else None
-            if needs_trial(find_encoder(spec.encoder), encoder):
+            if needs_trial(find("encoder", spec.encoder), encoder):
                 own = {"plugins": [Path(plugin.path).name for plugin in spec.plugins]}
                 own |= {"encoder": spec.encoder, "encoderOptions": spec.encoder_options}
             told = {
@@ -120,13 +120,12 @@ def export_model(
 
 def check_online(repository: str) -> None:
     """Raises EnvironmentFault where the hub must not be asked."""
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
-            raise EnvironmentFault(
-                f"{repository} cannot be pushed to: {name} is set.",
-                hint=f"Unset {name}; or export without --push, and upload the folder later:"
-                f" hf upload {repository} <folder>.",
-            )
+    if (variable := offline_by()) is not None:
+        raise EnvironmentFault(
+            f"{repository} cannot be pushed to: {variable} is set.",
+            hint=f"Unset {variable}; or export without --push, and upload the folder later:"
+            f" hf upload {repository} <folder>.",
+        )
 
 
 def push(folder: Path, repository: str, is_private: bool) -> str:
@@ -147,9 +146,8 @@ def push(folder: Path, repository: str, is_private: bool) -> str:
             repo_id=repository, folder_path=folder, commit_message="Upload a model with Quarry"
         )
     except Exception as error:
-        line = (str(error).strip().splitlines() or [""])[0]
         raise EnvironmentFault(
-            f"{repository} could not be pushed to: {type(error).__name__}: {line}",
+            f"{repository} could not be pushed to: {in_a_line(error)}",
             hint=f"Look at the network and at `hf auth login`; the model lies in {folder}:"
             f" hf upload {repository} {folder}.",
         ) from error

@@ -8,23 +8,24 @@ of the answer, not an error: whoever asked lists them all at once.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from typing import NamedTuple
+from typing import Annotated
+
+import msgspec
 
 from quarry_runtime.errors import ConfigError
 
-_FIELDS = ("url", "repo", "revision", "path")
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class HubFile(NamedTuple):
+class HubFile(msgspec.Struct, frozen=True):
     """A file of a data set on the hub; `url` is what the user wrote."""
 
-    url: str
-    repo: str
-    revision: str
-    path: str
+    url: _Text
+    repo: _Text
+    revision: _Text
+    path: _Text
 
 
 def read_request(text: str) -> list[HubFile]:
@@ -34,22 +35,12 @@ def read_request(text: str) -> list[HubFile]:
         ConfigError: for anything but a list of objects with these four strings.
     """
     try:
-        entries = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"The request is not JSON: {error}.") from error
-    if not isinstance(entries, list):
-        raise ConfigError("The request is no list of files.")
-    files = []
-    for entry in entries:
-        values = [entry.get(name) for name in _FIELDS] if isinstance(entry, dict) else []
-        texts = [value for value in values if isinstance(value, str) and value]
-        if len(texts) != len(_FIELDS):
-            raise ConfigError(
-                f"Not a file of the hub: {json.dumps(entry)[:200]}.",
-                hint=f"Each has the strings {', '.join(_FIELDS)}.",
-            )
-        files.append(HubFile(*texts))
-    return files
+        return msgspec.json.decode(text, type=list[HubFile])
+    except msgspec.DecodeError as error:
+        raise ConfigError(
+            f"The request is no list of files of the hub: {error}.",
+            hint=f"Each has the strings {', '.join(HubFile.__struct_fields__)}.",
+        ) from error
 
 
 def fetch(files: list[HubFile]) -> dict[str, list[dict[str, str]]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,12 +99,9 @@ def _read(path: Path) -> NDArray[Any]:
 
 def _ids(path: Path) -> list[str]:
     try:
-        ids = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is no JSON file: {error}") from error
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise DataError(f"{path} is no list of ids, each a string.")
-    return ids
+        return msgspec.json.decode(path.read_bytes(), type=list[str])
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{path} is no list of ids, each a string: {error}") from error
 
 
 def _positive(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import read_json
+from quarry_runtime.guard.locate import optional_json
 from quarry_runtime.modeling import registry
 from quarry_runtime.modeling.contract import bare_spec, resolve
 from quarry_runtime.modeling.layout import DenseSpec, HeadSpec, LayerNormSpec
@@ -129,8 +129,7 @@ def _described_option(option: Option) -> dict[str, Any]:
 
 def _tokenizer(resolved: Resolved) -> dict[str, Any]:
     """Tokens at the ends of a text; BERT's family calls them cls and sep."""
-    file = resolved.tokenizer / "tokenizer_config.json"
-    config = read_json(file) if file.is_file() else {}
+    config = optional_json(resolved.tokenizer / "tokenizer_config.json")
     bos = _token(config.get("bos_token") or config.get("cls_token"))
     eos = _token(config.get("eos_token") or config.get("sep_token"))
     pad = _token(config.get("pad_token"))

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from quarry_runtime.errors import (
     ConfigError,
@@ -21,8 +21,8 @@ from quarry_runtime.errors import (
 )
 from quarry_runtime.handlers.handler import Accumulating, Handler
 from quarry_runtime.handlers.models import Models
-from quarry_runtime.handlers.open import Task, look_ahead, open_handler
-from quarry_runtime.model_files import Drained, ModelFiles
+from quarry_runtime.handlers.open import look_ahead, open_handler
+from quarry_runtime.model_files import Drained, ModelFiles, Peer, Received
 from quarry_runtime.protocol.messages import (
     Configure,
     DownMessage,
@@ -35,9 +35,9 @@ from quarry_runtime.protocol.messages import (
     Ping,
     Refuse,
     SnapshotUnit,
+    Task,
     TrainTask,
     Unit,
-    UpMessage,
     Welcome,
 )
 
@@ -55,15 +55,6 @@ class Refused(QuarryError):
         super().__init__(
             info.message, hint=info.hint, code=info.code, is_retryable=info.is_retryable
         )
-
-
-class Peer(Protocol):
-    """What the loop needs of a Connection."""
-
-    progress: int
-
-    def send(self, message: UpMessage, frames: Any = ()) -> None: ...
-    def receive(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]: ...
 
 
 @dataclasses.dataclass
@@ -98,11 +89,9 @@ class Loop:
         self._threads = threads
         self._before_torch: Callable[[], None] | None = before_torch
         self._models = Models(device)
-        # Messages that came while files of the model were fetched. A function over `self` would be a
-        # cycle, and what is dropped here would stay on the device until a garbage collection.
-        aside: deque[tuple[DownMessage, list[memoryview]]] = deque()
-        self._aside = aside
-        self._files = ModelFiles(peer, lambda message, frames: aside.append((message, frames)))
+        # Messages that came while files of the model were fetched.
+        self._aside: deque[Received] = deque()
+        self._files = ModelFiles(peer, self._aside)
         self._handler: Handler | None = None
         self._snapshot_time = time.perf_counter()
         self._snapshot_cost = 0.0
@@ -143,7 +132,7 @@ class Loop:
             self._work(job)
         return True
 
-    def _next(self, timeout: float | None) -> tuple[DownMessage, list[memoryview]]:
+    def _next(self, timeout: float | None) -> Received:
         return self._aside.popleft() if self._aside else self._peer.receive(timeout)
 
     def _forget(self) -> None:
@@ -177,7 +166,7 @@ class Loop:
             print(f"joined as {message.name}", flush=True)
         elif isinstance(message, Files):
             try:
-                self._files.take(message)
+                self._files.bring(message)
             except Drained:
                 self._aside.clear()
                 self._is_draining = True

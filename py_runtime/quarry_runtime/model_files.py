@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -11,38 +12,35 @@ import msgspec
 from quarry_runtime.counted import counted
 from quarry_runtime.errors import IntegrityError, ProtocolError
 from quarry_runtime.guard.model_cache import CachedModel, Part, check_names, is_same
+from quarry_runtime.handlers.open import WorkerTask
 from quarry_runtime.modeling.adapter_files import keep_base
 from quarry_runtime.protocol.messages import (
     CrossEncoderSpec,
     DownMessage,
     Drain,
-    EncodeTask,
     Fetch,
     Files,
     Log,
     ModelFile,
     ModelSpec,
     Piece,
-    ProbeScoreTask,
-    ProbeTask,
     Ready,
-    ScoreTask,
-    SearchTask,
     UpMessage,
 )
 
-WorkerTask = EncodeTask | SearchTask | ScoreTask | ProbeTask | ProbeScoreTask
+#: A message and its binary frames.
+Received = tuple[DownMessage, list[memoryview]]
 # Between two looks at a lock that another worker of this machine holds.
 _LOOK_SECONDS = 0.5
 
 
 class Peer(Protocol):
-    """What fetching needs of a Connection."""
+    """What a worker or rank needs of a Connection."""
 
     progress: int
 
     def send(self, message: UpMessage, frames: Any = ()) -> None: ...
-    def receive(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]: ...
+    def receive(self, timeout: float | None = None) -> Received: ...
 
 
 class Drained(Exception):
@@ -66,35 +64,28 @@ class ModelFiles:
 
     Args:
         peer: The connection; its `progress` grows with each piece.
-        put_aside: Takes messages that arrive in between and are for later.
+        aside: Gets what arrives in between and is for later.
+
+    Attributes:
+        folders: Where checkpoints lie on this machine, by the names that the orchestrator has for them.
     """
 
-    def __init__(
-        self, peer: Peer, put_aside: Callable[[DownMessage, list[memoryview]], None]
-    ) -> None:
+    def __init__(self, peer: Peer, aside: deque[Received]) -> None:
         self._peer = peer
-        self._put_aside = put_aside
-        self._folders: dict[str, Path] = {}
+        self._aside = aside
+        self.folders: dict[str, Path] = {}
         #: Kept, so that nobody prunes what this worker may load again.
         self._cached: list[CachedModel] = []
-
-    def take(self, message: Files) -> None:
-        """Brings the files; tasks that name this checkpoint find them from now on.
-
-        Raises:
-            IntegrityError, EnvironmentFault, Drained: as `bring` does.
-        """
-        self._folders[message.checkpoint] = self.bring(message)
 
     def localized(self, task: WorkerTask) -> WorkerTask:
         """The task with the checkpoint's folders on this machine."""
         if task.model is None:
             return task
-        return msgspec.structs.replace(task, model=localized(task.model, self._folders))
+        return msgspec.structs.replace(task, model=localized(task.model, self.folders))
 
     def told(self, ready: Ready) -> Ready:
         """A contract that names the checkpoint as the orchestrator does."""
-        names = {str(folder): name for name, folder in self._folders.items()}
+        names = {str(folder): name for name, folder in self.folders.items()}
         model, cross_encoder = ready.model, ready.cross_encoder
         if model is not None and model.checkpoint in names:
             model = msgspec.structs.replace(model, checkpoint=names[model.checkpoint])
@@ -104,7 +95,7 @@ class ModelFiles:
         return msgspec.structs.replace(ready, model=model, cross_encoder=cross_encoder)
 
     def bring(self, message: Files) -> Path:
-        """The folder of this machine that holds exactly the files of the list.
+        """The folder of this machine that holds exactly the files of the list; tasks find it from now on.
 
         Raises:
             IntegrityError: a name that is refused, or bytes that are not those announced.
@@ -114,6 +105,7 @@ class ModelFiles:
         folder = self._folder_of(message)
         # It may be what an adapter was made for, whose own files name it as the orchestrator does.
         keep_base(message.checkpoint, folder)
+        self.folders[message.checkpoint] = folder
         return folder
 
     def _folder_of(self, message: Files) -> Path:
@@ -156,7 +148,7 @@ class ModelFiles:
             self._peer.send(Fetch(checkpoint=checkpoint, file=file.path, offset=part.offset))
             message, frames = self._next()
             while not isinstance(message, Piece):
-                self._put_aside(message, frames)
+                self._aside.append((message, frames))
                 message, frames = self._next()
             is_asked = message.file == file.path and message.offset == part.offset
             if not is_asked or len(frames) != 1:
@@ -168,11 +160,11 @@ class ModelFiles:
         """Another worker fetches; should it die, its lock is free again."""
         self._peer.progress += 1
         try:
-            self._put_aside(*self._next(_LOOK_SECONDS))
+            self._aside.append(self._next(_LOOK_SECONDS))
         except TimeoutError:
             return
 
-    def _next(self, timeout: float | None = None) -> tuple[DownMessage, list[memoryview]]:
+    def _next(self, timeout: float | None = None) -> Received:
         message, frames = self._peer.receive(timeout)
         if isinstance(message, Drain):
             raise Drained

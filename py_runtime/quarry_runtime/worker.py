@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     except Refused as error:
         print(f"Refused: {error.message}\n  {error.hint or ''}", file=sys.stderr)
         # Turned away after a silence of its own: another process may come back.
-        status = EXIT_STATUS["WORKER"] if error.is_retryable else error.exit_status
+        status = EXIT_STATUS["WORKER" if error.is_retryable else error.code]
     except Exception as error:
         info = to_info(error)
         print(f"{info.code}: {info.message}\n  {info.hint or ''}", file=sys.stderr)

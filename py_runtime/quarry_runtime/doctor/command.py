@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quarry_runtime.doctor.findings import Answers, Finding
-from quarry_runtime.errors import QuarryError, is_out_of_memory
+from quarry_runtime.errors import QuarryError, in_a_line, is_out_of_memory, raised_at
 
 if TYPE_CHECKING:
     from quarry_runtime.doctor.work import Work
@@ -47,13 +47,10 @@ def _failed(section: str, error: Exception) -> Finding:
     """What training, or a worker, would end with."""
     if isinstance(error, QuarryError):
         return Finding(check=section, status="refuse", seen=error.message, todo=error.hint)
-    line = (str(error).strip().splitlines() or [""])[0]
-    where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-    place = f" at {where.filename}:{where.lineno}" if where else ""
     return Finding(
         check=section,
         status="refuse",
-        seen=f"{type(error).__name__}: {line}{place}",
+        seen=f"{in_a_line(error)}{raised_at(error)}",
         todo="Mend the code or the options behind it; --debug shows the whole trace.",
     )
 

@@ -42,10 +42,9 @@ class Answers:
         """Says what is looked at next, so that a death has a place."""
         self._write({"section": section})
 
-    def add(self, *findings: Finding) -> None:
-        """Writes findings, one line each."""
-        for finding in findings:
-            self._write(msgspec.to_builtins(finding))
+    def add(self, finding: Finding) -> None:
+        """Writes a finding."""
+        self._write(msgspec.to_builtins(finding))
 
     def _write(self, line: Any) -> None:
         with self._path.open("a", encoding="utf-8") as stream:

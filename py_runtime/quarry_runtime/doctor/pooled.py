@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
+from quarry_runtime.counted import first_of
 from quarry_runtime.doctor.findings import Finding
-from quarry_runtime.modeling.pooling import is_built_in, pool
+from quarry_runtime.modeling.layout import is_built_in
+from quarry_runtime.modeling.pooling import pool
 
 Collate = Callable[[list[list[int]]], dict[str, torch.Tensor]]
 
@@ -75,15 +77,11 @@ def check_pooled(
         return Finding(
             check="pooled token",
             status="note",
-            seen=f"last pooling takes a word of the text ({_few(kinds)}): nothing ends it",
+            seen=f"last pooling takes a word of the text ({first_of(kinds, 3)}): nothing ends it",
             todo="Use a tokenizer that appends its end token; models with this pooling are trained so.",
         )
     return Finding(
         check="pooled token",
         status="ok",
-        seen=f"{mode} pooling takes the text's {where} token, {_few(kinds)}, never padding",
+        seen=f"{mode} pooling takes the text's {where} token, {first_of(kinds, 3)}, never padding",
     )
-
-
-def _few(words: Sequence[str]) -> str:
-    return ", ".join(words[:3]) + (", …" if len(words) > 3 else "")

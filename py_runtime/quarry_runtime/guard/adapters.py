@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault, is_out_of_memory
+from quarry_runtime.errors import ConfigError, EnvironmentFault, in_a_line, is_out_of_memory
 from quarry_runtime.guard.locate import read_json
 from quarry_runtime.guard.quantize import quieten
 from quarry_runtime.protocol.messages import AdapterSpec
@@ -65,9 +65,8 @@ def attach(transformer: Any, folder: Path, base: str, checkpoint: str) -> None:
     except ConfigError:
         raise
     except Exception as error:
-        line = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
-            f"The adapter {checkpoint} cannot be put on {base}: {type(error).__name__}: {line}",
+            f"The adapter {checkpoint} cannot be put on {base}: {in_a_line(error)}",
             hint=hint,
         ) from error
     lacking = [name for name in report.missing_keys if "lora_" in name]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from pathlib import Path
 
 from quarry_runtime.counted import counted
 from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.guard.cores import processor
 
 # Compute capability, its first number (NVIDIA's CUDA C++ Programming Guide, "Compute Capabilities"): from Ampere on.
 _FIRST_WITH_BFLOAT16 = 8
@@ -29,7 +29,8 @@ def describe_device(name: str) -> Device:
         ConfigError: a name that is not of a device.
     """
     if name == "cpu":
-        return Device("cpu", _processor())
+        named = processor("model name") or platform.processor() or platform.machine() or "cpu"
+        return Device("cpu", named[:256])
     kind, _, index = name.partition(":")
     if kind != "cuda" or not (index == "" or index.isdigit()):
         raise ConfigError(f"No device is called {name!r}.", hint="Use cpu, cuda or cuda:N.")
@@ -57,15 +58,3 @@ def pick_dtype(wanted: str, device: str) -> str:
     # torch's own question counts GPUs that only emulate it, slowly, and asks the current one.
     has_bfloat16 = torch.cuda.get_device_properties(name).major >= _FIRST_WITH_BFLOAT16
     return "bfloat16" if has_bfloat16 else "float32"
-
-
-def _processor() -> str:
-    try:
-        for line in (
-            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        ):
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()[:256]
-    except OSError:
-        pass
-    return platform.processor() or platform.machine() or "cpu"

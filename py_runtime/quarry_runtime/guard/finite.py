@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry_runtime.counted import counted
+from quarry_runtime.counted import counted, first_of
 from quarry_runtime.errors import DataError
 
 
@@ -29,9 +29,9 @@ def check_finite(vectors: NDArray[np.float32], rows: Any, what: str = "vector") 
     named = np.asarray(rows)[broken].tolist()
     if not named:
         return
-    some = ", ".join(str(row) for row in named[:10]) + (", …" if len(named) > 10 else "")
     raise DataError(
-        f"The model's {what} of {counted(len(named), 'texts')} holds NaN or infinity: rows {some}.",
+        f"The model's {what} of {counted(len(named), 'texts')} holds NaN or infinity:"
+        f" rows {first_of(named, 10)}.",
         hint="Try dtype float32 (float16 overflows), or look at these texts and the checkpoint.",
         rows=named,
     )

@@ -13,7 +13,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError, is_out_of_memory
+from quarry_runtime.errors import (
+    ConfigError,
+    EnvironmentFault,
+    IntegrityError,
+    in_a_line,
+    is_out_of_memory,
+)
 from quarry_runtime.guard.locate import read_json, settled
 from quarry_runtime.guard.quantize import quantized, settle
 
@@ -28,18 +34,18 @@ def load_transformer(
     model_type: str,
     dtype: str,
     code_revision: str | None,
-    tokenizer_folder: Path | None = None,
-    quantization: str | None = None,
+    tokenizer_folder: Path,
+    quantization: str | None,
 ) -> tuple[nn.Module, Any]:
     """The transformer (on the CPU, in `dtype`) and its tokenizer.
 
     Args:
-        folder: Holds config.json, weights and tokenizer.
+        folder: Holds config.json and weights.
         checkpoint: As the user named it, for messages.
         model_type: As config.json has it.
         dtype: As torch names it.
         code_revision: The commit whose Python code may run; None runs none.
-        tokenizer_folder: Holds the tokenizer, where that is not `folder`.
+        tokenizer_folder: Holds the tokenizer.
         quantization: "8bit", "4bit", or None for weights in `dtype`.
 
     Raises:
@@ -54,8 +60,8 @@ def load_transformer(
         # T5Gemma's encoder has to be told that its decoder stays away.
         more["is_encoder_decoder"] = False
     # A missing pooler is never used; anything else missing would be random numbers.
-    place = tokenizer_folder or folder
-    loaded = _load(kind, folder, checkpoint, dtype, code_revision, ("pooler.",), place, more)
+    may_lack = ("pooler.",)
+    loaded = _load(kind, folder, checkpoint, dtype, code_revision, may_lack, tokenizer_folder, more)
     if quantization is not None:
         settle(loaded[0])
     return loaded
@@ -248,7 +254,7 @@ def _explained(checkpoint: str) -> Iterator[None]:
                 f"{checkpoint}: {_first_line(error)}", hint="Fetch the model again."
             ) from error
         raise ConfigError(
-            f"{checkpoint} cannot be loaded: {type(error).__name__}: {_first_line(error)}",
+            f"{checkpoint} cannot be loaded: {in_a_line(error)}",
             hint="Check that it is a transformers model with safetensors weights.",
         ) from error
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError
+from quarry_runtime.errors import ConfigError, EnvironmentFault, IntegrityError, in_a_line
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.shapes import check_shape
 
@@ -73,7 +73,7 @@ def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool
         return snapshot
     if checkpoint in _SAME_AS_EMBEDDED and revision is None and _embedded_folder() is not None:
         return _embedded(EMBEDDED)
-    if _is_offline():
+    if (variable := offline_by()) is not None:
         found = (
             f"is incomplete: {', '.join(missing_parts(snapshot))}"
             if snapshot
@@ -81,7 +81,7 @@ def locate(checkpoint: str, revision: str | None = None, trust_remote_code: bool
         )
         raise ConfigError(
             f"Model {checkpoint} (revision {wanted}) {found};"
-            f" looked in {hub_cache()}, and HF_HUB_OFFLINE is set.",
+            f" looked in {hub_cache()}, and {variable} is set.",
             hint=f"With a network: `hf download {checkpoint}`; without: use {EMBEDDED}.",
         )
     return _download(checkpoint, revision, trust_remote_code)
@@ -141,7 +141,7 @@ def weight_files(transformer: Path) -> list[str]:
         ConfigError: config.json names others.
     """
     config = transformer / "config.json"
-    named = read_json(config).get("transformers_weights") if config.is_file() else None
+    named = optional_json(config).get("transformers_weights")
     is_whole = (transformer / _WEIGHTS).is_file() or not (transformer / _INDEX).is_file()
     if named not in (None, _WEIGHTS if is_whole else _INDEX):
         raise ConfigError(
@@ -238,6 +238,11 @@ def read_json(file: Path, shape: Any = None) -> dict:
     return content
 
 
+def optional_json(file: Path) -> dict[str, Any]:
+    """As `read_json`, empty where there is no such file."""
+    return read_json(file) if file.is_file() else {}
+
+
 def hub_cache() -> Path:
     """The hub's local cache, by the hub client's own rules."""
     direct = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
@@ -303,9 +308,11 @@ def _cached_snapshot(checkpoint: str, revision: str) -> Path | None:
     return snapshot if snapshot.is_dir() and commit not in ("", ".", "..") else None
 
 
-def _is_offline() -> bool:
+def offline_by() -> str | None:
+    """The variable that forbids to ask the hub; None where it may be asked."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
+    yes = ("1", "ON", "YES", "TRUE")
+    return next((name for name in names if os.environ.get(name, "").upper() in yes), None)
 
 
 def _download(checkpoint: str, revision: str | None, trust_remote_code: bool) -> Path:
@@ -319,7 +326,7 @@ def _download(checkpoint: str, revision: str | None, trust_remote_code: bool) ->
     except Exception as error:
         raise ConfigError(
             f"Model {checkpoint} (revision {revision or 'main'}) is not in {hub_cache()}"
-            f" and could not be fetched: {type(error).__name__}: {str(error).splitlines()[0]}",
+            f" and could not be fetched: {in_a_line(error)}",
             hint="Check the id, the network and `hf auth login`; or name a local folder.",
         ) from error
     return _checked(Path(folder), checkpoint)

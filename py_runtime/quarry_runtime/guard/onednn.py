@@ -7,9 +7,10 @@ torch gives float32 products to MKL, which is written for Intel's: on a Zen 4 wi
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import torch
+
+from quarry_runtime.guard.cores import processor
 
 
 @functools.cache
@@ -21,7 +22,7 @@ def is_faster() -> bool:
     """
     if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
         return False
-    return _vendor() == "AuthenticAMD" and _works()
+    return processor("vendor_id") == "AuthenticAMD" and _works()
 
 
 def product(
@@ -34,15 +35,6 @@ def product(
 def packed(right_NK: torch.Tensor) -> torch.Tensor:
     """A copy in the order in which oneDNN reads it; only `product` can use it."""
     return torch.ops.mkldnn._reorder_linear_weight(right_NK.detach())
-
-
-def _vendor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
-    return next(named, "")
 
 
 def _works() -> bool:

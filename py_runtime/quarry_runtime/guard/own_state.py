@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from quarry_runtime.errors import IntegrityError
+from quarry_runtime.guard.save import part_of
 
 
 def backbone_of(module: nn.Module) -> tuple[str, nn.Module] | None:
@@ -77,10 +78,7 @@ def save_backbone(
         tokenizer.save_pretrained(folder)
         return ()
     prefix = f"{found[0]}." if found[0] else ""
-    part = {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }
     backbone: Any = found[1]
-    backbone.save_pretrained(folder, state_dict=part)
+    backbone.save_pretrained(folder, state_dict=part_of(state, prefix))
     tokenizer.save_pretrained(folder)
     return (prefix,)

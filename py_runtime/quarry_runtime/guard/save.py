@@ -33,6 +33,15 @@ def save_weights(
         )
 
 
+def part_of(state: dict[str, torch.Tensor] | None, prefix: str) -> dict[str, torch.Tensor] | None:
+    """What of a state lies under a prefix, without it; None of None, where a module has its own at hand."""
+    if state is None:
+        return None
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+
+
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
     """Has what a disk refuses to safetensors, which words it in its own way, raised as OSError too."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quarry_runtime.guard.finite import check_finite
 from quarry_runtime.handlers.handler import Answer, Handler
 from quarry_runtime.handlers.units import Prepared
-from quarry_runtime.protocol.messages import EncodeTask, Ready, Result, Unit
+from quarry_runtime.protocol.messages import EncodeTask, Result, Unit
 from quarry_runtime.protocol.tensor import pack
 
 if TYPE_CHECKING:
@@ -27,13 +27,9 @@ class EncodeHandler(Handler):
     def __init__(self, task: EncodeTask, encoder: Encoder, device: torch.device) -> None:
         from quarry_runtime.handlers.forward import Forward
 
+        self.contract = encoder.contract
         self._task = task
-        self._encoder = encoder
         self._forward = Forward(encoder, task.side, device)
-
-    def ready(self, credits: int) -> Ready:
-        """Says what the model is."""
-        return Ready(model=self._encoder.contract, cross_encoder=None, credits=credits)
 
     def work(
         self, message: Unit, prepared: Prepared, started: float, on_batch: Callable[[], None]

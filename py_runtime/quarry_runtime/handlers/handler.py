@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from quarry_runtime.protocol.messages import (
+    CrossEncoderContract,
     DownMessage,
+    ModelContract,
     Ready,
     SnapshotUnit,
     Unit,
@@ -21,9 +23,15 @@ Answer = tuple[UpMessage, Sequence[memoryview]]
 class Handler(ABC):
     """Works on units of one task; `prepare` runs ahead in another thread than `work`."""
 
-    @abstractmethod
+    #: Of the model that was loaded; None for a search of stored vectors.
+    contract: ModelContract | CrossEncoderContract | None
+
     def ready(self, credits: int) -> Ready:
         """Answers `configure`: what was loaded."""
+        contract = self.contract
+        if isinstance(contract, CrossEncoderContract):
+            return Ready(model=None, cross_encoder=contract, credits=credits)
+        return Ready(model=contract, cross_encoder=None, credits=credits)
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:  # noqa: ARG002
         """Takes a message of this kind of task; False for any other one. Most tasks know units only."""

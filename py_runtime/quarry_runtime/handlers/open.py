@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from quarry_runtime.errors import ConfigError
 from quarry_runtime.handlers.handler import Handler
 from quarry_runtime.handlers.models import Models
 from quarry_runtime.protocol.messages import (
@@ -11,29 +10,27 @@ from quarry_runtime.protocol.messages import (
     ProbeTask,
     ScoreTask,
     SearchTask,
-    TrainTask,
 )
 
-Task = EncodeTask | SearchTask | ScoreTask | ProbeTask | ProbeScoreTask | TrainTask
+WorkerTask = EncodeTask | SearchTask | ScoreTask | ProbeTask | ProbeScoreTask
 
 
-def look_ahead(task: Task) -> None:
+def look_ahead(task: WorkerTask) -> None:
     """Finds what is wrong with a task's model before the seconds that torch takes to import."""
-    if isinstance(task, EncodeTask | SearchTask | ProbeTask) and task.model is not None:
-        from quarry_runtime.modeling.contract import resolve
-
-        resolve(task.model)
-    elif isinstance(task, ScoreTask | ProbeScoreTask):
+    if isinstance(task, ScoreTask | ProbeScoreTask):
         from quarry_runtime.modeling.cross_contract import resolve_cross
 
         resolve_cross(task.model)
+    elif task.model is not None:
+        from quarry_runtime.modeling.contract import resolve
+
+        resolve(task.model)
 
 
-def open_handler(task: Task, models: Models) -> Handler:
+def open_handler(task: WorkerTask, models: Models) -> Handler:
     """Makes the handler of a task.
 
     Raises:
-        ConfigError: a task that is not a worker's.
         QuarryError: a model that cannot be loaded.
     """
     import torch
@@ -56,8 +53,6 @@ def open_handler(task: Task, models: Models) -> Handler:
         from quarry_runtime.handlers.probe import EncoderProbe
 
         return EncoderProbe(task, models.encoder(task.model), device)
-    if isinstance(task, ProbeScoreTask):
-        from quarry_runtime.handlers.probe import CrossEncoderProbe
+    from quarry_runtime.handlers.probe import CrossEncoderProbe
 
-        return CrossEncoderProbe(task, models.cross_encoder(task.model), device)
-    raise ConfigError(f"A worker does not do a task of kind {type(task).__name__}.")
+    return CrossEncoderProbe(task, models.cross_encoder(task.model), device)

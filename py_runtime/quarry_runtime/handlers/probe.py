@@ -20,7 +20,6 @@ from quarry_runtime.protocol.messages import (
     ProbedSize,
     ProbeScoreTask,
     ProbeTask,
-    Ready,
     Unit,
 )
 
@@ -149,13 +148,9 @@ class EncoderProbe(ProbeHandler[list[int]]):
 
     def __init__(self, task: ProbeTask, encoder: Encoder, device: torch.device) -> None:
         super().__init__(task.max_batch_size, device)
+        self.contract = encoder.contract
         self._encoder = encoder
         self._side: Side = task.side
-
-    def ready(self, credits: int) -> Ready:
-        """Says what the model is."""
-        contract = self._encoder.contract
-        return Ready(model=contract, cross_encoder=None, credits=credits)
 
     def prepare(self, frame: memoryview, row_count: int) -> list[list[int]]:
         """Token ids of the texts."""
@@ -175,12 +170,8 @@ class CrossEncoderProbe(ProbeHandler["PairIds"]):
 
     def __init__(self, task: ProbeScoreTask, model: CrossEncoder, device: torch.device) -> None:
         super().__init__(task.max_batch_size, device)
+        self.contract = model.contract
         self._model = model
-
-    def ready(self, credits: int) -> Ready:
-        """Says what the model is."""
-        contract = self._model.contract
-        return Ready(model=None, cross_encoder=contract, credits=credits)
 
     def prepare(self, frame: memoryview, row_count: int) -> list[PairIds]:
         """Token ids of the pairs."""

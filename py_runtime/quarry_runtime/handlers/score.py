@@ -15,7 +15,7 @@ from quarry_runtime.errors import DataError
 from quarry_runtime.handlers.forward import Halving
 from quarry_runtime.handlers.handler import Answer, Handler
 from quarry_runtime.handlers.units import Batch, read_pair_texts
-from quarry_runtime.protocol.messages import Ready, Result, ScoreTask, Unit
+from quarry_runtime.protocol.messages import Result, ScoreTask, Unit
 from quarry_runtime.protocol.tensor import pack
 
 if TYPE_CHECKING:
@@ -36,13 +36,10 @@ class ScoreHandler(Handler):
     """Works on units of one score task; see handler.py."""
 
     def __init__(self, task: ScoreTask, model: CrossEncoder, device: torch.device) -> None:
+        self.contract = model.contract
         self._task = task
         self._model = model
         self._forward = Halving(model.collate, model, device, "pairs")
-
-    def ready(self, credits: int) -> Ready:
-        """Says what the model is."""
-        return Ready(model=None, cross_encoder=self._model.contract, credits=credits)
 
     def prepare(self, frame: memoryview, row_count: int) -> PreparedPairs:
         """Tokenises a unit and cuts it into batches of pairs of about equal length.

@@ -22,7 +22,6 @@ from quarry_runtime.protocol.messages import (
     Done,
     DownMessage,
     Queries,
-    Ready,
     SearchTask,
     Snapshot,
     SnapshotUnit,
@@ -46,7 +45,7 @@ class SearchHandler(Handler):
     """
 
     def __init__(self, task: SearchTask, encoder: Encoder | None, device: torch.device) -> None:
-        contract = None if encoder is None else encoder.contract
+        self.contract = contract = None if encoder is None else encoder.contract
         if contract is not None and task.dimension != contract.dimension:
             raise ConfigError(
                 f"The queries have {task.dimension} dimensions,"
@@ -67,11 +66,6 @@ class SearchHandler(Handler):
         #: Opened by the first unit: then the queries and the tracked pairs are complete.
         self._search: ExactSearch | None = None
         self._seen: set[str] = set()
-
-    def ready(self, credits: int) -> Ready:
-        """Says what the model is."""
-        model = None if self._forward is None else self._forward.encoder.contract
-        return Ready(model=model, cross_encoder=None, credits=credits)
 
     def take(self, message: DownMessage, frames: Sequence[memoryview]) -> bool:
         """Query vectors and tracked pairs come before the first unit."""

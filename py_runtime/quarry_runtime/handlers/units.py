@@ -40,10 +40,7 @@ def read_texts(frame: memoryview, row_count: int) -> Texts:
         ProtocolError: a stream that is cut, of other columns, or of another number of rows (cut
             between two batches, a stream reads as fewer rows without complaint).
     """
-    try:
-        unit = read_arrow(frame)
-    except ValueError as error:
-        raise ProtocolError(f"A unit holds no table of texts: {error}") from error
+    unit = read_arrow(frame)
     if len(unit.rows) != row_count:
         raise ProtocolError(f"A unit of {row_count} rows holds {len(unit.rows)}.")
     return unit
@@ -51,10 +48,7 @@ def read_texts(frame: memoryview, row_count: int) -> Texts:
 
 def read_pair_texts(frame: memoryview, row_count: int) -> Pairs:
     """Reads a unit's pairs; raises as `read_texts` does."""
-    try:
-        unit = read_pairs(frame)
-    except ValueError as error:
-        raise ProtocolError(f"A unit holds no table of pairs: {error}") from error
+    unit = read_pairs(frame)
     if len(unit.rows) != row_count:
         raise ProtocolError(f"A unit of {row_count} pairs holds {len(unit.rows)}.")
     return unit

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import EnvironmentFault, IntegrityError, ProtocolError
+from quarry_runtime.protocol.table import table_in
 from quarry_runtime.search.stored import VectorDtype
 
 _NUMPY: dict[str, type[np.generic]] = {
@@ -41,13 +42,10 @@ def read_vectors(
     Raises:
         ProtocolError: a stream that is cut, of other columns, or of another number of rows.
     """
-    try:
-        table = _table(frame)
+    with table_in(frame, "vectors") as table:
         rows, ranks = (_numbers(table, name) for name in ("row", "idRank"))
         flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=True)
         scales = _numbers(table, "scale") if dtype == "int8" else None
-    except _no_table() as error:
-        raise ProtocolError(f"A unit holds no table of vectors: {error}") from error
     if len(rows) != row_count or flat.size != row_count * dimension or flat.dtype != _NUMPY[dtype]:
         raise ProtocolError(
             f"A unit of {row_count} x {dimension} {dtype} holds {len(rows)} rows,"
@@ -93,14 +91,11 @@ class StoredFiles:
                 again.
             EnvironmentFault: a file that cannot be read for any other reason; it may be whole.
         """
-        try:
-            table = _table(frame)
+        with table_in(frame, "places") as table:
             rows, ranks, files, offsets = (
                 _numbers(table, name) for name in ("row", "idRank", "file", "offset")
             )
             scale_offsets = _numbers(table, "scaleOffset") if dtype == "int8" else None
-        except _no_table() as error:
-            raise ProtocolError(f"A unit holds no table of places: {error}") from error
         if len(rows) != row_count:
             raise ProtocolError(f"A unit of {row_count} rows holds {len(rows)}.")
         if row_count > 0 and (files.min() < 0 or files.max() >= len(self._paths)):
@@ -158,21 +153,8 @@ def _runs(
     yield from itertools.pairwise(cuts)
 
 
-def _table(frame: memoryview) -> Any:
-    import pyarrow as pa
-
-    return pa.ipc.open_stream(pa.py_buffer(frame)).read_all().combine_chunks()
-
-
 def _numbers(table: Any, name: str) -> NDArray[Any]:
     return table[name].combine_chunks().to_numpy()
-
-
-def _no_table() -> tuple[type[Exception], ...]:
-    """What a stream that is cut within a batch raises, or one that lacks columns."""
-    import pyarrow as pa
-
-    return pa.ArrowException, OSError, ValueError, KeyError, AttributeError
 
 
 _TORCH = {

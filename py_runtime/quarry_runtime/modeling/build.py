@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import torch
 
-from quarry_runtime.errors import ConfigError, QuarryError, is_out_of_memory
+from quarry_runtime.errors import ConfigError, QuarryError, in_a_line, is_out_of_memory
+from quarry_runtime.modeling.layout import is_built_in
 from quarry_runtime.modeling.plugins import explained
-from quarry_runtime.modeling.pooling import is_built_in
 from quarry_runtime.modeling.registry import Registered
 from quarry_runtime.modeling.tokens import collate
 
@@ -126,9 +126,8 @@ def try_model(encoder: Encoder, device: str) -> None:
             except Exception as error:
                 if _is_of_machine(error):
                     raise
-                line = (str(error).strip().splitlines() or [""])[0]
                 raise ConfigError(
-                    f"{name} cannot encode any text: {type(error).__name__}: {line}",
+                    f"{name} cannot encode any text: {in_a_line(error)}",
                     hint="Use another model, or a plugin's encoder that calls this one as it needs.",
                 ) from error
             if vectors.shape != (1, encoder.contract.dimension):

@@ -35,7 +35,7 @@ def card(resolved: Resolved, contract: ModelContract, facts: Mapping[str, Any]) 
     header = _header(facts, library, base, facts.get("license") or _license(resolved))
     parts = [f"# {facts['title']}", _sentence(contract, facts, base), _shape(contract)]
     parts += [
-        usage(facts["title"], library, resolved, contract, facts, base),
+        usage(library, resolved, contract, facts, base),
         _measures(facts),
         _training(facts),
     ]
@@ -153,8 +153,8 @@ def _base_id(name: str | None) -> str | None:
 
 def _license(resolved: Resolved) -> str | None:
     """The licence that the model's own card, or that of an adapter's base, names."""
-    folders = [resolved.path] if resolved.adapter is None else [resolved.adapter.base_path]
-    for folder in [resolved.path, *folders]:
+    bases = [] if resolved.adapter is None else [resolved.adapter.base_path]
+    for folder in [resolved.path, *bases]:
         found = _license_of(folder / "README.md")
         if found is not None:
             return found

@@ -21,7 +21,6 @@ def library_of(resolved: Resolved, facts: Mapping[str, Any]) -> str:
 
 
 def usage(
-    title: str,
     library: str,
     resolved: Resolved,
     contract: ModelContract,
@@ -31,14 +30,13 @@ def usage(
     """How to use the model, with the library that loads it and with Quarry.
 
     Args:
-        title: What it is called on the hub, or its folder.
         library: See `library_of`.
         resolved: The exported model.
         contract: The same, as it travels.
         facts: See card.card.
         base: An adapter's base model, where the hub has it.
     """
-    name = json.dumps(title)
+    name = json.dumps(facts["title"])
     parts = [resolved] if resolved.query is None else [resolved.query, resolved]
     runs_code = facts["isTrusted"] and any("auto_map" in part.config for part in parts)
     options = dict(facts["own"] or {})

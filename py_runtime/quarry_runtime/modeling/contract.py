@@ -10,7 +10,13 @@ from typing import Any
 import msgspec
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import has_tokenizer, locate, read_json, transformer_folders
+from quarry_runtime.guard.locate import (
+    has_tokenizer,
+    locate,
+    optional_json,
+    read_json,
+    transformer_folders,
+)
 from quarry_runtime.modeling.adapter_files import read_adapter
 from quarry_runtime.modeling.layout import (
     POOLING_NAMES,
@@ -19,9 +25,10 @@ from quarry_runtime.modeling.layout import (
     LayerNormSpec,
     Modules,
     NormalizeSpec,
+    is_built_in,
     read_modules,
 )
-from quarry_runtime.modeling.registry import find_pooling, load_plugins
+from quarry_runtime.modeling.registry import find, load_plugins
 from quarry_runtime.modeling.resolved import OFFSET_POSITIONS, RELATIVE_POSITIONS, Resolved
 from quarry_runtime.modeling.similarity import PRODUCTS, scorer
 from quarry_runtime.modeling.tower_layout import read_towers
@@ -194,7 +201,7 @@ def _known(pooling: str, plugins: list[PluginFile]) -> str:
     for name in pooling.split("+"):
         if name not in POOLING_NAMES.values():
             load_plugins(plugins)
-            find_pooling(name)
+            find("pooling", name)
     return pooling
 
 
@@ -207,10 +214,9 @@ def _with_normalize(head: tuple[HeadSpec, ...], wish: bool | None) -> tuple[Head
 
 def _dimension(head: tuple[HeadSpec, ...], hidden: int, pooling: str) -> int:
     """Size of a text's vector after all modules, each of which must fit the one before."""
-    modes = pooling.split("+")
-    size = hidden * len(modes)
+    size = hidden * len(pooling.split("+"))
     # A plugin's pooling may give another size; that is found out when it is loaded.
-    is_sure = set(modes) <= set(POOLING_NAMES.values())
+    is_sure = is_built_in(pooling)
     for module in head:
         if isinstance(module, NormalizeSpec):
             continue
@@ -265,11 +271,6 @@ def longest_text(modules: Modules, tokenizer_config: Mapping[str, Any], limit: i
     stated = tokenizer_config.get("model_max_length")
     stated = int(stated) if isinstance(stated, int | float) and stated < 1_000_000 else None
     return min(stated or _DEFAULT_MAX_LENGTH, limit) if stated or limit >= 1_000_000 else limit
-
-
-def optional_json(file: Path) -> dict[str, Any]:
-    """A checkpoint's JSON file, empty where there is none."""
-    return read_json(file) if file.is_file() else {}
 
 
 def _first(*prompts: str | None) -> str:

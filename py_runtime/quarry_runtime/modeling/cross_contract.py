@@ -13,8 +13,15 @@ import msgspec
 from quarry_runtime.counted import counted
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import is_adapter, locate, read_json, settled, transformer_folders
-from quarry_runtime.modeling.contract import longest_text, optional_json, position_limit
+from quarry_runtime.guard.locate import (
+    is_adapter,
+    locate,
+    optional_json,
+    read_json,
+    settled,
+    transformer_folders,
+)
+from quarry_runtime.modeling.contract import longest_text, position_limit
 from quarry_runtime.modeling.layout import Modules
 from quarry_runtime.modeling.pair_layout import Chat, PairLayout, read_pair_layout
 from quarry_runtime.modeling.resolved import TOKENIZER_FILES, DType

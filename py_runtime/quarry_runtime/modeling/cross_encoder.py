@@ -170,22 +170,19 @@ class CrossEncoder(nn.Module):
         return scores_B.sigmoid() if self.contract.activation == "sigmoid" else scores_B
 
 
-def load_cross_encoder(
-    spec: CrossEncoderSpec, device: str, dtype: str | None = None
-) -> CrossEncoder:
+def load_cross_encoder(spec: CrossEncoderSpec, device: str) -> CrossEncoder:
     """Loads a cross-encoder as its spec says.
 
     Args:
         spec: Which checkpoint, and what to do differently from what it says.
         device: As torch names it, e.g. "cpu" or "cuda:0".
-        dtype: Overrides the spec's; "auto" is bfloat16 on a GPU that has it, else float32.
 
     Raises:
         ConfigError, EnvironmentFault, IntegrityError: a model that is not there, not whole, or no
             classifier.
     """
     resolved = resolve_cross(spec)
-    chosen = pick_dtype(dtype or spec.dtype, device)
+    chosen = pick_dtype(spec.dtype, device)
     load = load_language_model if resolved.is_causal else load_classifier
     classifier, tokenizer = load(
         resolved.transformer, resolved.checkpoint, chosen, resolved.code_revision

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from quarry_runtime.errors import ConfigError
+from quarry_runtime.guard.own_state import save_own_state
+from quarry_runtime.guard.save import part_of, save_weights
 from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.head import described
@@ -178,29 +180,18 @@ class Encoder(nn.Module):
             prefix: Put before the names of the modules' folders: see layout_write.pipeline.
             max_length: Most tokens, for sentence-transformers; default: each side's own.
         """
-        from quarry_runtime.guard.own_state import save_own_state
-        from quarry_runtime.guard.save import save_weights
-
-        resolved, contract = self._resolved, self.contract
-        written = pipeline(
-            dimension=resolved.hidden_size,
-            pooling=contract.pooling,
-            is_prompt_pooled=resolved.is_prompt_pooled,
-            query_max_length=max_length or contract.query_max_length,
-            passage_max_length=max_length or contract.passage_max_length,
-            is_lower_case=resolved.is_lower_case,
-            head=[described(module) for module in self.after_pooling],
-            prefix=prefix,
-        )
+        head = [described(module) for module in self.after_pooling]
+        written = pipeline(self._resolved, self.contract, head, prefix, max_length)
         places = [folder / place for _, place in written.modules]
         places[0].mkdir(parents=True, exist_ok=True)
-        self.transformer.save_pretrained(places[0], state_dict=_part(state_dict, "transformer."))  # type: ignore[operator]
+        self.transformer.save_pretrained(places[0], state_dict=part_of(state_dict, "transformer."))  # type: ignore[operator]
         self.tokenizer.save_pretrained(places[0])
         if type(self) is not Encoder:
             whole = self.state_dict() if state_dict is None else state_dict
             save_own_state(places[0] / OWN_STATE, whole, self.held)
         for number, module in enumerate(self.after_pooling):
-            save_weights(places[number + 2], module, _part(state_dict, f"after_pooling.{number}."))
+            state = part_of(state_dict, f"after_pooling.{number}.")
+            save_weights(places[number + 2], module, state)
         return written
 
     def own_settings(self) -> dict[str, Any]:
@@ -209,25 +200,4 @@ class Encoder(nn.Module):
 
     def root_files(self, modules: list[tuple[str, str]]) -> dict[str, Any]:
         """The files at the top of a checkpoint with these modules."""
-        contract = self.contract
-        return root_files(
-            modules,
-            similarity=contract.similarity,
-            query_prompt=contract.query_prompt,
-            passage_prompt=contract.passage_prompt,
-            other_prompts=self._resolved.other_prompts,
-            default_prompt_name=self._resolved.default_prompt_name,
-            query_max_length=contract.query_max_length,
-            passage_max_length=contract.passage_max_length,
-            append_eos=self._resolved.append_eos,
-            pooling=contract.pooling,
-        )
-
-
-def _part(state: dict[str, torch.Tensor] | None, prefix: str) -> dict[str, torch.Tensor] | None:
-    """What of a state lies under a prefix, without it."""
-    if state is None:
-        return None
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }
+        return root_files(modules, self._resolved, self.contract)

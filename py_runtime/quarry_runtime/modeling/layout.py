@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard import shapes
-from quarry_runtime.guard.locate import inside, read_json, unfollowed
+from quarry_runtime.guard.locate import inside, optional_json, read_json, unfollowed
 from quarry_runtime.modeling.transformer_settings import read_settings
 
 #: sentence-transformers' names of poolings, in the order in which several are concatenated.
@@ -21,7 +21,8 @@ POOLING_NAMES: dict[str, str] = {
     "weightedmean": "weightedmean",
     "lasttoken": "last",
 }
-_POOLING_FLAGS: dict[str, str] = {
+#: Their names by the flags that every release reads, in the same order.
+POOLING_FLAGS: dict[str, str] = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
@@ -97,7 +98,7 @@ def read_modules(folder: Path) -> Modules:
     Raises:
         ConfigError: a module or a setting that Quarry cannot follow, named.
     """
-    own = _optional(folder / QUARRY_FILE)
+    own = optional_json(folder / QUARRY_FILE)
     if "encoder" in own:
         return _of_plugin(own)
     if not (folder / "modules.json").is_file():
@@ -107,14 +108,19 @@ def read_modules(folder: Path) -> Modules:
         for module in read_json(folder / "modules.json")
     ]
     return read_pipeline(
-        folder, listed, own, _optional(folder / "config_sentence_transformers.json")
+        folder, listed, own, optional_json(folder / "config_sentence_transformers.json")
     )
+
+
+def is_built_in(pooling: str) -> bool:
+    """Whether no plugin has a say in a pooling."""
+    return set(pooling.split("+")) <= set(POOLING_NAMES.values())
 
 
 def read_prompts(folder: Path) -> Mapping[str, str | None]:
     """The prompts that a checkpoint declares, by name; of one encoder as of two."""
-    theirs = _optional(folder / "config_sentence_transformers.json").get("prompts")
-    return theirs or _optional(folder / QUARRY_FILE).get("prompts") or {}
+    theirs = optional_json(folder / "config_sentence_transformers.json").get("prompts")
+    return theirs or optional_json(folder / QUARRY_FILE).get("prompts") or {}
 
 
 def _of_plugin(own: Mapping[str, Any]) -> Modules:
@@ -191,7 +197,7 @@ def _pooling(config: Mapping[str, Any], folder: Path) -> str:
     mode = config.get("pooling_mode")
     modes = [mode] if isinstance(mode, str) else list(mode or [])
     if not modes:
-        modes = [name for flag, name in _POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
+        modes = [name for flag, name in POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
     unknown = [name for name in modes if name not in POOLING_NAMES]
     if unknown:
         raise ConfigError(
@@ -253,7 +259,3 @@ def _with_weights(folder: Path) -> Path:
             hint="Quarry never unpickles; save the model again as safetensors.",
         )
     return folder
-
-
-def _optional(file: Path) -> dict[str, Any]:
-    return read_json(file) if file.is_file() else {}

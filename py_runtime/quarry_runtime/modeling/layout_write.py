@@ -8,19 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quarry_runtime.modeling.layout import POOLING_NAMES, QUARRY_FILE
+from quarry_runtime.modeling.layout import POOLING_FLAGS, POOLING_NAMES, QUARRY_FILE, is_built_in
+from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.protocol.messages import ModelContract
 
 # Old module names, which every release of sentence-transformers reads.
 _PACKAGE = "sentence_transformers.models"
-_FLAGS = {
-    "cls": "pooling_mode_cls_token",
-    "max": "pooling_mode_max_tokens",
-    "mean": "pooling_mode_mean_tokens",
-    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
-    "weightedmean": "pooling_mode_weightedmean_tokens",
-    "lasttoken": "pooling_mode_lasttoken",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,22 +25,18 @@ class Pipeline:
 
 
 def pipeline(
-    *,
-    dimension: int,
-    pooling: str,
-    is_prompt_pooled: bool,
-    query_max_length: int,
-    passage_max_length: int,
-    is_lower_case: bool,
+    resolved: Resolved,
+    contract: ModelContract,
     head: list[tuple[str, dict[str, Any]]],
-    prefix: str = "",
+    prefix: str,
+    max_length: int | None,
 ) -> Pipeline:
     """One pipeline's modules.
 
     Args:
-        dimension: Size of a token's vector.
         head: Kind and config of each module after the pooling.
         prefix: Put before the folders' names; without one the transformer lies at the top.
+        max_length: Most tokens of either side; None stands for the contract's, of each its own.
     """
     kinds = ["Transformer", "Pooling", *(kind for kind, _ in head)]
     places = [
@@ -56,13 +45,15 @@ def pipeline(
     ]
     files: dict[str, Any] = {
         _in(places[0], "sentence_bert_config.json"): {
-            **_lengths(query_max_length, passage_max_length),
-            "do_lower_case": is_lower_case,
+            **_lengths(
+                max_length or contract.query_max_length, max_length or contract.passage_max_length
+            ),
+            "do_lower_case": resolved.is_lower_case,
         },
         _in(places[1], "config.json"): {
-            "word_embedding_dimension": dimension,
-            **_pooling_mode(pooling),
-            "include_prompt": is_prompt_pooled,
+            "word_embedding_dimension": resolved.hidden_size,
+            **_pooling_mode(contract.pooling),
+            "include_prompt": resolved.is_prompt_pooled,
         },
     }
     for place, (_, config) in zip(places[2:], head, strict=True):
@@ -71,25 +62,12 @@ def pipeline(
 
 
 def root_files(
-    modules: list[tuple[str, str]],
-    *,
-    similarity: str,
-    query_prompt: str,
-    passage_prompt: str,
-    other_prompts: Mapping[str, str | None],
-    default_prompt_name: str | None,
-    query_max_length: int,
-    passage_max_length: int,
-    append_eos: bool,
-    pooling: str,
+    modules: list[tuple[str, str]], resolved: Resolved, contract: ModelContract
 ) -> dict[str, Any]:
-    """The files at the top of a checkpoint: which modules there are, prompts, lengths.
-
-    Args:
-        other_prompts: What sentence-transformers finds under further names.
-        default_prompt_name: Which of all prompts its plain encode() takes.
-    """
-    prompts = {**other_prompts, "query": query_prompt, "document": passage_prompt}
+    """The files at the top of a checkpoint: which modules there are, prompts, lengths."""
+    sides = {"query": contract.query_prompt, "document": contract.passage_prompt}
+    prompts = {**resolved.other_prompts, **sides}
+    default = resolved.default_prompt_name
     return {
         "modules.json": [
             {"idx": number, "name": str(number), "path": place, "type": f"{_PACKAGE}.{kind}"}
@@ -97,21 +75,19 @@ def root_files(
         ],
         "config_sentence_transformers.json": {
             "prompts": prompts,
-            "default_prompt_name": default_prompt_name if default_prompt_name in prompts else None,
-            "similarity_fn_name": similarity,
+            "default_prompt_name": default if default in prompts else None,
+            "similarity_fn_name": contract.similarity,
         },
         QUARRY_FILE: {
-            "queryMaxLength": query_max_length,
-            "passageMaxLength": passage_max_length,
-            **({"appendEos": True} if append_eos else {}),
-            **({} if _is_known(pooling) else {"pooling": pooling}),
+            "queryMaxLength": contract.query_max_length,
+            "passageMaxLength": contract.passage_max_length,
+            **({"appendEos": True} if resolved.append_eos else {}),
+            **({} if is_built_in(contract.pooling) else {"pooling": contract.pooling}),
         },
     }
 
 
-def plugin_settings(
-    encoder: str, contract: ModelContract, *, is_lower_case: bool, append_eos: bool
-) -> dict[str, Any]:
+def plugin_settings(encoder: str, resolved: Resolved, contract: ModelContract) -> dict[str, Any]:
     """quarry_encoder.json beside a plugin's module, whose other files are its own business."""
     return {
         "encoder": encoder,
@@ -121,8 +97,8 @@ def plugin_settings(
         "prompts": {"query": contract.query_prompt, "passage": contract.passage_prompt},
         "queryMaxLength": contract.query_max_length,
         "passageMaxLength": contract.passage_max_length,
-        "lowerCase": is_lower_case,
-        "appendEos": append_eos,
+        "lowerCase": resolved.is_lower_case,
+        "appendEos": resolved.append_eos,
     }
 
 
@@ -145,18 +121,14 @@ def _lengths(query: int, passage: int) -> dict[str, int]:
 
 def _pooling_mode(pooling: str) -> dict[str, Any]:
     """Flags, which every release reads, unless several come in another order than theirs."""
-    if not _is_known(pooling):
+    if not is_built_in(pooling):
         # A plugin's pooling is one that sentence-transformers refuses by name.
         return {"pooling_mode": pooling}
     theirs = {ours: name for name, ours in POOLING_NAMES.items()}
     modes = [theirs[mode] for mode in pooling.split("+")]
-    if modes == [mode for mode in _FLAGS if mode in modes]:
-        return {flag: mode in modes for mode, flag in _FLAGS.items()}
+    if modes == [mode for mode in POOLING_FLAGS.values() if mode in modes]:
+        return {flag: mode in modes for flag, mode in POOLING_FLAGS.items()}
     return {"pooling_mode": modes}
-
-
-def _is_known(pooling: str) -> bool:
-    return set(pooling.split("+")) <= set(POOLING_NAMES.values())
 
 
 def _in(place: str, name: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from quarry_runtime.guard.device import pick_dtype
 from quarry_runtime.modeling.contract import resolve
-from quarry_runtime.modeling.registry import find_encoder, load_plugins
+from quarry_runtime.modeling.registry import find, load_plugins
 from quarry_runtime.protocol.messages import ModelSpec
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_encoder(
     from quarry_runtime.modeling.build import build_encoder, needs_trial, try_encoder
 
     load_plugins(spec.plugins)
-    entry = find_encoder(spec.encoder)
+    entry = find("encoder", spec.encoder)
     options = entry.parse(spec.encoder_options)
     resolved = resolve(spec)
     base = spec.adapter.base_dtype if spec.adapter else "float32"
@@ -71,7 +71,7 @@ def load_to_encode(spec: ModelSpec, device: str, dtype: str | None = None) -> En
 
     encoder = load_encoder(spec, device, dtype)
     # One of a plugin has been tried already.
-    if not needs_trial(find_encoder(spec.encoder), encoder):
+    if not needs_trial(find("encoder", spec.encoder), encoder):
         try_model(encoder, device)
     return encoder
 

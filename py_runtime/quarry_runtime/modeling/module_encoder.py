@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import read_json
+from quarry_runtime.guard.locate import optional_json
 from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.layout import OWN_STATE, QUARRY_FILE
@@ -94,6 +94,7 @@ class ModuleEncoder(nn.Module):
     def save(self, folder: str | Path, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         """Writes what the module can be made from again, and what it learned; see Encoder.save."""
         from quarry_runtime.guard.own_state import save_backbone, save_own_state
+        from quarry_runtime.guard.save import part_of
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,16 +103,11 @@ class ModuleEncoder(nn.Module):
         if own is not None:
             own(folder)
         else:
-            whole = self.module.state_dict() if state_dict is None else state_dict
-            state = {name.removeprefix("module."): value for name, value in whole.items()}
+            state = part_of(state_dict, "module.") or self.module.state_dict()
             held = save_backbone(self.module, self.tokenizer, resolved.transformer, folder, state)
             save_own_state(folder / OWN_STATE, state, held)
         # A checkpoint that only this plugin can follow must not pass for another model.
-        settings = plugin_settings(
-            *(self.name, self.contract),
-            is_lower_case=resolved.is_lower_case,
-            append_eos=resolved.append_eos,
-        )
+        settings = plugin_settings(self.name, resolved, self.contract)
         write_files(folder, {QUARRY_FILE: settings})
 
 
@@ -151,8 +147,7 @@ def refuse_other_encoder(resolved: Resolved, name: str) -> None:
         ConfigError: it names another encoder.
     """
     for each in [resolved] if resolved.query is None else [resolved, resolved.query]:
-        file = each.path / QUARRY_FILE
-        written = read_json(file).get("encoder") if file.is_file() else None
+        written = optional_json(each.path / QUARRY_FILE).get("encoder")
         if written not in (None, name):
             raise ConfigError(
                 f"{each.checkpoint} was saved by the encoder {written}, not by {name}.",

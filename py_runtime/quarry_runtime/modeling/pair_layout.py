@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import inside, read_json, unfollowed
+from quarry_runtime.guard.locate import inside, optional_json, read_json, unfollowed
 from quarry_runtime.modeling.transformer_settings import read_settings, settings_file
 
 # What a chat template is called with that is no variable of its own.
@@ -83,6 +83,5 @@ def _chat(transformer: Path) -> Chat | None:
 
 
 def _prompt(folder: Path) -> str | None:
-    file = folder / "config_sentence_transformers.json"
-    general = read_json(file) if file.is_file() else {}
+    general = optional_json(folder / "config_sentence_transformers.json")
     return (general.get("prompts") or {}).get(general.get("default_prompt_name")) or None

@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 
-from quarry_runtime.modeling.registry import find_pooling
+from quarry_runtime.modeling.registry import find
 
 #: What a pooling of several modes is joined by: their vectors stand one behind the other.
 JOINED_BY: Final = "+"
@@ -36,18 +36,13 @@ def pool(
     return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=-1)
 
 
-def is_built_in(mode: str) -> bool:
-    """Whether no plugin has a say in a pooling."""
-    return all(each in POOLINGS for each in mode.split(JOINED_BY))
-
-
 def _pool(
     mode: str, hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, mask_BT: torch.Tensor
 ) -> torch.Tensor:
     own = POOLINGS.get(mode)
     if own is not None:
         return own(hidden_BTH, counted_BT, mask_BT)
-    return find_pooling(mode).factory(hidden_BTH, counted_BT).float()
+    return find("pooling", mode).factory(hidden_BTH, counted_BT).float()
 
 
 def _mean(hidden_BTH: torch.Tensor, counted_BT: torch.Tensor, _: torch.Tensor) -> torch.Tensor:

@@ -21,20 +21,14 @@ __all__ = [
     "Kind",
     "Option",
     "Registered",
-    "find_encoder",
-    "find_loss",
-    "find_pooling",
-    "find_retriever",
-    "find_similarity",
+    "find",
     "load_plugins",
-    "losses",
     "register_encoder",
     "register_loss",
     "register_pooling",
     "register_retriever",
     "register_similarity",
     "registered",
-    "similarities",
 ]
 
 T = TypeVar("T")
@@ -217,42 +211,11 @@ def register_similarity(name: str) -> Callable[[T], T]:
 
 def registered(kind: Kind) -> dict[str, Registered]:
     """Everything of a kind by name, what loaded plugins brought included."""
-    return _all(kind)
-
-
-def losses() -> dict[str, Registered]:
-    """Every registered loss by name."""
-    return _all("loss")
-
-
-def similarities() -> dict[str, Registered]:
-    """Every registered similarity by name."""
-    return _all("similarity")
-
-
-def find_encoder(name: str) -> Registered:
-    """The encoder of that name; ConfigError with what is registered otherwise."""
-    return _find("encoder", name)
-
-
-def find_pooling(name: str) -> Registered:
-    """The pooling of that name; ConfigError with what is registered otherwise."""
-    return _find("pooling", name)
-
-
-def find_loss(name: str) -> Registered:
-    """The loss of that name; ConfigError with what is registered otherwise."""
-    return _find("loss", name)
-
-
-def find_retriever(name: str) -> Registered:
-    """The retriever of that name; ConfigError with what is registered otherwise."""
-    return _find("retriever", name)
-
-
-def find_similarity(name: str) -> Registered:
-    """The similarity of that name; ConfigError with what is registered otherwise."""
-    return _find("similarity", name)
+    if kind in _BUILT_IN:
+        package = importlib.import_module(_BUILT_IN[kind])
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_REGISTRY[kind].items()))
 
 
 def _register(kind: Kind, name: str, options: type | None) -> Callable[[T], T]:
@@ -277,20 +240,18 @@ def _register(kind: Kind, name: str, options: type | None) -> Callable[[T], T]:
     return decorate
 
 
-def _all(kind: Kind) -> dict[str, Registered]:
-    if kind in _BUILT_IN:
-        package = importlib.import_module(_BUILT_IN[kind])
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_REGISTRY[kind].items()))
+def find(kind: Kind, name: str) -> Registered:
+    """The component of that name.
 
-
-def _find(kind: Kind, name: str) -> Registered:
+    Raises:
+        ConfigError: there is none; the nearest name, or all that are registered, are in the hint.
+    """
     # What is registered already is taken as it is: importing every built-in costs seconds of torch.
-    entry = _REGISTRY[kind].get(name) or _all(kind).get(name)
-    if entry is not None:
-        return entry
-    known = _all(kind)
+    if name in _REGISTRY[kind]:
+        return _REGISTRY[kind][name]
+    known = registered(kind)
+    if name in known:
+        return known[name]
     near = difflib.get_close_matches(name, sorted(known), n=1)
     if not known:
         hint = f"Nothing registers a {kind}: name the Python file that does in model.plugins."

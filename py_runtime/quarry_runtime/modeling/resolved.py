@@ -11,10 +11,10 @@ from typing import Any, Literal, cast
 import msgspec
 
 from quarry_runtime.guard.hashes import sha256_of
-from quarry_runtime.guard.locate import read_json, settled
+from quarry_runtime.guard.locate import optional_json, settled
 from quarry_runtime.modeling.adapter_files import AdapterFiles
-from quarry_runtime.modeling.layout import OWN_STATE, POOLING_NAMES, HeadSpec, NormalizeSpec
-from quarry_runtime.modeling.registry import find_pooling, find_similarity
+from quarry_runtime.modeling.layout import OWN_STATE, HeadSpec, NormalizeSpec, is_built_in
+from quarry_runtime.modeling.registry import find
 from quarry_runtime.modeling.similarity import PRODUCTS
 from quarry_runtime.modeling.weights import WeightFacts
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
@@ -104,7 +104,7 @@ class Resolved:
         """Whether the model counts positions from its padding id on, and so by itself."""
         return self.config.get("model_type") in OFFSET_POSITIONS
 
-    def contract(self, dtype: str, spec: ModelSpec | None = None) -> ModelContract:
+    def contract(self, dtype: str, spec: ModelSpec) -> ModelContract:
         """The contract as it travels, in a resolved dtype; hashes the weights."""
         own = self._own_contract(dtype, spec)
         if self.query is None:
@@ -121,7 +121,7 @@ class Resolved:
             fingerprint=hashlib.sha256(msgspec.json.encode(prints)).hexdigest(),
         )
 
-    def _own_contract(self, dtype: str, spec: ModelSpec | None) -> ModelContract:
+    def _own_contract(self, dtype: str, spec: ModelSpec) -> ModelContract:
         return ModelContract(
             checkpoint=self.checkpoint,
             architecture=self.architecture,
@@ -141,7 +141,7 @@ class Resolved:
             fingerprint=self._fingerprint(dtype, spec),
         )
 
-    def _fingerprint(self, dtype: str, spec: ModelSpec | None) -> str:
+    def _fingerprint(self, dtype: str, spec: ModelSpec) -> str:
         files = [*self.weights.files]
         files.append(self.transformer / "config.json")
         files += [self.tokenizer / name for name in TOKENIZER_FILES]
@@ -155,7 +155,7 @@ class Resolved:
             "code": [(file.name, sha256_of(file)) for file in self._code(spec)],
             "plugins": self._plugins(spec),
             "encoderVersion": ENCODER_VERSION,
-            "encoder": [spec.encoder, spec.encoder_options] if spec else ["auto", {}],
+            "encoder": [spec.encoder, spec.encoder_options],
             "pooling": self.pooling,
             "normalize": self.normalize,
             "similarity": self.similarity,
@@ -168,7 +168,7 @@ class Resolved:
         }
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
-    def _uncommon(self, spec: ModelSpec | None) -> dict[str, Any]:
+    def _uncommon(self, spec: ModelSpec) -> dict[str, Any]:
         """What most models do not have; left out there, so that vectors stored earlier count on."""
         kinds = [type(module).__name__ for module in self.head]
         usual = [*(kind for kind in kinds if kind == "DenseSpec"), *kinds[-1:]]
@@ -180,16 +180,16 @@ class Resolved:
             "truncation": "left" if _cuts_left(self.tokenizer) else None,
             "settled": settled(self.config) or None,
             "adapter": self.adapter.facts() if self.adapter else None,
-            "quantization": spec.quantization if spec else None,
+            "quantization": spec.quantization,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
-    def _plugins(self, spec: ModelSpec | None) -> list[str]:
+    def _plugins(self, spec: ModelSpec) -> list[str]:
         """What the plugins are, as the run has them, whatever lies there by now.
 
         Only where one of them shapes vectors or scores: who works on a loss does not encode anew.
         """
-        if spec is None or not self._is_shaped_by_plugins(spec):
+        if not self._is_shaped_by_plugins(spec):
             return []
         hashes = []
         for plugin in spec.plugins:
@@ -201,16 +201,15 @@ class Resolved:
 
     def _is_shaped_by_plugins(self, spec: ModelSpec) -> bool:
         # Known names first: looking one up takes the seconds that torch takes.
-        poolings = set(self.pooling.split("+")) - set(POOLING_NAMES.values())
         return (
             spec.encoder != "auto"
-            or any(find_pooling(name).is_plugin for name in poolings)
-            or (self.similarity not in PRODUCTS and find_similarity(self.similarity).is_plugin)
+            or not is_built_in(self.pooling)
+            or (self.similarity not in PRODUCTS and find("similarity", self.similarity).is_plugin)
         )
 
-    def _code(self, spec: ModelSpec | None) -> list[Path]:
+    def _code(self, spec: ModelSpec) -> list[Path]:
         """The Python files of a checkpoint whose own code may run."""
-        if spec is None or not spec.trust_remote_code:
+        if not spec.trust_remote_code:
             return []
         folders = [self.path, *([self.adapter.base_path] if self.adapter else [])]
         return sorted(file for folder in folders for file in folder.rglob("*.py"))
@@ -224,8 +223,8 @@ class _TokenizerFile(msgspec.Struct):
 
 def _cuts_left(folder: Path) -> bool:
     """Whether a tokenizer cuts texts off at the left, as transformers reads it from its files."""
-    config, whole = folder / "tokenizer_config.json", folder / "tokenizer.json"
-    side = read_json(config).get("truncation_side") if config.is_file() else None
+    side = optional_json(folder / "tokenizer_config.json").get("truncation_side")
+    whole = folder / "tokenizer.json"
     if side is None and whole.is_file():
         written = msgspec.json.decode(whole.read_bytes(), type=_TokenizerFile).truncation or {}
         side = str(written.get("direction")).lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from quarry_runtime.modeling.registry import find_similarity
+from quarry_runtime.modeling.registry import find
 
 if TYPE_CHECKING:
     import torch
@@ -23,4 +23,4 @@ def scorer(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | 
     Raises:
         ConfigError: no such name; the nearest one is in the hint.
     """
-    return None if name in PRODUCTS else find_similarity(name).factory
+    return None if name in PRODUCTS else find("similarity", name).factory

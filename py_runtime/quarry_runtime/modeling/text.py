@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry_runtime.protocol.table import table_in
+
 _EXTRAS = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -47,13 +49,9 @@ def read_arrow(frame: memoryview) -> Texts:
     prompt:utf8 and extras:utf8, a JSON object or null.
 
     Raises:
-        ValueError: The stream is cut, or has other columns.
+        ProtocolError: the stream is cut, or has other columns.
     """
-    import pyarrow as pa
-
-    try:
-        with pa.ipc.open_stream(pa.py_buffer(frame)) as reader:
-            table = reader.read_all()
+    with table_in(frame, "texts") as table:
         # Copies, for the row numbers outlive the frame.
         rows = np.array(table.column("row").to_numpy(), dtype=np.int32)
         ranks = np.array(table.column("idRank").to_numpy(), dtype=np.int32)
@@ -64,9 +62,6 @@ def read_arrow(frame: memoryview) -> Texts:
         prompts = table.column("prompt").to_pylist() if has_prompts else None
         has_extras = "extras" in table.column_names
         extras = _read_extras(table.column("extras").to_pylist()) if has_extras else None
-    # A stream that is cut within a batch raises OSError.
-    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
-        raise ValueError(str(error)) from error
     return Texts(rows, ranks, texts, prompts, extras)
 
 
@@ -78,19 +73,13 @@ def read_pairs(frame: memoryview) -> Pairs:
     """Reads an Arrow IPC stream with row:int32, query:utf8, title:utf8 and text:utf8.
 
     Raises:
-        ValueError: The stream is cut, or has other columns.
+        ProtocolError: the stream is cut, or has other columns.
     """
-    import pyarrow as pa
-
-    try:
-        with pa.ipc.open_stream(pa.py_buffer(frame)) as reader:
-            table = reader.read_all()
+    with table_in(frame, "pairs") as table:
         rows = np.array(table.column("row").to_numpy(), dtype=np.int32)
         for name in ("query", "text"):
             if table.column(name).null_count > 0:
                 raise ValueError(f"a {name} is null")
         queries = table.column("query").to_pylist()
         passages = join_titles(table.column("title").to_pylist(), table.column("text").to_pylist())
-    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
-        raise ValueError(str(error)) from error
     return Pairs(rows, queries, passages)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.guard.locate import ROUTER_FILE, read_json, read_router
+from quarry_runtime.guard.locate import ROUTER_FILE, optional_json, read_json, read_router
 from quarry_runtime.modeling.layout import QUARRY_FILE, Modules, read_pipeline
 
 _ROUTER = "sentence_transformers.base.modules.router.Router"
@@ -47,8 +47,8 @@ def read_towers(folder: Path) -> Towers | None:
         )
     modules = read_json(folder / "modules.json")
     after = [(str(module["type"]), str(module.get("path", ""))) for module in modules[1:]]
-    own = _optional(folder / QUARRY_FILE)
-    general = _optional(folder / "config_sentence_transformers.json")
+    own = optional_json(folder / QUARRY_FILE)
+    general = optional_json(folder / "config_sentence_transformers.json")
 
     def side(name: str) -> Modules:
         listed = [(str(types.get(each)), str(each)) for each in structure[name]]
@@ -83,7 +83,3 @@ def router_files(query: list[tuple[str, str]], passage: list[tuple[str, str]]) -
             },
         },
     }
-
-
-def _optional(file: Path) -> dict[str, Any]:
-    return read_json(file) if file.is_file() else {}

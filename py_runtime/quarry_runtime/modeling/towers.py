@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from quarry_runtime.guard.save import part_of
 from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.modeling.layout import QUARRY_FILE
 from quarry_runtime.modeling.layout_write import write_files
@@ -62,9 +63,9 @@ class Towers(nn.Module):
         """Writes both into one folder, as sentence-transformers' Router has it."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        contract, query_state = self.contract, _part(state_dict, "query.")
+        contract, query_state = self.contract, part_of(state_dict, "query.")
         query = self.query.save_modules(folder, query_state, "query_", contract.query_max_length)
-        passage_state, length = _part(state_dict, "passage."), contract.passage_max_length
+        passage_state, length = part_of(state_dict, "passage."), contract.passage_max_length
         passage = self.passage.save_modules(folder, passage_state, "document_", length)
         # Prompts and lengths are those of the contract of both.
         root = self.passage.root_files([])
@@ -73,11 +74,3 @@ class Towers(nn.Module):
         root[QUARRY_FILE]["queryMaxLength"] = contract.query_max_length
         root[QUARRY_FILE]["query"] = self.query.own_settings()
         write_files(folder, {**query.files, **passage.files, **root})
-
-
-def _part(state: dict[str, torch.Tensor] | None, prefix: str) -> dict[str, torch.Tensor] | None:
-    if state is None:
-        return None
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }

@@ -1,1 +1,1 @@
-"""The wire as Python sees it: generated messages, strict codec, tensors in binary frames."""
+"""The wire as Python sees it: generated messages, strict codec, tensors and tables in binary frames."""

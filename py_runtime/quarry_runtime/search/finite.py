@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quarry_runtime.counted import counted
+from quarry_runtime.counted import counted, first_of
 from quarry_runtime.errors import DataError
 
 
@@ -25,9 +25,9 @@ def refuse(
     """Raises a DataError that names the rows of the columns with NaN or infinity."""
     broken_N = ~torch.isfinite(numbers_XN).all(0)
     rows = rows_N[broken_N if isinstance(rows_N, torch.Tensor) else broken_N.numpy()].tolist()
-    some = ", ".join(str(row) for row in rows[:10]) + (", …" if len(rows) > 10 else "")
     raise DataError(
-        f"The {what} of {counted(len(rows), 'passages')} hold NaN or infinity: rows {some}.",
+        f"The {what} of {counted(len(rows), 'passages')} hold NaN or infinity:"
+        f" rows {first_of(rows, 10)}.",
         hint="Try dtype float32 (float16 overflows), or look at these texts and the checkpoint.",
         rows=rows,
     )

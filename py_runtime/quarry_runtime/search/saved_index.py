@@ -154,12 +154,12 @@ def save(
     return manifest
 
 
-def open_saved(folder: Path, fingerprint: str | None) -> SavedIndex:
+def open_saved(folder: Path, fingerprint: str) -> SavedIndex:
     """Reads an index for the queries of a model.
 
     Args:
         folder: As `save` left it.
-        fingerprint: The model that made the queries; None asks for no check (only to look at one).
+        fingerprint: The model that made the queries.
 
     Raises:
         ConfigError: no index there, or one of another model.
@@ -167,7 +167,7 @@ def open_saved(folder: Path, fingerprint: str | None) -> SavedIndex:
         EnvironmentFault: FAISS is not installed.
     """
     manifest = read_manifest(folder)
-    if fingerprint is not None and fingerprint != manifest.fingerprint:
+    if fingerprint != manifest.fingerprint:
         raise ConfigError(
             f"{folder} holds vectors of another model: {manifest.fingerprint[:12]}…,"
             f" the queries come from {fingerprint[:12]}….",

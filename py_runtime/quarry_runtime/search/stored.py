@@ -40,10 +40,9 @@ def to_stored(
     return codes_ND, scales_N
 
 
-def from_stored(codes_ND: torch.Tensor, scales_N: torch.Tensor | None) -> torch.Tensor:
-    """The float32 vectors that stored ones stand for; exact but for the rounding of the product."""
-    vectors_ND = codes_ND.float()
-    return vectors_ND if scales_N is None else vectors_ND * scales_N[:, None]
+def from_stored(codes_ND: torch.Tensor, scales_N: torch.Tensor) -> torch.Tensor:
+    """The float32 vectors that stored ones of int8 stand for; exact but for the rounding of the product."""
+    return codes_ND.float() * scales_N[:, None]
 
 
 def pack_stored(codes_ND: torch.Tensor, frame: int) -> tuple[TensorSpec, memoryview]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from quarry_runtime.errors import ConfigError, QuarryError, is_out_of_memory
+from quarry_runtime.errors import ConfigError, QuarryError, in_a_line, is_out_of_memory
 from quarry_runtime.training.compiling import check_compiler
 from quarry_runtime.training.refused_arguments import REFUSED
 
@@ -30,6 +30,8 @@ _SHARDING_VARIABLES = (
     "ACCELERATE_USE_DEEPSPEED",
     "ACCELERATE_USE_MEGATRON_LM",
 )
+#: As accelerate reads such a variable.
+_YES = ("1", "true", "t", "yes", "y", "on")
 
 
 def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArguments, int | None]:
@@ -59,7 +61,7 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
                 hint=f"Did you mean {_camel(near[0])}?" if near else None,
             )
     for name in _SHARDING_VARIABLES:
-        if os.environ.get(name, "").lower() in ("1", "true", "yes", "on"):
+        if os.environ.get(name, "").lower() in _YES:
             raise ConfigError(
                 f"The environment sets {name}, which Quarry does not look at.",
                 hint=f"Unset {name}; train.args.fsdp shards the model.",
@@ -91,9 +93,8 @@ def making(what: str, names: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        line = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
-            f"train.args: {what} cannot be made ({type(error).__name__}: {line}).",
+            f"train.args: {what} cannot be made ({in_a_line(error)}).",
             hint=f"Look at {names}.",
         ) from error
 

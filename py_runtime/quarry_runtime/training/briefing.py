@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 
 from quarry_runtime.errors import ProtocolError, Reconnected, WorkerFault
-from quarry_runtime.model_files import ModelFiles, Peer, localized
+from quarry_runtime.model_files import ModelFiles, Peer, Received, localized
 from quarry_runtime.protocol.messages import (
     Configure,
-    DownMessage,
     Files,
     Ping,
     Refuse,
@@ -28,24 +27,23 @@ def await_task(peer: Peer) -> TrainTask:
         WorkerFault: the connection was lost; another start may help.
         IntegrityError, EnvironmentFault: the files could not be brought.
     """
-    aside: deque[tuple[DownMessage, list[memoryview]]] = deque()
-    files = ModelFiles(peer, lambda message, frames: aside.append((message, frames)))
-    folders: dict[str, Path] = {}
+    aside: deque[Received] = deque()
+    files = ModelFiles(peer, aside)
     while True:
         message = (aside.popleft() if aside else receive(peer))[0]
         if isinstance(message, Refuse):
             raise ProtocolError(message.error.message, hint=message.error.hint)
         if isinstance(message, Configure) and isinstance(message.task, TrainTask):
-            return _localized(message.task, folders)
+            return _localized(message.task, files.folders)
         if isinstance(message, Files):
-            folders[message.checkpoint] = files.bring(message)
+            files.bring(message)
         elif not isinstance(message, Ping):
             raise ProtocolError(
                 f"A rank waits for its task and got a {type(message).__name__} message."
             )
 
 
-def receive(peer: Any) -> tuple[DownMessage, list[memoryview]]:
+def receive(peer: Any) -> Received:
     """The next message.
 
     Raises:

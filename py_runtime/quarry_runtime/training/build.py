@@ -11,7 +11,7 @@ from torch import nn
 from quarry_runtime.errors import ConfigError, QuarryError
 from quarry_runtime.modeling.options import create
 from quarry_runtime.modeling.plugins import explained
-from quarry_runtime.modeling.registry import Registered, find_loss, find_retriever
+from quarry_runtime.modeling.registry import Registered, find
 from quarry_runtime.training.module_retriever import ModuleRetriever
 from quarry_runtime.training.objective import Objective, Term
 from quarry_runtime.training.retriever import Retriever
@@ -27,7 +27,7 @@ def build_loss(name: str, options: dict[str, Any]) -> Any:
     Raises:
         ConfigError: no such loss or option, or a plugin's that cannot be made or called.
     """
-    entry = find_loss(name)
+    entry = find("loss", name)
     parsed = entry.parse(options)
     try:
         loss = _made(entry, parsed)
@@ -73,7 +73,7 @@ def build_retriever(task: TrainTask, encoder: Encoder, loss: Any) -> Retriever:
     common = (encoder.contract.similarity, task.is_dropout_on)
     if task.retriever is None:
         return Retriever(encoder, loss, *common)
-    entry = find_retriever(task.retriever.name)
+    entry = find("retriever", task.retriever.name)
     options = entry.parse(task.retriever.options)
     factory: Any = entry.factory
     if isinstance(factory, type) and issubclass(factory, Retriever):

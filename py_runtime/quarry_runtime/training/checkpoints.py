@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import msgspec
 import xxhash
 
 from quarry_runtime.errors import EnvironmentFault, IntegrityError
-from quarry_runtime.guard.durable import sync
+from quarry_runtime.guard.durable import sync, whole_file
 
 MANIFEST = "quarry-checkpoint.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -53,26 +51,14 @@ def seal(folder: Path, **record: Any) -> Manifest:
         record: Fields of Manifest other than `version` and `files`.
     """
     files: list[FileEntry] = []
-    for path in sorted(_files(folder)):
-        digest = xxhash.xxh3_128()
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-            os.fsync(stream.fileno())
-        entry = FileEntry(
-            path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest()
-        )
-        files.append(entry)
-    for inner in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
-        sync(inner)
+    for path in sorted([folder, *folder.rglob("*")]):
+        sync(path)
+        if path.is_file() and path.name != MANIFEST:
+            name = path.relative_to(folder).as_posix()
+            files.append(FileEntry(name, path.stat().st_size, _digest(path)))
     manifest = Manifest(files=files, **record)
-    # A name that no reader takes for the manifest: a kill before the rename leaves a half-written
-    # folder.
-    temporary = folder / f"{MANIFEST}.part"
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-    sync(temporary)
-    temporary.rename(folder / MANIFEST)
-    sync(folder)
+    with whole_file(folder / MANIFEST) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     sync(folder.parent)
     return manifest
 
@@ -93,13 +79,10 @@ def verify(folder: Path, output_dir: Path) -> Manifest:
     for entry in manifest.files:
         path = folder / entry.path
         try:
-            digest = xxhash.xxh3_128()
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
+            found = _digest(path)
         except OSError as error:
             raise IntegrityError(f"{path}: {error.strerror}", hint=hint) from error
-        if digest.hexdigest() != entry.xxh3:
+        if found != entry.xxh3:
             raise IntegrityError(f"{path} is not what was written.", hint=hint)
     return manifest
 
@@ -158,7 +141,9 @@ def rotate(output_dir: Path, keep: int | None) -> None:
         shutil.rmtree(folder)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (
-        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MANIFEST)
-    )
+def _digest(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quarry_runtime.errors import EnvironmentFault
+from quarry_runtime.errors import EnvironmentFault, in_a_line
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -50,9 +50,8 @@ def compile_failure(error: BaseException) -> EnvironmentFault | None:
     if known is None or not isinstance(error, known.TorchDynamoException):
         return None
     inner = getattr(error, "inner_exception", error)
-    line = (str(inner).strip().splitlines() or [""])[0]
     return EnvironmentFault(
-        f"torch.compile failed ({type(inner).__name__}: {line}).",
+        f"torch.compile failed ({in_a_line(inner)}).",
         hint=f"{_WAY_OUT}, or try another torchCompileBackend. inductor needs a C++ compiler and"
         " Python's headers on CPUs, Triton on GPUs; the rank's log has the whole trace.",
     )

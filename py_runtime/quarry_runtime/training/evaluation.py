@@ -25,8 +25,7 @@ def is_due(task: TrainTask, step: int) -> bool:
 
 def refuse_sharded(task: TrainTask, trainer: Any) -> None:
     """Raises ConfigError where the ranks are to evaluate and each holds a part of the weights."""
-    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    if task.is_evaluating and is_sharded:
+    if task.is_evaluating and trainer.is_fsdp_enabled:
         raise ConfigError(
             'train.evaluate.mode "ranks" loads the whole model beside each rank\'s part of it,'
             " which is what FSDP and DeepSpeed are there to avoid.",

@@ -173,7 +173,7 @@ class Feed:
             got = (message.step, message.micro_step)
             raise ProtocolError(f"Micro-batch {got} came instead of {expected}.")
         self._received += 1
-        queries, passages = _read(frames[0]), _read(frames[1])
+        queries, passages = read_arrow(frames[0]), read_arrow(frames[1])
         labels = to_numpy(message.labels, frames)
         mask = to_numpy(message.mask, frames)
         counts = to_numpy(message.counts, frames)
@@ -225,10 +225,3 @@ class Feed:
 
 def _pinned(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.pin_memory() for name, tensor in batch.items()}
-
-
-def _read(frame: memoryview) -> Texts:
-    try:
-        return read_arrow(frame)
-    except ValueError as error:
-        raise ProtocolError(f"A micro-batch holds no table of texts: {error}") from error

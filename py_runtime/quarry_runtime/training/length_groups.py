@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from quarry_runtime.modeling.encoder import Encoder
-from quarry_runtime.modeling.pooling import is_built_in
+from quarry_runtime.modeling.layout import is_built_in
 from quarry_runtime.modeling.tokens import Side, collate, plan_batches
 from quarry_runtime.modeling.towers import Towers
 from quarry_runtime.training.retriever import LengthGroups, Retriever

@@ -18,7 +18,9 @@ from quarry_runtime.errors import (
     QuarryError,
     UnusableBatch,
     WorkerFault,
+    in_a_line,
     is_out_of_memory,
+    raised_at,
     to_info,
 )
 from quarry_runtime.guard.device import Device, describe_device
@@ -190,11 +192,10 @@ def _try(encoder: Encoder, task: TrainTask, trainer: QuarryTrainer) -> None:
     the CPU, where a large one takes long and kernels of GPUs fail.
     """
     from quarry_runtime.modeling.build import needs_trial, try_model
-    from quarry_runtime.modeling.registry import find_encoder
+    from quarry_runtime.modeling.registry import find
 
-    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    is_tried = needs_trial(find_encoder(task.model.encoder), encoder)
-    if is_sharded or is_tried or task.retriever is not None:
+    is_tried = needs_trial(find("encoder", task.model.encoder), encoder)
+    if trainer.is_fsdp_enabled or is_tried or task.retriever is not None:
         return
     # Some models fail, or do not, in one mode only.
     encoder.train(task.is_dropout_on)
@@ -256,8 +257,7 @@ def _explained(error: Exception) -> QuarryError:
     from quarry_runtime.modeling.plugins import explained
     from quarry_runtime.training.compiling import compile_failure
 
-    line = (str(error).strip().splitlines() or [""])[0]
-    text = f"{type(error).__name__}: {line}"
+    text = in_a_line(error)
     if is_out_of_memory(error):
         return WorkerFault(
             f"The device ran out of memory in training ({text}).",
@@ -269,8 +269,6 @@ def _explained(error: Exception) -> QuarryError:
     told = explained(error) or compile_failure(error)
     if told is not None:
         return told
-    where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-    place = f" at {where.filename}:{where.lineno}" if where else ""
     return WorkerFault(
-        f"Training failed: {text}{place}.", hint="The rank's log has the whole trace."
+        f"Training failed: {text}{raised_at(error)}.", hint="The rank's log has the whole trace."
     )

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from quarry_runtime.errors import ConfigError, UnusableBatch
+from quarry_runtime.counted import first_of
+from quarry_runtime.errors import UnusableBatch
+from quarry_runtime.guard.save import part_of
 from quarry_runtime.modeling.losses.temperature import Temperature
 from quarry_runtime.protocol.messages import Checkpoint, TrainStep, TrainTask
 from quarry_runtime.training import checkpoints
@@ -125,12 +127,6 @@ class QuarryTrainer(Trainer):
         return loss
 
     def _cached_step(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
-        if self.is_deepspeed_enabled:
-            raise ConfigError(
-                "train.miniBatchSize does not work with DeepSpeed: its engine takes one backward for each"
-                " micro-step, and with ZeRO-3 no rank holds the weights in between.",
-                hint="Leave train.miniBatchSize out and lower train.queriesPerRank, or train without DeepSpeed.",
-            )
         model.train()
         steps = self.current_gradient_accumulation_steps
         loss = cached_step(
@@ -270,15 +266,7 @@ class QuarryTrainer(Trainer):
             folder.mkdir(parents=True, exist_ok=True)
             encoder: Any = self.retriever.encoder
             # Given where parameters are sharded; it is then the Retriever's whole state.
-            own = None
-            if state_dict is not None:
-                prefix = self.retriever.encoder_prefix
-                own = {
-                    name.removeprefix(prefix): value
-                    for name, value in state_dict.items()
-                    if name.startswith(prefix)
-                }
-            encoder.save(folder, own)
+            encoder.save(folder, part_of(state_dict, self.retriever.encoder_prefix))
             save_loss(folder, self.retriever, state_dict)
 
     def _load_from_checkpoint(
@@ -361,10 +349,13 @@ def not_finite(step: int, micro_steps: list[_MicroStep]) -> UnusableBatch:
         passages += micro.rows.passages[micro.broken[1].cpu().numpy()].tolist()
     broken = queries + passages
     if broken:
-        what = f"query rows {_few(queries)} and passage rows {_few(passages)} have broken vectors"
+        what = (
+            f"query rows [{first_of(queries, 8)}] and passage rows [{first_of(passages, 8)}] have"
+            " broken vectors"
+        )
     else:
         queries = [row for micro in micro_steps for row in micro.rows.queries.tolist()]
-        what = f"every vector is finite, so look at the batch: query rows {_few(queries)}"
+        what = f"every vector is finite, so look at the batch: query rows [{first_of(queries, 8)}]"
     return UnusableBatch(
         f"Step {step}: the loss or its gradient is not finite; {what}.",
         hint="Lower train.args.learningRate, or leave fp16 out; the last checkpoint is good.",
@@ -372,11 +363,6 @@ def not_finite(step: int, micro_steps: list[_MicroStep]) -> UnusableBatch:
         passage_rows=passages,
         rows=broken,
     )
-
-
-def _few(rows: list[int]) -> str:
-    shown = ", ".join(str(row) for row in rows[:8])
-    return f"[{shown}{', …' if len(rows) > 8 else ''}]"
 
 
 def _seed(entropy: list[int], device: torch.device) -> None:

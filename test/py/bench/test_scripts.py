@@ -147,7 +147,7 @@ def test_quarrys_loss_tells_the_gate_what_it_is(
     registry.load_plugins([str(BENCH / "train" / "gated_loss.py")])
     gated, plain = (
         entry.factory(entry.parse({"temperature": 0.05}))
-        for entry in map(registry.find_loss, ("gated_infonce", "infonce"))
+        for entry in (registry.find("loss", name) for name in ("gated_infonce", "infonce"))
     )
     labels, counts = torch.tensor([[1.0, 0.0]] * 2), torch.tensor([2, 2])
     mask = torch.zeros((2, 4), dtype=torch.bool)

@@ -9,9 +9,11 @@ from torch import nn
 
 from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.modeling.encoders.auto import auto
-from quarry_runtime.modeling.losses.infonce import infonce
+from quarry_runtime.modeling.losses.infonce import InfoNCE, InfoNCEOptions
 from quarry_runtime.modeling.losses.inputs import LossInputs
 from quarry_runtime.modeling.registry import register_encoder, register_loss
+
+infonce = InfoNCE(InfoNCEOptions(temperature=0.05))
 
 
 @register_loss("not_a_number")
@@ -22,7 +24,7 @@ class NotANumber(nn.Module):
         super().__init__()
 
     def forward(self, batch: LossInputs) -> torch.Tensor:
-        return infonce(batch, 0.05) * float("nan")
+        return infonce(batch) * float("nan")
 
 
 @register_loss("detached")
@@ -33,7 +35,7 @@ class Detached(nn.Module):
         super().__init__()
 
     def forward(self, batch: LossInputs) -> torch.Tensor:
-        return infonce(batch, 0.05) * 0 + 1
+        return infonce(batch) * 0 + 1
 
 
 @register_loss("hungry")
@@ -46,7 +48,7 @@ class Hungry(nn.Module):
     def forward(self, batch: LossInputs) -> torch.Tensor:
         if len(batch.queries) >= 3 and torch.is_grad_enabled():
             torch.zeros(1 << 50, dtype=torch.uint8)
-        return infonce(batch, 0.05)
+        return infonce(batch)
 
 
 @register_loss("turned_round")
@@ -58,7 +60,7 @@ class TurnedRound(nn.Module):
 
     def forward(self, batch: LossInputs) -> torch.Tensor:
         fields = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
-        return infonce(LossInputs(**{**fields, "queries": -batch.queries}), 0.05)
+        return infonce(LossInputs(**{**fields, "queries": -batch.queries}))
 
 
 @register_encoder("frozen")

@@ -18,7 +18,7 @@ PLUGIN = Path(__file__).parents[3] / "examples" / "plugins" / "graded_contrastiv
 
 def test_it_is_the_cross_entropy_of_soft_targets_over_every_column_that_counts() -> None:
     registry.load_plugins([str(PLUGIN)])
-    entry = registry.find_loss("graded_contrastive")
+    entry = registry.find("loss", "graded_contrastive")
     loss = entry.factory(entry.parse({"temperature": 0.5}))
     torch.manual_seed(3)
     queries = torch.nn.functional.normalize(torch.randn(2, 4), dim=1).requires_grad_()

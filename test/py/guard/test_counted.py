@@ -2,7 +2,7 @@
 
 import pytest
 
-from quarry_runtime.counted import counted
+from quarry_runtime.counted import counted, first_of
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,9 @@ from quarry_runtime.counted import counted
 )
 def test_counts(count: int, many: str, text: str) -> None:
     assert counted(count, many) == text
+
+
+def test_a_list_ends_in_dots_where_there_are_more() -> None:
+    assert first_of([7, 8], 2) == "7, 8"
+    assert first_of(["a", "b", "c"], 2) == "a, b, …"
+    assert first_of([], 2) == ""

@@ -44,12 +44,29 @@ def test_an_id_is_found_in_the_hubs_local_cache_by_branch_and_by_commit(
     assert locate("some-org/tiny", "a" * 40) == snapshot
 
 
-def test_an_id_that_is_not_cached_is_named_with_the_place_and_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+def test_an_id_that_is_not_cached_is_named_with_the_place_and_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ConfigError, match=f"and {variable} is set") as caught:
         locate("some-org/absent")
     assert "some-org/absent" in caught.value.message
     assert str(tmp_path / "hub") in caught.value.message
     assert "hf download some-org/absent" in str(caught.value.hint)
+
+
+def test_a_network_that_fails_without_a_word_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise TimeoutError
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(ConfigError, match=r"could not be fetched: TimeoutError$"):
+        locate("some-org/absent")
 
 
 def test_a_model_that_begins_with_no_transformer_is_refused_by_its_modules_name(

@@ -125,7 +125,7 @@ def test_the_model_is_read_here_and_named_as_there(
     task: EncodeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        ModelFiles, "bring", lambda _, message: Path("/here") / Path(message.checkpoint).name
+        ModelFiles, "_folder_of", lambda _, message: Path("/here") / Path(message.checkpoint).name
     )
     opened: list[str] = []
 

@@ -79,9 +79,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def bring(sender: Sender, files: list[ModelFile], checkpoint: str = "/not/here") -> Path:
-    aside: list[Any] = []
-    fetching = ModelFiles(sender, lambda message, frames: aside.append((message, frames)))
-    return fetching.bring(Files(checkpoint=checkpoint, files=files))
+    return ModelFiles(sender, deque()).bring(Files(checkpoint=checkpoint, files=files))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -249,16 +247,15 @@ def test_while_another_worker_fetches_this_one_waits_and_stays_alive() -> None:
 
 def test_other_messages_wait_and_a_drain_ends_the_fetching() -> None:
     sender = Sender()
-    aside: list[Any] = []
+    aside: deque[Any] = deque()
     sender.inbox.append((Ping(), []))
-    fetching = ModelFiles(sender, lambda message, _: aside.append(message))
-    fetching.bring(Files(checkpoint="/not/here", files=listed()))
-    assert aside == [Ping()]
+    ModelFiles(sender, aside).bring(Files(checkpoint="/not/here", files=listed()))
+    assert [*aside] == [(Ping(), [])]
     sender = Sender()
     sender.inbox.append((Drain(), []))
     other = listed({"config.json": b"other"})
     with pytest.raises(Drained):
-        ModelFiles(sender, lambda *_: None).bring(Files(checkpoint="/not/here", files=other))
+        ModelFiles(sender, deque()).bring(Files(checkpoint="/not/here", files=other))
 
 
 def test_a_full_disk_is_told_before_the_first_byte(

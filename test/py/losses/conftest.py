@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from quarry_runtime.modeling.losses.inputs import AllQueries, LossInputs
-from quarry_runtime.modeling.registry import find_loss
+from quarry_runtime.modeling.registry import find
 
 MakeBatch = Callable[..., LossInputs]
 Run = Callable[..., torch.Tensor]
@@ -75,7 +75,7 @@ def run() -> Run:
     """Computes a registered loss with options."""
 
     def compute(name: str, batch: LossInputs, **options: Any) -> torch.Tensor:
-        entry = find_loss(name)
+        entry = find("loss", name)
         return entry.factory(entry.parse(options))(batch)
 
     return compute

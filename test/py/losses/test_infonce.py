@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.losses.inputs import LossInputs
-from quarry_runtime.modeling.registry import BUILT_IN_NAMES, find_loss, losses
+from quarry_runtime.modeling.registry import BUILT_IN_NAMES, find, registered
 
 
 def by_hand(batch: LossInputs, temperature: float, **options: Any) -> float:
@@ -127,14 +127,14 @@ def test_a_query_without_any_negative_teaches_nothing_and_breaks_nothing(
 
 
 def test_both_directions_need_the_batchs_queries() -> None:
-    entry = find_loss("infonce")
+    entry = find("loss", "infonce")
     with pytest.raises(ConfigError, match="symmetric"):
         entry.factory(entry.parse({"symmetric": True, "inBatchNegatives": False}))
 
 
 def test_only_what_a_loss_looks_at_is_gathered() -> None:
     def needs(**options: bool) -> tuple[bool, bool]:
-        entry = find_loss("infonce")
+        entry = find("loss", "infonce")
         loss = entry.factory(entry.parse(options))
         return loss.needs_all_passages, loss.needs_all_queries
 
@@ -221,7 +221,7 @@ def test_a_negative_exactly_at_the_limit_is_none_of_the_false_ones(
 
 
 def test_losses_are_listed_with_typed_options_and_a_wrong_option_names_the_nearest() -> None:
-    listed = losses()
+    listed = registered("loss")
     assert {"infonce", "kl"} <= set(listed)
     option = listed["infonce"].options()[0]
     assert (option.name, option.type, option.default, option.is_required) == (

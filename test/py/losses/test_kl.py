@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_runtime.modeling.losses.inputs import LossInputs
-from quarry_runtime.modeling.registry import find_loss
+from quarry_runtime.modeling.registry import find
 
 
 def make(seed: int, queries: int, per_query: int, others: int) -> LossInputs:
@@ -50,7 +50,7 @@ def test_kl_equals_its_definition_over_each_querys_own_passages(
     label_temperature: float,
 ) -> None:
     batch = make(seed, queries, per_query, others)
-    entry = find_loss("kl")
+    entry = find("loss", "kl")
     options = entry.parse({"temperature": temperature, "labelTemperature": label_temperature})
     loss = entry.factory(options)(batch)
     expected = 0.0
@@ -75,7 +75,7 @@ def test_kl_is_zero_when_the_scores_already_follow_the_labels() -> None:
         torch.tensor([[3.0, 1.0, 0.0]]),
         torch.tensor([3]),
     )
-    entry = find_loss("kl")
+    entry = find("loss", "kl")
     assert float(entry.factory(entry.parse({"temperature": 1.0}))(batch)) == pytest.approx(
         0, abs=1e-6
     )
@@ -83,7 +83,7 @@ def test_kl_is_zero_when_the_scores_already_follow_the_labels() -> None:
 
 def test_kl_leaves_passages_of_other_queries_alone() -> None:
     batch = replace(make(2, queries=2, per_query=2, others=3), counts=torch.tensor([2, 2]))
-    entry = find_loss("kl")
+    entry = find("loss", "kl")
     entry.factory(entry.parse({}))(batch).backward()
     assert batch.passages.grad is not None
     assert batch.passages.grad[:3].abs().sum() == 0
@@ -94,7 +94,7 @@ def test_a_padding_changes_neither_the_kl_loss_nor_a_gradient_whatever_it_holds(
     whole = replace(make(5, queries=2, per_query=4, others=0), counts=torch.tensor([2, 4]))
     short = replace(whole, labels=whole.labels.clone())
     short.labels[0, 2:] = torch.tensor([float("inf"), 1e30])
-    entry = find_loss("kl")
+    entry = find("loss", "kl")
     loss = entry.factory(entry.parse({}))
     expected, found = loss(whole), loss(short)
     assert torch.isfinite(found)
@@ -108,7 +108,7 @@ def test_a_padding_changes_neither_the_kl_loss_nor_a_gradient_whatever_it_holds(
 
 def test_a_passage_masked_as_an_in_batch_negative_keeps_its_share_in_its_own_group() -> None:
     batch = replace(make(5, queries=2, per_query=3, others=0), counts=torch.tensor([3, 3]))
-    entry = find_loss("kl")
+    entry = find("loss", "kl")
     loss = entry.factory(entry.parse({}))
     masked = replace(batch, mask=torch.ones_like(batch.mask))
     assert loss(masked).item() == loss(batch).item()
@@ -116,5 +116,5 @@ def test_a_passage_masked_as_an_in_batch_negative_keeps_its_share_in_its_own_gro
 
 def test_a_group_of_its_positive_alone_has_a_kl_of_zero() -> None:
     batch = replace(make(5, queries=2, per_query=3, others=0), counts=torch.tensor([1, 1]))
-    entry = find_loss("kl")
+    entry = find("loss", "kl")
     assert entry.factory(entry.parse({}))(batch).item() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def test_a_base_that_came_over_the_wire_is_found_under_the_name_that_it_has_else
     ]
     shutil.copytree(tiny_bert, CachedModel.of(files).folder, dirs_exist_ok=True)
     nobody: Any = None
-    ModelFiles(nobody, lambda *_: None).bring(Files(checkpoint=str(there), files=files))
+    ModelFiles(nobody, deque()).bring(Files(checkpoint=str(there), files=files))
     encoder = load(tmp_path / "adapter")
     assert np.array_equal(encode(encoder), expected)
     assert encoder.contract.fingerprint == own

@@ -123,10 +123,12 @@ class FirstToken(nn.Module):
 """
 
 
+@pytest.mark.parametrize("name", ["model", "module"])
 def test_any_module_is_an_encoder_and_survives_saving(
-    tiny_bert: Path, load: Callable, plugin: Callable, tmp_path: Path
+    tiny_bert: Path, load: Callable, plugin: Callable, tmp_path: Path, name: str
 ) -> None:
-    given = {"encoder": "first_token", "plugins": [plugin(MODULE)], "normalize": False}
+    code = MODULE.replace("self.model", f"self.{name}")
+    given = {"encoder": "first_token", "plugins": [plugin(code)], "normalize": False}
     encoder = load(tiny_bert, **given)
     by_pooling = load(tiny_bert, pooling="cls", normalize=False)
     torch.testing.assert_close(vectors_of(encoder), vectors_of(by_pooling))
@@ -258,7 +260,7 @@ def test_the_line_of_a_plugin_is_named_whatever_it_does_wrong(
     file = plugin("def fail():\n    raise ValueError('no')\nregister_loss('failing')(fail)\n")
     registry.load_plugins([file])
     try:
-        registry.find_loss("failing").factory()
+        registry.find("loss", "failing").factory()
     except ValueError as error:
         info = to_info(error)
     assert (info.code, info.message) == ("CONFIG", f"Plugin {file}:7: ValueError: no")
@@ -275,9 +277,9 @@ def test_a_file_of_another_content_than_the_run_began_with_is_refused_before_it_
     refused = rf"The plugin {path} on \S+ is not the one that this run began with\."
     with pytest.raises(ConfigError, match=refused):
         registry.load_plugins([begun])
-    assert not {"first", "other"} & set(registry.losses())
+    assert not {"first", "other"} & set(registry.registered("loss"))
     registry.load_plugins([PluginFile(path=path, sha256=None)])
-    assert "other" in registry.losses()
+    assert "other" in registry.registered("loss")
     with pytest.raises(ConfigError, match=refused):
         load_encoder(msgspec.structs.replace(model_spec(tiny_bert), plugins=[begun]), "cpu")
 
@@ -301,13 +303,13 @@ def test_an_unknown_name_is_answered_with_what_is_registered_and_from_where(
     file = plugin("register_loss('my_loss')(object)\n")
     registry.load_plugins([file])
     with pytest.raises(ConfigError) as caught:
-        registry.find_loss("my_los")
+        registry.find("loss", "my_los")
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("Did you mean my_loss? Registered are: ")
     assert "infonce (built-in)" in caught.value.hint
     assert f"my_loss ({file})" in caught.value.hint
     with pytest.raises(ConfigError) as caught:
-        registry.find_retriever("whole")
+        registry.find("retriever", "whole")
     assert caught.value.hint == (
         "Nothing registers a retriever: name the Python file that does in model.plugins."
     )

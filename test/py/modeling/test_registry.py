@@ -90,8 +90,8 @@ def test_options_are_listed_with_type_default_and_sentence() -> None:
 def test_options_are_checked_and_camel_case_is_understood() -> None:
     registry.register_loss("structured", Structured)(object)
     registry.register_loss("plain", Plain)(object)
-    assert registry.find_loss("plain").parse({"topK": 3}) == Plain(3)
-    entry = registry.find_loss("structured")
+    assert registry.find("loss", "plain").parse({"topK": 3}) == Plain(3)
+    entry = registry.find("loss", "structured")
     assert entry.parse({"margin": 1.5}) == Structured(1.5, "a")
     with pytest.raises(ConfigError) as caught:
         entry.parse({"marginn": 1.0})
@@ -119,7 +119,7 @@ class Unusual:
 def test_every_name_that_an_option_has_sets_it_and_no_value_is_dropped() -> None:
     registry.register_loss("renamed", Renamed)(object)
     registry.register_loss("unusual", Unusual)(object)
-    renamed, unusual = registry.find_loss("renamed"), registry.find_loss("unusual")
+    renamed, unusual = registry.find("loss", "renamed"), registry.find("loss", "unusual")
     assert renamed.options()[0].schema["description"] == "How far at most."
     for given in ({"max_margin": 0.5, "mode": "b"}, {"maxMargin": 0.5, "theMode": "b"}):
         assert renamed.parse(given) == Renamed(0.5, "b")
@@ -133,7 +133,7 @@ def test_every_name_that_an_option_has_sets_it_and_no_value_is_dropped() -> None
 
 def test_a_misspelt_name_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError) as caught:
-        registry.find_encoder("autoo")
+        registry.find("encoder", "autoo")
     assert caught.value.hint == "Did you mean auto? Registered are: auto (built-in)."
 
 

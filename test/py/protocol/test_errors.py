@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from quarry_runtime.errors import (
-    EXIT_STATUS,
     ConfigError,
     DataError,
     EnvironmentFault,
@@ -16,6 +15,7 @@ from quarry_runtime.errors import (
     ProtocolError,
     QuarryError,
     WorkerFault,
+    in_a_line,
     to_info,
 )
 from quarry_runtime.protocol.codec import decode_up, encode
@@ -35,9 +35,8 @@ from quarry_runtime.protocol.messages import Fatal
         (Interrupted, "INTERRUPTED"),
     ],
 )
-def test_each_kind_has_its_code_and_exit_status(kind: type[QuarryError], code: str) -> None:
+def test_each_kind_has_its_code(kind: type[QuarryError], code: str) -> None:
     error = kind("no such file", hint="look again", is_retryable=True, rows=[3, 1])
-    assert error.exit_status == EXIT_STATUS[code]
     assert msgspec.to_builtins(to_info(error)) == {
         "code": code,
         "message": "no such file",
@@ -45,6 +44,11 @@ def test_each_kind_has_its_code_and_exit_status(kind: type[QuarryError], code: s
         "isRetryable": True,
         "rows": [3, 1],
     }
+
+
+def test_of_what_a_library_says_the_first_line_is_told() -> None:
+    assert in_a_line(ValueError("\n no such layer\nTraceback: …")) == "ValueError: no such layer"
+    assert in_a_line(TimeoutError()) == "TimeoutError"
 
 
 @pytest.mark.parametrize(

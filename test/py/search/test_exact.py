@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from quarry_runtime.errors import ConfigError, DataError
 from quarry_runtime.guard import onednn
-from quarry_runtime.modeling.registry import similarities
+from quarry_runtime.modeling.registry import find
 from quarry_runtime.search import exact, topk
 from quarry_runtime.search.exact import ExactSearch
 from quarry_runtime.search.products import dot_into, dots_of_one
@@ -109,7 +109,7 @@ def squared(queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> torch.Tensor
     st.integers(1, 6),
     st.integers(1, 60),
     st.integers(1, 9),
-    st.sampled_from([squared, *(similarities()[name].factory for name in ("manhattan",))]),
+    st.sampled_from([squared, find("similarity", "manhattan").factory]),
     st.randoms(use_true_random=False),
 )
 def test_any_similarity_and_split_equals_brute_force_with_tracked_pairs(

@@ -79,7 +79,8 @@ def test_all_of_a_checkpoint_is_on_the_disk_before_the_manifest_has_its_name(
     tmp_path: Path, written_down: list[str]
 ) -> None:
     folder = write(tmp_path, 3)
-    everything = [folder, *folder.rglob("*"), folder / f"{checkpoints.MANIFEST}.part"]
+    unnamed = folder / f".{checkpoints.MANIFEST}.{os.getpid()}.quarry-tmp"
+    everything = [folder, *folder.rglob("*"), unnamed]
     checkpoints.seal(folder, step=3, **RECORD)
     at = written_down.index(f"rename {folder / checkpoints.MANIFEST}")
     assert {f"sync {path}" for path in everything} == set(written_down[:at])

@@ -21,12 +21,11 @@ def test_every_nth_checkpoint_and_the_last_one_are_evaluated(
     assert [step for step in range(1, 6) if is_due(task, step)] == due
 
 
-@pytest.mark.parametrize("kind", ["is_fsdp_enabled", "is_deepspeed_enabled"])
-def test_ranks_that_hold_parts_of_the_weights_do_not_evaluate(kind: str) -> None:
-    trainer = SimpleNamespace(is_fsdp_enabled=False, is_deepspeed_enabled=False)
+def test_ranks_that_hold_parts_of_the_weights_do_not_evaluate() -> None:
+    trainer = SimpleNamespace(is_fsdp_enabled=False)
     task: Any = SimpleNamespace(is_evaluating=True)
     refuse_sharded(task, trainer)
-    setattr(trainer, kind, True)
+    trainer.is_fsdp_enabled = True
     with pytest.raises(ConfigError) as raised:
         refuse_sharded(task, trainer)
     assert raised.value.hint == 'Set train.evaluate.mode to "workers".'

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from quarry_runtime.modeling.registry import losses
+from quarry_runtime.modeling.registry import registered
 from quarry_runtime.training.gather import gather_constant, gather_numbers, gather_rows
 
 ROOT = Path(__file__).parents[3]
@@ -60,7 +60,9 @@ def seen(
 
 
 def test_every_registered_loss_is_among_the_cases() -> None:
-    assert {name for name in losses() if not any(case.startswith(name) for case in CASES)} == set()
+    assert {
+        name for name in registered("loss") if not any(case.startswith(name) for case in CASES)
+    } == set()
 
 
 @pytest.mark.parametrize("way", ["cases", "groups", "pieces"])

@@ -218,6 +218,16 @@ def test_an_argument_that_cannot_be_followed_is_a_config_error(
     assert words in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+@pytest.mark.parametrize("word", ["true", "y"])
+def test_an_environment_that_asks_for_another_way_to_shard_is_refused(
+    make_task: Callable[..., TrainTask], monkeypatch: pytest.MonkeyPatch, kind: str, word: str
+) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", word)
+    with pytest.raises(ConfigError, match=f"sets ACCELERATE_USE_{kind}"):
+        training_arguments(make_task(), is_on_cpu=True)
+
+
 def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> None:
     script = Path(__file__).parents[3] / "scripts" / "options" / "training_arguments.py"
     read = json.loads(subprocess.check_output([sys.executable, str(script)]))

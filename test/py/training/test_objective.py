@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.losses.inputs import BatchExtras, LossInputs
-from quarry_runtime.modeling.registry import find_loss
+from quarry_runtime.modeling.registry import find
 from quarry_runtime.protocol.messages import LossSpec, MatryoshkaSpec, RetrieverSpec
 from quarry_runtime.training.build import build_objective, build_retriever
 from quarry_runtime.training.objective import Objective, Term
@@ -22,7 +22,7 @@ SOURCES = torch.tensor([0, 1, 0, 2, 1])
 
 
 def loss(name: str, **options: Any) -> Any:
-    entry = find_loss(name)
+    entry = find("loss", name)
     return entry.factory(entry.parse(options))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from quarry_runtime.modeling.registry import find_loss
+from quarry_runtime.modeling.registry import find
 from quarry_runtime.training.objective import Objective, Term
 
 QUERIES = ["amber river", "stone", "violet cloud forest"]
@@ -45,7 +45,7 @@ def ours(model: Any, term: Term) -> float:
 
 
 def infonce(**options: Any) -> Any:
-    entry = find_loss("infonce")
+    entry = find("loss", "infonce")
     return entry.factory(entry.parse(options))
 
 

@@ -17,11 +17,6 @@ from quarry_runtime.modeling.registry import register_loss
 _LOWEST = -1e30
 
 
-def infonce(batch: LossInputs, temperature: float) -> Tensor:
-    """The loss of that name with no option but its temperature, for losses that build on it."""
-    return InfoNCE(InfoNCEOptions(temperature=temperature))(batch)
-
-
 class InfoNCEOptions(TemperatureOptions, frozen=True, kw_only=True):
     """Options of infonce."""
 
