@@ -5,6 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import { tableFromIPC, type Utf8, type Vector } from "apache-arrow";
 import { z } from "zod";
 import { openEntry } from "../data/cache/entry.js";
+import { hashRows } from "../data/rows.js";
 import { CheckedFile } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
 import { FileSink } from "../data/storage/file-sink.js";
@@ -34,11 +35,8 @@ const SUFFIX_BYTES = 4;
 
 /** Names a choice of rows of a table. */
 export function rowsKey(table: Pick<TextTable, "fingerprint">, rows: Int32Array): string {
-  return createHash("sha256")
-    .update(`${STORE_VERSION} ${table.fingerprint} ${rows.length} `)
-    .update(rows)
-    .digest("hex")
-    .slice(0, 32);
+  const named = createHash("sha256").update(`${STORE_VERSION} ${table.fingerprint} ${rows.length} `);
+  return hashRows(named, rows).digest("hex").slice(0, 32);
 }
 
 /**
