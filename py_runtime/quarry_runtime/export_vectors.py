@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quarry_runtime.errors import DataError
 from quarry_runtime.guard.durable import whole_file
+from quarry_runtime.guard.id_list import read_ids
 
 _BLOCK_ROWS = 8192
 
@@ -27,33 +28,47 @@ def answer(argv: list[str]) -> dict[str, int]:
     vectors = Vectors(options.vectors, options.scales, options.ids)
     with whole_file(options.to) as temporary:
         write_parquet(vectors, temporary)
-    return {"rowCount": len(vectors.ids)}
+    return {"rowCount": vectors.count}
 
 
 class Vectors:
-    """A matrix on disk with its ids: float32 whatever it is kept as.
+    """A matrix on disk with its ids: float32 whatever it is kept as; a block of it is in memory.
 
     Raises:
-        DataError: another number of ids or scales than of vectors.
+        DataError: another number of scales than of vectors.
     """
 
     def __init__(self, vectors: Path, scales: Path | None, ids: Path) -> None:
         self._matrix_ND = np.load(vectors, mmap_mode="r", allow_pickle=False)
-        self._scales_N = None if scales is None else np.load(scales, allow_pickle=False)
-        self.ids: list[str] = json.loads(ids.read_text(encoding="utf-8"))
+        self._scales_N = (
+            None if scales is None else np.load(scales, mmap_mode="r", allow_pickle=False)
+        )
+        self._path, self._ids = vectors, ids
         self.dimension = int(self._matrix_ND.shape[1])
-        count = len(self._matrix_ND)
-        if len(self.ids) != count or (self._scales_N is not None and len(self._scales_N) != count):
-            raise DataError(f"{vectors} has {count} rows, {ids} {len(self.ids)} ids.")
+        self.count = len(self._matrix_ND)
+        if self._scales_N is not None and len(self._scales_N) != self.count:
+            raise DataError(f"{vectors} has {self.count} rows, {scales} {len(self._scales_N)}.")
 
     def blocks(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-        """Ids and vectors [B, D] of one block after the other."""
-        for start in range(0, len(self.ids), _BLOCK_ROWS):
+        """Ids and vectors [B, D] of one block after the other.
+
+        Raises:
+            DataError: another number of ids than of vectors.
+        """
+        ids, id_count = read_ids(self._ids), 0
+        for start in range(0, self.count, _BLOCK_ROWS):
             part = slice(start, start + _BLOCK_ROWS)
             block_BD = np.ascontiguousarray(self._matrix_ND[part], dtype=np.float32)
             if self._scales_N is not None:
                 block_BD *= self._scales_N[part, None]
-            yield self.ids[part], block_BD
+            own = list(itertools.islice(ids, len(block_BD)))
+            id_count += len(own)
+            if len(own) < len(block_BD):
+                break
+            yield own, block_BD
+        id_count += sum(1 for _ in ids)
+        if id_count != self.count:
+            raise DataError(f"{self._path} has {self.count} rows, {self._ids} {id_count} ids.")
 
 
 def write_parquet(vectors: Vectors, path: Path) -> None:
