@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any, get_args
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError, DataError
-from quarry_runtime.search.faiss_index import IndexOptions, Kind, Metric, load_faiss
+from quarry_runtime.guard.id_list import read_ids
+from quarry_runtime.search.faiss_index import IndexOptions, Kind, Metric, ScaledRows, load_faiss
 from quarry_runtime.search.saved_index import open_saved, save
 
 
@@ -54,7 +54,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def _build(options: argparse.Namespace) -> dict[str, Any]:
     vectors_ND = _read(options.vectors)
     if options.scales is not None:
-        vectors_ND = np.multiply(vectors_ND, _read(options.scales)[:, None], dtype=np.float32)
+        vectors_ND = ScaledRows(vectors_ND, _read(options.scales))
     elif vectors_ND.dtype == np.int8:
         raise ConfigError("int8 vectors came without scales.", hint="Name them with --scales.")
     wanted = IndexOptions(
@@ -65,7 +65,7 @@ def _build(options: argparse.Namespace) -> dict[str, Any]:
         options.m,
         options.ef or IndexOptions.ef,
     )
-    ids = _ids(options.ids)
+    ids = list(read_ids(options.ids))
     manifest = save(options.out, vectors_ND, ids, wanted, options.fingerprint)
     return {
         "rowCount": manifest.row_count,
@@ -95,13 +95,6 @@ def _read(path: Path) -> NDArray[Any]:
     if array.dtype.kind not in "fi" or array.ndim not in (1, 2):
         raise DataError(f"{path} holds {array.dtype} {list(array.shape)}, not vectors.")
     return array
-
-
-def _ids(path: Path) -> list[str]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[str])
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path} is no list of ids, each a string: {error}") from error
 
 
 def _positive(text: str) -> int:

@@ -33,6 +33,7 @@ export {
   registerReader,
 } from "./readers/registry.js";
 export { readRun } from "./readers/trec-run.js";
+export { distinctRows, hashRows, keepRows } from "./rows.js";
 export { prepareSource } from "./source.js";
 export { gatheredStrings } from "./texts/gathered.js";
 export { type LooseText, looseUnits } from "./texts/loose-texts.js";

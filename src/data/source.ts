@@ -15,6 +15,7 @@ import { RowSet } from "./qrels/row-set.js";
 import { openSubset, type Subset } from "./qrels/subset.js";
 import { countUp } from "./random.js";
 import type { SourceFile } from "./readers/reader.js";
+import { keepRows } from "./rows.js";
 import { listFiles, sourceFiles } from "./source-files.js";
 import { openTexts } from "./texts/open-texts.js";
 import type { StoredTexts } from "./texts/stored-texts.js";
@@ -140,14 +141,14 @@ function withExtras(files: readonly SourceFile[], extras: readonly string[] | un
 /** Rows that a subset does not hold, and those left out, ascending. */
 function rowsOutside({ rows }: Subset, leftOut: Int32Array, rowCount: number): Int32Array {
   const inside = new RowSet(rowsWithout(rows, leftOut, rowCount) ?? rows, rowCount);
-  return countUp(rowCount).filter((row) => !inside.has(row));
+  return keepRows(countUp(rowCount), (row) => !inside.has(row));
 }
 
 /** The rows of a subset (null: all) but those left out; null where that is all of them. */
 function rowsWithout(subset: Int32Array | null, leftOut: Int32Array, rowCount: number): Int32Array | null {
   if (leftOut.length === 0) return subset;
   const out = new RowSet(leftOut, rowCount);
-  return (subset ?? countUp(rowCount)).filter((row) => !out.has(row));
+  return keepRows(subset ?? countUp(rowCount), (row) => !out.has(row));
 }
 
 /** Several sources under one numbering of queries and one of passages. */
@@ -246,18 +247,18 @@ function refuseTwoStyles({ sources, passages }: OpenedSources): void {
 
 /** Numbers of the passages that the validation leaves in. */
 function passagesLeft({ sources, passages }: OpenedSources): Int32Array {
-  const out = new Set<number>();
+  const isOut = new Uint8Array(passages.rowCount);
   for (const { passages: table, leftOut, config } of sources) {
     if (leftOut.length === 0) continue;
     const offset = passages.add(table, styleOf(config, "passage"));
-    for (const row of leftOut) out.add(row + offset);
+    for (const row of leftOut) isOut[row + offset] = 1;
   }
-  return rowsBut(out, passages.rowCount);
+  return rowsBut(isOut);
 }
 
 /** Numbers of the queries that some source does not leave out, each once: an id in a later table is the query it was. */
 function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
-  const out = new Set<number>();
+  const isOut = new Uint8Array(queries.rowCount);
   for (const { number, part, first } of repeatedQueries(queries)) {
     if (styleKey({ ...part.style, source: null }) !== styleKey({ ...first.style, source: null })) {
       const query = `${queries.origin(number).file}: query ${JSON.stringify(queries.id(number))}`;
@@ -265,7 +266,7 @@ function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
         hint: "Give all sources that hold these queries the same prompts.query and templates.query.",
       });
     }
-    out.add(number);
+    isOut[number] = 1;
   }
   const asking = sources.flatMap(({ queries: table, leftOutQueries, config }) =>
     table === null
@@ -281,15 +282,16 @@ function queriesLeft({ sources, queries }: OpenedSources): Int32Array {
         const own = rowOfSame(table, row, other.table);
         return own !== -1 && !other.isOut.has(own);
       });
-      if (!isAsked) out.add(row + offset);
+      if (!isAsked) isOut[row + offset] = 1;
     }
   }
-  return rowsBut(out, queries.rowCount);
+  return rowsBut(isOut);
 }
 
-function rowsBut(out: ReadonlySet<number>, rowCount: number): Int32Array {
-  const all = countUp(rowCount);
-  return out.size === 0 ? all : all.filter((row) => !out.has(row));
+/** @param isOut 1 for each number that is left out: a subset of many queries leaves out more than a set may hold. */
+function rowsBut(isOut: Uint8Array): Int32Array {
+  const all = countUp(isOut.length);
+  return isOut.includes(1) ? keepRows(all, (row) => isOut[row] === 0) : all;
 }
 
 function nothingKept({ sources }: OpenedSources, data: SearchDataConfig): QuarryError {

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { z } from "zod";
 import { openEntry } from "../data/cache/entry.js";
-import { readChecked } from "../data/storage/checked-file.js";
+import { hashRows } from "../data/rows.js";
+import { CheckedFile, readChecked } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
 import { textBlocks } from "../data/texts/blocks.js";
 import { gatheredBytes } from "../data/texts/gathered.js";
@@ -34,11 +35,8 @@ const NOTHING = new Uint8Array(0);
 
 /** Names a choice of rows of a table. */
 export function rowsKey(table: Pick<TextTable, "fingerprint">, rows: Int32Array): string {
-  return createHash("sha256")
-    .update(`${STORE_VERSION} ${table.fingerprint} ${rows.length} `)
-    .update(rows)
-    .digest("hex")
-    .slice(0, 32);
+  const named = createHash("sha256").update(`${STORE_VERSION} ${table.fingerprint} ${rows.length} `);
+  return hashRows(named, rows).digest("hex").slice(0, 32);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Scores of pairs by a cross-encoder: what the cache knows is read, what is missing goes to the workers. */
 import { createHash } from "node:crypto";
-import { type PairRows, pairUnits } from "../data/index.js";
+import { keepRows, type PairRows, pairUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { CrossEncoderConfig } from "../experiment/schema.js";
@@ -63,16 +63,20 @@ export class CrossScorer implements PairScorer {
   }
 
   /** A score for each pair, in their order; pairs with equal texts have the same one. */
-  async score(pairs: readonly Pair[]): Promise<Float32Array> {
-    const rows: PairRows = {
+  score(pairs: readonly Pair[]): Promise<Float32Array> {
+    return this.scoreRows({
       queryRows: Int32Array.from(pairs, ({ queryRow }) => queryRow),
       passageRows: Int32Array.from(pairs, ({ passageRow }) => passageRow),
-    };
+    });
+  }
+
+  /** As score(), of pairs that are too many for an object each. */
+  async scoreRows(rows: PairRows): Promise<Float32Array> {
     const keys = pairKeys(this.options.tables, rows, this.contract.fingerprint);
     const scores = await this.cache.read(keys);
     const call = this.#calls;
     this.#calls += 1;
-    const missing = keys.first.filter((first, pair) => first === pair && Number.isNaN(scores[pair]));
+    const missing = keepRows(keys.first, (first, pair) => first === pair && Number.isNaN(scores[pair]));
     if (missing.length > 0) await this.#scoreMissing(call, rows, keys, missing, scores);
     for (const [pair, first] of keys.first.entries()) scores[pair] = scores[first] as number;
     return scores;

@@ -1,6 +1,6 @@
 /** Vectors of a table's texts: read from the store, and what the store lacks encoded first. */
 import { basename } from "node:path";
-import { dataFolder, textUnits } from "../data/index.js";
+import { dataFolder, keepRows, textUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import {
   covers,
@@ -210,7 +210,7 @@ async function encodePlanned(
 
 /** Rows in their order, without some. */
 function without(rows: Int32Array, leftOut: ReadonlySet<number>): Int32Array {
-  return leftOut.size === 0 ? rows : rows.filter((row) => !leftOut.has(row));
+  return leftOut.size === 0 ? rows : keepRows(rows, (row) => !leftOut.has(row));
 }
 
 /** Rows without some and without those of equal texts, which would fare alike. */
@@ -218,7 +218,7 @@ function withoutTexts(rows: Int32Array, keys: Int32Array, leftOut: ReadonlySet<n
   const textOf = (at: number): string => keys.subarray(at * KEY_WORDS, (at + 1) * KEY_WORDS).join();
   const texts = new Set<string>();
   for (const [at, row] of rows.entries()) if (leftOut.has(row)) texts.add(textOf(at));
-  return rows.filter((_, at) => !texts.has(textOf(at)));
+  return keepRows(rows, (_, at) => !texts.has(textOf(at)));
 }
 
 function keysOf(keys: Int32Array, places: Int32Array): Uint8Array {

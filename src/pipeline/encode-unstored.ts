@@ -1,6 +1,6 @@
 /** Encoding without the store: vectors go straight into one NumPy matrix in the run folder. */
 import { createHash } from "node:crypto";
-import { textUnits } from "../data/index.js";
+import { hashRows, textUnits } from "../data/index.js";
 import { batchSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
@@ -15,10 +15,8 @@ export async function encodeToMatrix(context: RunContext, work: EncodeWork): Pro
   const contract = await describe(context, model);
   const { unitSize } = context.config.workers;
   const batchSize = await batchSizeOf(context, model, table, rows);
-  const key = createHash("sha256")
-    .update(JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]))
-    .update(rows)
-    .digest("hex");
+  const facts = JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]);
+  const key = hashRows(createHash("sha256").update(facts), rows).digest("hex");
   const vectors = `${step}/vectors.npy`;
   const writer = await MatrixWriter.open(context.runDir.file(vectors), key, rows.length, unitSize);
   const unit = options.side === "passage" ? "passages" : "queries";

@@ -2,8 +2,11 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { countUp, keepRows } from "../data/index.js";
 import { InputFile } from "../data/readers/input.js";
 import { readElements } from "../data/readers/json-elements.js";
+import { GrowingBytes, GrowingNumbers } from "../data/storage/growing.js";
+import { placeOf } from "../data/views/ascending.js";
 import type { VectorView } from "../embeddings/index.js";
 import { QuarryError } from "../errors.js";
 import type { IndexConfig } from "../experiment/schema.js";
@@ -139,14 +142,32 @@ export async function indexAt(folder: string): Promise<IndexManifest | null> {
   throw new QuarryError("INTEGRITY", `${folder} has a manifest.json that is none.`, { hint: "Build the index again." });
 }
 
-/** The ids of an index, by row; only after a search, which has compared their checksum. */
-export async function idsOf(folder: string): Promise<string[]> {
-  const ids: string[] = [];
-  // Not JSON.parse of the file: ids of a large corpus are more than one string holds.
+/**
+ * The ids of some rows of an index; only after a search, which has compared their checksum.
+ *
+ * @param found rows in any order, perhaps repeated, -1 for none; of others the ids are not kept
+ */
+export async function idsOf(folder: string, rowCount: number, found: Int32Array): Promise<(row: number) => string> {
+  const isFound = new Uint8Array(rowCount);
+  for (const row of found) if (row >= 0) isFound[row] = 1;
+  const rows = keepRows(countUp(rowCount), (row) => isFound[row] === 1);
+  // As JSON in one array: a string each would be more than V8's heap holds, and the file more than one string.
+  const kept = new GrowingBytes();
+  const ends = new GrowingNumbers((length) => new Uint32Array(length));
+  let row = 0;
   await readElements(new InputFile(join(folder, "ids.json")), (bytes, start, end) => {
-    ids.push(JSON.parse(bytes.toString("utf8", start, end)) as string);
+    if (isFound[row] === 1) {
+      kept.append(bytes, start, end);
+      ends.push(kept.length);
+    }
+    row += 1;
   });
-  return ids;
+  return (wanted) => {
+    const place = placeOf(rows, wanted);
+    if (rows[place] !== wanted) throw new RangeError(`row ${wanted} is none of those that were found`);
+    const start = place === 0 ? 0 : ends.numbers[place - 1];
+    return JSON.parse(Buffer.from(kept.bytes.subarray(start, ends.numbers[place])).toString("utf8")) as string;
+  };
 }
 
 function flags(values: Readonly<Record<string, string | number | undefined>>): string[] {

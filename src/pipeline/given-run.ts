@@ -5,7 +5,6 @@ import { QuarryError } from "../errors.js";
 import type { RunContext } from "./context.js";
 import type { Retrieved } from "./mining/cases.js";
 import { missingQueries, retrievedFrom } from "./mining/runs.js";
-import { toTopK } from "./ranking.js";
 import type { TopK } from "./top-k.js";
 
 /** A run that is open, and what messages call it and the data that it ranks. */
@@ -49,7 +48,14 @@ export function rankedIn(
   topK: number,
 ): TopK {
   const lists = listsOf(context, given, source, queryRows, topK);
-  return toTopK([...queryRows.keys()].map((query) => lists.list(query)));
+  const rows = new Int32Array(queryRows.length * topK).fill(-1);
+  const scores = new Float32Array(queryRows.length * topK).fill(Number.NEGATIVE_INFINITY);
+  for (const query of queryRows.keys()) {
+    const list = lists.list(query);
+    rows.set(list.rows, query * topK);
+    scores.set(list.scores, query * topK);
+  }
+  return { queryCount: queryRows.length, topK, rows, scores };
 }
 
 /** Rows mean the same in both, or the run's would name other passages. */

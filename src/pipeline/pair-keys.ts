@@ -1,7 +1,8 @@
 /** Names pairs by what they say: 16 bytes over model, query and passage, whatever ids and rows they have. */
 import { createHash } from "node:crypto";
-import { DIGEST_BYTES, digestTexts, type PairRows } from "../data/index.js";
+import { DIGEST_BYTES, digestTexts, distinctRows, type PairRows } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
+import { placeOf } from "../data/views/ascending.js";
 import { KEY_WORDS, KeyTable } from "../embeddings/index.js";
 
 export const KEY_BYTES = 16;
@@ -56,11 +57,10 @@ export function pairKeys(
 }
 
 function digestsOf(table: TextTable, rows: Int32Array): (pair: number) => Buffer {
-  const distinct = Int32Array.from(new Set(rows)).sort();
+  const distinct = distinctRows(rows);
   const digests = digestTexts(table, distinct);
-  const places = new Map([...distinct].map((row, place) => [row, place]));
   return (pair) => {
-    const start = (places.get(rows[pair] as number) as number) * DIGEST_BYTES;
+    const start = placeOf(distinct, rows[pair] as number) * DIGEST_BYTES;
     return digests.subarray(start, start + DIGEST_BYTES);
   };
 }

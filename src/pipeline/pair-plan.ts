@@ -1,5 +1,6 @@
 /** Which pairs a job of scoring set out to score, written down before the first one is. */
 import { readFile } from "node:fs/promises";
+import { countUp, keepRows } from "../data/index.js";
 import { bodyOf, checkedBytes } from "../rundir/checked-bytes.js";
 import { writeFileDurably } from "../rundir/durable.js";
 
@@ -35,7 +36,7 @@ async function readPlan(path: string, key: string, count: number): Promise<Uint8
 }
 
 function pairsIn(bits: Uint8Array, count: number): Int32Array {
-  return Int32Array.from({ length: count }, (_, pair) => pair).filter((pair) => isIn(bits, pair));
+  return keepRows(countUp(count), (pair) => isIn(bits, pair));
 }
 
 function isIn(bits: Uint8Array, pair: number): boolean {

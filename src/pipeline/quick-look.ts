@@ -1,5 +1,5 @@
 /** Quick looks: a part of the corpus, a part of the queries, chosen by seed and row numbers alone, with their error stated. */
-import { permuted } from "../data/index.js";
+import { keepRows, permuted } from "../data/index.js";
 import type { PreparedSource, Qrels } from "../data/types.js";
 import { QuarryError } from "../errors.js";
 import type { EvaluateConfig } from "../experiment/schema.js";
@@ -61,7 +61,7 @@ export function quickLook(
   // By row: a Set ends at 16.7 million.
   const isKept = new Uint8Array(source.passages.rowCount);
   for (const queryRow of chosen.queryRows) for (const row of chosen.judgements(queryRow, 0).rows) isKept[row] = 1;
-  const others = source.searchRows.filter((row) => isKept[row] === 0);
+  const others = keepRows(source.searchRows, (row) => isKept[row] === 0);
   const total = source.searchRows.length;
   const sampled = subCorpus.passages - (total - others.length);
   if (sampled < 1) {
@@ -73,7 +73,7 @@ export function quickLook(
     );
   }
   for (const row of sampleOf(others, sampled, subCorpus.seed ?? seed)) isKept[row] = 1;
-  const searchRows = source.searchRows.filter((row) => isKept[row] === 1);
+  const searchRows = keepRows(source.searchRows, (row) => isKept[row] === 1);
   return {
     source: { ...source, searchRows, close: () => source.close() },
     qrels: chosen,

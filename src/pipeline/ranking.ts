@@ -1,8 +1,8 @@
 /** Rankings read back from run files, and ranked again by other scores. */
-import { readRun } from "../data/index.js";
+import { type PairRows, readRun } from "../data/index.js";
+import { GrowingNumbers, growingInt32 } from "../data/storage/growing.js";
 import type { TextTable } from "../data/types.js";
 import { QuarryError } from "../errors.js";
-import type { TopK } from "./top-k.js";
 
 /** The passages of one query, best first. */
 export interface Ranking {
@@ -12,27 +12,139 @@ export interface Ranking {
 
 type Tables = { readonly queries: TextTable; readonly passages: TextTable };
 
+/** Scores pairs that are named by their rows. */
+type RowScorer = { scoreRows(pairs: PairRows): Promise<Float32Array> };
+
+/** Pairs that are scored in one call: what the scorer knows of their texts takes some 100 bytes each. */
+const PAIRS_AT_ONCE = 1 << 22;
+
+/** The rankings of a run by query row, in flat arrays: 8 bytes a line. */
+export class Rankings {
+  /** @param starts where each query's passages begin, and `counts` how many they are, by query row */
+  constructor(
+    private readonly all: Ranking,
+    private readonly starts: Int32Array,
+    private readonly counts: Int32Array,
+  ) {}
+
+  /** A view: what is written into it stays; empty for a query that the run does not rank. */
+  get(queryRow: number): Ranking {
+    const start = this.starts[queryRow] as number;
+    const end = start + (this.counts[queryRow] as number);
+    return { rows: this.all.rows.subarray(start, end), scores: this.all.scores.subarray(start, end) };
+  }
+}
+
 /**
  * Reads a run as trec_eval does: by score, then by passage id, both descending; the rank column does not count.
  *
- * @returns rankings by query row
  * @throws QuarryError DATA, naming the line, for one that is no line of a run, or whose query or passage is unknown
  */
-export async function readRanking(path: string, tables: Tables): Promise<Map<number, Ranking>> {
-  const found = new Map<number, { rows: number[]; scores: number[] }>();
+export async function readRanking(path: string, tables: Tables): Promise<Rankings> {
+  const rows = growingInt32();
+  const scores = new GrowingNumbers((length) => new Float32Array(length));
+  const counts = new Int32Array(tables.queries.rowCount);
+  const stretches = { queries: growingInt32(), starts: growingInt32() };
+  let [last, query] = ["", -1];
   await readRun(path, ({ queryId, passageId, score, line }) => {
     const fail = (what: string): QuarryError => new QuarryError("DATA", `${path}:${line}: ${what}.`);
-    const query = tables.queries.rowOf(queryId);
-    if (query === -1) throw fail(`no query is called ${JSON.stringify(queryId)}`);
+    if (queryId !== last || query === -1) {
+      query = tables.queries.rowOf(queryId);
+      if (query === -1) throw fail(`no query is called ${JSON.stringify(queryId)}`);
+      last = queryId;
+      stretches.queries.push(query);
+      stretches.starts.push(rows.length);
+    }
     const passage = tables.passages.rowOfQualified(passageId);
     if (passage === -1) throw fail(`no passage is called ${JSON.stringify(passageId)}`);
-    const list = found.get(query) ?? { rows: [], scores: [] };
-    list.rows.push(passage);
-    list.scores.push(score);
-    found.set(query, list);
+    rows.push(passage);
+    scores.push(score);
+    counts[query] = (counts[query] as number) + 1;
   });
-  const { idRanks } = tables.passages;
-  return new Map([...found].map(([query, list]) => [query, sorted(list.rows, list.scores, idRanks)]));
+  const rankings = together({ rows: rows.filled(), scores: scores.filled() }, counts, {
+    queries: stretches.queries.filled(),
+    starts: stretches.starts.filled(),
+  });
+  for (const row of stretches.queries.filled()) sort(rankings.get(row), tables.passages.idRanks);
+  return rankings;
+}
+
+/** Lines of a query that follow each other, from `starts` on to the next one. */
+interface Stretches {
+  readonly queries: Int32Array;
+  readonly starts: Int32Array;
+}
+
+/** Brings each query's lines together; where they are so already, as Quarry writes runs, nothing is copied. */
+function together(all: Ranking, counts: Int32Array, { queries, starts }: Stretches): Rankings {
+  const places = new Int32Array(counts.length).fill(-1);
+  let isScattered = false;
+  for (const [at, query] of queries.entries()) {
+    isScattered ||= places[query] !== -1;
+    places[query] = starts[at] as number;
+  }
+  if (!isScattered) return new Rankings(all, places, counts);
+  let end = 0;
+  for (let query = 0; query < counts.length; query += 1) {
+    places[query] = end;
+    end += counts[query] as number;
+  }
+  const next = places.slice();
+  const grouped = { rows: new Int32Array(end), scores: new Float32Array(end) };
+  for (const [at, query] of queries.entries()) {
+    const [from, to] = [starts[at] as number, starts[at + 1] ?? end];
+    const place = next[query] as number;
+    grouped.rows.set(all.rows.subarray(from, to), place);
+    grouped.scores.set(all.scores.subarray(from, to), place);
+    next[query] = place + to - from;
+  }
+  return new Rankings(grouped, places, counts);
+}
+
+/**
+ * Ranks the first `depth` passages of these queries again, each by the scorer's score for it.
+ *
+ * @param idRanks of the passages
+ * @param pairsAtOnce tests make it small
+ */
+export async function rankHeads(
+  rankings: Rankings,
+  queryRows: Int32Array,
+  depth: number,
+  scorer: RowScorer,
+  idRanks: Int32Array,
+  pairsAtOnce = PAIRS_AT_ONCE,
+): Promise<void> {
+  const headOf = (queryRow: number): number => Math.min(depth, rankings.get(queryRow).rows.length);
+  for (let from = 0; from < queryRows.length; ) {
+    let [to, count] = [from, 0];
+    for (; to < queryRows.length; to += 1) {
+      const head = headOf(queryRows[to] as number);
+      if (count > 0 && count + head > pairsAtOnce) break;
+      count += head;
+    }
+    const part = queryRows.subarray(from, to);
+    const scores = await scorer.scoreRows(pairsOf(rankings, part, headOf, count));
+    let start = 0;
+    for (const queryRow of part) {
+      const end = start + headOf(queryRow);
+      rankAgain(rankings.get(queryRow), scores.subarray(start, end), idRanks);
+      start = end;
+    }
+    from = to;
+  }
+}
+
+function pairsOf(rankings: Rankings, part: Int32Array, headOf: (queryRow: number) => number, count: number): PairRows {
+  const pairs = { queryRows: new Int32Array(count), passageRows: new Int32Array(count) };
+  let start = 0;
+  for (const queryRow of part) {
+    const end = start + headOf(queryRow);
+    pairs.queryRows.fill(queryRow, start, end);
+    pairs.passageRows.set(rankings.get(queryRow).rows.subarray(0, end - start), start);
+    start = end;
+  }
+  return pairs;
 }
 
 /**
@@ -41,29 +153,15 @@ export async function readRanking(path: string, tables: Tables): Promise<Map<num
  * Those behind get scores of their own below the lowest new one, each lower than the one before: readers of run files
  * sort by score, and first-stage scores stand on another scale.
  *
+ * @param ranking is changed
  * @param scores of the first `scores.length` passages, in the order of `ranking`
  */
-export function rankAgain(ranking: Ranking, scores: Float32Array, idRanks: Int32Array): Ranking {
-  const head = sorted(ranking.rows.subarray(0, scores.length), scores, idRanks);
-  const rows = Int32Array.from(ranking.rows);
-  const all = new Float32Array(rows.length);
-  rows.set(head.rows);
-  all.set(head.scores);
-  for (let at = scores.length; at < rows.length; at += 1) all[at] = below(at === 0 ? 0 : (all[at - 1] as number));
-  return { rows, scores: all };
-}
-
-/** Rankings as a run file is written from: queries in the order given, -1 pads. */
-export function toTopK(rankings: readonly (Ranking | undefined)[]): TopK {
-  const topK = rankings.reduce((most, ranking) => Math.max(most, ranking?.rows.length ?? 0), 0);
-  const rows = new Int32Array(rankings.length * topK).fill(-1);
-  const scores = new Float32Array(rankings.length * topK).fill(Number.NEGATIVE_INFINITY);
-  for (const [query, ranking] of rankings.entries()) {
-    if (ranking === undefined) continue;
-    rows.set(ranking.rows, query * topK);
-    scores.set(ranking.scores, query * topK);
-  }
-  return { queryCount: rankings.length, topK, rows, scores };
+export function rankAgain(ranking: Ranking, scores: Float32Array, idRanks: Int32Array): void {
+  const { length } = scores;
+  ranking.scores.set(scores);
+  sort({ rows: ranking.rows.subarray(0, length), scores: ranking.scores.subarray(0, length) }, idRanks);
+  const all = ranking.scores;
+  for (let at = length; at < all.length; at += 1) all[at] = below(at === 0 ? 0 : (all[at - 1] as number));
 }
 
 /** The next lower whole number, or the next lower float32 where those lie further apart. */
@@ -76,14 +174,18 @@ function below(score: number): number {
   return new Float32Array(bits.buffer)[0] as number;
 }
 
-function sorted(rows: Int32Array | readonly number[], scores: ArrayLike<number>, idRanks: Int32Array): Ranking {
-  const order = [...rows.keys()].sort(
-    (one, two) =>
-      (scores[two] as number) - (scores[one] as number) ||
-      (idRanks[rows[two] as number] as number) - (idRanks[rows[one] as number] as number),
-  );
-  return {
-    rows: Int32Array.from(order, (at) => rows[at] as number),
-    scores: Float32Array.from(order, (at) => scores[at] as number),
-  };
+/** In place, by score and id, both descending. */
+function sort({ rows, scores }: Ranking, idRanks: Int32Array): void {
+  const compare = (one: number, two: number): number =>
+    (scores[two] as number) - (scores[one] as number) ||
+    (idRanks[rows[two] as number] as number) - (idRanks[rows[one] as number] as number);
+  let sorted = 1;
+  while (sorted < rows.length && compare(sorted - 1, sorted) <= 0) sorted += 1;
+  if (sorted >= rows.length) return;
+  const order = [...rows.keys()].sort(compare);
+  const [before, scored] = [rows.slice(), scores.slice()];
+  for (const [place, at] of order.entries()) {
+    rows[place] = before[at] as number;
+    scores[place] = scored[at] as number;
+  }
 }

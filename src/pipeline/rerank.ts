@@ -1,19 +1,19 @@
 /** Rerank: the best passages of an evaluation's run file, scored once more by a cross-encoder and measured again. */
-import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import type { PreparedSource } from "../data/types.js";
 import type { EvaluateConfig, RerankConfig } from "../experiment/schema.js";
 import { setsOf } from "../experiment/sources.js";
+import { fileDigest } from "../file-digest.js";
 import type { RunContext } from "./context.js";
 import { CrossScorer } from "./cross-scorer.js";
 import { type EvaluateResult, filesOfSet, type SetResult } from "./evaluation-result.js";
 import { measure } from "./measure.js";
 import { onceOnSource } from "./prepare.js";
 import { quickLook, stateError } from "./quick-look.js";
-import { type Ranking, rankAgain, readRanking, toTopK } from "./ranking.js";
+import { rankHeads, readRanking } from "./ranking.js";
 import { recordEvaluation, tellMetrics } from "./record-metrics.js";
 import { type ModelChoice, modelName, requireQrels } from "./step.js";
-import { writeQrels, writeRun } from "./trec.js";
+import { writeQrels, writeRankings } from "./trec.js";
 
 /** Stands behind the name of whatever was ranked again. */
 export const RERANKED = "+rerank";
@@ -43,9 +43,7 @@ export async function rerankStep(
     if (measured === undefined) continue;
     const inside = set.name === null ? "" : `/${set.name}`;
     const run = context.runDir.file(measured.run);
-    const also = createHash("sha256")
-      .update(await readFile(run))
-      .digest("hex");
+    const also = await fileDigest(run);
     const use = { name: `rerank${inside}`, data: set.data, also };
     const options = { ...evaluate, measures: [...(set.measures ?? evaluate.measures)] };
     const folder = evaluated.step + inside;
@@ -82,26 +80,12 @@ async function rerankSource(context: RunContext, work: RerankWork): Promise<SetR
     out: context.runDir.file(folder, "per-query.json"),
   };
   await writeQrels(files.qrels, qrels, source);
-  const found = await readRanking(work.run, source);
-  const rankings = [...qrels.queryRows].map((query) => found.get(query));
+  const rankings = await readRanking(work.run, source);
   const depth = rerank.topK ?? DEFAULT_TOP_K;
-  const heads = rankings.map((ranking) => Math.min(depth, ranking?.rows.length ?? 0));
-  const pairs = rankings.flatMap((ranking, at) =>
-    [...(ranking?.rows.subarray(0, heads[at]) ?? [])].map((passageRow) => ({
-      queryRow: qrels.queryRows[at] as number,
-      passageRow,
-    })),
-  );
   const scorer = await CrossScorer.open(context, { phase: folder, folder, crossEncoder: rerank, tables: source });
   try {
-    const scores = await scorer.score(pairs);
-    let start = 0;
-    const again = rankings.map((ranking, at): Ranking | undefined => {
-      const own = scores.subarray(start, start + (heads[at] as number));
-      start += own.length;
-      return ranking === undefined ? undefined : rankAgain(ranking, own, source.passages.idRanks);
-    });
-    await writeRun(files.run, toTopK(again), qrels.queryRows, source, context.config.name);
+    await rankHeads(rankings, qrels.queryRows, depth, scorer, source.passages.idRanks);
+    await writeRankings(files.run, (query) => rankings.get(query), qrels.queryRows, source, context.config.name);
     const measured = await measure(
       context,
       files,

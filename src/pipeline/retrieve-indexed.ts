@@ -133,16 +133,16 @@ export async function retrieveSaved(
   const queries = await storedQueries(context, options, contract);
   const wanted = { folder: saved.folder, contract, queryCount, queries, topK, nprobe, ef };
   const ranked = await search(context, options.phase, wanted);
-  const ids = await idsOf(saved.folder);
+  const idOf = await idsOf(saved.folder, saved.rowCount, ranked.rows);
   const { passages } = options.source;
   const told = (row: number, text: (own: number) => string): string => {
-    const own = passages.rowOfQualified(ids[row] as string);
+    const own = passages.rowOfQualified(idOf(row));
     return own < 0 ? "" : text(own);
   };
   return {
     ranked,
     passages: {
-      qualifiedId: (row) => ids[row] as string,
+      qualifiedId: idOf,
       title: (row) => told(row, (own) => passages.title(own)),
       text: (row) => told(row, (own) => passages.text(own)),
     },

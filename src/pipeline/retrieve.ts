@@ -1,6 +1,6 @@
 /** Exact search of a source's queries over all of its passages: what evaluation, mining and reranking share. */
 import { createHash } from "node:crypto";
-import { textUnits } from "../data/index.js";
+import { hashRows, textUnits } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
 import type { TrackedPairs, UnitList } from "../pool/types.js";
 import type { ModelContract } from "../protocol/messages.js";
@@ -161,5 +161,5 @@ function toRetrieval({ ranked, tracked }: Found, throughput: Throughput): Retrie
 }
 
 function digest(rows: Int32Array): string {
-  return createHash("sha256").update(rows).digest("hex");
+  return hashRows(createHash("sha256"), rows).digest("hex");
 }

@@ -2,23 +2,43 @@
 import { formatFloat32, refuseUnfitGrades } from "../data/index.js";
 import type { Qrels, TextTable } from "../data/types.js";
 import { writeLines } from "./line-file.js";
+import type { Ranking } from "./ranking.js";
 import type { TopK } from "./top-k.js";
 
+/** What ids are read from. */
+type Tables = { readonly queries: TextTable; readonly passages: Pick<TextTable, "qualifiedId"> };
+
 /** Writes a run: `query Q0 passage rank score tag`, queries in the order given, passages best first. */
-export async function writeRun(
+export function writeRun(
   path: string,
-  ranked: TopK,
+  { topK, rows, scores }: TopK,
   queryRows: Int32Array,
-  tables: { readonly queries: TextTable; readonly passages: Pick<TextTable, "qualifiedId"> },
+  tables: Tables,
+  tag: string,
+): Promise<void> {
+  const rankingOf = (_queryRow: number, place: number): Ranking => {
+    const [start, end] = [place * topK, (place + 1) * topK];
+    return { rows: rows.subarray(start, end), scores: scores.subarray(start, end) };
+  };
+  return writeRankings(path, rankingOf, queryRows, tables, tag);
+}
+
+/** As writeRun(), from the ranking of each query; -1 ends one. */
+export async function writeRankings(
+  path: string,
+  rankingOf: (queryRow: number, place: number) => Ranking,
+  queryRows: Int32Array,
+  tables: Tables,
   tag: string,
 ): Promise<void> {
   function* lines(): Generator<string> {
-    for (let query = 0; query < ranked.queryCount; query++) {
-      const queryId = tables.queries.id(queryRows[query] as number);
-      for (let rank = 0; rank < ranked.topK; rank++) {
-        const row = ranked.rows[query * ranked.topK + rank] as number;
+    for (const [place, queryRow] of queryRows.entries()) {
+      const { rows, scores } = rankingOf(queryRow, place);
+      const queryId = tables.queries.id(queryRow);
+      for (let rank = 0; rank < rows.length; rank++) {
+        const row = rows[rank] as number;
         if (row < 0) break;
-        const score = formatFloat32(ranked.scores[query * ranked.topK + rank] as number);
+        const score = formatFloat32(scores[rank] as number);
         yield `${queryId} Q0 ${tables.passages.qualifiedId(row)} ${rank + 1} ${score} ${tag}`;
       }
     }

@@ -1,8 +1,7 @@
 /** Files of a checkpoint for workers that may not see this disk: a list with hashes, and pieces of what is listed. */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { fileDigest } from "../file-digest.js";
 
 /** One file as it is announced; `path` is relative to the checkpoint. */
 export interface ListedFile {
@@ -79,7 +78,7 @@ export class ModelFiles {
     const { size, mtimeMs, ino } = await stat(absolute);
     const stamp = `${size} ${mtimeMs} ${ino}`;
     const known = this.#hashes.get(absolute);
-    const sha256 = known?.stamp === stamp ? known.sha256 : hash(absolute);
+    const sha256 = known?.stamp === stamp ? known.sha256 : fileDigest(absolute);
     this.#hashes.set(absolute, { stamp, sha256 });
     // A read that failed once may succeed for the next worker.
     sha256.catch(() => this.#hashes.delete(absolute));
@@ -154,10 +153,4 @@ function isFolder(path: string): Promise<boolean> {
     (found) => found.isDirectory(),
     () => false,
   );
-}
-
-async function hash(path: string): Promise<string> {
-  const sum = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1_048_576 })) sum.update(chunk as Buffer);
-  return sum.digest("hex");
 }

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry_runtime.errors import ConfigError, EnvironmentFault
+from quarry_runtime.errors import ConfigError, DataError, EnvironmentFault
 from quarry_runtime.guard.finite import check_finite
 
 Kind = Literal["flat", "ivf", "hnsw"]
@@ -48,6 +48,35 @@ class IndexOptions:
         )
 
 
+class ScaledRows:
+    """int8 codes times their scales, a slice at a time: as a whole they are four times the codes.
+
+    Attributes:
+        shape: [N, D].
+    """
+
+    ndim = 2
+
+    def __init__(self, codes_ND: NDArray[Any], scales_N: NDArray[Any]) -> None:
+        self._codes_ND, self._scales_N = codes_ND, scales_N
+        self.shape: tuple[int, ...] = codes_ND.shape
+        if scales_N.shape != codes_ND.shape[:1]:
+            raise DataError(
+                f"{list(scales_N.shape)} scales came for vectors of shape {list(self.shape)}."
+            )
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        """float32 [B, D]."""
+        return np.multiply(self._codes_ND[rows], self._scales_N[rows, None], dtype=np.float32)
+
+
+#: Vectors that are read a block at a time.
+Rows = NDArray[Any] | ScaledRows
+
+
 def load_faiss() -> Any:
     """The faiss module.
 
@@ -64,7 +93,7 @@ def load_faiss() -> Any:
     return faiss
 
 
-def build_index(vectors_ND: NDArray[Any], options: IndexOptions) -> Any:
+def build_index(vectors_ND: Rows, options: IndexOptions) -> Any:
     """A FAISS index of the vectors, numbered as their rows; the same on every run with one thread.
 
     Args:
@@ -153,7 +182,7 @@ def _best(
 
 
 def _blocks(
-    vectors_ND: NDArray[Any], metric: Metric, what: str = "vector"
+    vectors_ND: Rows, metric: Metric, what: str = "vector"
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     for start in range(0, len(vectors_ND), _BLOCK_ROWS):
         block = vectors_ND[start : start + _BLOCK_ROWS]

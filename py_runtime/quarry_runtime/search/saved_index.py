@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from quarry_runtime.errors import ConfigError, DataError, IntegrityError
 from quarry_runtime.guard.durable import whole_folder
 from quarry_runtime.guard.hashes import sha256_now
+from quarry_runtime.guard.id_list import read_ids
 from quarry_runtime.search.faiss_index import (
     IndexOptions,
     Kind,
     Metric,
+    Rows,
     build_index,
     load_faiss,
     search_index,
@@ -70,7 +72,6 @@ class SavedIndex:
 
     index: Any
     manifest: Manifest
-    ids: list[str]
     ranks: NDArray[np.int32]
 
     def search(
@@ -102,7 +103,7 @@ class SavedIndex:
 
 def save(
     folder: Path,
-    vectors_ND: NDArray[Any],
+    vectors_ND: Rows,
     ids: list[str],
     options: IndexOptions,
     fingerprint: str,
@@ -179,14 +180,15 @@ def open_saved(folder: Path, fingerprint: str) -> SavedIndex:
         if not is_same or _saved(file) != expected:
             raise IntegrityError(f"{file} is not what was written.", hint="Build the index again.")
     index = load_faiss().read_index(str(folder / _INDEX))
-    ids = json.loads((folder / _IDS).read_text(encoding="utf-8"))
+    # Counted only: whoever asked for the search knows them by their places.
+    id_count = sum(1 for _ in read_ids(folder / _IDS))
     ranks = np.load(folder / _RANKS, allow_pickle=False)
-    counts = {index.ntotal, len(ids), len(ranks), manifest.row_count}
+    counts = {index.ntotal, id_count, len(ranks), manifest.row_count}
     if len(counts) > 1 or index.d != manifest.dimension:
         raise IntegrityError(
             f"The parts of {folder} do not belong together.", hint="Build the index again."
         )
-    return SavedIndex(index, manifest, ids, ranks)
+    return SavedIndex(index, manifest, ranks)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -146,16 +146,17 @@ function lengthsOf(text: Uint8Array): [characters: number, words: number] {
 function qrelsStats(qrels: NonNullable<OpenedSource["qrels"]>, files: string[]): QrelsStats {
   const steps = qrels.steps();
   const labels = new Float32Array(steps.at(-1)?.judgements ?? 0);
-  const perQuery: number[] = [];
-  let filled = 0;
+  const perQuery = new Int32Array(steps.at(-1)?.queries ?? 0);
+  let [filled, queries] = [0, 0];
   for (const row of qrels.queryRows) {
     const { scores } = qrels.judgements(row, 0);
     if (scores.length === 0) continue;
     labels.set(scores, filled);
     filled += scores.length;
-    perQuery.push(scores.length);
+    perQuery[queries] = scores.length;
+    queries += 1;
   }
-  return { files, steps, labels: labelBins(labels), perQuery: summarise(Int32Array.from(perQuery)) };
+  return { files, steps, labels: labelBins(labels), perQuery: summarise(perQuery.subarray(0, queries)) };
 }
 
 async function trainingStats(

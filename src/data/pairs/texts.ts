@@ -87,7 +87,9 @@ function join(title: Uint8Array, text: Uint8Array): Uint8Array {
 function column(pieces: readonly Uint8Array[]) {
   const total = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
   if (total > MAX_BYTES) {
-    throw new QuarryError("CONFIG", `${pieces.length} pairs make more than 2 GiB.`, { hint: "Make units smaller." });
+    throw new QuarryError("CONFIG", `${pieces.length} pairs make more than 2 GiB.`, {
+      hint: "Make units smaller with --workers.unitSize, or cut long texts into passages.",
+    });
   }
   const valueOffsets = new Int32Array(pieces.length + 1);
   const data = new Uint8Array(total);

@@ -1,6 +1,6 @@
 /** Cuts pairs into units of work: the pairs of a few queries, gathered only when a worker takes them. */
 import type { TextTable } from "../types.js";
-import type { TextUnits } from "../units.js";
+import { asMessage, type TextUnits } from "../units.js";
 import { gatherPairs } from "./texts.js";
 
 /** Pairs by their rows, in the order in which they are numbered. */
@@ -32,7 +32,8 @@ export function pairUnits(
     frame: (index) => {
       const own = rows(index);
       const pick = (from: Int32Array): Int32Array => own.map((number) => from[number] as number);
-      return gatherPairs(tables, pick(pairs.queryRows), pick(pairs.passageRows), own);
+      const frame = gatherPairs(tables, pick(pairs.queryRows), pick(pairs.passageRows), own);
+      return asMessage(frame, `${own.length} pairs`);
     },
   };
 }

@@ -2,6 +2,7 @@
 import type { SourceConfig } from "../../experiment/schema.js";
 import type { ALGEBRA } from "../../experiment/sources.js";
 import { countUp, Draws, PURPOSE } from "../random.js";
+import { keepRows } from "../rows.js";
 import type { StoredTexts } from "../texts/stored-texts.js";
 import type { Judgements, Origin } from "../types.js";
 import { callFilter, callGroupFilter } from "./function-calls.js";
@@ -77,7 +78,7 @@ export class MaterializedQrels {
   get queryRows(): Int32Array {
     if (this.#queryRows === null) {
       const rows = this.parts.subset ?? countUp(this.parts.stored.queryCount);
-      this.#queryRows = rows.filter((row) => this.hasKept(row));
+      this.#queryRows = keepRows(rows, (row) => this.hasKept(row));
     }
     return this.#queryRows;
   }

@@ -14,7 +14,9 @@ const MAX_BYTES = 0x7fffffff;
 export function frameTexts(rows: Int32Array, idRanks: Int32Array | null, strings: readonly Pieces[]): Uint8Array {
   const count = rows.length;
   if (strings.some(({ byteLength }) => byteLength > MAX_BYTES)) {
-    throw new QuarryError("CONFIG", `${count} texts make more than 2 GiB.`, { hint: "Make units or batches smaller." });
+    throw new QuarryError("CONFIG", `${count} texts make more than 2 GiB.`, {
+      hint: "Make units (--workers.unitSize) or batches smaller, or cut long texts into passages.",
+    });
   }
   const numeric: ColumnShape = { nullCount: 0, byteLengths: [0, count * 4] };
   const { bytes, starts } = frameBatch(count, [numeric, numeric, ...strings.map((column) => column.shape())]);

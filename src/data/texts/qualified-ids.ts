@@ -1,4 +1,5 @@
 /** Ids over several tables: what tells equal ones apart in run files, and their common order. */
+import { keepRows } from "../rows.js";
 import type { TablePart } from "./gather.js";
 import { areEqual } from "./id-hash.js";
 
@@ -69,11 +70,11 @@ export class QualifiedIds {
     const list = (rows: Int32Array, prefix: Buffer | null): Sorted => ({ part, rows, prefix, at: 0, head: null });
     return [
       list(
-        order.filter((row) => isPlain[row] === 1),
+        keepRows(order, (row) => isPlain[row] === 1),
         null,
       ),
       list(
-        order.filter((row) => isPlain[row] === 0),
+        keepRows(order, (row) => isPlain[row] === 0),
         this.#prefixes[part] as Buffer,
       ),
     ];

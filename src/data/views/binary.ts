@@ -1,6 +1,7 @@
 /** The binary view: one relevant passage and some negatives for each query; scored is the same with the sources' scores as labels. */
 import type { BinaryConfig, ScoredConfig } from "../../experiment/schema.js";
 import type { MergedQrels } from "../qrels/merged.js";
+import { keepRows } from "../rows.js";
 import type { Judgements } from "../types.js";
 import { holds, inBoth, missingIn } from "./ascending.js";
 import { chooseOne, chooseOrder } from "./choice.js";
@@ -76,11 +77,11 @@ function exclusion(relations: Relations, query: number): { readonly isExcluded?:
 export function eligiblePairs(qrels: PairedQrels): Int32Array {
   const { positives, negatives, relations } = qrels;
   let eligible = hasGroupFilter(positives)
-    ? positives.queryRows.filter((query) => positives.judgements(query, 0).rows.length > 0)
+    ? keepRows(positives.queryRows, (query) => positives.judgements(query, 0).rows.length > 0)
     : positives.queryRows;
   if (negatives === null) return eligible;
   eligible = inBoth(eligible, negatives.queryRows);
-  if (hasGroupFilter(negatives)) return eligible.filter((query) => usableNegatives(qrels, query, 0).rows.length > 0);
+  if (hasGroupFilter(negatives)) return keepRows(eligible, (query) => usableNegatives(qrels, query, 0).rows.length > 0);
   // Only queries whose two sides meet need a look at their passages.
   const unable = relations.queries.filter((query) => {
     const excluded = relations.excludedNegatives(query);

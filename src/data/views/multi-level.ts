@@ -2,6 +2,8 @@
 import type { MultiLevelConfig } from "../../experiment/schema.js";
 import type { MergedQrels } from "../qrels/merged.js";
 import { countUp, Draws, PURPOSE, shuffleFirst } from "../random.js";
+import { keepRows } from "../rows.js";
+import { growingInt32 } from "../storage/growing.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { Judgements } from "../types.js";
 import { NO_JUDGEMENTS, View, type ViewParts } from "./view.js";
@@ -96,16 +98,16 @@ export interface GradedQueries {
 }
 
 export function gradedQueries(qrels: MergedQrels, passagesPerQuery: number): GradedQueries {
-  const withoutOthers: number[] = [];
+  const withoutOthers = growingInt32();
   let largest = 0;
-  const eligible = qrels.queryRows.filter((query) => {
+  const eligible = keepRows(qrels.queryRows, (query) => {
     const all = graded(qrels, query, 0, passagesPerQuery);
     const isEligible = isGroup(all, passagesPerQuery);
     if (isEligible) largest = Math.max(largest, all.rows.length);
     else if (all.scores.some((label) => label > 0)) withoutOthers.push(query);
     return isEligible;
   });
-  return { eligible, withoutOthers: Int32Array.from(withoutOthers), largest };
+  return { eligible, withoutOthers: withoutOthers.filled(), largest };
 }
 
 /** Passages a query's group can be cut from. */

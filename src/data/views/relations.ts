@@ -6,6 +6,7 @@ import type { MaterializedQrels } from "../qrels/materialized.js";
 import { QueryLinks, rowOfSame } from "../qrels/query-links.js";
 import type { OpenedSources } from "../source.js";
 import { listFiles } from "../source-files.js";
+import { GrowingNumbers, growingInt32 } from "../storage/growing.js";
 import type { DataContext } from "../types.js";
 import { holds, placeOf } from "./ascending.js";
 import { type CommonPairs, openCommonPairs } from "./common-pairs.js";
@@ -86,7 +87,7 @@ export async function openRelations(
 
 /** Counts judgements of the negatives once each, and describes the first ten. */
 class Meetings {
-  readonly #found: number[] = [];
+  readonly #found = new GrowingNumbers((length) => new Float64Array(length));
   readonly #examples = new Map<number, Example>();
 
   constructor(private readonly isSkipped: (key: number) => boolean = () => false) {}
@@ -99,8 +100,14 @@ class Meetings {
 
   /** Ascending, each once. */
   keys(): Float64Array {
-    const sorted = Float64Array.from(this.#found).sort();
-    return sorted.filter((key, at) => at === 0 || sorted[at - 1] !== key);
+    const sorted = this.#found.filled().slice().sort();
+    let count = 0;
+    for (const key of sorted) {
+      if (count > 0 && sorted[count - 1] === key) continue;
+      sorted[count] = key;
+      count += 1;
+    }
+    return sorted.subarray(0, count);
   }
 
   told(subject: string, total: number): Pick<Finding, "subject" | "count" | "examples"> {
@@ -195,14 +202,19 @@ function describe({ wanted, unwanted }: Pair, query: number, negative: number, p
 
 /** @param keys query × width + passage, ascending, each once. */
 function excluding(keys: Float64Array, width: number): Relations {
-  const passages = Int32Array.from(keys, (key) => key % width);
-  const starts = new Map<number, number>();
-  for (let at = 0; at < keys.length; at += 1) {
-    const query = Math.floor((keys[at] as number) / width);
-    if (!starts.has(query)) starts.set(query, at);
+  const passages = new Int32Array(keys.length);
+  const [found, starts] = [growingInt32(), growingInt32()];
+  for (let at = 0, last = -1; at < keys.length; at += 1) {
+    const key = keys[at] as number;
+    passages[at] = key % width;
+    const query = Math.floor(key / width);
+    if (query === last) continue;
+    found.push(query);
+    starts.push(at);
+    last = query;
   }
-  const queries = Int32Array.from(starts.keys());
-  const begins = Int32Array.from([...starts.values(), keys.length]);
+  starts.push(keys.length);
+  const [queries, begins] = [found.filled(), starts.filled()];
   return {
     queries,
     excludedNegatives: (query) => {

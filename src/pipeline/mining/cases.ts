@@ -1,21 +1,22 @@
 /** The queries that are mined for, each with what the rules look at; taken from a source and the results of searches. */
+import { growingInt32 } from "../../data/storage/growing.js";
 import type { PreparedSource } from "../../data/types.js";
+import { holds, placeOf } from "../../data/views/ascending.js";
 import type { TrackedPairs } from "../../pool/types.js";
 import type { TopK } from "../top-k.js";
 import type { QueryCase, RankedList, TextIdentity } from "./types.js";
 
-/** Each query with each of its positives, so that a search hands in their scores whatever their rank. */
+/** Each query with each of its positives, query by query, so that a search hands in their scores whatever their rank. */
 export function positivePairs(source: PreparedSource, queryRows: Int32Array): TrackedPairs {
   const positivesOf = positivesIn(source);
-  const queries: number[] = [];
-  const rows: number[] = [];
+  const [queries, rows] = [growingInt32(), growingInt32()];
   for (const [place, queryRow] of queryRows.entries()) {
     for (const row of positivesOf(queryRow)) {
       queries.push(place);
       rows.push(row);
     }
   }
-  return { queries: Int32Array.from(queries), rows: Int32Array.from(rows) };
+  return { queries: queries.filled(), rows: rows.filled() };
 }
 
 /**
@@ -23,9 +24,8 @@ export function positivePairs(source: PreparedSource, queryRows: Int32Array): Tr
  * choose as in epoch 0.
  */
 function positivesIn({ qrels }: PreparedSource): (queryRow: number) => number[] {
-  const judged = new Set(qrels?.queryRows ?? []);
   return (queryRow) => {
-    if (qrels === null || !judged.has(queryRow)) return [];
+    if (qrels === null || !holds(qrels.queryRows, queryRow)) return [];
     const { rows, scores } = qrels.judgements(queryRow, 0);
     return [...new Set([...rows].filter((_, at) => (scores[at] as number) > 0))];
   };
@@ -40,27 +40,32 @@ export interface Retrieved {
 /**
  * A search's results as ranked lists.
  *
- * @param tracked pairs that were asked for with their scores; NaN for passages that were not searched
+ * @param tracked pairs that were asked for, query by query as positivePairs() gives them, with their scores; NaN for
+ *   passages that were not searched
  */
 export function retrievedBy(
   ranked: TopK,
   tracked: { readonly pairs: TrackedPairs; readonly scores: Float32Array } | null,
 ): Retrieved {
-  const known = new Map<number, Map<number, number>>();
-  for (const [pair, score] of tracked?.scores.entries() ?? []) {
-    if (Number.isNaN(score)) continue;
-    const place = tracked?.pairs.queries[pair] as number;
-    const scores = known.get(place) ?? new Map<number, number>();
-    known.set(place, scores.set(tracked?.pairs.rows[pair] as number, score));
-  }
+  // Made for one query when it is asked for: a map of all queries would end at 16.7 million.
+  const knownOf = (query: number): Map<number, number> => {
+    const known = new Map<number, number>();
+    if (tracked === null) return known;
+    const { pairs, scores } = tracked;
+    for (let pair = placeOf(pairs.queries, query); pairs.queries[pair] === query; pair += 1) {
+      const score = scores[pair] as number;
+      if (!Number.isNaN(score)) known.set(pairs.rows[pair] as number, score);
+    }
+    return known;
+  };
   return {
     list(index) {
       const start = index * ranked.topK;
       const padding = ranked.rows.subarray(start, start + ranked.topK).indexOf(-1);
       const end = padding === -1 ? start + ranked.topK : start + padding;
       const list = { rows: ranked.rows.subarray(start, end), scores: ranked.scores.subarray(start, end) };
-      const pairs = known.get(index);
-      return pairs === undefined ? list : { ...list, tracked: pairs };
+      const known = knownOf(index);
+      return known.size === 0 ? list : { ...list, tracked: known };
     },
   };
 }

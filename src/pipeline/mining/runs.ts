@@ -1,5 +1,6 @@
 /** Somebody else's ranking as a retriever: TREC runs, read by the data plane as judgements with their scores. */
 import type { PreparedSource } from "../../data/types.js";
+import { holds } from "../../data/views/ascending.js";
 import type { SearchDataConfig, SourceConfig } from "../../experiment/schema.js";
 import { ALGEBRA } from "../../experiment/sources.js";
 import type { Retrieved } from "./cases.js";
@@ -23,11 +24,11 @@ export function runSource(data: SourceConfig, run: NonNullable<SourceConfig["qre
  */
 export function retrievedFrom(run: PreparedSource, queryRows: Int32Array, topK: number): Retrieved {
   const { idRanks } = run.passages;
-  const listed = new Set(run.qrels?.queryRows ?? []);
   return {
     list(index): RankedList {
       const queryRow = queryRows[index] as number;
-      if (run.qrels === null || !listed.has(queryRow)) return { rows: new Int32Array(0), scores: new Float32Array(0) };
+      if (run.qrels === null || !holds(run.qrels.queryRows, queryRow))
+        return { rows: new Int32Array(0), scores: new Float32Array(0) };
       const { rows, scores } = run.qrels.judgements(queryRow, 0);
       const order = [...rows.keys()].sort(
         (one, two) =>
@@ -47,6 +48,6 @@ export function retrievedFrom(run: PreparedSource, queryRows: Int32Array, topK: 
 
 /** How many of these queries a run does not rank. */
 export function missingQueries(run: PreparedSource, queryRows: Int32Array): number {
-  const listed = new Set(run.qrels?.queryRows ?? []);
-  return queryRows.reduce((sum, row) => sum + (listed.has(row) ? 0 : 1), 0);
+  const listed = run.qrels?.queryRows ?? new Int32Array(0);
+  return queryRows.reduce((sum, row) => sum + (holds(listed, row) ? 0 : 1), 0);
 }

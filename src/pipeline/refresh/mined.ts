@@ -1,9 +1,8 @@
 /** The mined negatives of a version on the disk: files first, then one manifest that says what they are. */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { fileDigest } from "../../file-digest.js";
 import { jsonDigest } from "../../json-digest.js";
 import { writeFileDurably } from "../../rundir/durable.js";
 import { jsonOrNull } from "../../rundir/jsonl.js";
@@ -39,7 +38,7 @@ export type MinedFile = Omit<Mined["files"][number], "sha256">;
 /** Makes a version count. */
 export async function seal(folder: string, facts: Omit<Mined, "files">, files: readonly MinedFile[]): Promise<Mined> {
   const hashed: Mined["files"] = [];
-  for (const file of files) hashed.push({ ...file, sha256: await hashOf(join(folder, file.path)) });
+  for (const file of files) hashed.push({ ...file, sha256: await fileDigest(join(folder, file.path)) });
   const mined = { ...facts, files: hashed };
   await writeFileDurably(join(folder, MANIFEST), `${JSON.stringify(mined, null, 2)}\n`);
   return mined;
@@ -57,7 +56,7 @@ export async function readMined(folder: string, version: number, key: string | n
   if (!parsed.success || parsed.data.version !== version) return null;
   if (key !== null && parsed.data.key !== key) return null;
   for (const { path, sha256 } of parsed.data.files) {
-    if ((await hashOf(join(folder, path)).catch(() => null)) !== sha256) return null;
+    if ((await fileDigest(join(folder, path)).catch(() => null)) !== sha256) return null;
   }
   return parsed.data;
 }
@@ -70,10 +69,4 @@ export function fingerprintOf({ files }: Mined): string {
 /** Negatives of all parts. */
 export function negativesIn({ files }: Mined): number {
   return files.reduce((sum, { lines }) => sum + lines, 0);
-}
-
-async function hashOf(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const block of createReadStream(path)) hash.update(block as Buffer);
-  return hash.digest("hex");
 }

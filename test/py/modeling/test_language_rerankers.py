@@ -78,7 +78,7 @@ def saved_by_peer(folder: Path, out: Path, false_token: int | None = 121, **opti
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.cross_encoder.modules import LogitScore
 
-    variables = {"chat_template": {"add_generation_prompt": True, "mark": "!"}}
+    variables: Any = {"chat_template": {"add_generation_prompt": True, "mark": "!"}}
     transformer = Transformer(
         str(folder), transformer_task="text-generation", processing_kwargs=variables
     )
@@ -161,7 +161,7 @@ def test_a_classifier_takes_a_template_and_a_prompt_too(
     from sentence_transformers import CrossEncoder as Reference
 
     folder = tiny_cross()
-    plain = Reference(str(folder), device="cpu")
+    plain: Any = Reference(str(folder), device="cpu")
     templated = load_cross_encoder(cross_spec(folder, template="{passage} for {query}"), "cpu")
     # One text, with the special tokens of one text.
     tokens = plain.tokenizer([f"{p} for {q}" for q, p in PAIRS], padding=True, return_tensors="pt")

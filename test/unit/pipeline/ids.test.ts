@@ -35,8 +35,17 @@ test("ids of an index are read as JSON reads them, with and without blanks betwe
   await fc.assert(
     fc.asyncProperty(lists, fc.constantFrom(0, 1), async (ids, space) => {
       writeFileSync(join(folder, "ids.json"), JSON.stringify(ids, null, space));
-      expect(await idsOf(folder)).toEqual(ids);
+      const rows = Int32Array.from(ids.keys());
+      const idOf = await idsOf(folder, ids.length, rows);
+      expect([...rows].map((row) => idOf(row))).toEqual(ids);
     }),
     { numRuns: 40 },
   );
+});
+
+test("only the ids of rows that were found are kept", async () => {
+  writeFileSync(join(folder, "ids.json"), JSON.stringify(["a", "b", "c", "d"]));
+  const idOf = await idsOf(folder, 4, Int32Array.of(3, -1, 1, 3));
+  expect([idOf(1), idOf(3)]).toEqual(["b", "d"]);
+  expect(() => idOf(2)).toThrow("row 2 is none of those that were found");
 });
