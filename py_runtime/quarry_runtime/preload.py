@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 
@@ -13,16 +14,25 @@ from quarry_runtime.guard.imports import shorten_imports
 #: What every task of a worker needs; what only some need is left to them.
 WORKER = (
     "pyarrow",
+    "transformers.masking_utils",
+    "transformers.modeling_layers",
     "transformers.modeling_utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.bert.modeling_bert",
+    "transformers.tokenization_utils_tokenizers",
     "quarry_runtime.connection",
     "quarry_runtime.handlers.encode",
     "quarry_runtime.handlers.search",
     "quarry_runtime.loop",
+    "quarry_runtime.modeling.encoders.auto",
     "quarry_runtime.modeling.load",
 )
 #: What every rank needs, and torchrun's agent.
 RANK = (
     "torch.distributed.run",
+    "transformers.models.bert.modeling_bert",
+    "quarry_runtime.modeling.encoders.auto",
     "quarry_runtime.modeling.load",
     "quarry_runtime.training.arguments",
     "quarry_runtime.training.build",
@@ -44,8 +54,19 @@ def preload(modules: Sequence[str]) -> None:
     try:
         for module in modules:
             importlib.import_module(module)
+        _compile_old_names()
     except Exception:
         traceback.print_exc()
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _compile_old_names() -> None:
+    """transformers compiles patterns of the weights' old names, a thousand for all models there are,
+    before a process loads its first one: a third of the CPU time in which a fork has its model.
+    """
+    conversions = sys.modules.get("transformers.conversion_mapping")
+    look_up = getattr(conversions, "get_checkpoint_conversion_mapping", None)
+    if look_up is not None:
+        look_up("")

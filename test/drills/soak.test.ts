@@ -2,7 +2,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, expect, test } from "vitest";
 import { workersSchema } from "../../src/experiment/schema.js";
 import { openPool } from "../../src/pool/pool.js";
@@ -17,6 +16,7 @@ import {
   socketFolders,
 } from "../fixtures/fake-pool.js";
 import { textUnits } from "../fixtures/text-units.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 const STARTS = Number(process.env["QUARRY_DRILL_STARTS"] ?? 1_000);
 // Whatever else runs on this machine leaves its temporary folders elsewhere.
@@ -51,8 +51,7 @@ const memoryMb = (pid: number): number =>
 
 test("forks leave nothing in the process that they are forked from", async () => {
   const python = await findPython();
-  const checkpoint = join(temporary, "model");
-  await execa(python.executable, ["test/fixtures/tiny_model.py", checkpoint], { env: python.env });
+  const checkpoint = await writeTinyModel(join(temporary, "model"));
   const model = { ...fakeModel, checkpoint, dtype: "float32" } as const;
   const workers = workersSchema.parse({ count: 1, device: "cpu", threads: 1, batchSize: 4 });
   const round = async (): Promise<void> => {

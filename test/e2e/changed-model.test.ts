@@ -1,10 +1,9 @@
 /** A model or plugin whose files change in place: old results are not shown as its own. */
 import { readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
-import { openWorkplace, ROOT, type Workplace } from "./harness.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
+import { openWorkplace, type Workplace } from "./harness.js";
 
 let place: Workplace;
 beforeAll(async () => {
@@ -14,11 +13,8 @@ beforeAll(async () => {
 afterAll(() => place.remove());
 
 /** Other weights in the same folder. */
-async function change(folder: string, ...args: readonly string[]): Promise<void> {
-  const python = await findPython();
-  const script = join(ROOT, "test/fixtures/tiny_model.py");
-  await execa(python.executable, [script, join(place.folder, folder), "--seed", "7", ...args], { env: python.env });
-}
+const change = (folder: string, ...args: readonly string[]): Promise<string> =>
+  writeTinyModel(join(place.folder, folder), "--seed", "7", ...args);
 
 const data = (name: string): string => `source({ corpus: "collection", qrels: "collection/qrels/${name}.tsv" })`;
 

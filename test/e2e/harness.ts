@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { findPython } from "../../src/python/environment.js";
 import { type CollectionOptions, writeCollection } from "../fixtures/collection.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 import { type Finished, serve, serverPid } from "./served.js";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -34,12 +34,10 @@ export interface Workplace {
   remove(): Promise<void>;
 }
 
-/** Makes a workplace; the model takes a second, so tests of a file share one. */
+/** Makes a workplace. */
 export async function openWorkplace(options: CollectionOptions = {}): Promise<Workplace> {
   const folder = await mkdtemp(join(tmpdir(), "quarry-e2e-"));
-  const python = await findPython({ extras: ["demo", "test"] });
-  const model = join(folder, "model");
-  await execa(python.executable, [join(ROOT, "test/fixtures/tiny_model.py"), model], { env: python.env });
+  const model = await writeTinyModel(join(folder, "model"));
   const collection = await writeCollection(join(folder, "collection"), options);
   // A path as seen from the script: workers of all workplaces have one environment, so they are forked from one process.
   // Scripts that lie elsewhere are to be given a --cacheDir.
@@ -50,12 +48,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     folder,
     model,
     collection,
-    crossEncoder: async () => {
-      const path = join(folder, "cross-encoder");
-      const script = join(ROOT, "test/fixtures/tiny_model.py");
-      await execa(python.executable, [script, path, "--arch", "cross"], { env: python.env });
-      return path;
-    },
+    crossEncoder: () => writeTinyModel(join(folder, "cross-encoder"), "--arch", "cross"),
     start,
     startIn: (script, ...args) => execa("bash", ["-c", script, "bash", process.execPath, MAIN, ...args], settings),
     quarry: (...argv) => serve({ argv, folder, env }),

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
 import { commandLine } from "../fixtures/command-line.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const main = join(root, "dist/cli/main.js");
@@ -15,10 +15,7 @@ const main = join(root, "dist/cli/main.js");
 let folder = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "quarry-cli-"));
-  const python = await findPython();
-  await execa(python.executable, [join(root, "test/fixtures/tiny_model.py"), join(folder, "model")], {
-    env: python.env,
-  });
+  await writeTinyModel(join(folder, "model"));
   await writeCollection(join(folder, "collection"), { passages: 96, queries: 12 });
   await writeFile(
     join(folder, "experiment.ts"),

@@ -4,13 +4,12 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { DoctorReport } from "../../src/index.js";
-import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
 import { commandLine } from "../fixtures/command-line.js";
 import { mountSmallDisk, whyNoSmallDisk } from "../fixtures/small-disk.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 const noDisk = whyNoSmallDisk();
 const plugin = (name: string): string => fileURLToPath(new URL(`../py/doctor/${name}.py`, import.meta.url));
@@ -18,8 +17,7 @@ let folder = "";
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "quarry-doctor-"));
-  const python = await findPython();
-  await execa(python.executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env: python.env });
+  await writeTinyModel(join(folder, "model"));
   await writeCollection(join(folder, "collection"), { passages: 96, queries: 24, isEachDifferent: true });
   await writeFile(join(folder, "dangling.tsv"), "query-id\tcorpus-id\tscore\nq1\tp1\t1\nq3\tnowhere\t1\n");
   // Another corpus, in which a negative of q2 is a copy of what answers it.

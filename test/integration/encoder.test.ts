@@ -2,10 +2,9 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { biEncoder, type EncodedTexts, type Encoder, openEncoder } from "../../src/index.js";
-import { findPython } from "../../src/python/environment.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 let folder: string;
 let encoder: Encoder;
@@ -13,8 +12,7 @@ const workers = { count: 2, device: "cpu", threads: 1, unitSize: 4 } as const;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "quarry-test-encoder-"));
-  const python = await findPython();
-  await execa(python.executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env: python.env });
+  await writeTinyModel(join(folder, "model"));
   encoder = await openEncoder(biEncoder("model", { prompts: { query: "query: " } }), { workers, baseDir: folder });
 });
 afterAll(async () => {

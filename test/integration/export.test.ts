@@ -10,8 +10,8 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { exportModel } from "../../src/index.js";
-import { findPython } from "../../src/python/environment.js";
 import { until } from "../fixtures/fake-pool.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 let folder = "";
@@ -19,10 +19,7 @@ let run = "";
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "quarry-export-"));
-  const python = await findPython();
-  await execa(python.executable, [join(root, "test/fixtures/tiny_model.py"), join(folder, "model")], {
-    env: python.env,
-  });
+  await writeTinyModel(join(folder, "model"));
   // A run folder as `quarry run` leaves it; training itself is tested elsewhere.
   run = join(folder, "runs", "tiny");
   await mkdir(join(run, "train"), { recursive: true });

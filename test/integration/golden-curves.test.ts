@@ -3,11 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { biEncoder, binary, defineExperiment, EventStream, source, train } from "../../src/index.js";
-import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 /** Other versions of torch move the last bits of a sum, and twelve steps of a high learning rate carry them on. */
 const TOLERANCE = 1e-4;
@@ -33,8 +32,7 @@ const curves = new Map<string, Promise<readonly Line[]>>();
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "quarry-golden-"));
-  const python = await findPython();
-  await execa(python.executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env: python.env });
+  await writeTinyModel(join(folder, "model"));
   await writeCollection(join(folder, "collection"), { passages: 96, queries: 48, isEachDifferent: true });
   const negatives = Array.from({ length: 24 }, (_, at) =>
     [60, 70, 80].map((passage) => `q${2 * at}\tp${passage + (at % 10)}\t0`),

@@ -11,6 +11,7 @@ import { callPython } from "../../src/python/bridge.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
 import { inspectModel, listRegistered } from "../../src/python/introspect.js";
 import { commandLine } from "../fixtures/command-line.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const main = join(root, "dist/cli/main.js");
@@ -39,7 +40,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "quarry-inspect-"));
   await writeFile(join(folder, "asked.py"), asked);
   const found = await findPython();
-  await execa(found.executable, [join(root, "test/fixtures/tiny_model.py"), join(folder, "model")], { env: found.env });
+  await writeTinyModel(join(folder, "model"));
   python = { ...found, env: { ...found.env, PYTHONPATH: `${found.env.PYTHONPATH}${delimiter}${folder}` } };
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));

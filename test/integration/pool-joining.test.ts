@@ -1,5 +1,5 @@
 /** Workers that come by themselves over TCP: they join, leave, are drained, die and come back; no unit is lost or counted twice. */
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
@@ -251,8 +251,9 @@ describe("a worker that joined", () => {
   });
 
   it("and cannot load the model is turned away, told by its machine, also before another one has loaded it", async () => {
-    const { pool, events, warnings } = await open({}, { count: 0 });
-    await come("good.0", { loadSeconds: 1 });
+    const { pool, events, warnings, runDir } = await open({}, { count: 0 });
+    const loaded = join(runDir, "loaded");
+    await come("good.0", { loadUntil: loaded });
     await until(() => notes().some((text) => text.includes("good.0 joined")));
     const { job, vectors } = collectVectors(fakeUnits(30));
     const working = pool.encode(job);
@@ -260,6 +261,7 @@ describe("a worker that joined", () => {
     expect((await guest.ended).exitCode).toBe(1);
     await until(() => warnings().length > 0);
     expect(vectors.size).toBe(0);
+    writeFileSync(loaded, "");
     expect(events).toContainEqual(
       expect.objectContaining({
         message: expect.stringContaining("full.0 stopped on here (No room for the model.)") as string,

@@ -2,7 +2,6 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { workersSchema } from "../../src/experiment/schema.js";
 import { openPool } from "../../src/pool/pool.js";
@@ -11,6 +10,7 @@ import { findPython, type PythonEnvironment } from "../../src/python/environment
 import { EventStream, type QuarryEvent } from "../../src/report/events.js";
 import { fakeModel, mergeSnapshots, processesWith, until } from "../fixtures/fake-pool.js";
 import { textUnits } from "../fixtures/text-units.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 const UNIT_ROWS = 8;
 const UNITS = 24;
@@ -24,8 +24,7 @@ beforeAll(async () => {
   const found = await findPython();
   const [name = "", value = ""] = marker.split("=");
   python = { ...found, env: { ...found.env, [name]: value } };
-  const checkpoint = join(folder, "model");
-  await execa(python.executable, ["test/fixtures/tiny_model.py", checkpoint], { env: python.env });
+  const checkpoint = await writeTinyModel(join(folder, "model"));
   model = { ...fakeModel, checkpoint, dtype: "float32" };
 });
 afterAll(() => {

@@ -2,12 +2,11 @@
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { biEncoder, binary, defineExperiment, replayStep, showStep, source, train } from "../../src/index.js";
-import { findPython } from "../../src/python/environment.js";
 import { writeCollection } from "../fixtures/collection.js";
 import { commandLine } from "../fixtures/command-line.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 const STEPS = 6;
 let folder = "";
@@ -16,8 +15,7 @@ let runDir = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "quarry-replay-"));
   runDir = join(folder, "run");
-  const python = await findPython();
-  await execa(python.executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env: python.env });
+  await writeTinyModel(join(folder, "model"));
   await writeCollection(join(folder, "collection"), { passages: 96, queries: 24 });
   await writeFile(join(folder, "own.py"), "LEARNED = 1\n");
   await train(experiment());

@@ -4,12 +4,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Int32, Table, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
-import { execa } from "execa";
 import type { MicroBatch } from "../../src/data/types.js";
 import { processStat } from "../../src/process-stat.js";
 import { findPython, type PythonEnvironment } from "../../src/python/environment.js";
 import { EventStream, type QuarryEvent } from "../../src/report/events.js";
 import type { Layout, TrainJob } from "../../src/training/index.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
 
 const WORDS = "river stone cloud amber violet copper forest window harbour candle meadow silver".split(" ");
 const GROUPS = 40;
@@ -36,8 +36,7 @@ export class TrainingBench {
   static async open(): Promise<TrainingBench> {
     const folder = await mkdtemp(join(tmpdir(), "quarry-training-"));
     const bench = await TrainingBench.at(folder);
-    const { executable, env } = bench.python;
-    await execa(executable, ["test/fixtures/tiny_model.py", join(folder, "model")], { env });
+    await writeTinyModel(join(folder, "model"));
     return bench;
   }
 

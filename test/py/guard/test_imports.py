@@ -1,4 +1,4 @@
-"""transformers and peft are imported in less time, and are the same."""
+"""transformers and peft are imported in less time, torchrun meets in less, and all are the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ from transformers.utils import import_utils
 search = import_utils.create_import_structure_from_path
 found = search(os.path.dirname(transformers.models.__file__))
 import_utils.create_import_structure_from_path = search.__wrapped__
+from torch.distributed.elastic.rendezvous import dynamic_rendezvous
+def join():
+    return record()
+def record():
+    return dynamic_rendezvous.get_method_name()
+# Whoever walks through modules for a name fails.
+dynamic_rendezvous.inspect = None
 print(json.dumps({
+    "recorded": join(),
     "readings": readings,
     "isSame": found == search.__wrapped__(os.path.dirname(transformers.models.__file__)),
     "hasBert": issubclass(transformers.BertModel, transformers.PreTrainedModel),
@@ -46,6 +54,7 @@ def test_models_are_listed_once_and_what_few_models_need_waits_until_it_is_used(
     command = [sys.executable, "-c", LOOK]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == {
+        "recorded": "join",
         "readings": 1,
         "isSame": True,
         "hasBert": True,

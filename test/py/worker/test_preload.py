@@ -10,12 +10,18 @@ from pathlib import Path
 
 RUNTIME = str(Path(__file__).parents[3] / "py_runtime")
 LOOK = """
-import gc, json, sys, threading
+import gc, json, re, sys, threading
 from quarry_runtime import preload
+compiled = re.compile
 for name in ("WORKER", "RANK"):
     preload.preload(getattr(preload, name))
     import torch
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+    re.compile = None
+    names = get_checkpoint_conversion_mapping("llava")
+    re.compile = compiled
     print(json.dumps({
+        "hasOldNames": len(names) > 0,
         "threads": threading.active_count(),
         "isOnGpu": torch.cuda.is_initialized(),
         "isFrozen": gc.get_freeze_count() > 100_000 and gc.isenabled(),
@@ -33,7 +39,7 @@ def test_a_process_to_be_forked_has_all_imports_no_thread_and_no_gpu() -> None:
     )
     assert "Traceback" not in done.stderr
     worker, rank = (json.loads(line) for line in done.stdout.splitlines()[-2:])
-    fit = {"threads": 1, "isOnGpu": False, "isFrozen": True, "hasModels": True}
+    fit = {"hasOldNames": True, "threads": 1, "isOnGpu": False, "isFrozen": True, "hasModels": True}
     assert worker == fit | {"hasTrainer": False}
     assert rank == fit | {"hasTrainer": True}
 
