@@ -73,8 +73,8 @@ def randomisation_test(
         return Randomisation(float(np.mean(np.abs(sums) >= least)), True, len(sums))
     extreme = 0
     for start, stop in _chunks(samples, len(moved)):
-        signs = rng.integers(0, 2, size=(stop - start, len(moved)), dtype=np.int8)
-        extreme += int(np.sum(np.abs(2.0 * (signs @ moved) - moved.sum()) >= least))
+        sums = 2.0 * (_coins(rng, stop - start, len(moved)) @ moved) - moved.sum()
+        extreme += int(np.sum(np.abs(sums) >= least))
     return Randomisation((extreme + 1) / (samples + 1), False, samples)
 
 
@@ -115,6 +115,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def generator(seed: int, *names: str) -> np.random.Generator:
     """A generator of its own for each test, so that no test depends on which others are asked for."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+
+
+def _coins(rng: np.random.Generator, rows: int, columns: int) -> Values:
+    """Zeros and ones with equal chance: what integers(0, 2, dtype=int8) draws, two to three times as fast."""
+    drawn = np.frombuffer(rng.bytes(rows * columns), np.uint8) >> 7
+    # As floats: numpy multiplies other types without BLAS.
+    return drawn.reshape(rows, columns).astype(np.float64)
 
 
 def _chunks(samples: int, width: int) -> list[tuple[int, int]]:
