@@ -55,8 +55,9 @@ def randomisation_test(
     """Fisher's randomisation test: were the labels of the two runs exchangeable in each query?
 
     Each difference keeps or changes its sign with equal chance; p is the share of such assignments with a mean
-    at least as far from 0 as the observed one. All assignments are counted while at most EXACT_LIMIT queries
-    differ. Sampled ones include the observed assignment itself, so p is never 0 (Phipson and Smyth, 2010).
+    (of weighted differences: a sum) at least as far from 0 as the observed one. All assignments are counted while
+    at most EXACT_LIMIT queries differ. Sampled ones include the observed assignment itself, so p is never 0
+    (Phipson and Smyth, 2010).
 
     Args:
         differences: [Q], other run minus baseline.
@@ -89,10 +90,22 @@ def bootstrap_interval(
         level: how much of the distribution lies inside.
         samples: how many times all queries are drawn.
     """
+    return percentile_interval(bootstrap_means(values, rng, samples), level)
+
+
+def bootstrap_means(
+    values: Values, rng: np.random.Generator, samples: int = BOOTSTRAP_SAMPLES
+) -> Values:
+    """The means, [samples], of queries drawn again with replacement; `values` [Q]."""
     means = np.empty(samples)
     for start, stop in _chunks(samples, len(values)):
         drawn = rng.integers(0, len(values), size=(stop - start, len(values)))
         means[start:stop] = values[drawn].mean(axis=1)
+    return means
+
+
+def percentile_interval(means: Values, level: float = 0.95) -> tuple[float, float]:
+    """What holds the middle of drawn means, [samples]; `level` is how much of them."""
     outside = (1 - level) / 2
     low, high = np.quantile(means, [outside, 1 - outside])
     return float(low), float(high)
