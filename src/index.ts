@@ -92,10 +92,12 @@ export type { EncodedTexts, Encoder, OpenEncoderOptions } from "./pipeline/encod
 export type { ExportedModel, ExportOptions } from "./pipeline/export-model.js";
 export {
   compareRuns,
+  compareSuites,
   doctor,
   encode,
   evaluate,
   exportModel,
+  holdsSuite,
   measureRun,
   mine,
   openEncoder,
@@ -114,12 +116,16 @@ export type { ReportOptions, WrittenReport } from "./pipeline/report/report.js";
 export type { Tracked, TrackOptions } from "./pipeline/report/track.js";
 export type { RecordedStep } from "./pipeline/train-record.js";
 export type {
+  ComparedAverage,
   ComparedMeasure,
   CompareOptions,
+  CompareSuitesOptions,
   Comparison,
   MeasureOptions,
   MovedQuery,
   RunResult,
+  SetComparison,
+  SuiteComparison,
   TestedP,
   Verb,
   VerbOptions,

@@ -5,8 +5,9 @@ import { shown } from "../experiment/explain.js";
 import { comparableMeasures, measuresOf } from "../experiment/measures.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
 import { type Measured, measure } from "./measure.js";
-import { commonQrels, findRun, type RunFiles, trecQrels } from "./run-files.js";
+import { commonQrels, existing, findRun, type RunFiles, trecQrels } from "./run-files.js";
 import { type CommandContext, inTemporaryFolder, runtimeAnswer } from "./runtime-command.js";
+import { holdsSuite } from "./suite-files.js";
 import type { CompareOptions, Comparison, MeasureOptions } from "./types.js";
 
 const DEFAULT_MEASURES = ["nDCG@10", "RR@10", "R@100"];
@@ -30,28 +31,49 @@ export async function measureRun(run: string, options: MeasureOptions = {}): Pro
 
 /** See `compareRuns` in pipeline/index.ts. */
 export async function compareRuns(runs: readonly string[], options: CompareOptions = {}): Promise<Comparison> {
+  checkCompared(runs, options);
+  const { set } = options;
+  // A misspelt suite beside others is not there; it does not make them ambiguous.
+  for (const run of runs) existing(run);
+  const found = runs.map((run) => findRun(run, set));
+  if (set !== undefined && !runs.some(holdsSuite)) {
+    throw new QuarryError("CONFIG", `set: none of the runs has data sets to choose ${set} from.`);
+  }
+  const measures = measuresOf(options.measures ?? usualMeasures(await heldMeasures(found)));
+  const qrels = commonQrels(found, options.qrels, "Name the judgements that count with --qrels <file>.");
+  const context = commandContext(options.signal);
+  return inTemporaryFolder(async (folder) => {
+    const named = [...nameArgs(runs), "--runs", ...found.map(({ run }) => run)];
+    if (qrels !== null) named.push("--qrels", await trecQrels(qrels, folder, context.signal));
+    return runtimeAnswer(
+      context,
+      "compare",
+      [...named, ...testArgs(options), "--measures", ...measures],
+      "the runs could not be compared",
+    );
+  });
+}
+
+/** Refuses what no comparison can be made of. */
+export function checkCompared(runs: readonly string[], options: CompareOptions): void {
   if (runs.length < 2) throw new QuarryError("CONFIG", "a comparison needs two runs or more.");
   checkOptions(options, { relevanceLevel: 1, seed: 0, samples: 1, top: 0 });
-  const found = runs.map(findRun);
-  const measures = measuresOf(options.measures ?? (await measuresIn(found)));
-  const qrels = commonQrels(found, options.qrels, "Name them with --qrels <file>.");
-  const context = commandContext(options.signal);
-  const { relevanceLevel, missing, seed = 42, samples, top = 5, allPairs = false } = options;
+}
+
+/** How the runtime is told the names of runs. The same one twice is a comparison with itself; its lines still need names of their own. */
+export function nameArgs(names: readonly string[]): string[] {
+  const distinct = names.map((name, at) => (names.indexOf(name) === at ? name : `${name} (${at + 1})`));
+  return ["--names", JSON.stringify(distinct)];
+}
+
+/** How the runtime is told what to test. */
+export function testArgs({ relevanceLevel, missing, seed = 42, samples, top = 5, allPairs }: CompareOptions): string[] {
   const args = ["--seed", String(seed), "--top", String(top)];
   if (relevanceLevel !== undefined) args.push("--level", String(relevanceLevel));
   if (missing !== undefined) args.push("--missing", missing);
   if (samples !== undefined) args.push("--samples", String(samples));
   if (allPairs) args.push("--all-pairs");
-  return inTemporaryFolder(async (folder) => {
-    if (qrels !== null) args.push("--qrels", await trecQrels(qrels, folder, context.signal));
-    const named = ["--names", JSON.stringify(distinct(runs)), "--runs", ...found.map(({ run }) => run)];
-    return runtimeAnswer(
-      context,
-      "compare",
-      [...named, ...args, "--measures", ...measures],
-      "the runs could not be compared",
-    );
-  });
+  return args;
 }
 
 /** @param least the smallest that each number may be */
@@ -69,14 +91,19 @@ function checkOptions<Options extends Pick<MeasureOptions, "missing">>(
     throw new QuarryError("CONFIG", `missing: expected "zero" or "skip", saw ${shown(missing)}`);
 }
 
-/** Files of values hold what somebody asked for: where they lack a default measure, all that they have in common. */
-async function measuresIn(runs: readonly RunFiles[]): Promise<readonly string[]> {
+/** The measures that files of values have in common; null where there are none, since run files are scored by any. */
+export async function heldMeasures(runs: readonly RunFiles[]): Promise<readonly string[] | null> {
   const files = runs.filter(({ run }) => run.endsWith(".json"));
+  if (files.length === 0) return null;
   const held = await Promise.all(files.map(async ({ run }) => comparableMeasures(await namesIn(run))));
-  const common = (held[0] ?? []).filter((measure) => held.every((names) => names.includes(measure)));
-  return common.length === 0 || DEFAULT_MEASURES.every((measure) => common.includes(measure))
+  return (held[0] ?? []).filter((measure) => held.every((names) => names.includes(measure)));
+}
+
+/** What nobody chose: files of values hold what somebody asked for, so where they lack a default measure, all they hold. */
+export function usualMeasures(held: readonly string[] | null): readonly string[] {
+  return held === null || held.length === 0 || DEFAULT_MEASURES.every((measure) => held.includes(measure))
     ? DEFAULT_MEASURES
-    : common;
+    : held;
 }
 
 /** What cannot be read, the runtime tells with its place. */
@@ -87,11 +114,6 @@ async function namesIn(path: string): Promise<string[]> {
   } catch {
     return [];
   }
-}
-
-/** The same file twice is a comparison with itself; its lines still need names of their own. */
-function distinct(names: readonly string[]): string[] {
-  return names.map((name, at) => (names.indexOf(name) === at ? name : `${name} (${at + 1})`));
 }
 
 /** Surroundings of a command without an experiment: Python is looked for when it is needed. */

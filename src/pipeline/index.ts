@@ -11,7 +11,17 @@ import type { Measured } from "./measure.js";
 import type { ReplayedStep, ReplayOptions } from "./replay.js";
 import type { ReportOptions, WrittenReport } from "./report/report.js";
 import type { Tracked, TrackOptions } from "./report/track.js";
-import type { CompareOptions, Comparison, MeasureOptions, RunResult, Verb, VerbName, VerbOptions } from "./types.js";
+import type {
+  CompareOptions,
+  CompareSuitesOptions,
+  Comparison,
+  MeasureOptions,
+  RunResult,
+  SuiteComparison,
+  Verb,
+  VerbName,
+  VerbOptions,
+} from "./types.js";
 
 function verb(name: VerbName): Verb {
   return async (experiment: Experiment, options: VerbOptions = {}): Promise<RunResult> => {
@@ -83,6 +93,26 @@ export async function measureRun(run: string, options?: MeasureOptions): Promise
 export async function compareRuns(runs: readonly string[], options?: CompareOptions): Promise<Comparison> {
   const comparing = await import("./compare.js");
   return comparing.compareRuns(runs, options);
+}
+
+/**
+ * Compares evaluations of suites: each data set that all runs have as `compareRuns` does, and the average over them,
+ * in which each set counts the same. The first run is the baseline.
+ *
+ * @param runs folders of suites, e.g. `runs/a/evaluate-base`, or folders that hold one
+ * @throws QuarryError CONFIG, also where no data set is common to all; DATA with file and line.
+ * @example
+ * const { averages, sets } = await compareSuites(["runs/a", "runs/b"], { measures: ["nDCG@10"] });
+ */
+export async function compareSuites(runs: readonly string[], options?: CompareSuitesOptions): Promise<SuiteComparison> {
+  const comparing = await import("./compare-suites.js");
+  return comparing.compareSuites(runs, options);
+}
+
+/** Whether `compareSuites` takes a folder: it is that of an evaluation of several data sets, or holds such. */
+export async function holdsSuite(folder: string): Promise<boolean> {
+  const suites = await import("./suite-files.js");
+  return suites.holdsSuite(folder);
 }
 
 /**

@@ -61,6 +61,16 @@ export interface CompareOptions extends Omit<MeasureOptions, "depth" | "interval
   readonly top?: number;
   /** Whether all runs are compared with all, not each with the first. */
   readonly allPairs?: boolean;
+  /** Of folders that hold a suite, the name of the data set that is compared. */
+  readonly set?: string;
+}
+
+/** How suites are compared; judgements are those of each data set. */
+export interface CompareSuitesOptions extends Omit<CompareOptions, "qrels" | "set"> {
+  /** As of runs. What files of values lack of some data sets is compared on the others, and has no average. */
+  readonly measures?: readonly string[];
+  /** How many queries of each data set with the biggest gains and losses are listed; default: none. */
+  readonly top?: number;
 }
 
 /** A p value by itself, and corrected (Holm) over all comparisons of the call; null where it is not defined. */
@@ -108,6 +118,27 @@ export interface Comparison {
   readonly comparisons: readonly ComparedMeasure[];
   /** Older files of values, which do not say what they rest on: whether they fit is for the reader to know. */
   readonly unstated: readonly string[];
+}
+
+/** One data set of a suite. */
+export interface SetComparison extends Comparison {
+  readonly set: string;
+}
+
+/**
+ * One measure of two runs on average over data sets, each of which counts the same: means of the sets' means. The tests
+ * are of this difference, with queries relabelled or drawn again within each set.
+ */
+export type ComparedAverage = Omit<ComparedMeasure, "wins" | "ties" | "losses" | "gains" | "drops">;
+
+/** What a comparison of suites found; p values are corrected over `sets` and `averages` together. */
+export interface SuiteComparison {
+  /** The data sets that all runs have. */
+  readonly sets: readonly SetComparison[];
+  /** Of each pair, the measures that all these sets have; none where there is a single one. */
+  readonly averages: readonly ComparedAverage[];
+  /** Data sets that some runs lack. */
+  readonly leftOut: readonly { readonly set: string; readonly lackedBy: readonly string[] }[];
 }
 
 /** Names of the things that can be done with an experiment. */

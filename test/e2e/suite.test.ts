@@ -94,6 +94,15 @@ test("folders of its data sets can be measured and compared", async () => {
   expect(JSON.parse(measured.stdout).mean).toEqual({
     "nDCG@10": (await json(runDir("metrics.json")))["evaluate-base"].even["nDCG@10"],
   });
+  const again = ["runs/again/evaluate-base", "runs/again/evaluate-base+rerank"] as const;
+  const compared = await place.quarry("compare", ...again, "--measures", "nDCG@10", "--json");
+  const metrics = await json(join(place.folder, "runs/again/metrics.json"));
+  const { sets, averages } = JSON.parse(compared.stdout);
+  expect(sets.map(({ set }: { set: string }) => set)).toEqual(["even", "odd"]);
+  expect(averages[0].baselineMean).toBeCloseTo(metrics["evaluate-base"].average["nDCG@10"], 12);
+  expect(averages[0].runMean).toBeCloseTo(metrics["evaluate-base+rerank"].average["nDCG@10"], 12);
+  const several = await place.quarry("compare", "runs/both", "runs/again");
+  expect(several.stderr).toContain(`Name one of ${again.join(", ")}.`);
   const whole = await place.quarry("measure", "runs/both");
   expect(whole.stderr).toContain("runs/both/evaluate-base/even");
 }, 60_000);

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quarry_runtime.errors import ConfigError, DataError
 from quarry_runtime.measuring.names import parse_measure
@@ -58,7 +59,20 @@ def compare(
         ConfigError: for measures that are no means over queries, and values that rest on different things.
         DataError: also when the runs share no query.
     """
-    names = _means_only(options.measures)
+    found, _ = compare_uncorrected(inputs, qrels, options)
+    correct(found["comparisons"])
+    return found
+
+
+def compare_uncorrected(
+    inputs: Sequence[tuple[str, Path]], qrels: Path | None, options: Options
+) -> tuple[dict[str, Any], list[NDArray[np.float64]]]:
+    """As `compare`, before the correction, which is over all that a call compares.
+
+    Returns:
+        The JSON, and of each comparison the differences of the queries, [Q].
+    """
+    names = means_only(options.measures)
     runs = values_of(inputs, qrels, names, options.level, options.missing)
     shared = [query for query in runs[0].queries if all(query in each.queries for each in runs)]
     if not shared:
@@ -68,16 +82,12 @@ def compare(
     pairs = [(0, other) for other in range(1, len(runs))]
     if options.is_all_pairs:
         pairs = list(itertools.combinations(range(len(runs)), 2))
-    comparisons = [
+    compared = [
         _compare(runs[one], runs[other], name, shared, options)
         for one, other in pairs
         for name in names
     ]
-    for test in ("tTest", "randomisation"):
-        adjusted = holm([each[test]["p"] for each in comparisons])
-        for each, p in zip(comparisons, adjusted, strict=True):
-            each[test]["pAdjusted"] = p
-    return {
+    found = {
         "runs": [
             {
                 "run": each.name,
@@ -89,12 +99,22 @@ def compare(
             for each in runs
         ],
         "queryCount": len(shared),
-        "comparisons": comparisons,
+        "comparisons": [told for told, _ in compared],
         "unstated": [each.name for each in runs if each.basis is None],
     }
+    return found, [differences for _, differences in compared]
 
 
-def _means_only(measures: Sequence[str]) -> list[str]:
+def correct(comparisons: Sequence[dict[str, Any]]) -> None:
+    """Adds Holm's p to what was compared, each test by itself."""
+    for test in ("tTest", "randomisation"):
+        adjusted = holm([each[test]["p"] for each in comparisons])
+        for each, p in zip(comparisons, adjusted, strict=True):
+            each[test]["pAdjusted"] = p
+
+
+def means_only(measures: Sequence[str]) -> list[str]:
+    """Names as ir_measures writes them; raises ConfigError for a measure that is no mean over queries."""
     parsed = list({m.text: m for m in map(parse_measure, measures)}.values())
     for m in parsed:
         if m.kind.mean == "mean":
@@ -115,7 +135,7 @@ def _compare(
     name: str,
     queries: list[str],
     options: Options,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
     before = np.array([baseline.queries[query][name] for query in queries])
     after = np.array([other.queries[query][name] for query in queries])
     differences = np.where(np.abs(after - before) <= TIE, 0.0, after - before)
@@ -137,7 +157,7 @@ def _compare(
             if sign * differences[at] > 0
         ]
 
-    return {
+    told = {
         "measure": name,
         "baseline": baseline.name,
         "run": other.name,
@@ -153,3 +173,4 @@ def _compare(
         "gains": moved(1),
         "drops": moved(-1),
     }
+    return told, differences
