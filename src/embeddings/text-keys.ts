@@ -5,7 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import { z } from "zod";
 import { openEntry } from "../data/cache/entry.js";
 import { hashRows } from "../data/rows.js";
-import { CheckedFile, readChecked } from "../data/storage/checked-file.js";
+import { readChecked } from "../data/storage/checked-file.js";
 import { writeChecked } from "../data/storage/checked-writer.js";
 import { textBlocks } from "../data/texts/blocks.js";
 import { gatheredBytes } from "../data/texts/gathered.js";

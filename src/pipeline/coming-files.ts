@@ -2,10 +2,9 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Experiment } from "../experiment/define.js";
-import { BASE_NAME } from "../experiment/mine-checks.js";
+import { BASE_NAME, retrieverName } from "../experiment/mine-checks.js";
 import type { ExperimentConfig, SourceConfig, stepNames, TrainingDataConfig } from "../experiment/schema.js";
 import { pathsOf, searchSources } from "../experiment/sources.js";
-import { retrieversOf } from "./mine-retrievers.js";
 import { formatsOf } from "./mining/output/formats.js";
 import { tableOf } from "./mining/output/parquet.js";
 
@@ -19,7 +18,7 @@ export function comingFiles(
   // Before the training, mining works with the model as it is.
   const isMinedFirst = steps.includes("mine") && steps.indexOf("train", steps.indexOf("mine")) !== -1;
   if (mine === undefined || !isMinedFirst) return new Set();
-  const names = retrieversOf(mine, BASE_NAME).map(({ name }) => name);
+  const names = [...(mine.includeModel ? [BASE_NAME] : []), ...mine.retrievers.map(retrieverName)];
   const files = formatsOf(mine, config.name, names).flatMap((format) => {
     const table = mine.parquet ? tableOf(format) : null;
     return table === null ? [format.file] : [format.file, table];

@@ -5,7 +5,6 @@ import {
   biEncoder,
   binary,
   combined,
-  crossEncoder,
   defineExperiment,
   demoModel,
   demoSource,
@@ -13,7 +12,6 @@ import {
   multiLevel,
   parseExperiment,
   source,
-  suite,
 } from "../../../src/experiment/define.js";
 import { failure, problems } from "./refusals.js";
 
@@ -164,47 +162,6 @@ describe("what is wrong", () => {
     [
       { evaluate: { data: { ...judged, templates: { query: "question" } } } },
       "evaluate.data.templates.query: leaves the text out; put {text} where it belongs",
-    ],
-    [
-      { evaluate: { data: judged }, rerank: crossEncoder("m", { template: "{query} {query}", trueToken: "yes" }) },
-      "rerank.template: has to name {query} once",
-    ],
-    [
-      { evaluate: { data: judged }, rerank: crossEncoder("m", { template: "{query} {passage}", prompt: "Judge" }) },
-      "rerank.prompt: has no place of its own in a template; write it into that",
-    ],
-    [
-      { mine: { data: judged, rescore: { model: crossEncoder("m", { falseToken: "no" }) } } },
-      "mine.rescore.model.falseToken: is what the answer of mine.rescore.model.trueToken is compared with; name that, too",
-    ],
-    [
-      { evaluate: { data: judged }, rerank: crossEncoder("m", { label: 1, trueToken: "yes" }) },
-      "rerank.label: is a classifier's, and rerank.trueToken a language model's; leave one of them out",
-    ],
-    [
-      { evaluate: { data: suite({ one: judged, two: judged }), run: "a.run" } },
-      "evaluate.run: ranks the passages of one data set; give each set of the suite its own, { data, run }",
-    ],
-    [
-      { evaluate: { data: suite({ one: { data: judged, run: "a.run" }, two: judged }) } },
-      "evaluate.data.sets.0.run: is a run, but the set two has none; give all sets of a suite one, or none",
-    ],
-    [
-      { evaluate: { data: combined({ sources: [judged] }), run: "a.run" } },
-      "evaluate.run: ranks the passages of one source, but evaluate.data combines several",
-    ],
-    [
-      { evaluate: { data: judged, run: "a.run", subCorpus: { passages: 9 } } },
-      "evaluate.subCorpus: samples what is searched, but evaluate.run ranks already; leave one of them out",
-    ],
-    [
-      {
-        train: {
-          data: binary({ positives: judged }),
-          evaluate: { data: suite({ one: { data: judged, run: "a.run" } }) },
-        },
-      },
-      "train.evaluate.data.sets.0.run: is somebody else's ranking, not the model's in training",
     ],
     [
       { evaluate: { data: { ...judged, groupTopK: 1, groupRandomK: 2 } } },
