@@ -45,8 +45,8 @@ export function readObject(bytes: Buffer, start: number, end: number, onField: (
       if (at >= end || bytes[at] !== QUOTE) throw fault("a key in double quotes was expected");
       at = readString(bytes, at, end, start, field.value);
       field.key = decode(field.value);
-      if (keys.has(field.key)) throw fault(`the key ${JSON.stringify(field.key)} occurs twice`);
-      keys.add(field.key);
+      const before = keys.size;
+      if (keys.add(field.key).size === before) throw fault(`the key ${JSON.stringify(field.key)} occurs twice`);
       at = skipSpace(bytes, at, end);
       if (at >= end || bytes[at] !== COLON) throw fault("a colon was expected");
       at = readValue(bytes, skipSpace(bytes, at + 1, end), end, start, field);

@@ -31,7 +31,7 @@ const READ_BYTES = 1 << 30;
 
 /** How much of a row group is held at a time; tests make it small. */
 export interface ParquetLimits {
-  /** Rows that are decoded: a value takes some 110 bytes of V8's heap, whatever its text takes. */
+  /** Rows that are decoded: a value takes some 80 bytes of V8's heap, whatever its text takes. */
   readonly rows: number;
   /** Bytes of a column, as they are in the file. */
   readonly columnBytes: number;

@@ -225,7 +225,7 @@ def test_an_environment_that_asks_for_another_way_to_shard_is_refused(
 ) -> None:
     monkeypatch.setenv(f"ACCELERATE_USE_{kind}", word)
     with pytest.raises(ConfigError, match=f"sets ACCELERATE_USE_{kind}"):
-        training_arguments(make_task(), is_on_cpu=True)
+        training_arguments(make_task(args={}), is_on_cpu=True)
 
 
 def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> None:
