@@ -6,7 +6,7 @@ import { checkEngines } from "./engine-checks.js";
 import type { Problem } from "./explain.js";
 import { checkIndexes } from "./index-checks.js";
 import { checkLosses } from "./losses.js";
-import { checkMine, modelsOf } from "./mine-checks.js";
+import { checkMine, modelsIn } from "./mine-checks.js";
 import { checkModel } from "./model-checks.js";
 import { checkPluginNames } from "./plugin-checks.js";
 import { checkRefresh, refreshTargets } from "./refresh.js";
@@ -82,16 +82,6 @@ function checkForeignCode(config: ExperimentConfig, say: Say): void {
     const hasOther = each.kind === "biEncoder" && each.queryCheckpoint !== undefined;
     if (hasOther && !isCommit(each.queryRevision)) say(`${path}.queryRevision`, why);
   }
-}
-
-/** Every model of an experiment with the path of its options. */
-function modelsIn({ model, rerank, mine, train }: ExperimentConfig): [string, ModelConfig | CrossEncoderConfig][] {
-  return [
-    ["model", model],
-    ...(rerank === undefined ? [] : [["rerank", rerank] as [string, CrossEncoderConfig]]),
-    ...(mine === undefined ? [] : modelsOf(mine)),
-    ...(train?.refresh === undefined ? [] : modelsOf(train.refresh.mine, "train.refresh.mine")),
-  ];
 }
 
 /** What a cross-encoder makes of a pair. */

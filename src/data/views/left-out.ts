@@ -4,6 +4,7 @@ import { EXAMPLE_LIMIT } from "../failures.js";
 import { type Example, type Finding, judge } from "../findings.js";
 import type { MergedQrels } from "../qrels/merged.js";
 import { QueryLinks } from "../qrels/query-links.js";
+import { keepRows } from "../rows.js";
 import type { TextPool } from "../texts/text-pool.js";
 import type { DataContext } from "../types.js";
 
@@ -101,7 +102,7 @@ export function refuseTooFew(
   queries: TextPool,
   context: DataContext,
 ): void {
-  const short = eligible.filter((query) => sizeOf(query) < passagesPerQuery);
+  const short = keepRows(eligible, (query) => sizeOf(query) < passagesPerQuery);
   const words = `fewer than ${passagesPerQuery} passages for a group`;
   judge(context, {
     kind: "tooFew",
