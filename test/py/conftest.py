@@ -17,6 +17,9 @@ import pytest
 
 # Before anything imports a hub client: tests never reach for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Before anything imports torch: layers of 32 numbers gain nothing by a second thread, and wait for it
+# on a busy machine, at work all the while.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -38,12 +41,7 @@ def start_code() -> Callable[[str], BaseProcess]:
     else:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", "pyarrow", "transformers.modeling_utils"])
-        # Libraries read it when they are imported.
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = "1"
         forkserver.ensure_running()
-        os.environ.pop("OMP_NUM_THREADS")
-        os.environ |= {} if before is None else {"OMP_NUM_THREADS": before}
 
     def start(code: str) -> BaseProcess:
         process = context.Process(target=exec, args=(code, {"__name__": "__main__"}))

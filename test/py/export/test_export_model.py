@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -173,26 +172,32 @@ def test_a_prompt_with_a_line_end_or_a_bar_stays_one_row_of_the_card(
 
 
 def test_a_disk_that_takes_no_weights_is_told(
-    tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path
+    tiny_bert: Path,
+    model_spec: Callable[..., Any],
+    start_code: Callable[[str], BaseProcess],
+    tmp_path: Path,
 ) -> None:
-    code = (
-        "import msgspec, resource, sys; from pathlib import Path\n"
+    disk, told = tmp_path / "disk", tmp_path / "told"
+    disk.mkdir()
+    spec = msgspec.json.encode(model_spec(tiny_bert))
+    process = start_code(
+        "import msgspec, resource; from pathlib import Path\n"
         "from quarry_runtime import export_model\n"
         "from quarry_runtime.protocol.messages import ModelSpec\n"
-        "spec = msgspec.json.decode(sys.stdin.read(), type=ModelSpec)\n"
+        f"spec = msgspec.json.decode({spec!r}, type=ModelSpec)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "try: export_model.export_model(spec, Path(sys.argv[1]), {}, False, None)\n"
+        f"try: export_model.export_model(spec, Path({str(disk / 'out')!r}), {{}}, False, None)\n"
         "except Exception as error:\n"
         "    causes = [error, error.__cause__, error.__cause__.__cause__]\n"
-        "    print(*(type(each).__name__ for each in causes), error)"
+        "    words = [*(type(each).__name__ for each in causes), str(error)]\n"
+        f"    Path({str(told)!r}).write_text(' '.join(words))"
     )
-    spec = msgspec.json.encode(model_spec(tiny_bert)).decode()
-    args = [sys.executable, "-c", code, str(tmp_path / "out")]
-    done = subprocess.run(args, input=spec, check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == (
-        f"EnvironmentFault OSError SafetensorError {tmp_path}/out cannot be written: File too large."
+    process.join(60)
+    assert process.exitcode == 0
+    assert told.read_text() == (
+        f"EnvironmentFault OSError SafetensorError {disk}/out cannot be written: File too large."
     )
-    assert list(tmp_path.iterdir()) == []
+    assert list(disk.iterdir()) == []
 
 
 def test_the_card_of_a_dora_adapter_names_sentence_transformers_only_once_it_is_merged(

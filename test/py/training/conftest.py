@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,17 +133,6 @@ def loss_spec() -> Callable[..., LossSpec]:
         return LossSpec(name=name, weight=1, sources=[], matryoshka=None, options=options)
 
     return make
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Layers of 32 numbers gain nothing by a second thread, and wait for it on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

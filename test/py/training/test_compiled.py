@@ -17,8 +17,6 @@ from quarry_runtime.modeling.load import load_encoder
 from quarry_runtime.protocol.messages import AdapterSpec
 from quarry_runtime.training.compiling import compile_failure
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 HEADERS = Path(sysconfig.get_path("include"), "Python.h")
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None or not HEADERS.is_file(),

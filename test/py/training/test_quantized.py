@@ -27,9 +27,6 @@ TEXTS = [
 BITS = ["8bit", "4bit"]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def wish(**changes: Any) -> AdapterSpec:
     plain: dict[str, Any] = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": None}
     plain |= {"rslora": False, "dora": False, "base_dtype": "float32"}

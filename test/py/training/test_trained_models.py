@@ -165,7 +165,6 @@ def test_prompts_of_the_data_and_of_the_model_stand_before_the_texts_that_are_tr
     assert texts(batch, "passages") == begun(expected, texts(without, "passages"))
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_model_that_can_encode_no_text_is_named_before_any_step(
     build: Callable[..., Any],
     fake_orchestrator: Callable[[], Any],
@@ -180,7 +179,6 @@ def test_a_model_that_can_encode_no_text_is_named_before_any_step(
     assert orchestrator.told == []
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     ("asked", "is_dropout_on"),
     [

@@ -56,7 +56,7 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[mine],
-            env={**os.environ, "PYTHONPATH": RUNTIME, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": RUNTIME},
         )
         os.close(mine)
         self.life_line = theirs

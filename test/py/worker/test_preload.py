@@ -33,7 +33,7 @@ for name in ("WORKER", "RANK"):
 
 def test_a_process_to_be_forked_has_all_imports_no_thread_and_no_gpu() -> None:
     # A thread would not be in the forks, but its locks would; a driver of a GPU cannot be forked at all.
-    environment = {**os.environ, "PYTHONPATH": RUNTIME, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": RUNTIME}
     done = subprocess.run(
         [sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=True
     )
@@ -69,7 +69,7 @@ print(json.dumps({
 
 
 def test_its_imports_do_not_speak_to_a_gpu_where_bitsandbytes_is_installed() -> None:
-    environment = {**os.environ, "PYTHONPATH": RUNTIME, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": RUNTIME}
     command = [sys.executable, "-c", LOOK_WITH_GPU]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == {
