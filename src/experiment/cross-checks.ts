@@ -15,7 +15,6 @@ import {
   type CrossEncoderConfig,
   type EvaluateConfig,
   type ExperimentConfig,
-  type ModelConfig,
   type RerankConfig,
   type SourceConfig,
   stepNames,

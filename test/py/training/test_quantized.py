@@ -108,9 +108,12 @@ def test_pieces_and_eval_mode_give_every_layer_the_gradient_of_the_whole_batch(
         # The same adapter to begin with.
         torch.manual_seed(0)
         build(orchestrator, model=spec, is_dropout_on=False, mini_batch_size=size).train()
+    # In 8 bits the columns that are kept whole are chosen by batch: losses of pieces are near, not equal, by how much
+    # depends on the processor. A layer without a gradient would be missing from the norm.
+    close = 1e-3 if bits == "8bit" else 1e-4
     for name in ("loss", "grad_norm"):
         found, wanted = ([getattr(step, name) for step in each.steps] for each in (pieces, whole))
-        assert found == pytest.approx(wanted, rel=1e-4)
+        assert found == pytest.approx(wanted, rel=close)
 
 
 def test_a_qlora_is_exported_on_its_whole_base_model(
