@@ -260,7 +260,7 @@ export interface CrossEncoderNames extends Omit<RerankOptions, "activation" | "d
 /**
  * A model that reads query and passage together and gives one score.
  *
- * @param checkpoint a Hugging Face model id or a folder: any checkpoint of sequence classification
+ * @param checkpoint a Hugging Face model id or a folder: sequence classification, or a causal language model that ranks
  * @example
  * defineExperiment({ …, rerank: crossEncoder("cross-encoder/ms-marco-MiniLM-L6-v2", { topK: 100 }) });
  */

@@ -82,7 +82,7 @@ export const modelContract = z.strictObject({
   fingerprint: name,
 });
 
-/** A cross-encoder: any checkpoint of sequence classification; null means "as the checkpoint says". */
+/** A cross-encoder: a checkpoint of sequence classification, or a language model that ranks; null means "as the checkpoint says". */
 export const crossEncoderSpec = z.strictObject({
   checkpoint: path,
   revision: name.nullable(),

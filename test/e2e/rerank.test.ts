@@ -236,4 +236,17 @@ test("a bi-encoder in the place of a cross-encoder is told before anything is en
   expect(result.exitCode).toBe(2);
   expect(result.stderr).toContain("not a cross-encoder");
   expect(result.stdout).not.toContain("search passages");
+  await place.experiment(
+    `
+    name: "wrong-mining", model: biEncoder(${JSON.stringify(place.model)}), workers: { count: 1, threads: 1 },
+    mine: {
+      data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }),
+      rescore: { model: crossEncoder(${JSON.stringify(place.model)}) },
+    },`,
+    "wrong-mining",
+  );
+  const mined = await place.quarry("mine", "wrong-mining.ts");
+  expect(mined.exitCode).toBe(2);
+  expect(mined.stderr).toContain("not a cross-encoder");
+  expect(mined.stdout).not.toMatch(/encode|search passages/);
 }, 120_000);
