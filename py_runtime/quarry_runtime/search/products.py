@@ -8,16 +8,13 @@ from numpy.typing import NDArray
 
 from quarry_runtime.guard import onednn
 
-# Above this many queries, products of narrow panels: their scores and passages stay in a core's
-# cache. Up to it, torch's other layout of the same product is 1.4 to 3 times as fast on a CPU.
+#: Passages of one product: few enough that they and their scores stay in a core's cache.
+PANEL = 2_048
+# Up to so many queries torch's other layout of the same product is 1.4 to 3 times as fast on a CPU.
 _MOST_FEW_QUERIES = 8
-_FEW_PANEL = 2_048
-#: Passages of one product for many queries.
-PANEL = 512
-# oneDNN, up to so many queries: passages times queries and the result turned round, in panels that stay
-# in a core's cache, is up to 1.5 times as fast as queries times passages.
+# oneDNN, up to so many queries: passages times queries and the result turned round is up to 1.5 times as
+# fast as queries times passages.
 _MOST_TURNED_QUERIES = 64
-_TURNED_PANEL = 2_048
 _ALIGNMENT_BYTES = 64
 
 
@@ -36,17 +33,10 @@ def dot_into(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torch.
         torch.mm(queries_QD, passages_ND.float().T, out=out_QN)
     elif len(queries_QD) == 1:
         out_QN[0] = torch.from_numpy(dots_of_one(queries_QD[0].numpy(), passages_ND))
-    elif len(queries_QD) > _MOST_FEW_QUERIES and onednn.is_faster():
-        _by_onednn(out_QN, queries_QD, passages_ND)
-    elif len(queries_QD) <= _MOST_FEW_QUERIES:
-        for start in range(0, len(passages_ND), _FEW_PANEL):
-            panel = slice(start, start + _FEW_PANEL)
-            # A product with the transposed view, not with a transposed copy: that is the fast one.
-            out_QN[:, panel] = torch.mm(_aligned(passages_ND[panel]), queries_QD.T).T
     else:
         for start in range(0, len(passages_ND), PANEL):
             panel = slice(start, start + PANEL)
-            torch.mm(queries_QD, _aligned(passages_ND[panel]).T, out=out_QN[:, panel])
+            _panel_into(out_QN[:, panel], queries_QD, _aligned(passages_ND[panel]))
 
 
 def new_dots(queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> torch.Tensor | None:
@@ -59,16 +49,16 @@ def new_dots(queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> torch.Tenso
     return onednn.product(queries_QD, _aligned(passages_ND))
 
 
-def _by_onednn(out_QN: torch.Tensor, queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> None:
-    is_turned = len(queries_QD) <= _MOST_TURNED_QUERIES
-    size = _TURNED_PANEL if is_turned else PANEL
-    for start in range(0, len(passages_ND), size):
-        panel = slice(start, start + size)
-        passages_PD = _aligned(passages_ND[panel])
-        if is_turned:
-            out_QN[:, panel] = onednn.product(passages_PD, queries_QD).T
-        else:
-            out_QN[:, panel] = onednn.product(queries_QD, passages_PD)
+def _panel_into(out_QP: torch.Tensor, queries_QD: torch.Tensor, passages_PD: torch.Tensor) -> None:
+    if len(queries_QD) <= _MOST_FEW_QUERIES:
+        # A product with the transposed view, not with a transposed copy: that is the fast one.
+        out_QP[:] = torch.mm(passages_PD, queries_QD.T).T
+    elif not onednn.is_faster():
+        torch.mm(queries_QD, passages_PD.T, out=out_QP)
+    elif len(queries_QD) <= _MOST_TURNED_QUERIES:
+        out_QP[:] = onednn.product(passages_PD, queries_QD).T
+    else:
+        out_QP[:] = onednn.product(queries_QD, passages_PD)
 
 
 def dots_of_one(query_D: NDArray[np.float32], passages_ND: torch.Tensor) -> NDArray[np.float32]:

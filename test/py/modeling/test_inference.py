@@ -60,12 +60,21 @@ def test_a_weight_that_is_changed_or_replaced_is_used() -> None:
         )
 
 
-@pytest.mark.parametrize(("vendor", "expected"), [("AuthenticAMD", True), ("GenuineIntel", False)])
+@pytest.mark.parametrize(
+    ("vendor", "flags", "expected"),
+    [
+        ("AuthenticAMD", "fma avx2 avx512f avx512bw", True),
+        ("AuthenticAMD", "fma avx2", False),
+        ("GenuineIntel", "fma avx2 avx512f avx512bw", False),
+        ("", "", False),
+    ],
+)
 def test_the_processor_decides(
-    vendor: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+    vendor: str, flags: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(onednn, "processor", lambda _: vendor)
+    facts = {"vendor_id": vendor, "flags": flags}
+    monkeypatch.setattr(onednn, "processor", lambda fact: facts[fact])
     assert onednn.is_faster.__wrapped__() is (expected and torch.backends.mkl.is_available())
 
 
