@@ -1,4 +1,5 @@
 /** Asks to stop: the first signal lets the work in hand be saved, the second ends the process at once. */
+import { readFileSync, readlinkSync } from "node:fs";
 
 /** Exit status of a command that a signal stopped: 128 + the signal's number. */
 export const EXIT_STATUS_OF = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -38,8 +39,9 @@ export function watchSignals(onFirst: (signal: StopSignal) => void): SignalWatch
     isSignalled = true;
     stop(signal);
   };
+  const isKept = isUnderNohup();
   const handlers = (Object.keys(EXIT_STATUS_OF) as StopSignal[]).map(
-    (signal) => [signal, () => raise(signal)] as const,
+    (signal) => [signal, signal === "SIGHUP" && isKept ? () => {} : () => raise(signal)] as const,
   );
   for (const [signal, handler] of handlers) process.on(signal, handler);
   const close = (): void => {
@@ -54,6 +56,19 @@ export function watchSignals(onFirst: (signal: StopSignal) => void): SignalWatch
       close();
     },
   };
+}
+
+/**
+ * Whether `nohup` began this command. Node listens to SIGHUP again, which nohup had ignored; what is left of it is the
+ * terminal's stand-in as standard input: /dev/null, open for writing alone (GNU's nohup, on Linux).
+ */
+function isUnderNohup(): boolean {
+  try {
+    const flags = /^flags:\s*([0-7]+)/m.exec(readFileSync("/proc/self/fdinfo/0", "utf8"))?.[1] ?? "0";
+    return readlinkSync("/proc/self/fd/0") === "/dev/null" && (Number.parseInt(flags, 8) & 3) === 1;
+  } catch {
+    return false;
+  }
 }
 
 /** Ends this process without waiting; workers end with it, because they watch it in three ways (guard/parent.py). */

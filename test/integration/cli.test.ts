@@ -120,6 +120,16 @@ describe("a request to stop", () => {
     await expect.poll(survivors, { timeout: 5000 }).toEqual([]);
   });
 
+  test("is not made by SIGHUP under nohup, which leaves such a standard input behind", async () => {
+    const env = { CI: "true", HF_HUB_OFFLINE: "1", QUARRY_CACHE: join(folder, "cache") };
+    const command = `exec "${process.execPath}" "${main}" evaluate experiment.ts --runDir nohup 0>/dev/null`;
+    const child = execa("bash", ["-c", command], { cwd: folder, reject: false, env });
+    child.stdout.on("data", (text) => String(text).includes("prepare data: done") && child.kill("SIGHUP"));
+    const { exitCode, stdout } = await child;
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain("nDCG@10");
+  });
+
   test("by a reader that leaves is told as that, not as a signal", async () => {
     const command = `"${process.execPath}" "${main}" evaluate experiment.ts --runDir unread --reporter json | head -1`;
     const env = { CI: "true", HF_HUB_OFFLINE: "1", QUARRY_CACHE: join(folder, "cache") };

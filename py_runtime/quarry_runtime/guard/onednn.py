@@ -1,7 +1,8 @@
 """oneDNN's float32 products, which are faster than MKL's on AMD's processors with AVX-512.
 
 torch gives float32 products to MKL, which is written for Intel's: on a Zen 4 with AVX-512 it reaches 60 to
-90 % of oneDNN's rate. On a Zen 3, which has AVX2 alone, oneDNN's takes 1.02 to 1.06 of MKL's time. torch carries oneDNN for other number formats, and its compiler calls it as here.
+90 % of oneDNN's rate. On a Zen 3, which has AVX2 alone, oneDNN takes 1.02 to 1.06 of MKL's time. torch
+carries oneDNN for other number formats, and its compiler calls it as here.
 """
 
 from __future__ import annotations

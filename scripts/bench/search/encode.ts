@@ -1,11 +1,11 @@
 /**
  * Encoding through one Quarry worker against a bare loop over equal batches, sentence-transformers and Trove's
- * evaluator, and bfloat16 against float32 with what that does to nDCG@10.
+ * evaluator, and bfloat16 against float32 with what that does to nDCG@10, where the processor computes in it.
  *
  * Two courses: abstracts, most of which fill the model's 256 tokens, and passages of a few sentences, whose lengths differ
  * as an index's do. Rounds alternate between the rivals; loading is not counted.
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
@@ -34,12 +34,14 @@ interface Side {
   readonly vectors: { readonly passages: Buffer[]; readonly queries: Buffer[] };
 }
 
+type Sides = Readonly<{ float32: Side; bfloat16?: Side | undefined }>;
+
 /** Who takes part, each giving the seconds it took for a JSON file of texts or a prepared table. */
 interface Rivals {
   readonly main: PeerProcess;
   readonly sentence: PeerProcess;
   readonly trove: PeerProcess;
-  readonly sides: Readonly<Record<Dtype, Side>>;
+  readonly sides: Sides;
   readonly unit: number;
 }
 
@@ -62,23 +64,33 @@ export async function measureEncoding(context: Context): Promise<void> {
   const main = startPeer(context.python.executable, [PEERS, String(context.threads)], env);
   const sentence = startSentencePeer(context);
   const trove = await startTrove(context);
-  const sides: Partial<Record<Dtype, Side>> = {};
+  const opened: Side[] = [];
+  const open = async (dtype: Dtype): Promise<Side> => {
+    const side = await openSide(context, dtype);
+    opened.push(side);
+    return side;
+  };
   try {
-    for (const dtype of DTYPES) sides[dtype] = await openSide(context, dtype);
-    const unit = (sides.float32 as Side).experiment.config.workers.unitSize;
-    const rivals = { main, sentence, trove, sides: sides as Record<Dtype, Side>, unit };
+    const sides: Sides = {
+      float32: await open("float32"),
+      bfloat16: (await hasBf16()) ? await open("bfloat16") : undefined,
+    };
+    const unit = sides.float32.experiment.config.workers.unitSize;
+    const rivals = { main, sentence, trove, sides, unit };
     const courses: Course[] = [
       { name: "short passages", texts: short, perRound: perRound * 2, rounds, isKept: false },
       { name: "abstracts", texts: part.passages, perRound, rounds, isKept: true },
     ];
     for (const course of courses) await race(context, rivals, course);
     const last = await prepare(context, "queries", part.passages.slice(0, 1), part.queries);
-    for (const dtype of DTYPES) await encodeWith(rivals.sides[dtype], last, { side: "query", batch: 8, isKept: true });
+    for (const side of opened) await encodeWith(side, last, { side: "query", batch: 8, isKept: true });
     last.close();
-    const sample = `${part.passages.length} of NFCorpus's ${part.passageCount} passages, ${part.queries.length} queries`;
-    await tellQuality(context, main, part, rivals.sides, sample);
+    const { float32, bfloat16 } = sides;
+    if (bfloat16 === undefined)
+      return context.tell("bf16 against fp32", "this processor has no bfloat16: not measured");
+    await tellQuality(context, main, part, { float32, bfloat16 });
   } finally {
-    for (const side of Object.values(sides)) await side.pool.close();
+    for (const side of opened) await side.pool.close();
     await main.close();
     await sentence.close();
     await trove.close();
@@ -106,7 +118,8 @@ async function race(context: Context, rivals: Rivals, course: Course): Promise<v
     `${name}: best batches: loop and Quarry ${best.loop}, sentence-transformers ${best.others}, Trove ${best.its}`,
   );
 
-  const seconds: Record<string, number[]> = { float32: [], bfloat16: [], loop: [], others: [], its: [] };
+  const seconds: Record<string, number[]> = { float32: [], loop: [], others: [], its: [] };
+  if (sides.bfloat16 !== undefined) seconds.bfloat16 = [];
   for (let round = -1; round < rounds; round += 1) {
     // The first one warms up: pages, caches, libraries that are loaded late.
     const at = Math.max(round, 0);
@@ -115,14 +128,14 @@ async function race(context: Context, rivals: Rivals, course: Course): Promise<v
     const json = `${place}-${round}.json`;
     await writeFile(json, JSON.stringify(chosen));
     const table = await prepare(context, `${name.replace(" ", "-")}-${round}`, chosen, chosen.slice(0, 1));
-    const own = (dtype: Dtype) => () =>
-      encodeWith(sides[dtype], table, { side: "passage", batch: best.loop, isKept: isKept && round >= 0 });
+    const own = (side: Side) => () =>
+      encodeWith(side, table, { side: "passage", batch: best.loop, isKept: isKept && round >= 0 });
     const turns: Record<string, () => Promise<number>> = {
-      float32: own("float32"),
+      float32: own(sides.float32),
       loop: async () => (await loop(json, best.loop)).seconds as number,
       others: async () => (await others(json, best.others)).seconds as number,
       its: async () => (await its(json, best.its)).seconds as number,
-      bfloat16: own("bfloat16"),
+      ...(sides.bfloat16 === undefined ? {} : { bfloat16: own(sides.bfloat16) }),
     };
     const order = Object.entries(turns);
     if (round % 2 === 1) order.reverse();
@@ -134,6 +147,11 @@ async function race(context: Context, rivals: Rivals, course: Course): Promise<v
   }
   tellRates(context, name, seconds, best, perRound);
   context.numbers({ course: name, seconds, best, perRound, threads: context.threads });
+}
+
+/** Without the instruction torch computes bfloat16 in float32, several times as slowly: nobody would use it. */
+async function hasBf16(): Promise<boolean> {
+  return /\b(avx512_bf16|amx_bf16|bf16)\b/.test(await readFile("/proc/cpuinfo", "utf8"));
 }
 
 function peerEnvironment(context: Context): Readonly<Record<string, string>> {
@@ -258,6 +276,7 @@ function tellRates(
     "≥ 1.4",
     toTrove >= 1.4,
   );
+  if (seconds.bfloat16 === undefined) return;
   const half = ratio("float32", "bfloat16");
   context.tell(
     `${course}: Quarry's rate in bf16 / in fp32`,
@@ -272,8 +291,8 @@ async function tellQuality(
   main: PeerProcess,
   part: Part,
   sides: Readonly<Record<Dtype, Side>>,
-  sample: string,
 ): Promise<void> {
+  const sample = `${part.passages.length} of NFCorpus's ${part.passageCount} passages, ${part.queries.length} queries`;
   const place = (name: string): string => join(context.folder, name);
   const vectors: Record<string, readonly string[]> = {};
   for (const dtype of DTYPES) {
