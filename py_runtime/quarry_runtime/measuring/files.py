@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from quarry_runtime.errors import DataError
@@ -21,25 +21,22 @@ _NUMBER = re.compile(
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Line numbers and lines, without a byte order mark."""
     with path.open("rb") as head:
         is_packed = head.read(2) == b"\x1f\x8b"
     number = 0
     try:
         with gzip.open(path) if is_packed else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            first = file.readline()
+            if first:
+                number = 1
+                yield number, first.removeprefix(b"\xef\xbb\xbf")
+            for number, line in enumerate(file, 2):
                 yield number, line
     except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
         raise DataError(
             f"{path}:{number + 1}: the gzip file is cut short or damaged: {fault}."
         ) from None
-
-
-def _fields(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """Line numbers and fields; bytes are split as trec_eval does: ids may hold other blanks."""
-    for number, line in _lines(path):
-        fields = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).split()
-        if fields:
-            yield number, fields
 
 
 def _id(field: bytes, path: Path, number: int) -> str:
@@ -57,7 +54,11 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
             pair with two grades.
     """
     qrels: dict[str, dict[str, int]] = {}
-    for number, fields in _fields(path):
+    for number, line in _lines(path):
+        # Bytes are split as trec_eval does: ids may hold other blanks.
+        fields = line.split()
+        if not fields:
+            continue
         if len(fields) != 4 or not _GRADE.fullmatch(fields[3]):
             shown = b" ".join(fields)[:200].decode("utf-8", "replace")
             raise DataError(
@@ -102,48 +103,64 @@ def read_run(path: Path) -> Iterator[tuple[str, Ranking]]:
         Scattered: when a query's lines do not stand together; `read_scattered_run` reads such files.
     """
     seen: set[str] = set()
-    current: str | None = None
-    ranking: Ranking = {}
-    for number, query, passage, score in _results(path):
-        if query != current:
-            if current is not None:
-                yield current, ranking
-            if query in seen:
-                raise Scattered
-            seen.add(query)
-            current, ranking = query, {}
-        _add(ranking, path, number, query, passage, score)
-    if current is not None:
-        yield current, ranking
+
+    def begin(query: str) -> Ranking:
+        if query in seen:
+            raise Scattered
+        seen.add(query)
+        return {}
+
+    return _read_run(path, begin)
 
 
 def read_scattered_run(path: Path) -> dict[str, Ranking]:
     """A run whose lines stand in any order, as a whole in memory; raises as `read_run` does."""
     run: dict[str, Ranking] = {}
-    for number, query, passage, score in _results(path):
-        _add(run.setdefault(query, {}), path, number, query, passage, score)
+    deque(_read_run(path, lambda query: run.setdefault(query, {})), maxlen=0)
     return run
 
 
-def _add(ranking: Ranking, path: Path, number: int, query: str, passage: str, score: float) -> None:
-    if passage in ranking:
-        raise DataError(f"{path}:{number}: passage {passage} twice for query {query}.")
-    ranking[passage] = score
+def _read_run(path: Path, begin: Callable[[str], Ranking]) -> Iterator[tuple[str, Ranking]]:
+    """Adds lines to what `begin` gives for their query, and yields that where the next query comes.
+
+    Runs have millions of lines: a query is decoded once, and nothing is called for each line.
+    """
+    raw, query = b"", ""
+    ranking: Ranking = {}
+    for number, line in _lines(path):
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            score = float(fields[4])
+            passage = fields[2].decode()
+        except (IndexError, ValueError):
+            _refuse(path, number, fields)
+            raise
+        # Python takes 1_000 for a number.
+        if len(fields) < 6 or b"_" in fields[4] or score != score:
+            _refuse(path, number, fields)
+        if fields[0] != raw:
+            if raw:
+                yield query, ranking
+            raw, query = fields[0], _id(fields[0], path, number)
+            ranking = begin(query)
+        if passage in ranking:
+            raise DataError(f"{path}:{number}: passage {passage} twice for query {query}.")
+        ranking[passage] = score
+    if raw:
+        yield query, ranking
 
 
-def _results(path: Path) -> Iterator[tuple[int, str, str, float]]:
-    for number, fields in _fields(path):
-        if len(fields) < 6 or not _NUMBER.fullmatch(fields[4]):
-            shown = b" ".join(fields)[:200].decode("utf-8", "replace")
-            raise DataError(
-                f"{path}:{number}: not a line of a run: {shown!r}.",
-                hint="Six fields: query id, Q0, passage id, rank, score, tag.",
-            )
-        query, passage = _id(fields[0], path, number), _id(fields[2], path, number)
-        score = float(fields[4])
-        if math.isnan(score):
-            raise DataError(
-                f"{path}:{number}: passage {passage} has the score NaN.",
-                hint="Give it a number, or take the line out: a passage without a score has no rank.",
-            )
-        yield number, query, passage, score
+def _refuse(path: Path, number: int, fields: list[bytes]) -> None:
+    if len(fields) < 6 or not _NUMBER.fullmatch(fields[4]):
+        shown = b" ".join(fields)[:200].decode("utf-8", "replace")
+        raise DataError(
+            f"{path}:{number}: not a line of a run: {shown!r}.",
+            hint="Six fields: query id, Q0, passage id, rank, score, tag.",
+        )
+    passage = _id(fields[2], path, number)
+    raise DataError(
+        f"{path}:{number}: passage {passage} has the score NaN.",
+        hint="Give it a number, or take the line out: a passage without a score has no rank.",
+    )
