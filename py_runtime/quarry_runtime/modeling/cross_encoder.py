@@ -13,7 +13,7 @@ from torch import nn
 from quarry_runtime.counted import counted
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.device import pick_dtype
-from quarry_runtime.guard.load import load_scorer
+from quarry_runtime.guard.load import load_scorer, load_tokenizer
 from quarry_runtime.modeling.cross_contract import ResolvedCross, resolve_cross
 from quarry_runtime.modeling.cross_kind import AUTO_MODELS
 from quarry_runtime.modeling.pair_template import PairTemplate, chat_template, cut
@@ -201,6 +201,18 @@ def load_cross_encoder(spec: CrossEncoderSpec, device: str) -> CrossEncoder:
     model.train(False)
     model.requires_grad_(False)
     return model
+
+
+def look_at_question(resolved: ResolvedCross) -> None:
+    """Finds what is wrong with how a language model is asked, which takes its tokenizer and no weights.
+
+    Raises:
+        ConfigError: a chat template without room for both texts, an answer that is not one token.
+        EnvironmentFault: a Python package that the tokenizer needs is missing.
+    """
+    tokenizer = load_tokenizer(resolved.transformer, resolved.checkpoint)
+    _template_of(resolved, tokenizer)
+    _token_ids(resolved, tokenizer)
 
 
 def _template_of(resolved: ResolvedCross, tokenizer: Any) -> PairTemplate | None:

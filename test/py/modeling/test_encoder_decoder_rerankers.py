@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
+from quarry_runtime.cross_encoder import answer
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.modeling.cross_contract import resolve_cross
 from quarry_runtime.modeling.cross_encoder import CrossEncoder, load_cross_encoder
@@ -237,6 +239,26 @@ def test_an_encoder_decoder_that_nobody_says_how_to_ask_is_refused(
     assert hint in str(caught.value.hint)
 
 
+def test_an_answer_of_several_tokens_is_told_before_any_weights_are_read(
+    encoder_decoder: Callable, cross_spec: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = encoder_decoder()
+
+    def look(**wishes: Any) -> dict[str, Any]:
+        spec = cross_spec(folder, **{**ASKED, **wishes})
+        return answer(["--spec", msgspec.json.encode(spec).decode()])
+
+    assert look() == {}
+    with pytest.raises(ConfigError, match="'is' is 2 tokens of"):
+        look(false_token="is")
+    with pytest.raises(ConfigError, match="does not say how it is asked"):
+        look(template=None)
+    # Where the workers are elsewhere, they may have what reads this tokenizer.
+    (folder / "tokenizer.json").rename(folder / "spiece.model")
+    monkeypatch.setattr("quarry_runtime.guard.load._is_installed", lambda _module: False)
+    assert look(false_token="is") == {}
+
+
 def test_the_token_of_what_is_not_known_is_no_answer(
     encoder_decoder: Callable, cross_spec: Callable
 ) -> None:
@@ -260,11 +282,31 @@ def test_an_encoder_decoder_without_its_head_or_its_decoder_is_no_cross_encoder(
     with pytest.raises(ConfigError, match=r"is a T5(Encoder)?Model, not a cross-encoder") as caught:
         resolve_cross(cross_spec(folder, **ASKED))
     assert "ForConditionalGeneration" in str(caught.value.hint)
+    # Models of images are named so, and write behind what they read.
+    edit(
+        folder / "config.json",
+        architectures=["LlavaForConditionalGeneration"],
+        is_encoder_decoder=False,
+    )
+    with pytest.raises(
+        ConfigError, match="is a LlavaForConditionalGeneration, not a cross-encoder"
+    ):
+        resolve_cross(cross_spec(folder, **ASKED))
     whole: dict[str, Any] = {"architectures": ["T5ForConditionalGeneration"]}
     edit(folder / "config.json", **whole, is_encoder_decoder=True)
     if head == "AutoModelForTextEncoding":
         with pytest.raises(ConfigError, match="lacks weights of T5ForConditionalGeneration: dec"):
             load_cross_encoder(cross_spec(folder, **ASKED), "cpu")
+
+
+def test_a_t5_is_known_by_the_name_that_it_had_before(
+    encoder_decoder: Callable, cross_spec: Callable
+) -> None:
+    folder = encoder_decoder()
+    expected = scores(load_cross_encoder(cross_spec(folder, **ASKED), "cpu"))
+    edit(folder / "config.json", architectures=["T5WithLMHeadModel"])
+    found = scores(load_cross_encoder(cross_spec(folder, **ASKED), "cpu"))
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
