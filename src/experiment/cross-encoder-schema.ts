@@ -9,7 +9,7 @@ const words = z.string().min(1).max(65_536);
 export const crossEncoderSchema = z.strictObject({
   kind: z.literal("crossEncoder"),
   checkpoint: path.describe(
-    "A Hugging Face model id or a folder: sequence classification, or a causal language model that ranks.",
+    "A Hugging Face model id or a folder: sequence classification, or a language model that ranks, causal or encoder-decoder.",
   ),
   revision: name.optional().describe("Commit, tag or branch on the hub."),
   trustRemoteCode: z

@@ -260,7 +260,8 @@ export interface CrossEncoderNames extends Omit<RerankOptions, "activation" | "d
 /**
  * A model that reads query and passage together and gives one score.
  *
- * @param checkpoint a Hugging Face model id or a folder: sequence classification, or a causal language model that ranks
+ * @param checkpoint a Hugging Face model id or a folder: sequence classification, or a language model that ranks, causal
+ *   or encoder-decoder
  * @example
  * defineExperiment({ …, rerank: crossEncoder("cross-encoder/ms-marco-MiniLM-L6-v2", { topK: 100 }) });
  */

@@ -955,7 +955,7 @@ export interface CrossEncoderOptions {
 export interface CrossEncoderInput extends CrossEncoderOptions {
   /** Which builder made this. */
   kind: "crossEncoder";
-  /** A Hugging Face model id or a folder: sequence classification, or a causal language model that ranks. */
+  /** A Hugging Face model id or a folder: sequence classification, or a language model that ranks, causal or encoder-decoder. */
   checkpoint: string;
 }
 
@@ -999,7 +999,7 @@ export interface RerankOptions {
 export interface RerankInput extends RerankOptions {
   /** Which builder made this. */
   kind: "crossEncoder";
-  /** A Hugging Face model id or a folder: sequence classification, or a causal language model that ranks. */
+  /** A Hugging Face model id or a folder: sequence classification, or a language model that ranks, causal or encoder-decoder. */
   checkpoint: string;
 }
 

@@ -174,36 +174,43 @@ test("damage in the cache costs what it hit and nothing else", async () => {
   }
 }, 240_000);
 
-test("a language model ranks by what a template asks it", async () => {
-  const { executable, env } = await findPython({ extras: ["demo", "test"] });
-  const folder = join(place.folder, "language-model");
-  await execa(executable, [join(ROOT, "test/fixtures/tiny_model.py"), folder, "--arch", "gpt2-like"], { env });
-  const config = join(folder, "config.json");
-  const written = JSON.parse(await readFile(config, "utf8"));
-  await writeFile(config, JSON.stringify({ ...written, architectures: ["GPT2LMHeadModel"] }));
-  for (const name of ["modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"])
-    await rm(join(folder, name), { force: true });
-  const encoder = cross;
-  cross = folder;
-  try {
-    // Cut to fit: the tiny model has few positions.
-    const template = 'template: "{passage}\\n{query}\\nRelevant:", trueToken: "y", falseToken: "n"';
-    await evaluate("asked", { rerank: `topK: 8, ${template},` });
-  } finally {
-    cross = encoder;
-  }
-  expect(await scoredPairs("asked")).toEqual([await distinctPairs("asked", 8)]);
-  const heads = [...(await ranked("asked", "evaluate-base+rerank")).values()].map((lines) => lines.slice(0, 8));
-  const found = heads.flat().map(({ score }) => score);
-  expect(found.every((score) => score > 0 && score < 1)).toBe(true);
-  expect(new Set(found).size).toBeGreaterThan(20);
-  const { contracts } = await json("asked", "environment.json");
-  expect(contracts["evaluate-base+rerank"]).toMatchObject({
-    architecture: "GPT2LMHeadModel",
-    template: "{passage}\n{query}\nRelevant:",
-    tokens: [expect.any(Number), expect.any(Number)],
-  });
-}, 240_000);
+const asked = { GPT2LMHeadModel: "gpt2-like", T5ForConditionalGeneration: "t5" };
+
+test.each(Object.entries(asked))(
+  "a %s ranks by what a template asks it",
+  async (architecture, kind) => {
+    const { executable, env } = await findPython({ extras: ["demo", "test"] });
+    const folder = join(place.folder, kind);
+    await execa(executable, [join(ROOT, "test/fixtures/tiny_model.py"), folder, "--arch", kind], { env });
+    const config = join(folder, "config.json");
+    const written = JSON.parse(await readFile(config, "utf8"));
+    await writeFile(config, JSON.stringify({ ...written, architectures: [architecture] }));
+    for (const file of ["modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"])
+      await rm(join(folder, file), { force: true });
+    const name = `asked-${kind}`;
+    const encoder = cross;
+    cross = folder;
+    try {
+      // Cut to fit: the tiny models take few tokens.
+      const answers = kind === "t5" ? 'trueToken: "true", falseToken: "false"' : 'trueToken: "y", falseToken: "n"';
+      await evaluate(name, { rerank: `topK: 8, template: "{passage}\\n{query}\\nRelevant:", ${answers},` });
+    } finally {
+      cross = encoder;
+    }
+    expect(await scoredPairs(name)).toEqual([await distinctPairs(name, 8)]);
+    const heads = [...(await ranked(name, "evaluate-base+rerank")).values()].map((lines) => lines.slice(0, 8));
+    const found = heads.flat().map(({ score }) => score);
+    expect(found.every((score) => score > 0 && score < 1)).toBe(true);
+    expect(new Set(found).size).toBeGreaterThan(20);
+    const { contracts } = await json(name, "environment.json");
+    expect(contracts["evaluate-base+rerank"]).toMatchObject({
+      architecture,
+      template: "{passage}\n{query}\nRelevant:",
+      tokens: [expect.any(Number), expect.any(Number)],
+    });
+  },
+  240_000,
+);
 
 test("another stage in a folder that holds one is refused", async () => {
   const name = "both";

@@ -77,30 +77,20 @@ def _kind(model_type: str) -> Any:
     return getattr(transformers, half, transformers.AutoModel)
 
 
-def load_classifier(
-    folder: Path, checkpoint: str, dtype: str, code_revision: str | None
+def load_scorer(
+    auto: str, folder: Path, checkpoint: str, dtype: str, code_revision: str | None
 ) -> tuple[nn.Module, Any]:
-    """A model of sequence classification (on the CPU, in `dtype`) and its tokenizer.
+    """A model that scores pairs, with its head (on the CPU, in `dtype`), and its tokenizer.
 
-    Arguments and errors are those of `load_transformer`. No weight may be missing: transformers
+    Other arguments and errors are those of `load_transformer`. No weight may be missing: transformers
     would make up a classifier, whose scores look like scores.
+
+    Args:
+        auto: The class of transformers that loads models of its kind, e.g. AutoModelForCausalLM.
     """
     import transformers
 
-    kind = transformers.AutoModelForSequenceClassification
-    return _load(kind, folder, checkpoint, dtype, code_revision, (), folder, {})
-
-
-def load_language_model(
-    folder: Path, checkpoint: str, dtype: str, code_revision: str | None
-) -> tuple[nn.Module, Any]:
-    """A causal language model with its head (on the CPU, in `dtype`) and its tokenizer.
-
-    Arguments and errors are those of `load_classifier`.
-    """
-    import transformers
-
-    kind = transformers.AutoModelForCausalLM
+    kind = getattr(transformers, auto)
     return _load(kind, folder, checkpoint, dtype, code_revision, (), folder, {})
 
 

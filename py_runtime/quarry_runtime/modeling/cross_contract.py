@@ -22,6 +22,7 @@ from quarry_runtime.guard.locate import (
     transformer_folders,
 )
 from quarry_runtime.modeling.contract import longest_text, position_limit
+from quarry_runtime.modeling.cross_kind import Kind, first_token, kind_of
 from quarry_runtime.modeling.layout import Modules
 from quarry_runtime.modeling.pair_layout import Chat, PairLayout, read_pair_layout
 from quarry_runtime.modeling.resolved import TOKENIZER_FILES, DType
@@ -35,9 +36,13 @@ _ACTIVATIONS: dict[str, Activation] = {
     "Sigmoid": "sigmoid",
     "Softmax": "softmax",
 }
-_CLASSIFIER = "ForSequenceClassification"
-# A language model says how well a pair fits by the logits of two words that may come next.
-_CAUSAL = ("ForCausalLM", "LMHeadModel")
+# How a card would say it; no default, for one that was trained otherwise would rank badly and not fail.
+_ASKED = {
+    "causal": 'template: "Query: {query}\\nPassage: {passage}\\nRelevant:", trueToken: "yes",'
+    ' falseToken: "no"',
+    "encoder-decoder": 'monoT5\'s, template: "Query: {query} Document: {passage} Relevant:",'
+    ' trueToken: "true", falseToken: "false"',
+}
 # What transformers takes a config for that names no labels.
 _DEFAULT_LABELS = 2
 # Raised when the same files would give other scores.
@@ -62,8 +67,9 @@ class ResolvedCross:
     """Tokens of query and passage together, special tokens included."""
     activation: Activation
     padding_side: Literal["left", "right"]
-    is_causal: bool
-    """A language model, whose next token is asked for."""
+    kind: Kind
+    first_token: int | None
+    """What the decoder of an encoder-decoder begins with."""
     template: str | None
     """The user's; None: the chat template where there is one, else both texts as they are."""
     chat: Chat | None
@@ -116,6 +122,7 @@ class ResolvedCross:
             "activation": self.activation,
             "padding": self.padding_side,
             "dtype": dtype,
+            **({} if self.first_token is None else {"first": self.first_token}),
             **({"settled": changed} if (changed := settled(self.config)) else {}),
             # Only where they are used: scores that are kept stay those of the others.
             **({} if template is None else {"template": template}),
@@ -128,8 +135,8 @@ class ResolvedCross:
 def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
     """Finds a checkpoint that scores pairs and fills every null of the spec.
 
-    That is one of sequence classification, or a causal language model that is asked which of two
-    tokens comes next.
+    That is one of sequence classification, or a language model that is asked which of two tokens
+    comes next, be it causal or an encoder-decoder.
 
     The activation is what the checkpoint says in sentence-transformers' words. One that says
     nothing gets sigmoid for a single label, as sentence-transformers has it, and softmax for
@@ -151,12 +158,11 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         )
     config = read_json(transformer / "config.json")
     architecture = str((config.get("architectures") or [config.get("model_type", "unknown")])[0])
-    is_causal = architecture.endswith(_CAUSAL)
-    if not is_causal:
-        _check_kind(spec.checkpoint, config, architecture)
+    kind = kind_of(spec.checkpoint, config, architecture)
+    is_writing = kind == "encoder-decoder"
     layout = read_pair_layout(path)
-    tokens = _tokens(spec, layout, is_causal)
-    label_count = 1 if is_causal else _label_count(config)
+    tokens = _tokens(spec, layout, kind)
+    label_count = _label_count(config) if kind == "classifier" else 1
     label = label_count - 1 if spec.label is None else spec.label
     if label >= label_count:
         raise ConfigError(
@@ -166,8 +172,8 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
     activation = spec.activation or _activation(spec.checkpoint, path, config, label_count)
     if label_count == 1 and activation == "softmax":
         raise ConfigError(
-            f"{spec.checkpoint} has one {'score' if is_causal else 'label'}, whose softmax is 1 for every"
-            " pair.",
+            f"{spec.checkpoint} has one {'label' if kind == 'classifier' else 'score'}, whose softmax is 1"
+            " for every pair.",
             hint="Set activation to sigmoid, or to identity for the raw logit.",
         )
     tokenizer_config = optional_json(transformer / "tokenizer_config.json")
@@ -192,9 +198,10 @@ def resolve_cross(spec: CrossEncoderSpec) -> ResolvedCross:
         activation=activation,
         # The last column is read: what comes next stands behind it.
         padding_side="left"
-        if is_causal
+        if kind == "causal"
         else _padding_side(config, tokenizer_config, spec.trust_remote_code),
-        is_causal=is_causal,
+        kind=kind,
+        first_token=first_token(spec.checkpoint, transformer, config) if is_writing else None,
         template=spec.template,
         chat=layout.chat if spec.template is None else None,
         prompt=None if spec.template is not None else spec.prompt or layout.prompt,
@@ -219,10 +226,10 @@ def _padding_side(
 
 
 def _tokens(
-    spec: CrossEncoderSpec, layout: PairLayout, is_causal: bool
+    spec: CrossEncoderSpec, layout: PairLayout, kind: Kind
 ) -> tuple[str | int, str | int | None] | None:
     """Which tokens say yes and no: the user's, or those of the checkpoint's LogitScore."""
-    if not is_causal:
+    if kind == "classifier":
         if spec.true_token is not None or layout.tokens is not None:
             raise ConfigError(
                 f"{spec.checkpoint} is a classifier: its score is a label's, not a token's.",
@@ -238,21 +245,9 @@ def _tokens(
     if told is None or (spec.template is None and layout.chat is None):
         raise ConfigError(
             f"{spec.checkpoint} is a language model, and does not say how it is asked for a score.",
-            hint="Its card does: what a pair becomes and which tokens answer, e.g. template:"
-            ' "Query: {query}\\nPassage: {passage}\\nRelevant:", trueToken: "yes", falseToken: "no".',
+            hint=f"Its card does: what a pair becomes and which tokens answer, e.g. {_ASKED[kind]}.",
         )
     return told
-
-
-def _check_kind(checkpoint: str, config: Mapping[str, Any], architecture: str) -> None:
-    own = config.get("auto_map")
-    if architecture.endswith(_CLASSIFIER) or f"AutoModel{_CLASSIFIER}" in (own or {}):
-        return
-    raise ConfigError(
-        f"{checkpoint} is a {architecture}, not a cross-encoder.",
-        hint=f"Use a checkpoint of sequence classification, whose architecture ends in {_CLASSIFIER},"
-        f" or a language model that ranks ({_CAUSAL[0]}).",
-    )
 
 
 def _label_count(config: Mapping[str, Any]) -> int:

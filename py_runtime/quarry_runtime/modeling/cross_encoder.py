@@ -13,8 +13,9 @@ from torch import nn
 from quarry_runtime.counted import counted
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.device import pick_dtype
-from quarry_runtime.guard.load import load_classifier, load_language_model
+from quarry_runtime.guard.load import load_scorer, load_tokenizer
 from quarry_runtime.modeling.cross_contract import ResolvedCross, resolve_cross
+from quarry_runtime.modeling.cross_kind import AUTO_MODELS
 from quarry_runtime.modeling.pair_template import PairTemplate, chat_template, cut
 from quarry_runtime.modeling.tokens import pad
 from quarry_runtime.protocol.messages import CrossEncoderContract, CrossEncoderSpec
@@ -39,7 +40,7 @@ class CrossEncoder(nn.Module):
     query is never cut for a long passage. Of a template nothing is cut but the texts in it.
 
     Args:
-        classifier: Returns `logits`: [B, L], of a language model [B, T, V].
+        classifier: Returns `logits`: [B, L], of a language model [B, T, V] (T is 1 of a decoder of its own).
         tokenizer: The checkpoint's transformers tokenizer.
         resolved: What the checkpoint and the user's wishes come to.
         contract: The same as it travels.
@@ -68,8 +69,9 @@ class CrossEncoder(nn.Module):
         self._tokenizer = tokenizer
         self._template = template
         self._prompt = (resolved.prompt or "") if template is None else ""
-        # A classifier reads special tokens; a language model and a chat template spell theirs out.
-        self._has_specials = not resolved.is_causal and resolved.chat is None
+        # An encoder reads special tokens; a causal model and a chat template spell theirs out.
+        self._has_specials = resolved.kind != "causal" and resolved.chat is None
+        self._first_token = resolved.first_token
         self._fast = _fast(tokenizer, contract.max_length, template is not None)
         if template is None:
             specials = tokenizer.num_special_tokens_to_add(pair=True)
@@ -92,7 +94,7 @@ class CrossEncoder(nn.Module):
         told.pad_token_id = self._pad_id
         parameters = inspect.signature(classifier.forward).parameters
         self._extra: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
-        if resolved.is_causal and "logits_to_keep" in parameters:
+        if resolved.kind == "causal" and "logits_to_keep" in parameters:
             self._extra["logits_to_keep"] = 1
         self._has_types = (
             "token_type_ids" in tokenizer.model_input_names
@@ -157,10 +159,14 @@ class CrossEncoder(nn.Module):
         inputs: dict[str, Any] = {**batch, **self._extra}
         if self._needs_positions:
             inputs["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp_min(0)
+        if self._first_token is not None:
+            begun = batch["input_ids"].new_full((len(batch["input_ids"]), 1), self._first_token)
+            inputs["decoder_input_ids"] = begun
         # In float32 before the activation: in 16 bits most good pairs would score exactly 1.
         logits_BL = self.classifier(**inputs).logits.float()
         if tokens := self.contract.tokens:
-            # The last column stands behind the whole pair: padding is on the left.
+            # The last column stands behind the whole pair: padding is on the left. A decoder of its
+            # own has one.
             logits_BL = logits_BL[:, -1, tokens]
             scores_B = logits_BL[:, 0] - logits_BL[:, 1] if len(tokens) > 1 else logits_BL[:, 0]
             return scores_B.sigmoid() if self.contract.activation == "sigmoid" else scores_B
@@ -178,14 +184,14 @@ def load_cross_encoder(spec: CrossEncoderSpec, device: str) -> CrossEncoder:
         device: As torch names it, e.g. "cpu" or "cuda:0".
 
     Raises:
-        ConfigError, EnvironmentFault, IntegrityError: a model that is not there, not whole, or no
-            classifier.
+        ConfigError, EnvironmentFault, IntegrityError: a model that is not there, not whole, or scores
+            no pairs; an answer that is not one token.
     """
     resolved = resolve_cross(spec)
     chosen = pick_dtype(spec.dtype, device)
-    load = load_language_model if resolved.is_causal else load_classifier
-    classifier, tokenizer = load(
-        resolved.transformer, resolved.checkpoint, chosen, resolved.code_revision
+    auto = AUTO_MODELS[resolved.kind]
+    classifier, tokenizer = load_scorer(
+        auto, resolved.transformer, resolved.checkpoint, chosen, resolved.code_revision
     )
     template = _template_of(resolved, tokenizer)
     text = None if template is None else template.text
@@ -195,6 +201,18 @@ def load_cross_encoder(spec: CrossEncoderSpec, device: str) -> CrossEncoder:
     model.train(False)
     model.requires_grad_(False)
     return model
+
+
+def look_at_question(resolved: ResolvedCross) -> None:
+    """Finds what is wrong with how a language model is asked, which takes its tokenizer and no weights.
+
+    Raises:
+        ConfigError: a chat template without room for both texts, an answer that is not one token.
+        EnvironmentFault: a Python package that the tokenizer needs is missing.
+    """
+    tokenizer = load_tokenizer(resolved.transformer, resolved.checkpoint)
+    _template_of(resolved, tokenizer)
+    _token_ids(resolved, tokenizer)
 
 
 def _template_of(resolved: ResolvedCross, tokenizer: Any) -> PairTemplate | None:
@@ -217,23 +235,31 @@ def _template_of(resolved: ResolvedCross, tokenizer: Any) -> PairTemplate | None
 
 def _token_ids(resolved: ResolvedCross, tokenizer: Any) -> list[int]:
     """Ids of the tokens that say yes and no; none for a classifier."""
-    ids: list[int] = []
-    for token in resolved.tokens or ():
-        if token is None:
-            continue
-        found = (
-            [token] if isinstance(token, int) else tokenizer.encode(token, add_special_tokens=False)
-        )
-        if len(found) != 1:
-            pieces = ", ".join(repr(piece) for piece in tokenizer.convert_ids_to_tokens(found))
-            raise ConfigError(
-                f"{token!r} is {counted(len(found), 'tokens')} of {resolved.checkpoint}"
-                f"{f': {pieces}' if found else ''}; an answer is one.",
-                hint="trueToken and falseToken are what comes next behind the template; where it ends in"
-                ' a colon, that may be " yes" with its space.',
-            )
-        ids += found
-    return ids
+    told = [token for token in resolved.tokens or () if token is not None]
+    return [
+        token if isinstance(token, int) else _token_id(token, resolved, tokenizer) for token in told
+    ]
+
+
+def _token_id(token: str, resolved: ResolvedCross, tokenizer: Any) -> int:
+    """What the tokenizer makes of an answer as a text of its own, as it did when the model learned it:
+    of T5's "true" that is "▁true", also where "true" is a token of other words."""
+    found = tokenizer.encode(token, add_special_tokens=False)
+    # The token of whatever is not known would have a logit as well.
+    if len(found) == 1 and (found[0] != tokenizer.unk_token_id or token == tokenizer.unk_token):
+        return found[0]
+    pieces = ", ".join(repr(piece) for piece in tokenizer.convert_ids_to_tokens(found))
+    hint = "trueToken and falseToken are what "
+    if resolved.kind == "causal":
+        hint += "comes next behind the template; where it ends in a colon, that may be"
+        hint += ' " yes" with its space.'
+    else:
+        hint += "the decoder writes first; the checkpoint's card says it."
+    raise ConfigError(
+        f"{token!r} is {counted(len(found), 'tokens')} of {resolved.checkpoint}"
+        f"{f': {pieces}' if found else ''}; an answer is one that it knows.",
+        hint=hint,
+    )
 
 
 def _fast(tokenizer: Any, max_length: int, is_templated: bool) -> Any:
