@@ -30,12 +30,12 @@ def test_texts_are_trained_on_in_the_template_and_what_is_saved_is_read_by_sente
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sentence_transformers = pytest.importorskip("sentence_transformers")
-    seen: list[list[int]] = []
+    seen: dict[str, list[list[int]]] = {"query": [], "passage": []}
     pad = feed.padded
 
-    def padded(encoder: Any, ids: list[list[int]], *rest: Any) -> Any:
-        seen.extend(ids)
-        return pad(encoder, ids, *rest)
+    def padded(encoder: Any, ids: list[list[int]], side: Any, grouping: Any) -> Any:
+        seen[side].extend(ids)
+        return pad(encoder, ids, side, grouping)
 
     monkeypatch.setattr(feed, "padded", padded)
     begun = tiny_chat(pooling="lasttoken")
@@ -46,9 +46,11 @@ def test_texts_are_trained_on_in_the_template_and_what_is_saved_is_read_by_sente
     folder = Path(trainer.args.output_dir) / "checkpoint-4"
     encoder = load(folder)
     start, end, line = encoder.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>", "Ċ"])
-    assert all(ids[0] == start and ids[-2:] == [end, line] for ids in seen)
-    # Queries and every other passage have a prompt.
-    assert {ids.count(start) for ids in seen} == {1, 2}
+    rows = [*seen["query"], *seen["passage"]]
+    assert all(ids[0] == start and ids[-2:] == [end, line] for ids in rows)
+    # Queries and every other passage have a prompt, the system's message.
+    assert {ids.count(start) for ids in seen["query"]} == {2}
+    assert {ids.count(start) for ids in seen["passage"]} == {1, 2}
     peer = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
     for side, encode in (("query", peer.encode_query), ("passage", peer.encode_document)):
         with torch.inference_mode():
