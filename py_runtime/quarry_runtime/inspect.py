@@ -49,6 +49,7 @@ def model_contract(
         "towers": "tied" if resolved.query is None else "separate",
         "adapter": None if resolved.adapter is None else resolved.adapter.base,
         "appendEos": resolved.append_eos,
+        "chatTemplate": resolved.chat is not None,
         "queryPrompt": resolved.query_prompt,
         "passagePrompt": resolved.passage_prompt,
         "queryMaxLength": resolved.query_max_length,
@@ -134,7 +135,8 @@ def _tokenizer(resolved: Resolved) -> dict[str, Any]:
     eos = _token(config.get("eos_token") or config.get("sep_token"))
     pad = _token(config.get("pad_token"))
     fast = _fast(resolved)
-    ids = fast.encode("a").ids if fast else []
+    # What a chat template puts there only transformers can tell; the tokenizer itself adds nothing then.
+    ids = fast.encode("a").ids if fast and resolved.chat is None else []
     return {
         "tokenizerClass": str(config.get("tokenizer_class", "")),
         "bos": _described_token(bos, fast, ids[:1]),

@@ -71,21 +71,27 @@ function describeModel(report: ModelReport): string {
     ["pooling", [report.pooling, ...report.head].join(", then ")],
     ["normalisation", report.normalize ? "length 1" : "none"],
     ["similarity", report.similarity],
+    ...(report.chatTemplate
+      ? ([["texts", "in the chat template, prompts as its system's message"]] satisfies [string, string][])
+      : []),
     ["query prompt", prompt(report.queryPrompt)],
     ["passage prompt", prompt(report.passagePrompt)],
     ["maximum length", `query ${report.queryMaxLength}, passage ${report.passageMaxLength} tokens${limit(report)}`],
     ["tokenizer", report.isLowerCase ? `${tokenizer}, text lower-cased first` : tokenizer],
-    ["BOS", special(report.bos, "before")],
-    ["EOS", report.appendEos ? "put behind each text once" : special(report.eos, "behind")],
+    ["BOS", special(report, "bos")],
+    ["EOS", report.appendEos ? "put behind each text once" : special(report, "eos")],
     ["padding side", report.paddingSide],
     ["padding token", report.pad === null ? "none" : `${report.pad.text} (id ${report.pad.id})`],
   ];
   return rows.map(([label, value]) => `${label.padEnd(16)}${oneLine(value)}`).join("\n");
 }
 
-function special(token: ModelReport["bos"], place: string): string {
+function special(report: ModelReport, name: "bos" | "eos"): string {
+  const token = report[name];
   if (token === null) return "none";
-  return `${token.text} (id ${token.id}), ${token.isAdded ? "" : "not "}put ${place} each text`;
+  const text = `${token.text} (id ${token.id})`;
+  if (report.chatTemplate) return `${text}, where the chat template has it`;
+  return `${text}, ${token.isAdded ? "" : "not "}put ${name === "bos" ? "before" : "behind"} each text`;
 }
 
 function limit({ positionLimit }: ModelReport): string {

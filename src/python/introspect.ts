@@ -48,6 +48,8 @@ const modelReport = z.object({
   /** The base model of an adapter; null for a whole model. */
   adapter: z.string().nullable(),
   appendEos: z.boolean(),
+  /** Whether each text is put into the tokenizer's chat template. */
+  chatTemplate: z.boolean(),
   queryPrompt: z.string(),
   passagePrompt: z.string(),
   queryMaxLength: z.int(),

@@ -162,6 +162,18 @@ describe("quarry inspect", () => {
     expect(stdout).toMatch(/^similarities$/m);
   });
 
+  test("says that texts are put into a chat template, which has the special tokens where it wants them", async () => {
+    const chat = join(folder, "chat");
+    await cp(join(folder, "model"), chat, { recursive: true });
+    const call = { method: "forward", method_output_name: "last_hidden_state" };
+    const config = { modality_config: { text: call, message: { ...call, format: "flat" } } };
+    await writeFile(join(chat, "sentence_bert_config.json"), JSON.stringify(config));
+    const { stdout } = await quarry(chat);
+    expect(stdout).toMatch(/^texts {11}in the chat template, prompts as its system's message$/m);
+    expect(stdout).toMatch(/^BOS {13}\[CLS\] \(id 2\), where the chat template has it$/m);
+    expect(stdout).toMatch(/^EOS {13}\[SEP\] \(id 3\), where the chat template has it$/m);
+  });
+
   test("shows what a foreign checkpoint says of itself as one line of visible characters", async () => {
     const foreign = join(folder, "foreign");
     await cp(join(folder, "model"), foreign, { recursive: true });

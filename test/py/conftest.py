@@ -140,6 +140,54 @@ def tiny_of(
     return make
 
 
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' + (mark or '') }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_chat(tiny_of: Callable[..., Path]) -> Callable[..., Path]:
+    """Makes a plain folder with a random decoder whose tokenizer has a chat template; with a pooling
+    a pipeline that puts each text into it."""
+
+    def make(
+        model_type: str = "qwen2",
+        chat: str = CHATML,
+        padding_side: str = "left",
+        pooling: str | None = None,
+    ) -> Path:
+        import transformers
+
+        folder = tiny_of(model_type, padding_side)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+        tokenizer.chat_template = chat
+        tokenizer.save_pretrained(folder)
+        if pooling is not None:
+            how = {"method": "forward", "method_output_name": "last_hidden_state"}
+            kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+            files = {
+                "modules.json": [
+                    {"path": path, "type": f"sentence_transformers.models.{kind}"}
+                    | {"idx": number, "name": str(number)}
+                    for number, (path, kind) in enumerate(kinds.items())
+                ],
+                "sentence_bert_config.json": {
+                    "modality_config": {"text": how, "message": {**how, "format": "flat"}},
+                    "module_output_name": "token_embeddings",
+                },
+                "1_Pooling/config.json": {"embedding_dimension": 32, "pooling_mode": pooling},
+                "config_sentence_transformers.json": {"prompts": {"query": "Find it"}},
+            }
+            (folder / "1_Pooling").mkdir()
+            for name, content in files.items():
+                (folder / name).write_text(json.dumps(content))
+        return folder
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Makes a folder with a tiny cross-encoder of some labels."""

@@ -16,6 +16,7 @@ from quarry_runtime.doctor.prompts import check_prompt, read_card
 from quarry_runtime.doctor.special_tokens import check_cut_end, check_special_tokens, ends_of
 from quarry_runtime.doctor.texts import check_empty
 from quarry_runtime.doctor.truncation import check_truncation
+from quarry_runtime.modeling.chat_tokens import make_tokens
 from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.modeling.formatting import format_texts
 from quarry_runtime.modeling.layout import read_prompts
@@ -90,10 +91,11 @@ def look_at_tokens(
             yield check_special_tokens(side, cut, example, prompt, special, names)
             continue
         example, template = whole(["a", ""], side)
-        end = ends_of(example, special).end
+        end = _end(resolved, example, template, special)
         long = {sample.name: _whole_ids(whole, encoder, sample) for sample in own}
         together = [row for rows in long.values() for row in rows]
-        yield check_special_tokens(side, together, example, prompt, special, names)
+        is_chat = resolved.chat is not None
+        yield check_special_tokens(side, together, example, prompt, special, names, is_chat)
         limit = _limit(resolved, side)
         for sample in own:
             lengths = [len(row) for row in long[sample.name]]
@@ -186,7 +188,7 @@ def _untruncated(
         return None
     prompts: dict[Side, str] = {"query": resolved.query_prompt, "passage": resolved.passage_prompt}
     limits: dict[Side, int] = {"query": _NO_LIMIT, "passage": _NO_LIMIT}
-    whole = Tokens(tokenizer, prompts, limits, resolved.is_lower_case)
+    whole = make_tokens(tokenizer, resolved, prompts, limits)
     for sample in samples:
         limit = _limit(resolved, sample.side)
         own = tokenize(encoder, sample.texts, sample.side)["input_ids"]
@@ -223,6 +225,15 @@ def _alone(tokenizer: Any, resolved: Resolved, side: Side) -> list[int]:
     if not prompt:
         return []
     return list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+
+
+def _end(
+    resolved: Resolved, example: Sequence[int], empty: Sequence[int], special: frozenset[int]
+) -> int | None:
+    """What stands behind each text: a special token, or whatever a chat template ends with."""
+    if resolved.chat is None:
+        return ends_of(example, special).end
+    return example[-1] if example[-1:] == empty[-1:] else None
 
 
 def _special(tokenizer: Any) -> frozenset[int]:

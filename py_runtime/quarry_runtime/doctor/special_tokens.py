@@ -40,6 +40,7 @@ def check_special_tokens(
     prompt: Sequence[int],
     special: frozenset[int],
     names: Any,
+    is_chat: bool = False,
 ) -> Finding:
     """BOS and EOS counted in the tokens of a side's texts, as the model gets them.
 
@@ -50,6 +51,7 @@ def check_special_tokens(
         prompt: Ids of the side's prompt alone.
         special: The tokenizer's special ids.
         names: Gives the text of an id.
+        is_chat: Whether a chat template stands around each text.
     """
     check = f"{side} special tokens"
     ends = ends_of(example, special)
@@ -67,7 +69,8 @@ def check_special_tokens(
             check=check,
             status="refuse",
             seen=f"the {side} prompt itself holds {names(inside[0])}",
-            todo=f"Take it out of prompts.{side}: the tokenizer adds its tokens by itself.",
+            todo=f"Take it out of prompts.{side}: the {'chat template' if is_chat else 'tokenizer'} adds"
+            " its tokens by itself.",
         )
     expected = sum(token in special for token in example)
     extra = [text for text in ids if sum(token in special for token in text) != expected]
@@ -88,6 +91,10 @@ def check_special_tokens(
             " end or a beginning.",
             facts=facts,
         )
+    if is_chat:
+        around = f"{counted(expected, 'special tokens')} of the chat template around"
+        seen = f"{around} each of {counted(len(ids), 'texts')}"
+        return Finding(check=check, status="ok", seen=seen, facts=facts)
     words = [
         f"{names(token)} once {place}" if token is not None else f"nothing {place}"
         for token, place in ((ends.begin, "before"), (ends.end, "behind"))

@@ -34,6 +34,20 @@ class _General(msgspec.Struct):
     activation_fn: str | None = None
 
 
+class _Call(msgspec.Struct):
+    max_length: _Length | None = None
+
+
+class _Calls(msgspec.Struct):
+    text: _Call | None = None
+    chat_template: dict[str, Any] | None = None
+
+
+class _Chat(msgspec.Struct):
+    modality_config: dict[str, dict[str, Any]] | None = None
+    processing_kwargs: _Calls | None = None
+
+
 class _Own(msgspec.Struct, rename="camel"):
     encoder: str | None = None
     pooling: str | None = None
@@ -44,28 +58,20 @@ class _Own(msgspec.Struct, rename="camel"):
     query_max_length: _Length | None = None
     passage_max_length: _Length | None = None
     prompts: _Prompts = {}
+    chat: _Chat | None = None
     query: _Own | None = None
     document: _Own | None = None
-
-
-class _Call(msgspec.Struct):
-    max_length: _Length | None = None
-
-
-class _Calls(msgspec.Struct):
-    text: _Call | None = None
 
 
 class _Tokenizer(msgspec.Struct):
     model_max_length: _Length | None = None
 
 
-class _Lengths(msgspec.Struct):
+class _Lengths(_Chat):
     max_seq_length: _Length | None = None
     query_length: _Length | None = None
     document_length: _Length | None = None
     do_lower_case: bool | None = None
-    processing_kwargs: _Calls | None = None
     tokenizer_args: _Tokenizer | None = None
     processor_kwargs: _Tokenizer | None = None
 

@@ -33,7 +33,7 @@ def card(resolved: Resolved, contract: ModelContract, facts: Mapping[str, Any]) 
         base = _base_id(resolved.adapter.base) or base
     library = library_of(resolved, facts)
     header = _header(facts, library, base, facts.get("license") or _license(resolved))
-    parts = [f"# {facts['title']}", _sentence(contract, facts, base), _shape(contract)]
+    parts = [f"# {facts['title']}", _sentence(contract, facts, base), _shape(resolved, contract)]
     parts += [
         usage(library, resolved, contract, facts, base),
         _measures(facts),
@@ -86,16 +86,18 @@ def _sentence(contract: ModelContract, facts: Mapping[str, Any], base: str | Non
     )
 
 
-def _shape(contract: ModelContract) -> str:
+def _shape(resolved: Resolved, contract: ModelContract) -> str:
     def prompt(text: str) -> str:
         # As JSON: a line's end would end the table's row.
         return f"`{json.dumps(text, ensure_ascii=False)}`" if text else "none"
 
+    chat = [("texts", "in the chat template, prompts as its system's message")]
     rows = [
         ("architecture", contract.architecture),
         ("parameters", f"{contract.parameter_count:,}"),
         ("pooling", contract.pooling),
         ("length 1", "yes" if contract.normalize else "no"),
+        *(chat if resolved.chat is not None else []),
         ("query prompt", prompt(contract.query_prompt)),
         ("passage prompt", prompt(contract.passage_prompt)),
         (

@@ -49,10 +49,17 @@ def usage(
     trust = ", trust_remote_code=True" if runs_code else ""
     if library == "peft":
         theirs = _with_peft(name, json.dumps(base or "<the base model>"), trust)
+        if resolved.chat is not None:
+            theirs += (
+                "\n\nEach text is the user's message of the tokenizer's chat template, behind the prompt"
+                " as the system's."
+            )
     else:
-        # Lengths of a side are known since this release.
+        # Lengths of a side, and chat templates, are known since these releases.
         differ = contract.query_max_length != contract.passage_max_length
-        needs = '"sentence-transformers>=6"' if differ else "sentence-transformers"
+        has_chat = any(part.chat is not None for part in parts)
+        least = ">=6" if differ else ">=5.4" if has_chat else ""
+        needs = f'"sentence-transformers{least}"' if least else "sentence-transformers"
         theirs = _with_sentence_transformers(
             f"{name}{trust}", f"{needs} peft" if facts["isAdapter"] else needs
         )

@@ -162,6 +162,12 @@ def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolv
     pooling = _known(spec.pooling or modules.pooling, spec.plugins)
     head = _with_normalize(modules.head, spec.normalize)
     side = tokenizer_config.get("padding_side", "right")
+    append_eos = modules.append_eos if spec.append_eos is None else spec.append_eos
+    if append_eos and modules.chat is not None:
+        raise ConfigError(
+            f"{spec.checkpoint} puts each text into its chat template, which says what ends it.",
+            hint="Leave model.appendEos out: sentence-transformers would put no end token behind it.",
+        )
     return Resolved(
         checkpoint=spec.checkpoint,
         path=path,
@@ -189,7 +195,8 @@ def _resolve(spec: ModelSpec, path: Path, modules: Modules, own: Path) -> Resolv
         ),
         padding_side="left" if side == "left" else "right",
         is_lower_case=modules.is_lower_case,
-        append_eos=modules.append_eos if spec.append_eos is None else spec.append_eos,
+        append_eos=append_eos,
+        chat=modules.chat,
         pad_to_multiple_of=spec.pad_to_multiple_of or 1,
         weights=weight_facts(transformer, *([adapter.weights] if adapter else [])),
         position_limit=limit,

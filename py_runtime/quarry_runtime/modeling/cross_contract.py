@@ -21,10 +21,11 @@ from quarry_runtime.guard.locate import (
     settled,
     transformer_folders,
 )
+from quarry_runtime.modeling.chat_template import Chat
 from quarry_runtime.modeling.contract import longest_text, position_limit
 from quarry_runtime.modeling.cross_kind import Kind, first_token, kind_of
 from quarry_runtime.modeling.layout import Modules
-from quarry_runtime.modeling.pair_layout import Chat, PairLayout, read_pair_layout
+from quarry_runtime.modeling.pair_layout import PairLayout, read_pair_layout
 from quarry_runtime.modeling.resolved import TOKENIZER_FILES, DType
 from quarry_runtime.modeling.weights import WeightFacts, weight_facts
 from quarry_runtime.protocol.messages import CrossEncoderContract, CrossEncoderSpec

@@ -16,7 +16,8 @@ from quarry_runtime.guard.device import pick_dtype
 from quarry_runtime.guard.load import load_scorer, load_tokenizer
 from quarry_runtime.modeling.cross_contract import ResolvedCross, resolve_cross
 from quarry_runtime.modeling.cross_kind import AUTO_MODELS
-from quarry_runtime.modeling.pair_template import PairTemplate, chat_template, cut
+from quarry_runtime.modeling.pair_template import cut, pair_chat_template, parse_template, text_of
+from quarry_runtime.modeling.template import Template
 from quarry_runtime.modeling.tokens import pad
 from quarry_runtime.protocol.messages import CrossEncoderContract, CrossEncoderSpec
 
@@ -59,7 +60,7 @@ class CrossEncoder(nn.Module):
         tokenizer: Any,
         resolved: ResolvedCross,
         contract: CrossEncoderContract,
-        template: PairTemplate | None = None,
+        template: Template | None = None,
     ) -> None:
         super().__init__()
         self.classifier = classifier
@@ -130,7 +131,7 @@ class CrossEncoder(nn.Module):
         """Token ids of pairs that a template makes one text of."""
         assert self._template is not None
         filled = [self._template.fill(*pair) for pair in zip(queries, passages, strict=True)]
-        texts = [text for text, _, _ in filled]
+        texts = [text for text, _ in filled]
         specials = self._has_specials
         fast = self._fast.encode_batch_fast(texts, add_special_tokens=specials)
         ids: list[list[int]] = [encoding.ids for encoding in fast]
@@ -138,7 +139,7 @@ class CrossEncoder(nn.Module):
         for number in [number for number, own in enumerate(ids) if len(own) > limit]:
             # Where each token comes from costs time, and hardly any pair has to be cut.
             whole = self._fast.encode(texts[number], add_special_tokens=specials)
-            places = filled[number][1:]
+            places = filled[number][1]
             ids[number] = cut(whole.ids, whole.offsets, places, limit, self._side)
         return ids
 
@@ -194,7 +195,7 @@ def load_cross_encoder(spec: CrossEncoderSpec, device: str) -> CrossEncoder:
         auto, resolved.transformer, resolved.checkpoint, chosen, resolved.code_revision
     )
     template = _template_of(resolved, tokenizer)
-    text = None if template is None else template.text
+    text = None if template is None else text_of(template)
     contract = resolved.contract(chosen, text, _token_ids(resolved, tokenizer))
     model = CrossEncoder(classifier, tokenizer, resolved, contract, template)
     model.to(device)
@@ -215,7 +216,7 @@ def look_at_question(resolved: ResolvedCross) -> None:
     _token_ids(resolved, tokenizer)
 
 
-def _template_of(resolved: ResolvedCross, tokenizer: Any) -> PairTemplate | None:
+def _template_of(resolved: ResolvedCross, tokenizer: Any) -> Template | None:
     """What a pair becomes: the user's template, else the checkpoint's chat template, if any."""
     if resolved.template is None and resolved.chat is None:
         return None
@@ -225,12 +226,10 @@ def _template_of(resolved: ResolvedCross, tokenizer: Any) -> PairTemplate | None
             hint="Save it as tokenizer.json with transformers.",
         )
     if resolved.template is not None:
-        return PairTemplate.parse(resolved.template)
+        return parse_template(resolved.template)
     chat = resolved.chat
     assert chat is not None
-    return chat_template(
-        tokenizer, resolved.checkpoint, resolved.prompt, chat.content, chat.options
-    )
+    return pair_chat_template(tokenizer, resolved.checkpoint, resolved.prompt, chat)
 
 
 def _token_ids(resolved: ResolvedCross, tokenizer: Any) -> list[int]:

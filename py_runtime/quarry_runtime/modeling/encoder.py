@@ -13,6 +13,7 @@ from torch import nn
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.own_state import save_own_state
 from quarry_runtime.guard.save import part_of, save_weights
+from quarry_runtime.modeling.chat_tokens import make_tokens
 from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.head import described
@@ -20,7 +21,7 @@ from quarry_runtime.modeling.layout import OWN_STATE
 from quarry_runtime.modeling.layout_write import Pipeline, pipeline, root_files, write_files
 from quarry_runtime.modeling.pooling import pool
 from quarry_runtime.modeling.resolved import Resolved
-from quarry_runtime.modeling.tokens import Side, Tokens, pad
+from quarry_runtime.modeling.tokens import Side, pad
 from quarry_runtime.protocol.messages import ModelContract
 
 
@@ -65,11 +66,11 @@ class Encoder(nn.Module):
         self.contract = contract
         self._resolved = resolved
         eos = append_eos(tokenizer, resolved.checkpoint) if resolved.append_eos else None
-        self._tokens = Tokens(
+        self._tokens = make_tokens(
             tokenizer,
+            resolved,
             {"query": contract.query_prompt, "passage": contract.passage_prompt},
             {"query": contract.query_max_length, "passage": contract.passage_max_length},
-            resolved.is_lower_case,
             eos,
             resolved.is_prompt_pooled,
         )

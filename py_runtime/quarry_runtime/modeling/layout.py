@@ -10,6 +10,7 @@ from typing import Any, Literal
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard import shapes
 from quarry_runtime.guard.locate import inside, optional_json, read_json, unfollowed
+from quarry_runtime.modeling.chat_template import Chat, chat_in, read_chat
 from quarry_runtime.modeling.transformer_settings import read_settings
 
 #: sentence-transformers' names of poolings, in the order in which several are concatenated.
@@ -85,6 +86,8 @@ class Modules:
     query_max_length: int | None = None
     passage_max_length: int | None = None
     append_eos: bool = False
+    #: How texts are put into the tokenizer's chat template; None: as they are.
+    chat: Chat | None = None
     prompts: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     #: The prompt that sentence-transformers' plain encode() takes: kept for it.
     default_prompt_name: str | None = None
@@ -100,7 +103,7 @@ def read_modules(folder: Path) -> Modules:
     """
     own = optional_json(folder / QUARRY_FILE)
     if "encoder" in own:
-        return _of_plugin(own)
+        return _of_plugin(own, folder / QUARRY_FILE)
     if not (folder / "modules.json").is_file():
         return Modules(layout="transformers", append_eos=bool(own.get("appendEos", False)))
     listed = [
@@ -123,7 +126,7 @@ def read_prompts(folder: Path) -> Mapping[str, str | None]:
     return theirs or optional_json(folder / QUARRY_FILE).get("prompts") or {}
 
 
-def _of_plugin(own: Mapping[str, Any]) -> Modules:
+def _of_plugin(own: Mapping[str, Any], file: Path) -> Modules:
     """What layout_write.plugin_settings wrote: no other file says how a plugin's module is used."""
     plain = Modules(layout="transformers")
     return Modules(
@@ -134,6 +137,7 @@ def _of_plugin(own: Mapping[str, Any]) -> Modules:
         query_max_length=own.get("queryMaxLength"),
         passage_max_length=own.get("passageMaxLength"),
         append_eos=own.get("appendEos", False),
+        chat=chat_in(own.get("chat") or {}, file),
         prompts=own.get("prompts", {}),
         head=(NormalizeSpec(),) if own.get("normalize", True) else (),
     )
@@ -187,6 +191,7 @@ def read_pipeline(
         query_max_length=own.get("queryMaxLength") or settings.get("query_length"),
         passage_max_length=own.get("passageMaxLength") or settings.get("document_length"),
         append_eos=bool(own.get("appendEos", False)),
+        chat=read_chat(transformer),
         prompts=general.get("prompts") or {},
         default_prompt_name=general.get("default_prompt_name"),
         head=tuple(head),

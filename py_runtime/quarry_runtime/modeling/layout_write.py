@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from quarry_runtime.modeling.chat_template import written_chat
 from quarry_runtime.modeling.layout import POOLING_FLAGS, POOLING_NAMES, QUARRY_FILE, is_built_in
 from quarry_runtime.modeling.resolved import Resolved
 from quarry_runtime.protocol.messages import ModelContract
@@ -49,6 +50,8 @@ def pipeline(
                 max_length or contract.query_max_length, max_length or contract.passage_max_length
             ),
             "do_lower_case": resolved.is_lower_case,
+            # Without it sentence-transformers takes texts as they are, whatever the tokenizer has.
+            **({} if resolved.chat is None else written_chat(resolved.chat)),
         },
         _in(places[1], "config.json"): {
             "word_embedding_dimension": resolved.hidden_size,
@@ -99,6 +102,7 @@ def plugin_settings(encoder: str, resolved: Resolved, contract: ModelContract) -
         "passageMaxLength": contract.passage_max_length,
         "lowerCase": resolved.is_lower_case,
         "appendEos": resolved.append_eos,
+        **({} if resolved.chat is None else {"chat": written_chat(resolved.chat)}),
     }
 
 

@@ -12,13 +12,14 @@ from torch import nn
 
 from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.locate import optional_json
+from quarry_runtime.modeling.chat_tokens import make_tokens
 from quarry_runtime.modeling.eos import append_eos
 from quarry_runtime.modeling.formatting import Extras, format_texts
 from quarry_runtime.modeling.layout import OWN_STATE, QUARRY_FILE
 from quarry_runtime.modeling.layout_write import plugin_settings, write_files
 from quarry_runtime.modeling.registry import Registered
 from quarry_runtime.modeling.resolved import Resolved
-from quarry_runtime.modeling.tokens import Side, Tokens, pad
+from quarry_runtime.modeling.tokens import Side, pad
 from quarry_runtime.protocol.messages import ModelContract, ModelSpec
 
 
@@ -52,11 +53,11 @@ class ModuleEncoder(nn.Module):
         self.contract = contract
         self.name = name
         self._resolved = resolved
-        self._tokens = Tokens(
+        self._tokens = make_tokens(
             tokenizer,
+            resolved,
             {"query": contract.query_prompt, "passage": contract.passage_prompt},
             {"query": contract.query_max_length, "passage": contract.passage_max_length},
-            resolved.is_lower_case,
             append_eos(tokenizer, resolved.checkpoint) if resolved.append_eos else None,
         )
         padding, end = tokenizer.pad_token_id, tokenizer.eos_token_id

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
-from quarry_runtime.errors import ConfigError
 from quarry_runtime.guard.locate import inside, optional_json, read_json, unfollowed
-from quarry_runtime.modeling.transformer_settings import read_settings, settings_file
-
-# What a chat template is called with that is no variable of its own.
-_OF_THE_CALL = {
-    "truncation", "max_length", "padding", "tokenize", "return_tensors", "return_dict",
-    "tokenizer_kwargs", "chat_template",
-}  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Chat:
-    """How pairs are put into the tokenizer's chat template."""
-
-    #: Whether a message holds a text or a list of parts; None: what the template takes.
-    content: Literal["flat", "structured"] | None
-    options: Mapping[str, Any]
+from quarry_runtime.modeling.chat_template import Chat, read_chat
+from quarry_runtime.modeling.transformer_settings import read_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,26 +43,12 @@ def read_pair_layout(folder: Path) -> PairLayout:
         else:
             raise unfollowed(folder, kind, number)
     settings = read_settings(transformer, is_of_pairs=True)
-    return PairLayout(settings.get("max_seq_length"), _chat(transformer), _prompt(folder), tokens)
-
-
-def _chat(transformer: Path) -> Chat | None:
-    file = settings_file(transformer)
-    written = read_json(file) if file is not None else {}
-    message = (written.get("modality_config") or {}).get("message")
-    if message is None:
-        return None
-    options = dict((written.get("processing_kwargs") or {}).get("chat_template") or {})
-    # Quarry always keeps what stands behind the texts.
-    options.pop("restore_suffix", None)
-    for name in options:
-        if name in _OF_THE_CALL:
-            raise ConfigError(
-                f"{file} sets processing_kwargs.chat_template.{name}, which Quarry does not follow.",
-                hint="Delete it from a copy of the model; maxLength is an option of the cross-encoder.",
-            )
-    content = message.get("format")
-    return Chat(content if content in ("flat", "structured") else None, options)
+    return PairLayout(
+        settings.get("max_seq_length"),
+        read_chat(transformer, is_of_pairs=True),
+        _prompt(folder),
+        tokens,
+    )
 
 
 def _prompt(folder: Path) -> str | None:

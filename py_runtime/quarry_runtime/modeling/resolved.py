@@ -13,6 +13,7 @@ import msgspec
 from quarry_runtime.guard.hashes import sha256_of
 from quarry_runtime.guard.locate import optional_json, settled
 from quarry_runtime.modeling.adapter_files import AdapterFiles
+from quarry_runtime.modeling.chat_template import Chat, written_chat
 from quarry_runtime.modeling.layout import OWN_STATE, HeadSpec, NormalizeSpec, is_built_in
 from quarry_runtime.modeling.registry import find
 from quarry_runtime.modeling.similarity import PRODUCTS
@@ -87,6 +88,8 @@ class Resolved:
     padding_side: Literal["left", "right"]
     is_lower_case: bool
     append_eos: bool
+    chat: Chat | None
+    """How texts are put into the tokenizer's chat template; None: as they are."""
     pad_to_multiple_of: int
     weights: WeightFacts
     position_limit: int
@@ -145,6 +148,10 @@ class Resolved:
         files = [*self.weights.files]
         files.append(self.transformer / "config.json")
         files += [self.tokenizer / name for name in TOKENIZER_FILES]
+        if self.chat is not None:
+            # A template in tokenizer_config.json is hashed with it.
+            files.append(self.tokenizer / "chat_template.jinja")
+            files += sorted((self.tokenizer / "additional_chat_templates").glob("*.jinja"))
         files.append(self.own / OWN_STATE)
         for module in self.head:
             if not isinstance(module, NormalizeSpec):
@@ -176,6 +183,7 @@ class Resolved:
             "head": kinds if kinds not in (usual, usual[:-1]) else None,
             "withoutPrompt": not self.is_prompt_pooled or None,
             "appendEos": self.append_eos or None,
+            "chat": None if self.chat is None else written_chat(self.chat),
             "ownPositions": (self.has_own_positions and self.padding_side == "left") or None,
             "truncation": "left" if _cuts_left(self.tokenizer) else None,
             "settled": settled(self.config) or None,

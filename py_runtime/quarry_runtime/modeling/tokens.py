@@ -43,6 +43,9 @@ class Tokens:
         ConfigError: a length that special tokens fill.
     """
 
+    #: What stands around a text.
+    _around = "special tokens"
+
     def __init__(
         self,
         tokenizer: Any,
@@ -74,29 +77,27 @@ class Tokens:
         return any(self._tokenizer("a")["token_type_ids"])
 
     def _copy(self, backend: Any, is_lower_case: bool) -> None:
-        from tokenizers import Tokenizer, normalizers
-
         for side in ("query", "passage"):
             # A copy for each side: truncation is the tokenizer's state, and switching it is not
             # safe across threads.
-            copy = Tokenizer.from_str(backend.to_str())
-            copy.no_padding()
+            copy = copied(backend, is_lower_case)
             copy.enable_truncation(self._lengths[side], direction=self._tokenizer.truncation_side)
-            if is_lower_case:
-                present = [copy.normalizer] if copy.normalizer is not None else []
-                copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
             self._fast[side] = copy
 
     def _check_room(self, side: Side) -> None:
         """A tokenizer cuts nothing off where its special tokens alone are too many."""
-        bare = self._raw([""], side)[0]
-        least = 1 + len(bare if self._eos is None else end_once(bare, self._eos, len(bare) + 1))
+        least = 1 + self._bare(side)
         if self._lengths[side] < least:
             raise ConfigError(
-                f"{_PLURALS[side]} may have {self._lengths[side]} tokens, and special tokens alone"
+                f"{_PLURALS[side]} may have {self._lengths[side]} tokens, and {self._around} alone"
                 f" are {least - 1}: nothing of a text would be left.",
                 hint=f"Set model.{side}MaxLength to {least} or more.",
             )
+
+    def _bare(self, side: Side) -> int:
+        """Tokens of an empty text."""
+        bare = self._raw([""], side)[0]
+        return len(bare if self._eos is None else end_once(bare, self._eos, len(bare) + 1))
 
     def __call__(
         self, texts: list[str], side: Side, prompts: Sequence[str | None] | None = None
@@ -144,6 +145,19 @@ class Tokens:
             is_ended = bool(alone) and alone[-1] in self._tokenizer.all_special_ids
             self._prompt_lengths[side, prompt] = len(alone) - is_ended
         return self._prompt_lengths[side, prompt]
+
+
+def copied(backend: Any, is_lower_case: bool) -> Any:
+    """A copy of a tokenizer's fast half that neither pads nor cuts."""
+    from tokenizers import Tokenizer, normalizers
+
+    copy = Tokenizer.from_str(backend.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    if is_lower_case:
+        present = [copy.normalizer] if copy.normalizer is not None else []
+        copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
+    return copy
 
 
 def tokenize(encoder: Encoder, unit: Texts, side: Side) -> dict[str, list[list[int]]]:

@@ -36,7 +36,7 @@ _USUAL_OF_PAIRS = {
     "transformer_task": ("sequence-classification", "text-generation"),
     "module_output_name": ("scores", "causal_logits"),
 }
-# Variables of a chat template: pair_layout.py reads them.
+# Variables of a chat template: chat_template.py reads them.
 _CHAT = "processing_kwargs.chat_template."
 
 
@@ -50,7 +50,7 @@ def read_settings(transformer: Path, is_of_pairs: bool = False) -> Mapping[str, 
 
     Args:
         transformer: Its folder.
-        is_of_pairs: Whether the model scores pairs: then a chat template is followed elsewhere.
+        is_of_pairs: Whether the model scores pairs, whose logits are followed elsewhere.
 
     Raises:
         ConfigError: a setting that shapes vectors or scores and that Quarry does not follow.
@@ -59,18 +59,11 @@ def read_settings(transformer: Path, is_of_pairs: bool = False) -> Mapping[str, 
     if file is None:
         return {}
     written = read_json(file)
-    if not is_of_pairs and "message" in (written.get("modality_config") or {}):
-        raise ConfigError(
-            f"{file}: this model puts each text into its chat template, and Quarry encodes texts"
-            " as they are.",
-            hint='Delete "message" from modality_config in a copy of the model; its vectors are then'
-            " others than sentence-transformers gave it.",
-        )
     found = {name: written.get(name) for name in _FOLLOWED}
     others = dict(_leaves({name: each for name, each in written.items() if name not in found}))
     usual = _USUAL_OF_PAIRS if is_of_pairs else _USUAL
     for name, value in others.items():
-        if is_of_pairs and name.startswith(_CHAT):
+        if name.startswith(_CHAT):
             continue
         if name not in _LENGTHS and value not in usual.get(name, ()):
             raise ConfigError(

@@ -236,3 +236,27 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
 def test_a_text_longer_than_the_models_positions_is_told_apart() -> None:
     found = check_truncation("train passages", "passage", [600] * 10, 512, 2, 512)
     assert (found.status, "split the texts" in (found.todo or "")) == ("note", True)
+
+
+def test_a_chat_template_is_what_stands_around_a_text(
+    look: Callable[..., Any], tiny_chat: Callable[..., Path]
+) -> None:
+    model = tiny_chat(pooling="lasttoken")
+    samples = sampled([*SHORT, "a stone " * 100] * 3)
+    found = look(model, samples)
+    assert found.pop("length of train passages").seen.startswith("3 of 15 texts are longer")
+    # It declares one for queries alone.
+    found.pop("passage prompt")
+    assert [finding for finding in found.values() if finding.status != "ok"] == []
+    assert found["query special tokens"].seen.startswith("4 special tokens of the chat template")
+    assert found["passage special tokens"].seen.startswith("2 special tokens of the chat template")
+    assert (
+        found["pooled token"].seen == "last pooling takes the text's last token, Ċ, never padding"
+    )
+    # Nothing that all texts end with.
+    open_ended = tiny_chat(chat="[{{ messages[-1].content }}", pooling="lasttoken")
+    assert "nothing ends it" in look(open_ended)["pooled token"].seen
+    spelt = look(model, query_prompt="Find<|im_end|> it")["query special tokens"]
+    assert (
+        spelt.todo == "Take it out of prompts.query: the chat template adds its tokens by itself."
+    )

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.modeling.contract import bare_spec, resolve
 from quarry_runtime.modeling.cross_contract import resolve_cross
 from quarry_runtime.modeling.cross_encoder import CrossEncoder, load_cross_encoder
-from quarry_runtime.modeling.pair_template import PairTemplate, cut
+from quarry_runtime.modeling.pair_template import cut, parse_template
 
 PAIRS = [
     ("what is a cat", "a cat is an animal"),
@@ -215,7 +214,7 @@ def test_tokens_go_from_the_longer_text_at_the_side_that_is_named() -> None:
 
 
 def test_a_template_names_both_texts_once() -> None:
-    text, query, passage = PairTemplate.parse("<{passage}|{query}>").fill("{passage}", "p")
+    text, [query, passage] = parse_template("<{passage}|{query}>").fill("{passage}", "p")
     assert text == "<p|{passage}>"
     assert (text[query.start : query.stop], text[passage.start : passage.stop]) == (
         "{passage}",
@@ -223,7 +222,7 @@ def test_a_template_names_both_texts_once() -> None:
     )
     for wrong in ("{query}", "{query} {passage} {query}", ""):
         with pytest.raises(ConfigError, match="once each"):
-            PairTemplate.parse(wrong)
+            parse_template(wrong)
 
 
 @pytest.mark.parametrize(
@@ -261,16 +260,3 @@ def test_what_a_layout_asks_that_cannot_be_followed_is_named(
     file.write_text(json.dumps(content))
     with pytest.raises(ConfigError, match=r"sets processing_kwargs\.chat_template\.max_length"):
         resolve_cross(cross_spec(saved))
-
-
-def test_a_bi_encoder_that_puts_texts_into_a_chat_template_is_refused_by_name(
-    language_model: Callable, tmp_path: Path
-) -> None:
-    sentence_transformers = pytest.importorskip("sentence_transformers")
-    folder = language_model(
-        chat="{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"
-    )
-    saved = tmp_path / "saved"
-    sentence_transformers.SentenceTransformer(str(folder), device="cpu").save_pretrained(str(saved))
-    with pytest.raises(ConfigError, match="puts each text into its chat template"):
-        resolve(bare_spec(str(saved)))
