@@ -40,10 +40,11 @@ const installer = join(runtimeFolder, "install.py");
 const constraints = join(runtimeFolder, "constraints.txt");
 const oldestPython = [3, 10] as const;
 /**
- * A virtual environment's interpreter knows its home; that of another Python leaves it without its standard library. And
- * no module is taken from the working folder, which may be a model's (before Python 3.11 the runtime itself sees to it).
+ * A virtual environment's interpreter knows its home; that of another Python leaves it without its standard library. It
+ * asks nobody what comes next after its work. And no module is taken from the working folder, which may be a model's
+ * (before Python 3.11 the runtime itself sees to it).
  */
-const ISOLATED: NodeJS.ProcessEnv = { PYTHONHOME: undefined, PYTHONSAFEPATH: "1" };
+const ISOLATED: NodeJS.ProcessEnv = { PYTHONHOME: undefined, PYTHONINSPECT: undefined, PYTHONSAFEPATH: "1" };
 
 /**
  * The interpreter that Quarry's processes run in: the folder in QUARRY_PYTHON, else `.python` in a checkout, else one in

@@ -71,6 +71,7 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
   await writeFile(join(venv, "quarry-environment.json"), JSON.stringify(stamp));
   vi.stubEnv("PYTHONPATH", "/of/the/user");
   vi.stubEnv("PYTHONHOME", "/of/another");
+  vi.stubEnv("PYTHONINSPECT", "1");
   const python = await findPython({ extras: ["test"] });
   expect(python.executable).toBe(join(venv, "bin", "python"));
   expect(python.env).toMatchObject({
@@ -83,6 +84,7 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
     PATH: process.env.PATH,
   });
   expect(python.env).not.toHaveProperty("PYTHONHOME");
+  expect(python.env).not.toHaveProperty("PYTHONINSPECT");
   vi.stubEnv("GLIBC_TUNABLES", "glibc.malloc.check=1");
   expect((await findPython({ extras: ["test"] })).env.GLIBC_TUNABLES).toBe("glibc.malloc.check=1");
   // The same stamp says nothing about the demo, and nothing about another interpreter.
