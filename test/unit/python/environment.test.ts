@@ -49,6 +49,15 @@ test("the folder in QUARRY_PYTHON is taken, and a missing one is an ENVIRONMENT 
   expect(error.hint).toBe("Run `npx quarry setup --extra demo`.");
 });
 
+test("an interpreter that this user may not run is not called missing", async () => {
+  await mkdir(join(folder, "venv", "bin"), { recursive: true });
+  await writeFile(join(folder, "venv", "bin", "python"), "", { mode: 0o644 });
+  vi.stubEnv("QUARRY_PYTHON", join(folder, "venv"));
+  const error = await failure(findPython());
+  expect(error.message).toBe(`This user may not run ${join(folder, "venv", "bin", "python")}, or what it leads to.`);
+  expect(error.hint).toContain("QUARRY_PYTHON");
+});
+
 test("an environment that lacks packages is refused and told what it lacks", async () => {
   await emptyVenv();
   const error = await failure(findPython());
