@@ -15,6 +15,9 @@ export const EXIT_STATUS = {
   INTERRUPTED: 130,
 } as const;
 
+/** The hint where a limit on open files was met. */
+export const MORE_FILES = "Raise the limit on open files, e.g. with ulimit -n 4096, and give the same command again.";
+
 /** The kind of a failure, shared with the Python runtime. */
 export type ErrorCode = keyof typeof EXIT_STATUS;
 

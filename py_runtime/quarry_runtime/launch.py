@@ -29,6 +29,7 @@ def main(argv: list[str]) -> int:
     process of its own (see node_launch).
     """
     options = _parse(argv)
+    forget_torchrun_options()
     if options.ticket == STDIN:
         from quarry_runtime.node_launch import keep
 
@@ -110,6 +111,15 @@ def _keep_only(descriptors: Sequence[int]) -> None:
         if descriptor > 2 and descriptor not in descriptors:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+
+def forget_torchrun_options() -> None:
+    """Takes the variables away from which torchrun reads what its command line leaves out.
+
+    A pod of Kubeflow's PyTorchJob has them, for a torchrun of its own.
+    """
+    for name in [name for name in os.environ if name.startswith("PET_")]:
+        del os.environ[name]
 
 
 def torchrun_arguments(

@@ -11,6 +11,9 @@ process.on("uncaughtException", (thrown: NodeJS.ErrnoException) => {
   process.exit(reportFailure(thrown, argv.includes("--debug")));
 });
 
+// A limit on the size of files (ulimit -f) is met as a failed write, as in Python, and not as an end without a word.
+process.on("SIGXFSZ", () => {});
+
 process.exitCode = await runCommandLine(argv);
 // Everything is closed by now. A handle that a library forgot must not keep the command from ending.
 setTimeout(() => process.exit(), 3000).unref();

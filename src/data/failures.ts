@@ -1,5 +1,5 @@
 /** The wording of the data plane's failures, in one place: where it happened, what was seen, what mends it. */
-import { QuarryError } from "../errors.js";
+import { MORE_FILES, QuarryError } from "../errors.js";
 
 /** How many examples a message lists before it only counts. */
 export const EXAMPLE_LIMIT = 10;
@@ -42,6 +42,7 @@ const UNWRITABLE = new Set([
   "EROFS",
   "ENOSPC",
   "EDQUOT",
+  "EFBIG",
   "ENOTDIR",
   "EIO",
   "ENAMETOOLONG",
@@ -74,7 +75,8 @@ export function readError(path: string, cause: unknown): QuarryError {
   });
 }
 
-const MORE_FILES = "Raise the limit on open files, e.g. with ulimit -n 4096, and give the same command again.";
+const LARGER_FILES =
+  "Raise the limit on the size of files, e.g. with ulimit -f unlimited, and give the same command again.";
 
 function isOutOfFiles(code: string): boolean {
   return code === "EMFILE" || code === "ENFILE";
@@ -93,7 +95,9 @@ export function cacheError(cacheDir: string, thrown: unknown): unknown {
   return new QuarryError("ENVIRONMENT", `The cache folder ${cacheDir} ${reason} (${code}).`, {
     hint: isOutOfFiles(code)
       ? MORE_FILES
-      : `${mend}, or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.`,
+      : code === "EFBIG"
+        ? LARGER_FILES
+        : `${mend}, or name another folder with the environment variable QUARRY_CACHE or the option cacheDir.`,
     cause: thrown,
   });
 }

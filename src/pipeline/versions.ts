@@ -1,5 +1,6 @@
 /** Versions of the Python packages that results depend on, for environment.json. */
 import { execa } from "execa";
+import { QuarryError } from "../errors.js";
 import type { PythonEnvironment } from "../python/environment.js";
 
 const PACKAGES =
@@ -17,11 +18,23 @@ for name in sys.argv[1:]:
 print(json.dumps(found))
 `;
 
-/** Asks the environment itself, without importing the packages. */
+/**
+ * Asks the environment itself, without importing the packages.
+ *
+ * @throws QuarryError ENVIRONMENT where the interpreter does not even start.
+ */
 export async function pythonVersions(python: PythonEnvironment): Promise<Record<string, string>> {
-  const { stdout } = await execa(python.executable, ["-c", SCRIPT, ...PACKAGES], {
+  const result = await execa(python.executable, ["-c", SCRIPT, ...PACKAGES], {
     env: { ...python.env },
     extendEnv: false,
+    reject: false,
   });
-  return JSON.parse(stdout) as Record<string, string>;
+  if (!result.failed) return JSON.parse(result.stdout) as Record<string, string>;
+  // The interpreter names its trouble first; of a trace the last line says most.
+  const lines = (result.stderr ?? "").trim().split("\n");
+  const told = lines.find((line) => line.startsWith("Fatal Python error")) ?? lines.at(-1) ?? "";
+  throw new QuarryError("ENVIRONMENT", `${python.executable} does not run: ${told || result.shortMessage}`, {
+    hint: "Look at the environment variables that begin with PYTHON, then at `npx quarry setup`.",
+    cause: result,
+  });
 }

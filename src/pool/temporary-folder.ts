@@ -1,13 +1,14 @@
 /** Folders that only this user may enter and that go with this process: for sockets, tickets, answers of short commands. */
 import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { QuarryError } from "../errors.js";
 import { hasEnded, processMark } from "../process-stat.js";
 
 /** Where such folders may lie, the best first: TMPDIR may be missing, full, not writable, or too long for a socket. */
 export function temporaryParents(): ReadonlySet<string> {
-  return new Set([tmpdir(), "/tmp"]);
+  // pool.json names the socket for commands that start in other folders.
+  return new Set([resolve(tmpdir()), "/tmp"]);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Finds or makes the Python environment that every worker runs in; the only place that reads QUARRY_PYTHON. */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
@@ -40,10 +40,11 @@ const installer = join(runtimeFolder, "install.py");
 const constraints = join(runtimeFolder, "constraints.txt");
 const oldestPython = [3, 10] as const;
 /**
- * A virtual environment's interpreter knows its home; that of another Python leaves it without its standard library. And
- * no module is taken from the working folder, which may be a model's (before Python 3.11 the runtime itself sees to it).
+ * A virtual environment's interpreter knows its home; that of another Python leaves it without its standard library. It
+ * asks nobody what comes next after its work. And no module is taken from the working folder, which may be a model's
+ * (before Python 3.11 the runtime itself sees to it).
  */
-const ISOLATED: NodeJS.ProcessEnv = { PYTHONHOME: undefined, PYTHONSAFEPATH: "1" };
+const ISOLATED: NodeJS.ProcessEnv = { PYTHONHOME: undefined, PYTHONINSPECT: undefined, PYTHONSAFEPATH: "1" };
 
 /**
  * The interpreter that Quarry's processes run in: the folder in QUARRY_PYTHON, else `.python` in a checkout, else one in
@@ -66,6 +67,11 @@ export async function findPython(options: FindPythonOptions = {}): Promise<Pytho
     return python;
   }
   const lacking = await missingRequirements(executable, sets);
+  if (lacking === null && isForbidden(executable)) {
+    throw new QuarryError("ENVIRONMENT", `This user may not run ${executable}, or what it leads to.`, {
+      hint: "Name another environment in QUARRY_PYTHON, or have it and the Python below it opened to this user.",
+    });
+  }
   if (lacking === null) {
     throw new QuarryError("ENVIRONMENT", `No Python environment in ${folder}.`, { hint: setupHint(options.extras) });
   }
@@ -107,6 +113,15 @@ function isComplete(folder: string, executable: string, sets: ReturnType<typeof 
     return sets.every(({ name, hash }) => stamp.sets?.[name] === hash);
   } catch {
     return false; // missing, torn or without interpreter: all mean that there is work to do
+  }
+}
+
+function isForbidden(executable: string): boolean {
+  try {
+    accessSync(executable, constants.X_OK);
+    return false;
+  } catch (thrown) {
+    return (thrown as NodeJS.ErrnoException).code === "EACCES";
   }
 }
 

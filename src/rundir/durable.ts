@@ -43,7 +43,10 @@ export function diskError(thrown: unknown, folder: string): QuarryError {
       cause: thrown,
     });
   }
-  return new QuarryError("ENVIRONMENT", `Cannot write in ${folder}: ${(thrown as Error).message}.`, { cause: thrown });
+  return new QuarryError("ENVIRONMENT", `Cannot write in ${folder}: ${(thrown as Error).message}.`, {
+    cause: thrown,
+    ...(code === "EFBIG" ? { hint: "Raise the limit on the size of files (ulimit -f), or that of the disk." } : {}),
+  });
 }
 
 /** Writes all bytes at a position: a disk that is nearly full may take fewer in one write, without an error. */

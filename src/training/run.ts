@@ -7,6 +7,7 @@ import { deathError } from "./death.js";
 import { checkDevices } from "./devices.js";
 import type { TrainJob, TrainOutcome } from "./job.js";
 import { deriveLayout, negativesScope } from "./layout.js";
+import { checkLoopback } from "./loopback.js";
 import { worldSizes } from "./meeting.js";
 import { TrainProgress } from "./progress.js";
 import { runSession } from "./session.js";
@@ -18,14 +19,15 @@ import { runSession } from "./session.js";
  * in all; every generation goes on with the very next batch after the last complete checkpoint. When the promise
  * settles, no process is left.
  *
- * @throws QuarryError what a rank reported (CONFIG, DATA, WORKER, …); WORKER when the restarts are used up; CONFIG when
- *   the batch cannot be shared, there are fewer GPUs than ranks, or a checkpoint belongs to another training; INTERRUPTED when the signal aborted before
- *   there was any checkpoint.
+ * @throws QuarryError what a rank reported (CONFIG, DATA, WORKER, …); WORKER when the restarts are used up; ENVIRONMENT
+ *   where ranks cannot meet; CONFIG when the batch cannot be shared, there are fewer GPUs than ranks, or a checkpoint
+ *   belongs to another training; INTERRUPTED when the signal aborted before there was any checkpoint.
  */
 export async function runTraining(job: TrainJob): Promise<TrainOutcome> {
   // Before anything is looked at or made: most of what can be wrong is wrong without a checkpoint, too.
   for (const ranks of worldSizes(job)) deriveLayout({ ...job, ranks });
   await checkDevices(job);
+  await checkLoopback();
   await mkdir(job.outputDir, { recursive: true });
   const begun = await findLatestCheckpoint(job.outputDir);
   const layout = layoutFrom(begun, job, job.ranks);

@@ -106,6 +106,38 @@ describe("quarry evaluate", () => {
   });
 });
 
+describe("a process that cannot work where it was started is told what to change there", () => {
+  /** The command line below a line of a shell script. */
+  async function startIn(line: string, ...argv: string[]): Promise<string> {
+    const env = { CI: "true", HF_HUB_OFFLINE: "1", QUARRY_CACHE: join(folder, "cache-of-odd-places") };
+    const command = ["-c", `${line}; exec "$@"`, "sh", process.execPath, main, ...argv];
+    const { exitCode, stderr } = await execa("bash", command, { cwd: folder, reject: false, env });
+    expect(exitCode).toBe(4);
+    expect(stderr).toMatch(/^error: .+\nhint: .+$/);
+    return stderr;
+  }
+
+  test("in a working folder that is gone", async () => {
+    for (const script of ["../experiment.ts", join(folder, "experiment.ts")]) {
+      const told = await startIn("mkdir gone && cd gone && rmdir ../gone", "evaluate", script);
+      expect(told).toContain("The working folder is gone");
+    }
+  });
+
+  test("below a limit on open files", async () => {
+    expect(await startIn("ulimit -n 64", "data", "check", "experiment.ts")).toContain("ulimit -n 4096");
+  });
+
+  test("below a limit on the size of files", async () => {
+    expect(await startIn("ulimit -f 1", "data", "check", "experiment.ts")).toContain("ulimit -f unlimited");
+  });
+
+  test("with a Python that does not start", async () => {
+    const told = await startIn("export PYTHONHASHSEED=none", "evaluate", "experiment.ts", "--runDir", "unstarted");
+    expect(told).toContain("PYTHONHASHSEED must be");
+  });
+});
+
 describe("a request to stop", () => {
   test.each([
     ["SIGINT", 130],

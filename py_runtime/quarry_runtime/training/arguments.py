@@ -32,6 +32,18 @@ _SHARDING_VARIABLES = (
 )
 #: As accelerate reads such a variable.
 _YES = ("1", "true", "t", "yes", "y", "on")
+#: What accelerate takes from the environment where none of these arguments says otherwise: other losses,
+#: of which the experiment says nothing.
+_CHOICE_VARIABLES = {
+    "ACCELERATE_MIXED_PRECISION": (
+        ("bf16", "fp16"),
+        "train.args.bf16 and fp16 choose the precision.",
+    ),
+    "ACCELERATE_DYNAMO_BACKEND": (
+        ("torch_compile", "torch_compile_backend", "torch_compile_mode"),
+        "train.args.torchCompile compiles the model.",
+    ),
+}
 
 
 def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArguments, int | None]:
@@ -40,7 +52,7 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
     Raises:
         ConfigError: an option that TrainingArguments does not have, that Quarry decides itself or
             does not support, or whose value transformers refuses; or an environment that asks for
-            FSDP or DeepSpeed behind its back.
+            sharding, another precision, compilation or the CPU behind its back.
         EnvironmentFault: nothing to compile with, where the model is to be compiled.
     """
     from transformers import TrainingArguments
@@ -60,12 +72,7 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
                 f"train.args: TrainingArguments has no option {_camel(name)}.",
                 hint=f"Did you mean {_camel(near[0])}?" if near else None,
             )
-    for name in _SHARDING_VARIABLES:
-        if os.environ.get(name, "").lower() in _YES:
-            raise ConfigError(
-                f"The environment sets {name}, which Quarry does not look at.",
-                hint=f"Unset {name}; train.args.fsdp shards the model.",
-            )
+    _check_environment(given, is_on_cpu)
     _check_sharding(given)
     try:
         args = TrainingArguments(**_current_names(given), **_decided(task, is_on_cpu))
@@ -97,6 +104,26 @@ def making(what: str, names: str) -> Iterator[None]:
             f"train.args: {what} cannot be made ({in_a_line(error)}).",
             hint=f"Look at {names}.",
         ) from error
+
+
+def _check_environment(given: dict[str, Any], is_on_cpu: bool) -> None:
+    """Refuses what accelerate would read behind the experiment's back."""
+    said = {
+        name: "train.args.fsdp shards the model."
+        for name in _SHARDING_VARIABLES
+        if os.environ.get(name, "").lower() in _YES
+    }
+    for name, (arguments, instead) in _CHOICE_VARIABLES.items():
+        is_named = any(given.get(argument) for argument in arguments)
+        if not is_named and os.environ.get(name, "").lower() not in ("", "no"):
+            said[name] = instead
+    if not is_on_cpu and os.environ.get("ACCELERATE_USE_CPU", "").lower() in _YES:
+        said["ACCELERATE_USE_CPU"] = "workers.device: cpu trains there."
+    for name, instead in said.items():
+        raise ConfigError(
+            f"The environment sets {name}, which Quarry does not look at.",
+            hint=f"Unset {name}; {instead}",
+        )
 
 
 def _check_sharding(given: dict[str, Any]) -> None:

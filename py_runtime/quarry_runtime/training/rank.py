@@ -124,13 +124,14 @@ def _forget_the_group() -> None:
 
 
 def _device() -> tuple[Device | None, Exception | None]:
-    """This rank's GPU, or None for the CPU; without a GPU's driver, torch is not asked.
+    """This rank's GPU, or None for the CPU; without a GPU's driver and name, torch is not asked.
 
     A fault is returned, not raised: it is told once there is a connection to tell it over. That torch sees
     none of the GPUs which were counted is one: it would train on the CPU, as many ranks as there are GPUs.
     """
     has_driver = any(Path(device).exists() for device in _DRIVERS)
-    if not has_driver or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible == "" or (visible is None and not has_driver):
         return None, None
     try:
         import torch

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed import run
 from transformers import TrainingArguments
 
 from quarry_runtime.errors import ConfigError
-from quarry_runtime.launch import torchrun_arguments
+from quarry_runtime.launch import forget_torchrun_options, torchrun_arguments
 from quarry_runtime.protocol.messages import LossSpec, TrainTask
 from quarry_runtime.rendezvous import (
     Meeting,
@@ -72,6 +73,19 @@ def test_torchrun_keeps_to_this_node(
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         "GLOO_SOCKET_IFNAME": "lo",
     }
+
+
+def test_what_is_meant_for_another_torchrun_does_not_reach_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PET_NO_PYTHON", "1")
+    monkeypatch.setenv("PET_RUN_PATH", "1")
+    monkeypatch.setenv("PET_MONITOR_INTERVAL", "60")
+    forget_torchrun_options()
+    config, _, _ = run.config_from_args(
+        run.parse_args([*torchrun_arguments(2, 3, "/logs"), "rank"])
+    )
+    assert config.monitor_interval < 1
 
 
 def test_what_a_user_set_in_the_environment_stays_but_for_the_thread_counts(
@@ -226,6 +240,38 @@ def test_an_environment_that_asks_for_another_way_to_shard_is_refused(
     monkeypatch.setenv(f"ACCELERATE_USE_{kind}", word)
     with pytest.raises(ConfigError, match=f"sets ACCELERATE_USE_{kind}"):
         training_arguments(make_task(args={}), is_on_cpu=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "argument"),
+    [
+        ("ACCELERATE_MIXED_PRECISION", "bf16", "bf16"),
+        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR", "torchCompile"),
+        ("ACCELERATE_USE_CPU", "1", "workers.device"),
+    ],
+)
+def test_an_environment_that_asks_for_other_losses_than_the_experiment_is_refused(
+    make_task: Callable[..., TrainTask],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    argument: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"sets {name}") as caught:
+        training_arguments(make_task(args={}), is_on_cpu=False)
+    assert argument in (caught.value.hint or "")
+
+
+def test_an_environment_that_asks_for_what_is_so_anyway_is_let_through(
+    make_task: Callable[..., TrainTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As `accelerate launch` sets them, and where the experiment has the say.
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    args, _ = training_arguments(make_task(args={"bf16": True}), is_on_cpu=True)
+    assert args.mixed_precision == "bf16"
 
 
 def test_every_field_of_training_arguments_is_known_to_whoever_writes_the_options() -> None:

@@ -163,11 +163,13 @@ def test_an_evaluation_that_a_death_cut_off_comes_first_and_may_end_the_training
     assert connection.told == [Trained(step=step, path="out/checkpoint-2")]
 
 
+@pytest.mark.parametrize("driver", ["here", "missing"])
 @pytest.mark.parametrize(("counted", "is_fault"), [("0,1", True), ("", False), ("-1", False)])
 def test_gpus_that_torch_does_not_see_are_a_fault_and_not_the_cpu(
-    counted: str, is_fault: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    counted: str, is_fault: bool, driver: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(rank, "_DRIVERS", (str(tmp_path),))
+    (tmp_path / "here").touch()
+    monkeypatch.setattr(rank, "_DRIVERS", (str(tmp_path / driver),))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", counted)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     device, fault = rank._device()

@@ -1,7 +1,7 @@
 /** Temporary folders: private, made elsewhere where TMPDIR does not serve, and gone after use. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { execaSync } from "execa";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { inTemporaryFolder } from "../../../src/pipeline/runtime-command.js";
@@ -37,6 +37,11 @@ test("they lie in TMPDIR, whatever it is called", async () => {
   const odd = mkdtempSync(join(folder, "é %s-"));
   vi.stubEnv("TMPDIR", odd);
   expect(await parents()).toEqual([odd, odd]);
+});
+
+test("a relative TMPDIR is told to others as a whole path", async () => {
+  vi.stubEnv("TMPDIR", relative(process.cwd(), folder));
+  expect(await parents()).toEqual([folder, folder]);
 });
 
 test.each(["missing", "a file"])("they lie in /tmp where TMPDIR is %s", async (what) => {

@@ -49,6 +49,15 @@ test("the folder in QUARRY_PYTHON is taken, and a missing one is an ENVIRONMENT 
   expect(error.hint).toBe("Run `npx quarry setup --extra demo`.");
 });
 
+test("an interpreter that this user may not run is not called missing", async () => {
+  await mkdir(join(folder, "venv", "bin"), { recursive: true });
+  await writeFile(join(folder, "venv", "bin", "python"), "", { mode: 0o644 });
+  vi.stubEnv("QUARRY_PYTHON", join(folder, "venv"));
+  const error = await failure(findPython());
+  expect(error.message).toBe(`This user may not run ${join(folder, "venv", "bin", "python")}, or what it leads to.`);
+  expect(error.hint).toContain("QUARRY_PYTHON");
+});
+
 test("an environment that lacks packages is refused and told what it lacks", async () => {
   await emptyVenv();
   const error = await failure(findPython());
@@ -71,6 +80,7 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
   await writeFile(join(venv, "quarry-environment.json"), JSON.stringify(stamp));
   vi.stubEnv("PYTHONPATH", "/of/the/user");
   vi.stubEnv("PYTHONHOME", "/of/another");
+  vi.stubEnv("PYTHONINSPECT", "1");
   const python = await findPython({ extras: ["test"] });
   expect(python.executable).toBe(join(venv, "bin", "python"));
   expect(python.env).toMatchObject({
@@ -83,6 +93,7 @@ test("a stamped environment is taken as it is, with the runtime in front on PYTH
     PATH: process.env.PATH,
   });
   expect(python.env).not.toHaveProperty("PYTHONHOME");
+  expect(python.env).not.toHaveProperty("PYTHONINSPECT");
   vi.stubEnv("GLIBC_TUNABLES", "glibc.malloc.check=1");
   expect((await findPython({ extras: ["test"] })).env.GLIBC_TUNABLES).toBe("glibc.malloc.check=1");
   // The same stamp says nothing about the demo, and nothing about another interpreter.
