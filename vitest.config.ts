@@ -1,6 +1,6 @@
 /** How the TypeScript tests run: what is quick side by side, what starts processes one file at a time. */
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 const alias = { quarry: fileURLToPath(new URL("src/index.ts", import.meta.url)) };
 // No test may depend on a network, on a GPU, nor on the machine being quiet.
@@ -8,18 +8,22 @@ const env = { HF_HUB_OFFLINE: "1", CUDA_VISIBLE_DEVICES: "", NODE_ENV: "producti
 
 const shared = { alias, env, environment: "node" as const, pool: "forks" as const };
 
+/** Those of test/integration that train: a project of their own, whose files share what ranks are forked from. */
+const TRAINING = "test/integration/{edited-plugin,golden-curves,refresh*,replay,torn-curve,train*}.test.ts";
+
 /**
  * A project that starts processes of its own: one file at a time, with time for a loaded machine.
  *
  * @param isolate whether each file has a process of its own; in a common one modules are loaded once, and what workers
  * are forked from is started once
  */
-const sequential = (name: string, testTimeout: number, isolate = true) => ({
+const sequential = (name: string, testTimeout: number, isolate = true, files = {}) => ({
   resolve: { alias },
   test: {
     ...shared,
     name,
     include: [`test/${name}/**/*.test.ts`],
+    ...files,
     fileParallelism: false,
     isolate,
     testTimeout,
@@ -42,7 +46,8 @@ export default defineConfig({
         },
       },
       sequential("protocol", 60_000),
-      sequential("integration", 120_000, false),
+      sequential("integration", 120_000, false, { exclude: [...configDefaults.exclude, TRAINING] }),
+      sequential("training", 120_000, false, { include: [TRAINING] }),
       sequential("fault", 120_000, false),
       sequential("e2e", 300_000, false),
       // The whole matrix of kills: `npm run drills`, no part of `npm test`.

@@ -1,4 +1,4 @@
-/** What `npm test` runs, two at a time: each stage, its commands, how its tests are counted, how long it may take. */
+/** What `npm test` runs, three at a time: each stage, its commands, how its tests are counted, how long it may take. */
 import { join } from "node:path";
 
 const tool = (path) => [process.execPath, join("node_modules", path)];
@@ -29,8 +29,9 @@ export function stages(python, reports) {
   const junit = `--junitxml=${join(reports, "python.xml")}`;
   // The longest first, so that at the end no slot waits for the other.
   return [
-    vitest("integration", 1_800),
     vitest("fault", 1_800),
+    vitest("integration", 1_800),
+    vitest("training", 1_800),
     vitest("e2e", 1_800),
     {
       name: "python",

@@ -5,7 +5,7 @@ const args = [
   "node_modules/vitest/vitest.mjs",
   "run",
   "--project",
-  "integration",
+  "training",
   "test/integration/golden-curves.test.ts",
 ];
 const { status } = spawnSync(process.execPath, args, {

@@ -1,4 +1,4 @@
-"""Forks workers and torchrun's agents from one process that has made their imports: `fork-server`.
+"""Forks workers, torchrun's agents and the doctor from one process that has made their imports: `fork-server`.
 
 A worker that dies is replaced in milliseconds instead of the seconds that torch takes to import, and all
 share the pages of their libraries' objects. Lines of JSON come in on stdin:
@@ -41,7 +41,7 @@ _LIFE_LINE = 3
 # Slurm and systemd signal all processes there are; the work of the forks is not to end with this one.
 _BLOCKED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 #: Imported before the first fork for a verb.
-_PRELOADED = {"worker": WORKER, "launch": RANK}
+_PRELOADED = {"worker": WORKER, "launch": RANK, "doctor": RANK}
 
 
 def main(argv: list[str]) -> int:

@@ -8,13 +8,21 @@ import { openWorkplace, ROOT, type Workplace } from "./harness.js";
 let place: Workplace;
 beforeAll(async () => {
   place = await openWorkplace({ passages: 120, queries: 24 });
-  process.env.SCIFACT = place.collection;
-  process.env.MINED = join(place.folder, "runs/scifact-negatives/mine-base/negatives.tsv");
+  // All from the beginning: with another environment workers are forked from another process.
+  Object.assign(process.env, {
+    SCIFACT: place.collection,
+    MINED: join(place.folder, "runs/scifact-negatives/mine-base/negatives.tsv"),
+    BEIR: beir(),
+    MSMARCO: msmarco(),
+  });
 }, 60_000);
 afterAll(async () => {
   for (const name of ["SCIFACT", "MINED", "BEIR", "MSMARCO"]) delete process.env[name];
   await place.remove();
 });
+
+const beir = (): string => join(place.folder, "beir");
+const msmarco = (): string => join(place.folder, "msmarco");
 
 /** Runs an example with the tiny model. One thread, for workers and for ranks, lets all be forked from one process. */
 const quarry = (verb: string, name: string, ...options: readonly string[]) =>
@@ -138,19 +146,16 @@ test("rerank.ts measures before and after; bm25.ts ranks a run file just so, min
 }, 180_000);
 
 test("suite.ts evaluates every data set of a folder in one table", async () => {
-  process.env.BEIR = join(place.folder, "beir");
   for (const name of ["nfcorpus", "scifact", "no-test-split"])
-    await cp(place.collection, join(process.env.BEIR, name), { recursive: true });
-  await rm(join(process.env.BEIR, "no-test-split/qrels/test.tsv"));
+    await cp(place.collection, join(beir(), name), { recursive: true });
+  await rm(join(beir(), "no-test-split/qrels/test.tsv"));
   const result = await quarry("evaluate", "suite.ts");
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toMatch(/\n +nDCG@10 +P@10 +R@100\n.*\nnfcorpus .*\nscifact .*\naverage /);
 }, 120_000);
 
 test("msmarco.ts mines, then trains with these negatives on two ranks, as it is written for GPUs, in one command", async () => {
-  const folder = join(place.folder, "msmarco");
-  await writeMsmarco(folder);
-  process.env.MSMARCO = folder;
+  await writeMsmarco(msmarco());
   const options = ["--model.passageMaxLength", "64", "--workers.batchSize", "16", "--mine.relativeMargin", "0"];
   const tiny = ["--train.globalBatchSize", "8", "--train.miniBatchSize", "2", "--train.args.maxSteps", "2"];
   const wide = ["--train.ranks", "2", "--train.threads", "1", "--train.args.gradientCheckpointing"];
@@ -163,25 +168,6 @@ test("msmarco.ts mines, then trains with these negatives on two ranks, as it is 
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toContain("negatives.tsv");
   expect(result.stdout).toMatch(/RR@10 +0\.\d{4}\nnDCG@10/);
-}, 180_000);
-
-test("seeds.ts prints mean and spread", async () => {
-  const { exitCode, stdout, stderr } = await script("seeds.ts", { STEPS: "1" });
-  expect(exitCode, stderr).toBe(0);
-  expect(stdout).toMatch(/\nnDCG@10 +0\.\d{4} ± 0\.\d{4}( +0\.\d{4}){3}\nR@100 /);
-}, 180_000);
-
-test("sweep.ts keeps the model that is best on dev and measures it on test", async () => {
-  const folder = join(place.folder, "with-dev");
-  await cp(place.collection, folder, { recursive: true });
-  await cp(join(folder, "qrels/test.tsv"), join(folder, "qrels/dev.tsv"));
-  const { exitCode, stdout, stderr } = await script("sweep.ts", { STEPS: "1", NFCORPUS: folder });
-  expect(exitCode, stderr).toBe(0);
-  const tried = [...stdout.matchAll(/^(sweep-\S+): nDCG@10 (\S+) on dev$/gm)];
-  expect(tried).toHaveLength(4);
-  const best = tried.reduce((one, other) => (Number(other[2]) > Number(one[2]) ? other : one));
-  // Dev and test are the same here.
-  expect(stdout).toContain(`\nmodels/${best[1]}: nDCG@10 ${best[2]} on test`);
 }, 180_000);
 
 test("quickstart.ts does the main job on the embedded collection", async () => {
@@ -203,6 +189,25 @@ test("judgements.ts is checked, counted, shown and run", async () => {
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toContain("nDCG@10");
 }, 240_000);
+
+test("seeds.ts prints mean and spread", async () => {
+  const { exitCode, stdout, stderr } = await script("seeds.ts", { STEPS: "1" });
+  expect(exitCode, stderr).toBe(0);
+  expect(stdout).toMatch(/\nnDCG@10 +0\.\d{4} ± 0\.\d{4}( +0\.\d{4}){3}\nR@100 /);
+}, 180_000);
+
+test("sweep.ts keeps the model that is best on dev and measures it on test", async () => {
+  const folder = join(place.folder, "with-dev");
+  await cp(place.collection, folder, { recursive: true });
+  await cp(join(folder, "qrels/test.tsv"), join(folder, "qrels/dev.tsv"));
+  const { exitCode, stdout, stderr } = await script("sweep.ts", { STEPS: "1", NFCORPUS: folder });
+  expect(exitCode, stderr).toBe(0);
+  const tried = [...stdout.matchAll(/^(sweep-\S+): nDCG@10 (\S+) on dev$/gm)];
+  expect(tried).toHaveLength(4);
+  const best = tried.reduce((one, other) => (Number(other[2]) > Number(one[2]) ? other : one));
+  // Dev and test are the same here.
+  expect(stdout).toContain(`\nmodels/${best[1]}: nDCG@10 ${best[2]} on test`);
+}, 180_000);
 
 test("compare-prompts.ts calls the verbs itself and prints a table", async () => {
   const result = await script("compare-prompts.ts", {}, place.model, place.collection);

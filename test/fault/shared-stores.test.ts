@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { PairCache } from "../../src/pipeline/pair-cache.js";
 import { KEY_BYTES, PairKeys } from "../../src/pipeline/pair-keys.js";
 import { lookAtPairScores } from "../../src/pipeline/pair-list.js";
@@ -21,27 +21,24 @@ const PARTS = [TEXTS.slice(0, 600), TEXTS.slice(300).reverse()] as const;
 const SHARD_BYTES = 4_000;
 
 let folder = "";
+/** Those of the round before go on with the next one: a start takes ten times as long as a round. */
 let fillers: ChildProcess[] = [];
 beforeEach(async () => {
   folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "quarry-shared-"));
 });
-afterEach(async () => {
-  await Promise.all(fillers.map((filler) => ended(filler)));
-  fillers = [];
-  rmSync(folder, { recursive: true, force: true });
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  for (const filler of fillers) filler.kill("SIGKILL");
 });
 
-async function start(): Promise<ChildProcess> {
-  const filler = fork(script, { stdio: ["ignore", "ignore", "inherit", "ipc"], serialization: "advanced" });
-  fillers.push(filler);
-  await once(filler, "message");
-  return filler;
-}
-
-async function ended(filler: ChildProcess): Promise<void> {
-  if (filler.exitCode !== null || filler.signalCode !== null) return;
-  filler.kill("SIGKILL");
-  await once(filler, "exit");
+async function twoFillers(): Promise<readonly ChildProcess[]> {
+  const left = fillers.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+  const started = Array.from({ length: PARTS.length - left.length }, () =>
+    fork(script, { stdio: ["ignore", "ignore", "inherit", "ipc"], serialization: "advanced" }),
+  );
+  fillers = [...left, ...started];
+  await Promise.all(started.map((filler) => once(filler, "message")));
+  return fillers;
 }
 
 interface Filled {
@@ -102,7 +99,7 @@ test.each([false, true])(
     for (let round = 0; round < ROUNDS; round += 1) {
       const cacheDir = join(folder, String(round));
       const units = PARTS.map((texts, part) => unitsOf(texts, round * 3 + part * 5));
-      const writers = await Promise.all([start(), start()]);
+      const writers = await twoFillers();
       const filling = writers.map((writer, part) => {
         const own = units[part]?.map((texts) => ({ keys: keysOf(texts).keys, block: blockOf(texts, "float32") }));
         const killAfter = isOneKilled && part === round % 2 ? 5 + round * 9 : null;
@@ -125,7 +122,6 @@ test.each([false, true])(
       const filled = await all;
       for (const { lost, troubles } of filled) expect({ lost: lost ?? 0, troubles }).toEqual({ lost: 0, troubles: [] });
       expect(filled.filter(({ lost }) => lost === null)).toHaveLength(isOneKilled ? 1 : 0);
-      await Promise.all(writers.map((writer) => ended(writer)));
 
       const store = await openStore(cacheDir, "float32", warnings);
       expect(readBack(store, TEXTS)).toEqual(expect.arrayContaining(durableTexts(units, filled)));
@@ -145,7 +141,7 @@ test.each([false, true])(
     for (let round = 0; round < ROUNDS; round += 1) {
       const cacheDir = join(folder, String(round));
       const units = PARTS.map((texts, part) => unitsOf(texts, round * 3 + part * 5));
-      const writers = await Promise.all([start(), start()]);
+      const writers = await twoFillers();
       const filled = await Promise.all(
         writers.map((writer, part) => {
           const own = units[part]?.map((texts) => ({
@@ -159,7 +155,6 @@ test.each([false, true])(
       );
       for (const { lost, troubles } of filled) expect({ lost: lost ?? 0, troubles }).toEqual({ lost: 0, troubles: [] });
       expect(filled.filter(({ lost }) => lost === null)).toHaveLength(isOneKilled ? 1 : 0);
-      await Promise.all(writers.map((writer) => ended(writer)));
 
       const cache = await PairCache.open(cacheDir, crossContract);
       const scores = await cache.read(new PairKeys(pairKeysOf(TEXTS)));

@@ -21,6 +21,8 @@ import {
   AGENT,
   agents,
   descendants,
+  held,
+  later,
   losses,
   onStep,
   type RecordedJob,
@@ -135,6 +137,7 @@ describe.skipIf(reason !== null)("training on two machines without a shared disk
     let victim: number | undefined;
     let seen = "";
     let isKilled = false;
+    const kill = later();
     onStep(both, (step) => {
       if (step === 2 && victim === undefined) {
         const all = [...agents(), ...ranks()];
@@ -143,13 +146,14 @@ describe.skipIf(reason !== null)("training on two machines without a shared disk
           .join();
         victim = ranks().find(isAway);
       }
-      // At once: a moment later step 4 would have its checkpoint.
       if (step === 3 && !isKilled) {
         isKilled = true;
         process.kill(victim as number, "SIGKILL");
+        kill.hasCome();
       }
     });
-    expect(await runTraining(both.job)).toMatchObject({ step: 8, isStopped: false });
+    // Step 4 would have its checkpoint.
+    expect(await runTraining(held(both, { 4: kill.moment }))).toMatchObject({ step: 8, isStopped: false });
     isClean();
     isSameCurve(both);
     expect(victim).toBeGreaterThan(0);

@@ -15,8 +15,10 @@ import {
   agents,
   descendants,
   forkServers,
+  held,
   isAlive,
   isCommand,
+  later,
   losses,
   onStep,
   RANK,
@@ -77,15 +79,17 @@ describe("a training run of two ranks with dropout on", () => {
   test("survives SIGKILL of a rank, and stops on request with a checkpoint", async () => {
     const stop = new AbortController();
     stopped = bench.job("disturbed", { ...options, signal: stop.signal });
+    const [kill, never] = [later(), later()];
     let victim: number | undefined;
     onStep(stopped, (step) => {
       if (step === 3 && victim === undefined) {
         victim = ranks()[1];
         process.kill(victim as number, "SIGKILL");
+        kill.hasCome();
       }
       if (step === 5) stop.abort();
     });
-    const outcome = await runTraining(stopped.job);
+    const outcome = await runTraining(held(stopped, { 4: kill.moment, 8: never.moment }));
     expect([...agents(), ...ranks()]).toEqual([]);
     const rows = stopped.events.flatMap((event) =>
       event.type === "worker" ? [`${event.worker} ${event.detail}`] : [],
@@ -110,13 +114,15 @@ describe("a training run of two ranks with dropout on", () => {
     });
     let orphans: number[] = [];
     let survivors: Promise<number[]> | undefined;
+    const kill = later();
     onStep(resumed, (step) => {
       if (step !== 11 || survivors !== undefined) return;
       orphans = ranks();
       process.kill(agents()[0] as number, "SIGKILL");
+      kill.hasCome();
       survivors = sleep(1_000).then(() => orphans.filter((pid) => isCommand(pid, RANK)));
     });
-    const outcome = await runTraining(resumed.job);
+    const outcome = await runTraining(held(resumed, { 12: kill.moment }));
     expect(outcome).toMatchObject({ step: 12, stepsDone: 12 - stoppedAt, isStopped: false });
     expect([...agents(), ...ranks()]).toEqual([]);
     expect(Math.min(...resumed.served.map(({ step }) => step))).toBe(stoppedAt);

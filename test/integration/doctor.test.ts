@@ -71,7 +71,9 @@ const doctor = (...argv: string[]): Promise<Examined> => examine("experiment.ts"
 
 async function examine(script: string, ...argv: string[]): Promise<Examined> {
   const argvOf = ["doctor", join(folder, script), "--json", ...argv];
-  const { exitCode: status, stdout, stderr } = await commandLine(argvOf, { cwd: process.cwd() });
+  // For the program of one test: in one environment all calls are forked from one process.
+  const env = { PATH: `${folder}:${process.env["PATH"] ?? ""}` };
+  const { exitCode: status, stdout, stderr } = await commandLine(argvOf, { cwd: process.cwd(), env });
   if (stdout === "") throw new Error(stderr);
   const report = JSON.parse(stdout) as DoctorReport;
   const order = ["refuse", "note", "ok"];
@@ -106,7 +108,6 @@ test("a sound experiment ends with 0, has every check, and leaves no run folder"
 test("GPUs that CUDA_VISIBLE_DEVICES hides are not there", async () => {
   const listed = "0, GPU-a, NVIDIA A, 24576, 24000\n1, GPU-b, NVIDIA B, 81920, 80000";
   await writeFile(join(folder, "nvidia-smi"), `#!/bin/sh\ncat <<END\n${listed}\nEND\n`, { mode: 0o755 });
-  vi.stubEnv("PATH", `${folder}:${process.env["PATH"] ?? ""}`);
   for (const [visible, status, seen] of [
     ["", 0, "no GPU: "],
     // There is none really, so the look at the model that follows fails.
@@ -127,7 +128,7 @@ test("too little memory ends with 2 and names a size that was tried and fits", a
   const ended = await doctor("--probe", "1", "--train.queriesPerRank", "8", ...hungry);
   expect({ status: ended.status, memory: ended.of("memory")?.status }).toEqual({ status: 2, memory: "refuse" });
   expect(ended.of("memory")?.todo).toContain("train.queriesPerRank 2 fits");
-  // It tries one size after the other, each in a process that imports torch.
+  // It tries one size after the other, each in a process of its own.
 }, 300_000);
 
 test("too little disk ends with 2, by a figure and on a disk that is really small", async () => {

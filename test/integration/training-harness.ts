@@ -114,6 +114,30 @@ export function onStep({ job }: RecordedJob, listener: (step: number) => void): 
   });
 }
 
+/** A moment to come. */
+export function later(): { readonly moment: Promise<void>; readonly hasCome: () => void } {
+  let hasCome = (): void => {};
+  const moment = new Promise<void>((resolve) => {
+    hasCome = resolve;
+  });
+  return { moment, hasCome };
+}
+
+/**
+ * The job without batches of some steps and those behind them before a moment each: ranks may be steps ahead of what is
+ * told of them, and what is to happen to them at a step would come too late.
+ */
+export function held({ job }: RecordedJob, moments: Readonly<Record<number, Promise<void>>>): TrainJob {
+  const { microBatch } = job;
+  return {
+    ...job,
+    microBatch: async (...of) => {
+      for (const [step, moment] of Object.entries(moments)) if (of[0] + 1 >= Number(step)) await moment;
+      return microBatch(...of);
+    },
+  };
+}
+
 /**
  * Processes below this one whose name begins with a text, or whose command line holds it: torchrun's agent, ranks.
  * The process that agents are forked from is kept for the next one, and no part of a training.

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from quarry_runtime.measuring.significance import (
     BOOTSTRAP_SAMPLES,
@@ -20,6 +19,7 @@ from quarry_runtime.measuring.significance import (
     bootstrap_means,
     percentile_interval,
     randomisation_test,
+    two_sided_p,
 )
 
 # Sets whose differences cancel out leave the last bits of a sum.
@@ -55,7 +55,7 @@ def stratified_t_test(strata: Sequence[Values]) -> tuple[float | None, float | N
         return (0.0, 1.0) if abs(mean) < _NOTHING else (None, 0.0)
     statistic = mean * len(strata) / float(np.sqrt(variances.sum()))
     freedom = variances.sum() ** 2 / np.sum(variances**2 / (counts - 1))
-    return statistic, float(2 * stats.t.sf(abs(statistic), freedom))
+    return statistic, two_sided_p(statistic, freedom)
 
 
 def stratified_randomisation_test(

@@ -8,6 +8,7 @@ import { sourceError } from "../failures.js";
 import { type SourceStamp, sourceStamp } from "./manifest.js";
 import { readNote, replaceSealed } from "./sealed.js";
 
+/** At most; to set aside more than a small file has costs more than to read it. */
 const CHUNK_BYTES = 4 << 20;
 /** A file changed this recently may change again without its times moving on: clocks of file systems are coarse. */
 const SETTLED_MS = 2000;
@@ -24,7 +25,7 @@ export async function stampSource(path: string, cacheDir: string, signal?: Abort
     const note = join(notesFolder(cacheDir), `${createHash("sha256").update(path).digest("hex").slice(0, 32)}.json`);
     const known = sourceStamp.safeParse(readNote(note));
     if (known.success && isSame(known.data, before.stamp)) return known.data;
-    const sha256 = await hashContent(handle, signal);
+    const sha256 = await hashContent(handle, before.stamp.size, signal);
     const after = await outerStamp(handle, path);
     if (!isSame(before.stamp, after.stamp)) throw changedError(path);
     const stamp = { ...before.stamp, sha256 };
@@ -81,12 +82,12 @@ function isSame(one: OuterStamp, other: OuterStamp): boolean {
   );
 }
 
-async function hashContent(handle: FileHandle, signal: AbortSignal | undefined): Promise<string> {
+async function hashContent(handle: FileHandle, size: number, signal: AbortSignal | undefined): Promise<string> {
   const hash = createHash("sha256");
-  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size + 1));
   for (let position = 0; ; ) {
     stopIfAborted(signal);
-    const { bytesRead } = await handle.read(chunk, 0, CHUNK_BYTES, position);
+    const { bytesRead } = await handle.read(chunk, 0, chunk.byteLength, position);
     if (bytesRead === 0) return hash.digest("hex");
     hash.update(chunk.subarray(0, bytesRead));
     position += bytesRead;

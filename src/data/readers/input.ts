@@ -1,11 +1,12 @@
 /** A source file as a stream of big chunks: plain or gzip (told by its first bytes alone, whatever its name), with its bytes counted. */
-import { createReadStream, type ReadStream } from "node:fs";
+import { createReadStream, type ReadStream, statSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { QuarryError, stopIfAborted } from "../../errors.js";
 import { dataError, fileError, sourceError, systemCode } from "../failures.js";
 import { firstBytes, isGzip } from "./sample.js";
 
+/** At most; to set aside more than a small file has costs more than to read it. */
 const CHUNK_BYTES = 4 << 20;
 
 /** How far the reading of a file is; bytes count on the disk (compressed where the file is). */
@@ -107,7 +108,8 @@ export class InputFile {
   }
 
   #counted(start: number): ReadStream {
-    const file = createReadStream(this.path, { start, highWaterMark: CHUNK_BYTES });
+    const highWaterMark = Math.min(CHUNK_BYTES, statSync(this.path).size + 1);
+    const file = createReadStream(this.path, { start, highWaterMark });
     return file.on("data", (chunk) => {
       this.#bytesRead += chunk.length;
     });

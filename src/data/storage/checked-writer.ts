@@ -4,7 +4,7 @@ import { BLOCK_BYTES } from "./checked-file.js";
 import { FileSink, type WrittenFile } from "./file-sink.js";
 
 /** Numbers are collected up to this size before they go to the sink. */
-const BUFFER_NUMBERS = 1 << 18;
+const BUFFER_NUMBERS = 1 << 14;
 
 export class CheckedWriter {
   readonly #buffer = new Int32Array(BUFFER_NUMBERS);

@@ -1,10 +1,12 @@
 /** One call of the Python half: its findings come as lines of a file, so those before a death are kept. */
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { z } from "zod";
 import { QuarryError, stopIfAborted } from "../../errors.js";
 import { type Gpu, withGpus } from "../../pool/gpus.js";
+import { canFork, launchFork } from "../../pool/launch/fork-server.js";
+import { type Ending, launchLocal } from "../../pool/launch/local.js";
+import { threadEnvironment } from "../../pool/resources.js";
 import type { PythonEnvironment } from "../../python/environment.js";
 import type { CheckStatus, DoctorCheck } from "./types.js";
 import type { Work } from "./work.js";
@@ -51,15 +53,10 @@ export async function callDoctor(work: Work, place: CallPlace): Promise<Called> 
   const answers = join(folder, "answers.jsonl");
   await rm(answers, { force: true });
   await writeFile(join(folder, "task.json"), JSON.stringify({ ...work, device }));
-  const result = await execa(python.executable, ["-m", "quarry_runtime", "doctor", "--folder", folder], {
-    env: { ...python.env, OMP_NUM_THREADS: String(threads) },
-    extendEnv: false,
-    cancelSignal: signal,
-    // A pipe that nothing is written to: its end tells that this process is gone.
-    stdin: "pipe",
-    reject: false,
-  });
-  onLog?.(result.stderr);
+  const log = join(folder, "doctor.log");
+  await rm(log, { force: true });
+  const ending = await runDoctor(folder, python, threads, signal);
+  onLog?.(await readFile(log, "utf8").catch(() => ""));
   stopIfAborted(signal);
   const text = await readFile(answers, "utf8").catch(() => "");
   const findings: Finding[] = [];
@@ -70,12 +67,32 @@ export async function callDoctor(work: Work, place: CallPlace): Promise<Called> 
     else findings.push(parsed);
   }
   // Nothing but the system's answer to too little memory kills without a word.
-  const killedAt = result.signal === "SIGKILL" ? section : null;
-  if (result.failed && killedAt === null) {
-    const last = result.stderr.trim().split("\n").at(-1) ?? "";
-    throw new QuarryError("INTERNAL", `the doctor's Python half failed: ${result.signal ?? last}`, { cause: result });
+  const killedAt = ending.signal === "SIGKILL" ? section : null;
+  if (ending.exitCode !== 0 && killedAt === null) {
+    const why = ending.signal ?? ending.lastLines.at(-1) ?? ending.how;
+    throw new QuarryError("INTERNAL", `the doctor's Python half failed: ${why}`, { cause: ending });
   }
   return { findings, killedAt };
+}
+
+/** Its output goes to doctor.log. A doctor calls several times: each is a fork of one process that has made the imports. */
+async function runDoctor(
+  folder: string,
+  python: PythonEnvironment,
+  threads: number,
+  signal: AbortSignal,
+): Promise<Ending> {
+  const argv = ["doctor", "--folder", folder];
+  const common = { name: "doctor", python, logDir: folder, env: threadEnvironment(threads) };
+  const child = canFork
+    ? launchFork({ ...common, argv })
+    : launchLocal({ ...common, command: [python.executable, "-m", "quarry_runtime", ...argv] });
+  const stop = (): void => child.signal("SIGTERM");
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+  const ending = await child.ended;
+  signal.removeEventListener("abort", stop);
+  return ending;
 }
 
 /** Findings as lines of the report. */
