@@ -6,8 +6,8 @@ import { QuarryError, stopIfAborted } from "../../errors.js";
 import { dataError, fileError, sourceError, systemCode } from "../failures.js";
 import { firstBytes, isGzip } from "./sample.js";
 
-/** At most; to set aside more than a small file has costs more than to read it. */
-const CHUNK_BYTES = 4 << 20;
+/** To set aside more than a small file has costs more than to read it. */
+const [LEAST_BYTES, CHUNK_BYTES] = [1 << 16, 4 << 20];
 
 /** How far the reading of a file is; bytes count on the disk (compressed where the file is). */
 export interface ReadProgress {
@@ -108,7 +108,7 @@ export class InputFile {
   }
 
   #counted(start: number): ReadStream {
-    const highWaterMark = Math.min(CHUNK_BYTES, statSync(this.path).size + 1);
+    const highWaterMark = Math.min(CHUNK_BYTES, Math.max(LEAST_BYTES, statSync(this.path).size + 1));
     const file = createReadStream(this.path, { start, highWaterMark });
     return file.on("data", (chunk) => {
       this.#bytesRead += chunk.length;
