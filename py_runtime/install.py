@@ -69,9 +69,17 @@ def write_stamp(folder: Path, stamp: dict) -> None:
 
 def run(command: list[str], folder: Path) -> int:
     """Runs a command with the lock inherited; ends it when this process is asked to stop."""
-    process = subprocess.Popen(command, close_fds=False, stderr=subprocess.STDOUT)
-    count = 0
+    process, count = None, 0
+    stops: list[int] = []
+    # An end that comes while the child begins would leave it behind without a name.
+    stop = signal.signal(signal.SIGTERM, lambda number, _: stops.append(number))
     try:
+        try:
+            process = subprocess.Popen(command, close_fds=False, stderr=subprocess.STDOUT)
+        finally:
+            signal.signal(signal.SIGTERM, stop)
+        if stops:
+            _stop()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(timeout=1)
@@ -81,7 +89,7 @@ def run(command: list[str], folder: Path) -> int:
                 print(f"Installed {found} packages", flush=True)
             count = found
     finally:
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             process.terminate()
             process.wait()
 

@@ -56,11 +56,12 @@ beforeAll(async () => {
   ];
   const lines = odd.map((line) => JSON.stringify(line)).join("\n");
   await appendFile(join(place.folder, "collection/corpus.jsonl"), `${lines}\n`);
+  // Two attempts: the answer about one text may be lost with the worker that the next one ends.
   await place.experiment(`
     name: "odd",
     model: biEncoder(${JSON.stringify(place.model)}, { encoder: "odd", plugins: ["odd.py"], dtype: "float32" }),
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), topK: 120, measures: ["R@100"] },
-    workers: { count: 1, threads: 1, unitSize: 8, batchSize: 4, maxAttempts: 1 },
+    workers: { count: 1, threads: 1, unitSize: 8, batchSize: 4, maxAttempts: 2 },
   `);
 }, 120_000);
 afterAll(() => place.remove());

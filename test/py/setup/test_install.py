@@ -131,6 +131,30 @@ def test_pip_does_not_outlive_whoever_asked_for_the_set_up(setup: Setup) -> None
         assert pipe.read() == ""
 
 
+def test_a_stop_that_comes_while_pip_begins_ends_it_too() -> None:
+    code = f"""if True:
+        import os, signal, subprocess, sys
+        from pathlib import Path
+
+        sys.path.insert(0, {str(INSTALLER.parent)!r})
+        import install
+
+        class Begun(subprocess.Popen):
+            def __init__(self, *args, **options):
+                super().__init__(*args, **options)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        subprocess.Popen = Begun
+        signal.signal(signal.SIGTERM, install._stop)
+        install.run(["sleep", "60"], Path("."))
+    """
+    # Whoever is left behind holds the pipe.
+    stopped = subprocess.run(
+        [sys.executable, "-c", code], check=False, stdout=subprocess.PIPE, timeout=30
+    )
+    assert stopped.returncode == 143
+
+
 def test_a_folder_that_is_no_environment_is_refused_untouched(setup: Setup) -> None:
     setup.venv.mkdir()
     (setup.venv / "thesis.txt").write_text("years of work")
