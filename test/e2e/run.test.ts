@@ -1,7 +1,7 @@
 /** The main job with a tiny model: evaluate, train, evaluate, mine, then use what it left. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
+import { execa, execaSync } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findPython } from "../../src/python/environment.js";
 import { openWorkplace, type Workplace } from "./harness.js";
@@ -165,6 +165,21 @@ class MyLoss(nn.Module):
   expect(JSON.parse(line as string).loss).toBeGreaterThan(7);
   expect(JSON.parse(line as string)).toMatchObject({ step: 1, maskedPositives: expect.any(Number) as number });
 }, 90_000);
+
+const hasNoNetwork = execaSync("unshare", ["-n", "true"], { reject: false }).failed;
+if (hasNoNetwork)
+  process.stderr.write("Skipped, training without a loopback interface: no namespaces can be made here.\n");
+
+test.skipIf(hasNoNetwork)(
+  "training where ranks cannot meet is told, and not waited for",
+  async () => {
+    const args = ["train", "experiment.ts", "--name", "lonely"];
+    const { exitCode, stderr } = await place.startIn('exec unshare -n "$@"', ...args);
+    expect(stderr).toContain("error: Ranks cannot reach each other at 127.0.0.1");
+    expect(exitCode).toBe(4);
+  },
+  90_000,
+);
 
 test("nothing is left running", async () => {
   expect(await place.survivors()).toEqual([]);
