@@ -75,30 +75,6 @@ def adapted(tiny_bert: Path, model_spec: Callable[..., Any], tmp_path: Path) -> 
     return save_adapter(model_spec(tiny_bert, adapter=wish()), tmp_path / "adapter")
 
 
-def test_a_chat_template_is_asked_for_in_what_is_merged_and_exported(
-    tiny_chat: Callable[..., Path],
-    model_spec: Callable[..., Any],
-    load: Callable[..., Any],
-    tmp_path: Path,
-) -> None:
-    sentence_transformers = pytest.importorskip("sentence_transformers")
-    base = tiny_chat(pooling="lasttoken")
-    adapted = save_adapter(model_spec(base, adapter=wish()), tmp_path / "adapter")
-    plain, merged = tmp_path / "plain", tmp_path / "merged"
-    export_model(model_spec(adapted), plain, FACTS, False, None)
-    export_model(model_spec(adapted), merged, FACTS, True, None)
-    encoder = load(adapted)
-    assert not np.allclose(encode(encoder), encode(load(base)))
-    for folder in (plain, merged):
-        np.testing.assert_allclose(encode(load(folder)), encode(encoder), atol=1e-5)
-        peer = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
-        theirs = peer.encode_document(TEXTS, batch_size=1, show_progress_bar=False)
-        np.testing.assert_allclose(theirs, encode(encoder), atol=1e-5)
-        card = (folder / "README.md").read_text()
-        assert "| texts | in the chat template, prompts as its system's message |" in card
-        assert '"sentence-transformers>=5.4"' in card
-
-
 def test_a_merged_adapter_is_a_plain_model_with_the_same_vectors_everywhere(
     adapted: Path, model_spec: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
 ) -> None:
