@@ -153,6 +153,13 @@ test("an encoder whose padding reaches the vector ends with 2, before anything i
   });
 });
 
+test("a model at which the system ends Python is one for which memory is too small", async () => {
+  const deadly = ["--model.encoder", "deadly", "--model.plugins", JSON.stringify([plugin("broken_encoders")])];
+  const { status, of } = await doctor("--probe", "1", ...deadly);
+  expect({ status, memory: of("memory")?.status }).toEqual({ status: 2, memory: "refuse" });
+  expect(of("memory")?.seen).toContain("the system ended Python at");
+});
+
 test("what is evaluated and trained on, and a negative with a positive's text, are told without stopping anything", async () => {
   const same = await doctor("--probe", "0", "--evaluate.data.qrels", "collection/qrels/train.tsv");
   expect(same.of("leakage")).toMatchObject({ status: "note", facts: { leaked: 12, queries: 12 } });

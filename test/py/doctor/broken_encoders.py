@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import torch
@@ -17,6 +19,15 @@ class LastColumn(Encoder):
     def forward(self, batch: dict[str, torch.Tensor], side: Any = "passage") -> torch.Tensor:
         del side
         return self.transformer(**batch).last_hidden_state[:, -1].float()
+
+
+class Deadly(Encoder):
+    """Ends its process on more than six texts, as a system without memory does."""
+
+    def forward(self, batch: dict[str, torch.Tensor], side: Any = "passage") -> torch.Tensor:
+        if len(batch["input_ids"]) > 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(batch, side)
 
 
 class Unmasked(Encoder):
@@ -45,5 +56,6 @@ def _as(kind: type[Encoder]) -> Any:
 
 
 register_encoder("last_column")(_as(LastColumn))
+register_encoder("deadly")(_as(Deadly))
 register_encoder("unmasked")(_as(Unmasked))
 register_encoder("twice_ended")(_as(TwiceEnded))
