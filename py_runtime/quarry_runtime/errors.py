@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
@@ -44,9 +45,14 @@ ErrorCode = Literal[
 MAX_TEXT_CHARS = 16_000
 MAX_ROWS = 1_000
 
-# As torch's allocators word it, and the libraries that take memory beside them: cuBLAS for its handles and
-# work space, cuDNN for its plans.
-_SIGNS = ("out of memory", "can't allocate memory", "status_alloc_failed")
+# As torch's allocators word it, and what takes memory beside them: cuBLAS for its handles and work space,
+# cuDNN for its plans, C++ itself, the system, and oneDNN for the code that it writes for each new shape. With
+# a "primitive descriptor" oneDNN means something else: an operation that it does not know.
+_SIGNS = re.compile(
+    "out of memory|can't allocate memory|status_alloc_failed|bad_alloc|cannot allocate memory"
+    "|could not (create|execute) a primitive$",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 class QuarryError(Exception):
@@ -154,7 +160,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     # torch's own kinds of error are RuntimeErrors, and its CPU allocator raises a plain one.
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+    return isinstance(error, RuntimeError) and _SIGNS.search(str(error)) is not None
 
 
 def in_a_line(error: BaseException) -> str:

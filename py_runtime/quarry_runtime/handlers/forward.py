@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from quarry_runtime.counted import counted
-from quarry_runtime.errors import WorkerFault, is_out_of_memory
+from quarry_runtime.errors import WorkerFault, in_a_line, is_out_of_memory
 from quarry_runtime.handlers.units import Batch, Prepared, read_texts
 from quarry_runtime.modeling.encoder import Encoder
 from quarry_runtime.modeling.tokens import Side, collate, plan_batches, tokenize
@@ -111,8 +111,11 @@ class Halving:
                 self.too_many_tokens = min(tokens, self.too_many_tokens or tokens)
                 if not can_halve:
                     items = counted(len(ids), self._plural)
+                    # Some signs have other causes, too: oneDNN says the same where a system forbids it to write code.
+                    said = in_a_line(error)
+                    quoted = "" if "memory" in said.lower() else f" ({said})"
                     raise WorkerFault(
-                        f"Out of memory on {self.device}: {items} of {max(map(len, ids))} tokens.",
+                        f"Out of memory on {self.device}: {items} of {max(map(len, ids))} tokens{quoted}.",
                         hint="Lower workers.batchSize or the maximum length.",
                         is_retryable=True,
                         rows=rows.tolist(),

@@ -189,7 +189,16 @@ def test_a_vector_that_cannot_be_kept_is_refused_with_its_row(
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+    ("error", "quoted"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ""),
+        (MemoryError(), ""),
+        # oneDNN says so, too, where a system forbids it to write code.
+        (
+            RuntimeError("could not create a primitive"),
+            " (RuntimeError: could not create a primitive)",
+        ),
+    ],
 )
 def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
     encoding: EncodeHandler,
@@ -199,6 +208,7 @@ def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
     tiny_bert: Path,
     model_spec: Callable,
     error: Exception,
+    quoted: str,
 ) -> None:
     whole = encoding.compute(encoding.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)
     forward, fits = encoder.forward, 4
@@ -229,6 +239,7 @@ def test_out_of_memory_halves_the_batch_and_then_names_the_rows(
     with pytest.raises(WorkerFault, match="Out of memory on cpu: 4 text") as caught:
         handler.compute(handler.prepare(memoryview(unit_frame(TEXTS)), 48), ignore)
     assert len(caught.value.rows) == 4
+    assert caught.value.message.endswith(f" tokens{quoted}.")
 
 
 def test_queries_of_another_size_or_place_and_units_before_queries_are_refused(

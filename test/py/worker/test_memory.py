@@ -65,3 +65,35 @@ def test_out_of_memory_halves_the_batch_and_the_vectors_are_the_same(
     # At most three halvings: 2,048 texts of 96 tokens, 1,024, 512.
     assert int(too_many) >= 512 * 96
     np.testing.assert_allclose(halved, whole, atol=1e-5)
+
+
+#: Without any room left, oneDNN cannot write code for a new shape while small tensors still find a place.
+FULL = """
+import resource
+from pathlib import Path
+import torch
+from quarry_runtime.errors import is_out_of_memory
+
+torch.set_num_threads(1)
+texts = torch.randn(300, 64)
+kept = [torch.empty(1000) for _ in range(2000)]
+del kept[::2]
+virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (virtual, virtual))
+errors = []
+for count in range(1, 300):
+    try:
+        torch.nn.functional.gelu(texts[:count])
+    except Exception as error:
+        errors.append(error)
+assert errors
+assert not [error for error in errors if not is_out_of_memory(error)]
+"""
+
+
+def test_whatever_ends_for_want_of_memory_is_known_as_that(
+    start_code: Callable[[str], BaseProcess],
+) -> None:
+    process = start_code(FULL)
+    process.join()
+    assert process.exitcode == 0
