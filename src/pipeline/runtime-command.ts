@@ -1,8 +1,9 @@
 /** Calls of the runtime's short-lived commands: their errors become ours, their answers come as JSON. */
 import { rm } from "node:fs/promises";
-import { type ErrorCode, EXIT_STATUS, QuarryError } from "../errors.js";
+import { QuarryError, toldError } from "../errors.js";
 import { makeOwnFolder } from "../pool/temporary-folder.js";
 import type { PythonEnvironment } from "../python/environment.js";
+import { startFailure } from "../python/no-start.js";
 
 /** What a call needs of its surroundings; a run's context has it. */
 export interface CommandContext {
@@ -52,18 +53,13 @@ export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>)
   }
 }
 
-const TOLD = new RegExp(`^(${Object.keys(EXIT_STATUS).join("|")}): (.*(?:\\n {4}.*)*)(?:\\n {2}(\\S.*))?$`, "gm");
-
-/** What a runtime's command failed with. It ends with `CODE: message` and an indented hint; before it stands whatever libraries said. */
+/** What a runtime's command failed with. */
 export function toldBy(
   result: { readonly stderr: string; readonly exitCode?: number; readonly signal?: string },
   purpose: string,
 ): QuarryError {
-  const [, code = "INTERNAL", told = "", hint] = [...result.stderr.matchAll(TOLD)].at(-1) ?? [];
-  if (code !== "INTERNAL") {
-    const message = told.replaceAll("\n    ", "\n");
-    return new QuarryError(code as ErrorCode, message, { cause: result, ...(hint === undefined ? {} : { hint }) });
-  }
+  const failure = toldError(result.stderr, result) ?? startFailure("Python", result.stderr, result);
+  if (failure !== null) return failure;
   const last = result.stderr.trim().split("\n").at(-1) ?? "";
   return new QuarryError("INTERNAL", `${purpose}: ${result.signal ?? last}`, { cause: result });
 }
