@@ -43,11 +43,14 @@ def _tell_why_not(execute: Callable[[ModuleType], None], module: ModuleType) -> 
 
         said = next((line for line in str(error).splitlines() if line.strip()), "")
         named = sorted(name for name in os.environ if name.startswith("TORCH_"))
-        fault = EnvironmentFault(
-            f"torch cannot be imported: {type(error).__name__}: {said}",
-            hint=f"Unset {' and '.join(named)}, or give what torch knows."
+        hint = (
+            f"Unset {' and '.join(named)}, or give what torch knows."
             if named
-            else "Run `npx quarry setup`; where it finds nothing to do, delete that environment first.",
+            else f"It lies at {module.__file__}: if that is not torch, take it off PYTHONPATH;"
+            " else delete the environment and run `npx quarry setup`."
+        )
+        fault = EnvironmentFault(
+            f"torch cannot be imported: {type(error).__name__}: {said}", hint=hint
         )
         _TORCH_FAILED.append(fault)
         raise fault from error
