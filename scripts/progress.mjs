@@ -10,20 +10,20 @@ const quietMs = 10_000;
 export function startStep(label) {
   const out = process.stderr;
   const isTerminal = out.isTTY && !process.env.CI;
-  const startedAt = Date.now();
-  const seconds = () => `${((Date.now() - startedAt) / 1000).toFixed(1)} s`;
+  const startedAt = performance.now();
+  const seconds = () => `${((performance.now() - startedAt) / 1000).toFixed(1)} s`;
   let detail = "";
   let shownAt = startedAt;
   const draw = () => {
     const text = `  ${label} · ${seconds()}${detail && ` · ${detail}`}`;
     if (isTerminal) out.write(`\r\x1b[K${text.slice(0, (out.columns || 80) - 1)}`);
     else out.write(`${text}\n`);
-    shownAt = Date.now();
+    shownAt = performance.now();
   };
   if (isTerminal) draw();
   else out.write(`  ${label} …\n`);
   const timer = setInterval(() => {
-    if (isTerminal || Date.now() - shownAt >= quietMs) draw();
+    if (isTerminal || performance.now() - shownAt >= quietMs) draw();
   }, 250);
   const end = (mark) => {
     clearInterval(timer);

@@ -71,6 +71,19 @@ export function stopIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw interrupted({ cause: signal.reason });
 }
 
+const TOLD = new RegExp(`^(${Object.keys(EXIT_STATUS).join("|")}): (.*(?:\\n {4}.*)*)(?:\\n {2}(\\S.*))?$`, "gm");
+
+/**
+ * The error with which a command of the Python runtime ended, or null where it was none that the runtime expects. It is
+ * the last on stderr, as `CODE: message` and an indented hint; before it stands whatever libraries said.
+ */
+export function toldError(stderr: string, cause?: unknown): QuarryError | null {
+  const [, code = "INTERNAL", told = "", hint] = [...stderr.matchAll(TOLD)].at(-1) ?? [];
+  if (code === "INTERNAL") return null;
+  const message = told.replaceAll("\n    ", "\n");
+  return new QuarryError(code as ErrorCode, message, { cause, ...(hint === undefined ? {} : { hint }) });
+}
+
 /** Wraps whatever was thrown, so that callers deal with one family only. */
 export function toQuarryError(thrown: unknown): QuarryError {
   if (thrown instanceof QuarryError) return thrown;

@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** The `quarry` command: runs the command line and ends the process with its status. */
 import { reportFailure } from "./failure.js";
-import { runCommandLine } from "./program.js";
 
 const argv = process.argv.slice(2);
 // Whatever escapes is told like any other failure: no stack trace reaches a user unless --debug.
@@ -14,6 +13,8 @@ process.on("uncaughtException", (thrown: NodeJS.ErrnoException) => {
 // A limit on the size of files (ulimit -f) is met as a failed write, as in Python, and not as an end without a word.
 process.on("SIGXFSZ", () => {});
 
+// Loaded by now, where a failure can be told: of its hundreds of files Node opens many at once (ulimit -n 40).
+const { runCommandLine } = await import("./program.js");
 process.exitCode = await runCommandLine(argv);
 // Everything is closed by now. A handle that a library forgot must not keep the command from ending.
 setTimeout(() => process.exit(), 3000).unref();

@@ -20,6 +20,11 @@ export const RERANKED = "+rerank";
 
 const DEFAULT_TOP_K = 100;
 
+/** Passages of each query that are scored again. */
+export function rerankDepth({ topK = DEFAULT_TOP_K }: RerankConfig, evaluate: Pick<EvaluateConfig, "topK">): number {
+  return Math.min(topK, evaluate.topK);
+}
+
 /**
  * Ranks an evaluation's runs again, unless that was done before with the same runs; null without a rerank section.
  *
@@ -81,7 +86,7 @@ async function rerankSource(context: RunContext, work: RerankWork): Promise<SetR
   };
   await writeQrels(files.qrels, qrels, source);
   const rankings = await readRanking(work.run, source);
-  const depth = rerank.topK ?? DEFAULT_TOP_K;
+  const depth = rerankDepth(rerank, evaluate);
   const scorer = await CrossScorer.open(context, { phase: folder, folder, crossEncoder: rerank, tables: source });
   try {
     await rankHeads(rankings, qrels.queryRows, depth, scorer, source.passages.idRanks);
@@ -91,8 +96,7 @@ async function rerankSource(context: RunContext, work: RerankWork): Promise<SetR
       files,
       ofQueries === null ? evaluate : { ...evaluate, intervalsSeed: seed },
     );
-    const rerankDepth = Math.min(depth, evaluate.topK);
-    const stated = { step: folder, files, measured, part, ofQueries, rerankDepth };
+    const stated = { step: folder, files, measured, part, ofQueries, rerankDepth: depth };
     return {
       values: measured.mean,
       queryCount: measured.queryCount,

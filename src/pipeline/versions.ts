@@ -2,6 +2,7 @@
 import { execa } from "execa";
 import { QuarryError } from "../errors.js";
 import type { PythonEnvironment } from "../python/environment.js";
+import { START_HINT, startFailure } from "../python/no-start.js";
 
 const PACKAGES =
   "torch transformers accelerate tokenizers safetensors numpy pyarrow pyzmq msgspec pytrec_eval-terrier".split(" ");
@@ -30,11 +31,11 @@ export async function pythonVersions(python: PythonEnvironment): Promise<Record<
     reject: false,
   });
   if (!result.failed) return JSON.parse(result.stdout) as Record<string, string>;
-  // The interpreter names its trouble first; of a trace the last line says most.
-  const lines = (result.stderr ?? "").trim().split("\n");
-  const told = lines.find((line) => line.startsWith("Fatal Python error")) ?? lines.at(-1) ?? "";
-  throw new QuarryError("ENVIRONMENT", `${python.executable} does not run: ${told || result.shortMessage}`, {
-    hint: "Look at the environment variables that begin with PYTHON, then at `npx quarry setup`.",
-    cause: result,
-  });
+  const stderr = result.stderr ?? "";
+  // Of a trace the last line says most.
+  const told = stderr.trim().split("\n").at(-1) || result.shortMessage;
+  throw (
+    startFailure(python.executable, stderr, result) ??
+    new QuarryError("ENVIRONMENT", `${python.executable} does not run: ${told}`, { hint: START_HINT, cause: result })
+  );
 }

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { z } from "zod";
 import { type ErrorCode, EXIT_STATUS, QuarryError } from "../errors.js";
 import type { PythonEnvironment } from "./environment.js";
+import { START_HINT } from "./no-start.js";
 
 /** Surroundings of a call. */
 export interface CallOptions {
@@ -158,7 +159,8 @@ function watch(child: ChildProcess, executable: string, what: string): Watched {
               hint: "Try again; if it ends each time, the checkpoint or a plugin brings Python down.",
             })
           : new QuarryError("ENVIRONMENT", `${executable} ended (${how}) before the Quarry runtime was loaded`, {
-              hint: "quarry setup",
+              // What Python itself said stands above it.
+              hint: START_HINT,
             }),
       );
       settle();

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { QuarryError } from "../errors.js";
 import { userCaches } from "../home.js";
+import { startFailure } from "./no-start.js";
 
 /** An interpreter that has what Quarry needs. */
 export interface PythonEnvironment {
@@ -132,6 +133,8 @@ async function missingRequirements(
 ): Promise<string[] | null> {
   const args = [installer, "check", ...sets.flatMap(({ path }) => ["--requirements", path])];
   const result = await execa(executable, args, { env: ISOLATED, reject: false, timeout: 60_000 });
+  const failure = startFailure(executable, result.stderr ?? "", result);
+  if (failure !== null) throw failure;
   return result.failed ? null : (JSON.parse(result.stdout) as string[]);
 }
 
@@ -210,6 +213,8 @@ async function basePython(folder: string): Promise<string> {
   const hint = `Install Python ${oldestPython.join(".")} or newer with venv and pip (Debian and Ubuntu: apt install python3 python3-venv), or point QUARRY_PYTHON at an environment.`;
   if (result.failed) {
     await checkSearchPath(candidate);
+    const failure = startFailure(candidate, result.stderr ?? "", result);
+    if (failure !== null) throw failure;
     throw new QuarryError("ENVIRONMENT", `${candidate} does not run.`, { hint });
   }
   const [major = 0, minor = 0] = result.stdout.trim().split(" ").map(Number);

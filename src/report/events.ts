@@ -118,8 +118,16 @@ export type EventBody =
 /** What can happen, of one kind. */
 export type EventBodyOf<Type extends EventBody["type"]> = Extract<EventBody, { readonly type: Type }>;
 
-/** An event with its moment: milliseconds since the epoch. */
+/** An event with its moment: milliseconds since the epoch, by {@link eventClock}. */
 export type QuarryEvent = EventBody & { readonly time: number };
+
+/**
+ * The clock of events: the time of day at which this process began, and what has passed since. Durations, rates and
+ * the time left come from it, so it goes on evenly when somebody sets the machine's clock.
+ */
+export function eventClock(): number {
+  return Math.round(performance.timeOrigin + performance.now());
+}
 
 /**
  * Whoever wants to hear events. Nobody waits for it, and a run does not end because of it: that it threw, or that its
@@ -153,7 +161,7 @@ export class EventStream {
   }
 
   emit(body: EventBody): void {
-    const event = { ...body, time: Date.now() } as QuarryEvent;
+    const event = { ...body, time: eventClock() } as QuarryEvent;
     for (const listener of this.#all()) {
       try {
         // Its type allows an async function, whose rejection would end the process.

@@ -1,7 +1,7 @@
 /** All texts about ranks that ended badly, in one place. */
 import { constants } from "node:os";
 import { join } from "node:path";
-import { QuarryError } from "../errors.js";
+import { QuarryError, toldError } from "../errors.js";
 import type { RankDeath, TorchrunExit, TorchrunProcess } from "../pool/launch/torchrun.js";
 import type { ErrorInfo } from "../protocol/messages.js";
 
@@ -20,6 +20,14 @@ export function describeExit(exit: TorchrunExit, first: RankDeath | null, proces
   if (exit.signal !== null) return `torchrun was ${exit.how}.`;
   const said = exit.lastLines.findLast((line) => line.trim() !== "");
   return `torchrun ${exit.how}${said === undefined ? "" : `: ${said.trim()}`}.`;
+}
+
+/** The job's error when torchrun ended before any rank was there: what the runtime told of it, if it did. */
+export function startError(exit: TorchrunExit, reason: string, logDir: string): QuarryError {
+  return (
+    toldError(exit.lastLines.join("\n")) ??
+    new QuarryError("WORKER", `Training could not start: ${reason}`, { hint: `See ${logDir}.` })
+  );
 }
 
 /** The job's error when the restarts are used up, or starting again would change nothing. */

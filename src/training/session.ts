@@ -8,7 +8,7 @@ import { Supply } from "../pool/supply.js";
 import { openTransport, type Transport } from "../pool/transport.js";
 import type { DownMessage, Unversioned, UpMessage } from "../protocol/messages.js";
 import { findLatestCheckpoint, layoutFrom, removeHalfWritten } from "./checkpoints.js";
-import { describeDeath, describeExit, rankError } from "./death.js";
+import { describeDeath, describeExit, rankError, startError } from "./death.js";
 import { InOrder } from "./in-order.js";
 import type { Layout, TrainJob } from "./job.js";
 import { arrangeMeeting, worldSizes } from "./meeting.js";
@@ -354,10 +354,7 @@ class Session {
     const hasStarted = this.#generation.number >= 0 || this.#firstDeath !== null || exit.signal !== null;
     if (this.#isStopping) this.#settle({ kind: "stopped" });
     else if (hasStarted) this.#settle({ kind: "died", reason, restarts: Math.max(0, this.#generation.number) });
-    else
-      this.#fail(
-        new QuarryError("WORKER", `Training could not start: ${reason}`, { hint: `See ${this.#job.logDir}.` }),
-      );
+    else this.#fail(startError(exit, reason, this.#job.logDir));
   }
 
   #tick(): void {

@@ -30,6 +30,7 @@ def main(argv: list[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         for section, look in (
             ("tokens", _tokens), ("encode", _encode), ("loss", _loss), ("probe", _probe),
+            ("pairs", _pairs), ("score", _score),
         ):  # fmt: skip
             if section not in work.sections:
                 continue
@@ -82,17 +83,23 @@ def _tokens(work: Work, folder: Path) -> Iterator[Finding]:
 
 
 def _encode(work: Work, folder: Path) -> Iterator[Finding]:
-    from quarry_runtime.doctor.rate import encode_rate
+    from quarry_runtime.doctor.rate import rate_of
     from quarry_runtime.modeling.load import load_to_encode
-    from quarry_runtime.modeling.tokens import tokenize
+    from quarry_runtime.modeling.tokens import collate, tokenize
 
     encoder = load_to_encode(work.model, work.device)
+
+    def forward(ids: list[list[int]]) -> None:
+        batch = _moved(collate(encoder, ids, "passage"), work.device)
+        # To the CPU, which waits for the device.
+        encoder(batch, "passage").cpu()
+
     for sample in work.samples:
         if not sample.is_timed:
             continue
         texts = sample.read(folder)
         ids = tokenize(encoder, texts, "passage")["input_ids"]
-        rate = encode_rate(encoder, ids, work.batch_size, work.encode_seconds, work.device)
+        rate = rate_of(ids, forward, work.batch_size, work.encode_seconds)
         yield Finding(
             check=f"speed of {sample.name}",
             status="ok",
@@ -171,6 +178,20 @@ def _probe(work: Work, folder: Path) -> Iterator[Finding]:
     retriever, encoder = _built(work)
     files = [folder / name for name in work.probe_batches]
     yield run_probe(retriever, encoder, work.train, files, work.probe_seconds)
+
+
+def _pairs(work: Work, folder: Path) -> Iterator[Finding]:
+    from quarry_runtime.doctor.look_at_pairs import look_at_pairs
+
+    assert work.cross is not None
+    yield from look_at_pairs(work.cross, folder, work.device)
+
+
+def _score(work: Work, folder: Path) -> Iterator[Finding]:
+    from quarry_runtime.doctor.look_at_pairs import probe_pairs
+
+    assert work.cross is not None
+    yield from probe_pairs(work.cross, folder, work.device)
 
 
 def _built(work: Work) -> tuple[Any, Any]:

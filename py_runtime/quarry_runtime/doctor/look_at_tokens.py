@@ -13,7 +13,13 @@ from quarry_runtime.doctor.findings import Finding
 from quarry_runtime.doctor.invariance import check_batch_size, check_padding_side
 from quarry_runtime.doctor.pooled import check_mask, check_pooled
 from quarry_runtime.doctor.prompts import check_prompt, read_card
-from quarry_runtime.doctor.special_tokens import check_cut_end, check_special_tokens, ends_of
+from quarry_runtime.doctor.special_tokens import (
+    Names,
+    check_cut_end,
+    check_special_tokens,
+    ends_of,
+    special_ids,
+)
 from quarry_runtime.doctor.texts import check_empty
 from quarry_runtime.doctor.truncation import check_truncation
 from quarry_runtime.modeling.chat_tokens import make_tokens
@@ -37,17 +43,6 @@ class Sampled:
     side: Side
     texts: Texts
     is_whole: bool
-
-
-class Names:
-    """The text of a token id."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-
-    def __call__(self, token: int) -> str:
-        found = self._tokenizer.convert_ids_to_tokens([token])[0]
-        return str(found) if found is not None else str(token)
 
 
 def look_at_tokens(
@@ -78,7 +73,7 @@ def look_at_tokens(
         if tokenizer is None:
             yield from _as_cut(encoder, own, resolved)
             continue
-        special = _special(tokenizer)
+        special = special_ids(tokenizer)
         prompt = _alone(tokenizer, resolved, side)
         names = Names(tokenizer)
         if whole is None:
@@ -234,10 +229,3 @@ def _end(
     if resolved.chat is None:
         return ends_of(example, special).end
     return example[-1] if example[-1:] == empty[-1:] else None
-
-
-def _special(tokenizer: Any) -> frozenset[int]:
-    """Special ids; unknown and masked words stand for words of a text, and are none here."""
-    words = {tokenizer.unk_token_id, tokenizer.mask_token_id}
-    ends = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.sep_token_id}
-    return frozenset(set(tokenizer.all_special_ids) - (words - ends))

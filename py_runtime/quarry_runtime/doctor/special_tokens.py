@@ -14,6 +14,24 @@ from quarry_runtime.doctor.findings import Finding, share
 _FEW = 0.05
 
 
+class Names:
+    """The text of a token id."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, token: int) -> str:
+        found = self._tokenizer.convert_ids_to_tokens([token])[0]
+        return str(found) if found is not None else str(token)
+
+
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """Special ids; unknown and masked words stand for words of a text, and are none here."""
+    words = {tokenizer.unk_token_id, tokenizer.mask_token_id}
+    ends = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.sep_token_id}
+    return frozenset(set(tokenizer.all_special_ids) - (words - ends))
+
+
 @dataclass(frozen=True)
 class Ends:
     """The special tokens around a text, as ids; None where nothing is put there."""
@@ -55,12 +73,12 @@ def check_special_tokens(
     """
     check = f"{side} special tokens"
     ends = ends_of(example, special)
-    doubled = _doubled(example, special)
-    if doubled is not None:
+    twice_around = doubled(example, special)
+    if twice_around is not None:
         return Finding(
             check=check,
             status="refuse",
-            seen=f"{names(doubled)} stands twice in a row around every text",
+            seen=f"{names(twice_around)} stands twice in a row around every text",
             todo="Let one of prompt, chat template and tokenizer put it there, not two.",
         )
     inside = [token for token in prompt if token in special]
@@ -74,11 +92,11 @@ def check_special_tokens(
         )
     expected = sum(token in special for token in example)
     extra = [text for text in ids if sum(token in special for token in text) != expected]
-    twice = [text for text in extra if _doubled(text, special) is not None]
+    twice = [text for text in extra if doubled(text, special) is not None]
     facts = {"texts": len(ids), "withOwn": len(extra), "doubled": len(twice)}
     if extra:
         first = next(token for token in (twice or extra)[0] if token in special)
-        second = _doubled(twice[0], special) if twice else first
+        second = doubled(twice[0], special) if twice else first
         what = f"{share(len(extra), len(ids))} hold special tokens of their own"
         if twice:
             what += f"; in {len(twice):,} of them {names(second)} stands twice in a row"
@@ -127,7 +145,7 @@ def check_cut_end(
     )
 
 
-def _doubled(ids: Sequence[int], special: frozenset[int]) -> int | None:
+def doubled(ids: Sequence[int], special: frozenset[int]) -> int | None:
     """A special token that stands twice in a row, or None."""
     if all(token in special for token in ids):
         # An empty text: beginning and end may be one token, and stand side by side.

@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from quarry_runtime.modeling.text import Texts, read_arrow
-from quarry_runtime.protocol.messages import ModelSpec, TrainTask
+from quarry_runtime.modeling.text import Pairs, Texts, read_arrow, read_pairs
+from quarry_runtime.protocol.messages import CrossEncoderSpec, ModelSpec, TrainTask
 
 
 class Sample(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -28,11 +28,38 @@ class Sample(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
         return read_arrow(memoryview((folder / self.file).read_bytes()))
 
 
+class PairSample(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Pairs of one data set, in an Arrow stream."""
+
+    #: Path of the data, e.g. "evaluate.data".
+    name: str
+    file: str
+    #: So many queries stand there twice: first each with a relevant passage, then each with a random one.
+    judged: int
+
+    def read(self, folder: Path) -> Pairs:
+        """The pairs."""
+        return read_pairs(memoryview((folder / self.file).read_bytes()))
+
+
+class CrossWork(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """A cross-encoder and the pairs that it is tried on."""
+
+    #: Of its options, e.g. "rerank".
+    path: str
+    spec: CrossEncoderSpec
+    samples: list[PairSample]
+    #: Pairs in a forward pass of the workers.
+    batch_size: int
+    #: How long scoring is timed.
+    seconds: float
+
+
 class Work(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """One call of the doctor."""
 
-    #: tokens, loss, probe, encode: what to do, in this order.
-    sections: list[Literal["tokens", "loss", "probe", "encode"]]
+    #: What to do.
+    sections: list[Literal["tokens", "loss", "probe", "encode", "pairs", "score"]]
     #: As torch names it.
     device: str
     model: ModelSpec
@@ -47,6 +74,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     #: Texts in a forward pass of the workers.
     batch_size: int
     encode_seconds: float
+    #: None where only the experiment's model is looked at.
+    cross: CrossWork | None = None
 
 
 def read_work(folder: Path) -> Work:

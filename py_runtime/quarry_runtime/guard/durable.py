@@ -45,7 +45,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         for path in (*temporary.rglob("*"), temporary):
-            sync(path)
+            finish(path)
         if folder.exists():
             folder.rename(earlier)
         temporary.rename(folder)
@@ -81,6 +81,17 @@ def _is_there(pid: int) -> bool:
         # It belongs to another user.
         return True
     return True
+
+
+def finish(path: Path) -> None:
+    """Syncs what stands in a new folder, and opens weights to whoever may read that folder: safetensors
+    0.8 leaves its files to their owner alone, whatever the umask says.
+    """
+    if path.suffix == ".safetensors":
+        # Some file systems keep no permissions.
+        with contextlib.suppress(PermissionError):
+            path.chmod(path.parent.stat().st_mode & 0o666)
+    sync(path)
 
 
 def sync(path: Path) -> None:

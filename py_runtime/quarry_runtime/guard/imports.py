@@ -1,4 +1,5 @@
 """Makes the import of transformers shorter by what it does twice, and by what few models need; and torchrun's start.
+Says why torch cannot be imported.
 
 Seconds count before the first sample. transformers 5.23 reads its 2,500 model files twice, and imports
 scipy.optimize for a loss of object detection; peft imports bitsandbytes, where it is installed, for weights
@@ -14,6 +15,7 @@ import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -24,6 +26,37 @@ def shorten_imports() -> None:
     """From now on transformers is imported in less time; does nothing where it has been already."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+
+
+def _tell_why_not(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+    """Whoever asks for torch again is told the first reason, as of TORCH_LOGS=nonsense: torch leaves half
+    of itself behind, and a second import fails of that, with words of its own.
+    """
+    if _TORCH_FAILED:
+        raise _TORCH_FAILED[0]
+    try:
+        execute(module)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        from quarry_runtime.errors import EnvironmentFault
+
+        said = next((line for line in str(error).splitlines() if line.strip()), "")
+        named = sorted(name for name in os.environ if name.startswith("TORCH_"))
+        hint = (
+            f"Unset {' and '.join(named)}, or give what torch knows."
+            if named
+            else f"It lies at {module.__file__}: if that is not torch, take it off PYTHONPATH;"
+            " else delete the environment and run `npx quarry setup`."
+        )
+        fault = EnvironmentFault(
+            f"torch cannot be imported: {type(error).__name__}: {said}", hint=hint
+        )
+        _TORCH_FAILED.append(fault)
+        raise fault from error
+
+
+_TORCH_FAILED: list[Exception] = []
 
 
 def _list_models_once(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
@@ -96,6 +129,7 @@ class _Later(ModuleType):
 
 
 _HOOKS = {
+    "torch": _tell_why_not,
     "peft.helpers": _leave_bitsandbytes_for_later,
     "torch.distributed.elastic.rendezvous.dynamic_rendezvous": _name_methods_by_their_frames,
     "transformers.utils.import_utils": _list_models_once,

@@ -67,8 +67,8 @@ class CrossEncoder(nn.Module):
         self.contract = contract
         self._padding_side: Literal["left", "right"] = resolved.padding_side
         self._side: Literal["left", "right"] = tokenizer.truncation_side
-        self._tokenizer = tokenizer
-        self._template = template
+        self.tokenizer = tokenizer
+        self.template = template
         self._prompt = (resolved.prompt or "") if template is None else ""
         # An encoder reads special tokens; a causal model and a chat template spell theirs out.
         self._has_specials = resolved.kind != "causal" and resolved.chat is None
@@ -111,13 +111,13 @@ class CrossEncoder(nn.Module):
         if not queries:
             return []
         queries = [f"{self._prompt}{query}" for query in queries] if self._prompt else queries
-        if self._template is not None:
+        if self.template is not None:
             return [PairIds(ids, [0] * len(ids)) for ids in self._templated(queries, passages)]
         if self._fast is not None:
             pairs = list(zip(queries, passages, strict=True))
             encodings = self._fast.encode_batch_fast(pairs)
             return [PairIds(encoding.ids, encoding.type_ids) for encoding in encodings]
-        out = self._tokenizer(
+        out = self.tokenizer(
             list(queries),
             list(passages),
             truncation="longest_first",
@@ -129,8 +129,8 @@ class CrossEncoder(nn.Module):
 
     def _templated(self, queries: Sequence[str], passages: Sequence[str]) -> list[list[int]]:
         """Token ids of pairs that a template makes one text of."""
-        assert self._template is not None
-        filled = [self._template.fill(*pair) for pair in zip(queries, passages, strict=True)]
+        assert self.template is not None
+        filled = [self.template.fill(*pair) for pair in zip(queries, passages, strict=True)]
         texts = [text for text, _ in filled]
         specials = self._has_specials
         fast = self._fast.encode_batch_fast(texts, add_special_tokens=specials)

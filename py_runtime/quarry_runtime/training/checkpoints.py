@@ -12,7 +12,7 @@ import msgspec
 import xxhash
 
 from quarry_runtime.errors import EnvironmentFault, IntegrityError
-from quarry_runtime.guard.durable import sync, whole_file
+from quarry_runtime.guard.durable import finish, sync, whole_file
 
 MANIFEST = "quarry-checkpoint.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -52,7 +52,7 @@ def seal(folder: Path, **record: Any) -> Manifest:
     """
     files: list[FileEntry] = []
     for path in sorted([folder, *folder.rglob("*")]):
-        sync(path)
+        finish(path)
         if path.is_file() and path.name != MANIFEST:
             name = path.relative_to(folder).as_posix()
             files.append(FileEntry(name, path.stat().st_size, _digest(path)))

@@ -2,7 +2,7 @@
 import type { CheckStatus, DoctorCheck, DoctorReport } from "../../index.js";
 import { layoutOf, plain } from "../data/layout.js";
 
-const GROUPS = ["machine", "data", "tokens", "training", "cost"] as const;
+const GROUPS = ["machine", "data", "tokens", "pairs", "training", "cost"] as const;
 const MARKS: Readonly<Record<CheckStatus, string>> = { ok: "ok    ", note: "note  ", refuse: "REFUSE" };
 
 /** The report as lines; nothing is cut, because places and figures must be readable in a log. */

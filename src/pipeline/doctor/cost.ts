@@ -4,7 +4,7 @@ import { formatBytes, formatCount, formatDuration } from "../../report/format.js
 import { type CheckStatus, check, type DoctorCheck } from "./types.js";
 
 /** Above this part of the memory a longer text than the probe saw may be too much. */
-const TIGHT = 0.9;
+export const TIGHT = 0.9;
 /** The feed hides behind computing; where it does not, the ranks wait. */
 const WAITING = 0.1;
 
@@ -139,6 +139,6 @@ export function checkEncoding(
 }
 
 /** 1234.5 → "1,230": three digits say all that was measured. */
-function threeDigits(rate: number): string {
+export function threeDigits(rate: number): string {
   return rate.toLocaleString("en-US", { maximumSignificantDigits: 3 });
 }

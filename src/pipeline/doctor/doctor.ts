@@ -22,8 +22,10 @@ import { StepBatches } from "../step-batches.js";
 import { rankCount, trainJob } from "../train-job.js";
 import { pythonVersions } from "../versions.js";
 import { callDoctor, toChecks } from "./call.js";
+import { examineCrossEncoders } from "./cross.js";
 import { checkFaults, checkLeakage, checkNegatives } from "./data.js";
 import { checkDevices, checkNetwork, checkPackages, memoryOf } from "./machine.js";
+import { sampleCrossEncoders } from "./pairs.js";
 import { priceOf } from "./price.js";
 import { check, type DoctorCheck, type DoctorOptions, type DoctorReport } from "./types.js";
 import { probeTask, type SearchedSet, sampleSearched, sampleTraining, type Work, writeLossBatches } from "./work.js";
@@ -195,6 +197,8 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
         { todo: "Use a smaller model or more memory." },
       ),
     );
+  const crossEncoders = await sampleCrossEncoders(folder, experiment.config, data, look.context);
+  found.push(...(await examineCrossEncoders(patient, crossEncoders, place)));
   if (called.killedAt === null && others.every(({ status, check: name }) => status !== "refuse" || isLoss(name)))
     found.push(...(await priceOf(patient, called.findings, place)));
   return found;

@@ -21,7 +21,7 @@ import type { DoctorCheck } from "./types.js";
 import { isPriced, probeTask, type Work, writeProbeBatches } from "./work.js";
 
 /** Looking for what fits takes no longer than it must. */
-const SEARCH_SECONDS = 2;
+export const SEARCH_SECONDS = 2;
 const VECTOR_BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1 } as const;
 
 /** Memory, hours and disk of the experiment. */
@@ -115,7 +115,7 @@ async function probeOnce(
   return { probe: found.facts as unknown as Probe, checks: others };
 }
 
-function roomOf(gpu: Gpu | null, memoryBytes: number | undefined): MemoryRoom {
+export function roomOf(gpu: Gpu | null, memoryBytes: number | undefined): MemoryRoom {
   const ownBytes = gpu === null ? memoryOf().availableBytes : gpu.freeBytes;
   return { isGpu: gpu !== null, availableBytes: memoryBytes ?? ownBytes };
 }
@@ -135,7 +135,7 @@ function encodingTimes({ experiment, searched }: Patient, findings: readonly Fin
 }
 
 /** Models that a section's passages are encoded with: before and after the training where the steps say so. */
-function modelsOf(steps: readonly string[] | undefined, path: string): number {
+export function modelsOf(steps: readonly string[] | undefined, path: string): number {
   const section = path.split(".")[0];
   return Math.max(1, steps?.filter((step) => step === section).length ?? 1);
 }

@@ -6,7 +6,7 @@ export type CheckStatus = "ok" | "note" | "refuse";
 
 /** One line of the report. */
 export interface DoctorCheck {
-  readonly group: "machine" | "data" | "tokens" | "training" | "cost";
+  readonly group: "machine" | "data" | "tokens" | "pairs" | "training" | "cost";
   readonly check: string;
   readonly status: CheckStatus;
   /** What was seen, with its figures. */

@@ -6,9 +6,10 @@ import { type InspectedData, isRun } from "../../data/inspect/inspected.js";
 import type { DataContext, TextTable, TrainingSet } from "../../data/types.js";
 import type { ExperimentConfig } from "../../experiment/schema.js";
 import { evaluatedSets } from "../../experiment/sources.js";
-import type { ModelSpec } from "../../protocol/messages.js";
+import type { CrossEncoderSpec, ModelSpec } from "../../protocol/messages.js";
 import { type Layout, packMicroBatch, type TrainJob, trainTask } from "../../training/index.js";
 import type { StepBatches } from "../step-batches.js";
+import type { PairSample } from "./pairs.js";
 
 const QUERIES = 256;
 const PASSAGES = 512;
@@ -156,9 +157,18 @@ export async function writeProbeBatches(
   return files;
 }
 
+/** A cross-encoder and the pairs that it is tried on; mirrors CrossWork in py_runtime/quarry_runtime/doctor/work.py. */
+export interface CrossWork {
+  readonly path: string;
+  readonly spec: CrossEncoderSpec;
+  readonly samples: readonly PairSample[];
+  readonly batchSize: number;
+  readonly seconds: number;
+}
+
 /** Everything that one call of the Python half is asked, but for the device; mirrors Work in py_runtime/quarry_runtime/doctor/work.py. */
 export interface Work {
-  readonly sections: readonly ("tokens" | "loss" | "probe" | "encode")[];
+  readonly sections: readonly ("tokens" | "loss" | "probe" | "encode" | "pairs" | "score")[];
   readonly model: ModelSpec;
   readonly train: ReturnType<typeof trainTask> | null;
   readonly samples: readonly Sample[];
@@ -167,6 +177,8 @@ export interface Work {
   readonly probeSeconds: number;
   readonly batchSize: number;
   readonly encodeSeconds: number;
+  /** A cross-encoder that is looked at, instead of the model. */
+  readonly cross?: CrossWork;
 }
 
 /** The task of a rank, with at most two micro-steps a step: a probe of seconds must not wait for dozens. */

@@ -23,7 +23,7 @@ export function positivePairs(source: PreparedSource, queryRows: Int32Array): Tr
  * A query's positives by its row: judgements above 0 that the source's options leave, each once. Random group steps
  * choose as in epoch 0.
  */
-function positivesIn({ qrels }: PreparedSource): (queryRow: number) => number[] {
+export function positivesIn({ qrels }: PreparedSource): (queryRow: number) => number[] {
   return (queryRow) => {
     if (qrels === null || !holds(qrels.queryRows, queryRow)) return [];
     const { rows, scores } = qrels.judgements(queryRow, 0);

@@ -1,5 +1,6 @@
 /** Puts the dashboard on a terminal and takes it off again: frames at most five times a second, keys, resize, restore. */
 import { render, useInput } from "ink";
+import { eventClock } from "../events.js";
 import type { Sink } from "../sink.js";
 import type { ViewState } from "../state.js";
 import { Dashboard, type DashboardProps } from "./dashboard.js";
@@ -71,7 +72,7 @@ export function openTerminal(options: TerminalOptions, firstView: ViewState): Te
 
   const frame = () => {
     const hasKeys = stdin.isTTY === true;
-    const props: DashboardProps = { view, ...screen.size, now: Date.now(), theme, isStopping, hasKeys };
+    const props: DashboardProps = { view, ...screen.size, now: eventClock(), theme, isStopping, hasKeys };
     return (
       <>
         <Dashboard {...props} />
@@ -93,7 +94,7 @@ export function openTerminal(options: TerminalOptions, firstView: ViewState): Te
 
   const draw = () => {
     pending = null;
-    lastFrameAt = Date.now();
+    lastFrameAt = eventClock();
     screen.columns = screen.size.columns;
     ink.rerender(frame());
     if (isResized) screen.redraw();
@@ -102,7 +103,7 @@ export function openTerminal(options: TerminalOptions, firstView: ViewState): Te
 
   const schedule = () => {
     if (pending !== null || isLeft) return;
-    pending = setTimeout(draw, Math.max(0, lastFrameAt + frameMs - Date.now()));
+    pending = setTimeout(draw, Math.max(0, lastFrameAt + frameMs - eventClock()));
     pending.unref();
   };
 

@@ -64,3 +64,36 @@ def test_models_are_listed_once_and_what_few_models_need_waits_until_it_is_used(
         "assigned": [1, 0, 2],
         "saysScipy": True,
     }
+
+
+def test_a_torch_that_cannot_be_imported_says_why_each_time_it_is_asked_for(tmp_path: Path) -> None:
+    package = tmp_path / "torch"
+    package.mkdir()
+    # As torch does with TORCH_LOGS=nonsense: the second import fails of what the first one left.
+    (package / "__init__.py").write_text(
+        "import sys\n"
+        "seen = sys.__dict__.setdefault('seen', [])\n"
+        "seen.append(1)\n"
+        "raise ValueError('\\nInvalid log settings: nonsense\\nValid: all') if len(seen) == 1 "
+        "else RuntimeError('registered twice')\n"
+    )
+    script = """
+from quarry_runtime.guard.imports import shorten_imports
+from quarry_runtime.errors import to_info
+shorten_imports()
+for _ in range(2):
+    try:
+        import torch
+    except Exception as error:
+        print(to_info(error).code, to_info(error).message, to_info(error).hint)
+"""
+    path = os.pathsep.join([str(tmp_path), RUNTIME])
+    environment = {**os.environ, "PYTHONPATH": path, "TORCH_LOGS": "nonsense"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    one, other = done.stdout.splitlines()
+    assert one == other
+    assert one.startswith(
+        "ENVIRONMENT torch cannot be imported: ValueError: Invalid log settings: nonsense Unset "
+    )
+    assert "TORCH_LOGS" in one

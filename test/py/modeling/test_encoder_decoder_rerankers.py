@@ -129,7 +129,7 @@ def test_a_score_is_the_share_of_true_in_the_first_token_that_transformers_write
     folder = encoder_decoder(kind)
     model = load_cross_encoder(cross_spec(folder, **ASKED), "cpu")
     yes, no = model.contract.tokens
-    assert model._tokenizer.convert_ids_to_tokens([yes, no]) == ["▁true", "▁false"]
+    assert model.tokenizer.convert_ids_to_tokens([yes, no]) == ["▁true", "▁false"]
     logits = first_logits(folder)
     expected = logits[:, [yes, no]].softmax(-1)[:, 0].numpy()
     found = scores(model)
@@ -152,7 +152,7 @@ def test_an_answer_is_what_the_tokenizer_makes_of_the_word_alone_and_may_stand_w
     wishes = {"template": MONO_T5, "true_token": told, "activation": "identity"}
     model = load_cross_encoder(cross_spec(folder, **wishes), "cpu")
     [yes] = model.contract.tokens
-    assert model._tokenizer.convert_ids_to_tokens(yes) == piece
+    assert model.tokenizer.convert_ids_to_tokens(yes) == piece
     np.testing.assert_allclose(scores(model), first_logits(folder)[:, yes], atol=1e-5)
 
 
@@ -163,7 +163,7 @@ def test_a_pair_that_is_too_long_loses_words_of_its_texts_and_nothing_of_the_tem
     whole = load_cross_encoder(cross_spec(folder, **ASKED), "cpu")
     short = load_cross_encoder(cross_spec(folder, **ASKED, max_length=40), "cpu")
     assert whole.contract.max_length == 120
-    pieces = short._tokenizer.convert_ids_to_tokens
+    pieces = short.tokenizer.convert_ids_to_tokens
     [long] = short.tokenize(["abc"], ["0123456789" * 9])
     assert len(long) == 40
     assert pieces(long.ids[:7]) == ["▁Query", ":", "▁a", "b", "c", "▁Document", ":"]

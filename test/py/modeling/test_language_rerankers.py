@@ -185,7 +185,7 @@ def test_a_pair_that_is_too_long_loses_words_of_its_texts_and_nothing_of_the_tem
     folder = language_model()
     whole = load_cross_encoder(cross_spec(folder, **wishes), "cpu")
     short = load_cross_encoder(cross_spec(folder, **wishes, max_length=60), "cpu")
-    text = short._tokenizer.decode
+    text = short.tokenizer.decode
     [long] = short.tokenize(["abc"], ["0123456789" * 9])
     assert len(long) == 60
     assert text(long.ids).startswith("Query: abc\nPassage: 0123456789")

@@ -34,6 +34,15 @@ test("an error is the last that the runtime told, not what a library said in the
   });
 });
 
+test("a Python that does not start says why", async () => {
+  const fatal = "Fatal Python error: init_hash: PYTHONHASHSEED is no number";
+  const trace = (state: string) =>
+    `printf '${fatal}\\nPython runtime state: ${state}\\n\\n  <no Python frame>\\n' >&2; exit 1`;
+  const message = `Python does not run: ${fatal}`;
+  await expect(answer(trace("core initialized"))).rejects.toMatchObject({ code: "ENVIRONMENT", message });
+  await expect(answer(trace("initialized"))).rejects.toMatchObject({ code: "INTERNAL" });
+});
+
 test("what the runtime did not expect, or could not say, names what was wanted", async () => {
   const script = `echo 'INTERNAL: KeyError: 3' >&2; echo 'Traceback' >&2; echo 'KeyError: 3' >&2; exit 1`;
   await expect(answer(script)).rejects.toMatchObject({

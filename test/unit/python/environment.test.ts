@@ -152,3 +152,12 @@ test("an install that is told to stop ends as INTERRUPTED", async () => {
   expect(error.code).toBe("INTERRUPTED");
   expect(lines).toEqual(["started"]);
 });
+
+test("a Python that a variable keeps from starting is not called missing", async () => {
+  await emptyVenv();
+  vi.stubEnv("PYTHONHASHSEED", "wrong");
+  const reason = { code: "ENVIRONMENT", message: expect.stringContaining("PYTHONHASHSEED must be") };
+  expect(await failure(findPython())).toMatchObject(reason);
+  vi.stubEnv("QUARRY_PYTHON", join(folder, "new"));
+  expect(await failure(findPython({ install: true }))).toMatchObject(reason);
+});

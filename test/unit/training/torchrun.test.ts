@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { canFork } from "../../../src/pool/launch/fork-server.js";
 import { parseDeath, parseLine, startTorchrun, type TorchrunProcess } from "../../../src/pool/launch/torchrun.js";
-import { deathError, describeDeath, describeExit } from "../../../src/training/death.js";
+import { deathError, describeDeath, describeExit, startError } from "../../../src/training/death.js";
 
 const FAILED =
   "E1122 19:24:33.306000 10119 torch/distributed/elastic/multiprocessing/api.py:1002] " +
@@ -39,6 +39,17 @@ test("a death names the rank, the process, and the signal or the last thing it s
   expect(describeExit({ ...exit, exitCode: null, signal: "SIGKILL", how: "killed by SIGKILL" }, null, quiet)).toBe(
     "torchrun was killed by SIGKILL.",
   );
+});
+
+test("what the runtime told before any rank was there is the job's error", () => {
+  const exit = { exitCode: 4, signal: null, how: "ended with status 4", lastLines: ["  frame", "E: x"] };
+  const told = { ...exit, lastLines: [...exit.lastLines, "ENVIRONMENT: no torch", "  Unset TORCH_LOGS."] };
+  expect(startError(told, "torchrun ended.", "/run/logs")).toMatchObject({
+    ...{ code: "ENVIRONMENT", message: "no torch", hint: "Unset TORCH_LOGS." },
+  });
+  expect(startError(exit, "torchrun ended.", "/run/logs")).toMatchObject({
+    ...{ code: "WORKER", message: "Training could not start: torchrun ended.", hint: "See /run/logs." },
+  });
 });
 
 test("the job's error names the logs and that the same command goes on", () => {
