@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 
-
 from quarry_runtime.errors import DataError
 from quarry_runtime.measuring.names import MAX_GRADE
 from quarry_runtime.measuring.told import Hear
