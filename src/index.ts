@@ -114,6 +114,7 @@ export type { ReplayedMicroStep, ReplayedStep, ReplayOptions } from "./pipeline/
 export type { ReplayedLoss } from "./pipeline/replay-loss.js";
 export type { ReportOptions, WrittenReport } from "./pipeline/report/report.js";
 export type { Tracked, TrackOptions } from "./pipeline/report/track.js";
+export type { CommandProgress } from "./pipeline/runtime-command.js";
 export type { RecordedStep } from "./pipeline/train-record.js";
 export type {
   ComparedAverage,
@@ -127,6 +128,7 @@ export type {
   SetComparison,
   SuiteComparison,
   TestedP,
+  ToldOptions,
   Verb,
   VerbOptions,
 } from "./pipeline/types.js";

@@ -10,6 +10,7 @@ from typing import Any
 from quarry_runtime.measuring.comparison import Options, compare
 from quarry_runtime.measuring.significance import SAMPLES
 from quarry_runtime.measuring.suites import DataSet, compare_suites
+from quarry_runtime.measuring.told import Silent, Told
 
 
 def answer(argv: list[str]) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def answer(argv: list[str]) -> dict[str, Any]:
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--top", type=int, default=5)
     parser.add_argument("--all-pairs", action="store_true")
+    parser.add_argument("--progress", action="store_true")
     args = parser.parse_args(argv)
     options = Options(
         measures=args.measures,
@@ -38,6 +40,7 @@ def answer(argv: list[str]) -> dict[str, Any]:
         samples=args.samples,
         top=args.top,
         is_all_pairs=args.all_pairs,
+        told=Told() if args.progress else Silent(),
     )
     if args.sets is not None:
         return compare_suites(args.names, _sets(args.sets), options)

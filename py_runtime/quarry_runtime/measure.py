@@ -9,6 +9,7 @@ from typing import Any
 from quarry_runtime.measuring.json_file import write_json
 from quarry_runtime.measuring.names import table
 from quarry_runtime.measuring.scores import measure
+from quarry_runtime.measuring.told import Told
 
 __all__ = ["answer", "measure"]
 
@@ -25,6 +26,7 @@ def answer(argv: list[str]) -> dict[str, Any]:
     parser.add_argument("--missing", choices=["zero", "skip"], default="zero")
     parser.add_argument("--depth", type=int)
     parser.add_argument("--intervals-seed", type=int)
+    parser.add_argument("--progress", action="store_true")
     parser.add_argument("--out", type=Path, help="a file that keeps the answer")
     args = parser.parse_args(argv)
     result = measure(
@@ -35,6 +37,7 @@ def answer(argv: list[str]) -> dict[str, Any]:
         missing=args.missing,
         depth=args.depth,
         intervals_seed=args.intervals_seed,
+        hear=Told().reading("reading the run", args.run) if args.progress else None,
     )
     if args.out is not None:
         write_json(args.out, result)

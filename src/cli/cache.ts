@@ -8,6 +8,7 @@ import type { CacheEntry, CacheReport, PruneReport } from "../index.js";
 import { formatBytes } from "../report/format.js";
 import { describeDamage, describeEntries, type TableLayout } from "./cache-table.js";
 import { print } from "./print.js";
+import { progressLine } from "./progress-line.js";
 import { withStop } from "./stoppable.js";
 
 interface Flags {
@@ -77,11 +78,11 @@ async function listed(flags: Flags, signal: AbortSignal): Promise<number> {
 async function verified(flags: Flags, signal: AbortSignal): Promise<number> {
   const { verifyCache } = await import("../index.js");
   const cacheDir = await folderOf(flags);
-  const report = await verifyCache(cacheDir, {
-    signal,
-    ...(process.stderr.isTTY ? { onProgress: showProgress() } : {}),
+  const line = progressLine(({ bytes, totalBytes }: { readonly bytes: number; readonly totalBytes: number }) => {
+    return `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`;
   });
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  const options = { signal, ...(line === null ? {} : { onProgress: line.show }) };
+  const report = await verifyCache(cacheDir, options).finally(() => line?.clear());
   print(flags.json, { cacheDir, ...report }, () => describeReport(cacheDir, report));
   return report.damaged.length === 0 ? 0 : EXIT_STATUS.INTEGRITY;
 }
@@ -136,14 +137,4 @@ function describePruned({ removed, removedBytes, keptCount, keptBytes }: PruneRe
 
 function layout(): TableLayout {
   return { width: process.stdout.columns ?? 120, home: homeFolder() ?? "/", now: Date.now() };
-}
-
-/** One line that is written over; only for a terminal. */
-function showProgress(): (progress: { readonly bytes: number; readonly totalBytes: number }) => void {
-  let next = 0;
-  return ({ bytes, totalBytes }) => {
-    if (performance.now() < next) return;
-    next = performance.now() + 200;
-    process.stderr.write(`\r\x1b[K${formatBytes(bytes)} of ${formatBytes(totalBytes)}`);
-  };
 }

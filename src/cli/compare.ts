@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { cleanLines } from "../report/text-width.js";
 import { type MeasureFlags, measureOptions, wholeNumber, withMeasureOptions } from "./measure-options.js";
 import { print } from "./print.js";
+import { commandProgress } from "./progress-line.js";
 
 interface Flags extends MeasureFlags {
   readonly qrels?: string;
@@ -43,7 +44,10 @@ async function compare(runs: readonly string[], flags: Flags): Promise<void> {
   const { compareRuns, compareSuites, holdsSuite } = await import("../index.js");
   const { describeComparison, describeSuites } = await import("./compare/describe.js");
   const areSuites = flags.set === undefined && (await Promise.all(runs.map(holdsSuite))).every(Boolean);
-  const found = areSuites ? await compareSuites(runs, options) : await compareRuns(runs, options);
+  const line = commandProgress();
+  const told = { ...options, ...(line === null ? {} : { onProgress: line.show }) };
+  const comparison = areSuites ? compareSuites(runs, told) : compareRuns(runs, told);
+  const found = await comparison.finally(() => line?.clear());
   print(flags.json, found, () =>
     cleanLines(("sets" in found ? describeSuites(found) : describeComparison(found)).join("\n")),
   );

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { counted } from "../counted.js";
 import { EXIT_STATUS, QuarryError } from "../errors.js";
 import type { DataOptions } from "../index.js";
+import { progressLine } from "./progress-line.js";
 import { withStop } from "./stoppable.js";
 import type { OverrideFlags, VerbCommand } from "./verb.js";
 
@@ -50,7 +51,7 @@ async function look(action: string, file: string, flags: Flags): Promise<number>
   return withStop(flags.debug ?? false, async (signal) => {
     const { loadExperiment } = await import("../index.js");
     const experiment = await loadExperiment(file, flags.overrides);
-    const progress = process.stderr.isTTY ? progressLine() : null;
+    const progress = progressLine(readingWords);
     const options: DataOptions = {
       signal,
       onWarning: (message) => {
@@ -103,16 +104,12 @@ function stepOf(action: Action, { step = "0" }: Flags): number {
   });
 }
 
-/** One line that is written over. */
-function progressLine(): { readonly show: NonNullable<DataOptions["onProgress"]>; clear(): void } {
-  let next = 0;
-  return {
-    show: ({ label, lines, bytes, totalBytes }) => {
-      if (performance.now() < next) return;
-      next = performance.now() + 200;
-      const share = totalBytes > 0 ? `, ${Math.floor((100 * bytes) / totalBytes)} %` : "";
-      process.stderr.write(`\r\x1b[Kreading ${label}: ${counted(lines, "lines")}${share}`);
-    },
-    clear: () => process.stderr.write("\r\x1b[K"),
-  };
+function readingWords({
+  label,
+  lines,
+  bytes,
+  totalBytes,
+}: Parameters<NonNullable<DataOptions["onProgress"]>>[0]): string {
+  const share = totalBytes > 0 ? `, ${Math.floor((100 * bytes) / totalBytes)} %` : "";
+  return `reading ${label}: ${counted(lines, "lines")}${share}`;
 }

@@ -5,6 +5,7 @@ import type { Measured } from "../index.js";
 import { formatCount, tableLines } from "../report/format.js";
 import { type MeasureFlags, measureOptions, wholeNumber, withMeasureOptions } from "./measure-options.js";
 import { print } from "./print.js";
+import { commandProgress } from "./progress-line.js";
 
 interface Flags extends MeasureFlags {
   readonly depth?: string;
@@ -26,7 +27,10 @@ async function measure(run: string, qrels: string | undefined, flags: Flags): Pr
   const options = { ...measureOptions("measure", flags), ...(qrels === undefined ? {} : { qrels }) };
   const depth = wholeNumber("measure", "depth", flags.depth);
   const { measureRun } = await import("../index.js");
-  const found = await measureRun(run, { ...options, ...(depth === undefined ? {} : { depth }) });
+  const line = commandProgress();
+  const told = { ...options, ...(line === null ? {} : { onProgress: line.show }) };
+  const measured = measureRun(run, { ...told, ...(depth === undefined ? {} : { depth }) });
+  const found = await measured.finally(() => line?.clear());
   print(flags.json, found, () => describeMeasured(found, flags));
 }
 

@@ -4,6 +4,6 @@ export { KeyTable } from "./key-table.js";
 export { lookAtEmbeddings } from "./list.js";
 export { EmbeddingStore } from "./store.js";
 export { keepPlaces, readPlaces } from "./stored-places.js";
-export { KEY_WORDS, rowsKey, textKeys } from "./text-keys.js";
+export { KEPT_ROWS, KEY_WORDS, rowsKey, type TextKeys, textKeys } from "./text-keys.js";
 export { VectorView } from "./vector-view.js";
 export { verifyVectors } from "./verify.js";

@@ -24,8 +24,10 @@ export interface TextKeys {
   readonly lengths: Int32Array;
 }
 
-/** From so many rows on keys are kept: hashing takes some 2 µs a text. */
-const KEPT_ROWS = 100_000;
+/** From so many rows on keys are kept, and somebody may want to hear how far they are: hashing takes some 2 µs a text. */
+export const KEPT_ROWS = 100_000;
+/** Texts between two words of progress: about a tenth of a second. */
+const PACE_ROWS = 1 << 16;
 const FILE = "texts.keys";
 /** Flags of prompt and extras, and the lengths of prompt and title: so that no two texts are hashed as the same bytes. */
 const PREFIX_BYTES = 9;
@@ -43,6 +45,7 @@ export function rowsKey(table: Pick<TextTable, "fingerprint">, rows: Int32Array)
  * The keys of these rows; those of a large table are read from the cache where they were computed before.
  *
  * @param cacheDir the data plane's part of the cache.
+ * @param onProgress hears how many texts of a large table are hashed; nothing where that was done before.
  * @throws QuarryError INTEGRITY when a text is damaged, INTERRUPTED once `signal` is aborted.
  */
 export async function textKeys(
@@ -50,6 +53,7 @@ export async function textKeys(
   rows: Int32Array,
   cacheDir: string,
   signal?: AbortSignal,
+  onProgress?: (done: number) => void,
 ): Promise<TextKeys> {
   if (rows.length < KEPT_ROWS) return computeKeys(table, rows, signal);
   return openEntry<{ rowCount: number }, TextKeys>(cacheDir, {
@@ -59,7 +63,7 @@ export async function textKeys(
     sources: [],
     content: z.strictObject({ rowCount: z.int().min(0) }),
     async build(folder) {
-      const { keys, lengths } = await computeKeys(table, rows, signal);
+      const { keys, lengths } = await computeKeys(table, rows, signal, onProgress);
       const file = writeChecked(join(folder, FILE), [keys, lengths]);
       return { files: { [FILE]: file }, content: { rowCount: rows.length } };
     },
@@ -70,7 +74,13 @@ export async function textKeys(
   });
 }
 
-async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSignal): Promise<TextKeys> {
+async function computeKeys(
+  table: TextTable,
+  rows: Int32Array,
+  signal?: AbortSignal,
+  onProgress?: (done: number) => void,
+): Promise<TextKeys> {
+  let told = 0;
   const keys = new Int32Array(rows.length * KEY_WORDS);
   const lengths = new Int32Array(rows.length);
   const bytes = new Uint8Array(keys.buffer);
@@ -101,6 +111,11 @@ async function computeKeys(table: TextTable, rows: Int32Array, signal?: AbortSig
       const digest = hash("sha256", scratch.subarray(0, end), "binary");
       const start = (from + at) * KEY_WORDS * 4;
       for (let byte = 0; byte < KEY_WORDS * 4; byte += 1) bytes[start + byte] = digest.charCodeAt(byte);
+    }
+    const done = from + block.length;
+    if (done - told >= PACE_ROWS) {
+      told = done;
+      onProgress?.(done);
     }
     await setImmediate();
   }

@@ -35,7 +35,7 @@ export async function compareSuites(
   if (sets.every(({ measures }) => measures.length === 0)) {
     throw new QuarryError("CONFIG", `no data set has values of ${(asked ?? []).join(", ")} in all runs.`);
   }
-  const context = commandContext(options.signal);
+  const context = commandContext(options);
   const found = await inTemporaryFolder(async (folder) => {
     const file = join(folder, "sets.json");
     await writeFile(file, JSON.stringify(sets));

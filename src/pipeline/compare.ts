@@ -8,7 +8,7 @@ import { type Measured, measure } from "./measure.js";
 import { commonQrels, existing, findRun, type RunFiles, trecQrels } from "./run-files.js";
 import { type CommandContext, inTemporaryFolder, runtimeAnswer } from "./runtime-command.js";
 import { holdsSuite } from "./suite-files.js";
-import type { CompareOptions, Comparison, MeasureOptions } from "./types.js";
+import type { CompareOptions, Comparison, MeasureOptions, ToldOptions } from "./types.js";
 
 const DEFAULT_MEASURES = ["nDCG@10", "RR@10", "R@100"];
 
@@ -21,7 +21,7 @@ export async function measureRun(run: string, options: MeasureOptions = {}): Pro
     throw new QuarryError("CONFIG", `${run}: holds values of each query, but no run file.`);
   }
   const qrels = commonQrels([found], options.qrels, `Name them behind the run: quarry measure ${run} <qrels>`);
-  const context = commandContext(options.signal);
+  const context = commandContext(options);
   const { relevanceLevel = 1, missing, depth, intervalsSeed } = options;
   return inTemporaryFolder(async (folder) => {
     const files = { run: found.run, qrels: await trecQrels(qrels ?? "", folder, context.signal) };
@@ -41,7 +41,7 @@ export async function compareRuns(runs: readonly string[], options: CompareOptio
   }
   const measures = measuresOf(options.measures ?? usualMeasures(await heldMeasures(found)));
   const qrels = commonQrels(found, options.qrels, "Name the judgements that count with --qrels <file>.");
-  const context = commandContext(options.signal);
+  const context = commandContext(options);
   return inTemporaryFolder(async (folder) => {
     const named = [...nameArgs(runs), "--runs", ...found.map(({ run }) => run)];
     if (qrels !== null) named.push("--qrels", await trecQrels(qrels, folder, context.signal));
@@ -67,12 +67,14 @@ export function nameArgs(names: readonly string[]): string[] {
 }
 
 /** How the runtime is told what to test. */
-export function testArgs({ relevanceLevel, missing, seed = 42, samples, top = 5, allPairs }: CompareOptions): string[] {
+export function testArgs(options: CompareOptions): string[] {
+  const { relevanceLevel, missing, seed = 42, samples, top = 5, allPairs, onProgress } = options;
   const args = ["--seed", String(seed), "--top", String(top)];
   if (relevanceLevel !== undefined) args.push("--level", String(relevanceLevel));
   if (missing !== undefined) args.push("--missing", missing);
   if (samples !== undefined) args.push("--samples", String(samples));
   if (allPairs) args.push("--all-pairs");
+  if (onProgress !== undefined) args.push("--progress");
   return args;
 }
 
@@ -117,10 +119,11 @@ async function namesIn(path: string): Promise<string[]> {
 }
 
 /** Surroundings of a command without an experiment: Python is looked for when it is needed. */
-export function commandContext(signal: AbortSignal = new AbortController().signal): CommandContext {
+export function commandContext({ signal = new AbortController().signal, onProgress }: ToldOptions): CommandContext {
   let python: Promise<PythonEnvironment> | null = null;
   return {
     signal,
+    ...(onProgress === undefined ? {} : { onProgress }),
     python: () => {
       python ??= findPython({ signal });
       return python;

@@ -5,6 +5,7 @@ import type { TextTable } from "../data/types.js";
 import {
   covers,
   EmbeddingStore,
+  KEPT_ROWS,
   KEY_WORDS,
   keepPlaces,
   planMissing,
@@ -12,6 +13,7 @@ import {
   readPlaces,
   readPlan,
   rowsKey,
+  type TextKeys,
   textKeys,
   VectorView,
   writePlan,
@@ -122,7 +124,7 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
     let throughput: Throughput = { texts: 0, seconds: 0 };
     let failed: readonly FailedUnit[] = [];
     for (let round = 0; ; round += 1) {
-      const keys = await textKeys(table, rows, dataFolder(context.cacheDir), context.signal);
+      const keys = await keysOfTexts(context, options, rows);
       const places = store.find(keys);
       if (places.missingCount === 0) {
         const found = { ...places, order: readingOrder(keys.lengths, places) };
@@ -159,6 +161,25 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
     store.close();
     throw thrown;
   }
+}
+
+/** The keys of the rows' texts; of a large table that takes seconds, and more, before there is anything to encode. */
+async function keysOfTexts(
+  context: RunContext,
+  { phase: of, side, table }: Pick<EmbedOptions, "phase" | "side" | "table">,
+  rows: Int32Array,
+): Promise<TextKeys> {
+  const folder = dataFolder(context.cacheDir);
+  if (rows.length < KEPT_ROWS) return textKeys(table, rows, folder, context.signal);
+  const [phase, unit, total] = [`${of}-known`, side === "passage" ? "passages" : "queries", rows.length] as const;
+  return context.phase({ phase, label: `look up ${unit}`, unit, total }, async () => {
+    let isCached = true;
+    const value = await textKeys(table, rows, folder, context.signal, (done) => {
+      isCached = false;
+      context.events.emit({ type: "progress", phase, done, total, ratePerSecond: null });
+    });
+    return { value, done: total, ...(isCached ? { isCached: true as const } : {}) };
+  });
 }
 
 /** A job that may find texts that cannot be encoded. */

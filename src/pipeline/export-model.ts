@@ -83,7 +83,7 @@ export async function exportTrained(target: string, options: ExportOptions): Pro
     await writeFile(card, JSON.stringify(facts));
     const args = ["--spec", spec, "--facts", card, "--to", folder, ...flags];
     const purpose = "the model could not be exported";
-    const answer = await runtimeAnswer(commandContext(options.signal), "export-model", args, purpose);
+    const answer = await runtimeAnswer(commandContext(options), "export-model", args, purpose);
     return { folder, ...answerSchema.parse(answer) };
   });
 }

@@ -50,6 +50,7 @@ export async function measure(
   const args = ["--run", files.run, "--qrels", files.qrels, "--level", String(relevanceLevel), "--missing", missing];
   if (depth !== undefined) args.push("--depth", String(depth));
   if (intervalsSeed !== undefined) args.push("--intervals-seed", String(intervalsSeed));
+  if (context.onProgress !== undefined) args.push("--progress");
   if (files.out !== undefined) args.push("--out", files.out);
   const purpose = "the measures could not be computed";
   return runtimeAnswer(context, "measure", [...args, "--measures", ...measures], purpose);

@@ -8,8 +8,20 @@ import type { PythonEnvironment } from "../python/environment.js";
 export interface CommandContext {
   python(): Promise<PythonEnvironment>;
   readonly signal: AbortSignal;
+  /** Hears how far a command is that can say so. */
+  readonly onProgress?: (progress: CommandProgress) => void;
   checkStop(): void;
 }
+
+/** Mirrors Told in py_runtime/quarry_runtime/measuring/told.py. */
+export interface CommandProgress {
+  /** e.g. "reading bm25.run, 1 of 3". */
+  readonly what: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+const PROGRESS = "PROGRESS ";
 
 /**
  * Runs `python -m quarry_runtime <verb> …` and reads what it says on stdout.
@@ -33,6 +45,7 @@ export async function runtimeAnswer<Answer>(
     extendEnv: false,
     cancelSignal: context.signal,
     reject: false,
+    ...(context.onProgress === undefined ? {} : { stderr: heard(context.onProgress) }),
     // Values of each query of a big collection are longer than execa's limit.
     maxBuffer: Number.POSITIVE_INFINITY,
     ...(input === undefined ? {} : { input }),
@@ -40,6 +53,15 @@ export async function runtimeAnswer<Answer>(
   context.checkStop();
   if (result.exitCode !== 0) throw toldBy(result, purpose);
   return JSON.parse(result.stdout) as Answer;
+}
+
+/** Takes lines of progress out of what a command says on stderr. */
+function heard(onProgress: NonNullable<CommandContext["onProgress"]>) {
+  return function* (line: unknown): Generator<string> {
+    const text = String(line);
+    if (text.startsWith(PROGRESS)) onProgress(JSON.parse(text.slice(PROGRESS.length)) as CommandProgress);
+    else yield text;
+  };
 }
 
 /** Gives a folder that is removed afterwards, whatever happens. */

@@ -1,6 +1,7 @@
 /** What every verb takes and gives, shared by the pipeline, the command line and scripts. */
 import type { Experiment } from "../experiment/define.js";
 import type { EventStream } from "../report/events.js";
+import type { CommandProgress } from "./runtime-command.js";
 
 /** Surroundings of a verb. */
 export interface VerbOptions {
@@ -31,7 +32,7 @@ export interface RunResult {
 }
 
 /** How a run that lies on the disk is scored. */
-export interface MeasureOptions {
+export interface MeasureOptions extends ToldOptions {
   /** Judgements in any format that sources read; default: those beside the run, where an evaluation wrote it. */
   readonly qrels?: string;
   /** Default: nDCG@10, RR@10, R@100. `official` and `all_trec` stand for trec_eval's sets. */
@@ -44,7 +45,13 @@ export interface MeasureOptions {
   readonly depth?: number;
   /** Asks for 95 % bootstrap intervals of the means, drawn with this seed. */
   readonly intervalsSeed?: number;
-  readonly signal?: AbortSignal;
+}
+
+/** What of a long call is told while it goes on. */
+export interface ToldOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Hears what is done and how far it is, some times a second. */
+  readonly onProgress?: ((progress: CommandProgress) => void) | undefined;
 }
 
 /** How runs are compared. */

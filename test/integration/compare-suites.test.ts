@@ -146,3 +146,17 @@ test("refuses a suite beside a run of one data set, and data sets that were judg
   const { stdout } = await quarry("compare", "base", "judged", "--set", "small", ...qrels);
   expect(stdout).toMatch(/^1 query\n/);
 });
+
+test("whoever listens hears which run is read and what is tested, and errors stay what they were", async () => {
+  const heard: string[] = [];
+  const options = { measures: ["RR"], onProgress: ({ what }: { readonly what: string }) => heard.push(what) };
+  await compareSuites(at("base", "tuned"), options);
+  // What comes right behind it is told only where it takes long.
+  expect(heard[0]).toMatch(/^reading .*base, 1 of 2$/);
+  heard.length = 0;
+  await measureRun(join(folder, "alone/evaluate-base"), options);
+  expect(heard[0]).toBe("reading the run");
+  await writeFile(join(folder, "broken.trec"), "q0 Q0 good 1 9 t\nq1 Q0 good\n");
+  const broken = compareRuns(at("alone/evaluate-base", "broken.trec"), options);
+  await expect(broken).rejects.toThrow(/broken\.trec:2: not a line of a run/);
+});

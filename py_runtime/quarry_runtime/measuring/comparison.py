@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from quarry_runtime.measuring.significance import (
     randomisation_test,
     t_test,
 )
+from quarry_runtime.measuring.told import Silent, Told
 from quarry_runtime.measuring.values import Values, values_of
 
 # Two values count as equal below this: the last bits of a sum say nothing about a query.
@@ -39,6 +40,7 @@ class Options:
     samples: int = SAMPLES
     top: int = 5
     is_all_pairs: bool = False
+    told: Told = field(default_factory=Silent)
 
 
 def compare(
@@ -73,7 +75,7 @@ def compare_uncorrected(
         The JSON, and of each comparison the differences of the queries, [Q].
     """
     names = means_only(options.measures)
-    runs = values_of(inputs, qrels, names, options.level, options.missing)
+    runs = values_of(inputs, qrels, names, options.level, options.missing, options.told)
     shared = [query for query in runs[0].queries if all(query in each.queries for each in runs)]
     if not shared:
         raise DataError(
@@ -82,11 +84,12 @@ def compare_uncorrected(
     pairs = [(0, other) for other in range(1, len(runs))]
     if options.is_all_pairs:
         pairs = list(itertools.combinations(range(len(runs)), 2))
-    compared = [
-        _compare(runs[one], runs[other], name, shared, options)
-        for one, other in pairs
-        for name in names
-    ]
+    compared = []
+    for one, other in pairs:
+        for name in names:
+            what = f"testing {name} of {runs[other].name}"
+            options.told(what, len(compared), len(pairs) * len(names))
+            compared.append(_compare(runs[one], runs[other], name, shared, options))
     found = {
         "runs": [
             {

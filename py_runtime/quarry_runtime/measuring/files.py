@@ -8,10 +8,13 @@ import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 
 from quarry_runtime.errors import DataError
 from quarry_runtime.measuring.names import MAX_GRADE
+from quarry_runtime.measuring.told import Hear
 
 Ranking = dict[str, float]
 _GRADE = re.compile(rb"[+-]?[0-9]{1,9}")
@@ -20,19 +23,25 @@ _NUMBER = re.compile(
 )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BufferedIOBase, Callable[[], int]]]:
+    """A file's content, and how much of the file itself has been read, which is less where it is packed."""
+    with path.open("rb") as raw:
+        is_packed = raw.peek(2)[:2] == b"\x1f\x8b"
+        with gzip.open(raw) if is_packed else raw as file:
+            yield file, raw.tell
+
+
+def _lines(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, bytes]]:
     """Line numbers and lines, without a byte order mark."""
-    with path.open("rb") as head:
-        is_packed = head.read(2) == b"\x1f\x8b"
     number = 0
     try:
-        with gzip.open(path) if is_packed else path.open("rb") as file:
-            first = file.readline()
-            if first:
-                number = 1
-                yield number, first.removeprefix(b"\xef\xbb\xbf")
-            for number, line in enumerate(file, 2):
-                yield number, line
+        first = file.readline()
+        if first:
+            number = 1
+            yield number, first.removeprefix(b"\xef\xbb\xbf")
+        for number, line in enumerate(file, 2):
+            yield number, line
     except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
         raise DataError(
             f"{path}:{number + 1}: the gzip file is cut short or damaged: {fault}."
@@ -53,8 +62,13 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
         DataError: for a line that is not of this form, a grade that is no integer up to MAX_GRADE, and a
             pair with two grades.
     """
+    with _opened(path) as (file, _):
+        return _judgements(path, file)
+
+
+def _judgements(path: Path, file: BufferedIOBase) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in _lines(path):
+    for number, line in _lines(path, file):
         # Bytes are split as trec_eval does: ids may hold other blanks.
         fields = line.split()
         if not fields:
@@ -94,7 +108,7 @@ class Scattered(Exception):
     """Lines of a query stand in several places."""
 
 
-def read_run(path: Path) -> Iterator[tuple[str, Ranking]]:
+def read_run(path: Path, hear: Hear | None = None) -> Iterator[tuple[str, Ranking]]:
     """Yields each query's passages and scores, one query in memory at a time.
 
     Raises:
@@ -110,24 +124,36 @@ def read_run(path: Path) -> Iterator[tuple[str, Ranking]]:
         seen.add(query)
         return {}
 
-    return _read_run(path, begin)
+    return _read_run(path, begin, hear)
 
 
-def read_scattered_run(path: Path) -> dict[str, Ranking]:
+def read_scattered_run(path: Path, hear: Hear | None = None) -> dict[str, Ranking]:
     """A run whose lines stand in any order, as a whole in memory; raises as `read_run` does."""
     run: dict[str, Ranking] = {}
-    deque(_read_run(path, lambda query: run.setdefault(query, {})), maxlen=0)
+    deque(_read_run(path, lambda query: run.setdefault(query, {}), hear), maxlen=0)
     return run
 
 
-def _read_run(path: Path, begin: Callable[[str], Ranking]) -> Iterator[tuple[str, Ranking]]:
+def _read_run(
+    path: Path, begin: Callable[[str], Ranking], hear: Hear | None
+) -> Iterator[tuple[str, Ranking]]:
     """Adds lines to what `begin` gives for their query, and yields that where the next query comes.
 
     Runs have millions of lines: a query is decoded once, and nothing is called for each line.
     """
+    with _opened(path) as (file, position):
+        yield from _rankings(path, file, begin, None if hear is None else lambda: hear(position()))
+
+
+def _rankings(
+    path: Path,
+    file: BufferedIOBase,
+    begin: Callable[[str], Ranking],
+    on_query: Callable[[], None] | None,
+) -> Iterator[tuple[str, Ranking]]:
     raw, query = b"", ""
     ranking: Ranking = {}
-    for number, line in _lines(path):
+    for number, line in _lines(path, file):
         fields = line.split()
         if not fields:
             continue
@@ -145,6 +171,8 @@ def _read_run(path: Path, begin: Callable[[str], Ranking]) -> Iterator[tuple[str
                 yield query, ranking
             raw, query = fields[0], _id(fields[0], path, number)
             ranking = begin(query)
+            if on_query is not None:
+                on_query()
         if passage in ranking:
             raise DataError(f"{path}:{number}: passage {passage} twice for query {query}.")
         ranking[passage] = score

@@ -30,6 +30,7 @@ from quarry_runtime.measuring.names import (
     Measure,
     parse_measure,
 )
+from quarry_runtime.measuring.told import Hear
 
 Grades = Mapping[str, int]
 Missing = Literal["zero", "skip"]
@@ -180,6 +181,7 @@ def measure(
     missing: Missing = "zero",
     depth: int | None = None,
     intervals_seed: int | None = None,
+    hear: Hear | None = None,
 ) -> dict:
     """Scores a run file.
 
@@ -190,6 +192,7 @@ def measure(
         level: the lowest grade that counts as relevant (trec_eval -l).
         missing: judged queries without results count as 0 (trec_eval -c), or are left out.
         depth: how many passages of each query count (trec_eval -M); None: all.
+        hear: hears how much of the run has been read.
         intervals_seed: adds "intervals": a 95 % bootstrap interval of each mean over other queries like these.
 
     Returns:
@@ -203,9 +206,9 @@ def measure(
     judged = read_qrels(qrels)
     scorer = Scorer(judged, names, level)
     try:
-        queries, unjudged = _score_all(scorer, read_run(run), depth)
+        queries, unjudged = _score_all(scorer, read_run(run, hear), depth)
     except Scattered:
-        queries, unjudged = _score_all(scorer, read_scattered_run(run).items(), depth)
+        queries, unjudged = _score_all(scorer, read_scattered_run(run, hear).items(), depth)
     if not queries:
         if unjudged == 0:
             raise DataError(f"{run}: it holds no results.", hint="Give a run of at least one line.")

@@ -11,6 +11,7 @@ from typing import Any
 from quarry_runtime.errors import ConfigError, DataError
 from quarry_runtime.measuring.files import fingerprint, read_qrels
 from quarry_runtime.measuring.scores import Missing, measure
+from quarry_runtime.measuring.told import Hear, Told
 
 PerQuery = Mapping[str, Mapping[str, float]]
 # What measure() writes as `basis`, in words; of judgements a message says only that they differ.
@@ -44,6 +45,7 @@ def values_of(
     names: list[str],
     level: int | None,
     missing: Missing | None,
+    told: Told,
 ) -> list[Values]:
     """Reads or scores runs, so that all values rest on the same; what is not asked for is as in the files of values.
 
@@ -67,13 +69,27 @@ def values_of(
         asked["judgements"] = fingerprint(read_qrels(qrels))
     agreed = _agreed(list(kept.values()), asked)
     return [
-        kept[at] if at in kept else _score(name, path, qrels, names, agreed)
+        kept[at]
+        if at in kept
+        else _score(
+            name,
+            path,
+            qrels,
+            names,
+            agreed,
+            told.reading(f"reading {name}, {at + 1} of {len(inputs)}", path),
+        )
         for at, (name, path) in enumerate(inputs)
     ]
 
 
 def _score(
-    name: str, path: Path, qrels: Path | None, names: list[str], agreed: Mapping[str, Any]
+    name: str,
+    path: Path,
+    qrels: Path | None,
+    names: list[str],
+    agreed: Mapping[str, Any],
+    hear: Hear,
 ) -> Values:
     if qrels is None:
         raise ConfigError(f"{path}: a run needs judgements.", hint="Name them with --qrels.")
@@ -84,6 +100,7 @@ def _score(
         level=agreed.get("relevanceLevel", 1),
         missing=agreed.get("missing", "zero"),
         depth=agreed.get("depth"),
+        hear=hear,
     )
     return Values(name, found["queries"], found["basis"])
 

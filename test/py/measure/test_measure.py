@@ -283,3 +283,19 @@ def test_an_answer_says_what_its_values_rest_on(tmp_path: Path) -> None:
 def test_the_best_passages_alone_count_when_a_depth_is_given(tmp_path: Path) -> None:
     files = write(tmp_path, "q Q0 a 1 1 t\nq Q0 b 2 2 t\n", "q 0 a 1\n")
     assert measure(*files, ["AP", "NumRet"], depth=1)["mean"] == {"AP": 0.0, "NumRet": 1.0}
+
+
+@pytest.mark.parametrize("is_packed", [False, True], ids=["plain", "gzip"])
+def test_how_much_of_a_run_has_been_read_is_told_in_bytes_of_the_file(
+    tmp_path: Path, is_packed: bool
+) -> None:
+    lines = [f"q{q} Q0 d{q * k % 9973} {k} {-k} t\n" for q in range(1, 401) for k in range(1, 51)]
+    run, qrels = write(tmp_path, "".join(lines), "q1 0 d1 1\n")
+    if is_packed:
+        run.write_bytes(gzip.compress(run.read_bytes()))
+    heard: list[int] = []
+    measure(run, qrels, ["RR"], hear=heard.append)
+    size = run.stat().st_size
+    assert len(heard) == 400
+    assert heard == sorted(heard)
+    assert heard[0] < size / 2 < heard[-1] <= size

@@ -123,3 +123,27 @@ test("a plan of many texts does not lie on V8's heap, where a list ends at 112 m
   // Sorting its windows takes 16 MB, one after the other; a list that grows takes 24 MB more.
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(20_000_000);
 });
+
+test("hashing the texts of a large table is told, and not done again", async () => {
+  const path = join(folder, "large.jsonl");
+  writeFileSync(path, Array.from({ length: 100_000 }, (_, at) => `{"_id": "${at}", "text": "t${at}"}\n`).join(""));
+  const { encode } = experimentSchema.parse({
+    name: "keys",
+    model: { kind: "biEncoder", checkpoint: "tiny" },
+    encode: { data: source({ corpus: path }) },
+  });
+  const data = encode?.data;
+  if (data === undefined) throw new Error("no data");
+  const prepared = await prepareSource(data, { baseDir: folder, cacheDir: join(folder, "cache"), seed: 1 });
+  const heard: number[] = [];
+  const ask = (): Promise<TextKeys> =>
+    textKeys(prepared.passages, prepared.searchRows, join(folder, "cache"), undefined, (done) => heard.push(done));
+  try {
+    await ask();
+    expect(heard).toEqual([65_536]);
+    await ask();
+    expect(heard).toEqual([65_536]);
+  } finally {
+    prepared.close();
+  }
+});
