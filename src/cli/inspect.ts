@@ -56,6 +56,14 @@ async function inspect(model: string | undefined, flags: Flags): Promise<void> {
   });
 }
 
+const FOR_PAIRS =
+  "it scores pairs, for crossEncoder(…); below stands what biEncoder(…) makes of it, without its classifier";
+
+/** Whether a checkpoint was saved with a classifier, and nothing beside it says how to make vectors. */
+function isClassifier({ architecture, layout }: ModelReport): boolean {
+  return layout === "transformers" && architecture.endsWith("ForSequenceClassification");
+}
+
 function describeModel(report: ModelReport): string {
   const tokenizer = report.tokenizerClass === "" ? "the checkpoint's" : report.tokenizerClass;
   const prompt = (text: string): string => (text === "" ? "none" : JSON.stringify(text));
@@ -63,6 +71,7 @@ function describeModel(report: ModelReport): string {
     ["model", report.checkpoint],
     ["folder", `${report.path} (${report.layout} layout)`],
     ["architecture", `${report.architecture} (${report.modelType})`],
+    ...(isClassifier(report) ? ([["as it is", FOR_PAIRS]] satisfies [string, string][]) : []),
     ["parameters", `${formatCount(report.parameterCount)}, ${formatBytes(report.weightBytes)} of weights`],
     ["dtype", report.dtype],
     ...(report.adapter === null ? [] : ([["adapter of", report.adapter]] satisfies [string, string][])),

@@ -28,8 +28,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function doctor(...argv: string[]) {
-  const argvOf = ["doctor", join(folder, "experiment.ts"), "--json", ...argv];
+const doctor = (...argv: string[]) => examine("experiment.ts", ...argv);
+
+async function examine(script: string, ...argv: string[]) {
+  const argvOf = ["doctor", join(folder, script), "--json", ...argv];
   const { exitCode, stdout, stderr } = await commandLine(argvOf, { cwd: process.cwd() });
   if (stdout === "") throw new Error(stderr);
   const { checks } = JSON.parse(stdout) as DoctorReport;
@@ -48,6 +50,25 @@ test("sound ones have every check, and a price", async () => {
   expect(of("length of rerank pairs of evaluate.data")?.facts).toMatchObject({ pairs: 24 });
   expect(of("time of rerank, evaluate.data")?.facts).toMatchObject({ pairs: 120 });
   expect(of("time of mine.rescore.model, mine.data")?.facts).toMatchObject({ pairs: 12 * 23 });
+});
+
+test("a cross-encoder in the place of the model is told; a model that nothing is encoded with is left alone", async () => {
+  const swapped = await doctor("--probe", "0", "--model.checkpoint", join(folder, "cross"));
+  expect(swapped.of("model")).toMatchObject({ status: "note", todo: expect.stringContaining("crossEncoder(…)") });
+  const lines = Array.from({ length: 24 }, (_, at) => `q${at} Q0 p${at} 1 1 t\nq${at} Q0 p${at + 1} 2 0.5 t\n`);
+  await writeFile(join(folder, "bm25.run"), lines.join(""));
+  await writeFile(
+    join(folder, "given.ts"),
+    `import { biEncoder } from "quarry";
+     import experiment from "./experiment.ts";
+     const { mine, evaluate, ...rest } = experiment.input;
+     export default { ...rest, model: biEncoder("nobody/has-this"), evaluate: { ...evaluate, run: "bm25.run" } };`,
+  );
+  const given = await examine("given.ts", "--probe", "0");
+  expect(given.of("model")?.seen).toContain("nothing is encoded with it");
+  expect({ exitCode: given.exitCode, scores: given.of("scores of rerank")?.status }).toEqual({
+    ...{ exitCode: 0, scores: "ok" },
+  });
 });
 
 test("one that cannot score, or does not fit, ends with 2", async () => {

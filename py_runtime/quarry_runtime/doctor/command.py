@@ -59,16 +59,22 @@ def _failed(section: str, error: Exception) -> Finding:
 def _tokens(work: Work, folder: Path) -> Iterator[Finding]:
     from quarry_runtime.doctor.look_at_tokens import Sampled, look_at_tokens
     from quarry_runtime.modeling.contract import resolve
+    from quarry_runtime.modeling.cross_kind import is_scoring_pairs
     from quarry_runtime.modeling.load import load_to_encode
 
     encoder = load_to_encode(work.model, work.device, "float32")
     resolved = resolve(work.model)
     weights = resolved.weights
+    is_classifier = resolved.layout == "transformers" and is_scoring_pairs(resolved.architecture)
     yield Finding(
         check="model",
-        status="ok",
+        status="note" if is_classifier else "ok",
         seen=f"{resolved.architecture}, {weights.parameter_count:,} parameters,"
-        f" {resolved.dimension} dimensions, {resolved.pooling} pooling, {resolved.similarity}",
+        f" {resolved.dimension} dimensions, {resolved.pooling} pooling, {resolved.similarity}"
+        f"{': its classifier is left out' if is_classifier else ''}",
+        todo="It was taught to score pairs: as crossEncoder(…) it ranks. Its vectors are of use only after training."
+        if is_classifier
+        else None,
         facts={
             "parameters": weights.parameter_count,
             "weightBytes": weights.bytes,

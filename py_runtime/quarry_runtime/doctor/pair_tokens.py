@@ -133,10 +133,8 @@ def check_pair_lengths(
     todo = f"Now {100 * lost:.0f} % of the tokens are cut off"
     enough = min(at_95, longest_possible)
     if enough > limit:
-        todo += (
-            f"; {path}.maxLength {enough} would keep all of {'95 %' if enough == at_95 else 'more'}"
-        )
-        todo += f", at up to {enough / limit:.1f} times the cost of a full pair"
+        gain = "keep all of 95 %" if enough == at_95 else "cut less"
+        todo += f"; {path}.maxLength {enough} would {gain}, at up to {enough / limit:.1f} times the cost of a full pair"
     if at_95 > longest_possible:
         todo += f". The model's positions end at {longest_possible}: split the passages, or live with it"
     return Finding(check=check, status="note", seen=seen, todo=f"{todo}.", facts=facts)

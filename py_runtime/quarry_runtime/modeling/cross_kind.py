@@ -36,7 +36,7 @@ def kind_of(checkpoint: str, config: Mapping[str, Any], architecture: str) -> Ki
     if architecture.endswith(_CAUSAL) and not is_writing:
         return "causal"
     is_mapped = f"AutoModel{_CLASSIFIER}" in (config.get("auto_map") or {})
-    if architecture.endswith(_CLASSIFIER) or is_mapped:
+    if is_scoring_pairs(architecture) or is_mapped:
         return "classifier"
     if is_writing:
         return "encoder-decoder"
@@ -45,6 +45,11 @@ def kind_of(checkpoint: str, config: Mapping[str, Any], architecture: str) -> Ki
         hint=f"Use a checkpoint of sequence classification, whose architecture ends in {_CLASSIFIER},"
         f" or a language model that ranks: {_CAUSAL[0]}, or {_WRITING[0]} of an encoder-decoder.",
     )
+
+
+def is_scoring_pairs(architecture: str) -> bool:
+    """Whether a checkpoint is one of sequence classification, by its name alone."""
+    return architecture.endswith(_CLASSIFIER)
 
 
 def first_token(checkpoint: str, transformer: Path, config: Mapping[str, Any]) -> int:

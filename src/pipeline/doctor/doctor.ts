@@ -173,7 +173,10 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
     onLog: options.onLog,
     threads: training?.job.threads ?? coreCount(),
   };
-  const called = await callDoctor(work, place);
+  // Where runs from elsewhere take its place, no step loads it either.
+  const isModelUsed = samples.length > 0 || training !== null;
+  if (!isModelUsed) found.push(check("tokens", "model", "ok", "not looked at: nothing is encoded with it"));
+  const called = isModelUsed ? await callDoctor(work, place) : { findings: [], killedAt: null };
   const isLoss = (name: string): boolean => /^(loss|temperature)/.test(name);
   const speeds = called.findings.filter(({ check: name }) => name.startsWith("speed of "));
   const others = called.findings.filter((finding) => !speeds.includes(finding));

@@ -119,6 +119,8 @@ def test_a_longer_maximum_is_named_where_the_positions_allow_it() -> None:
     todo = check_pair_lengths("data", "rerank", [(10, 900)] * 9, 3, 512, 512).todo or ""
     assert "positions end at 512" in todo
     assert "maxLength" not in todo
+    todo = check_pair_lengths("data", "rerank", [(10, 900)] * 9, 3, 100, 512).todo or ""
+    assert "rerank.maxLength 512 would cut less" in todo
 
 
 @pytest.mark.parametrize(("difference", "status"), [(1e-6, "ok"), (1e-4, "note"), (1e-2, "refuse")])
