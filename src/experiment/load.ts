@@ -27,6 +27,12 @@ export async function loadExperiment(file: string, overrides: readonly Override[
     const what = existsSync(path) ? `${file} is no file` : `there is no experiment script ${file} (looked for ${path})`;
     throw new QuarryError("CONFIG", what, { hint: SCRIPTS });
   }
+  // What compiles scripts would look for it in another folder.
+  if (path.includes("\\")) {
+    throw new QuarryError("CONFIG", `${path}: no script can be loaded from a path with a backslash`, {
+      hint: "Rename what has the backslash in its name.",
+    });
+  }
   const value = await settled(exportOf(path, file), file);
   const definition = isExperiment(value) ? value : null;
   const input = definition?.input ?? value;

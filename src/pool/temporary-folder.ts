@@ -1,5 +1,5 @@
 /** Folders that only this user may enter and that go with this process: for sockets, tickets, answers of short commands. */
-import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { QuarryError } from "../errors.js";
@@ -24,7 +24,7 @@ export function makeTemporaryFolder(prefix: string, fits: (parent: string) => bo
   for (const parent of temporaryParents()) {
     if (!fits(parent)) continue;
     try {
-      return mkdtempSync(join(parent, prefix));
+      return writable(mkdtempSync(join(parent, prefix)));
     } catch (thrown) {
       cause = thrown;
     }
@@ -33,6 +33,19 @@ export function makeTemporaryFolder(prefix: string, fits: (parent: string) => bo
     hint: "Set TMPDIR to a writable folder with a short path.",
     cause,
   });
+}
+
+/** On a full disk a folder can often still be made, and nothing be written into it. */
+function writable(folder: string): string {
+  const probe = join(folder, "probe");
+  try {
+    writeFileSync(probe, "x");
+    rmSync(probe);
+    return folder;
+  } catch (thrown) {
+    rmSync(folder, { recursive: true, force: true });
+    throw thrown;
+  }
 }
 
 /**

@@ -16,6 +16,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -79,6 +80,14 @@ def _method_name(depth: int = 2) -> str:
     return sys._getframe(depth).f_code.co_name
 
 
+def _ask_nobody_for_the_host(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+    execute(module)
+    # For the same events. It fails where the name has 64 characters, of which Linux and not DNS allows
+    # so many, and waits for a name server that does not answer.
+    if hasattr(module, "_get_fq_hostname"):
+        vars(module)["_get_fq_hostname"] = socket.gethostname
+
+
 def _leave_scipy_for_later(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
     utils = sys.modules["transformers.utils"]
     asked = getattr(utils, "is_scipy_available", lambda: False)
@@ -131,6 +140,7 @@ class _Later(ModuleType):
 _HOOKS = {
     "torch": _tell_why_not,
     "peft.helpers": _leave_bitsandbytes_for_later,
+    "torch.distributed.elastic.agent.server.api": _ask_nobody_for_the_host,
     "torch.distributed.elastic.rendezvous.dynamic_rendezvous": _name_methods_by_their_frames,
     "transformers.utils.import_utils": _list_models_once,
     "transformers.loss.loss_utils": _leave_scipy_for_later,

@@ -33,10 +33,18 @@ def join():
     return record()
 def record():
     return dynamic_rendezvous.get_method_name()
+from torch.distributed.elastic.agent.server import api
+def fail(name):
+    raise UnicodeError("label too long")
+import socket
+socket.getfqdn, socket.gethostname = fail, lambda: "h" * 64
+# Bound before; what counts is that nobody asks for the full name.
+host = api._get_fq_hostname()
 # Whoever walks through modules for a name fails.
 dynamic_rendezvous.inspect = None
 print(json.dumps({
     "recorded": join(),
+    "isHost": bool(host),
     "readings": readings,
     "isSame": found == search.__wrapped__(os.path.dirname(transformers.models.__file__)),
     "hasBert": issubclass(transformers.BertModel, transformers.PreTrainedModel),
@@ -55,6 +63,7 @@ def test_models_are_listed_once_and_what_few_models_need_waits_until_it_is_used(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "recorded": "join",
+        "isHost": True,
         "readings": 1,
         "isSame": True,
         "hasBert": True,

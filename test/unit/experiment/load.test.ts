@@ -35,6 +35,11 @@ const minimal = `{ name: "x", model: biEncoder("some/model"), evaluate: { data: 
 const head = `import { biEncoder, defineExperiment, source } from "quarry";\n`;
 
 describe("a script", () => {
+  test("whose path has a backslash is refused by that, not called missing", async () => {
+    const message = expect.stringContaining("backslash") as string;
+    expect(await failure(`export default ${minimal};`, "\\.ts")).toMatchObject({ code: "CONFIG", message });
+  });
+
   test("in TypeScript exports an experiment, and paths start in its folder", async () => {
     const file = await script(
       `${head}const seed: number = await Promise.resolve(7);\nexport default defineExperiment({ ...${minimal}, seed });`,

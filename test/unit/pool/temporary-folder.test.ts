@@ -8,6 +8,7 @@ import { inTemporaryFolder } from "../../../src/pipeline/runtime-command.js";
 import { makeTemporaryFolder } from "../../../src/pool/temporary-folder.js";
 import { writeTicket } from "../../../src/pool/ticket.js";
 import { processMark, processStat } from "../../../src/process-stat.js";
+import { mountSmallDisk, whyNoSmallDisk } from "../../fixtures/small-disk.js";
 
 let folder: string;
 beforeEach(() => {
@@ -42,6 +43,19 @@ test("they lie in TMPDIR, whatever it is called", async () => {
 test("a relative TMPDIR is told to others as a whole path", async () => {
   vi.stubEnv("TMPDIR", relative(process.cwd(), folder));
   expect(await parents()).toEqual([folder, folder]);
+});
+
+test.skipIf(whyNoSmallDisk() !== null)("they lie in /tmp where TMPDIR is full, and nothing is left there", async () => {
+  const disk = mountSmallDisk(1);
+  try {
+    const fill = () => writeFileSync(join(disk.path, "full"), Buffer.alloc(2 << 20));
+    expect(fill).toThrow("ENOSPC");
+    vi.stubEnv("TMPDIR", disk.path);
+    expect(await parents()).toEqual(["/tmp", "/tmp"]);
+    expect(readdirSync(disk.path)).toEqual(["full"]);
+  } finally {
+    disk.unmount();
+  }
 });
 
 test.each(["missing", "a file"])("they lie in /tmp where TMPDIR is %s", async (what) => {
