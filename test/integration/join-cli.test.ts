@@ -1,6 +1,7 @@
 /** `quarry join` as a process of its own, with the real worker behind it: how it comes, what it refuses, how it goes. */
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listWorkers } from "../../src/pipeline/workers.js";
@@ -9,6 +10,11 @@ import { type FakePool, openFakePool, processesWith, until } from "../fixtures/f
 
 const marker = `join-cli-${process.pid}`;
 const main = "dist/cli/main.js";
+/** No worker here gets a model: none needs what takes the longest to import. */
+const env = {
+  QUARRY_TEST_MARKER: marker,
+  PYTHONPATH: fileURLToPath(new URL("../fixtures/without-transformers", import.meta.url)),
+};
 let fake: FakePool;
 
 beforeEach(async () => {
@@ -20,7 +26,6 @@ afterEach(async () => {
 });
 
 function quarry(args: readonly string[], input?: string) {
-  const env = { QUARRY_TEST_MARKER: marker };
   const options = {
     reject: false,
     all: true,
@@ -71,7 +76,7 @@ describe("quarry join", () => {
     const pasted = stdout.replace("join --ticket -", `join ${here.join(" ")} --name shell --workers 2 --ticket -`);
     const joining = execa("sh", ["-c", `npx() { shift; "${process.execPath}" ${main} "$@"; }\n${pasted}\n`], {
       ...{ reject: false, all: true },
-      env: { QUARRY_TEST_MARKER: marker },
+      env,
     });
     await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length > 0);
     const end = Date.now() + 60_000;
