@@ -1,13 +1,20 @@
 /** `quarry join` as a process of its own, with the real worker behind it: how it comes, what it refuses, how it goes. */
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listWorkers } from "../../src/pipeline/workers.js";
+import { commandLine } from "../fixtures/command-line.js";
 import { type FakePool, openFakePool, processesWith, until } from "../fixtures/fake-pool.js";
 
 const marker = `join-cli-${process.pid}`;
 const main = "dist/cli/main.js";
+/** No worker here gets a model: none needs what takes the longest to import. */
+const env = {
+  QUARRY_TEST_MARKER: marker,
+  PYTHONPATH: fileURLToPath(new URL("../fixtures/without-transformers", import.meta.url)),
+};
 let fake: FakePool;
 
 beforeEach(async () => {
@@ -19,7 +26,6 @@ afterEach(async () => {
 });
 
 function quarry(args: readonly string[], input?: string) {
-  const env = { QUARRY_TEST_MARKER: marker };
   const options = {
     reject: false,
     all: true,
@@ -40,6 +46,11 @@ const isJoined = async (expected: string): Promise<void> => {
     if (Date.now() > end) throw new Error(`${expected} did not join, but ${await names()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+};
+/** In this process: what ends before Python is asked needs none of its own. */
+const told = async (...args: readonly string[]) => {
+  const { exitCode, stdout, stderr } = await commandLine(["join", ...args], { cwd: process.cwd() });
+  return { exitCode, all: stdout + stderr };
 };
 const endOf = async (joining: ReturnType<typeof quarry>) => {
   const { exitCode, all } = await joining;
@@ -65,7 +76,7 @@ describe("quarry join", () => {
     const pasted = stdout.replace("join --ticket -", `join ${here.join(" ")} --name shell --workers 2 --ticket -`);
     const joining = execa("sh", ["-c", `npx() { shift; "${process.execPath}" ${main} "$@"; }\n${pasted}\n`], {
       ...{ reject: false, all: true },
-      env: { QUARRY_TEST_MARKER: marker },
+      env,
     });
     await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length > 0);
     const end = Date.now() + 60_000;
@@ -116,12 +127,12 @@ describe("quarry join", () => {
 
   it("tells a folder that is not there, a file and an address apart", async () => {
     const file = join(fake.runDir, "join.ticket");
-    const none = await endOf(quarry([join(fake.runDir, "typo")]));
+    const none = await told(join(fake.runDir, "typo"));
     expect(none.all).toContain(`There is no run folder ${fake.runDir}/typo.`);
-    const ticket = await endOf(quarry([file]));
+    const ticket = await told(file);
     expect(ticket.all).toContain(`${file} is a file, not the folder of a run.`);
     expect(ticket.all).toContain(`quarry join --ticket ${file}`);
-    const dashed = await endOf(quarry(["--ticket", file, "--", "-h:80"]));
+    const dashed = await told("--ticket", file, "--", "-h:80");
     expect([none, ticket, dashed].map(({ exitCode }) => exitCode)).toEqual([2, 2, 2]);
     const refused = await endOf(quarry(["--ticket", file, ...here, "user@127.0.0.1:4555"]));
     expect(refused.all).toContain("'user@127.0.0.1:4555' is no address.");
@@ -134,7 +145,7 @@ describe("quarry join", () => {
     writeFileSync(poolFile, JSON.stringify({ ...(JSON.parse(before) as object), pid: dead }));
     const words = `(process ${dead}) is over: it was killed.`;
     for (const args of [[fake.runDir], ["--print", "--run", fake.runDir], ["--ticket", `${fake.runDir}/join.ticket`]]) {
-      const { exitCode, all } = await endOf(quarry([...args, ...here]));
+      const { exitCode, all } = await told(...args, ...here);
       expect({ exitCode, all }).toEqual({ exitCode: 4, all: expect.stringContaining(words) as string });
     }
     writeFileSync(poolFile, before);
@@ -149,9 +160,9 @@ describe("quarry join", () => {
     expect(open.all).toContain(`open to other users (mode 644)`);
     const cut = await endOf(quarry(["--ticket", "-", ...here], `${secret.slice(0, -9)}\n`));
     expect(cut).toMatchObject({ exitCode: 4, all: expect.stringContaining("What stdin holds is no ticket") as string });
-    const bare = await endOf(quarry(["gate.example:7000"]));
+    const bare = await told("gate.example:7000");
     expect(bare).toMatchObject({ exitCode: 2, all: expect.stringContaining("needs the run's ticket") as string });
-    const gone = await endOf(quarry([join(fake.runDir, ".."), ...here]));
+    const gone = await told(join(fake.runDir, ".."), ...here);
     expect(gone).toMatchObject({ exitCode: 4, all: expect.stringContaining("Set workers.listen") as string });
     expect(open.all + cut.all + bare.all + gone.all).not.toContain(secret.slice(0, 40));
   });
