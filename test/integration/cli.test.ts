@@ -125,8 +125,8 @@ describe("a process that cannot work where it was started is told what to change
   });
 
   test("below a limit on open files", async () => {
-    // With 40 not all of the command itself can be loaded.
-    for (const limit of [64, 40]) {
+    // With 24 not all of the command itself can be loaded.
+    for (const limit of [64, 24]) {
       expect(await startIn(`ulimit -n ${limit}`, "data", "check", "experiment.ts")).toContain("ulimit -n 4096");
     }
   });

@@ -119,6 +119,8 @@ test("quarry --help loads no package but commander", async () => {
     }
   };
   await follow("src/cli/main.ts");
+  // main.ts loads it late, where a failure to do so can be told.
+  await follow("src/cli/program.ts");
   expect(seen).toContain("src/cli/verb.ts");
   expect([...packages]).toEqual(["commander"]);
 });
