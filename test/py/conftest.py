@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import multiprocessing
@@ -22,6 +23,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def pytest_collection_finish() -> None:
+    """What collection has imported stays: accelerate collects after each training, through half a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 def _write_model(folder: Path, arch: str, **options: Any) -> Path:

@@ -72,14 +72,15 @@ class Orchestrator:
         self._answers.put((Seal(step=step), []))
 
     def _micro_batch(self, ask: Next) -> Any:
+        per_query = self.passages_per_query
         first = (ask.step * 10 + ask.micro_step) * Q
         queries = [first + number for number in range(Q)]
-        passages = [1000 + first * P + number for number in range(Q * P)]
+        passages = [1000 + first * per_query + number for number in range(Q * per_query)]
         tensors = [
-            np.arange(Q, dtype=np.int32) * P,
-            np.zeros((Q, Q * P), np.uint8),
-            np.zeros((Q, P), np.float32),
-            np.full(Q, P, np.int32),
+            np.arange(Q, dtype=np.int32) * per_query,
+            np.zeros((Q, Q * per_query), np.uint8),
+            np.zeros((Q, per_query), np.float32),
+            np.full(Q, per_query, np.int32),
             np.zeros(Q, np.int32),
         ]
         specs, data = zip(*(pack(tensor, 3 + n) for n, tensor in enumerate(tensors)), strict=True)
@@ -92,7 +93,7 @@ class Orchestrator:
             counts=specs[3],
             sources=specs[4],
         )
-        prompts = self.passage_prompts * (Q * P // len(self.passage_prompts))
+        prompts = self.passage_prompts * (Q * per_query // len(self.passage_prompts))
         tables = [
             self._table(queries, [None] * Q, "queries" in self.extras_of),
             self._table(passages, prompts, "passages" in self.extras_of),

@@ -108,7 +108,9 @@ def test_kernels_of_inductor_train_as_eager_mode_does(
     monkeypatch.setattr(inductor.cpp, "vec_isa_ok", False)
     torch.compiler.reset()
     plain, compiled = fake_orchestrator(), fake_orchestrator()
-    shared = {"model": spec, "max_steps": 3, "is_dropout_on": False}
+    # As many passages as queries: one shape for both.
+    plain.passages_per_query = compiled.passages_per_query = 1
+    shared = {"model": spec, "max_steps": 3, "is_dropout_on": False, "passages_per_query": 1}
     build(plain, args={"learning_rate": 1e-2}, **shared).train()
     build(compiled, args={"learning_rate": 1e-2, "torch_compile": True}, **shared).train()
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
