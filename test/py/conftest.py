@@ -26,7 +26,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def pytest_collection_finish() -> None:
-    """What collection has imported stays: accelerate collects after each training, through half a million objects."""
+    """What collection has imported stays: tests that make many full collections need not look through it each time."""
     gc.collect()
     gc.freeze()
 
