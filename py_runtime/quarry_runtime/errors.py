@@ -190,8 +190,8 @@ def _clean(text: str) -> str:
 def to_info(exc: BaseException) -> ErrorInfo:
     """Turns any exception into what travels; unknown ones become INTERNAL with their type's name.
 
-    Memory and interrupts keep their meaning: what did not fit into memory is WORKER and may be retried,
-    KeyboardInterrupt is INTERRUPTED.
+    Memory, threads and interrupts keep their meaning: what did not fit into memory is WORKER and may be
+    retried, a thread that the system refuses is ENVIRONMENT, KeyboardInterrupt is INTERRUPTED.
     """
     exc = next((told for explain in _explainers if (told := explain(exc)) is not None), exc)
     if isinstance(exc, QuarryError):
@@ -208,7 +208,10 @@ def to_info(exc: BaseException) -> ErrorInfo:
         )
     code: ErrorCode = "INTERNAL"
     hint = None
-    if is_out_of_memory(exc):
+    if isinstance(exc, RuntimeError) and str(exc) == "can't start new thread":
+        code = "ENVIRONMENT"
+        hint = "This user may start no more: raise `ulimit -u`, or in a container the limit of pids."
+    elif is_out_of_memory(exc):
         code = "WORKER"
         hint = "See what else holds the device's memory, or use a smaller batch or model."
     elif isinstance(exc, KeyboardInterrupt):

@@ -79,6 +79,12 @@ def test_what_did_not_fit_into_memory_may_be_retried(error: Exception, is_memory
     assert ("smaller" in (told.hint or "")) is is_memory
 
 
+def test_threads_that_the_system_refuses_are_the_environments_fault() -> None:
+    told = to_info(RuntimeError("can't start new thread"))
+    assert (told.code, told.is_retryable) == ("ENVIRONMENT", False)
+    assert "ulimit -u" in (told.hint or "")
+
+
 @pytest.mark.parametrize(
     "error",
     [
