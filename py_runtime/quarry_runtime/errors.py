@@ -210,7 +210,9 @@ def to_info(exc: BaseException) -> ErrorInfo:
     hint = None
     if isinstance(exc, RuntimeError) and str(exc) == "can't start new thread":
         code = "ENVIRONMENT"
-        hint = "This user may start no more: raise `ulimit -u`, or in a container the limit of pids."
+        hint = (
+            "This user may start no more: raise `ulimit -u`, or in a container the limit of pids."
+        )
     elif is_out_of_memory(exc):
         code = "WORKER"
         hint = "See what else holds the device's memory, or use a smaller batch or model."

@@ -53,7 +53,7 @@ def export_model(
         dtype: What weights are written in; default: what they are stored in.
 
     Raises:
-        ConfigError: a folder that holds something, or another dtype for an adapter alone.
+        ConfigError: a folder that holds something, a cross-encoder, or another dtype for an adapter alone.
     """
     import torch
 
@@ -61,6 +61,7 @@ def export_model(
     from quarry_runtime.modeling.build import needs_trial
     from quarry_runtime.modeling.card import card
     from quarry_runtime.modeling.contract import resolve
+    from quarry_runtime.modeling.cross_kind import is_scoring_pairs
     from quarry_runtime.modeling.exporting import merge, set_dtype
     from quarry_runtime.modeling.load import load_encoder
     from quarry_runtime.modeling.registry import find
@@ -71,6 +72,15 @@ def export_model(
     # Bits are how weights are held while one works with them: a base model of a QLoRA is merged whole.
     spec = msgspec.structs.replace(spec, quantization=None)
     resolved = resolve(spec)
+    if (
+        spec.pooling is None
+        and resolved.layout == "transformers"
+        and is_scoring_pairs(resolved.architecture)
+    ):
+        raise ConfigError(
+            f"{spec.checkpoint} scores pairs: as a model that embeds it would lose its classifier.",
+            hint="A cross-encoder is in Hugging Face's layout already: copy its folder.",
+        )
     parts = [resolved] if resolved.query is None else [resolved.query, resolved]
     is_adapter = any(part.adapter is not None for part in parts) and not is_merged
     if is_adapter and dtype is not None:
