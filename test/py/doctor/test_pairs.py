@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from quarry_runtime.doctor.findings import Finding
 from quarry_runtime.doctor.look_at_pairs import look_at_pairs, probe_pairs
@@ -164,6 +166,25 @@ def test_a_probe_tells_speed_and_memory_in_the_workers_number_format(
     assert found["speed of evaluate.data"].facts["pairsPerSecond"] > 0
     facts = found["memory of rerank"].facts
     assert (facts["dtype"], facts["batchSize"], facts["peakBytes"] > 1e7) == ("bfloat16", 4, True)
+
+
+def test_a_probe_of_few_pairs_with_the_same_score_is_none_of_a_broken_model(
+    tiny_cross: Callable[..., Path], look: Look
+) -> None:
+    found = look(tiny_cross(), (["amber"] * 2, ["a stone"] * 2), probe_pairs, dtype="bfloat16")
+    assert set(found) == {"speed of evaluate.data", "memory of rerank"}
+
+
+@pytest.mark.parametrize("how", [look_at_pairs, probe_pairs])
+def test_broken_weights_are_refused_before_and_in_the_probe(
+    how: Any, tiny_cross: Callable[..., Path], look: Look, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_cross(), tmp_path / "broken"))
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.weight"].fill_(float("nan"))
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    found = look(folder, how=how)["scores of rerank"]
+    assert (found.status, "NaN or infinite" in found.seen) == ("refuse", True)
 
 
 def test_a_checkpoint_that_scores_no_pairs_ends_as_a_worker_would(
