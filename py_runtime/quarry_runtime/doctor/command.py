@@ -90,10 +90,12 @@ def _tokens(work: Work, folder: Path) -> Iterator[Finding]:
 
 def _encode(work: Work, folder: Path) -> Iterator[Finding]:
     from quarry_runtime.doctor.rate import rate_of
+    from quarry_runtime.modeling.inference import speed_up
     from quarry_runtime.modeling.load import load_to_encode
     from quarry_runtime.modeling.tokens import collate, tokenize
 
     encoder = load_to_encode(work.model, work.device)
+    speed_up(encoder)
 
     def forward(ids: list[list[int]]) -> None:
         batch = _moved(collate(encoder, ids, "passage"), work.device)
