@@ -75,7 +75,7 @@ def training_arguments(task: TrainTask, is_on_cpu: bool) -> tuple[TrainingArgume
     _check_environment(given, is_on_cpu)
     _check_sharding(given)
     try:
-        args = TrainingArguments(**_current_names(given), **_decided(task, is_on_cpu))
+        args = TrainingArguments(**_current_names(given, known), **_decided(task, is_on_cpu))
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"train.args: {error}") from error
     check_compiler(args)
@@ -149,19 +149,22 @@ def _camel(name: str) -> str:
     return first + "".join(part.capitalize() for part in rest)
 
 
-def _current_names(given: dict[str, Any]) -> dict[str, Any]:
-    # transformers 5 renamed it and warns about the old name on each start.
+def _current_names(given: dict[str, Any], known: set[str]) -> dict[str, Any]:
     renamed = dict(given)
     if os.environ.get("WORLD_SIZE", "1") == "1":
         # One rank has nobody to share with; the same experiment may go on with it.
         renamed.pop("fsdp", None)
         renamed.pop("fsdp_config", None)
+    options = renamed.pop("gradient_checkpointing_kwargs", None) or {}
     if renamed.pop("gradient_checkpointing", False):
-        renamed["activation_checkpointing"] = True
-    if renamed.get("activation_checkpointing"):
+        # transformers 5.23 renamed it, warns about the old name on each start, and heeds old options
+        # only where there are no new ones.
+        new, old = "activation_checkpointing", "gradient_checkpointing"
+        name = new if new in known else old
+        renamed[name] = True
         # A parameter used for queries and passages would be "marked ready twice" by DDP with re-
         # entrant ones.
-        renamed.setdefault("activation_checkpointing_kwargs", {"use_reentrant": False})
+        renamed[f"{name}_kwargs"] = {"use_reentrant": False, **options}
     return renamed
 
 

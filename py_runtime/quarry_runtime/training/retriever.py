@@ -82,6 +82,13 @@ class Retriever(nn.Module):
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """Called by Trainer; handed on to the transformers model inside the encoder."""
+        self._checkpoint("activation_checkpointing_enable", options)
+
+    def gradient_checkpointing_enable(self, **options: Any) -> None:
+        """The same, as Trainer calls it before transformers 5.23."""
+        self._checkpoint("gradient_checkpointing_enable", options)
+
+    def _checkpoint(self, name: str, options: dict[str, Any]) -> None:
         if not self.is_dropout_on:
             # transformers checkpoints activations in train mode only, and would skip it without a
             # word.
@@ -90,12 +97,12 @@ class Retriever(nn.Module):
                 hint="Leave one of them out; a model without dropout needs no switch.",
             )
         done: list[str] = []
-        for name, module in self.encoder.named_modules():
-            enable: Any = getattr(module, "activation_checkpointing_enable", None)
+        for path, module in self.encoder.named_modules():
+            enable: Any = getattr(module, name, None)
             # Models inside of one that is told already are told by it.
-            if enable is not None and not f"{name}.".startswith(tuple(done)):
+            if enable is not None and not f"{path}.".startswith(tuple(done)):
                 enable(**options)
-                done.append(f"{name}.")
+                done.append(f"{path}.")
         if not done:
             raise ConfigError(
                 f"{type(self.encoder).__name__} cannot checkpoint activations.",

@@ -1,9 +1,20 @@
 /** The GPU that a benchmark runs on, and how busy it is. */
 import { execa } from "execa";
-import type { PythonEnvironment } from "../../../src/python/environment.js";
+import type { Context } from "./context.js";
 
-/** Its name as torch tells it; empty where torch has none. */
-export async function gpuName({ executable, env }: PythonEnvironment): Promise<string> {
+/**
+ * Its name as torch tells it, and what torch calls it; null where torch has none.
+ *
+ * With --quick, whose sizes say little anyway, the processor stands in for it, so that a part is not run for the first
+ * time where a GPU is paid for.
+ */
+export async function findGpu({ python, quick }: Context): Promise<{ name: string; device: string } | null> {
+  const name = await gpuName(python);
+  if (name !== "") return { name, device: "cuda" };
+  return quick ? { name: "no GPU but this processor", device: "cpu" } : null;
+}
+
+async function gpuName({ executable, env }: Context["python"]): Promise<string> {
   const script = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')";
   const { stdout } = await execa(executable, ["-c", script], { env: { ...env }, extendEnv: false });
   return stdout.trim();

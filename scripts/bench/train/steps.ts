@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Context, median } from "../shared/context.js";
-import { gpuName } from "../shared/gpu.js";
+import { findGpu } from "../shared/gpu.js";
 import { PER_QUERY, writeCollection } from "./collection.js";
 import { writeGroups } from "./groups.js";
 import type { Training } from "./quarry.js";
@@ -94,10 +94,11 @@ async function compareFeeding(context: Context, texts: Case["texts"]): Promise<v
 
 /** The same on a GPU, in bfloat16, against sentence-transformers. */
 export async function measureGpu(context: Context): Promise<void> {
-  const gpu = await gpuName(context.python);
-  if (gpu === "") return context.tell("steps/s on a GPU", "no GPU: not measured");
+  const gpu = await findGpu(context);
+  if (gpu === null) return context.tell("steps/s on a GPU", "no GPU: not measured");
+  const [queries, warmUp, rounds, perRound] = context.quick ? [8, 1, 2, 2] : [128, 20, 5, 50];
   const found = await race(
-    { ...context, device: "cuda" },
+    { ...context, device: gpu.device },
     {
       name: "MiniLM on a GPU",
       ...{ model: "real", texts: "full length" },
@@ -107,13 +108,13 @@ export async function measureGpu(context: Context): Promise<void> {
         ["sentence-transformers", 0],
         ["sentence-transformers", 4],
       ],
-      ...{ warmUp: 20, rounds: context.quick ? 2 : 5, perRound: context.quick ? 10 : 50, queries: 128, bf16: true },
+      ...{ warmUp, rounds, perRound, queries, bf16: true },
     },
   );
   for (const other of [1, 2, 3]) {
     const { ratio, rates } = compare(found, 0, other);
     const reach = other > 1 ? "≥ 1.05" : undefined;
-    const what = `${gpu}, MiniLM, 128 × ${PER_QUERY}, bf16: Quarry's steps/s / those of ${found.labels[other]}`;
+    const what = `${gpu.name}, MiniLM, ${queries} × ${PER_QUERY}, bf16: Quarry's steps/s / those of ${found.labels[other]}`;
     context.tell(what, `${ratio.toFixed(3)} (${rates})`, reach, reach === undefined ? undefined : ratio >= 1.05);
   }
 }

@@ -264,8 +264,8 @@ def test_only_the_adapter_learns_and_every_part_of_it_gets_a_gradient(
     spec = model_spec(tiny_bert, adapter=wish(base_dtype="bfloat16"))
     encoder: Any = load_encoder(spec, "cpu", for_training=True)
     # As Trainer does it: without inputs that want gradients, a checkpointed block would get none.
-    options = {"activation_checkpointing_kwargs": {"use_reentrant": False}}
-    encoder.transformer.activation_checkpointing_enable(**options)
+    options = {"use_reentrant": False}
+    encoder.transformer.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
     encoder(encoder.collate(encoder.tokenize(TEXTS, "passage")["input_ids"])).pow(
         3
     ).sum().backward()
