@@ -1385,11 +1385,7 @@ export interface WorkersInput {
    * @defaultValue `16`
    */
   batchSize?: number | "auto" | undefined;
-  /**
-   * Texts in one unit of work: what is sorted by length together and done again after a death.
-   *
-   * @defaultValue `256`
-   */
+  /** Texts in one unit of work: what is sorted by length together and done again after a death; default: 256, or batchSize where that is more. A forward pass takes no more. */
   unitSize?: number | undefined;
   /**
    * Units a worker holds ahead, so that it never waits.

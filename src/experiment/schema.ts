@@ -84,8 +84,10 @@ export const workersSchema = z.strictObject({
     ),
   unitSize: positive
     .max(65_536)
-    .default(256)
-    .describe("Texts in one unit of work: what is sorted by length together and done again after a death."),
+    .optional()
+    .describe(
+      "Texts in one unit of work: what is sorted by length together and done again after a death; default: 256, or batchSize where that is more. A forward pass takes no more.",
+    ),
   credits: positive.max(1_024).default(8).describe("Units a worker holds ahead, so that it never waits."),
   maxAttempts: positive.max(200).default(3).describe("Workers that a unit may kill before it counts as failed."),
   heartbeatTimeoutMs: z

@@ -6,11 +6,17 @@ import type { CrossEncoderContract, CrossEncoderSpec } from "../protocol/message
 import type { RunContext } from "./context.js";
 import type { ModelChoice } from "./step.js";
 
-/** Texts that are measured with: enough for a few batches of the biggest size. */
-const SAMPLE_SIZE = 256;
+/** Texts that are measured with where no unit size says otherwise: a batch of the biggest size that is tried. */
+const SAMPLE_SIZE = 1_024;
+const DEFAULT_UNIT_SIZE = 256;
 const FILE = "batch-size.json";
 
 type Recorded = Readonly<Record<string, { readonly batchSize: number; readonly textsPerSecond: number }>>;
+
+/** Texts, or pairs, in a unit: unless the user wants it so, no fewer than a forward pass takes, which is of one unit. */
+export function unitSizeOf({ unitSize }: { readonly unitSize?: number | undefined }, batchSize: number): number {
+  return unitSize ?? Math.max(DEFAULT_UNIT_SIZE, batchSize);
+}
 
 /**
  * The batch size of a model in this run. With `auto` it is measured once and recorded in the run folder, for every worker
@@ -27,7 +33,7 @@ export function batchSizeOf(
   const { batchSize, unitSize } = context.config.workers;
   if (batchSize !== "auto") return Promise.resolve(batchSize);
   return measuredOnce(context, model.label, { name: "batch size", unit: "texts" }, () => {
-    const sample = spread(rows, Math.min(SAMPLE_SIZE, unitSize));
+    const sample = spread(rows, unitSize ?? SAMPLE_SIZE);
     return {
       probed: { model: context.modelSpec(model.checkpoint), side: "passage" },
       frame: table.gather(sample),
@@ -60,7 +66,7 @@ export function pairBatchSizeOf(
   // Its fingerprint knows of maxLength, which decides most; steps that share the model share the measurement.
   const key = `${contract.checkpoint} ${contract.fingerprint.slice(0, 16)}`;
   return measuredOnce(context, key, { name: "batch size of the cross-encoder", unit: "pairs" }, () => {
-    const sample = spread(missing, Math.min(SAMPLE_SIZE, context.config.workers.unitSize));
+    const sample = spread(missing, context.config.workers.unitSize ?? SAMPLE_SIZE);
     const rowCount = sample.length;
     return { probed: { crossEncoder: model }, frame: pairUnits(tables, pairs, sample, rowCount).frame(0), rowCount };
   });
@@ -77,7 +83,7 @@ async function measuredOnce(
   const pool = await context.pool();
   const [best] = await pool.probe({
     ...sampled(),
-    maxBatchSize: context.config.workers.unitSize,
+    maxBatchSize: context.config.workers.unitSize ?? SAMPLE_SIZE,
     signal: context.signal,
   });
   if (best === undefined) throw new TypeError("a probe names at least one batch size");

@@ -6,7 +6,7 @@ import { QuarryError } from "../errors.js";
 import type { CrossEncoderConfig } from "../experiment/schema.js";
 import type { FailedUnit } from "../pool/types.js";
 import type { CrossEncoderContract, CrossEncoderSpec } from "../protocol/messages.js";
-import { pairBatchSizeOf } from "./batch-size.js";
+import { pairBatchSizeOf, unitSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { toCrossEncoderSpec } from "./model-spec.js";
 import { PairCache } from "./pair-cache.js";
@@ -104,7 +104,7 @@ export class CrossScorer implements PairScorer {
       keys.count,
       missing,
     );
-    const units = pairUnits(options.tables, rows, planned, workers.unitSize);
+    const units = pairUnits(options.tables, rows, planned, unitSizeOf(workers, batchSize));
     const phase = call === 0 ? `${options.phase}/pairs` : `${options.phase}/pairs-${call}`;
     const pool = await context.pool();
     const start = { phase, label: "score pairs", unit: "pairs", total: planned.length } as const;
@@ -131,7 +131,8 @@ export class CrossScorer implements PairScorer {
 
   /** What decides how pairs are batched, and with which of them. */
   #planKey(keys: PairKeys, batchSize: number): string {
-    const facts = JSON.stringify([this.contract.fingerprint, this.context.config.workers.unitSize, batchSize]);
+    const unitSize = unitSizeOf(this.context.config.workers, batchSize);
+    const facts = JSON.stringify([this.contract.fingerprint, unitSize, batchSize]);
     return createHash("sha256").update(facts).update(keys.bytes).digest("hex");
   }
 

@@ -1,11 +1,13 @@
 /** What of an experiment a run folder is bound to: options that determine results, as far as something in it depends on them. */
 import type { ExperimentConfig, TrainConfig } from "../experiment/schema.js";
+import { unitSizeOf } from "./batch-size.js";
 import { evalStepsOf } from "./evaluating/index.js";
 
 /** The options that determine results: another value of these belongs into another run folder. */
 export function determinants(config: ExperimentConfig): unknown {
   const { runDir: _runDir, cacheDir: _cacheDir, steps: _steps, workers, train: training, ...others } = config;
-  const { batchSize, unitSize } = workers;
+  const { batchSize } = workers;
+  const unitSize = unitSizeOf(workers, 1);
   // Whether vectors are kept changes no more than the last bits of a score; what they are rounded to does.
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };
   if (training === undefined) return { ...rest, workers: { batchSize, unitSize } };

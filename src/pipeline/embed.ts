@@ -22,7 +22,7 @@ import { QuarryError } from "../errors.js";
 import { jsonDigest } from "../json-digest.js";
 import type { FailedUnit } from "../pool/types.js";
 import type { ModelContract, ModelSpec, VectorDtype } from "../protocol/messages.js";
-import { batchSizeOf } from "./batch-size.js";
+import { batchSizeOf, unitSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { type FallibleJob, leaveOut, leftOutBefore, throwFailed } from "./failed-units.js";
 import type { ModelChoice } from "./step.js";
@@ -140,7 +140,7 @@ async function embed(context: RunContext, options: EmbedOptions): Promise<Embedd
       await store.checkWritable();
       const path = context.runDir.file(options.plan);
       const batchSize = await options.batchSize();
-      const { unitSize } = context.config.workers;
+      const unitSize = unitSizeOf(context.config.workers, batchSize);
       const key = jsonDigest([store.folder, rowsKey(table, rows), batchSize, unitSize], 32);
       let plan = await readPlan(path, key, rows.length);
       if (plan === null || !covers(plan, keys, places)) {
@@ -194,7 +194,7 @@ async function encodePlanned(
   found: Int32Array,
 ): Promise<Throughput & { readonly leftOut: Int32Array; readonly failed: readonly FailedUnit[] }> {
   const { phase, model, side, dtype, table, rows, batchSize } = options;
-  const { unitSize } = context.config.workers;
+  const unitSize = unitSizeOf(context.config.workers, batchSize);
   const name = side === "passage" ? "passages" : "queries";
   const units = textUnits(
     table,

@@ -1,7 +1,7 @@
 /** Encoding without the store: vectors go straight into one NumPy matrix in the run folder. */
 import { createHash } from "node:crypto";
 import { hashRows, textUnits } from "../data/index.js";
-import { batchSizeOf } from "./batch-size.js";
+import { batchSizeOf, unitSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
 import { type EncodeResult, type EncodeWork, writeIds } from "./encode-work.js";
@@ -13,8 +13,8 @@ export async function encodeToMatrix(context: RunContext, work: EncodeWork): Pro
   const { step, model, options, table, rows } = work;
   const pool = await context.pool();
   const contract = await describe(context, model);
-  const { unitSize } = context.config.workers;
   const batchSize = await batchSizeOf(context, model, table, rows);
+  const unitSize = unitSizeOf(context.config.workers, batchSize);
   const facts = JSON.stringify([contract.fingerprint, table.fingerprint, options.side, batchSize, unitSize]);
   const key = hashRows(createHash("sha256").update(facts), rows).digest("hex");
   const vectors = `${step}/vectors.npy`;

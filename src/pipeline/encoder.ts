@@ -12,6 +12,7 @@ import type { FailedUnit, WorkerPool } from "../pool/types.js";
 import type { ModelContract } from "../protocol/messages.js";
 import { findPython } from "../python/environment.js";
 import { EventStream } from "../report/events.js";
+import { unitSizeOf } from "./batch-size.js";
 import { toModelSpec } from "./model-spec.js";
 
 /** How an encoder is opened. */
@@ -103,7 +104,11 @@ class PooledEncoder implements Encoder {
     const vectors = new Float32Array(texts.length * dimension);
     const count = texts.length;
     if (count === 0) return { vectors, count, dimension };
-    const units = looseUnits(texts.map(checked), this.experiment.config.workers.unitSize);
+    const { workers } = this.experiment.config;
+    const units = looseUnits(
+      texts.map(checked),
+      unitSizeOf(workers, workers.batchSize === "auto" ? 1 : workers.batchSize),
+    );
     const { failed } = await this.pool.encode({
       phase: "encode",
       model: toModelSpec(this.experiment),

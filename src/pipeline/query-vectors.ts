@@ -6,6 +6,7 @@ import type { TextTable } from "../data/types.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import { writeFileDurably } from "../rundir/durable.js";
 import { jsonOrNull } from "../rundir/jsonl.js";
+import { unitSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { leaveOut, throwFailed } from "./failed-units.js";
 
@@ -37,7 +38,7 @@ export async function queryVectors(
   if (stored !== null) return stored;
   const { queryRows, phase, model, batchSize, queries } = options;
   const pool = await context.pool();
-  const unitSize = context.config.workers.unitSize;
+  const unitSize = unitSizeOf(context.config.workers, batchSize);
   return context.phase({ phase, label: "encode queries", unit: "queries", total: queryRows.length }, async () => {
     let vectors = new Float32Array(0);
     let width = 0;

@@ -4,7 +4,7 @@ import { hashRows, textUnits } from "../data/index.js";
 import type { PreparedSource } from "../data/types.js";
 import type { TrackedPairs, UnitList } from "../pool/types.js";
 import type { ModelContract } from "../protocol/messages.js";
-import { batchSizeOf } from "./batch-size.js";
+import { batchSizeOf, unitSizeOf } from "./batch-size.js";
 import type { RunContext } from "./context.js";
 import { describe } from "./describe.js";
 import { type Embedded, wantedVectors, withVectors } from "./embed.js";
@@ -100,9 +100,9 @@ async function searchStreaming(
 ): Promise<Retrieval> {
   const { phase, folder, source, queryRows } = options;
   const { passages, queries, searchRows } = source;
-  const { unitSize } = context.config.workers;
   const model = context.modelSpec(options.model.checkpoint);
   const batchSize = await batchSizeOf(context, options.model, passages, searchRows);
+  const unitSize = unitSizeOf(context.config.workers, batchSize);
   const key = [contract.fingerprint, queries.fingerprint, passages.fingerprint, batchSize, unitSize];
   const scope = `${contract.fingerprint}/${passages.fingerprint}`;
   const unitsWithout = (leftOut: ReadonlySet<number>): UnitList =>

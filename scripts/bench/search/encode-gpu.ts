@@ -34,6 +34,8 @@ async function race(context: Context, gpu: string, kind: "real" | "base"): Promi
   const texts: Text[] = [];
   for (let repeat = 0; repeat < (context.quick ? 1 : REPEATS); repeat += 1)
     texts.push(...once.map((text) => ({ ...text, _id: `${repeat}.${text._id}` })));
+  // As a run plans its units, with similar lengths side by side; sentence-transformers sorts by itself.
+  texts.sort((one, other) => other.text.length - one.text.length);
   const table = await prepare(context, `gpu-${kind}`, texts, texts.slice(0, 1));
   const json = join(context.folder, `gpu-${kind}.json`);
   await writeFile(json, JSON.stringify(texts));

@@ -12,6 +12,7 @@ import { execa } from "execa";
 import { prepareSource, textUnits } from "../../../src/data/index.js";
 import type { PreparedSource } from "../../../src/data/types.js";
 import { biEncoder, defineExperiment, demoModel, type Experiment, source } from "../../../src/index.js";
+import { unitSizeOf } from "../../../src/pipeline/batch-size.js";
 import { toModelSpec } from "../../../src/pipeline/model-spec.js";
 import { openPool } from "../../../src/pool/pool.js";
 import type { WorkerPool } from "../../../src/pool/types.js";
@@ -75,7 +76,7 @@ export async function measureEncoding(context: Context): Promise<void> {
       float32: await open("float32"),
       bfloat16: (await hasBf16()) ? await open("bfloat16") : undefined,
     };
-    const unit = sides.float32.experiment.config.workers.unitSize;
+    const unit = unitSizeOf(sides.float32.experiment.config.workers, 1);
     const rivals = { main, sentence, trove, sides, unit };
     const courses: Course[] = [
       { name: "short passages", texts: short, perRound: perRound * 2, rounds, isKept: false },
@@ -233,7 +234,7 @@ export async function encodeWith(
     units: textUnits(
       texts,
       Int32Array.from({ length: texts.rowCount }, (_, row) => row),
-      experiment.config.workers.unitSize,
+      unitSizeOf(experiment.config.workers, batch),
       side,
     ),
     onVectors: async (index, found) => {

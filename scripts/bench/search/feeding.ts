@@ -13,7 +13,7 @@ import type { WorkerPool } from "../../../src/pool/types.js";
 import { processStat } from "../../../src/process-stat.js";
 import { EventStream } from "../../../src/report/events.js";
 import { type Context, median } from "../shared/context.js";
-import { counted, delayedModel, makeCorpus, searchJob, unitsOf } from "./simulated.js";
+import { counted, delayedModel, makeCorpus, searchJob, UNIT_SIZE, unitsOf } from "./simulated.js";
 
 /** Passages of 55 words a second on one GPU: a base model in bf16, and MiniLM. */
 const ASSUMED_RATES = [2_000, 20_000] as const;
@@ -31,7 +31,7 @@ interface Paid {
 export async function measureFeeding(context: Context): Promise<void> {
   const [unitCount, rounds] = context.quick ? [30, 1] : [800, 3];
   const experiment = delayedModel(0, { count: Math.max(1, Math.min(2, context.threads)), threads: 1 });
-  const corpus = await makeCorpus(context.folder, unitCount * experiment.config.workers.unitSize);
+  const corpus = await makeCorpus(context.folder, unitCount * UNIT_SIZE);
   const pool = await openPool({
     workers: experiment.config.workers,
     python: context.python,
@@ -49,7 +49,7 @@ export async function measureFeeding(context: Context): Promise<void> {
         await payForSearch(pool, experiment, corpus, unitCount, join(context.folder, `snapshots-${round}`)),
       );
     }
-    for (const [kind, all] of Object.entries(paid)) tell(context, kind, all, experiment.config.workers.unitSize);
+    for (const [kind, all] of Object.entries(paid)) tell(context, kind, all, UNIT_SIZE);
     context.numbers({ paid, unitCount });
   } finally {
     await pool.close();
@@ -65,7 +65,7 @@ async function payForEncoding(
   corpus: PreparedSource,
   unitCount: number,
 ): Promise<Paid> {
-  const { units, bytes } = counted(unitsOf(corpus, experiment, unitCount));
+  const { units, bytes } = counted(unitsOf(corpus, unitCount));
   let back = 0;
   return paying(
     unitCount,
@@ -91,7 +91,7 @@ async function payForSearch(
   unitCount: number,
   folder: string,
 ): Promise<Paid> {
-  const { units, bytes } = counted(unitsOf(corpus, experiment, unitCount));
+  const { units, bytes } = counted(unitsOf(corpus, unitCount));
   const { job, snapshots } = await searchJob({ experiment, units, folder, queryCount: QUERIES, topK: TOP_K });
   return paying(
     unitCount,

@@ -12,6 +12,7 @@ import { Cluster } from "./nodes.js";
 /** As passages of MS MARCO are, so that the run takes a minute. */
 const WORDS = 55;
 const SHARE_BEFORE = 1 / 3;
+const PER_UNIT = 32;
 
 export async function measureLateJoin(context: Context, network: Network): Promise<void> {
   const count = context.quick ? 480 : 1_920;
@@ -26,7 +27,7 @@ export async function measureLateJoin(context: Context, network: Network): Promi
   const experiment = defineExperiment({
     name: "bench-late",
     model: biEncoder(demoModel, { dtype: "float32" }),
-    workers: { count: 0, listen: `tcp://${network.address}:0`, device: "cpu", unitSize: 32, batchSize: 16 },
+    workers: { count: 0, listen: `tcp://${network.address}:0`, device: "cpu", unitSize: PER_UNIT, batchSize: 16 },
     encode: { data: source({ corpus: "unused" }) },
   });
   const prepared = await prepareSource(
@@ -39,7 +40,7 @@ export async function measureLateJoin(context: Context, network: Network): Promi
     cluster.start(0);
     await cluster.joined(1);
     const rows = Int32Array.from({ length: count }, (_, row) => row);
-    const units = textUnits(prepared.passages, rows, experiment.config.workers.unitSize, "passages");
+    const units = textUnits(prepared.passages, rows, PER_UNIT, "passages");
     const seen = new Set<number>();
     const times: number[] = [];
     const began = performance.now();
@@ -64,11 +65,10 @@ export async function measureLateJoin(context: Context, network: Network): Promi
     const last = times.at(-1) as number;
     // What the last quarter saw: the newcomer has loaded its model by then.
     const after = rate(times.filter((time) => time >= askedMs + (last - askedMs) * 0.75));
-    const perUnit = experiment.config.workers.unitSize;
     context.tell(
       "real encoding (MiniLM), a second node joins after a third: each unit once",
       `${count} passages in ${(last / 1e3).toFixed(1)} s, ${late} of them by the newcomer; ` +
-        `${(before * perUnit).toFixed(0)} passages/s before, ${(after * perUnit).toFixed(0)} in the last quarter`,
+        `${(before * PER_UNIT).toFixed(0)} passages/s before, ${(after * PER_UNIT).toFixed(0)} in the last quarter`,
       "the newcomer works",
       late > 0,
     );

@@ -13,7 +13,7 @@ import type { Context } from "../shared/context.js";
 import { measureLateJoin } from "./late-join.js";
 import { type Network, openNetwork } from "./network.js";
 import { Cluster } from "./nodes.js";
-import { counted, delayedModel, makeCorpus, searchJob, unitsOf } from "./simulated.js";
+import { counted, delayedModel, makeCorpus, searchJob, UNIT_SIZE, unitsOf } from "./simulated.js";
 
 const QUERIES = 1_024;
 const TOP_K = 1_000;
@@ -36,7 +36,7 @@ export async function measureScaling(context: Context): Promise<void> {
   const network = openNetwork(NODES, context.note);
   try {
     const experiment = delayedModel(delay, { count: 0, listen: `tcp://${network.address}:0` });
-    const corpus = await makeCorpus(context.folder, unitCount * experiment.config.workers.unitSize);
+    const corpus = await makeCorpus(context.folder, unitCount * UNIT_SIZE);
     const setting = { context, network, experiment, corpus, unitCount };
     const took = new Map<string, Took>();
     const plans = { "1": [1], "2": [1, 1], "4": [1, 1, 1, 1], slow: [1, 1, 1, SLOWNESS] };
@@ -70,10 +70,10 @@ async function search(
     // Short jobs until everybody has loaded the model; a node that comes late to one takes part in the next.
     const model = toModelSpec(experiment);
     while (cluster.readyCount < nodes.length) {
-      const units = unitsOf(corpus, experiment, nodes.length * 2);
+      const units = unitsOf(corpus, nodes.length * 2);
       await cluster.pool.encode({ phase: "warm", model, side: "passage", units, onVectors: async () => {} });
     }
-    const { units, bytes, firstMs } = counted(unitsOf(corpus, experiment, unitCount));
+    const { units, bytes, firstMs } = counted(unitsOf(corpus, unitCount));
     const folder = join(context.folder, `snapshots-${name}`);
     const { job, snapshots } = await searchJob({ experiment, units, folder, queryCount: QUERIES, topK: TOP_K });
     const [cpu, begin] = [process.cpuUsage(), performance.now()];

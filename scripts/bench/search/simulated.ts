@@ -13,6 +13,8 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 /** A passage of MS MARCO has 55 words and 333 bytes. */
 const WORDS = 55;
 const DIMENSION = 384;
+/** Passages in a unit. */
+export const UNIT_SIZE = 256;
 
 /** Passages whose words mean nothing: as many bytes as real ones. */
 export async function makeCorpus(folder: string, count: number): Promise<PreparedSource> {
@@ -49,7 +51,7 @@ export function delayedModel(seconds: number, workers: Readonly<Record<string, u
       encoderOptions: { seconds },
     }),
     // One batch for each unit: one sleep.
-    workers: { unitSize: 256, batchSize: 256, device: "cpu", ...workers },
+    workers: { unitSize: UNIT_SIZE, batchSize: UNIT_SIZE, device: "cpu", ...workers },
     encode: { data: source({ corpus: "unused" }) },
   });
 }
@@ -82,10 +84,9 @@ export function counted(units: UnitList): {
 }
 
 /** The first `unitCount` units of a corpus. */
-export function unitsOf(corpus: PreparedSource, experiment: Experiment, unitCount: number): UnitList {
-  const { unitSize } = experiment.config.workers;
-  const rows = Int32Array.from({ length: Math.min(unitCount * unitSize, corpus.passages.rowCount) }, (_, row) => row);
-  return textUnits(corpus.passages, rows, unitSize, "passages");
+export function unitsOf(corpus: PreparedSource, unitCount: number): UnitList {
+  const rows = Int32Array.from({ length: Math.min(unitCount * UNIT_SIZE, corpus.passages.rowCount) }, (_, row) => row);
+  return textUnits(corpus.passages, rows, UNIT_SIZE, "passages");
 }
 
 /** A search with random queries whose snapshots go to the disk as those of an evaluation do. */
