@@ -15,7 +15,7 @@ import { cutIntoPassages, drawPart, type Text } from "./collection.js";
 import { encodeWith, openSide, prepare, startSentencePeer } from "./encode.js";
 
 const [RATE, BUSY] = [1.3, 95];
-const SIZES = [64, 128, 256, 512, 1_024];
+const SIZES = [64, 128, 256, 512, 1_024, 2_048, 4_096];
 /** The same passages again and again: what a GPU does with them does not depend on what they say. */
 const REPEATS = 4;
 
