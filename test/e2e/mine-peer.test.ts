@@ -33,7 +33,7 @@ beforeAll(async () => {
   await writeFile(join(place.collection, "corpus.jsonl"), lines(passages));
   await writeFile(join(place.collection, "queries.jsonl"), lines(queries));
   await writeFile(join(place.collection, "qrels/train.tsv"), `query-id\tcorpus-id\tscore\n${judged.join("\n")}\n`);
-}, 300_000);
+});
 afterAll(() => place.remove());
 
 /** What the peer mines: `anchor | positive | negative`, with the two scores. */
@@ -156,4 +156,4 @@ test("mines the triplets of the peer, with margins, limits and ranges", async ()
       expect(Math.abs(each[4] - negative)).toBeLessThan(1e-5);
     }
   }
-}, 300_000);
+});

@@ -27,7 +27,7 @@ beforeAll(async () => {
     workers: { count: 1, threads: 1, unitSize: 64 },
   `);
   first = await place.start("run", "experiment.ts");
-}, 240_000);
+});
 afterAll(() => place.remove());
 
 const runDir = (...parts: string[]): string => join(place.folder, "runs/main-job", ...parts);
@@ -92,7 +92,7 @@ test("mined negatives hold no annotated passage and serve as the next experiment
   const second = await place.quarry("train", "second.ts");
   expect(second.stderr).toBe("");
   expect(second.exitCode).toBe(0);
-}, 120_000);
+});
 
 test("sentence-transformers loads the trained checkpoint and gives Quarry's vectors", async () => {
   const python = await findPython({ extras: ["test"] });
@@ -113,7 +113,7 @@ print(float(np.abs(model.encode(texts, show_progress_bar=False) - own).max()), o
   );
   expect(Number(stdout.split(" ")[0])).toBeLessThan(1e-5);
   expect(stdout).toContain("(480, 32)");
-}, 120_000);
+});
 
 test("the same command finds everything done and starts no worker", async () => {
   const again = await place.quarry("run", "experiment.ts");
@@ -127,7 +127,7 @@ test("the same command finds everything done and starts no worker", async () => 
   const restart = events.findLastIndex((event) => event.type === "runStarted");
   expect(events[restart].isResumed).toBe(true);
   expect(events.slice(restart).filter((event) => event.type === "worker")).toEqual([]);
-}, 60_000);
+});
 
 test("another configuration in the same run folder is refused with the option that differs", async () => {
   const other = await place.quarry("run", "experiment.ts", "--train.args.learningRate", "0.5");
@@ -164,22 +164,18 @@ class MyLoss(nn.Module):
   const [line] = (await readFile(join(place.folder, "runs/own-loss/train/steps.jsonl"), "utf8")).split("\n");
   expect(JSON.parse(line as string).loss).toBeGreaterThan(7);
   expect(JSON.parse(line as string)).toMatchObject({ step: 1, maskedPositives: expect.any(Number) as number });
-}, 90_000);
+});
 
 const hasNoNetwork = execaSync("unshare", ["-n", "true"], { reject: false }).failed;
 if (hasNoNetwork)
   process.stderr.write("Skipped, training without a loopback interface: no namespaces can be made here.\n");
 
-test.skipIf(hasNoNetwork)(
-  "training where ranks cannot meet is told, and not waited for",
-  async () => {
-    const args = ["train", "experiment.ts", "--name", "lonely"];
-    const { exitCode, stderr } = await place.startIn('exec unshare -n "$@"', ...args);
-    expect(stderr).toContain("error: Ranks cannot reach each other at 127.0.0.1");
-    expect(exitCode).toBe(4);
-  },
-  90_000,
-);
+test.skipIf(hasNoNetwork)("training where ranks cannot meet is told, and not waited for", async () => {
+  const args = ["train", "experiment.ts", "--name", "lonely"];
+  const { exitCode, stderr } = await place.startIn('exec unshare -n "$@"', ...args);
+  expect(stderr).toContain("error: Ranks cannot reach each other at 127.0.0.1");
+  expect(exitCode).toBe(4);
+});
 
 test("nothing is left running", async () => {
   expect(await place.survivors()).toEqual([]);
