@@ -1,10 +1,9 @@
 /** `quarry mine` with a tiny model: rules, report, what a resume does. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
 import { openWorkplace, until, type Workplace } from "./harness.js";
+import { askPeer } from "./peer.js";
 
 let place: Workplace;
 
@@ -172,18 +171,13 @@ test("a cross-encoder denoises and labels; its scores are those that sentence-tr
     .slice(0, 20)
     .map((line) => JSON.parse(line) as { anchor: string; negative: string; scores: number[] });
   const script = `
-import json, sys
 from sentence_transformers import CrossEncoder
-pairs = json.load(sys.stdin)
-model = CrossEncoder(sys.argv[1], device="cpu")
-print(json.dumps([float(score) for score in model.predict([(p["anchor"], p["negative"]) for p in pairs], show_progress_bar=False)]))
+folder, pairs = given
+model = CrossEncoder(folder, device="cpu")
+scores = model.predict([(p["anchor"], p["negative"]) for p in pairs], show_progress_bar=False)
+answer = [float(score) for score in scores]
 `;
-  const python = await findPython({ extras: ["test"] });
-  const { stdout } = await execa(python.executable, ["-c", script, cross], {
-    env: { ...python.env, HF_HUB_OFFLINE: "1" },
-    input: JSON.stringify(pairs),
-  });
-  const expected = JSON.parse(stdout) as number[];
+  const expected = await askPeer<number[]>(script, [cross, pairs]);
   for (const [at, { scores }] of pairs.entries())
     expect(Math.abs((scores[1] as number) - (expected[at] as number))).toBeLessThan(1e-4);
 

@@ -1,10 +1,10 @@
 /** An experiment with a rerank section: measured before and after, every pair scored once, whoever asks. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
-import { openWorkplace, ROOT, type Workplace } from "./harness.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
+import { openWorkplace, type Workplace } from "./harness.js";
+import { askPeer } from "./peer.js";
 
 let place: Workplace;
 let cross: string;
@@ -110,20 +110,18 @@ test("the best passages are ranked again by sentence-transformers' scores, the o
 });
 
 async function compareWithReference(lines: readonly Line[]): Promise<void> {
-  const python = await findPython({ extras: ["demo", "test"] });
   const code = `
-import json, sys
+import json
 from sentence_transformers import CrossEncoder
-folder, pairs = sys.argv[1], json.load(sys.stdin)
+model, folder, pairs = given
 read = lambda name: {row["_id"]: row for row in map(json.loads, open(f"{folder}/{name}.jsonl"))}
 corpus, queries = read("corpus"), read("queries")
 text = lambda row: (row["title"] + " " if row.get("title") else "") + row["text"]
-scores = CrossEncoder(${JSON.stringify(cross)}, device="cpu").predict([(text(queries[q]), text(corpus[p])) for q, p in pairs])
-print(json.dumps([float(score) for score in scores]))
+scores = CrossEncoder(model, device="cpu").predict([(text(queries[q]), text(corpus[p])) for q, p in pairs])
+answer = [float(score) for score in scores]
 `;
-  const input = JSON.stringify(lines.map(({ query, passage }) => [query, passage]));
-  const { stdout } = await execa(python.executable, ["-c", code, place.collection], { env: python.env, input });
-  const expected = JSON.parse(stdout) as number[];
+  const pairs = lines.map(({ query, passage }) => [query, passage]);
+  const expected = await askPeer<number[]>(code, [cross, place.collection, pairs]);
   for (const [at, { score }] of lines.entries()) expect(score).toBeCloseTo(expected[at] as number, 5);
 }
 
@@ -177,9 +175,7 @@ test("damage in the cache costs what it hit and nothing else", async () => {
 const asked = { GPT2LMHeadModel: "gpt2-like", T5ForConditionalGeneration: "t5" };
 
 test.each(Object.entries(asked))("a %s ranks by what a template asks it", async (architecture, kind) => {
-  const { executable, env } = await findPython({ extras: ["demo", "test"] });
-  const folder = join(place.folder, kind);
-  await execa(executable, [join(ROOT, "test/fixtures/tiny_model.py"), folder, "--arch", kind], { env });
+  const folder = await writeTinyModel(join(place.folder, kind), "--arch", kind);
   const config = join(folder, "config.json");
   const written = JSON.parse(await readFile(config, "utf8"));
   await writeFile(config, JSON.stringify({ ...written, architectures: [architecture] }));

@@ -1,10 +1,10 @@
 /** The main job with a tiny model: evaluate, train, evaluate, mine, then use what it left. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa, execaSync } from "execa";
+import { execaSync } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
 import { openWorkplace, type Workplace } from "./harness.js";
+import { askPeer } from "./peer.js";
 
 let place: Workplace;
 let first: Awaited<ReturnType<Workplace["start"]>>;
@@ -95,24 +95,21 @@ test("mined negatives hold no annotated passage and serve as the next experiment
 });
 
 test("sentence-transformers loads the trained checkpoint and gives Quarry's vectors", async () => {
-  const python = await findPython({ extras: ["test"] });
   const script = `
-import json, sys, numpy as np
+import json, numpy as np
 from sentence_transformers import SentenceTransformer
-model = SentenceTransformer(sys.argv[1], device="cpu")
-rows = [json.loads(line) for line in open(sys.argv[2])]
+checkpoint, corpus, vectors = given
+rows = [json.loads(line) for line in open(corpus)]
 texts = [f"{row['title']} {row['text']}" if row["title"] else row["text"] for row in rows]
-own = np.load(sys.argv[3])
-print(float(np.abs(model.encode(texts, show_progress_bar=False) - own).max()), own.shape)
+own = np.load(vectors)
+found = SentenceTransformer(checkpoint, device="cpu").encode(texts, show_progress_bar=False)
+answer = [float(np.abs(found - own).max()), *own.shape]
 `;
   const folder = (await readdir(runDir())).find((name) => name.startsWith("encode-")) as string;
-  const { stdout } = await execa(
-    python.executable,
-    ["-c", script, runDir("train/checkpoint-4"), join(place.collection, "corpus.jsonl"), runDir(folder, "vectors.npy")],
-    { env: { ...python.env, HF_HUB_OFFLINE: "1" } },
-  );
-  expect(Number(stdout.split(" ")[0])).toBeLessThan(1e-5);
-  expect(stdout).toContain("(480, 32)");
+  const paths = [runDir("train/checkpoint-4"), join(place.collection, "corpus.jsonl"), runDir(folder, "vectors.npy")];
+  const [difference, ...shape] = await askPeer<number[]>(script, paths);
+  expect(difference).toBeLessThan(1e-5);
+  expect(shape).toEqual([480, 32]);
 });
 
 test("the same command finds everything done and starts no worker", async () => {
