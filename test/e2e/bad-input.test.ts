@@ -8,7 +8,7 @@ import { openWorkplace, type Workplace } from "./harness.js";
 let place: Workplace;
 beforeAll(async () => {
   place = await openWorkplace();
-}, 60_000);
+});
 afterAll(() => place.remove());
 
 beforeEach(async () => {
@@ -104,4 +104,4 @@ test("a broken source file leaves the cache as it was, and mending it is enough"
   await expectFailure(3, "corpus.jsonl:481");
   await writeFile(corpus, good);
   expect((await place.quarry("evaluate", "experiment.ts")).exitCode).toBe(0);
-}, 120_000);
+});

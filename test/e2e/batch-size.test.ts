@@ -17,7 +17,7 @@ beforeAll(async () => {
     workers: { count: 1, threads: 1, unitSize: 16, batchSize: "auto" },
     embeddings: { store: false },
   `);
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 test("auto measures once, and a later call in the run folder takes what was recorded", async () => {
@@ -33,7 +33,7 @@ test("auto measures once, and a later call in the run folder takes what was reco
   const second = await place.quarry("mine", "experiment.ts");
   expect(second.exitCode, second.stderr).toBe(0);
   expect(JSON.parse(await readFile(file, "utf8"))).toEqual(JSON.parse(recorded));
-}, 300_000);
+});
 
 test("a cross-encoder is measured on its own pairs, once for all steps that share it", async () => {
   await place.experiment(`
@@ -66,4 +66,4 @@ test("a cross-encoder is measured on its own pairs, once for all steps that shar
   expect(second.exitCode, second.stderr).toBe(0);
   expect(await readFile(join(place.folder, "runs/crossed/events.jsonl"), "utf8")).toContain("mine-base/rescore/pairs");
   expect(JSON.parse(await readFile(file, "utf8"))).toEqual(JSON.parse(changed));
-}, 300_000);
+});

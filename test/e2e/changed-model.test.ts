@@ -9,7 +9,7 @@ let place: Workplace;
 beforeAll(async () => {
   place = await openWorkplace({ passages: 60, queries: 12 });
   await place.crossEncoder();
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 /** Other weights in the same folder. */
@@ -48,7 +48,7 @@ test("what it did is done again with a warning, and nothing else; files that wer
   const evaluated = await run();
   expect(evaluated.again).toEqual(["evaluate-base ./model"]);
   expect(evaluated.metrics["evaluate-base"]).not.toEqual(first.metrics["evaluate-base"]);
-}, 240_000);
+});
 
 test("a training that began with it is not gone on with", async () => {
   await place.experiment(
@@ -66,7 +66,7 @@ test("a training that began with it is not gone on with", async () => {
   const { exitCode, stderr } = await place.quarry("train", "begun.ts");
   expect(exitCode).toBe(2);
   expect(stderr).toContain("the model ./cls is not what this run's checkpoints were trained with");
-}, 240_000);
+});
 
 test("a plugin that was edited makes a step be done again, and an unused model does not", async () => {
   await writeFile(join(place.folder, "own.py"), plugin("text"));
@@ -91,7 +91,7 @@ test("a plugin that was edited makes a step be done again, and an unused model d
   expect(await run()).toEqual(["evaluate-base was done with other code in own.py"]);
   await change("model", "--seed", "8");
   expect(await run()).toEqual(["evaluate-base was done with another model in ./model"]);
-}, 240_000);
+});
 
 test("a question is answered by the model that is named now", async () => {
   await place.experiment(
@@ -112,7 +112,7 @@ test("a question is answered by the model that is named now", async () => {
   expect(first).toMatch(/0\.\d+ +p\d+/);
   expect(await ask("--model.pooling", "cls")).not.toBe(first);
   expect(await ask()).toBe(first);
-}, 240_000);
+});
 
 function plugin(text: string): string {
   return [

@@ -15,7 +15,7 @@ beforeAll(async () => {
     BEIR: beir(),
     MSMARCO: msmarco(),
   });
-}, 60_000);
+});
 afterAll(async () => {
   for (const name of ["SCIFACT", "MINED", "BEIR", "MSMARCO"]) delete process.env[name];
   await place.remove();
@@ -99,7 +99,7 @@ test("scifact.ts trains with the negatives that mine-negatives.ts mined", async 
   expect(result.stdout).toMatch(/nDCG@10 +0\.\d{4} +0\.\d{4}/);
   const metrics = await readFile(join(place.folder, "runs/scifact-minilm/metrics.json"), "utf8");
   expect(Object.keys(JSON.parse(metrics))).toEqual(["evaluate-base", "evaluate-checkpoint-2"]);
-}, 180_000);
+});
 
 test("refresh-negatives.ts learns from negatives that the model itself mined", async () => {
   const few = ["--train.args.maxSteps", "5", "--train.globalBatchSize", "4", "--train.threads", "1"];
@@ -110,7 +110,7 @@ test("refresh-negatives.ts learns from negatives that the model itself mined", a
   expect(result.stdout).toMatch(
     /negatives 1: \d+ mined in .* with the model of step 2, used after step 4, 2 steps old then/,
   );
-}, 180_000);
+});
 
 test("rerank.ts measures before and after; bm25.ts ranks a run file just so, mines from one and compares", async () => {
   const cross = await place.crossEncoder();
@@ -143,7 +143,7 @@ test("rerank.ts measures before and after; bm25.ts ranks a run file just so, min
   expect(await ranked("bm25-reranked/evaluate-run+rerank/run.trec")).toEqual(
     await ranked("scifact-reranked/evaluate-base+rerank/run.trec"),
   );
-}, 180_000);
+});
 
 test("suite.ts evaluates every data set of a folder in one table", async () => {
   for (const name of ["nfcorpus", "scifact", "no-test-split"])
@@ -152,7 +152,7 @@ test("suite.ts evaluates every data set of a folder in one table", async () => {
   const result = await quarry("evaluate", "suite.ts");
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toMatch(/\n +nDCG@10 +P@10 +R@100\n.*\nnfcorpus .*\nscifact .*\naverage /);
-}, 120_000);
+});
 
 test("msmarco.ts mines, then trains with these negatives on two ranks, as it is written for GPUs, in one command", async () => {
   await writeMsmarco(msmarco());
@@ -168,14 +168,14 @@ test("msmarco.ts mines, then trains with these negatives on two ranks, as it is 
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toContain("negatives.tsv");
   expect(result.stdout).toMatch(/RR@10 +0\.\d{4}\nnDCG@10/);
-}, 180_000);
+});
 
 test("quickstart.ts does the main job on the embedded collection", async () => {
   const result = await quarry("run", "quickstart.ts", ...TINY, ...FEW, ...SHORT);
   expect(result.exitCode, result.stderr).toBe(0);
   for (const row of ["nDCG@10", "RR@10", "R@100", "passages/s", "steps/s"]) expect(result.stdout).toContain(row);
   expect(result.stdout).toContain(join(place.folder, "runs/quickstart"));
-}, 240_000);
+});
 
 test("judgements.ts is checked, counted, shown and run", async () => {
   const file = example("judgements.ts");
@@ -188,13 +188,13 @@ test("judgements.ts is checked, counted, shown and run", async () => {
   const result = await quarry("run", "judgements.ts", ...TINY, ...FEW, ...SHORT);
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toContain("nDCG@10");
-}, 240_000);
+});
 
 test("seeds.ts prints mean and spread", async () => {
   const { exitCode, stdout, stderr } = await script("seeds.ts", { STEPS: "1" });
   expect(exitCode, stderr).toBe(0);
   expect(stdout).toMatch(/\nnDCG@10 +0\.\d{4} ± 0\.\d{4}( +0\.\d{4}){3}\nR@100 /);
-}, 180_000);
+});
 
 test("sweep.ts keeps the model that is best on dev and measures it on test", async () => {
   const folder = join(place.folder, "with-dev");
@@ -207,10 +207,10 @@ test("sweep.ts keeps the model that is best on dev and measures it on test", asy
   const best = tried.reduce((one, other) => (Number(other[2]) > Number(one[2]) ? other : one));
   // Dev and test are the same here.
   expect(stdout).toContain(`\nmodels/${best[1]}: nDCG@10 ${best[2]} on test`);
-}, 180_000);
+});
 
 test("compare-prompts.ts calls the verbs itself and prints a table", async () => {
   const result = await script("compare-prompts.ts", {}, place.model, place.collection);
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toMatch(/none +nDCG@10 0\.\d{3} {2}R@100 \d\.\d{3}\nquestion +nDCG@10/);
-}, 120_000);
+});

@@ -45,7 +45,7 @@ beforeAll(async () => {
   place = await openWorkplace({ passages: 160, queries: 24 });
   cross = await place.crossEncoder();
   await evaluateOwn(null);
-}, 240_000);
+});
 afterAll(() => place.remove());
 
 test("the run of a search, handed in, has the values of that search, before and after it is ranked again", async () => {
@@ -68,7 +68,7 @@ test("the run of a search, handed in, has the values of that search, before and 
   expect(again.stdout).toMatch(/run +run\+rerank +gain/);
   const journal = await readFile(file("given/journal.jsonl"), "utf8");
   expect(journal.match(/stepDone/g), "done once").toHaveLength(2);
-}, 120_000);
+});
 
 test("another run in the same file is measured anew; what it leaves out is told, and its depth is the evaluation's", async () => {
   const lines = (await readFile(file("own/evaluate-base/run.trec"), "utf8")).trimEnd().split("\n");
@@ -90,7 +90,7 @@ test("another run in the same file is measured anew; what it leaves out is told,
   expect(kept.length).toBeGreaterThan(0);
   expect(kept.length).toBeLessThanOrEqual(50);
   expect(await ranked("own/evaluate-base")).toEqual(expect.arrayContaining(kept));
-}, 120_000);
+});
 
 test("a suite has a run for each of its data sets", async () => {
   const lines = await readFile(file("own/evaluate-base/run.trec"));
@@ -102,7 +102,7 @@ test("a suite has a run for each of its data sets", async () => {
   const { "evaluate-base": values } = await metrics("own");
   expect(found["evaluate-run"]).toEqual({ one: values, two: values, average: values });
   expect(await ranked("several/evaluate-run+rerank/two")).toEqual(await ranked("own/evaluate-base+rerank"));
-}, 120_000);
+});
 
 test("a run that names a passage nobody knows, or that is not there, is told before anything is loaded", async () => {
   const lines = await readFile(file("own/evaluate-base/run.trec"), "utf8");
@@ -113,7 +113,7 @@ test("a run that names a passage nobody knows, or that is not there, is told bef
   const nowhere = await evaluate("nowhere", NOBODY, `data: ${DATA}, run: "nowhere.run"`);
   expect(nowhere.exitCode).toBe(2);
   expect(nowhere.stderr).toMatch(/evaluate\.run: there is no "nowhere\.run"/);
-}, 60_000);
+});
 
 test("the doctor prices no encoding where a run takes the place of the search", async () => {
   await place.experiment(
@@ -124,4 +124,4 @@ test("the doctor prices no encoding where a run takes the place of the search", 
   const result = await place.quarry("doctor", "priced.ts", "--json");
   expect(result.exitCode, result.stderr + result.stdout).toBe(0);
   expect(result.stdout).not.toMatch(/encoding|vectors of/);
-}, 120_000);
+});

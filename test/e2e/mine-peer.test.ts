@@ -1,10 +1,9 @@
 /** Mining as sentence-transformers' mine_hard_negatives does it: the same triplets with the same scores. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
 import { openWorkplace, type Workplace } from "./harness.js";
+import { askPeer } from "./peer.js";
 
 let place: Workplace;
 
@@ -33,7 +32,7 @@ beforeAll(async () => {
   await writeFile(join(place.collection, "corpus.jsonl"), lines(passages));
   await writeFile(join(place.collection, "queries.jsonl"), lines(queries));
   await writeFile(join(place.collection, "qrels/train.tsv"), `query-id\tcorpus-id\tscore\n${judged.join("\n")}\n`);
-}, 300_000);
+});
 afterAll(() => place.remove());
 
 /** What the peer mines: `anchor | positive | negative`, with the two scores. */
@@ -75,7 +74,7 @@ sys.modules["datasets"] = module
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import hard_negatives
 hard_negatives.is_datasets_available = lambda: True
-model, folder, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+model, folder, options = given
 rows = [json.loads(line) for line in open(f"{folder}/corpus.jsonl")]
 texts = {row["_id"]: f"{row['title']} {row['text']}" if row["title"] else row["text"] for row in rows}
 queries = {row["_id"]: row["text"] for row in map(json.loads, open(f"{folder}/queries.jsonl"))}
@@ -90,7 +89,8 @@ for each in options:
         output_format="triplet", output_scores=True, verbose=False, **each,
     )
     found.append([[a, p, n, *scores] for a, p, n, scores in zip(*(mined[name] for name in names))])
-print(json.dumps(found))
+del sys.modules["datasets"]
+answer = found
 `;
 
 type Triplet = readonly [
@@ -100,13 +100,6 @@ type Triplet = readonly [
   positiveScore: number,
   negativeScore: number,
 ];
-
-async function peer(options: readonly object[]): Promise<Triplet[][]> {
-  const python = await findPython({ extras: ["test"] });
-  const args = ["-c", PEER, place.model, place.collection, JSON.stringify(options)];
-  const { stdout } = await execa(python.executable, args, { env: { ...python.env, HF_HUB_OFFLINE: "1" } });
-  return JSON.parse(stdout.trim().split("\n").at(-1) as string) as Triplet[][];
-}
 
 async function own(name: string, options: object): Promise<Triplet[]> {
   const written = Object.entries(options).map(([key, value]) => `${key}: ${JSON.stringify(value)},`);
@@ -142,7 +135,7 @@ const CASES = [
 ];
 
 test("mines the triplets of the peer, with margins, limits and ranges", async () => {
-  const peers = await peer(CASES);
+  const peers = await askPeer<Triplet[][]>(PEER, [place.model, place.collection, CASES]);
   for (const [at, options] of CASES.entries()) {
     const expected = peers[at] as Triplet[];
     const found = await own(`peer-${at}`, options);
@@ -156,4 +149,4 @@ test("mines the triplets of the peer, with margins, limits and ranges", async ()
       expect(Math.abs(each[4] - negative)).toBeLessThan(1e-5);
     }
   }
-}, 300_000);
+});

@@ -1,16 +1,15 @@
 /** `quarry mine` with a tiny model: rules, report, what a resume does. */
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
 import { openWorkplace, until, type Workplace } from "./harness.js";
+import { askPeer } from "./peer.js";
 
 let place: Workplace;
 
 beforeAll(async () => {
   place = await openWorkplace({ passages: 160, queries: 24 });
-}, 240_000);
+});
 afterAll(() => place.remove());
 
 /** Mines with these options into runs/<name>. */
@@ -113,23 +112,48 @@ test("mining from a run alone needs no model and starts no worker", async () => 
   expect(JSON.parse(await read("run-only", "report.json")).dropped.filter).toBeGreaterThan(0);
 });
 
+/** Does not end the search while there is a file. */
+const STALLING = `
+import time
+from pathlib import Path
+
+from quarry_runtime.modeling.encoder import Encoder
+from quarry_runtime.modeling.registry import register_encoder
+
+
+@register_encoder("stalling")
+class Stalling(Encoder):
+    batches = 0
+
+    def forward(self, batch, side):
+        self.batches += 1
+        while self.batches > 30 and Path("stall").exists():
+            time.sleep(0.05)
+        return super().forward(batch, side)
+`;
+
 test("killed in the middle of a search, the same command goes on and mines what an undisturbed run mines", async () => {
-  const options = (name: string) =>
-    `negativesPerQuery: 4, sampling: "weighted", output: ["qrels", "triplet"], retrievers: [{ name: ${JSON.stringify(name)}, model: biEncoder(${JSON.stringify(place.model)}, { pooling: "cls" }) }],`;
-  const whole = await mine("whole", options("cls"));
+  await writeFile(join(place.folder, "stalling.py"), STALLING);
+  const model = `biEncoder(${JSON.stringify(place.model)}, { pooling: "cls", encoder: "stalling", plugins: ["stalling.py"] })`;
+  const options = `negativesPerQuery: 4, sampling: "weighted", output: ["qrels", "triplet"], retrievers: [{ name: "cls", model: ${model} }],`;
+  const more = ["--embeddings.store", "false", "--workers.unitSize", "4"];
+  await writeMine("whole", options);
+  const whole = await place.quarry("mine", "whole.ts", ...more);
   expect(whole.exitCode, whole.stderr).toBe(0);
 
-  await writeMine("killed", options("cls"));
-  const running = place.start("mine", "killed.ts");
+  await writeMine("killed", options);
+  await writeFile(join(place.folder, "stall"), "");
+  const running = place.start("mine", "killed.ts", ...more);
   const snapshots = join(place.folder, "runs/killed/mine-base/retrievers/cls/snapshots");
   await until(
     async () => (await readdir(snapshots).catch(() => [])).length > 0,
-    60_000,
+    240_000,
     "a snapshot of the second model",
   );
   process.kill(-(running.pid as number), "SIGKILL");
-  await running.catch(() => {});
-  const again = await place.quarry("mine", "killed.ts");
+  expect(await running).toMatchObject({ signal: "SIGKILL" });
+  await rm(join(place.folder, "stall"));
+  const again = await place.quarry("mine", "killed.ts", ...more);
   expect(again.exitCode, again.stderr).toBe(0);
   expect(again.stdout).toContain("(resumed)");
   for (const file of ["negatives.tsv", "negatives.triplet.jsonl", "origins.tsv"]) {
@@ -147,18 +171,13 @@ test("a cross-encoder denoises and labels; its scores are those that sentence-tr
     .slice(0, 20)
     .map((line) => JSON.parse(line) as { anchor: string; negative: string; scores: number[] });
   const script = `
-import json, sys
 from sentence_transformers import CrossEncoder
-pairs = json.load(sys.stdin)
-model = CrossEncoder(sys.argv[1], device="cpu")
-print(json.dumps([float(score) for score in model.predict([(p["anchor"], p["negative"]) for p in pairs], show_progress_bar=False)]))
+folder, pairs = given
+model = CrossEncoder(folder, device="cpu")
+scores = model.predict([(p["anchor"], p["negative"]) for p in pairs], show_progress_bar=False)
+answer = [float(score) for score in scores]
 `;
-  const python = await findPython({ extras: ["test"] });
-  const { stdout } = await execa(python.executable, ["-c", script, cross], {
-    env: { ...python.env, HF_HUB_OFFLINE: "1" },
-    input: JSON.stringify(pairs),
-  });
-  const expected = JSON.parse(stdout) as number[];
+  const expected = await askPeer<number[]>(script, [cross, pairs]);
   for (const [at, { scores }] of pairs.entries())
     expect(Math.abs((scores[1] as number) - (expected[at] as number))).toBeLessThan(1e-4);
 

@@ -8,7 +8,7 @@ let place: Workplace;
 beforeAll(async () => {
   place = await openWorkplace({ passages: 120, queries: 24 });
   process.env.SCIFACT = place.collection;
-}, 60_000);
+});
 afterAll(async () => {
   delete process.env.SCIFACT;
   delete process.env.INSTRUCTED;
@@ -42,13 +42,13 @@ test("no example is left out of these tests, and their types are those of the pl
   // Paths are told as seen from the written file.
   const plain = (text: string): string => text.replaceAll(/\([^()]*\/([^()/]+\.py)\)/g, "($1)");
   expect(plain(await readFile(out, "utf8"))).toBe(await readFile(join(folder, "quarry-plugins.d.ts"), "utf8"));
-}, 60_000);
+});
 
 test("custom-loss.ts trains with the loss of its plugin", async () => {
   const result = await run("run", "custom-loss.ts", ...TINY);
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout).toMatch(/nDCG@10 +0\.\d{4} +0\.\d{4}/);
-}, 240_000);
+});
 
 test("instructions.ts encodes queries with one instruction for all, or with each record's own", async () => {
   const ranked = async (name: string): Promise<string> => {
@@ -71,14 +71,14 @@ test("instructions.ts encodes queries with one instruction for all, or with each
   expect(passagesOf(own, "q3")).not.toEqual(passagesOf(shared, "q3"));
   expect(passagesOf(own, "q1")).toHaveLength(100);
   expect(passagesOf(own, "q1")).toEqual(passagesOf(shared, "q1"));
-}, 240_000);
+});
 
 test("whole-retriever.ts trains with the retriever of its plugin", async () => {
   const result = await run("train", "whole-retriever.ts", ...TINY);
   expect(result.exitCode, result.stderr).toBe(0);
   const steps = await readFile(join(place.folder, "runs/whole-retriever/train/steps.jsonl"), "utf8");
   expect(steps.trim().split("\n")).toHaveLength(2);
-}, 240_000);
+});
 
 test("an unknown loss is answered with what is registered and from where, an error inside with its line", async () => {
   const unknown = await run("train", "custom-loss.ts", ...TINY, "--name", "unknown", "--train.loss.name", "graded");
@@ -100,7 +100,7 @@ test("an unknown loss is answered with what is registered and from where, an err
   const failing = await run("train", "custom-loss.ts", ...TINY, ...options);
   expect(failing.exitCode).toBe(2);
   expect(failing.stderr).toMatch(/failing\.py:5: IndexError/);
-}, 240_000);
+});
 
 test("a text that a plugin fails on is named with its line, the plugin with its own", async () => {
   const plugin = join(place.folder, "strict.py");
@@ -127,4 +127,4 @@ test("a text that a plugin fails on is named with its line, the plugin with its 
   expect(exitCode, stderr).toBe(2);
   expect(stderr).toContain(`q5 (${queries}:6): Plugin ${plugin}:6: ValueError: too cold`);
   expect(stderr).toContain("hint: Mend the plugin");
-}, 120_000);
+});

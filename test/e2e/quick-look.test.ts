@@ -21,7 +21,7 @@ beforeAll(async () => {
     workers: { count: 1, threads: 1, unitSize: 64 },
   `);
   look = await place.quarry("run", "experiment.ts");
-}, 240_000);
+});
 afterAll(() => place.remove());
 
 const runDir = (...parts: string[]): string => join(place.folder, "runs/look", ...parts);
@@ -78,13 +78,13 @@ test("a stage that ranks again looks at the same queries and passages, and its f
     /evaluate-base\+rerank: 200 of 480 passages .*; all of them, about \d\d of each query ranked again, would give/,
   );
   expect(again.stdout).toMatch(/nDCG@10, all passages \(estimated\) +0\.\d{4} \(.*\) +0\.\d{4} \(/);
-}, 240_000);
+});
 
 test("another part belongs into another run folder", async () => {
   const other = await place.quarry("run", "experiment.ts", "--evaluate.subCorpus.passages", "300");
   expect(other.exitCode).toBe(2);
   expect(other.stderr).toContain("evaluate.subCorpus.passages: 200 → 300");
-}, 60_000);
+});
 
 test("the average of several data sets says that they were searched in part", async () => {
   const data = (name: string): string => `source({ corpus: "collection", qrels: "collection/qrels/${name}.tsv" })`;
@@ -105,4 +105,4 @@ test("the average of several data sets says that they were searched in part", as
   expect(exitCode).toBe(0);
   expect(stdout).toMatch(/even, model as it is, \d+ of 480 passages: nDCG@10 0\.\d{4} /);
   expect(stdout).toMatch(/average, model as it is, parts of the passages: nDCG@10 0\.\d{4} /);
-}, 240_000);
+});

@@ -1,10 +1,10 @@
 /** An experiment with a rerank section: measured before and after, every pair scored once, whoever asks. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
-import { openWorkplace, ROOT, type Workplace } from "./harness.js";
+import { writeTinyModel } from "../fixtures/tiny-model.js";
+import { openWorkplace, type Workplace } from "./harness.js";
+import { askPeer } from "./peer.js";
 
 let place: Workplace;
 let cross: string;
@@ -12,7 +12,7 @@ let cross: string;
 beforeAll(async () => {
   place = await openWorkplace({ passages: 160, queries: 24 });
   cross = await place.crossEncoder();
-}, 240_000);
+});
 afterAll(() => place.remove());
 
 interface Options {
@@ -107,23 +107,21 @@ test("the best passages are ranked again by sentence-transformers' scores, the o
   const { queries } = await json("both", "evaluate-base+rerank/per-query.json");
   expect(Object.keys(queries)).toHaveLength(12);
   await compareWithReference([...after.values()].flatMap((lines) => lines.slice(0, 8)));
-}, 240_000);
+});
 
 async function compareWithReference(lines: readonly Line[]): Promise<void> {
-  const python = await findPython({ extras: ["demo", "test"] });
   const code = `
-import json, sys
+import json
 from sentence_transformers import CrossEncoder
-folder, pairs = sys.argv[1], json.load(sys.stdin)
+model, folder, pairs = given
 read = lambda name: {row["_id"]: row for row in map(json.loads, open(f"{folder}/{name}.jsonl"))}
 corpus, queries = read("corpus"), read("queries")
 text = lambda row: (row["title"] + " " if row.get("title") else "") + row["text"]
-scores = CrossEncoder(${JSON.stringify(cross)}, device="cpu").predict([(text(queries[q]), text(corpus[p])) for q, p in pairs])
-print(json.dumps([float(score) for score in scores]))
+scores = CrossEncoder(model, device="cpu").predict([(text(queries[q]), text(corpus[p])) for q, p in pairs])
+answer = [float(score) for score in scores]
 `;
-  const input = JSON.stringify(lines.map(({ query, passage }) => [query, passage]));
-  const { stdout } = await execa(python.executable, ["-c", code, place.collection], { env: python.env, input });
-  const expected = JSON.parse(stdout) as number[];
+  const pairs = lines.map(({ query, passage }) => [query, passage]);
+  const expected = await askPeer<number[]>(code, [cross, place.collection, pairs]);
   for (const [at, { score }] of lines.entries()) expect(score).toBeCloseTo(expected[at] as number, 5);
 }
 
@@ -141,7 +139,7 @@ test("a stage may be added to a finished evaluation, and a finished one returns 
   );
   const again = await evaluate("added", { rerank: "topK: 8," });
   expect(again.stdout).toMatch(/base \| .*base\+rerank|base +base\+rerank/);
-}, 240_000);
+});
 
 test("a deeper stage scores the missing pairs only; another activation is another model and scores all", async () => {
   await evaluate("deeper", { rerank: "topK: 12," });
@@ -151,7 +149,7 @@ test("a deeper stage scores the missing pairs only; another activation is anothe
   const orders = async (name: string) =>
     [...(await ranked(name, "evaluate-base+rerank")).values()].map((lines) => lines.map(({ passage }) => passage));
   expect(await orders("logits")).toEqual(await orders("both"));
-}, 240_000);
+});
 
 test("damage in the cache costs what it hit and nothing else", async () => {
   const cache = join(place.folder, "cache/pair-scores");
@@ -172,45 +170,39 @@ test("damage in the cache costs what it hit and nothing else", async () => {
     const expected = (await ranked("both", "evaluate-base+rerank")).get(query) as Line[];
     for (const [at, { score }] of lines.entries()) expect(score).toBeCloseTo(expected[at]?.score as number, 5);
   }
-}, 240_000);
+});
 
 const asked = { GPT2LMHeadModel: "gpt2-like", T5ForConditionalGeneration: "t5" };
 
-test.each(Object.entries(asked))(
-  "a %s ranks by what a template asks it",
-  async (architecture, kind) => {
-    const { executable, env } = await findPython({ extras: ["demo", "test"] });
-    const folder = join(place.folder, kind);
-    await execa(executable, [join(ROOT, "test/fixtures/tiny_model.py"), folder, "--arch", kind], { env });
-    const config = join(folder, "config.json");
-    const written = JSON.parse(await readFile(config, "utf8"));
-    await writeFile(config, JSON.stringify({ ...written, architectures: [architecture] }));
-    for (const file of ["modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"])
-      await rm(join(folder, file), { force: true });
-    const name = `asked-${kind}`;
-    const encoder = cross;
-    cross = folder;
-    try {
-      // Cut to fit: the tiny models take few tokens.
-      const answers = kind === "t5" ? 'trueToken: "true", falseToken: "false"' : 'trueToken: "y", falseToken: "n"';
-      await evaluate(name, { rerank: `topK: 8, template: "{passage}\\n{query}\\nRelevant:", ${answers},` });
-    } finally {
-      cross = encoder;
-    }
-    expect(await scoredPairs(name)).toEqual([await distinctPairs(name, 8)]);
-    const heads = [...(await ranked(name, "evaluate-base+rerank")).values()].map((lines) => lines.slice(0, 8));
-    const found = heads.flat().map(({ score }) => score);
-    expect(found.every((score) => score > 0 && score < 1)).toBe(true);
-    expect(new Set(found).size).toBeGreaterThan(20);
-    const { contracts } = await json(name, "environment.json");
-    expect(contracts["evaluate-base+rerank"]).toMatchObject({
-      architecture,
-      template: "{passage}\n{query}\nRelevant:",
-      tokens: [expect.any(Number), expect.any(Number)],
-    });
-  },
-  240_000,
-);
+test.each(Object.entries(asked))("a %s ranks by what a template asks it", async (architecture, kind) => {
+  const folder = await writeTinyModel(join(place.folder, kind), "--arch", kind);
+  const config = join(folder, "config.json");
+  const written = JSON.parse(await readFile(config, "utf8"));
+  await writeFile(config, JSON.stringify({ ...written, architectures: [architecture] }));
+  for (const file of ["modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"])
+    await rm(join(folder, file), { force: true });
+  const name = `asked-${kind}`;
+  const encoder = cross;
+  cross = folder;
+  try {
+    // Cut to fit: the tiny models take few tokens.
+    const answers = kind === "t5" ? 'trueToken: "true", falseToken: "false"' : 'trueToken: "y", falseToken: "n"';
+    await evaluate(name, { rerank: `topK: 8, template: "{passage}\\n{query}\\nRelevant:", ${answers},` });
+  } finally {
+    cross = encoder;
+  }
+  expect(await scoredPairs(name)).toEqual([await distinctPairs(name, 8)]);
+  const heads = [...(await ranked(name, "evaluate-base+rerank")).values()].map((lines) => lines.slice(0, 8));
+  const found = heads.flat().map(({ score }) => score);
+  expect(found.every((score) => score > 0 && score < 1)).toBe(true);
+  expect(new Set(found).size).toBeGreaterThan(20);
+  const { contracts } = await json(name, "environment.json");
+  expect(contracts["evaluate-base+rerank"]).toMatchObject({
+    architecture,
+    template: "{passage}\n{query}\nRelevant:",
+    tokens: [expect.any(Number), expect.any(Number)],
+  });
+});
 
 test("another stage in a folder that holds one is refused", async () => {
   const name = "both";
@@ -228,7 +220,7 @@ test("another stage in a folder that holds one is refused", async () => {
   const result = await place.quarry("evaluate", "both.ts");
   expect(result.exitCode).toBe(2);
   expect(result.stderr).toContain("rerank.topK: 8 → 9");
-}, 60_000);
+});
 
 test("a bi-encoder in the place of a cross-encoder is told before anything is encoded for it", async () => {
   await rm(join(place.folder, "runs/wrong"), { recursive: true, force: true });
@@ -256,4 +248,4 @@ test("a bi-encoder in the place of a cross-encoder is told before anything is en
   expect(mined.exitCode).toBe(2);
   expect(mined.stderr).toContain("not a cross-encoder");
   expect(mined.stdout).not.toMatch(/encode|search passages/);
-}, 120_000);
+});

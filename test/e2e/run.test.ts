@@ -1,10 +1,10 @@
 /** The main job with a tiny model: evaluate, train, evaluate, mine, then use what it left. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa, execaSync } from "execa";
+import { execaSync } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPython } from "../../src/python/environment.js";
 import { openWorkplace, type Workplace } from "./harness.js";
+import { askPeer } from "./peer.js";
 
 let place: Workplace;
 let first: Awaited<ReturnType<Workplace["start"]>>;
@@ -27,7 +27,7 @@ beforeAll(async () => {
     workers: { count: 1, threads: 1, unitSize: 64 },
   `);
   first = await place.start("run", "experiment.ts");
-}, 240_000);
+});
 afterAll(() => place.remove());
 
 const runDir = (...parts: string[]): string => join(place.folder, "runs/main-job", ...parts);
@@ -92,28 +92,25 @@ test("mined negatives hold no annotated passage and serve as the next experiment
   const second = await place.quarry("train", "second.ts");
   expect(second.stderr).toBe("");
   expect(second.exitCode).toBe(0);
-}, 120_000);
+});
 
 test("sentence-transformers loads the trained checkpoint and gives Quarry's vectors", async () => {
-  const python = await findPython({ extras: ["test"] });
   const script = `
-import json, sys, numpy as np
+import json, numpy as np
 from sentence_transformers import SentenceTransformer
-model = SentenceTransformer(sys.argv[1], device="cpu")
-rows = [json.loads(line) for line in open(sys.argv[2])]
+checkpoint, corpus, vectors = given
+rows = [json.loads(line) for line in open(corpus)]
 texts = [f"{row['title']} {row['text']}" if row["title"] else row["text"] for row in rows]
-own = np.load(sys.argv[3])
-print(float(np.abs(model.encode(texts, show_progress_bar=False) - own).max()), own.shape)
+own = np.load(vectors)
+found = SentenceTransformer(checkpoint, device="cpu").encode(texts, show_progress_bar=False)
+answer = [float(np.abs(found - own).max()), *own.shape]
 `;
   const folder = (await readdir(runDir())).find((name) => name.startsWith("encode-")) as string;
-  const { stdout } = await execa(
-    python.executable,
-    ["-c", script, runDir("train/checkpoint-4"), join(place.collection, "corpus.jsonl"), runDir(folder, "vectors.npy")],
-    { env: { ...python.env, HF_HUB_OFFLINE: "1" } },
-  );
-  expect(Number(stdout.split(" ")[0])).toBeLessThan(1e-5);
-  expect(stdout).toContain("(480, 32)");
-}, 120_000);
+  const paths = [runDir("train/checkpoint-4"), join(place.collection, "corpus.jsonl"), runDir(folder, "vectors.npy")];
+  const [difference, ...shape] = await askPeer<number[]>(script, paths);
+  expect(difference).toBeLessThan(1e-5);
+  expect(shape).toEqual([480, 32]);
+});
 
 test("the same command finds everything done and starts no worker", async () => {
   const again = await place.quarry("run", "experiment.ts");
@@ -127,7 +124,7 @@ test("the same command finds everything done and starts no worker", async () => 
   const restart = events.findLastIndex((event) => event.type === "runStarted");
   expect(events[restart].isResumed).toBe(true);
   expect(events.slice(restart).filter((event) => event.type === "worker")).toEqual([]);
-}, 60_000);
+});
 
 test("another configuration in the same run folder is refused with the option that differs", async () => {
   const other = await place.quarry("run", "experiment.ts", "--train.args.learningRate", "0.5");
@@ -164,22 +161,18 @@ class MyLoss(nn.Module):
   const [line] = (await readFile(join(place.folder, "runs/own-loss/train/steps.jsonl"), "utf8")).split("\n");
   expect(JSON.parse(line as string).loss).toBeGreaterThan(7);
   expect(JSON.parse(line as string)).toMatchObject({ step: 1, maskedPositives: expect.any(Number) as number });
-}, 90_000);
+});
 
 const hasNoNetwork = execaSync("unshare", ["-n", "true"], { reject: false }).failed;
 if (hasNoNetwork)
   process.stderr.write("Skipped, training without a loopback interface: no namespaces can be made here.\n");
 
-test.skipIf(hasNoNetwork)(
-  "training where ranks cannot meet is told, and not waited for",
-  async () => {
-    const args = ["train", "experiment.ts", "--name", "lonely"];
-    const { exitCode, stderr } = await place.startIn('exec unshare -n "$@"', ...args);
-    expect(stderr).toContain("error: Ranks cannot reach each other at 127.0.0.1");
-    expect(exitCode).toBe(4);
-  },
-  90_000,
-);
+test.skipIf(hasNoNetwork)("training where ranks cannot meet is told, and not waited for", async () => {
+  const args = ["train", "experiment.ts", "--name", "lonely"];
+  const { exitCode, stderr } = await place.startIn('exec unshare -n "$@"', ...args);
+  expect(stderr).toContain("error: Ranks cannot reach each other at 127.0.0.1");
+  expect(exitCode).toBe(4);
+});
 
 test("nothing is left running", async () => {
   expect(await place.survivors()).toEqual([]);

@@ -57,7 +57,7 @@ async function textOf(stream: NodeJS.ReadableStream | null): Promise<string> {
   await new Promise<void>((resolve) => {
     const onData = (chunk: string): void => {
       text += chunk;
-      if (text.endsWith("\0")) finish();
+      if (text.includes("\0")) finish();
     };
     const finish = (): void => {
       stream?.off("data", onData).off("close", finish);
@@ -65,5 +65,5 @@ async function textOf(stream: NodeJS.ReadableStream | null): Promise<string> {
     };
     stream?.setEncoding("utf8").on("data", onData).on("close", finish);
   });
-  return text.replace(/\n?\0?$/, "");
+  return text.replace(/\n?(\0[^]*)?$/, "");
 }

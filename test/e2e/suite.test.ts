@@ -24,7 +24,7 @@ beforeAll(async () => {
   place = await openWorkplace();
   await place.experiment(body("both", two));
   first = await place.quarry("run", "experiment.ts");
-}, 240_000);
+});
 afterAll(() => place.remove());
 
 const runDir = (...parts: string[]): string => join(place.folder, "runs/both", ...parts);
@@ -64,7 +64,7 @@ test("events tell the values of each set from the average, also where it was ran
     ...sets.map((set) => `evaluate-base${set}`),
     ...sets.map((set) => `evaluate-base+rerank${set}`),
   ]);
-}, 120_000);
+});
 
 test("a data set of a suite gives what it gives alone", async () => {
   await place.experiment(body("alone", test1), "alone");
@@ -72,7 +72,7 @@ test("a data set of a suite gives what it gives alone", async () => {
   const own = await readFile(join(place.folder, "runs/alone/evaluate-base/run.trec"), "utf8");
   const inSuite = await readFile(runDir("evaluate-base/odd/run.trec"), "utf8");
   expect(inSuite.replaceAll(" both\n", " alone\n")).toBe(own);
-}, 120_000);
+});
 
 test("what was done before is not done again, set by set", async () => {
   const journal = (await readFile(runDir("journal.jsonl"), "utf8")).trimEnd().split("\n");
@@ -87,7 +87,7 @@ test("what was done before is not done again, set by set", async () => {
   expect((await stat(runDir("evaluate-base/odd/run.trec"))).mtimeMs, "not written again").toBe(1_000);
   expect(existsSync(runDir("evaluate-base/even/run.trec"))).toBe(true);
   expect(await json(runDir("metrics.json"))).toEqual(before);
-}, 120_000);
+});
 
 test("folders of its data sets can be measured and compared", async () => {
   const measured = await place.quarry("measure", "runs/both/evaluate-base/even", "--measures", "nDCG@10", "--json");
@@ -105,7 +105,7 @@ test("folders of its data sets can be measured and compared", async () => {
   expect(several.stderr).toContain(`Name one of ${again.join(", ")}.`);
   const whole = await place.quarry("measure", "runs/both");
   expect(whole.stderr).toContain("runs/both/evaluate-base/even");
-}, 60_000);
+});
 
 test("data check looks at every data set", async () => {
   const { stdout, exitCode } = await place.quarry("data", "check", "experiment.ts");

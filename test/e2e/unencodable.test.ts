@@ -63,36 +63,32 @@ beforeAll(async () => {
     evaluate: { data: source({ corpus: "collection", qrels: "collection/qrels/test.tsv" }), topK: 120, measures: ["R@100"] },
     workers: { count: 1, threads: 1, unitSize: 8, batchSize: 4, maxAttempts: 2 },
   `);
-}, 120_000);
+});
 afterAll(() => place.remove());
 
-test.each([true, false])(
-  "they stop the run by name, and are left out on request (store: %s)",
-  async (store) => {
-    const args = ["evaluate", "experiment.ts", "--embeddings.store", String(store), "--runDir", `runs/${store}`];
-    const stopped = await place.quarry(...args);
-    expect(stopped.stderr).toContain("3 passages cannot be encoded:");
-    expect(stopped.stderr).toContain(
-      "nan-1 (collection/corpus.jsonl:121)".replace("collection", join(place.folder, "collection")),
-    );
-    expect(stopped.stderr).toMatch(/deadly \(.*corpus\.jsonl:122\): .*SIGKILL/);
-    expect(stopped.exitCode).toBe(3);
+test.each([true, false])("they stop the run by name, and are left out on request (store: %s)", async (store) => {
+  const args = ["evaluate", "experiment.ts", "--embeddings.store", String(store), "--runDir", `runs/${store}`];
+  const stopped = await place.quarry(...args);
+  expect(stopped.stderr).toContain("3 passages cannot be encoded:");
+  expect(stopped.stderr).toContain(
+    "nan-1 (collection/corpus.jsonl:121)".replace("collection", join(place.folder, "collection")),
+  );
+  expect(stopped.stderr).toMatch(/deadly \(.*corpus\.jsonl:122\): .*SIGKILL/);
+  expect(stopped.exitCode).toBe(3);
 
-    const done = await place.quarry(...args, "--embeddings.unencodable", "warn");
-    expect(done.exitCode, done.stderr).toBe(0);
-    expect(done.stdout + done.stderr).toContain("3 passages cannot be encoded and are left out");
-    const run = await readFile(join(place.folder, `runs/${store}/evaluate-base/run.trec`), "utf8");
-    const found = new Set(
-      run
-        .trim()
-        .split("\n")
-        .map((line) => line.split(" ")[2]),
-    );
-    expect(found.size).toBe(120);
-    for (const id of ["nan-1", "deadly", "nan-2"]) expect(found).not.toContain(id);
-  },
-  300_000,
-);
+  const done = await place.quarry(...args, "--embeddings.unencodable", "warn");
+  expect(done.exitCode, done.stderr).toBe(0);
+  expect(done.stdout + done.stderr).toContain("3 passages cannot be encoded and are left out");
+  const run = await readFile(join(place.folder, `runs/${store}/evaluate-base/run.trec`), "utf8");
+  const found = new Set(
+    run
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" ")[2]),
+  );
+  expect(found.size).toBe(120);
+  for (const id of ["nan-1", "deadly", "nan-2"]) expect(found).not.toContain(id);
+});
 
 test("units that fail whatever their texts end the step, and no text is blamed", async () => {
   const args = ["--model.encoder", "moody", "--embeddings.unencodable", "warn", "--runDir", "runs/moody"];
@@ -100,4 +96,4 @@ test("units that fail whatever their texts end the step, and no text is blamed",
   expect(stderr).toMatch(/\d+ units? could not be done; \S+: .*four is too many/);
   expect(stderr).not.toContain("cannot be encoded");
   expect(exitCode).toBeGreaterThan(0);
-}, 300_000);
+});

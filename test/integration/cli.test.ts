@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findProcesses } from "../e2e/harness.js";
 import { writeCollection } from "../fixtures/collection.js";
 import { commandLine } from "../fixtures/command-line.js";
 import { writeTinyModel } from "../fixtures/tiny-model.js";
@@ -35,18 +36,8 @@ function start(...argv: string[]) {
   return execa(process.execPath, [main, ...argv], { cwd: folder, reject: false, env });
 }
 
-/** Processes whose working folder is this test's: workers inherit it. */
-async function survivors(): Promise<string[]> {
-  const found = await execa(
-    "bash",
-    [
-      "-c",
-      `for p in /proc/[0-9]*; do [ "$(readlink $p/cwd)" = "${folder}" ] && cat $p/cmdline | tr '\\0' ' '; done; true`,
-    ],
-    { reject: false },
-  );
-  return found.stdout.split("\n").filter((line) => line.includes("quarry_runtime"));
-}
+/** Processes of the runtime whose working folder is this test's: workers inherit it. */
+const noneLeft = () => expect.poll(() => findProcesses("quarry_runtime", folder), { timeout: 60_000 }).toEqual([]);
 
 describe("quarry evaluate", () => {
   test("runs a user's TypeScript, puts options of the command line in, and writes what they say", async () => {
@@ -152,7 +143,7 @@ describe("a request to stop", () => {
     const { exitCode, stderr } = await child;
     expect(stderr).toContain(`stopped by ${signal}; the same command goes on from here`);
     expect(exitCode).toBe(status);
-    await expect.poll(survivors, { timeout: 5000 }).toEqual([]);
+    await noneLeft();
   });
 
   test("by a reader that leaves is told as that, not as a signal", async () => {
@@ -161,7 +152,7 @@ describe("a request to stop", () => {
     const { stdout, stderr } = await execa("bash", ["-c", command], { cwd: folder, reject: false, env });
     expect(JSON.parse(stdout)).toMatchObject({ type: "runStarted" });
     expect(stderr).toBe("stopped: nobody reads the output any more; the same command goes on from here");
-    await expect.poll(survivors, { timeout: 5000 }).toEqual([]);
+    await noneLeft();
   });
 
   test("is made good by the same command; SIGHUP makes none under nohup, which leaves such a standard input behind", async () => {
@@ -188,6 +179,6 @@ describe("a request to stop", () => {
     });
     const { exitCode } = await child;
     expect([130, 143]).toContain(exitCode);
-    await expect.poll(survivors, { timeout: 5000 }).toEqual([]);
+    await noneLeft();
   });
 });

@@ -48,6 +48,9 @@ interface Seen {
 
 const onTerminal = (args: readonly string[], steps: readonly Step[]) => run([process.execPath, demo, ...args], steps);
 
+/** Goes on as fast as it can once the dashboard was seen. */
+const HURRY = [["--speed", "1", "--hurry", "SIGUSR2"], [{ after: "stop and save", signal: "SIGUSR2" }]] as const;
+
 /** A shell with job control; in its script "$0" "$1" is the demo. */
 const inShell = (script: string, steps: readonly Step[]) =>
   run(["bash", "--norc", "-mc", script, process.execPath, demo], steps);
@@ -77,7 +80,7 @@ function firstFrame(output: string): string {
 }
 
 test("a run to its end leaves the table and the run folder instead of a frame", async () => {
-  const seen = await onTerminal(["--speed", "1000"], []);
+  const seen = await onTerminal(...HURRY);
   expectRestored(seen);
   expect(seen.status).toBe(0);
   expect(leftBehind(seen)).toMatchInlineSnapshot(`
@@ -96,7 +99,7 @@ test("a run to its end leaves the table and the run folder instead of a frame", 
 });
 
 test("q stops and saves: exit status 130", async () => {
-  const seen = await onTerminal(["--speed", "20"], [{ after: "stop and save", keys: "q" }]);
+  const seen = await onTerminal(["--speed", "1"], [{ after: "stop and save", keys: "q" }]);
   expectRestored(seen);
   expect(seen.status).toBe(130);
   expect(leftBehind(seen)).toContain("stopped after");
@@ -135,7 +138,8 @@ test.each([
   ["throw", 1, "thrown on purpose"],
   ["exit", 7, "run folder: runs/scifact-minilm"],
 ])("the terminal is restored when the program ends with %s", async (end, status, words) => {
-  const seen = await onTerminal(["--speed", "1000", "--end", end], []);
+  const [args, steps] = HURRY;
+  const seen = await onTerminal([...args, "--end", end], steps);
   expectRestored(seen);
   expect(seen.status).toBe(status);
   expect(leftBehind(seen)).toContain(words);
@@ -149,7 +153,7 @@ test("after a resize the frame fits the new size, and the scrollback is not wipe
     { after: "\u001b[H" },
     { after: "stop and save", keys: "q" },
   ];
-  const seen = await onTerminal(["--speed", "20"], steps);
+  const seen = await onTerminal(["--speed", "1"], steps);
   expectRestored(seen);
   expect(seen.output).not.toContain("\u001b[3J");
   // Each resize goes home twice: to erase, and to draw.
@@ -170,7 +174,7 @@ describe("a job of a shell", () => {
   });
 
   test("gives the terminal back on Ctrl-Z, and goes on with the dashboard and its keys", async () => {
-    const seen = await inShell(`"$0" "$1" --speed 5; echo "status $?"; ${settings}; fg; echo "status $?"`, [
+    const seen = await inShell(`"$0" "$1" --speed 1; echo "status $?"; ${settings}; fg; echo "status $?"`, [
       { after: "stop and save", keys: "\u001a" },
       { after: "echo" },
       { after: "stop and save", keys: "q" },
@@ -183,7 +187,7 @@ describe("a job of a shell", () => {
   });
 
   test("that goes on in the background tells plain lines, whatever is typed meanwhile", async () => {
-    const seen = await inShell('"$0" "$1" --speed 50; bg; wait $!; wait; jobs -l; echo over', [
+    const seen = await inShell('"$0" "$1" --speed 1 --hurry SIGCONT; bg; wait $!; wait; jobs -l; echo over', [
       { after: "stop and save", keys: "\u001a" },
       { after: "Stopped" },
       { after: "step ", keys: "ls\r" },
@@ -194,7 +198,7 @@ describe("a job of a shell", () => {
 
   test("that a SIGSTOP suspended has its keys again", async () => {
     // The settings of the terminal are put back as an interactive shell does it.
-    const seen = await inShell('own=$(stty -g); "$0" "$1" --speed 5; stty "$own"; fg; echo "status $?"', [
+    const seen = await inShell('own=$(stty -g); "$0" "$1" --speed 1; stty "$own"; fg; echo "status $?"', [
       { after: "stop and save", signal: "SIGSTOP" },
       { after: "Stopped" },
       { after: "stop and save", keys: "q" },
@@ -206,7 +210,7 @@ describe("a job of a shell", () => {
 
 test("Ctrl-Z where no shell is there to go on leaves the dashboard as it is", async () => {
   const seen = await onTerminal(
-    ["--speed", "20"],
+    ["--speed", "1"],
     [
       { after: "stop and save", keys: "\u001a" },
       { after: `\u001b[0m${showCursor}` },

@@ -128,8 +128,7 @@ test("too little memory ends with 2 and names a size that was tried and fits", a
   const ended = await doctor("--probe", "1", "--train.queriesPerRank", "8", ...hungry);
   expect({ status: ended.status, memory: ended.of("memory")?.status }).toEqual({ status: 2, memory: "refuse" });
   expect(ended.of("memory")?.todo).toContain("train.queriesPerRank 2 fits");
-  // It tries one size after the other, each in a process of its own.
-}, 300_000);
+});
 
 test("too little disk ends with 2, by a figure and on a disk that is really small", async () => {
   const { status, of } = await doctor("--probe", "0", "--disk", "1MB");

@@ -1,4 +1,5 @@
 /** A plugin that is edited while a run folder depends on it: training does not go on with other code without a word. */
+import { writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -59,7 +60,9 @@ test("neither ranks that start again nor a resume go on with an edited plugin; w
   const killed = trained((event) => {
     if (isKilled || event.type !== "checkpoint") return;
     isKilled = true;
-    void writeFile(plugin(), edited).then(() => process.kill(ranks()[0] as number, "SIGKILL"));
+    // At once: the next checkpoint is not sealed without this process.
+    writeFileSync(plugin(), edited);
+    process.kill(ranks()[0] as number, "SIGKILL");
   });
   await expect(killed).rejects.toMatchObject({
     ...refused,

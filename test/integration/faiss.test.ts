@@ -17,7 +17,7 @@ const searched = (index = ""): string => `search: { data: source({ corpus: "coll
 
 beforeAll(async () => {
   place = await openWorkplace({ passages: 400, queries: 12, isEachDifferent: true });
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 async function quarry(...args: string[]): Promise<string> {
@@ -54,7 +54,7 @@ test("flat, and ivf that looks into all of its lists, find what exact search fin
   const pairs = new Set(exact.map(([query, , id]) => `${query} ${id}`));
   const hnsw = await search("hnsw", 'index: { kind: "hnsw", m: 16, ef: 400 }');
   expect(hnsw.filter(([query, , id]) => pairs.has(`${query} ${id}`)).length).toBeGreaterThan(exact.length * 0.9);
-}, 240_000);
+});
 
 test("over int8 vectors a flat index finds what exact search over the same vectors finds", async () => {
   const more = 'embeddings: { dtype: "int8" },';
@@ -65,7 +65,7 @@ test("over int8 vectors a flat index finds what exact search over the same vecto
   expect(events).not.toContain('"phaseFinished","phase":"search-base/passages"');
   const full = await search("float32-exact");
   expect(exact.map(([, , , , score]) => score)).not.toEqual(full.map(([, , , , score]) => score));
-}, 240_000);
+});
 
 test("an index is built once for its vectors; another nprobe needs no other, and a damaged one is built again", async () => {
   const index = 'index: { kind: "ivf", nlist: 8, nprobe: 8 }';
@@ -86,7 +86,7 @@ test("an index is built once for its vectors; another nprobe needs no other, and
   expect(again.exitCode).toBe(0);
   expect(again.stdout + again.stderr).toMatch(/not what was written\. The index is built again/);
   expect(statSync(join(folder, built)).ino).not.toBe(ino);
-}, 240_000);
+});
 
 test("an index is exported and searched with the same script, which names no export, and other exports join it", async () => {
   await place.experiment(body("one", searched()).replace(', export: "faiss"', ""));
@@ -102,7 +102,7 @@ test("an index is exported and searched with the same script, which names no exp
   const before = readFileSync(journal, "utf8");
   await quarry("encode", "experiment.ts");
   expect(readFileSync(journal, "utf8")).toBe(before);
-}, 240_000);
+});
 
 test("a saved index answers questions as exact search does, and refuses another model", async () => {
   await place.experiment(body("saving", ""));
@@ -132,4 +132,4 @@ test("a saved index answers questions as exact search does, and refuses another 
   rmSync(join(step, "index/manifest.json"));
   const none = await place.quarry(...saved);
   expect([none.exitCode, none.stderr]).toEqual([2, expect.stringContaining("holds no index")]);
-}, 240_000);
+});

@@ -8,8 +8,11 @@ import { biEncoder, binary, defineExperiment, EventStream, source, train } from 
 import { writeCollection } from "../fixtures/collection.js";
 import { writeTinyModel } from "../fixtures/tiny-model.js";
 
-/** Other versions of torch move the last bits of a sum, and twelve steps of a high learning rate carry them on. */
-const TOLERANCE = 1e-4;
+/**
+ * Other versions of torch and other processors move the last bits of a sum, and twelve steps of a high learning rate carry
+ * them on: to 5e-5 where the kernels are those for SSE4.
+ */
+const TOLERANCE = 3e-4;
 const STEPS = 12;
 /** `node scripts/write-golden-curves.mjs` sets it: curves are written instead of compared. */
 const isWriting = process.env["QUARRY_WRITE_GOLDEN"] === "1";

@@ -41,7 +41,7 @@ const names = async (): Promise<string> =>
     .sort()
     .join();
 const isJoined = async (expected: string): Promise<void> => {
-  const end = Date.now() + 60_000;
+  const end = Date.now() + 120_000;
   while ((await names()) !== expected) {
     if (Date.now() > end) throw new Error(`${expected} did not join, but ${await names()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -78,11 +78,7 @@ describe("quarry join", () => {
       ...{ reject: false, all: true },
       env,
     });
-    await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length > 0);
-    const end = Date.now() + 60_000;
-    while ((await listWorkers(fake.runDir)).length < 2 && Date.now() < end)
-      await new Promise((done) => setTimeout(done, 50));
-    expect((await names()).split(",").sort()).toEqual(["shell.0", "shell.1"]);
+    await isJoined("shell.0,shell.1");
     await fake.pool.close();
     expect((await joining).exitCode).toBe(0);
   });
@@ -95,17 +91,17 @@ describe("quarry join", () => {
     await isJoined(joined);
     joining.kill("SIGKILL");
     await joining;
-    await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length === 0, 5_000);
+    await until(() => processesWith(`QUARRY_TEST_MARKER=${marker}`).length === 0);
   });
 
   it("says that what keeps its workers was killed", async () => {
     const joining = quarry([fake.runDir, ...here, "--name", "far"]);
     await isJoined("far.0");
     const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, "latin1");
-    const [keeper = 0] = processesWith(`QUARRY_TEST_MARKER=${marker}`).filter((pid) =>
+    const [keeper] = processesWith(`QUARRY_TEST_MARKER=${marker}`).filter((pid) =>
       commandOf(pid).includes("quarry_runtime\0join"),
     );
-    process.kill(keeper, "SIGKILL");
+    process.kill(keeper as number, "SIGKILL");
     const { exitCode, all } = await endOf(joining);
     expect(exitCode).toBe(5);
     expect(all).toMatch(

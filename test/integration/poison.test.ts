@@ -30,7 +30,7 @@ it("finds texts that kill their worker and texts with broken vectors, and nothin
     [19, "WORKER"],
     [40, "DATA"],
   ]);
-}, 60_000);
+});
 
 it("tells the batch size that a worker found best", async () => {
   fake = await openFakePool({}, { count: 1 });

@@ -4,11 +4,13 @@ import { once } from "node:events";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { afterEach, describe, expect, it } from "vitest";
 import { drainWorker, findRunAtWork, listWorkers } from "../../src/pipeline/workers.js";
 import { refuseKilled } from "../../src/pool/control.js";
 import { pidSpace } from "../../src/process-stat.js";
+import { commandLine } from "../fixtures/command-line.js";
 import { collectVectors, type FakePool, fakeModel, fakeUnits, openFakePool, until } from "../fixtures/fake-pool.js";
 import { asOther, canBeOther } from "../fixtures/other-user.js";
 
@@ -25,15 +27,19 @@ const open = async (...args: Parameters<typeof openFakePool>): Promise<FakePool>
   fake = await openFakePool(...args);
   return fake;
 };
-const quarry = (...args: string[]) => execa("node", ["dist/cli/main.js", ...args], { reject: false, stdin: "ignore" });
+/** In this process, which the pool's work waits for: none goes by unseen while a command starts. */
+const quarry = (...args: string[]) => commandLine(args, { cwd: process.cwd() });
+/** Until the workers are in these states. */
+async function are(runDir: string, ...wanted: readonly string[]): Promise<void> {
+  const states = async (): Promise<string> => (await listWorkers(runDir)).map(({ state }) => state).join();
+  while ((await states()) !== wanted.join()) await delay(20);
+}
 
 describe("a command to a pool", () => {
   it("lists its workers, with host, device, state and what they did", async () => {
     const { pool, runDir } = await open({ secondsPerUnit: 0.05 });
-    // More than is done however slow the command starts.
-    const { job, times } = collectVectors(fakeUnits(5_000));
-    const working = pool.encode(job);
-    await until(() => times.size > 4);
+    const working = pool.encode(collectVectors(fakeUnits(5_000)).job);
+    await are(runDir, "busy", "busy");
     const { stdout, exitCode } = await quarry("workers", "--run", runDir);
     expect(exitCode).toBe(0);
     const [head, ...lines] = stdout.split("\n");
@@ -57,11 +63,12 @@ describe("a command to a pool", () => {
 
   it("drains a worker of its own: it ends cleanly, its place stays empty, no unit is done twice", async () => {
     const { pool, pids, runDir, warnings, events } = await open({ secondsPerUnit: 0.02 });
+    await pool.describe(fakeModel);
     const { job, vectors, times } = collectVectors(fakeUnits(400));
     const working = pool.encode(job);
     await until(() => times.size > 4);
     const drained = await quarry("drain", "worker-1", "--run", runDir);
-    expect(drained).toMatchObject({ stdout: "worker-1 has left.", exitCode: 0 });
+    expect(drained).toEqual({ stdout: "worker-1 has left.", stderr: "", exitCode: 0 });
     expect((await listWorkers(runDir)).map(({ name }) => name)).toEqual(["worker-0"]);
     await until(() => pids().length === 1);
     expect(await working).toMatchObject({ failed: [], rowCount: 1_600 });
@@ -75,14 +82,11 @@ describe("a command to a pool", () => {
   });
 
   it("has what it asked for when the run ends before the drained worker could leave", async () => {
-    const { pool, pids, runDir } = await open({ secondsPerUnit: 30 });
-    const working = pool.encode(collectVectors(fakeUnits(4)).job);
-    await until(() => pids().length === 2);
-    const isBusy = async (): Promise<boolean> => (await listWorkers(runDir)).every(({ state }) => state === "busy");
-    while (!(await isBusy()));
+    const { pool, runDir } = await open({ secondsPerUnit: 600 });
+    const working = pool.encode(collectVectors(fakeUnits(8)).job);
+    await are(runDir, "busy", "busy");
     const draining = quarry("drain", "worker-1", "--run", runDir);
-    const isAsked = async (): Promise<boolean> => (await listWorkers(runDir)).some(({ state }) => state === "leaving");
-    while (!(await isAsked()));
+    await are(runDir, "busy", "leaving");
     await Promise.all([expect(working).rejects.toMatchObject({ code: "INTERRUPTED" }), pool.close()]);
     expect(await draining).toMatchObject({
       stdout: "worker-1 is gone: the run's workers have ended.",

@@ -1,5 +1,6 @@
 /** Workers that come by themselves over TCP: they join, leave, are drained, die and come back; no unit is lost or counted twice. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
@@ -18,7 +19,10 @@ import {
   socketFolders,
   until,
 } from "../fixtures/fake-pool.js";
+import { ownTemporaryFolder } from "../fixtures/own-temporary.js";
+import { later } from "./training-harness.js";
 
+ownTemporaryFolder();
 let fake: FakePool | null = null;
 const guests: FakeGuest[] = [];
 afterEach(async () => {
@@ -90,17 +94,18 @@ describe("a pool that listens", () => {
   });
 
   it("gives work to one that joins midway, also in a search: queries first, every unit in one snapshot", async () => {
-    const { pool } = await open({ secondsPerUnit: 0.03 }, { count: 1 });
+    // One that is quick does nearly all of it, and has a minute to come.
+    const { pool } = await open({ secondsPerUnit: 0.1 }, { count: 1 });
     const snapshots = new Map<string, Snapshot>();
-    const working = pool.search(searchOf(snapshots, 80));
+    const working = pool.search(searchOf(snapshots, 600));
     await until(() => snapshots.size > 0);
     await come("far.0");
     const outcome = await working;
-    expect(outcome).toMatchObject({ failed: [], rowCount: 320 });
+    expect(outcome).toMatchObject({ failed: [], rowCount: 2_400 });
     expect([...snapshots.keys()].some((session) => session.startsWith("far.0."))).toBe(true);
     const covered = [...snapshots.values()].flatMap(({ units }) => units);
-    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 80 }, (_, index) => index));
-    expect(mergeSnapshots(snapshots, 5, 7)).toEqual(expectedTopK(320, 5, 7));
+    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 600 }, (_, index) => index));
+    expect(mergeSnapshots(snapshots, 5, 7)).toEqual(expectedTopK(2_400, 5, 7));
   });
 
   it("has use for fewer units than workers", async () => {
@@ -127,7 +132,7 @@ describe("a pool that listens", () => {
     expect(own).toMatch(/^0100007F:/);
     expect(JSON.stringify(events)).toContain(`tcp://127.0.0.1:${port}`);
     await fake?.close();
-    await until(() => listening().length === before.length, 2_000);
+    await until(() => listening().length === before.length);
   });
 
   it("can listen on the same port again at once, and says when another process has it", async () => {
@@ -154,20 +159,22 @@ describe("a pool that listens", () => {
 
 describe("a worker that joined", () => {
   it("and has to leave finishes what it has, gets nothing new and ends by itself; a search loses nothing", async () => {
-    const { pool, warnings } = await open({ secondsPerUnit: 0.03 }, { count: 1 });
-    const guest = await come("far.0", { secondsPerUnit: 0.03 });
+    const loaded = join(tmpdir(), `loaded-${process.pid}`);
+    const { pool, warnings } = await open({ loadUntil: loaded }, { count: 1 });
+    const guest = await come("far.0", { secondsPerUnit: 0.1 });
     await until(() => notes().some((text) => text.includes("joined")));
     const snapshots = new Map<string, Snapshot>();
-    const working = pool.search({ ...searchOf(snapshots, 80), snapshotEveryUnits: 50 });
-    await delay(600);
+    const working = pool.search({ ...searchOf(snapshots, 400), snapshotEveryUnits: 400 });
+    await until(() => fake?.events.some((event) => event.type === "progress" && event.done > 0) === true);
     expect(snapshots.size).toBe(0);
     guest.kill("SIGTERM");
     expect((await guest.ended).exitCode).toBe(0);
-    // Its share came in by a flush, long before fifty units were full.
+    // Its share came in by a flush, long before 400 units were full.
     expect([...snapshots.keys()].map((session) => session.split(".")[0])).toEqual(["far"]);
-    expect(await working).toMatchObject({ failed: [], rowCount: 320 });
+    writeFileSync(loaded, "");
+    expect(await working).toMatchObject({ failed: [], rowCount: 1_600 });
     const covered = [...snapshots.values()].flatMap(({ units }) => units);
-    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 80 }, (_, index) => index));
+    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 400 }, (_, index) => index));
     expect(warnings()).toEqual([]);
   });
 
@@ -176,7 +183,7 @@ describe("a worker that joined", () => {
     const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1, heartbeatTimeoutMs: 600_000 });
     await pool.describe(fakeModel);
     for (let round = 0; round < 4; round += 1) {
-      const guest = await come(`far.${round}`, { secondsPerUnit: 0.02 });
+      const guest = await come(`far.${round}`, { secondsPerUnit: 600 });
       await until(() => notes().some((text) => text.includes(`far.${round} joined`)));
       const { job, vectors, times } = collectVectors(fakeUnits(60));
       const working = pool.encode(job);
@@ -192,26 +199,31 @@ describe("a worker that joined", () => {
   });
 
   it("and comes back over another connection goes by its old name; what it had is done again", async () => {
-    const { pool, runDir } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
+    const loaded = join(tmpdir(), `loaded-${process.pid}`);
+    const { pool, runDir } = await open({ loadUntil: loaded }, { count: 1 });
     const guest = await come("far.0", { secondsPerUnit: 0.02 });
     await until(() => notes().some((text) => text.includes("joined")));
     const snapshots = new Map<string, Snapshot>();
-    const working = pool.search({ ...searchOf(snapshots, 100), snapshotEveryUnits: 3 });
-    await until(() => [...snapshots.keys()].some((session) => session.startsWith("far.0.")));
+    const sessions = (): number => [...snapshots.keys()].filter((session) => session.startsWith("far.0.")).length;
+    const working = pool.search({ ...searchOf(snapshots, 2_000), snapshotEveryUnits: 3 });
+    await until(() => sessions() === 1);
     guest.kill("SIGUSR1");
     await until(() => notes().filter((text) => text.includes("far.0 joined")).length === 2);
     expect((await listWorkers(runDir)).map(({ name }) => name).sort()).toEqual(["far.0", "worker-0"]);
-    expect(await working).toMatchObject({ failed: [], rowCount: 400 });
+    await until(() => sessions() === 2);
+    writeFileSync(loaded, "");
+    expect(await working).toMatchObject({ failed: [], rowCount: 8_000 });
     const covered = [...snapshots.values()].flatMap(({ units }) => units);
-    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 100 }, (_, index) => index));
-    expect(mergeSnapshots(snapshots, 5, 7)).toEqual(expectedTopK(400, 5, 7));
+    expect(covered.sort((left, right) => left - right)).toEqual(Array.from({ length: 2_000 }, (_, index) => index));
+    expect(mergeSnapshots(snapshots, 5, 7)).toEqual(expectedTopK(8_000, 5, 7));
     // Two sessions of one worker, whose snapshots must not replace each other.
-    expect([...snapshots.keys()].filter((session) => session.startsWith("far.0.")).length).toBe(2);
+    expect(sessions()).toBe(2);
   });
 
   it("and falls silent is turned away; a unit that it hung on is done by another", async () => {
     const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1, heartbeatTimeoutMs: 800 });
-    const guest = await come("far.0", { stop: ["u-5", "u-6", "u-7", "u-8"], secondsPerUnit: 0.02 });
+    const all = Array.from({ length: 40 }, (_, index) => `u-${index}`);
+    const guest = await come("far.0", { stop: all });
     await until(() => notes().some((text) => text.includes("joined")));
     const { job, vectors, times } = collectVectors(fakeUnits(40));
     expect(await pool.encode(job)).toMatchObject({ failed: [], rowCount: 160 });
@@ -226,13 +238,13 @@ describe("a worker that joined", () => {
   });
 
   it("and is silent for no longer than its snapshot may travel is waited for", async () => {
-    const { pool, warnings } = await open({}, { count: 0, heartbeatTimeoutMs: 800 });
+    const { pool, warnings } = await open({}, { count: 0, heartbeatTimeoutMs: 2_000 });
     const guest = await come("far.0", { stop: ["u-3"] });
     const snapshots = new Map<string, Snapshot>();
-    // 2 MB: two seconds more.
-    const working = pool.search({ ...searchOf(snapshots, 8), topK: 50_000 });
-    await until(() => isStopped(guest.pid));
-    await delay(1_500);
+    // 8 MB: eight seconds more.
+    const working = pool.search({ ...searchOf(snapshots, 8), topK: 200_000 });
+    await until(() => / T /.test(readFileSync(`/proc/${guest.pid}/stat`, "latin1")));
+    await delay(3_000);
     guest.kill("SIGCONT");
     expect(await working).toMatchObject({ failed: [], rowCount: 32 });
     expect(warnings()).toEqual([]);
@@ -240,14 +252,17 @@ describe("a worker that joined", () => {
 
   it("and has another model is turned away with the difference; the others go on", async () => {
     const { pool, warnings } = await open({ secondsPerUnit: 0.02 }, { count: 1 });
-    const { job, times } = collectVectors(fakeUnits(100));
+    // More than is done however slow the other one starts.
+    const { job, times } = collectVectors(fakeUnits(5_000));
     const working = pool.encode(job);
     await until(() => times.size > 0);
     const guest = await come("far.0", { fingerprints: { "far.0": "other" } });
     expect((await guest.ended).exitCode).toBe(7);
     expect(guest.said()).toContain('fingerprint "fake-model" and "fake-other"');
-    expect(await working).toMatchObject({ failed: [], rowCount: 400 });
+    const before = times.size;
+    await until(() => times.size > before + 5);
     expect(warnings().join()).toMatch(/far\.0 does not fit in: far\.0 has another model than the others/);
+    await Promise.all([expect(working).rejects.toMatchObject({ code: "INTERRUPTED" }), pool.close()]);
   });
 
   it("and cannot load the model is turned away, told by its machine, also before another one has loaded it", async () => {
@@ -272,11 +287,9 @@ describe("a worker that joined", () => {
   });
 
   it("and cannot load the model ends the work where no other is left to come, and is named", async () => {
-    let end = (): void => {};
+    const { moment, hasCome: end } = later();
     let isRunning = true;
-    const ended = new Promise<void>((resolve) => {
-      end = resolve;
-    }).then(() => void (isRunning = false));
+    const ended = moment.then(() => void (isRunning = false));
     const launched = { ended, mayBringMore: () => isRunning, close: async () => {} };
     const { pool, warnings } = await open({}, { count: 0 }, { launch: async () => launched });
     const reason = { code: "ENVIRONMENT", message: "full.0 on here: No room for the model." };
@@ -298,13 +311,10 @@ describe("a worker that joined", () => {
   });
 
   it("and dies after every launcher has ended leaves nobody to wait for", async () => {
-    let end = (): void => {};
-    const ended = new Promise<void>((resolve) => {
-      end = resolve;
-    });
+    const { moment: ended, hasCome: end } = later();
     const launched = { ended, mayBringMore: () => false, close: async () => {} };
     const { pool } = await open({}, { count: 0 }, { launch: async () => launched });
-    const { job, vectors } = collectVectors(fakeUnits(100));
+    const { job, vectors } = collectVectors(fakeUnits(5_000));
     const working = pool.encode(job).catch((error: unknown) => error);
     // A launcher that is killed here need not take its worker along.
     const guest = await come("far.0", { secondsPerUnit: 0.05 });
@@ -321,7 +331,7 @@ describe("a worker that joined", () => {
     const { pool, runDir, warnings } = fake;
     const { ticket } = JSON.parse(readFileSync(join(runDir, "pool.json"), "utf8")) as { ticket: string };
     await pool.describe(fakeModel);
-    const guest = await startGuest(ticket, "near.0", { secondsPerUnit: 0.02 });
+    const guest = await startGuest(ticket, "near.0", { secondsPerUnit: 600 });
     guests.push(guest);
     await until(() => notes().some((text) => text.includes("near.0 joined")));
     const { job, times } = collectVectors(fakeUnits(80));
@@ -388,5 +398,3 @@ function listening(): string[] {
 function isBusy({ worker, state }: { readonly worker: string; readonly state: string }, name: string): boolean {
   return worker === name && state === "busy";
 }
-
-const isStopped = (pid: number): boolean => / T /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));

@@ -1,5 +1,5 @@
 /** The pool with the real Python worker and a tiny model: what comes out depends on the units, not on who did them. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,6 +11,7 @@ import { EventStream, type QuarryEvent } from "../../src/report/events.js";
 import { fakeModel, mergeSnapshots, processesWith, until } from "../fixtures/fake-pool.js";
 import { textUnits } from "../fixtures/text-units.js";
 import { writeTinyModel } from "../fixtures/tiny-model.js";
+import { forkServers } from "./training-harness.js";
 
 const UNIT_ROWS = 8;
 const UNITS = 24;
@@ -34,12 +35,6 @@ afterAll(() => {
 
 const units = textUnits(UNITS, UNIT_ROWS);
 
-/** Of this process's own children. */
-function processesNamed(name: string): number[] {
-  const pids = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "latin1").trim().split(" ");
-  return pids.map(Number).filter((pid) => readFileSync(`/proc/${pid}/comm`, "latin1").trim() === name);
-}
-
 async function withPool<Result>(
   count: number,
   work: (pool: WorkerPool, events: QuarryEvent[]) => Promise<Result>,
@@ -58,7 +53,7 @@ async function withPool<Result>(
 
 async function encodeAll(
   pool: WorkerPool,
-  onFirst: () => void = () => {},
+  onFirst: () => unknown = () => {},
 ): Promise<{ bytes: Buffer; dimension: number }> {
   const parts: Buffer[] = [];
   const job = { phase: "encode", model, units, side: "passage" } as const;
@@ -66,8 +61,9 @@ async function encodeAll(
     ...job,
     onVectors: async (index, { bytes }) => {
       expect(parts[index]).toBeUndefined();
-      if (parts.length === 0) onFirst();
+      const isFirst = parts.length === 0;
       parts[index] = Buffer.from(bytes);
+      if (isFirst) await onFirst();
     },
   });
   expect(outcome.failed).toEqual([]);
@@ -131,13 +127,15 @@ describe("the pool with the real worker", () => {
     const whole = await withPool(2, (pool) => encodeAll(pool));
     const broken = await withPool(2, async (pool, events) => {
       await pool.describe(model);
-      const victims = processesNamed("quarry-forks");
+      const victims = forkServers();
+      const isTold = (): boolean =>
+        events.some((event) => event.type === "warning" && event.message.includes("it was forked from"));
       const vectors = await encodeAll(pool, () => {
         for (const pid of victims) process.kill(pid, "SIGKILL");
+        // Until then the work is not over.
+        return until(isTold);
       });
-      const lost = events.filter((event) => event.type === "warning" && event.message.includes("it was forked from"));
-      expect(lost.length).toBeGreaterThan(0);
-      expect(processesNamed("quarry-forks")).not.toEqual(victims);
+      expect(forkServers()).not.toEqual(victims);
       return vectors;
     });
     expect(broken.bytes.equals(whole.bytes)).toBe(true);

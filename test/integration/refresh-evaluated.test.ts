@@ -11,7 +11,7 @@ let place: Workplace;
 
 beforeAll(async () => {
   place = await openWorkplace({ passages: 160, queries: 24, isEachDifferent: true });
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 /** Two ranks, dropout on; new negatives at steps 9 and 15, measures at 5, 10, 15 and 20. */

@@ -17,7 +17,7 @@ const PASSAGES = 300;
 let place: Workplace;
 beforeAll(async () => {
   place = await openWorkplace({ passages: PASSAGES, queries: 24, isEachDifferent: true });
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 /** A run folder with two parts to mine for. */

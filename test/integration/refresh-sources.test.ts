@@ -11,7 +11,7 @@ import { descendants } from "./training-harness.js";
 let place: Workplace;
 beforeAll(async () => {
   place = await openWorkplace({ passages: 96, queries: 24, isEachDifferent: true });
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 test("changed texts end a training that is to mine them, refuse its resume, and put back let it go on", async () => {

@@ -8,13 +8,14 @@ import { replayStep } from "../../src/pipeline/replay.js";
 import type { QuarryEvent } from "../../src/report/events.js";
 import { openWorkplace, type Workplace } from "../e2e/harness.js";
 import { refreshing, STEPS, stepLines, switchEntries, trainAndListen } from "./refresh-harness.js";
+import { descendants } from "./training-harness.js";
 
 let place: Workplace;
 const ANY = step({ name: "any", version: 1, fn: () => true });
 
 beforeAll(async () => {
   place = await openWorkplace({ passages: 160, queries: 24, isEachDifferent: true });
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 async function negatives(name: string, version: number): Promise<string[][]> {
@@ -88,13 +89,22 @@ test("a stop while training waits for negatives keeps the steps done, and the sa
   const mine = { topK: 30, negativesPerQuery: 4, sampling: "random", filter: ANY } as const;
   const experiment = refreshing(place, "stopped", { everySteps: 6, switchAfterSteps: 3, mine });
   const stop = new AbortController();
+  // However slow the disk that checkpoints are written to: nothing is mined before training waits for it.
+  let miners: number[] = [];
   const waits = (event: QuarryEvent): void => {
-    if (event.type === "notice" && event.message.startsWith("training waits")) stop.abort();
+    if (event.type === "worker" && event.worker === "mine-0" && event.state === "loading" && miners.length === 0) {
+      miners = descendants("quarry-worker-");
+      for (const pid of miners) process.kill(pid, "SIGSTOP");
+    }
+    if (event.type !== "notice" || !event.message.startsWith("training waits")) return;
+    stop.abort();
+    for (const pid of miners) process.kill(pid, "SIGCONT");
   };
   await expect(trainAndListen(experiment, waits, stop.signal)).rejects.toMatchObject({
     code: "INTERRUPTED",
     message: `Stopped on request after step 9 of ${STEPS}.`,
   });
+  expect(miners).toHaveLength(1);
   const events = await trainAndListen(experiment);
   // Each step is done once.
   expect(events.flatMap((event) => (event.type === "trainStep" ? [event.step] : []))[0]).toBe(10);

@@ -19,7 +19,7 @@ beforeAll(async () => {
   await writeCollection(join(folder, "collection"), { passages: 96, queries: 24 });
   await writeFile(join(folder, "own.py"), "LEARNED = 1\n");
   await train(experiment());
-}, 240_000);
+});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function experiment(more: { miniBatchSize?: number; globalBatchSize?: number } = {}) {

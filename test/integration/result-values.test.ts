@@ -34,4 +34,4 @@ test("values are those of the only evaluation, of a suite the average", async ()
   expect(both.values).toEqual(both.metrics["run"]);
   const half = (alone.values["R@5"] as number) / 2 + (both.metrics["run/none"]?.["R@5"] as number) / 2;
   expect(both.values["R@5"]).toBeCloseTo(half, 12);
-}, 60_000);
+});

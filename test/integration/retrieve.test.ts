@@ -27,7 +27,7 @@ let prepared: PreparedSource;
 
 beforeAll(async () => {
   place = await openWorkplace({ passages: 300, queries: 12, isEachDifferent: true });
-}, 120_000);
+});
 afterAll(async () => {
   prepared?.close();
   await place.remove();
@@ -68,43 +68,39 @@ function scoreIn({ ranked }: Retrieval, query: number, row: number): number | un
   return at < 0 ? undefined : ranked.scores[query * ranked.topK + at];
 }
 
-test.each([true, false])(
-  "store: %s",
-  async (isStored) => {
-    const name = isStored ? "stored" : "streaming";
-    await inContext(name, isStored, async (context) => {
-      const queryRows = prepared.encodableQueries;
-      const common = { model: BASE_MODEL, source: prepared, queryRows };
-      const whole = await retrieve(context, { ...common, phase: "whole", folder: "whole", topK: 300 });
-      expect(whole.trackedScores).toBeNull();
-      // In no order, some twice, one of a passage that does not exist.
-      const tracked = {
-        queries: Int32Array.of(11, 0, 5, 5, 0, 3, 3, 7),
-        rows: Int32Array.of(299, 17, 0, 250, 17, 4, 5, 1_000_000),
-      };
-      const some = await retrieve(context, {
-        ...common,
-        phase: "some",
-        folder: "some",
-        topK: 4,
-        tracked,
-        tileQueries: 5,
-      });
-      for (let query = 0; query < queryRows.length; query += 1) {
-        const best = (found: Retrieval) =>
-          found.ranked.rows.subarray(query * found.ranked.topK, query * found.ranked.topK + 4);
-        expect([...best(some)]).toEqual([...best(whole)]);
-      }
-      const expected = [...tracked.rows].map((row, at) => scoreIn(whole, tracked.queries[at] as number, row));
-      expect(some.trackedScores?.[7]).toBeNaN();
-      for (const [at, score] of expected.slice(0, 7).entries()) {
-        expect(Math.abs((some.trackedScores?.[at] as number) - (score as number)), `pair ${at}`).toBeLessThan(1e-6);
-      }
-      if (isStored) expect(some.throughput.texts).toBe(0);
+test.each([true, false])("store: %s", async (isStored) => {
+  const name = isStored ? "stored" : "streaming";
+  await inContext(name, isStored, async (context) => {
+    const queryRows = prepared.encodableQueries;
+    const common = { model: BASE_MODEL, source: prepared, queryRows };
+    const whole = await retrieve(context, { ...common, phase: "whole", folder: "whole", topK: 300 });
+    expect(whole.trackedScores).toBeNull();
+    // In no order, some twice, one of a passage that does not exist.
+    const tracked = {
+      queries: Int32Array.of(11, 0, 5, 5, 0, 3, 3, 7),
+      rows: Int32Array.of(299, 17, 0, 250, 17, 4, 5, 1_000_000),
+    };
+    const some = await retrieve(context, {
+      ...common,
+      phase: "some",
+      folder: "some",
+      topK: 4,
+      tracked,
+      tileQueries: 5,
     });
-  },
-  240_000,
-);
+    for (let query = 0; query < queryRows.length; query += 1) {
+      const best = (found: Retrieval) =>
+        found.ranked.rows.subarray(query * found.ranked.topK, query * found.ranked.topK + 4);
+      expect([...best(some)]).toEqual([...best(whole)]);
+    }
+    const expected = [...tracked.rows].map((row, at) => scoreIn(whole, tracked.queries[at] as number, row));
+    expect(some.trackedScores?.[7]).toBeNaN();
+    for (const [at, score] of expected.slice(0, 7).entries()) {
+      expect(Math.abs((some.trackedScores?.[at] as number) - (score as number)), `pair ${at}`).toBeLessThan(1e-6);
+    }
+    if (isStored) expect(some.throughput.texts).toBe(0);
+  });
+});
 
 test("more results than can be held are refused before any work, by exact search and by an index", async () => {
   await inContext("too-many", true, async (context) => {
@@ -145,7 +141,7 @@ test("without the store each tile keeps its query vectors, encodes all passages,
     expect(again.ranked).toEqual(first.ranked);
     expect(encoded["all/queries"]).toBe(12);
   });
-}, 240_000);
+});
 
 test("query vectors that are read part by part from the store are those that are read at once", async () => {
   await inContext("parts", true, async (context) => {
@@ -161,7 +157,7 @@ test("query vectors that are read part by part from the store are those that are
       expect(parts.flatMap((part) => [...part])).toEqual([...all]);
     }
   });
-}, 240_000);
+});
 
 test("parts of a run that measure batch sizes at once go on with one size for a model, and record all of them", async () => {
   const work = async (context: RunContext): Promise<void> => {
@@ -175,7 +171,7 @@ test("parts of a run that measure batch sizes at once go on with one size for a 
     expect(recorded).toMatchObject({ one: { batchSize: sizes[0] }, other: { batchSize: sizes[2] } });
   };
   await inContext("measured", false, work, "auto");
-}, 240_000);
+});
 
 /** Searches the vectors of all passages in a way of its own; vectors that turn out damaged are encoded again. */
 async function searchVectors(
@@ -221,7 +217,7 @@ test("a worker that reads vectors from files scores as one that is sent them, to
     });
     expect(found.rows.every((row) => row >= 0)).toBe(true);
   });
-}, 240_000);
+});
 
 test.each(["has gone", "is cut short"])(
   "a file of vectors that %s when a worker reads it is encoded again",
@@ -250,5 +246,4 @@ test.each(["has gone", "is cut short"])(
       expect(warnings.join("\n")).toMatch(/vectors\.arrow.*encoded again/);
     });
   },
-  240_000,
 );

@@ -22,7 +22,7 @@ const body = (name: string, more = ""): string => `
 
 beforeAll(async () => {
   place = await openWorkplace({ passages: PASSAGES });
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 /** Texts encoded by the steps of a run, by step. */
@@ -79,7 +79,7 @@ test("evaluation, mining and encoding encode each text once; a changed corpus co
   } finally {
     await writeFile(corpus, before);
   }
-}, 240_000);
+});
 
 test("with and without the store passages rank alike, and scores differ by no more than the last bits", async () => {
   await run("stored", "evaluate");
@@ -97,23 +97,21 @@ test("with and without the store passages rank alike, and scores differ by no mo
     const other = scores.get(`${query} ${passage}`);
     if (other !== undefined) expect(Math.abs(Number(score) - other)).toBeLessThan(2e-6);
   }
-}, 240_000);
+});
 
-test.each(["int8", "bfloat16", "float16"])(
-  "%s: exported vectors are the rounded ones",
-  async (dtype) => {
-    const more = `embeddings: { dtype: "${dtype}" },`;
-    await run(`kept-${dtype}`, "evaluate", more);
-    await place.experiment(body(`out-${dtype}`, more));
-    const result = await place.quarry("encode", "experiment.ts", "--encode.export", "parquet");
-    expect([result.exitCode, result.stderr]).toEqual([0, ""]);
-    expect(await encoded(`out-${dtype}`)).toEqual({});
-    expect(readdirSync(join(place.folder, `runs/out-${dtype}/encode-base`)).sort()).toEqual([
-      "ids.json",
-      "vectors.parquet",
-    ]);
-    const python = await findPython({ extras: ["test"] });
-    const script = `
+test.each(["int8", "bfloat16", "float16"])("%s: exported vectors are the rounded ones", async (dtype) => {
+  const more = `embeddings: { dtype: "${dtype}" },`;
+  await run(`kept-${dtype}`, "evaluate", more);
+  await place.experiment(body(`out-${dtype}`, more));
+  const result = await place.quarry("encode", "experiment.ts", "--encode.export", "parquet");
+  expect([result.exitCode, result.stderr]).toEqual([0, ""]);
+  expect(await encoded(`out-${dtype}`)).toEqual({});
+  expect(readdirSync(join(place.folder, `runs/out-${dtype}/encode-base`)).sort()).toEqual([
+    "ids.json",
+    "vectors.parquet",
+  ]);
+  const python = await findPython({ extras: ["test"] });
+  const script = `
 import json, sys, glob, numpy as np, pyarrow as pa, pyarrow.parquet as pq
 folder, store = sys.argv[1:]
 table = pq.read_table(folder + "/vectors.parquet")
@@ -122,15 +120,13 @@ kinds = {"${dtype}": {"float16": "halffloat", "bfloat16": "uint16", "int8": "int
 own = [s for s in shards if str(s.schema.field("vector").type.value_type) == kinds["${dtype}"]]
 print(json.dumps([table.num_rows, sum(s.num_rows for s in own), [round(float(np.linalg.norm(v)), 2) for v in table["vector"].to_pylist()[:3]]]))
 `;
-    const folder = join(place.folder, `runs/out-${dtype}/encode-base`);
-    const { stdout } = await execa(python.executable, ["-c", script, folder, join(place.folder, "cache/embeddings")]);
-    const [exported, stored, norms] = JSON.parse(stdout) as [number, number, number[]];
-    expect(exported).toBe(PASSAGES);
-    expect(stored).toBe(160);
-    for (const norm of norms) expect(Math.abs(norm - 1)).toBeLessThan(0.02);
-  },
-  240_000,
-);
+  const folder = join(place.folder, `runs/out-${dtype}/encode-base`);
+  const { stdout } = await execa(python.executable, ["-c", script, folder, join(place.folder, "cache/embeddings")]);
+  const [exported, stored, norms] = JSON.parse(stdout) as [number, number, number[]];
+  expect(exported).toBe(PASSAGES);
+  expect(stored).toBe(160);
+  for (const norm of norms) expect(Math.abs(norm - 1)).toBeLessThan(0.02);
+});
 
 test("a question from the command line finds passages, and the run file and the hits agree", async () => {
   await place.experiment(body("asked", 'search: { data: source({ corpus: "collection" }), topK: 5 },'));
@@ -150,7 +146,7 @@ test("a question from the command line finds passages, and the run file and the 
   expect(readFileSync(join(place.folder, "runs/asked/search-base/run.trec"), "utf8").trim().split("\n")).toHaveLength(
     48 * 3,
   );
-}, 240_000);
+});
 
 test("quarry cache lists the vectors of each model and prunes them", async () => {
   const list = async (): Promise<{ kind: string; bytes: number; sources: string[]; format: string }[]> => {
@@ -170,4 +166,4 @@ test("quarry cache lists the vectors of each model and prunes them", async () =>
   expect((await place.quarry("cache", "prune", "--all", "--kind", "embeddings")).exitCode).toBe(0);
   expect((await list()).map(({ kind }) => kind)).not.toContain("embeddings");
   expect(await list()).toHaveLength(others);
-}, 240_000);
+});

@@ -139,6 +139,18 @@ export function held({ job }: RecordedJob, moments: Readonly<Record<number, Prom
 }
 
 /**
+ * The job, which is asked to stop when a step is done. Its ranks, which may be steps ahead of what is told of them, get no
+ * batch behind that step: they might come to the end first.
+ */
+export function stoppedAfter(recorded: RecordedJob, last: number): TrainJob {
+  const stop = new AbortController();
+  onStep(recorded, (step) => {
+    if (step === last) stop.abort();
+  });
+  return { ...held(recorded, { [last + 1]: new Promise(() => {}) }), signal: stop.signal };
+}
+
+/**
  * Processes below this one whose name begins with a text, or whose command line holds it: torchrun's agent, ranks.
  * The process that agents are forked from is kept for the next one, and no part of a training.
  */

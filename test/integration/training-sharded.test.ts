@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runTraining, type TrainJob } from "../../src/training/index.js";
-import { losses, onStep, type RecordedJob, TrainingBench } from "./training-harness.js";
+import { losses, type RecordedJob, stoppedAfter, TrainingBench } from "./training-harness.js";
 
 let bench: TrainingBench;
 let alone: RecordedJob;
@@ -77,15 +77,8 @@ test("sharded over two ranks, with accumulation and texts in groups: the losses,
 });
 
 test("a training that begins sharded goes on with one rank and without shards", async () => {
-  const stop = new AbortController();
-  const begun = bench.job("mixed", {
-    ...{ ...options, ranks: 2, queriesPerRank: 2, args: { ...args, fsdp: true }, signal: stop.signal },
-  });
-  onStep(begun, (step) => {
-    if (step === 2) stop.abort();
-  });
-  const { step } = await runTraining(begun.job);
-  expect(step).toBeLessThan(4);
+  const begun = bench.job("mixed", { ...options, ranks: 2, queriesPerRank: 2, args: { ...args, fsdp: true } });
+  expect(await runTraining(stoppedAfter(begun, 2))).toMatchObject({ step: 2 });
   const resumed = bench.job("mixed", { ...options, args: { ...args, fsdp: true } });
   await runTraining(resumed.job);
   isSameCurve({ ...resumed, events: [...begun.events, ...resumed.events] });
@@ -107,12 +100,8 @@ test("weights that never get a gradient stay without optimiser state: sharded, o
     [4, {}],
     [6, { ranks: 2, queriesPerRank: 2 }],
   ] as const) {
-    const stop = new AbortController();
-    const part = around("around-parts", { ...given, signal: stop.signal });
-    onStep(part, (step) => {
-      if (step === lastStep && step < 6) stop.abort();
-    });
-    await runTraining(part.job);
+    const part = around("around-parts", given);
+    await runTraining(lastStep < 6 ? stoppedAfter(part, lastStep) : part.job);
     events.push(...part.events);
   }
   isSameCurve({ ...whole, events }, whole);
@@ -131,12 +120,8 @@ test("an adapter that begins sharded learns as on ranks that hold all of the mod
   const shared = { ranks: 2, queriesPerRank: 2 };
   const whole = adapted("adapter", { ...shared, args });
   await runTraining(whole.job);
-  const stop = new AbortController();
-  const begun = adapted("adapter-mixed", { ...shared, args: { ...args, fsdp: true }, signal: stop.signal });
-  onStep(begun, (step) => {
-    if (step === 2) stop.abort();
-  });
-  const { checkpoint } = await runTraining(begun.job);
+  const begun = adapted("adapter-mixed", { ...shared, args: { ...args, fsdp: true } });
+  const { checkpoint } = await runTraining(stoppedAfter(begun, 2));
   expect(readdirSync(checkpoint)).toEqual(expect.arrayContaining(["adapter_config.json", "adapter_model.safetensors"]));
   const resumed = adapted("adapter-mixed", { ...shared, args });
   await runTraining(resumed.job);

@@ -6,7 +6,17 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { QuarryError } from "../../src/errors.js";
 import { findLatestCheckpoint, type Layout, runTraining } from "../../src/training/index.js";
-import { agents, losses, microBatch, onStep, type RecordedJob, ranks, TrainingBench } from "./training-harness.js";
+import {
+  agents,
+  held,
+  later,
+  losses,
+  microBatch,
+  onStep,
+  type RecordedJob,
+  ranks,
+  TrainingBench,
+} from "./training-harness.js";
 
 const SABOTAGE = fileURLToPath(new URL("../fault/training_sabotage.py", import.meta.url));
 
@@ -154,10 +164,13 @@ describe("a training run that cannot work", () => {
         `${queries.map((row) => `q${row} (queries.jsonl:${row + 1})`).join(", ")}${passages.join(", ")}`,
     });
     let made: string[] = [];
-    onStep(broken, () => {
+    // Until they are looked at nothing breaks.
+    const { moment, hasCome } = later();
+    onStep(broken, (step) => {
       made = [...made, ...semaphoresOf(agents()[0] as number)];
+      if (step === 2) hasCome();
     });
-    const error = await runTraining(broken.job).catch((thrown: unknown) => thrown);
+    const error = await runTraining(held(broken, { 3: moment })).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(QuarryError);
     expect(error).toMatchObject({
       code: "WORKER",
@@ -172,6 +185,6 @@ describe("a training run that cannot work", () => {
     expect(broken.served.filter(({ step }) => step === 0)).toHaveLength(1);
     // Whoever removes them learns of the end of all others a moment later.
     expect(made).not.toEqual([]);
-    await vi.waitFor(() => expect(made.filter((name) => existsSync(name))).toEqual([]), 5_000);
+    await vi.waitFor(() => expect(made.filter((name) => existsSync(name))).toEqual([]), 60_000);
   });
 });

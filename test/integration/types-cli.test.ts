@@ -110,7 +110,7 @@ test("what a plugin registers is written down with types, defaults, sentences an
     }
     "
   `);
-}, 60_000);
+});
 
 const cases: readonly [name: string, script: string, error: string | null][] = [
   ["a right loss", script('{ name: "my_loss", margin: 1, labelScale: 2, mode: "soft" }'), null],
@@ -142,7 +142,7 @@ test("scripts that are right compile, and wrong names, options and values do not
     if (error === null) expect(told, name).toEqual([]);
     else expect(told.join("\n"), name).toContain(error);
   }
-}, 60_000);
+});
 
 test("without a plugin the command says how to name one, with status 2", async () => {
   const { stderr, exitCode } = await commandLine(["types"], { cwd: folder });
@@ -176,13 +176,13 @@ test("plugins of models that mine are seen as well, and folders on the way to th
     expect(stderr).toContain(`--out: ${out} cannot be written: ${code}`);
     expect(exitCode).toBe(2);
   }
-}, 60_000);
+});
 
 test("a disk that is full is told as that", async () => {
   const { stderr, exitCode } = await commandLine(["types", "experiment.ts", "--out", "/dev/full"], { cwd: folder });
   expect(stderr).toMatch(/^error: --out: \/dev\/full cannot be written: ENOSPC.*\nhint: Free some space/);
   expect(exitCode).toBe(4);
-}, 60_000);
+});
 
 test("a plugin that registers nothing is told as such", async () => {
   await writeFile(join(folder, "empty.py"), "LUCK = 1\n");
