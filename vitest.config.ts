@@ -6,7 +6,14 @@ const alias = { quarry: fileURLToPath(new URL("src/index.ts", import.meta.url)) 
 // No test may depend on a network, on a GPU, nor on the machine being quiet.
 const env = { HF_HUB_OFFLINE: "1", CUDA_VISIBLE_DEVICES: "", NODE_ENV: "production", CI: "1" };
 
-const shared = { alias, env, environment: "node" as const, pool: "forks" as const };
+const shared = {
+  ...{ alias, env, environment: "node" as const, pool: "forks" as const },
+  // It ends a test that hangs; a second, which is the default, is no time on a loaded machine.
+  expect: { poll: { timeout: 60_000 } },
+};
+
+/** Where properties are tried: with the same examples each time. */
+const DRAWS = "test/fixtures/draws.ts";
 
 /** Those of test/integration that train: a project of their own, whose files share what ranks are forked from. */
 const TRAINING = "test/integration/{edited-plugin,golden-curves,refresh*,replay,torn-curve,train*}.test.ts";
@@ -40,12 +47,16 @@ export default defineConfig({
           ...shared,
           name: "unit",
           include: ["test/unit/**/*.test.{ts,tsx}"],
-          testTimeout: 20_000,
+          // Vitest compiles JSX for React's development build, which React chooses by this when it loads.
+          env: { ...env, NODE_ENV: "test" },
+          setupFiles: DRAWS,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           // With each file loading everything anew this stage took 290 instead of 229 s beside another one.
           isolate: false,
         },
       },
-      sequential("protocol", 60_000),
+      sequential("protocol", 120_000, true, { setupFiles: DRAWS }),
       sequential("integration", 300_000, false, { exclude: [...configDefaults.exclude, TRAINING] }),
       sequential("training", 300_000, false, { include: [TRAINING] }),
       sequential("fault", 120_000, false),

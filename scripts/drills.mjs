@@ -12,11 +12,13 @@ const full = {
   QUARRY_FAULT_ROUNDS: "100",
   QUARRY_GARBAGE_CONNECTIONS: "10000",
   QUARRY_MUTATED_MESSAGES: "1000000",
+  // Other examples for properties than `npm test` has.
+  QUARRY_SEED: String(Date.now() % 2 ** 31),
 };
-const files = ["test/drills", "test/fault/cache-builders", "test/fault/pool-strangers", "test/protocol/mutation"];
+const files = ["test/drills", "test/fault/cache-builders", "test/fault/pool-strangers", "test/protocol", "test/unit"];
 
 const python = await setUp(["demo", "test"]).catch(failWith);
-const projects = ["drills", "fault", "protocol"].flatMap((name) => ["--project", name]);
+const projects = ["drills", "fault", "protocol", "unit"].flatMap((name) => ["--project", name]);
 const chosen = process.argv.slice(2);
 const vitest = [join("node_modules", "vitest", "vitest.mjs"), "run", ...projects];
 const pytest = ["-m", "pytest", "-c", join("py_runtime", "pyproject.toml"), "--rootdir", ".", "-q"];

@@ -138,7 +138,7 @@ describe("a micro-batch", () => {
       }),
       { numRuns: 40 },
     );
-  }, 60_000);
+  });
 
   test("shares of ranks and micro-steps cover the step once, in the order of the contract", async () => {
     const set = await conflicted();

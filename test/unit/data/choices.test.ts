@@ -217,5 +217,5 @@ describe("the multi-level view", () => {
       }),
       { numRuns: 15 },
     );
-  }, 60_000);
+  });
 });

@@ -147,7 +147,7 @@ test("a gathered batch has the bytes of apache-arrow's writer, texts as plain st
     ),
     { numRuns: 40 },
   );
-}, 60_000);
+});
 
 test("a template without {text} or with another name is refused", () => {
   const of = (passage: string) => () => styleOf(sourceOf({ templates: { passage } }), "passage");
@@ -190,7 +190,7 @@ test("ids are qualified only where several tables have them, are all different, 
     }),
     { numRuns: 30 },
   );
-}, 60_000);
+});
 
 test("a record's own prompt goes before the source's in both roles, also where a template makes the text", async () => {
   const lines = [

@@ -76,7 +76,7 @@ test("any files and any options give what the reference gives", async () => {
     }),
     { numRuns: 40 },
   );
-}, 60_000);
+});
 
 describe("details", () => {
   const collection = (content: string, more: Record<string, string> = {}) =>

@@ -74,7 +74,7 @@ describe("the binary view", () => {
       ),
       { numRuns: 25 },
     );
-  }, 60_000);
+  });
 
   test("groupRandomK picks among usable negatives only, so a group never runs dry", async () => {
     const { context } = newCollection({

@@ -76,4 +76,4 @@ test("more judged passages than a Set holds stay", () => {
   const judged: Qrels = { ...qrels, queryRows: countTo(1), judgements: () => ({ rows, scores: new Float32Array(0) }) };
   const { part } = quickLook(sourceOf(all.subarray(-600)), judged, { subCorpus: { passages: 500 } }, 42);
   expect(part).toEqual({ unjudged: 200, sampled: 100, searched: 500, total: 600 });
-}, 60_000);
+});

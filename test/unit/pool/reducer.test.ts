@@ -248,7 +248,7 @@ describe("the reducer", () => {
       }),
       { numRuns: 10_000 },
     );
-  }, 120_000);
+  });
 
   it("gives up exactly the units that kill their workers, and never a neighbour", () => {
     fc.assert(

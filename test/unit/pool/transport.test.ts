@@ -37,7 +37,7 @@ test("a message queued just as the queue has run empty is sent", async () => {
     },
   });
   const ticket = JSON.parse(readFileSync(transport.ticketPath, "utf8")) as { endpoint: string; token: string };
-  const dealer = new Dealer({ linger: 0, receiveTimeout: 5_000 });
+  const dealer = new Dealer({ linger: 0, receiveTimeout: 60_000 });
   dealer.connect(ticket.endpoint);
   await dealer.send(encodeMessage(helloWith(ticket.token)) as Buffer[]);
   await greeted;
@@ -95,7 +95,7 @@ test("what cannot be answered costs its sender the connection, and nobody else a
     onViolation: (_, { message }) => violations.push(message),
   });
   const ticket = JSON.parse(readFileSync(transport.ticketPath, "utf8")) as { endpoint: string; token: string };
-  const dealers = [0, 1].map(() => new Dealer({ linger: 0, receiveTimeout: 5_000 }));
+  const dealers = [0, 1].map(() => new Dealer({ linger: 0, receiveTimeout: 60_000 }));
   const [asks, other] = dealers as [Dealer, Dealer];
   try {
     for (const dealer of dealers) {

@@ -8,7 +8,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { processStat } from "../../../src/process-stat.js";
 
 const scripts = fileURLToPath(new URL("../../../scripts", import.meta.url));
-const patience = { timeout: 15_000 };
+const patience = { timeout: 60_000 };
 
 test.skipIf(process.platform !== "linux")("what a set-up has started ends when it is killed", async () => {
   const folder = await mkdtemp(join(tmpdir(), "quarry-set-up-"));
@@ -17,7 +17,7 @@ test.skipIf(process.platform !== "linux")("what a set-up has started ends when i
   await mkdir(own);
   for (const name of ["setup.mjs", "progress.mjs"]) await copyFile(join(scripts, name), join(own, name));
   await writeFile(join(folder, "package-lock.json"), "{}");
-  await writeFile(npm, '#!/bin/sh\necho $$ > "$0.pid"\nexec sleep 60\n');
+  await writeFile(npm, '#!/bin/sh\necho $$ > "$0.pid"\nexec sleep 600\n');
   await chmod(npm, 0o755);
   const setUp = execa("node", [join(own, "setup.mjs"), "--build"], {
     env: { PATH: `${folder}:${process.env["PATH"] ?? ""}` },

@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers";
 import { stripVTControlCharacters } from "node:util";
 import { Text } from "ink";
 import { cleanup, render } from "ink-testing-library";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import { Dashboard } from "../../../src/report/dashboard/dashboard.js";
 import { chooseTheme } from "../../../src/report/dashboard/theme.js";
 import type { EventBody, QuarryEvent } from "../../../src/report/events.js";
@@ -12,10 +12,6 @@ import { plainReporter } from "../../../src/report/plain.js";
 import { Sink } from "../../../src/report/sink.js";
 import { emptyView, reduce } from "../../../src/report/state.js";
 
-// The test runner compiles JSX for React's development build, which React chooses by this variable when it loads.
-vi.hoisted(() => {
-  process.env["NODE_ENV"] = "test";
-});
 afterEach(cleanup);
 
 const at = (seconds: number, body: EventBody) => ({ ...body, time: seconds * 1000 }) as QuarryEvent;

@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from "node:util";
 import fc from "fast-check";
 import { Text } from "ink";
 import { cleanup, render } from "ink-testing-library";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import { Dashboard } from "../../../src/report/dashboard/dashboard.js";
 import { layOut } from "../../../src/report/dashboard/layout.js";
 import { chooseTheme } from "../../../src/report/dashboard/theme.js";
@@ -12,10 +12,6 @@ import { emptyView, reduce, type ViewState } from "../../../src/report/state.js"
 import { displayWidth } from "../../../src/report/text-width.js";
 import { recordedRun } from "../../fixtures/recorded-run.js";
 
-// The test runner compiles JSX for React's development build, which React chooses by this variable when it loads.
-vi.hoisted(() => {
-  process.env["NODE_ENV"] = "test";
-});
 afterEach(cleanup);
 
 const start = recordedRun()[0]?.time ?? 0;

@@ -126,7 +126,7 @@ describe.skipIf(!hasPython)(`Parquet${hasPython ? "" : " (skipped: no Python env
   beforeAll(async () => {
     writeParquet(files);
     await loadParquet();
-  }, 60_000);
+  });
 
   const failure = async (name: string, options: Partial<FileConfig> = {}, format = parquet): Promise<QuarryError> => {
     const thrown = await new Reading(format, at(name), options).texts("corpus").then(
