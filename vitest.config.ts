@@ -48,7 +48,7 @@ export default defineConfig({
       sequential("protocol", 60_000),
       sequential("integration", 120_000, false, { exclude: [...configDefaults.exclude, TRAINING] }),
       sequential("training", 120_000, false, { include: [TRAINING] }),
-      sequential("fault", 120_000, false),
+      sequential("fault", 300_000, false),
       sequential("e2e", 300_000, false),
       // The whole matrix of kills: `npm run drills`, no part of `npm test`.
       sequential("drills", 3_600_000),
