@@ -59,7 +59,7 @@ export default defineConfig({
       sequential("protocol", 120_000, true, { setupFiles: DRAWS }),
       sequential("integration", 300_000, false, { exclude: [...configDefaults.exclude, TRAINING] }),
       sequential("training", 300_000, false, { include: [TRAINING] }),
-      sequential("fault", 120_000, false),
+      sequential("fault", 300_000, false),
       sequential("e2e", 600_000, false),
       // The whole matrix of kills: `npm run drills`, no part of `npm test`.
       sequential("drills", 3_600_000),

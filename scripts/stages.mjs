@@ -17,7 +17,7 @@ const tool = (path) => [process.execPath, join("node_modules", path)];
  * @returns {Stage[]}
  */
 export function stages(python, reports) {
-  const check = (name, ...commands) => ({ name, commands, counts: "check", limitSeconds: 600 });
+  const check = (name, ...commands) => ({ name, commands, counts: "check", limitSeconds: 1_200 });
   const vitest = (name, limitSeconds) => {
     const report = `--outputFile.json=${join(reports, `${name}.json`)}`;
     const command = [...tool("vitest/vitest.mjs"), "run", "--project", name, "--reporter=default", "--reporter=json"];
@@ -29,24 +29,24 @@ export function stages(python, reports) {
   const junit = `--junitxml=${join(reports, "python.xml")}`;
   // The longest first, so that at the end no slot waits for the other.
   return [
-    vitest("fault", 1_800),
-    vitest("integration", 1_800),
-    vitest("training", 1_800),
-    vitest("e2e", 1_800),
+    vitest("fault", 3_000),
+    vitest("integration", 3_000),
+    vitest("training", 3_000),
+    vitest("e2e", 3_000),
     {
       name: "python",
       commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
       counts: "pytest",
-      limitSeconds: 1_200,
+      limitSeconds: 2_400,
     },
-    vitest("unit", 900),
+    vitest("unit", 1_800),
     check(
       "types",
       [...tool("pyright/index.js"), "--pythonpath", python],
       // Each checker works out the same types for itself: four take 17 s of CPU where one takes 11.
       [...tool("typescript/bin/tsc"), "-p", "tsconfig.check.json", "--singleThreaded"],
     ),
-    vitest("protocol", 300),
+    vitest("protocol", 900),
     check(
       "lint",
       [...tool("oxlint/bin/oxlint"), "--type-aware", "--deny-warnings"],

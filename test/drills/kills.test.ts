@@ -176,7 +176,7 @@ test("train: after SIGKILL of the orchestrator the same command goes on, and the
     await pause(round % 2 === 0 ? 500 : 0);
     running.kill("SIGKILL");
     await running;
-    await until(async () => (await findProcesses("quarry-rank", place.folder)).length === 0, 5_000, "no survivors");
+    await until(async () => (await findProcesses("quarry-rank", place.folder)).length === 0, 25_000, "no survivors");
     const { exitCode, stderr } = await place.quarry("train", "train.ts", ...args);
     expect(exitCode, `killed after step ${least}: ${stderr}`).toBe(0);
     const found = await curve(file);

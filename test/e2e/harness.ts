@@ -23,6 +23,8 @@ export interface Workplace {
   readonly collection: string;
   /** Runs the command line in the folder and waits; a process that stays does it, which takes a tenth of the time. */
   quarry(...args: readonly string[]): Promise<Finished>;
+  /** Ctrl-C for what `quarry` runs. */
+  interrupt(): void;
   /** Starts a process of the command line in the folder, the leader of a group as a terminal's foreground job is. */
   start(...args: readonly string[]): Running;
   /** The same below a shell script, which calls it as `"$@"`. */
@@ -52,6 +54,7 @@ export async function openWorkplace(options: CollectionOptions = {}): Promise<Wo
     start,
     startIn: (script, ...args) => execa("bash", ["-c", script, "bash", process.execPath, MAIN, ...args], settings),
     quarry: (...argv) => serve({ argv, folder, env }),
+    interrupt: () => void process.kill(serverPid() as number, "SIGINT"),
     experiment: async (body, name = "experiment") => {
       const file = join(folder, `${name}.ts`);
       const builders =

@@ -3,8 +3,6 @@ import { createRequire } from "node:module";
 import { runCommandLine } from "../../dist/cli/program.js";
 
 const { cache } = createRequire(import.meta.url);
-// A command may leave listeners for signals behind, since it is the last one of its process.
-process.setMaxListeners(0);
 
 async function serve({ argv, folder, env }) {
   process.chdir(folder);
@@ -13,6 +11,8 @@ async function serve({ argv, folder, env }) {
   // Here jiti keeps the scripts that it ran; a test may have written others in their place.
   for (const path of Object.keys(cache)) if (!path.includes("node_modules")) delete cache[path];
   const exitCode = await runCommandLine(argv);
+  // A command leaves listeners behind that end its process at the next signal.
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) process.removeAllListeners(signal);
   process.stdout.write("\0");
   process.stderr.write("\0");
   process.send({ exitCode });

@@ -7,7 +7,7 @@ import { findProcesses, openWorkplace, until, type Workplace } from "../e2e/harn
 let place: Workplace;
 beforeAll(async () => {
   place = await openWorkplace({ passages: 120, queries: 24 });
-}, 60_000);
+}, 400_000);
 afterAll(() => place.remove());
 
 async function training(name: string) {
@@ -32,7 +32,7 @@ async function training(name: string) {
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line));
   return {
-    begun: () => until(async () => (await steps()).length > 3, 60_000, "training begins"),
+    begun: () => until(async () => (await steps()).length > 3, 200_000, "training begins"),
     /** The last step has a checkpoint, and nothing runs any more. */
     isSaved: async () => {
       expect(await readdir(folder)).toContain(`checkpoint-${(await steps()).at(-1)?.step}`);
@@ -49,14 +49,14 @@ test("a signal to the whole process group saves the last step", async () => {
   const { exitCode, stderr } = await running;
   expect(exitCode, stderr).toBe(130);
   await isSaved();
-}, 120_000);
+}, 400_000);
 
 test("so it does where the output goes through a pipe whose reader the signal ends", async () => {
   const { begun, isSaved } = await training("piped");
   const running = place.startIn('"$@" 2>&1 | cat > seen.txt', "train", "piped.ts");
   await begun();
   process.kill(-(running.pid as number), "SIGINT");
-  await until(async () => (await findProcesses("piped.ts", place.folder)).length === 0, 60_000, "the command ends");
+  await until(async () => (await findProcesses("piped.ts", place.folder)).length === 0, 200_000, "the command ends");
   await running;
   await isSaved();
-}, 120_000);
+}, 400_000);

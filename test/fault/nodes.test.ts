@@ -1,11 +1,11 @@
 /** Other machines, as network namespaces: their results are byte for byte those of local workers, whatever breaks on the way. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type WorkersConfig, workersSchema } from "../../src/experiment/schema.js";
 import type { Snapshot, WorkerPool } from "../../src/pool/types.js";
-import { mergeSnapshots, processesWith, until } from "../fixtures/fake-pool.js";
+import { mergeSnapshots, ofProcess, processesWith, until } from "../fixtures/fake-pool.js";
 import { makeNetNodes, type NetNodes, whyNoNamespaces } from "../fixtures/net-nodes.js";
 import {
   encodeAll,
@@ -42,7 +42,7 @@ async function searchAll(pool: WorkerPool): Promise<unknown> {
 
 const onNodes = (): Partial<WorkersConfig> => ({
   listen: `tcp://${nodes.address}:0`,
-  heartbeatTimeoutMs: 3_000,
+  heartbeatTimeoutMs: 10_000,
   nodes: workersSchema.parse({
     nodes: nodes.names.map((host) => ({ kind: "ssh", host, workers: 1, threads: 1, device: "cpu" })),
   }).nodes,
@@ -66,7 +66,7 @@ describe.skipIf(reason !== null)("nodes without a shared disk", () => {
     }));
     remote = await openNodePool(bench, onNodes());
     await remote.pool.describe(bench.model);
-    await until(() => workersOn().length === 2 && joins() === 2, 60_000);
+    await until(() => workersOn().length === 2 && joins() === 2);
   });
   afterAll(async () => {
     await remote.pool.close();
@@ -85,9 +85,7 @@ describe.skipIf(reason !== null)("nodes without a shared disk", () => {
       const [model] = readdirSync(join(nodes.cacheOf(name), "models"));
       expect(readdirSync(join(nodes.cacheOf(name), "models", model ?? ""))).toContain("model.safetensors");
     }
-    const seen = processesWith(bench.marker).map((pid) =>
-      ["cmdline", "environ"].map((name) => readFileSync(`/proc/${pid}/${name}`, "latin1")).join(),
-    );
+    const seen = processesWith(bench.marker).map((pid) => ofProcess(pid, "cmdline") + ofProcess(pid, "environ"));
     expect(seen.length).toBeGreaterThan(3);
     expect(seen.join()).not.toContain("quarry1.");
     expect(told()).not.toContain("quarry1.");
@@ -101,23 +99,24 @@ describe.skipIf(reason !== null)("nodes without a shared disk", () => {
     });
     expect(vectors.equals(local.vectors)).toBe(true);
     expect(told()).toContain("lost its connection");
-    await until(() => workersOn().length === 2 && !workersOn().includes(victim), 60_000);
-    await until(() => joins() === 3, 60_000);
+    await until(() => workersOn().length === 2 && !workersOn().includes(victim));
+    await until(() => joins() >= 3);
   });
 
   it("give the same when a link is cut, and take part again once it is mended", async () => {
     const { pool, told } = remote;
     const [cut = ""] = nodes.names;
+    const before = joins();
     const isSilent = () => told().includes("was silent");
     const vectors = await encodeAll(bench, pool, 0, async (count) => {
       if (count < 20) return;
       if (count === 20) nodes.link(cut, "down");
       // Nothing more is durable before: there is work left for the one that is not cut.
-      await until(isSilent, 60_000);
+      await until(isSilent);
       if (count === 20) nodes.link(cut, "up");
     });
     expect(vectors.equals(local.vectors)).toBe(true);
     expect(told()).toContain("was silent for");
-    await until(() => joins() === 4, 60_000);
+    await until(() => joins() > before);
   });
 });

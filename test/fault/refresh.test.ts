@@ -14,7 +14,7 @@ let place: Workplace;
 
 beforeAll(async () => {
   place = await openWorkplace({ passages: 160, queries: 24, isEachDifferent: true });
-}, 120_000);
+});
 afterAll(() => place.remove());
 
 /** Trains in a process of its own, which dies at a moment. */

@@ -56,7 +56,7 @@ beforeAll(async () => {
   expected = await runFile("whole");
   pairCount = (await pairPhases("whole"))[0]?.done ?? 0;
   expect(pairCount).toBe(32 * 60);
-}, 240_000);
+}, 600_000);
 // The runs are of one model over one collection: what one of them scored the others would not.
 beforeEach(() => rm(cache(), { recursive: true, force: true }));
 afterAll(() => place.remove());
@@ -64,23 +64,23 @@ afterAll(() => place.remove());
 test("a worker that is killed while it scores costs its units in hand and changes nothing", async () => {
   await place.experiment(body("worker"));
   const running = place.quarry("evaluate", "experiment.ts", "--workers.count", "2");
-  await until(async () => (await cachedBytes()) > 0, 120_000, "the first scores");
+  await until(async () => (await cachedBytes()) > 0, 200_000, "the first scores");
   const [victim] = await workers();
   process.kill(victim?.pid as number, "SIGKILL");
   const result = await running;
   expect(result.exitCode, result.stderr).toBe(0);
   expect(result.stdout + result.stderr).toMatch(/SIGKILL/);
   expect(await runFile("worker")).toBe(expected);
-}, 240_000);
+}, 600_000);
 
 test("after SIGKILL of the orchestrator the same command scores the missing pairs only and ends with the same bytes", async () => {
   await place.experiment(body("killed"));
   const running = place.start("evaluate", "experiment.ts");
-  await until(async () => (await cachedBytes()) > 3_000, 120_000, "some scores");
+  await until(async () => (await cachedBytes()) > 0, 200_000, "some scores");
   running.kill("SIGKILL");
   await running;
   expect(await pairPhases("killed")).toEqual([]);
-  await until(async () => (await workers()).length === 0, 5_000, "no survivors");
+  await until(async () => (await workers()).length === 0, 25_000, "no survivors");
   const known = await cachedBytes();
   const again = await place.quarry("evaluate", "experiment.ts");
   expect(again.exitCode, again.stderr).toBe(0);
@@ -93,4 +93,4 @@ test("after SIGKILL of the orchestrator the same command scores the missing pair
   const finished = await place.quarry("evaluate", "experiment.ts");
   expect(finished.exitCode).toBe(0);
   expect(await pairPhases("killed")).toHaveLength(1);
-}, 240_000);
+}, 600_000);

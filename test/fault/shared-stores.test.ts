@@ -132,7 +132,7 @@ test.each([false, true])(
       expect(readdirSync(store.folder).filter((name) => name.startsWith("."))).toEqual([]);
     }
   },
-  120_000,
+  300_000,
 );
 
 test.each([false, true])(
@@ -167,5 +167,5 @@ test.each([false, true])(
       expect(lookAtPairScores(cacheDir)).toMatchObject([{ entry: { state: "complete" } }]);
     }
   },
-  120_000,
+  300_000,
 );

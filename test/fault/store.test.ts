@@ -36,7 +36,7 @@ test("of several who open the store at once one takes in what a killed writer le
     const left = readdirSync(store.folder).filter((name) => name.startsWith("shard-") || name.startsWith("."));
     expect(left).toHaveLength(1);
   }
-}, 120_000);
+});
 
 test.skipIf(whyNoSmallDisk() !== null)(
   "a full disk ends the writing; what was durable is there when space returns",
@@ -67,14 +67,13 @@ test.skipIf(whyNoSmallDisk() !== null)(
     expect(readBack(again, durable)).toEqual(durable);
     again.close();
   },
-  120_000,
 );
 
 describe("a run over damaged vectors", () => {
   let place: Workplace;
   beforeAll(async () => {
     place = await openWorkplace({ isEachDifferent: true });
-  }, 120_000);
+  });
   afterAll(() => place.remove());
 
   test("tells of it, encodes these texts again and gives the same ranking", async () => {

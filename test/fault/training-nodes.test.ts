@@ -172,16 +172,18 @@ describe.skipIf(reason !== null)("training on two machines without a shared disk
   it("goes on with one machine when the other is lost for good, where that is allowed", async () => {
     const both = jobOnBoth("shrinking", 1);
     let isCut = false;
+    const cut = later();
     onStep(both, (step) => {
       if (step !== 3 || isCut) return;
       isCut = true;
       for (const pid of descendants(AGENT).filter(isAway)) process.kill(pid, "SIGKILL");
+      cut.hasCome();
     });
-    expect(await runTraining(both.job)).toMatchObject({ step: 8, isStopped: false });
+    expect(await runTraining(held(both, { 4: cut.moment }))).toMatchObject({ step: 8, isStopped: false });
     isClean();
     isSameCurve(both);
     const last = both.served.filter((each) => each.step === 7 && each.rank === 0);
     expect(last.at(-1)?.rows).toHaveLength(8);
     // torchrun takes 15 s to give a machine up, and waits half a minute more for others to come.
-  }, 300_000);
+  }, 600_000);
 });

@@ -59,17 +59,19 @@ describe("a training run of two ranks with dropout on", () => {
   });
 
   test("is killed and started again when it stands still, and loses nothing", async () => {
-    const halting = bench.job("halting", { ...options, stepTimeoutMs: 3_000 });
+    const halting = bench.job("halting", { ...options, stepTimeoutMs: 10_000 });
     let isHalted = false;
+    const halt = later();
     onStep(halting, (step) => {
       if (step !== 3 || isHalted) return;
       isHalted = true;
       process.kill(ranks()[1] as number, "SIGSTOP");
+      halt.hasCome();
     });
-    expect(await runTraining(halting.job)).toMatchObject({ step: 12, isStopped: false });
+    expect(await runTraining(held(halting, { 4: halt.moment }))).toMatchObject({ step: 12, isStopped: false });
     expect([...agents(), ...ranks()]).toEqual([]);
     const warnings = halting.events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
-    expect(warnings).toEqual([expect.stringMatching(/^Training stood still for 3 s after step \d.* starts again/)]);
+    expect(warnings).toEqual([expect.stringMatching(/^Training stood still for 10 s after step 3.* starts again/)]);
     const found = losses(halting);
     for (const [step, loss] of losses(undisturbed)) {
       expect(Math.abs((found.get(step) ?? Number.NaN) - loss), `step ${step}`).toBeLessThan(1e-6);
@@ -113,14 +115,17 @@ describe("a training run of two ranks with dropout on", () => {
       plugins: [here("training_sabotage.py")],
     });
     let orphans: number[] = [];
-    let survivors: Promise<number[]> | undefined;
+    let survivors: number[] | undefined;
     const kill = later();
     onStep(resumed, (step) => {
-      if (step !== 11 || survivors !== undefined) return;
+      if (step !== 11) return;
+      if (orphans.length > 0) {
+        survivors ??= orphans.filter((pid) => isCommand(pid, RANK));
+        return;
+      }
       orphans = ranks();
       process.kill(agents()[0] as number, "SIGKILL");
       kill.hasCome();
-      survivors = sleep(1_000).then(() => orphans.filter((pid) => isCommand(pid, RANK)));
     });
     const outcome = await runTraining(held(resumed, { 12: kill.moment }));
     expect(outcome).toMatchObject({ step: 12, stepsDone: 12 - stoppedAt, isStopped: false });
@@ -128,10 +133,10 @@ describe("a training run of two ranks with dropout on", () => {
     expect(Math.min(...resumed.served.map(({ step }) => step))).toBe(stoppedAt);
     // The half-written checkpoint-8 did not count.
     expect(existsSync(marker)).toBe(true);
-    expect(timesDone(resumed, 7)).toBeGreaterThan(stoppedAt === 7 ? 0 : 1);
-    // torchrun's ranks were gone within a second, and the job went on from checkpoint-10.
+    expect(resumed.served.filter(({ step, rank }) => step === 7 && rank === 0)).toHaveLength(2);
+    // torchrun's ranks were gone before the next ones had come so far, and the job went on from checkpoint-10.
     expect(orphans).toHaveLength(2);
-    expect(await survivors).toEqual([]);
+    expect(survivors).toEqual([]);
     expect(timesDone(resumed, 10)).toBe(1);
     expect(timesDone(resumed, 11)).toBe(2);
 
@@ -154,7 +159,11 @@ test("a rank that hangs cannot keep a stop on request from ending", async () => 
     process.kill(ranks()[0] as number, "SIGSTOP");
     stop.abort();
   });
-  expect(await runTraining(hanging.job)).toMatchObject({ step: 2, isStopped: true });
+  const { step, isStopped } = await runTraining(hanging.job);
+  expect(isStopped).toBe(true);
+  // It may have been steps ahead of what was told.
+  expect(step).toBeGreaterThanOrEqual(2);
+  expect(await findLatestCheckpoint(hanging.job.outputDir)).toMatchObject({ step });
   expect([...agents(), ...ranks()]).toEqual([]);
 });
 
@@ -169,22 +178,16 @@ test("a stop on request waits for no step whose batch is not there, and saves th
     const stop = new AbortController();
     const waiting = bench.job("waiting", { ...options, signal: stop.signal });
     const { microBatch } = waiting.job;
-    let stoppedAt = 0;
     onStep(waiting, (step) => {
       if (step !== last) return;
-      const end = (): void => {
-        stoppedAt = Date.now();
-        stop.abort();
-      };
-      if (isAfter) setTimeout(end, 500);
-      else end();
+      if (isAfter) setTimeout(() => stop.abort(), 500);
+      else stop.abort();
     });
     const job = {
       ...waiting.job,
       microBatch: (...of: Parameters<typeof microBatch>) => (of[0] < last ? microBatch(...of) : never),
     };
     expect(await runTraining(job)).toMatchObject({ step: last, isStopped: true });
-    expect(Date.now() - stoppedAt).toBeLessThan(5_000);
     expect([...agents(), ...ranks()]).toEqual([]);
     return waiting;
   };
@@ -209,22 +212,22 @@ test("a SIGKILL of the orchestrator leaves neither torchrun nor ranks", async ()
   expect(pids.some((pid) => isCommand(pid, AGENT)) && pids.some((pid) => isCommand(pid, RANK))).toBe(true);
   child.kill("SIGKILL");
   await child;
-  for (let tries = 0; tries < 50 && pids.some(isAlive); tries += 1) {
-    await sleep(100);
-  }
-  expect(pids.filter(isAlive)).toEqual([]);
+  // Less than the silence after which they would leave without any guard.
+  await until(() => !pids.some(isAlive), 25_000);
 });
 
 test("a SIGKILL of what torchrun's agent is forked from ends its ranks, and training goes on", async () => {
   const args = { learning_rate: 5e-3, save_steps: 2, save_total_limit: 2, lr_scheduler_type: "linear" };
   const job = bench.job("without-forks", { ranks: 2, args });
   let orphans: number[] = [];
+  const kill = later();
   onStep(job, (step) => {
     if (step !== 3 || orphans.length > 0) return;
     orphans = ranks();
     for (const pid of forkServers()) process.kill(pid, "SIGKILL");
+    kill.hasCome();
   });
-  expect(await runTraining(job.job)).toMatchObject({ step: 6, isStopped: false });
+  expect(await runTraining(held(job, { 4: kill.moment }))).toMatchObject({ step: 6, isStopped: false });
   expect(orphans.filter((pid) => isCommand(pid, RANK))).toEqual([]);
   expect(orphans).toHaveLength(2);
   expect([...agents(), ...ranks()]).toEqual([]);
@@ -255,7 +258,7 @@ test.skipIf(!canFork)("a launch is given up when what torchrun is to be forked f
     ...{ code: "WORKER", message: expect.stringContaining(message) },
   });
   // It has been killed; the kernel may still be at it.
-  await until(() => descendants("sleep 600").length === 0, 5_000);
+  await until(() => descendants("sleep 600").length === 0);
 });
 
 test.skipIf(!canFork)(
@@ -281,7 +284,7 @@ test.skipIf(noNamespace)("a launch has not ended before the last process of its 
     string,
     string,
   ];
-  const left = "unshare --pid --fork sleep 60.5 </dev/null >/dev/null 2>&1 &";
+  const left = "unshare --pid --fork sleep 600.5 </dev/null >/dev/null 2>&1 &";
   const script = ["#!/bin/sh", left, `while [ ! -e ${go} ]; do sleep 0.02; done`, "exit 3"];
   await writeFile(agent, `${script.join("\n")}\n`, { mode: 0o755 });
   // Stands in for what agents are forked from.
@@ -305,12 +308,12 @@ test.skipIf(noNamespace)("a launch has not ended before the last process of its 
     return thrown;
   });
   const started = (seconds: string): number[] => descendants(`sleep ${seconds}`);
-  await until(() => started("60.5").length === 2);
-  first = started("60.5").find((pid) => !isCommand(pid, "unshare")) ?? 0;
+  await until(() => started("600.5").length === 2);
+  first = started("600.5").find((pid) => !isCommand(pid, "unshare")) ?? 0;
   // However hard it is killed, it stays until whatever joined its namespace was collected, which a stopped parent does not.
-  const guest = execa("nsenter", ["--target", String(first), "--pid", "sleep", "61.5"], { reject: false });
+  const guest = execa("nsenter", ["--target", String(first), "--pid", "sleep", "601.5"], { reject: false });
   try {
-    await until(() => started("61.5").length === 2);
+    await until(() => started("601.5").length === 2);
     guest.kill("SIGSTOP");
     await writeFile(go, "");
     await until(() => !isAlive(first));

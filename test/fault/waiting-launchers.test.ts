@@ -41,12 +41,12 @@ it.each([
   const env = { ...found.env, PATH: `${folder}:${process.env["PATH"] ?? ""}`, DOUBLES: folder };
   const given = JSON.stringify({ nodes: NODES, python: { ...found, env }, logDir: join(folder, "logs") });
   const orchestrator = execa("node", ["scripts/on-build.mjs", script, given], { reject: false });
-  await until(() => readdirSync(folder).filter((name) => name.endsWith(".argv")).length === 3, 60_000);
+  await until(() => readdirSync(folder).filter((name) => name.endsWith(".argv")).length === 3);
   expect(processesWith(`DOUBLES=${folder}`).length).toBeGreaterThanOrEqual(3);
   if (how.startsWith("killed")) orchestrator.kill("SIGKILL");
   else orchestrator.stdin.end();
   await orchestrator;
-  await until(() => processesWith(`DOUBLES=${folder}`).length === 0, 8_000);
+  await until(() => processesWith(`DOUBLES=${folder}`).length === 0);
   expect(existsSync(join(folder, "scancel.argv"))).toBe(true);
   const [, job] = /--job-name=(quarry-\S+)/.exec(readFileSync(join(folder, "sbatch.argv"), "utf8")) ?? [];
   expect(readFileSync(join(folder, "scancel.argv"), "utf8")).toBe(`--name=${job}\n`);

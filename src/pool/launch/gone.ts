@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { processStat } from "../../process-stat.js";
 
-const TRIES = 200;
+const TRIES = 1_000;
 const TRY_MS = 10;
 
 /** Waits until the processes are gone: PR_SET_PDEATHSIG takes a few milliseconds. */
