@@ -22,7 +22,8 @@ const REPEATS = 4;
 export async function measureGpuEncoding(context: Context): Promise<void> {
   const gpu = await findGpu(context);
   if (gpu === null) return context.tell("passages/s on a GPU, bf16", "no GPU: not measured");
-  for (const model of ["real", "base"] as const) await race({ ...context, device: gpu.device }, gpu.name, model);
+  const models = context.quick ? (["real"] as const) : (["real", "base"] as const);
+  for (const model of models) await race({ ...context, device: gpu.device }, gpu.name, model);
 }
 
 async function race(context: Context, gpu: string, kind: "real" | "base"): Promise<void> {
@@ -72,7 +73,7 @@ async function race(context: Context, gpu: string, kind: "real" | "base"): Promi
     const rate = (times: readonly number[]): string => `${(texts.length / median(times)).toFixed(0)} passages/s`;
     const ratio = median(seconds.theirs.map((time, round) => time / (seconds.own[round] as number)));
     context.tell(
-      `${gpu}, ${model}, bf16: Quarry's rate at its best batch, ${best.own} / sentence-transformers' at its best, ${best.theirs}`,
+      `${gpu}, ${model}, ${dtype}: Quarry's rate at its best batch, ${best.own} / sentence-transformers' at its best, ${best.theirs}`,
       `${ratio.toFixed(2)} (${rate(seconds.own)}, ${rate(seconds.theirs)})`,
       `≥ ${RATE}`,
       ratio >= RATE,
