@@ -37,7 +37,7 @@ export function stages(python, reports) {
       name: "python",
       commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
       counts: "pytest",
-      limitSeconds: 1_200,
+      limitSeconds: 3_600,
     },
     vitest("unit", 900),
     check(

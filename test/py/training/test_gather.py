@@ -50,7 +50,7 @@ def seen(
     ]
     try:
         for rank in ranks:
-            rank.join(100)
+            rank.join(500)
         assert [rank.exitcode for rank in ranks] == [0] * world
     finally:
         for rank in ranks:
