@@ -23,8 +23,12 @@ const chosen = process.argv.slice(2);
 const vitest = [join("node_modules", "vitest", "vitest.mjs"), "run", ...projects];
 const pytest = ["-m", "pytest", "-c", join("py_runtime", "pyproject.toml"), "--rootdir", ".", "-q"];
 const commands = [[process.execPath, ...vitest, ...(chosen.length > 0 ? chosen : files)]];
-if (chosen.length === 0)
+if (chosen.length === 0) {
   commands.push([python.executable, ...pytest, join("test", "py", "protocol", "test_mutation.py")]);
+  // What `npm test` tries with the same examples each time.
+  const anew = ["-m", "hypothesis", "--hypothesis-profile=drills"];
+  commands.push([python.executable, ...pytest, ...anew, join("test", "py")]);
+}
 for (const [file, ...args] of commands) {
   const env = { ...python.env, ...full, ...process.env };
   const { status } = spawnSync(file, args, { cwd: root, env, stdio: "inherit" });

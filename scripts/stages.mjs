@@ -37,7 +37,7 @@ export function stages(python, reports) {
       name: "python",
       commands: [[python, "-m", "pytest", "-c", config, "--rootdir", ".", "-q", "-rs", junit, join("test", "py")]],
       counts: "pytest",
-      limitSeconds: 2_400,
+      limitSeconds: 3_000,
     },
     vitest("unit", 1_800),
     check(

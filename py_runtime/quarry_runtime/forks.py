@@ -16,6 +16,8 @@ from quarry_runtime.life import ALLOCATOR, PROGRAM, Ending
 
 #: Elsewhere libraries (macOS's own above all) do not survive a fork after they are loaded.
 CAN_FORK = sys.platform == "linux"
+#: One that waits for a dead disk ends when the system lets it; nobody here may wait with it.
+_END_SECONDS = 1.0
 
 
 class Forks:
@@ -170,9 +172,8 @@ class _Server:
         """Its forks follow."""
         self._process.kill()
         self.ending = Ending(-signal.SIGKILL, "does not end")
-        # One that waits for a dead disk ends when the system lets it; nobody here may wait with it.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.ending = Ending.of(self._process.wait(timeout=1.0))
+            self.ending = Ending.of(self._process.wait(timeout=_END_SECONDS))
         os.close(self.answers)
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):

@@ -15,6 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is the machine's affair; and one that is drawn by chance fails by chance.
+# The drills draw anew.
+settings.register_profile("drills", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", settings.get_profile("drills"), derandomize=True)
+settings.load_profile("steady")
 
 # Before anything imports a hub client: tests never reach for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"

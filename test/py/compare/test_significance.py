@@ -34,7 +34,7 @@ def scipys_randomisation(differences: np.ndarray, resamples: float) -> float:
 
 
 @given(st.lists(steps, min_size=2, max_size=9).filter(any))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_few_queries_have_the_exact_p_of_all_sign_patterns(values: list[float]) -> None:
     differences = np.array(values)
     found = randomisation_test(differences, generator(1))
@@ -67,7 +67,6 @@ def test_sampling_and_counting_meet_at_the_limit() -> None:
 
 
 @given(st.lists(steps, min_size=3, max_size=40).filter(lambda v: len(set(v)) > 1))
-@settings(deadline=None)
 def test_students_p_is_scipys(values: list[float]) -> None:
     other = np.linspace(0, 1, len(values))
     statistic, p = t_test(np.array(values))

@@ -37,7 +37,7 @@ def drawn_sets(seed: int, shift: float = 0.0) -> list[np.ndarray]:
 
 
 @given(few_sets)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_few_queries_have_the_p_of_all_labellings(sets: list[list[int]]) -> None:
     def average(signs: tuple[int, ...]) -> Fraction:
         flips = iter(signs)

@@ -46,7 +46,7 @@ def run(
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return done, json.loads(done.stdout) if done.returncode == 0 else {}

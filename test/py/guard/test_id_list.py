@@ -17,7 +17,7 @@ from quarry_runtime.guard.id_list import read_ids
 _TEXTS = st.text(st.sampled_from(["a", '"', "\\", "\n", ",", "]", "é", "🪨"]), max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(_TEXTS, max_size=8), st.integers(1, 9), st.booleans(), st.sampled_from([None, 1]))
 def test_ids_are_those_of_json(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str], block: int, ascii_: bool, indent: None

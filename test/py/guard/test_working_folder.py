@@ -28,7 +28,7 @@ def test_modules_of_the_working_folder_do_not_run(tmp_path: Path, setting: dict[
         env=environment | setting,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -13,12 +13,15 @@ import pytest
 
 RUNTIME = Path(__file__).parents[3] / "py_runtime"
 SUPERVISOR = """
-import sys, quarry_runtime.supervisor as supervisor
+import sys, quarry_runtime.forks as forks, quarry_runtime.supervisor as supervisor
 from quarry_runtime.forks import Forks
 from quarry_runtime.interpreters import Interpreters
 from quarry_runtime.places import Place
 supervisor._FIRST_PAUSE_SECONDS = 0.05
-_, way, count, *program = sys.argv
+# How it was killed is told, however long a busy machine takes to end it.
+forks._END_SECONDS = 60
+_, way, count, same_signal, *program = sys.argv
+supervisor._SAME_SIGNAL_SECONDS = float(same_signal)
 # Not as it is written in arguments, where it is looked for.
 line = "-".join(["the", "ticket"])
 starter = Forks(line, 1, program) if way == "forks" else Interpreters(line, program)
@@ -46,9 +49,9 @@ sys.exit(runtime.main(sys.argv[1:]))
 class Supervised(subprocess.Popen[str]):
     """A supervisor; `program` runs its workers."""
 
-    def __init__(self, way: str, count: int, program: list[str]) -> None:
+    def __init__(self, way: str, count: int, same_signal: float, program: list[str]) -> None:
         super().__init__(
-            [sys.executable, "-c", SUPERVISOR, way, str(count), *program],
+            [sys.executable, "-c", SUPERVISOR, way, str(count), str(same_signal), *program],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -83,11 +86,19 @@ def start(way: str) -> Iterator[Start]:
     made: list[Supervised] = []
 
     def begin(
-        worker: str, count: int = 1, *, before: str = "", program: list[str] | None = None
+        worker: str,
+        count: int = 1,
+        *,
+        before: str = "",
+        program: list[str] | None = None,
+        same_signal: float = 1.0,
     ) -> Supervised:
-        """`before` is code that the process runs first which runs, or forks, the workers."""
+        """`before` is code that the process runs first which runs, or forks, the workers.
+
+        So many seconds after a signal another one counts as its echo.
+        """
         code = PROGRAM.format(worker=worker, before=before)
-        made.append(Supervised(way, count, program or [sys.executable, "-c", code]))
+        made.append(Supervised(way, count, same_signal, program or [sys.executable, "-c", code]))
         return made[-1]
 
     yield begin
@@ -101,7 +112,7 @@ def is_gone() -> Callable[[int], bool]:
     """Whether a process ends, or has ended."""
 
     def ends(pid: int) -> bool:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 100
         while is_alive(pid) and time.monotonic() < end:
             time.sleep(0.02)
         return not is_alive(pid)

@@ -27,7 +27,7 @@ from quarry_runtime import fork_server
 def import_slowly(modules):
     import os, time
     os.write(1, f"imports - {os.getpid()} the-ticket\\n".encode())
-    time.sleep(60)
+    time.sleep(600)
 fork_server.preload = import_slowly
 """
 #: Every second process is one too many, as under a limit on their number.
@@ -52,7 +52,7 @@ def test_all_workers_have_one_parent_that_is_not_their_supervisor(start: Start) 
         assert len(parents) == 1
         assert process.pid not in parents
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=100)
         assert process.returncode == 143
 
 
@@ -63,7 +63,7 @@ def test_when_it_is_killed_its_workers_end_and_come_again(start: Start, is_gone:
         after = [process.pid_of_next(), process.pid_of_next()]
         assert all(is_gone(pid) for pid in before)
         process.terminate()
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=100)
         assert process.returncode == 143
         assert all(is_gone(pid) for pid in after)
     why = "lost the process that it was forked from, which was killed by signal 9"
@@ -77,14 +77,14 @@ def test_when_it_is_killed_while_it_imports_it_is_started_again(start: Start) ->
         os.kill(first, signal.SIGKILL)
         assert process.pid_of_next() != first
         process.terminate()
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=100)
         assert process.returncode == 143
     assert told.count("which was killed by signal 9; start 1 of 3 follows") == 2
 
 
 def test_when_it_dies_each_time_its_workers_are_given_up(start: Start) -> None:
     with start("import os, signal; os.kill(os.getppid(), signal.SIGKILL)") as process:
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=100)
         assert process.returncode == 5
     assert told.count("start") == 4
     assert "which was killed by signal 9; it is not started again" in told
@@ -95,7 +95,7 @@ def test_a_fork_that_the_system_refuses_is_tried_again(start: Start) -> None:
         first, second = process.pid_of_next(), process.pid_of_next()
         assert parent_of(first) == parent_of(second)
         process.terminate()
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=100)
         assert process.returncode == 143
     assert "could not be started (Resource temporarily unavailable); start 1 of 3 follows" in told
 
@@ -109,18 +109,21 @@ def test_it_ends_with_its_supervisor_while_it_imports(
     with start(LASTING, 2, before=SLOW) as process:
         importing = process.pid_of_next()
         process.send_signal(number)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=100)
         assert (process.returncode, out) == (status, "")
         assert is_gone(importing)
 
 
 def test_a_signal_to_every_process_of_a_job_lets_workers_finish(start: Start) -> None:
     # Slurm and systemd send it so; a worker takes its time after it.
-    finishing = LASTING.replace("os._exit(0)", "(time.sleep(0.5), print('done'), sys.exit(0))")
+    once = (
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(0.5), print('done'), sys.exit(0)"
+    )
+    finishing = LASTING.replace("os._exit(0)", f"({once})")
     with start(finishing) as process:
         pid = process.pid_of_next()
         for receiver in (parent_of(pid), pid, process.pid):
             os.kill(receiver, signal.SIGTERM)
-        out, told = process.communicate(timeout=60)
+        out, told = process.communicate(timeout=100)
         assert (process.returncode, out) == (143, "done\n")
         assert "lost" not in told

@@ -32,7 +32,7 @@ def shares(values: np.ndarray) -> np.ndarray:
     return powers / powers.sum()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 10_000),
     queries=st.integers(1, 4),

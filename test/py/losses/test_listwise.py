@@ -40,7 +40,7 @@ def own(batch: LossInputs, query: int) -> tuple[list[float], list[float]]:
 
 
 @pytest.mark.parametrize("targets", ["proportional", "softmax"])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(temperature=st.floats(0.05, 3), **ANY_SHAPE)
 def test_listwise_equals_its_definition(
     make_batch: Any, run: Any, targets: str, temperature: float, **shape: int
@@ -57,7 +57,7 @@ def test_listwise_equals_its_definition(
 
 
 @pytest.mark.parametrize("targets", ["proportional", "softmax"])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(temperature=st.floats(0.05, 3), **ANY_SHAPE)
 def test_ws_contrastive_equals_its_definition_over_all_columns(
     make_batch: Any, run: Any, targets: str, temperature: float, **shape: int
@@ -83,7 +83,7 @@ def test_ws_contrastive_equals_its_definition_over_all_columns(
     assert loss.item() == pytest.approx(expected / len(batch.queries), abs=1e-4, rel=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(temperature=st.floats(0.1, 3), **ANY_SHAPE)
 def test_lambdarank_equals_its_definition(
     make_batch: Any, run: Any, temperature: float, **shape: int

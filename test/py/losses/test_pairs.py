@@ -29,7 +29,7 @@ def own(batch: LossInputs, query: int) -> tuple[torch.Tensor, torch.Tensor]:
     return batch.queries[query].detach().double(), passages.double()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(scale=st.floats(0.5, 20), **ANY_SHAPE)
 def test_margin_mse_equals_its_definition(
     make_batch: Any, run: Any, scale: float, **shape: int
@@ -49,7 +49,7 @@ def test_margin_mse_equals_its_definition(
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "manhattan"])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(margin=st.floats(0.05, 2), **ANY_SHAPE)
 def test_triplet_equals_its_definition(
     make_batch: Any, run: Any, distance: str, margin: float, **shape: int
@@ -74,7 +74,7 @@ def test_triplet_equals_its_definition(
     assert loss.item() == pytest.approx(expected / len(batch.queries), abs=1e-4, rel=1e-4)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(temperature=st.floats(0.05, 2), **ANY_SHAPE)
 def test_cosent_equals_its_definition_over_the_pairs_of_all_ranks(
     make_batch: Any, run: Any, temperature: float, **shape: int

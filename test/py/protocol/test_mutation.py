@@ -107,7 +107,7 @@ def test_a_message_mangled_at_random_is_a_message_or_refused_and_none_of_it_stay
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_bytes_that_were_never_a_message_are_refused(parts: list[bytes]) -> None:
     assert is_refused(decode_up, parts)
@@ -126,7 +126,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES)
 def test_sound_msgpack_of_any_other_shape_is_refused(value: Any) -> None:
     assert is_refused(decode_up, with_checksum([msgspec.msgpack.encode(value)]))

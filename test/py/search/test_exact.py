@@ -104,7 +104,7 @@ def squared(queries_QD: torch.Tensor, passages_ND: torch.Tensor) -> torch.Tensor
     return -((queries_QD[:, None] - passages_ND[None]) ** 2).sum(2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 6),
     st.integers(1, 60),

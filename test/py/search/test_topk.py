@@ -78,7 +78,7 @@ def as_on_a_gpu(best: RunningTopK) -> None:
     best._taker, best._is_on_cpu = Dense(lists), False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(searches(), st.integers(1, 50), st.booleans())
 def test_any_split_into_units_and_workers_merges_to_the_brute_force_order(
     search: tuple, block: int, is_dense: bool
@@ -97,7 +97,7 @@ def test_any_split_into_units_and_workers_merges_to_the_brute_force_order(
     assert merged_rows == brute_force(scores, ranks, k)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(searches(), st.integers(1, 50), st.booleans())
 def test_one_worker_hands_in_its_lists_in_final_order_and_pads_them(
     search: tuple, block: int, is_dense: bool

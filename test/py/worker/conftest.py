@@ -25,6 +25,9 @@ for name, flags, targets in (({stdin!r}, os.O_RDONLY, [0]), ({log!r}, os.O_WRONL
         os.dup2(opened, target)
     os.close(opened)
 sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
+import quarry_runtime.loop
+# Snapshots come after so many units, not after so long.
+quarry_runtime.loop._SNAPSHOT_SECONDS = 600
 from quarry_runtime.__main__ import main
 sys.exit(main(["worker", *{argv!r}]))
 """
@@ -55,10 +58,9 @@ class Orchestrator:
         self.process = start_code(WORKER.format(stdin=str(stdin), log=str(self.log), argv=argv))
         self.stdin = stdin.open("wb")
         self._peer = b""
-        self.beats: list[Any] = []
 
     def receive(
-        self, kind: type | None = None, seconds: float = 60
+        self, kind: type | None = None, seconds: float = 300
     ) -> tuple[Any, list[memoryview]]:
         """The next message, heartbeats left out unless asked for; fails when it is another kind."""
         deadline = time.monotonic() + seconds
@@ -69,7 +71,6 @@ class Orchestrator:
             self._peer, *parts = self.socket.recv_multipart()
             message, frames = decode_up(parts)
             if type(message).__name__ == "Heartbeat" and type(message) is not kind:
-                self.beats.append(message)
                 continue
             assert kind is None or isinstance(message, kind), message
             return message, frames
@@ -78,7 +79,7 @@ class Orchestrator:
     def send(self, message: Any, frames: Any = ()) -> None:
         self.socket.send_multipart([self._peer, *encode(message, frames)])
 
-    def wait(self, seconds: float = 30) -> int | None:
+    def wait(self, seconds: float = 100) -> int | None:
         """The worker's exit status."""
         self.process.join(seconds)
         return self.process.exitcode

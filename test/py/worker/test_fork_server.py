@@ -148,7 +148,7 @@ def test_a_fork_leaves_when_the_life_line_ends_and_the_server_when_its_stdin_doe
         assert "its stdin ended" in (tmp_path / "fork.log").read_text()
         assert server.process.stdin is not None
         server.process.stdin.close()
-        assert server.process.wait(20) == 0
+        assert server.process.wait(100) == 0
     finally:
         server.life_line = os.open(os.devnull, os.O_RDONLY)
         server.close()
@@ -180,7 +180,7 @@ def test_what_an_orchestrator_asked_for_before_it_was_killed_is_not_begun(tmp_pa
         env={**os.environ, "PYTHONPATH": RUNTIME},
         cwd=tmp_path,
         check=False,
-        timeout=60,
+        timeout=100,
     )
     os.close(reading)
     assert (server.returncode, server.stdout, server.stderr) == (0, b"", b"")
@@ -208,7 +208,7 @@ def is_gone(pid: int) -> bool:
 
 
 def holds(condition: Callable[[], bool]) -> bool:
-    for _ in range(400):
+    for _ in range(2_000):
         if condition():
             return True
         time.sleep(0.05)
