@@ -17,6 +17,7 @@ const full = {
 };
 const files = ["test/drills", "test/fault/cache-builders", "test/fault/pool-strangers", "test/protocol", "test/unit"];
 
+console.error(`QUARRY_SEED=${process.env.QUARRY_SEED ?? full.QUARRY_SEED}`);
 const python = await setUp(["demo", "test"]).catch(failWith);
 const projects = ["drills", "fault", "protocol", "unit"].flatMap((name) => ["--project", name]);
 const chosen = process.argv.slice(2);

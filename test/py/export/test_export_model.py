@@ -374,6 +374,6 @@ def test_the_card_of_two_encoders_adapters_names_sentence_transformers_only_once
         assert ("model = SentenceTransformer(" in card) == is_merged
         assert ("library_name: sentence-transformers" in card) == is_merged
     # A release that loads what is not merged makes the other card needless.
-    with pytest.raises((OSError, ValueError), match="no file named|Unrecognized model"):
+    with pytest.raises((OSError, ValueError), match=r"no file named|Unrecognized model"):
         SentenceTransformer(str(tmp_path / "False"), device="cpu")
     SentenceTransformer(str(tmp_path / "True"), device="cpu")
