@@ -1,13 +1,13 @@
 /** The number of texts or pairs in a forward pass: what the user says, or what one measurement on the run's own finds. */
-import { type PairRows, pairUnits } from "../data/index.js";
+import { type PairRows, pairUnits, textUnits } from "../data/index.js";
 import type { TextTable } from "../data/types.js";
 import type { ProbeJob } from "../pool/types.js";
 import type { CrossEncoderContract, CrossEncoderSpec } from "../protocol/messages.js";
 import type { RunContext } from "./context.js";
 import type { ModelChoice } from "./step.js";
 
-/** Texts that are measured with where no unit size says otherwise: a batch of the biggest size that is tried. */
-const SAMPLE_SIZE = 1_024;
+/** The biggest size that is tried where no unit size says otherwise, and where one does. Of that many texts a sample is. */
+const [BIGGEST, BIGGEST_OF_ALL] = [1_024, 4_096];
 const DEFAULT_UNIT_SIZE = 256;
 const FILE = "batch-size.json";
 
@@ -16,6 +16,10 @@ type Recorded = Readonly<Record<string, { readonly batchSize: number; readonly t
 /** Texts, or pairs, in a unit: unless the user wants it so, no fewer than a forward pass takes, which is of one unit. */
 export function unitSizeOf({ unitSize }: { readonly unitSize?: number | undefined }, batchSize: number): number {
   return unitSize ?? Math.max(DEFAULT_UNIT_SIZE, batchSize);
+}
+
+function biggest({ unitSize }: { readonly unitSize?: number | undefined }): number {
+  return Math.min(unitSize ?? BIGGEST, BIGGEST_OF_ALL);
 }
 
 /**
@@ -30,13 +34,13 @@ export function batchSizeOf(
   table: TextTable,
   rows: Int32Array,
 ): Promise<number> {
-  const { batchSize, unitSize } = context.config.workers;
+  const { batchSize } = context.config.workers;
   if (batchSize !== "auto") return Promise.resolve(batchSize);
   return measuredOnce(context, model.label, { name: "batch size", unit: "texts" }, () => {
-    const sample = spread(rows, unitSize ?? SAMPLE_SIZE);
+    const sample = spread(rows, biggest(context.config.workers));
     return {
       probed: { model: context.modelSpec(model.checkpoint), side: "passage" },
-      frame: table.gather(sample),
+      frame: textUnits(table, sample, sample.length, "passages").frame(0),
       rowCount: sample.length,
     };
   });
@@ -66,7 +70,7 @@ export function pairBatchSizeOf(
   // Its fingerprint knows of maxLength, which decides most; steps that share the model share the measurement.
   const key = `${contract.checkpoint} ${contract.fingerprint.slice(0, 16)}`;
   return measuredOnce(context, key, { name: "batch size of the cross-encoder", unit: "pairs" }, () => {
-    const sample = spread(missing, context.config.workers.unitSize ?? SAMPLE_SIZE);
+    const sample = spread(missing, biggest(context.config.workers));
     const rowCount = sample.length;
     return { probed: { crossEncoder: model }, frame: pairUnits(tables, pairs, sample, rowCount).frame(0), rowCount };
   });
@@ -83,7 +87,7 @@ async function measuredOnce(
   const pool = await context.pool();
   const [best] = await pool.probe({
     ...sampled(),
-    maxBatchSize: context.config.workers.unitSize ?? SAMPLE_SIZE,
+    maxBatchSize: biggest(context.config.workers),
     signal: context.signal,
   });
   if (best === undefined) throw new TypeError("a probe names at least one batch size");

@@ -50,7 +50,7 @@ async function race(context: Context, gpu: string, kind: "real" | "base"): Promi
       texts: json,
       model: folder,
       device: context.device,
-      dtype: "bfloat16",
+      dtype,
     };
     const theirs = async (batch: number) => (await peer.ask({ ...request, batch })).seconds as number;
     const best = { own: await bestSize(own, sizes), theirs: await bestSize(theirs, sizes) };

@@ -14,6 +14,7 @@ test.each([
   [undefined, 1_024],
   [16, 16],
   [4_096, 4_096],
+  [65_536, 4_096],
 ])("auto with units of %s tries sizes up to %i, on as many texts", async (unitSize, most) => {
   let asked = {};
   const probe = async (job: { rowCount: number; maxBatchSize: number }) => {
