@@ -1379,11 +1379,7 @@ export interface WorkersInput {
    * @defaultValue `"auto"`
    */
   device?: string | undefined;
-  /**
-   * Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.
-   *
-   * @defaultValue `16`
-   */
+  /** Texts in one forward pass; default: 16, or 128 where workers have a GPU of this machine. auto measures which size is fastest once and keeps it for the run folder's life. */
   batchSize?: number | "auto" | undefined;
   /** Texts in one unit of work: what is sorted by length together and done again after a death; default: 256, or batchSize where that is more. A forward pass takes no more. */
   unitSize?: number | undefined;

@@ -78,9 +78,9 @@ export const workersSchema = z.strictObject({
     ),
   batchSize: z
     .union([positive.max(65_536), z.literal("auto")])
-    .default(16)
+    .optional()
     .describe(
-      "Texts in one forward pass; auto measures which size is fastest once and keeps it for the run folder's life.",
+      "Texts in one forward pass; default: 16, or 128 where workers have a GPU of this machine. auto measures which size is fastest once and keeps it for the run folder's life.",
     ),
   unitSize: positive
     .max(65_536)

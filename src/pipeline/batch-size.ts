@@ -35,7 +35,7 @@ export function batchSizeOf(
   rows: Int32Array,
 ): Promise<number> {
   const { batchSize } = context.config.workers;
-  if (batchSize !== "auto") return Promise.resolve(batchSize);
+  if (batchSize !== "auto") return Promise.resolve(batchSize ?? context.defaultBatchSize());
   return measuredOnce(context, model.label, { name: "batch size", unit: "texts" }, () => {
     const sample = spread(rows, biggest(context.config.workers));
     return {
@@ -62,11 +62,11 @@ interface CrossWork {
  */
 export function pairBatchSizeOf(
   context: RunContext,
-  wanted: number | "auto",
+  wanted: number | "auto" | undefined,
   { model, contract, tables, pairs }: CrossWork,
   missing: Int32Array,
 ): Promise<number> {
-  if (wanted !== "auto") return Promise.resolve(wanted);
+  if (wanted !== "auto") return Promise.resolve(wanted ?? context.defaultBatchSize());
   // Its fingerprint knows of maxLength, which decides most; steps that share the model share the measurement.
   const key = `${contract.checkpoint} ${contract.fingerprint.slice(0, 16)}`;
   return measuredOnce(context, key, { name: "batch size of the cross-encoder", unit: "pairs" }, () => {

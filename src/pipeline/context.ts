@@ -3,8 +3,10 @@ import type { DataContext } from "../data/types.js";
 import { stopIfAborted } from "../errors.js";
 import type { Experiment } from "../experiment/define.js";
 import type { ExperimentConfig, ModelConfig } from "../experiment/schema.js";
+import { countGpus } from "../pool/gpus.js";
 import { launchNodes } from "../pool/launch/nodes.js";
 import { openPool } from "../pool/pool.js";
+import { defaultBatchSize } from "../pool/resources.js";
 import type { WorkerPool } from "../pool/types.js";
 import type { ModelSpec } from "../protocol/messages.js";
 import { findPython, type PythonEnvironment } from "../python/environment.js";
@@ -19,6 +21,7 @@ import { pythonVersions } from "./versions.js";
 export class RunContext {
   #pool: Promise<WorkerPool> | null = null;
   #python: Promise<PythonEnvironment> | null = null;
+  #batchSize: Promise<number> | null = null;
   readonly #told = new Set<string>();
   readonly config: ExperimentConfig;
   readonly cacheDir: string;
@@ -67,6 +70,13 @@ export class RunContext {
     const python = await findPython({ signal: this.signal });
     await this.runDir.recordEnvironment({ python: await pythonVersions(python) });
     return python;
+  }
+
+  /** Texts in a forward pass where the experiment does not say; asked once, since nvidia-smi takes its time. */
+  defaultBatchSize(): Promise<number> {
+    if (this.parent !== null) return this.parent.defaultBatchSize();
+    this.#batchSize ??= defaultBatchSize(this.config.workers, async () => countGpus(await this.python()));
+    return this.#batchSize;
   }
 
   /** The workers; started when first needed, so that a finished step costs nothing. */

@@ -1,12 +1,14 @@
 /** What of an experiment a run folder is bound to: options that determine results, as far as something in it depends on them. */
 import type { ExperimentConfig, TrainConfig } from "../experiment/schema.js";
+import { BATCH_SIZES } from "../pool/resources.js";
 import { unitSizeOf } from "./batch-size.js";
 import { evalStepsOf } from "./evaluating/index.js";
 
 /** The options that determine results: another value of these belongs into another run folder. */
 export function determinants(config: ExperimentConfig): unknown {
   const { runDir: _runDir, cacheDir: _cacheDir, steps: _steps, workers, train: training, ...others } = config;
-  const { batchSize } = workers;
+  // Without one, the machine decides.
+  const { batchSize = BATCH_SIZES.cpu } = workers;
   const unitSize = unitSizeOf(workers, 1);
   // Whether vectors are kept changes no more than the last bits of a score; what they are rounded to does.
   const rest = { ...others, embeddings: { dtype: config.embeddings.dtype } };

@@ -6,7 +6,9 @@ import { QuarryError, stopIfAborted } from "../errors.js";
 import { defineExperiment, type Experiment } from "../experiment/define.js";
 import { shown } from "../experiment/explain.js";
 import type { ExperimentInput } from "../experiment/options.generated.js";
+import { countGpus } from "../pool/gpus.js";
 import { openPool } from "../pool/pool.js";
+import { defaultBatchSize } from "../pool/resources.js";
 import { makeOwnFolder } from "../pool/temporary-folder.js";
 import type { FailedUnit, WorkerPool } from "../pool/types.js";
 import type { ModelContract } from "../protocol/messages.js";
@@ -73,7 +75,10 @@ export async function openEncoder(
     const pool = await openPool({ workers: experiment.config.workers, ...surroundings });
     try {
       const contract = await pool.describe(toModelSpec(experiment));
-      return new PooledEncoder(experiment, contract, pool, signal, leave);
+      const { workers: asked } = experiment.config;
+      const batchSize =
+        typeof asked.batchSize === "number" ? asked.batchSize : await defaultBatchSize(asked, () => countGpus(python));
+      return new PooledEncoder(experiment, contract, pool, batchSize, signal, leave);
     } catch (thrown) {
       await pool.close();
       throw thrown;
@@ -91,6 +96,7 @@ class PooledEncoder implements Encoder {
     private readonly experiment: Experiment,
     readonly contract: ModelContract,
     private readonly pool: WorkerPool,
+    private readonly batchSize: number,
     private readonly signal: AbortSignal | undefined,
     private readonly leave: () => void,
   ) {}
@@ -104,15 +110,12 @@ class PooledEncoder implements Encoder {
     const vectors = new Float32Array(texts.length * dimension);
     const count = texts.length;
     if (count === 0) return { vectors, count, dimension };
-    const { workers } = this.experiment.config;
-    const units = looseUnits(
-      texts.map(checked),
-      unitSizeOf(workers, workers.batchSize === "auto" ? 1 : workers.batchSize),
-    );
+    const units = looseUnits(texts.map(checked), unitSizeOf(this.experiment.config.workers, this.batchSize));
     const { failed } = await this.pool.encode({
       phase: "encode",
       model: toModelSpec(this.experiment),
       side,
+      batchSize: this.batchSize,
       units,
       ...(this.signal === undefined ? {} : { signal: this.signal }),
       onVectors: async (index, found) => {

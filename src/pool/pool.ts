@@ -20,14 +20,12 @@ import { type PoolOptions, planCrew } from "./options.js";
 import { Reception } from "./reception.js";
 import { advance } from "./reducer.js";
 import { PoolReport } from "./report.js";
-import type { Place } from "./resources.js";
+import { BATCH_SIZES, type Place } from "./resources.js";
 import { Run } from "./run.js";
 import { emptyPool, isAlive, type PoolState } from "./state.js";
 import { Supply } from "./supply.js";
 import type { EncodeJob, JobOutcome, ProbedSize, ProbeJob, ScoreJob, SearchJob, WorkerPool } from "./types.js";
 
-/** Of a job that names none, in a pool whose batch size is found by probing. */
-const DEFAULT_BATCH_SIZE = 16;
 /** How often counts and rates are looked at. */
 const TICK_MS = 200;
 /** After a stop on request: for units in hand and snapshots to come in. */
@@ -157,7 +155,7 @@ class LocalPool implements WorkerPool {
     const signals = [own, this.#options.signal].filter((signal) => signal !== undefined);
     if (this.#closing !== null || signals.some(({ aborted }) => aborted)) throw interrupted();
     const { batchSize } = this.#options.workers;
-    const run = new Run(assignment, batchSize === "auto" ? DEFAULT_BATCH_SIZE : batchSize);
+    const run = new Run(assignment, typeof batchSize === "number" ? batchSize : BATCH_SIZES.cpu);
     this.#run = run;
     this.#obituary.fatal = null;
     const stop = (): void => this.#stop(run);

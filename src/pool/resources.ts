@@ -27,6 +27,18 @@ function deviceOf(device: string, index: number, gpuCount: number): string {
   return gpuCount === 0 ? "cpu" : `cuda:${index % gpuCount}`;
 }
 
+/** Small batches stay in a CPU's caches; a GPU that gets them waits for the calls that start its kernels. */
+export const BATCH_SIZES = { cpu: 16, gpu: 128 };
+
+/** Texts in a forward pass where the user says nothing: the machine that the run began on decides for all its workers. */
+export async function defaultBatchSize(
+  { device, count }: Pick<WorkersConfig, "device" | "count">,
+  countGpus: () => Promise<number>,
+): Promise<number> {
+  const isOnGpu = count !== 0 && device !== "cpu" && (device !== "auto" || (await countGpus()) > 0);
+  return isOnGpu ? BATCH_SIZES.gpu : BATCH_SIZES.cpu;
+}
+
 /** Cores this process may use. */
 export function coreCount(): number {
   return availableParallelism();

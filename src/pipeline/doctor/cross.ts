@@ -1,6 +1,6 @@
 /** Cross-encoders of an experiment: whether they score as is meant, and what scoring its pairs will cost. */
 import { counted } from "../../counted.js";
-import { coreCount } from "../../pool/resources.js";
+import { BATCH_SIZES, coreCount } from "../../pool/resources.js";
 import { toCrossEncoderSpec, toModelSpec } from "../model-spec.js";
 import { type CallPlace, callDoctor, type Finding, toChecks } from "./call.js";
 import type { Patient } from "./doctor.js";
@@ -35,7 +35,7 @@ export async function examineCrossEncoders(
   for (const cross of crossEncoders) {
     patient.options.onSection?.(cross.path);
     const wanted = cross.model.batchSize ?? workers.batchSize;
-    const batchSize = wanted === "auto" ? 16 : wanted;
+    const batchSize = typeof wanted === "number" ? wanted : BATCH_SIZES[patient.gpu === null ? "cpu" : "gpu"];
     checks.push(...(await examine({ patient, cross, place: { ...place, threads }, workerCount, batchSize })));
   }
   return checks;

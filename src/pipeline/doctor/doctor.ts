@@ -11,7 +11,7 @@ import { checkPaths } from "../../experiment/paths.js";
 import { refreshedParts } from "../../experiment/refresh.js";
 import type { TrainConfig } from "../../experiment/schema.js";
 import { type Gpu, usableGpus, withNamedGpu } from "../../pool/gpus.js";
-import { coreCount } from "../../pool/resources.js";
+import { BATCH_SIZES, coreCount } from "../../pool/resources.js";
 import type { PythonEnvironment } from "../../python/environment.js";
 import { EventStream } from "../../report/events.js";
 import { deriveLayout, type Layout, type TrainJob } from "../../training/index.js";
@@ -162,7 +162,7 @@ async function examine(given: Omit<Patient, "probeSeconds" | "searched">, data: 
     ...{ samples, model: toModelSpec(experiment), probeBatches: [], probeSeconds },
     train: training === null ? null : probeTask(training.job, training.layout.queriesPerRank, 1),
     lossBatches: training === null ? [] : await writeLossBatches(folder, training.batches, training.layout),
-    batchSize: batchSize === "auto" ? 16 : batchSize,
+    batchSize: typeof batchSize === "number" ? batchSize : BATCH_SIZES[gpu === null ? "cpu" : "gpu"],
     encodeSeconds: Math.min(MOST_ENCODE_SECONDS, probeSeconds / 4),
   };
   const place = {

@@ -37,3 +37,9 @@ test.each([
   expect(await batchSizeOf(context, model, table, rows)).toBe(8);
   expect(asked).toEqual({ rowCount: most, maxBatchSize: most });
 });
+
+test("without a size the machine's default is taken", async () => {
+  const context = { config: { workers: {} }, defaultBatchSize: async () => 128 } as unknown as RunContext;
+  const model = { label: "base", checkpoint: "m" } as unknown as Parameters<typeof batchSizeOf>[1];
+  expect(await batchSizeOf(context, model, {} as TextTable, new Int32Array(0))).toBe(128);
+});

@@ -1,7 +1,7 @@
 /** How many workers, on which devices, with how many threads. */
 import { describe, expect, it } from "vitest";
 import { workersSchema } from "../../../src/experiment/schema.js";
-import { planPlaces } from "../../../src/pool/resources.js";
+import { defaultBatchSize, planPlaces } from "../../../src/pool/resources.js";
 
 const places = (options: object, gpus: number, cores: number) =>
   planPlaces(workersSchema.parse(options), gpus, cores).map(({ device, threads }) => `${device}/${threads}`);
@@ -20,4 +20,15 @@ describe("places for workers", () => {
   ])("%j with %i GPUs and %i cores", (options, gpus, cores, expected) => {
     expect(places(options, gpus, cores)).toEqual(expected);
   });
+});
+
+it.each([
+  [{}, 0, 16],
+  [{}, 2, 128],
+  [{ device: "cpu" }, 2, 16],
+  [{ device: "cuda:1" }, 0, 128],
+  // Whoever joins has what it has.
+  [{ count: 0 }, 2, 16],
+])("%j with %i GPUs: %i texts in a forward pass", async (options, gpus, expected) => {
+  expect(await defaultBatchSize(workersSchema.parse(options), async () => gpus)).toBe(expected);
 });
