@@ -96,7 +96,7 @@ async function compareFeeding(context: Context, texts: Case["texts"]): Promise<v
 export async function measureGpu(context: Context): Promise<void> {
   const gpu = await findGpu(context);
   if (gpu === null) return context.tell("steps/s on a GPU", "no GPU: not measured");
-  const [queries, warmUp, rounds, perRound] = context.quick ? [8, 1, 2, 2] : [128, 20, 5, 50];
+  const [queries, warmUp, rounds, perRound] = context.quick ? [4, 1, 1, 1] : [128, 20, 5, 50];
   const found = await race(
     { ...context, device: gpu.device },
     {
@@ -108,7 +108,7 @@ export async function measureGpu(context: Context): Promise<void> {
         ["sentence-transformers", 0],
         ["sentence-transformers", 4],
       ],
-      ...{ warmUp, rounds, perRound, queries, bf16: true },
+      ...{ warmUp, rounds, perRound, queries, bf16: gpu.device === "cuda" },
     },
   );
   for (const other of [1, 2, 3]) {
