@@ -42,7 +42,8 @@ async function searchAll(pool: WorkerPool): Promise<unknown> {
 
 const onNodes = (): Partial<WorkersConfig> => ({
   listen: `tcp://${nodes.address}:0`,
-  heartbeatTimeoutMs: 10_000,
+  // Four times as long for one that loads must be less than the 30 s after which it leaves by itself.
+  heartbeatTimeoutMs: 5_000,
   nodes: workersSchema.parse({
     nodes: nodes.names.map((host) => ({ kind: "ssh", host, workers: 1, threads: 1, device: "cpu" })),
   }).nodes,
