@@ -43,7 +43,7 @@ describe("an experiment", () => {
     expect(config.train?.loss).toEqual({ name: "infonce", temperature: 0.05 });
     expect(config.train?.args.weightDecay).toBe(0);
     expect(config.train?.args.maxSteps).toBe(500);
-    expect(config.workers.batchSize).toBe(16);
+    expect(config.workers.credits).toBe(8);
   });
 
   test("has an absolute folder in which its paths start, whatever it is written as", () => {
